@@ -1,0 +1,1 @@
+"""The long-running sidecar: keeps features current, answers scoring requests, swaps models."""

@@ -1,0 +1,1 @@
+"""The ten market features: per-symbol state in, values in the schema's order out."""
