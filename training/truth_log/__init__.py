@@ -1,0 +1,14 @@
+"""Readers for what the field calls outcomes: many shapes, one meaning, nothing guessed.
+
+    log = read_truth_logs([path], Rules())
+    log.outcomes["ELITE_GUARD_EURUSD_1754876761"].win
+
+Every line ends in exactly one place: a signal, a usable outcome, a counted reason for
+refusing it, or waiting for the rest of its bytes. No line raises.
+"""
+
+from training.truth_log.ledger import TruthLog, read_truth_logs
+from training.truth_log.lines import Outcome, Reason, Refused, Signal
+from training.truth_log.plausible import Rules
+
+__all__ = ["Outcome", "Reason", "Refused", "Rules", "Signal", "TruthLog", "read_truth_logs"]

@@ -1,0 +1,53 @@
+"""Lines of plain and gzipped logs, streamed: one bounded line in memory at a time."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+MAX_LINE_BYTES = 256 * 1024
+
+
+def lines_of(path: Path, problem: Callable[[str], None]) -> Iterator[bytes | None]:
+    """Each line with its newline; None for one over MAX_LINE_BYTES. Never raises.
+
+    What is wrong with the file itself is told to `problem` in words; the lines before it
+    count. A last line without its newline is given as it is.
+    """
+    try:
+        with _open(path) as stream:
+            while line := stream.readline(MAX_LINE_BYTES + 1):
+                if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+                    while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+                        pass
+                    yield None
+                else:
+                    yield line
+    except EOFError:
+        problem(f"{path}: the compressed file ends early; what came before was read")
+    except zlib.error as error:
+        problem(f"{path}: damaged compression ({error}); what came before was read")
+    except OSError as error:
+        problem(f"{path}: {error.strerror or error}")
+
+
+def with_rotated(path: Path) -> list[Path]:
+    """`path` and what a log rotator made of it (`.1`, `.2.gz`, `-20251101.gz`), by name."""
+    if not path.parent.is_dir():
+        return [path]
+    rotated = (
+        other
+        for other in path.parent.iterdir()
+        if other.name.startswith((f"{path.name}.", f"{path.name}-"))
+        and other.name[len(path.name) + 1 :].removesuffix(".gz").replace("-", "").isdigit()
+    )
+    return [*sorted(rotated), path]
+
+
+def _open(path: Path) -> IO[bytes]:
+    with path.open("rb") as probe:
+        packed = probe.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if packed else path.open("rb")

@@ -1,0 +1,145 @@
+"""What one line of a truth log can be: a signal, an outcome, or refused with a reason.
+
+`Line` is the union of the fields of all shapes, as they are written; everything after
+decoding speaks of `Signal` and `Outcome` only.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Text = Annotated[str, Meta(max_length=256)]
+
+
+class Reason(enum.StrEnum):
+    """Why a line is not believed, in the words that the reports use."""
+
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    WRONG_TYPE = "wrong_type"
+    TOO_LONG = "too_long"
+    NO_SIGNAL_ID = "no_signal_id"
+    TEST = "test"
+    NOTE = "note_without_outcome"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    NO_RESULT = "timeout_without_result"
+    SOURCE = "outcome_source_is_none"
+    AT_SIGNAL_TIME = "label_at_signal_time"
+    BEFORE_SIGNAL = "ended_before_signal"
+    FIRST_TICK = "closed_on_first_tick"
+    WATCHED_LATE = "watched_late"
+    IMPOSSIBLE_LEVELS = "impossible_levels"
+    CONTRADICTS_LEVELS = "result_contradicts_levels"
+    CONTRADICTING = "contradicting_outcomes"
+    CONTRADICTING_SIGNALS = "contradicting_signals"
+    REPEATED = "repeated"
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One JSON object of any shape. Fields that no reader uses are not decoded."""
+
+    signal_id: Text | int | None = None
+    symbol: Text | None = None
+    pair: Text | None = None
+    direction: Text | None = None
+    confidence: float | None = None
+    quality: float | None = None
+    entry_price: float | None = None
+    sl: float | None = None
+    stop_loss: float | None = None
+    tp: float | None = None
+    take_profit: float | None = None
+    exit_price: float | None = None
+    generated_at: Text | float | None = None
+    timestamp: Text | float | None = None
+    created_at: Text | float | None = None
+    monitoring_started: Text | float | None = None
+    completed_at: Text | float | None = None
+    completed: bool | None = None
+    win: bool | Text | None = None
+    outcome: bool | Text | None = None
+    outcome_source: Text | None = None
+    action: Text | None = None
+    status: Text | None = None
+    exit_type: Text | None = None
+    hit_level: Text | None = None
+    ticks_processed: float | None = None
+    lifespan: float | None = None
+    runtime_seconds: float | None = None
+    runtime_minutes: float | None = None
+    pips_result: float | None = None
+    pips: float | None = None
+    final_pips: float | None = None
+    realised_r: float | None = None
+    max_favorable_pips: float | None = None
+    max_adverse_pips: float | None = None
+    max_favorable: float | None = None
+    max_adverse: float | None = None
+    features: msgspec.Raw | None = None
+
+
+class Signal(msgspec.Struct, frozen=True, gc=False):
+    """What is known of a signal: prices in quote currency, `time_s` UTC, `direction` +1/-1/0."""
+
+    signal_id: str
+    symbol: str | None = None
+    direction: int = 0
+    time_s: float | None = None
+    entry: float | None = None
+    stop: float | None = None
+    target: float | None = None
+    base_score: float | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """How a signal ended, as reported. `signal` holds what the same line says of it.
+
+    `completed_s` and `watched_from_s` are UTC seconds; `pips` and `realised_r` signed.
+    """
+
+    signal: Signal
+    win: bool
+    word: str
+    completed_s: float | None = None
+    watched_from_s: float | None = None
+    runtime_s: float | None = None
+    exit: float | None = None
+    pips: float | None = None
+    realised_r: float | None = None
+    max_favorable_pips: float | None = None
+    max_adverse_pips: float | None = None
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """A line that is no outcome to train on. A signal that it describes is still one."""
+
+    reason: Reason
+    signal: Signal | None = None
+
+
+def merged(first: Signal, second: Signal) -> Signal:
+    """What two lines of one id say together; the first speaks where both do."""
+    if first == second:
+        return first
+    return Signal(
+        first.signal_id,
+        first.symbol or second.symbol,
+        first.direction or second.direction,
+        first.time_s if first.time_s is not None else second.time_s,
+        first.entry if first.entry is not None else second.entry,
+        first.stop if first.stop is not None else second.stop,
+        first.target if first.target is not None else second.target,
+        first.base_score if first.base_score is not None else second.base_score,
+    )
+
+
+def disagree(first: Signal, second: Signal) -> bool:
+    """Whether two lines of one id speak of different trades."""
+    return bool(
+        (first.symbol and second.symbol and first.symbol != second.symbol)
+        or first.direction * second.direction < 0
+    )

@@ -1,0 +1,91 @@
+"""Whether a reported outcome can be true of its signal. What cannot be is refused, never mended.
+
+The rules are those by which real logs were found to be false: labels written together
+with their signal, stops a thousandth of a pip from the entry that "won" 166 pips, trades
+closed on the first tick seen, and trackers that began to watch hours after the signal,
+when target or stop could long have been touched.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, tzinfo
+
+import msgspec
+
+from training.truth_log.lines import Outcome, Reason, Signal
+
+# Nearer than 0.1 basis points to the entry, no level can be told from a tick's noise.
+_MIN_DISTANCE = 1e-5
+# A level counts as reached from 90 % of the way on: writers round prices to the point.
+_REACHED = 0.9
+# An exit further than the level's own distance beyond the level was not caused by it.
+_BEYOND = 2.0
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """How lines are read: the zone of naive stamps and the two limits on time, in seconds."""
+
+    zone: tzinfo = UTC
+    min_delay_s: float = 5.0
+    max_watch_delay_s: float = 60.0
+
+
+def doubt(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
+    """The first reason why `outcome` cannot be the end of `signal`; None where it can be."""
+    return _doubt_time(signal, outcome, rules) or _doubt_levels(signal, outcome)
+
+
+def _doubt_time(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
+    runtime_s = outcome.runtime_s
+    if runtime_s is not None and runtime_s < rules.min_delay_s:
+        return Reason.AT_SIGNAL_TIME
+    if signal.time_s is None:
+        return None
+    if outcome.completed_s is not None:
+        elapsed_s = outcome.completed_s - signal.time_s
+        if elapsed_s < -rules.min_delay_s:
+            return Reason.BEFORE_SIGNAL
+        if elapsed_s < rules.min_delay_s:
+            return Reason.AT_SIGNAL_TIME
+    watched_s = outcome.watched_from_s
+    if watched_s is not None and watched_s - signal.time_s > rules.max_watch_delay_s:
+        return Reason.WATCHED_LATE
+    return None
+
+
+def _doubt_levels(signal: Signal, outcome: Outcome) -> Reason | None:
+    entry = signal.entry
+    if entry is None:
+        return Reason.CONTRADICTS_LEVELS if _sign_differs(outcome) else None
+    side = signal.direction
+    if side == 0 and signal.target is not None:
+        side = 1 if signal.target > entry else -1
+    for level, expected in ((signal.target, side), (signal.stop, -side)):
+        if level is None:
+            continue
+        if abs(level - entry) < _MIN_DISTANCE * entry or (level - entry) * expected < 0:
+            return Reason.IMPOSSIBLE_LEVELS
+    if _sign_differs(outcome) or _exit_differs(signal, outcome, entry, side):
+        return Reason.CONTRADICTS_LEVELS
+    return None
+
+
+def _sign_differs(outcome: Outcome) -> bool:
+    values = (outcome.pips, outcome.realised_r)
+    return any(value is not None and value != 0 and (value > 0) != outcome.win for value in values)
+
+
+def _exit_differs(signal: Signal, outcome: Outcome, entry: float, side: int) -> bool:
+    """Whether the exit price lies where this result cannot have ended."""
+    if outcome.exit is None or side == 0:
+        return False
+    gain = (outcome.exit - entry) * side
+    if gain != 0 and (gain > 0) != outcome.win:
+        return True
+    word = outcome.word.upper()
+    level = signal.target if outcome.win else signal.stop
+    # Only where a level is said to have ended it; a timeout may leave anywhere.
+    if level is None or not word.startswith(("WIN", "LOSS")):
+        return False
+    share = (outcome.exit - entry) / (level - entry)
+    return not _REACHED <= share <= _BEYOND

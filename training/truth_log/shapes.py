@@ -1,0 +1,196 @@
+"""One reader for each shape that writers have left behind: line -> Signal, Outcome or Refused.
+
+A reader uses what its own line says and nothing else; what lines say together is for the
+ledger. The shape is told by the fields that only it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sys import intern
+
+import msgspec
+
+from training.truth_log import words
+from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal
+from training.truth_log.plausible import Rules, doubt
+
+Read = Signal | Outcome | Refused
+Reader = Callable[[Line, str, Rules], Read]
+
+
+class _BaseScore(msgspec.Struct, frozen=True):
+    base_score: float | None = None
+    symbol: str | None = None
+
+
+def shape_of(line: Line) -> str:
+    """The name of the shape, a key of READERS."""
+    if line.features is not None:
+        return "ml_training_data"
+    if line.outcome_source is not None:
+        return "optimized"
+    if line.ticks_processed is not None or line.hit_level is not None:
+        return "tracker"
+    if line.win is not None or line.pair is not None or line.quality is not None:
+        return "flat"
+    if line.action or line.status or line.exit_type or line.generated_at is not None:
+        return "lifecycle"
+    return "documented" if line.completed is not None else "unknown"
+
+
+def read(line: Line, rules: Rules) -> tuple[str, Read]:
+    """The line's shape and what it says. Never raises."""
+    shape = shape_of(line)
+    if line.signal_id is None or line.signal_id == "":
+        return shape, Refused(Reason.NO_SIGNAL_ID)
+    signal_id = str(line.signal_id)
+    if words.is_test(signal_id):
+        return shape, Refused(Reason.TEST)
+    return shape, READERS[shape](line, signal_id, rules)
+
+
+def flat(line: Line, signal_id: str, rules: Rules) -> Read:
+    """One line a signal with `win`; `lifespan` in seconds, `timestamp` when it was written."""
+    written_s = words.time_of(line.timestamp, rules.zone)
+    born_s = words.epoch_of(signal_id)
+    signal = _signal(line, signal_id, born_s if born_s is not None else written_s)
+    if line.win is None:
+        return signal
+    runtime_s = line.lifespan
+    if runtime_s is None and born_s is not None and written_s is not None:
+        runtime_s = written_s - born_s
+    completed_s = written_s
+    if born_s is not None and runtime_s is not None and runtime_s > 0 and written_s is None:
+        completed_s = born_s + runtime_s
+    return _outcome(line, signal, line.win, rules, completed_s=completed_s, runtime_s=runtime_s)
+
+
+def lifecycle(line: Line, signal_id: str, rules: Rules) -> Read:
+    """A signal line, notes on it, and its completion, all under one id."""
+    signal = _signal(line, signal_id, _born_s(line, signal_id, rules))
+    if line.completed or (line.outcome is not None and line.completed is None):
+        return _completion(line, signal, rules)
+    if line.action is not None:
+        return Refused(Reason.NOTE, signal)
+    return signal
+
+
+def tracker(line: Line, signal_id: str, rules: Rules) -> Read:
+    """The tracker's outcome lines: levels, exit, number of ticks, and since when it watched."""
+    signal = _signal(line, signal_id, _born_s(line, signal_id, rules))
+    if line.outcome is None:
+        return Refused(Reason.NOTE, signal)
+    if line.ticks_processed is not None and line.ticks_processed <= 1:
+        return Refused(Reason.FIRST_TICK, signal)
+    return _completion(line, signal, rules)
+
+
+def optimized(line: Line, signal_id: str, rules: Rules) -> Read:
+    """Lines that name the source of their outcome; only the terminal's own is one."""
+    signal = _signal(line, signal_id, _born_s(line, signal_id, rules))
+    if not words.is_outcome_source(line.outcome_source):
+        return Refused(Reason.SOURCE, signal)
+    return _completion(line, signal, rules)
+
+
+def ml_training_data(line: Line, signal_id: str, rules: Rules) -> Read:
+    """The in-process scorer's training file: outcome and base score count, features do not."""
+    try:
+        told = msgspec.json.decode(line.features or b"{}", type=_BaseScore)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        told = _BaseScore()
+    runtime_s = None if line.runtime_minutes is None else 60 * line.runtime_minutes
+    completed_s = words.time_of(line.created_at, rules.zone)
+    born_s = words.epoch_of(signal_id)
+    if born_s is None and completed_s is not None and runtime_s is not None:
+        born_s = completed_s - runtime_s
+    signal = Signal(signal_id, told.symbol, time_s=born_s, base_score=told.base_score)
+    if line.outcome is None:
+        return Refused(Reason.NOTE, signal)
+    return _outcome(line, signal, line.outcome, rules, completed_s=completed_s, runtime_s=runtime_s)
+
+
+def unknown(line: Line, signal_id: str, rules: Rules) -> Read:
+    """A line with an id and nothing that tells its shape: a signal if it has a direction."""
+    signal = _signal(line, signal_id, _born_s(line, signal_id, rules))
+    if line.outcome is not None:
+        return _completion(line, signal, rules)
+    return signal if signal.direction else Refused(Reason.NOTE, signal)
+
+
+READERS: dict[str, Reader] = {
+    "flat": flat,
+    "lifecycle": lifecycle,
+    "tracker": tracker,
+    "documented": lifecycle,
+    "optimized": optimized,
+    "ml_training_data": ml_training_data,
+    "unknown": unknown,
+}
+
+
+def _born_s(line: Line, signal_id: str, rules: Rules) -> float | None:
+    born_s = words.time_of(line.generated_at, rules.zone)
+    return born_s if born_s is not None else words.epoch_of(signal_id)
+
+
+def _signal(line: Line, signal_id: str, time_s: float | None) -> Signal:
+    symbol = line.symbol or line.pair
+    return Signal(
+        signal_id,
+        intern(symbol.upper()) if symbol else None,
+        words.direction(line.direction),
+        time_s,
+        words.price(line.entry_price),
+        words.price(line.sl, line.stop_loss),
+        words.price(line.tp, line.take_profit),
+        line.confidence,
+    )
+
+
+def _completion(line: Line, signal: Signal, rules: Rules) -> Read:
+    word = line.outcome if line.outcome is not None else line.win
+    if word is None:
+        return Refused(Reason.NOTE, signal)
+    return _outcome(
+        line,
+        signal,
+        word,
+        rules,
+        completed_s=words.time_of(line.completed_at, rules.zone),
+        runtime_s=line.runtime_seconds,
+    )
+
+
+def _outcome(
+    line: Line,
+    signal: Signal,
+    word: bool | str,
+    rules: Rules,
+    *,
+    completed_s: float | None,
+    runtime_s: float | None,
+) -> Outcome | Refused:
+    pips = next((p for p in (line.pips_result, line.pips, line.final_pips) if p is not None), None)
+    try:
+        win = words.result(word, line.realised_r, pips)
+    except KeyError:
+        return Refused(Reason.UNKNOWN_OUTCOME, signal)
+    if win is None:
+        return Refused(Reason.NO_RESULT, signal)
+    outcome = Outcome(
+        signal,
+        win,
+        intern(word.upper()) if isinstance(word, str) else ("WIN" if win else "LOSS"),
+        completed_s,
+        words.time_of(line.monitoring_started, rules.zone),
+        runtime_s,
+        words.price(line.exit_price),
+        pips,
+        line.realised_r,
+        line.max_favorable_pips if line.max_favorable_pips is not None else line.max_favorable,
+        line.max_adverse_pips if line.max_adverse_pips is not None else line.max_adverse,
+    )
+    reason = doubt(signal, outcome, rules)
+    return outcome if reason is None else Refused(reason, signal)

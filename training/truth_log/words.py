@@ -1,0 +1,88 @@
+"""The words of truth logs: outcomes, directions, sources, stamps, tests. Unknown stays unknown."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime, tzinfo
+
+_WINS = frozenset({"WIN", "WIN_TP", "TRUE"})
+_LOSSES = frozenset({"LOSS", "LOSS_SL", "FALSE"})
+_OPEN_ENDED = frozenset({"TIMEOUT", "EXPIRED"})
+_DIRECTIONS = {"BUY": 1, "LONG": 1, "SELL": -1, "SHORT": -1}
+# TEST as a token of its own: TEST_1, X_TEST, TEST2, but not LATEST or TESTNET.
+_TEST = re.compile(r"(?<![A-Za-z])TEST(?![A-Za-z])", re.IGNORECASE)
+_EPOCH_SUFFIX = re.compile(r"_(\d{10})$")
+_EARLIEST_S, _LATEST_S = 946_684_800.0, 4_102_444_800.0  # 2000 to 2100
+
+
+def result(
+    word: bool | str, realised_r: float | None = None, pips: float | None = None
+) -> bool | None:
+    """True for a win, False for a loss, None for a timeout without a result to go by.
+
+    A timeout, an expiry or a CLOSED_... is judged by its realised R, else by its pips,
+    where that is given and not zero. Raises KeyError for a word that is none of these.
+    """
+    if isinstance(word, bool):
+        return word
+    upper = word.strip().upper()
+    if upper in _WINS:
+        return True
+    if upper in _LOSSES:
+        return False
+    if upper not in _OPEN_ENDED and upper != "CLOSED" and not upper.startswith("CLOSED_"):
+        raise KeyError(word)
+    for value in (realised_r, pips):
+        if value:
+            return value > 0
+    return None
+
+
+def direction(word: str | None) -> int:
+    """+1 for BUY, -1 for SELL, 0 for anything else."""
+    return _DIRECTIONS.get(word.strip().upper(), 0) if word else 0
+
+
+def is_test(signal_id: str) -> bool:
+    """Whether TEST is one of the id's tokens."""
+    return _TEST.search(signal_id) is not None
+
+
+def is_outcome_source(source: str | None) -> bool:
+    """Whether the writer claims to have seen the end: MT5_OUTCOME_... or nothing said."""
+    return source is None or source.upper().startswith("MT5_OUTCOME_")
+
+
+def epoch_of(signal_id: str) -> float | None:
+    """The epoch second that many ids end in, UTC; None where there is none."""
+    match = _EPOCH_SUFFIX.search(signal_id)
+    return _sane(float(match[1])) if match else None
+
+
+def time_of(stamp: str | float | None, zone: tzinfo) -> float | None:
+    """UTC seconds of an ISO stamp (naive ones are read in `zone`) or an epoch; None if neither."""
+    if stamp is None:
+        return None
+    try:
+        if isinstance(stamp, str):
+            moment = datetime.fromisoformat(stamp)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=zone)
+            return _sane(moment.timestamp())
+        # Milliseconds are told from seconds by their size: 1e11 s is in the year 5138.
+        return _sane(stamp / 1000 if stamp > 1e11 else float(stamp))
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def price(*values: float | None) -> float | None:
+    """The first value that can be a price: writers put 0 where they have none."""
+    for value in values:
+        if value is not None and value > 0 and math.isfinite(value):
+            return value
+    return None
+
+
+def _sane(time_s: float) -> float | None:
+    return time_s if _EARLIEST_S <= time_s < _LATEST_S else None
