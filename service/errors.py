@@ -1,0 +1,42 @@
+"""Errors that leave the service's modules: a configuration or a model that cannot be used.
+
+Everything else travels as a value. A boundary that reads what others wrote turns whatever
+goes wrong inside it into one of these, so that a caller has one thing to catch.
+"""
+
+from __future__ import annotations
+
+import enum
+
+EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. The process that meets it ends with `exit_code`."""
+
+    exit_code = EXIT_CONFIG
+
+
+class RejectReason(enum.StrEnum):
+    """Why a candidate model is not installed, in the order in which it is examined."""
+
+    UNREADABLE = "unreadable"  # absent, a link, no regular file, no permission
+    TOO_LARGE = "too_large"
+    POINTER = "pointer"  # CURRENT.json is ill-formed
+    DIGEST = "digest"  # a file is not the one that was published
+    MANIFEST = "manifest"  # types, bounds, or tables that contradict each other
+    FINGERPRINT = "fingerprint"  # made for other features
+    ARRAYS = "arrays"  # container, names, dtypes, shapes, lengths
+    STRUCTURE = "structure"  # the trees are no trees, or out of range
+    GOLDEN = "golden"  # the model does not give the answers that it was published with
+    LATENCY = "latency"
+    INTERNAL = "internal"  # a fault of ours while looking at it
+
+
+class ModelRejected(Exception):  # noqa: N818  the name that the design gives it
+    """A candidate model is not to be used; what is installed goes on serving."""
+
+    def __init__(self, reason: RejectReason, detail: str) -> None:
+        super().__init__(f"{reason.value}: {detail}")
+        self.reason = reason
+        self.detail = detail

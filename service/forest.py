@@ -1,0 +1,180 @@
+"""A random forest as a few flat arrays, and the walk of one vector down all trees at once.
+
+The rule: every array that gets here from a file has passed `check_structure`; then no walk
+can leave the arrays or run longer than the declared depth.
+
+The nodes of all trees lie in one set of arrays. A node's right child stands beside its left
+one. A leaf is its own left child and its threshold is +inf, so that `left + (x > threshold)`
+stays where it is and trees of unequal depth step down together. Inner nodes keep their
+probability of a win too: the change of it along a path is what explains a prediction.
+scikit-learn compares float32 inputs with float64 thresholds, and so does this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import ModelRejected, RejectReason
+
+Floats = NDArray[np.float64]
+
+# Up to this many nodes it is quicker to decide every node of the forest at once and then
+# to follow the decisions than to gather feature and threshold anew at every level.
+DENSE_NODES = 20_000
+BATCH_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """The packed forest: five per node (n,) and the root of each tree (t,)."""
+
+    feature: NDArray[np.int16]
+    threshold: Floats
+    left: NDArray[np.int32]
+    probability: Floats
+    roots: NDArray[np.int32]
+
+
+DTYPES: dict[str, np.dtype[np.generic]] = {
+    "feature": np.dtype("<i2"),
+    "threshold": np.dtype("<f8"),
+    "left": np.dtype("<i4"),
+    "probability": np.dtype("<f8"),
+    "roots": np.dtype("<i4"),
+}
+
+
+class Forest:
+    """Packed trees with room to walk in. The scratch arrays make it one thread's at a time.
+
+    `arrays` must have passed `check_structure` with this `depth` (levels below a root).
+    """
+
+    def __init__(self, arrays: Arrays, depth: int) -> None:
+        self.arrays = arrays
+        self.depth = depth
+        # Gathering is quickest by native integers as wide as a pointer: widened once.
+        self._feature = arrays.feature.astype(np.intp)
+        self._left = arrays.left.astype(np.intp)
+        self._roots = arrays.roots.astype(np.intp)
+        self._dense = self.nodes <= DENSE_NODES
+        size = self.nodes if self._dense else self.trees
+        self._value = np.empty(size, np.float64)
+        self._threshold = arrays.threshold if self._dense else np.empty(size, np.float64)
+        self._right = np.empty(size, np.bool_)
+        self._next = np.empty(size, np.intp)
+        self._node = np.empty((2, self.trees), np.intp)
+
+    @property
+    def trees(self) -> int:
+        """Number of trees."""
+        return len(self.arrays.roots)
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes of all trees."""
+        return len(self.arrays.left)
+
+    def predict(self, row: Floats) -> float:
+        """Return the probability of a win, 0..1, of one vector (features,) of finite values."""
+        x = _rounded(row)
+        leaves = self._walk_dense(x) if self._dense else self._walk_levels(x)
+        return float(self.arrays.probability.take(leaves).sum()) / len(leaves)
+
+    def predict_many(self, rows: Floats) -> Floats:
+        """Return `predict` (n,) of each row of (n, features), bit by bit the same.
+
+        Row by row on purpose: one row's nodes stay in the cache, which makes this quicker
+        than walking many rows a level at a time.
+        """
+        return np.array([self.predict(row) for row in rows], np.float64)
+
+    def contributions(self, row: Floats) -> tuple[float, Floats]:
+        """Return the bias (the word without features) and each feature's share (features,).
+
+        Each step of a path moves the probability from a node's to its child's; that change
+        is the split feature's (Saabas, "Interpreting random forests", 2014). Their sum and
+        the bias are `predict(row)` up to rounding.
+        """
+        x = _rounded(row)
+        probability, node = self.arrays.probability, self._roots
+        shares = np.zeros(len(x), np.float64)
+        for _ in range(self.depth):
+            feature = self._feature[node]
+            after = self._left[node] + (x[feature] > self.arrays.threshold[node])
+            # A leaf steps onto itself: no change.
+            change = probability[after] - probability[node]
+            shares += np.bincount(feature, weights=change, minlength=len(x))
+            node = after
+        return float(probability[self._roots].mean()), shares / self.trees
+
+    def _walk_dense(self, x: Floats) -> NDArray[np.intp]:
+        """Decide at every node of the forest, then follow the decisions."""
+        # mode="clip" lets take() write straight into `out`; the indices are in range.
+        x.take(self._feature, out=self._value, mode="clip")
+        np.greater(self._value, self._threshold, out=self._right)
+        np.add(self._left, self._right, out=self._next)
+        node = self._roots
+        for level in range(self.depth):
+            node = self._next.take(node, out=self._node[level & 1], mode="clip")
+        return node
+
+    def _walk_levels(self, x: Floats) -> NDArray[np.intp]:
+        """Decide only at the nodes that are met."""
+        node, gathered = self._node
+        np.copyto(node, self._roots)
+        for _ in range(self.depth):
+            self._feature.take(node, out=gathered, mode="clip")
+            x.take(gathered, out=self._value, mode="clip")
+            self.arrays.threshold.take(node, out=self._threshold, mode="clip")
+            np.greater(self._value, self._threshold, out=self._right)
+            self._left.take(node, out=self._next, mode="clip")
+            np.add(self._next, self._right, out=node)
+        return node
+
+
+def check_structure(arrays: Arrays, depth: int, feature_count: int, max_nodes: int) -> None:
+    """Make sure that the arrays are trees which `Forest` can walk; ModelRejected if not.
+
+    dtypes are taken as checked. After this every node is a root or the child of exactly one
+    node before it, no path is longer than `depth`, and every number is in its range.
+    """
+    nodes, roots = len(arrays.left), arrays.roots.astype(np.int64)
+    lengths = {len(a) for a in (arrays.feature, arrays.threshold, arrays.left, arrays.probability)}
+    _require(lengths == {nodes}, "the arrays differ in length")
+    _require(0 < nodes <= max_nodes, f"{nodes} nodes, at most {max_nodes} allowed")
+    _require(0 < len(roots) <= nodes, f"{len(roots)} roots of {nodes} nodes")
+    itself = np.arange(nodes)
+    left = arrays.left.astype(np.int64)
+    inner = left != itself
+    _require(roots.min() >= 0 and roots.max() < nodes, "a root is out of range")
+    _require(left[inner] > itself[inner], "a child does not lie beyond its parent")
+    _require(left[inner] + 1 < nodes, "a child is out of range")
+    born = np.concatenate([roots, left[inner], left[inner] + 1])
+    _require(np.bincount(born, minlength=nodes) == 1, "a node has not exactly one parent")
+    _require((arrays.feature >= 0) & (arrays.feature < feature_count), "a feature is out of range")
+    _require(np.isfinite(arrays.threshold[inner]), "a threshold is not finite")
+    _require(arrays.threshold[~inner] == np.inf, "a leaf has a threshold")
+    in_range = (arrays.probability >= 0.0) & (arrays.probability <= 1.0)
+    _require(in_range, "a probability is out of 0..1")
+    _require(_depth(left, inner, roots) == depth, f"the depth is not the declared {depth}")
+
+
+def _depth(left: NDArray[np.int64], inner: NDArray[np.bool_], roots: NDArray[np.int64]) -> int:
+    depth, level = 0, roots[inner[roots]]
+    while len(level):
+        children = np.concatenate([left[level], left[level] + 1])
+        depth, level = depth + 1, children[inner[children]]
+    return depth
+
+
+def _require(condition: bool | np.bool_ | NDArray[np.bool_], otherwise: str) -> None:
+    if not np.all(condition):
+        raise ModelRejected(RejectReason.STRUCTURE, otherwise)
+
+
+def _rounded(row: Floats) -> Floats:
+    return row.astype(np.float32).astype(np.float64)
