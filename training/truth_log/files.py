@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 MAX_LINE_BYTES = 256 * 1024
 
@@ -47,7 +47,7 @@ def with_rotated(path: Path) -> list[Path]:
     return [*sorted(rotated), path]
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> io.BufferedIOBase:
     with path.open("rb") as probe:
         packed = probe.read(2) == b"\x1f\x8b"
     return gzip.open(path, "rb") if packed else path.open("rb")

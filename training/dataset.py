@@ -1,0 +1,182 @@
+"""The join: scored signals of the journal with their outcomes, every exclusion counted.
+
+Features are the recorded ones. Each row of `scores` ends in exactly one place: a sample,
+or a named exclusion; so the counts add up and can be checked by anyone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
+from training.labels import Label, Prefer, choose, of_truth_log
+from training.samples import Samples
+from training.scored import Score, labels_by_id, scores_of, vector_of
+from training.truth_log import Outcome, words
+
+MARKET_FEATURES = frozenset(f.name for f in SCHEMA.features if f.needs_history)
+
+
+class JoinRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes a sample. `max_missing` market features may be neutral fill.
+
+    `max_holding_s` stands in for an unknown holding time, and is how long a cohort ripens
+    before any of it trains, so that quick stop-outs do not arrive alone.
+    """
+
+    max_missing: int = 3
+    max_holding_s: float = 7500.0
+    min_delay_s: float = 5.0
+    prefer: Prefer = "paper"
+
+
+class Dataset(msgspec.Struct, frozen=True):
+    """Samples by time, and the account: `scored` = samples + sum of `excluded`."""
+
+    samples: Samples
+    scored: int
+    excluded: dict[str, int]
+    differ: int
+    unmatched: int
+
+
+def read_dataset(
+    journal: Path, reported: Mapping[str, Outcome], rules: JoinRules, *, now_s: float
+) -> Dataset:
+    """Join the journal's scores with its own outcomes and `reported` ones, by id.
+
+    `reported` comes from the truth logs, by signal id. Raises sqlite3.Error where the
+    journal cannot be read, FileNotFoundError where there is none.
+    """
+    from service.journal import open_reader
+
+    with closing(open_reader(journal)) as connection:
+        labels = labels_by_id(connection)
+        for signal_id, outcome in reported.items():
+            labels[signal_id].append(of_truth_log(outcome))
+        return _join(scores_of(connection), labels, rules, now_s)
+
+
+def _join(
+    scores: list[Score], labels: Mapping[str, list[Label]], rules: JoinRules, now_s: float
+) -> Dataset:
+    excluded: Counter[str] = Counter()
+    differ = 0
+    kept: list[tuple[Score, Label]] = []
+    seen: set[str] = set()
+    ripe_s = _ripe(scores, rules, now_s)
+    for score in scores:
+        reason = _unfit(score, seen, rules)
+        if not reason:
+            choice = choose(
+                _labels_of(score, labels),
+                scored_s=score.time_s,
+                prefer=rules.prefer,
+                min_delay_s=rules.min_delay_s,
+            )
+            differ += choice.differ
+            reason = choice.reason
+            if choice.label is not None and score.time_s > ripe_s:
+                reason = "cohort_still_open"
+            elif choice.label is not None:
+                kept.append((score, choice.label))
+        if reason:
+            excluded[str(reason)] += 1
+    kept = _one_kind(kept, excluded)
+    known = {i for score in scores for i in (score.signal_id, score.score_id)}
+    return Dataset(
+        _columns(sorted(kept, key=lambda pair: pair[0].time_s), rules),
+        len(scores),
+        dict(excluded.most_common()),
+        differ,
+        sum(key not in known for key in labels),
+    )
+
+
+def _labels_of(score: Score, labels: Mapping[str, list[Label]]) -> Iterator[Label]:
+    for key in (score.signal_id, score.score_id):
+        if key is not None:
+            yield from labels.get(key, ())
+
+
+def _unfit(score: Score, seen: set[str], rules: JoinRules) -> str:
+    """Why a score cannot be a sample, whatever its outcome; empty where it can."""
+    if score.signal_id is not None:
+        if score.signal_id in seen:
+            return "later_revision"
+        seen.add(score.signal_id)
+        if words.is_test(score.signal_id):
+            return "test"
+    if score.fingerprint != FINGERPRINT:
+        return "other_features"
+    if len(score.features) != 8 * FEATURE_COUNT or not np.isfinite(vector_of(score)).all():
+        return "damaged_features"
+    missing = MARKET_FEATURES.intersection(score.missing.split(","))
+    return "features_missing" if len(missing) > rules.max_missing else ""
+
+
+def _ripe(scores: list[Score], rules: JoinRules, now_s: float) -> float:
+    """The event time up to which every signal has had its holding time.
+
+    The feed's own clock decides, and the wall clock where the feed has stopped: what was
+    scored a holding time ago is over however little came after it.
+    """
+    newest_s = max((score.time_s for score in scores), default=0.0)
+    rested_s = max(
+        (s.time_s for s in scores if now_s - s.scored_at >= rules.max_holding_s), default=0.0
+    )
+    return max(newest_s - rules.max_holding_s, rested_s)
+
+
+def _one_kind(kept: list[tuple[Score, Label]], excluded: Counter[str]) -> list[tuple[Score, Label]]:
+    """Directed or undirected signals, whichever are more: their features differ in meaning."""
+    directed = [pair for pair in kept if pair[0].direction != 0]
+    undirected = [pair for pair in kept if pair[0].direction == 0]
+    if not directed or not undirected:
+        return kept
+    if len(directed) >= len(undirected):
+        excluded["undirected"] += len(undirected)
+        return directed
+    excluded["directed"] += len(directed)
+    return undirected
+
+
+def _end_s(score: Score, label: Label, rules: JoinRules) -> float:
+    if label.ended_s is not None:
+        return label.ended_s
+    return score.time_s + (label.runtime_s or rules.max_holding_s)
+
+
+def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
+    scores = [score for score, _ in kept]
+    labels = [label for _, label in kept]
+    x = np.array([vector_of(s) for s in scores], dtype=np.float64).reshape(-1, FEATURE_COUNT)
+    nan = float("nan")
+
+    def known(values: list[float | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.array([nan if v is None else v for v in values], dtype=np.float64)
+
+    return Samples(
+        x=x,
+        win=np.array([bool(label.win) for label in labels], dtype=np.bool_),
+        time_s=np.array([s.time_s for s in scores], dtype=np.float64),
+        end_s=np.array([_end_s(s, o, rules) for s, o in kept], dtype=np.float64),
+        weight=np.ones(len(kept)),
+        realised_r=known([label.realised_r for label in labels]),
+        reward_risk=known([s.reward_risk for s in scores]),
+        cost_r=known([s.cost_r for s in scores]),
+        win_probability=known([s.win_probability for s in scores]),
+        final_score=np.array([s.final_score for s in scores], dtype=np.float64),
+        direction=np.array([s.direction for s in scores], dtype=np.int8),
+        backfilled=np.zeros(len(kept), dtype=np.bool_),
+        symbol=np.array([s.symbol for s in scores], dtype=np.str_),
+        pattern=np.array([s.pattern or "" for s in scores], dtype=np.str_),
+        score_id=np.array([s.score_id for s in scores], dtype=np.str_),
+        label_source=np.array([label.source for label in labels], dtype=np.str_),
+    )

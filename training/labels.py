@@ -1,0 +1,114 @@
+"""Which of several reports of one signal's end is believed.
+
+Paper outcomes and reported ones are kept apart by source; within each, contradiction
+refuses, and a report dated at the scoring itself is not a report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from training.truth_log import Outcome, Reason, words
+
+Prefer = Literal["paper", "reported"]
+
+
+class Label(msgspec.Struct, frozen=True, gc=False):
+    """One report. `win` is None where `doubt` says why it is not believed."""
+
+    source: str
+    win: bool | None
+    ended_s: float | None = None
+    runtime_s: float | None = None
+    realised_r: float | None = None
+    doubt: str = ""
+
+
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """The label to train on, or none and why; `differ` where paper and report disagree."""
+
+    label: Label | None
+    reason: str = ""
+    differ: bool = False
+
+
+def of_truth_log(outcome: Outcome) -> Label:
+    """A usable line of a truth log as a label."""
+    return Label(
+        "truth_log", outcome.win, outcome.completed_s, outcome.runtime_s, _realised_r(outcome)
+    )
+
+
+def of_journal(
+    source: str,
+    word: str,
+    win: bool | None,
+    *,
+    realised_r: float | None,
+    pips: float | None,
+    ended_s: float | None,
+    runtime_s: float | None,
+) -> Label:
+    """A row of the journal's outcomes as a label; its word is judged as a truth log's is."""
+    doubt = ""
+    if win is None:
+        try:
+            win = words.result(word, realised_r, pips)
+            doubt = "" if win is not None else Reason.NO_RESULT
+        except KeyError:
+            doubt = Reason.UNKNOWN_OUTCOME
+    return Label(source, win, ended_s, runtime_s, realised_r, doubt)
+
+
+def choose(
+    labels: Iterable[Label], *, scored_s: float, prefer: Prefer, min_delay_s: float
+) -> Choice:
+    """Pick the label of a signal scored at `scored_s` from all that was said of it."""
+    paper: list[Label] = []
+    reported: list[Label] = []
+    reason = "no_outcome"
+    for label in labels:
+        doubt = label.doubt or _doubt(label, scored_s, min_delay_s)
+        if doubt:
+            reason = doubt
+        else:
+            (paper if label.source == "paper" else reported).append(label)
+    if len({label.win for label in reported}) > 1:
+        reason, reported = Reason.CONTRADICTING, []
+    differ = bool(paper and reported and paper[0].win != reported[0].win)
+    first, second = (paper, reported) if prefer == "paper" else (reported, paper)
+    chosen = first or second
+    return Choice(chosen[0], "", differ) if chosen else Choice(None, reason)
+
+
+def _doubt(label: Label, scored_s: float, min_delay_s: float) -> str:
+    if label.runtime_s is not None and label.runtime_s < min_delay_s:
+        return Reason.AT_SIGNAL_TIME
+    if label.ended_s is not None:
+        elapsed_s = label.ended_s - scored_s
+        if elapsed_s < -min_delay_s:
+            return Reason.BEFORE_SIGNAL
+        if elapsed_s < min_delay_s:
+            return Reason.AT_SIGNAL_TIME
+    return ""
+
+
+def _realised_r(outcome: Outcome) -> float | None:
+    """In units of the risk, from exit and levels where no R was reported."""
+    signal = outcome.signal
+    if outcome.realised_r is not None:
+        return outcome.realised_r
+    if signal.entry is None or signal.stop is None or signal.entry == signal.stop:
+        return None
+    leave = outcome.exit
+    if leave is None:
+        if not outcome.word.startswith(("WIN", "LOSS")):
+            return None
+        leave = signal.target if outcome.win else signal.stop
+    if leave is None:
+        return None
+    # The stop lies on the losing side, so its sign is the direction's.
+    return (leave - signal.entry) / (signal.entry - signal.stop)

@@ -1,0 +1,64 @@
+"""A sample: a signal's vector as it was recorded when it was scored, and how it ended.
+
+Nothing dated after the scoring is a column of `x`; ends and results stand beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """n samples in order of `time_s`; every column has n rows.
+
+    `x` (n, 11) in schema order; `win` bool; `time_s` when scored and `end_s` when ended,
+    UTC seconds; `weight` 0..1 (average uniqueness; 1 until overlap is weighed);
+    `realised_r`, `reward_risk`, `cost_r`, `win_probability` (as served) NaN where unknown;
+    `direction` +1, -1, 0; `backfilled` marks vectors that were not scored live.
+    """
+
+    x: Floats
+    win: NDArray[np.bool_]
+    time_s: Floats
+    end_s: Floats
+    weight: Floats
+    realised_r: Floats
+    reward_risk: Floats
+    cost_r: Floats
+    win_probability: Floats
+    final_score: Floats
+    direction: NDArray[np.int8]
+    backfilled: NDArray[np.bool_]
+    symbol: NDArray[np.str_]
+    pattern: NDArray[np.str_]
+    score_id: NDArray[np.str_]
+    label_source: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.win)
+
+    def take(self, index: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Samples:
+        """The rows at `index`, as numpy understands it."""
+        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    @property
+    def n_effective(self) -> float:
+        """How many independent samples weigh as much: Kish's (sum w)^2 / sum w^2."""
+        total = float(np.sum(self.weight))
+        return total * total / float(np.sum(self.weight**2)) if total > 0 else 0.0
+
+    @property
+    def base_rate(self) -> float:
+        """The weighted share of wins; NaN without samples."""
+        return float(np.average(self.win, weights=self.weight)) if len(self) else float("nan")
+
+    @property
+    def both_classes(self) -> bool:
+        """Whether there is a win and a loss."""
+        return bool(self.win.any()) and not bool(self.win.all())

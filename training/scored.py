@@ -1,0 +1,84 @@
+"""What training reads of the journal: the scores with their vectors, the outcomes as labels."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from training.labels import Label, of_journal
+
+_SCORES = """
+select score_id, signal_id, symbol, direction, pattern, scored_at, event_time, final_score,
+       win_probability, fingerprint, features, missing, reward_risk, cost_r
+from scores order by seq
+"""
+_OUTCOMES = """
+select score_id, signal_id, source, outcome, win, realised_r, final_pips, runtime_s, closed_at
+from outcomes order by seq
+"""
+
+
+class Score(msgspec.Struct, frozen=True, gc=False):
+    """The columns of a row of `scores` that training reads, in the order of the query."""
+
+    score_id: str
+    signal_id: str | None
+    symbol: str
+    direction: int
+    pattern: str | None
+    scored_at: float
+    event_time: float
+    final_score: float
+    win_probability: float | None
+    fingerprint: str
+    features: bytes
+    missing: str
+    reward_risk: float | None
+    cost_r: float | None
+
+    @property
+    def time_s(self) -> float:
+        """When it was scored, on the feed's clock where that is known."""
+        return self.event_time if np.isfinite(self.event_time) else self.scored_at
+
+
+def vector_of(score: Score) -> NDArray[np.float64]:
+    """The recorded features (11,), in schema order."""
+    return np.frombuffer(score.features, dtype="<f8")
+
+
+def scores_of(connection: sqlite3.Connection) -> list[Score]:
+    """All rows of `scores` in the order in which they were written."""
+    return [Score(*row) for row in connection.execute(_SCORES)]
+
+
+def labels_by_id(connection: sqlite3.Connection) -> defaultdict[str, list[Label]]:
+    """Labels by signal id where there is one, else by score id."""
+    labels: defaultdict[str, list[Label]] = defaultdict(list)
+    for (
+        score_id,
+        signal_id,
+        source,
+        word,
+        win,
+        realised_r,
+        pips,
+        runtime_s,
+        ended_s,
+    ) in connection.execute(_OUTCOMES):
+        labels[signal_id or score_id or ""].append(
+            of_journal(
+                source,
+                word,
+                None if win is None else bool(win),
+                realised_r=realised_r,
+                pips=pips,
+                ended_s=ended_s,
+                runtime_s=runtime_s,
+            )
+        )
+    return labels
