@@ -24,7 +24,6 @@ Floats = NDArray[np.float64]
 # Up to this many nodes it is quicker to decide every node of the forest at once and then
 # to follow the decisions than to gather feature and threshold anew at every level.
 DENSE_NODES = 20_000
-BATCH_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +35,6 @@ class Arrays:
     left: NDArray[np.int32]
     probability: Floats
     roots: NDArray[np.int32]
-
-
-DTYPES: dict[str, np.dtype[np.generic]] = {
-    "feature": np.dtype("<i2"),
-    "threshold": np.dtype("<f8"),
-    "left": np.dtype("<i4"),
-    "probability": np.dtype("<f8"),
-    "roots": np.dtype("<i4"),
-}
 
 
 class Forest:

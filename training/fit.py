@@ -5,13 +5,26 @@ The rule: what is packed answers as scikit-learn does, and `parity` says how nea
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from service.forest import Forest
+from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
+from service.forest import Arrays, Forest
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+TREES = 150
+MAX_DEPTH = 12
+PARITY_TOLERANCE = 1e-12
+
+
+def min_samples_leaf(n_effective: float) -> int:
+    """Return 5 % of the effective sample, within 10..50: few signals bear only large leaves."""
+    return int(np.clip(round(0.05 * n_effective), 10, 50))
 
 
 def fit_forest(
@@ -20,26 +33,137 @@ def fit_forest(
     weight: Floats | None = None,
     *,
     n_effective: float,
+    trees: int = TREES,
     seed: int = 42,
     n_jobs: int = -1,
 ) -> RandomForestClassifier:
-    """Grow 150 trees of depth 12 at most on `x` (n, 11) and wins `y` (n,).
+    """Grow trees of depth 12 at most on vectors `x` (n, 11) and wins `y` (n,).
 
-    Raises ValueError where a class is absent or a value is not finite.
+    The classes are not balanced: the probabilities are meant. Raises ValueError where a
+    class is absent, a length differs or a value is not finite. The same input and seed
+    give the same forest, whatever `n_jobs`.
     """
-    raise NotImplementedError
+    if x.ndim != 2 or x.shape != (len(y), FEATURE_COUNT):
+        raise ValueError(f"x is {x.shape}, due is ({len(y)}, {FEATURE_COUNT})")
+    if not np.isfinite(x).all():
+        raise ValueError("x holds values that are not finite")
+    if len(np.unique(y)) != 2:
+        raise ValueError("both wins and losses are needed")
+    estimator = RandomForestClassifier(
+        n_estimators=trees,
+        max_depth=MAX_DEPTH,
+        min_samples_leaf=min_samples_leaf(n_effective),
+        max_features="sqrt",
+        class_weight=None,
+        random_state=seed,
+        n_jobs=n_jobs,
+    )
+    estimator.fit(x, y.astype(bool), sample_weight=weight)
+    return estimator
 
 
 def pack(estimator: RandomForestClassifier) -> Forest:
-    """Pack a fitted forest; the column of a win is looked up in `classes_`."""
-    raise NotImplementedError
+    """Pack a fitted forest of two classes; the column of a win is looked up in `classes_`.
+
+    Nodes are laid out level by level over all trees together, so that a walk, which is on
+    one level in all trees at a time, reads memory that lies together.
+    """
+    source = _joined(estimator)
+    level, order, lefts = source.roots, [], []
+    placed, free = 0, len(source.roots)
+    while len(level):
+        inner = source.left[level] >= 0
+        left = np.arange(placed, placed + len(level))
+        left[inner] = free + 2 * np.arange(np.count_nonzero(inner))
+        order.append(level)
+        lefts.append(left)
+        placed += len(level)
+        parents = level[inner]
+        level = np.stack([source.left[parents], source.right[parents]], axis=1).ravel()
+        free += len(level)
+    at = np.concatenate(order)
+    leaf = source.left[at] < 0
+    arrays = Arrays(
+        feature=np.where(leaf, 0, source.feature[at]).astype(np.int16),
+        threshold=np.where(leaf, np.inf, source.threshold[at]),
+        left=np.concatenate(lefts).astype(np.int32),
+        probability=source.probability[at],
+        roots=np.arange(len(source.roots), dtype=np.int32),
+    )
+    return Forest(arrays, len(order) - 1)
 
 
 def parity(estimator: RandomForestClassifier, forest: Forest, x: Floats) -> float:
-    """Largest difference from `predict_proba` on ties, extremes, float32-rounded inputs and `x`."""
-    raise NotImplementedError
+    """Return the largest difference from `predict_proba` (see PARITY_TOLERANCE).
+
+    Asked are the rows of `x`, the same rounded to float32, rows with one value put on a
+    threshold and on either float32 neighbour of it, and extremes.
+    """
+    rows = probes(forest, x)
+    column = _win_column(estimator)
+    theirs = np.asarray(estimator.predict_proba(rows), np.float64)[:, column]
+    return float(np.abs(forest.predict_many(rows) - theirs).max())
+
+
+def probes(forest: Forest, x: Floats, *, ties: int = 500, seed: int = 42) -> Floats:
+    """Return rows (m, 11) on which two readings of a forest would differ, if they do."""
+    rng = np.random.default_rng(seed)
+    sample = x[rng.integers(len(x), size=min(len(x), 500))]
+    splits = np.flatnonzero(np.isfinite(forest.arrays.threshold))
+    chosen = rng.permutation(splits)[:ties]
+    column = forest.arrays.feature[chosen].astype(np.intp)
+    threshold = forest.arrays.threshold[chosen]
+    near = threshold.astype(np.float32)
+    values = (threshold, near, np.nextafter(near, np.inf), np.nextafter(near, -np.inf))
+    tied = []
+    for value in values:
+        rows = x[rng.integers(len(x), size=len(chosen))].copy()
+        rows[np.arange(len(chosen)), column] = value
+        tied.append(rows)
+    extremes = np.array([-1e9, -1e-30, 0.0, 50.0, 100.0, 1e9])[:, None] * np.ones(x.shape[1])
+    rounded = sample.astype(np.float32).astype(np.float64)
+    return np.concatenate([sample, rounded, *tied, extremes])
 
 
 def importances(estimator: RandomForestClassifier) -> dict[str, float]:
     """Mean decrease of impurity by feature name; adds up to 1, or 0 where nothing was split."""
-    raise NotImplementedError
+    values = np.clip(np.asarray(estimator.feature_importances_, np.float64), 0.0, 1.0)
+    return dict(zip(FEATURE_NAMES, values.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trees:
+    """scikit-learn's nodes of all trees in one row; `left` is -1 in a leaf."""
+
+    left: Ints
+    right: Ints
+    feature: Ints
+    threshold: Floats
+    probability: Floats
+    roots: Ints
+
+
+def _joined(estimator: RandomForestClassifier) -> _Trees:
+    column = _win_column(estimator)
+    trees = [grown.tree_ for grown in estimator.estimators_]
+    roots = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
+
+    def children(side: str) -> Ints:
+        each = [getattr(tree, side) for tree in trees]
+        shifted = [np.where(c < 0, -1, c + root) for c, root in zip(each, roots, strict=True)]
+        return np.concatenate(shifted)
+
+    votes = [tree.value[:, 0, :] for tree in trees]
+    return _Trees(
+        left=children("children_left"),
+        right=children("children_right"),
+        feature=np.concatenate([tree.feature for tree in trees]),
+        threshold=np.concatenate([tree.threshold for tree in trees]),
+        # Fractions in this scikit-learn, counts before 1.3.
+        probability=np.concatenate([vote[:, column] / vote.sum(axis=1) for vote in votes]),
+        roots=roots,
+    )
+
+
+def _win_column(estimator: RandomForestClassifier) -> int:
+    return [bool(label) for label in estimator.classes_].index(True)

@@ -1,0 +1,221 @@
+"""Reading a published model from disk, trusting nothing that lies there.
+
+The rule: what comes out is a model that was verified in every respect; whatever a file
+holds, nothing but `ModelRejected` comes out instead, and nothing of it is executed. Each
+file is read once, through one descriptor, and only what was read is examined.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from protocol.manifest import (
+    FOREST_NAME,
+    GOLDEN_TOLERANCE,
+    MANIFEST_NAME,
+    POINTER_NAME,
+    FileEntry,
+    Manifest,
+    Pointer,
+)
+from protocol.schema import SCHEMA
+from service.errors import ModelRejected, RejectReason
+from service.forest import Forest, check_structure
+from service.forest_file import decode
+from service.model import Model
+
+MAX_POINTER_BYTES = 64 << 10
+WARM_UP_ROWS = 64
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a candidate may cost: bytes of a file, nodes of all trees, seconds for one row."""
+
+    file_bytes: int = 64 << 20
+    nodes: int = 2_000_000
+    row_s: float = 0.005
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def read_pointer(models_dir: Path) -> tuple[Pointer, str] | None:
+    """Return `CURRENT.json` and the SHA-256 (hex) of its bytes; None where there is none.
+
+    Raises ModelRejected where it cannot be read or is ill-formed.
+    """
+    content = read_pointer_bytes(models_dir)
+    if content is None:
+        return None
+    return decode_pointer(content), hashlib.sha256(content).hexdigest()
+
+
+def read_pointer_bytes(models_dir: Path) -> bytes | None:
+    """Return the bytes of `CURRENT.json`, None where there is none. Raises ModelRejected."""
+    try:
+        return _read(models_dir / POINTER_NAME, None, MAX_POINTER_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(POINTER_NAME, error) from error
+
+
+def decode_pointer(content: bytes) -> Pointer:
+    """Decode `CURRENT.json`. Raises ModelRejected."""
+    try:
+        return msgspec.json.decode(content, type=Pointer)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ModelRejected(RejectReason.POINTER, f"{POINTER_NAME}: {error}") from error
+
+
+def load(
+    models_dir: Path,
+    pointer: Pointer,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Model:
+    """Read and verify the model that `pointer` names. Raises ModelRejected, nothing else."""
+    return load_directory(models_dir / pointer.version, pointer, limits, clock=clock)
+
+
+def load_directory(
+    directory: Path,
+    pointer: Pointer,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Model:
+    """`load` from a directory of any name: the trainer examines a bundle before it is one."""
+    try:
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise _unreadable(directory.name, error) from error
+    try:
+        entry = FileEntry(pointer.manifest_sha256, pointer.manifest_size)
+        manifest = _manifest(_verified(folder, MANIFEST_NAME, entry, limits.file_bytes), pointer)
+        content = {
+            name: _verified(folder, name, entry, limits.file_bytes)
+            for name, entry in manifest.files.items()
+        }
+    finally:
+        os.close(folder)
+    forest = _forest(content[FOREST_NAME], manifest, limits.nodes)
+    model = Model(
+        version=pointer.version,
+        manifest=manifest,
+        forest=forest,
+        digest=pointer.manifest_sha256,
+        reviewed_at=pointer.reviewed_at,
+    )
+    _check_golden(model)
+    _check_latency(model, limits.row_s, clock)
+    return model
+
+
+def _verified(folder: int, name: str, entry: FileEntry, limit: int) -> bytes:
+    """Read a file of the bundle; it must be the one that was published."""
+    try:
+        content = _read(Path(name), folder, limit)
+    except OSError as error:
+        raise _unreadable(name, error) from error
+    if len(content) != entry.size:
+        detail = f"{name} has {len(content)} bytes, {entry.size} were published"
+        raise ModelRejected(RejectReason.DIGEST, detail)
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise ModelRejected(RejectReason.DIGEST, f"{name} is not the file that was published")
+    return content
+
+
+def _read(path: Path, folder: int | None, limit: int) -> bytes:
+    """Read a regular file of at most `limit` bytes. OSError, or ModelRejected if it is none."""
+    # O_NONBLOCK: opening a pipe would wait for a writer; on a regular file it does nothing.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    with os.fdopen(os.open(path, flags, dir_fd=folder), "rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelRejected(RejectReason.UNREADABLE, f"{path.name} is no regular file")
+        if status.st_size > limit:
+            detail = f"{path.name} has {status.st_size} bytes, at most {limit} allowed"
+            raise ModelRejected(RejectReason.TOO_LARGE, detail)
+        # One byte more than it says, so that a file which grows meanwhile does not match.
+        content = bytearray()
+        while len(content) <= status.st_size:
+            part = file.read(status.st_size + 1 - len(content))
+            if not part:
+                break
+            content += part
+    return bytes(content)
+
+
+def _manifest(content: bytes, pointer: Pointer) -> Manifest:
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ModelRejected(RejectReason.MANIFEST, f"{MANIFEST_NAME}: {error}") from error
+    if manifest.model_version != pointer.version:
+        detail = f"{MANIFEST_NAME} is of {manifest.model_version}, not of {pointer.version}"
+        raise ModelRejected(RejectReason.MANIFEST, detail)
+    theirs = (manifest.fingerprint, manifest.schema_version, manifest.feature_names)
+    if theirs != (SCHEMA.fingerprint, SCHEMA.version, SCHEMA.names):
+        detail = (
+            f"made for features {manifest.fingerprint} (schema {manifest.schema_version}), "
+            f"here they are {SCHEMA.fingerprint} (schema {SCHEMA.version}): train anew"
+        )
+        raise ModelRejected(RejectReason.FINGERPRINT, detail)
+    return manifest
+
+
+def _forest(content: bytes, manifest: Manifest, max_nodes: int) -> Forest:
+    declared = manifest.forest
+    if declared.nodes > max_nodes:
+        detail = f"{declared.nodes} nodes, at most {max_nodes} allowed"
+        raise ModelRejected(RejectReason.STRUCTURE, detail)
+    arrays = decode(content, nodes=declared.nodes, trees=declared.trees)
+    check_structure(arrays, declared.depth, len(manifest.feature_names), max_nodes)
+    return Forest(arrays, declared.depth)
+
+
+def _check_golden(model: Model) -> None:
+    """The model must give the answers that it gave when it was published."""
+    for number, row in enumerate(model.manifest.golden):
+        found = model.probability(np.array(row.features, np.float64))
+        pairs = ((found.raw, row.raw), (found.calibrated, row.calibrated), (found.p, row.served))
+        if any(abs(ours - theirs) > GOLDEN_TOLERANCE for ours, theirs in pairs):
+            detail = (
+                f"golden row {number} gives {found.raw:.12g}, {found.calibrated:.12g}, "
+                f"{found.p:.12g}; published were {row.raw:.12g}, {row.calibrated:.12g}, "
+                f"{row.served:.12g}"
+            )
+            raise ModelRejected(RejectReason.GOLDEN, detail)
+
+
+def _check_latency(model: Model, limit_s: float, clock: Callable[[], float]) -> None:
+    """Warm the model, and refuse one that is too slow to be asked.
+
+    The quickest row decides: another one may have waited for the processor.
+    """
+    rows = [np.array(row.features, np.float64) for row in model.manifest.golden]
+    quickest = float("inf")
+    for number in range(WARM_UP_ROWS):
+        begun = clock()
+        model.probability(rows[number % len(rows)])
+        quickest = min(quickest, clock() - begun)
+    if quickest > limit_s:
+        detail = f"a row takes {1e3 * quickest:.3g} ms, at most {1e3 * limit_s:.3g} ms allowed"
+        raise ModelRejected(RejectReason.LATENCY, detail)
+
+
+def _unreadable(name: str, error: OSError) -> ModelRejected:
+    if error.errno == errno.ELOOP:
+        return ModelRejected(RejectReason.UNREADABLE, f"{name} is a link")
+    return ModelRejected(RejectReason.UNREADABLE, f"{name}: {error.strerror or error}")
