@@ -1,0 +1,231 @@
+"""One-minute bars of one symbol: built from mids by event time, filled in from outside candles.
+
+The rule: a bar is closed only if its whole minute was observed and is over. A minute without
+ticks has no bar, a bar whose minute was interrupted is dropped, and a candle enters only where
+no bar stands. More than three missing minutes between two bars end a run; what needs several
+bars uses the newest run alone. M5 and M15 are read off these bars, they have no state of their
+own.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from math import ceil, inf, isfinite, nan
+from typing import NamedTuple
+
+MINUTE_S = 60
+MINUTES_PER_DAY = 1440
+KEPT_BARS = 240
+MAX_MISSING_MINUTES = 3
+
+
+class Bar(NamedTuple):
+    """An M1 bar; `minute` is the whole UTC minute since the epoch that it covers."""
+
+    minute: int
+    open: float
+    high: float
+    low: float
+    close: float
+
+
+class DayRange(NamedTuple):
+    """Highest and lowest price in the bars of a UTC day (whole days since the epoch)."""
+
+    day: int
+    high: float
+    low: float
+
+
+class Bars:
+    """The last 240 closed M1 bars, the bar that is forming and the ranges of two days.
+
+    Columns are arrays in the order of time. `true_ranges` holds NaN where the bar has no
+    previous bar in its run. `run_start` is the index of the first bar of the newest run.
+    `revision` moves with every change to the closed bars.
+    """
+
+    __slots__ = (
+        "_close",
+        "_complete_from",
+        "_high",
+        "_low",
+        "_open",
+        "_own_minute",
+        "closes",
+        "days",
+        "forming_minute",
+        "highs",
+        "lows",
+        "minutes",
+        "opens",
+        "revision",
+        "run_start",
+        "true_ranges",
+    )
+
+    def __init__(self) -> None:
+        self.minutes = array("q")
+        self.opens = array("d")
+        self.highs = array("d")
+        self.lows = array("d")
+        self.closes = array("d")
+        self.true_ranges = array("d")
+        self.run_start = 0
+        self.days: tuple[DayRange, ...] = ()
+        self.revision = 0
+        self.forming_minute: int | None = None
+        self._open = self._high = self._low = self._close = 0.0
+        self._complete_from = 0
+        self._own_minute: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.minutes)
+
+    def __iter__(self) -> Iterator[Bar]:
+        columns = zip(self.minutes, self.opens, self.highs, self.lows, self.closes, strict=True)
+        return (Bar(*row) for row in columns)
+
+    def begin(self, event_time_s: float) -> None:
+        """Observation begins (anew): the minute in progress is partial unless it just began."""
+        self.roll(int(event_time_s // MINUTE_S))
+        self.forming_minute = None
+        self._own_minute = None
+        self._complete_from = ceil(event_time_s / MINUTE_S)
+
+    def add_mid(self, minute: int, mid: float) -> None:
+        """Apply the mid price of a tick of `minute`; minutes never go back."""
+        if minute != self.forming_minute:
+            self._turn_to(minute, mid)
+        elif mid > self._high:
+            self._high = mid
+        elif mid < self._low:
+            self._low = mid
+        self._close = mid
+
+    def roll(self, minute: int) -> bool:
+        """Close the forming bar if `minute` is after it. Returns whether a bar was closed."""
+        forming = self.forming_minute
+        if forming is None or forming >= minute:
+            return False
+        self.forming_minute = None
+        if forming < self._complete_from:
+            return False
+        self._own_minute = forming
+        self._insert(Bar(forming, self._open, self._high, self._low, self._close))
+        return True
+
+    def add_candle(self, bar: Bar) -> bool:
+        """Insert an outside bar that has ended.
+
+        False where it is refused: a bar stands there or is being made there of own ticks, it is
+        older than all that is kept, or no prices can have made it.
+        """
+        if not 0.0 < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
+            return False
+        if not isfinite(bar.high) or self._has(bar.minute):
+            return False
+        if len(self.minutes) == KEPT_BARS and bar.minute < self.minutes[0]:
+            return False
+        if bar.minute == self.forming_minute:
+            if bar.minute >= self._complete_from:
+                return False
+            self.forming_minute = None
+        self._insert(bar)
+        return True
+
+    def previous_day(self, minute: int) -> DayRange | None:
+        """The range of the newest UTC day with bars before the day of `minute`."""
+        today = minute // MINUTES_PER_DAY
+        return next((day for day in reversed(self.days) if day.day < today), None)
+
+    def restore_days(self, days: tuple[DayRange, ...]) -> None:
+        """Take over the ranges of days whose bars are no longer kept."""
+        for day in days:
+            self._widen_day(day)
+        self.revision += 1
+
+    def run_length(self, minute: int) -> int:
+        """Bars in the newest run as seen from `minute`; 0 when too many minutes are missing."""
+        if not self.minutes or minute - self.minutes[-1] > MAX_MISSING_MINUTES + 1:
+            return 0
+        return len(self.minutes) - self.run_start
+
+    def close_before(self, minute: int) -> float:
+        """Close of the newest bar before `minute`, which must exist.
+
+        The close of an M5 or M15 bar is that of the last M1 bar before its end.
+        """
+        return self.closes[bisect_left(self.minutes, minute) - 1]
+
+    def _turn_to(self, minute: int, mid: float) -> None:
+        self.roll(minute)
+        if self.minutes and minute <= self.minutes[-1]:
+            if minute == self._own_minute == self.minutes[-1]:
+                self._amend(mid)
+            return
+        self.forming_minute = minute
+        self._open = self._high = self._low = mid
+
+    def _amend(self, mid: float) -> None:
+        """A tick of the minute that *now* had already left belongs to its bar all the same."""
+        self.highs[-1] = max(self.highs[-1], mid)
+        self.lows[-1] = min(self.lows[-1], mid)
+        self.closes[-1] = mid
+        self.true_ranges[-1] = self._true_range(len(self) - 1)
+        self._widen_day(DayRange(self.minutes[-1] // MINUTES_PER_DAY, mid, mid))
+        self.revision += 1
+
+    def _has(self, minute: int) -> bool:
+        at = bisect_left(self.minutes, minute)
+        return at < len(self.minutes) and self.minutes[at] == minute
+
+    def _insert(self, bar: Bar) -> None:
+        at = len(self.minutes)
+        if at and bar.minute < self.minutes[-1]:
+            at = bisect_left(self.minutes, bar.minute)
+        self.minutes.insert(at, bar.minute)
+        self.opens.insert(at, bar.open)
+        self.highs.insert(at, bar.high)
+        self.lows.insert(at, bar.low)
+        self.closes.insert(at, bar.close)
+        self.true_ranges.insert(at, self._true_range(at))
+        if at + 1 < len(self.minutes):
+            self.true_ranges[at + 1] = self._true_range(at + 1)
+            self._find_run_start()
+        elif self._ends_run(at):
+            self.run_start = at
+        if len(self.minutes) > KEPT_BARS:
+            self._drop_oldest()
+        self._widen_day(DayRange(bar.minute // MINUTES_PER_DAY, bar.high, bar.low))
+        self.revision += 1
+
+    def _drop_oldest(self) -> None:
+        self.minutes.pop(0)
+        for column in (self.opens, self.highs, self.lows, self.closes, self.true_ranges):
+            column.pop(0)
+        self.run_start = max(self.run_start - 1, 0)
+
+    def _ends_run(self, at: int) -> bool:
+        """Whether too many minutes are missing before the bar at this index."""
+        return at == 0 or self.minutes[at] - self.minutes[at - 1] > MAX_MISSING_MINUTES + 1
+
+    def _find_run_start(self) -> None:
+        self.run_start = next(i for i in range(len(self) - 1, -1, -1) if self._ends_run(i))
+
+    def _true_range(self, at: int) -> float:
+        if self._ends_run(at):
+            return nan
+        high, low, before = self.highs[at], self.lows[at], self.closes[at - 1]
+        return max(high, before) - min(low, before)
+
+    def _widen_day(self, seen: DayRange) -> None:
+        """Merge into the two newest days."""
+        if self.days and self.days[-1].day == seen.day:
+            last = self.days[-1]
+            if seen.high <= last.high and seen.low >= last.low:
+                return
+        by_day = {day.day: day for day in self.days}
+        old = by_day.get(seen.day, DayRange(seen.day, -inf, inf))
+        by_day[seen.day] = DayRange(seen.day, max(old.high, seen.high), min(old.low, seen.low))
+        self.days = tuple(by_day[day] for day in sorted(by_day)[-2:])

@@ -1,0 +1,75 @@
+"""`correlation_check`: how little a symbol moves with the other live ones.
+
+The rule: closed bars only, so a value holds for a whole minute, and the order in which the
+others are given changes nothing.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from service.bars import MINUTE_S
+from service.features.constants import constants
+from service.features.state import SymbolState
+
+_CORRELATION = constants("correlation_check")
+_MIN_COMMON: int = _CORRELATION["min_common"]
+_MAX_OTHERS: int = _CORRELATION["max_others"]
+_ACTIVITY_S = 20 * MINUTE_S
+
+# A log return is known to about 1e-16. Returns that differ by no more than a few hundred of
+# those are the same number and have no variance.
+_NO_DEVIATION = 1e-13
+
+Floats = npt.NDArray[np.float64]
+
+
+def correlation_check(
+    target: SymbolState, others: Iterable[SymbolState], minute: int
+) -> float | None:
+    """100 * (1 - mean abs rho) of M1 log returns over the 60 minutes before `minute`.
+
+    rho is Pearson's, over the minutes that both symbols have a return in, against each other
+    symbol with at least 20 of them; of these the 32 with the most ticks in the 20 minutes
+    before `minute` (ties by name). A pair without variance has no rho. None without any.
+    `others` are the live symbols; the target itself is left out.
+    """
+    own = target.minute_returns(minute)
+    own_there = ~np.isnan(own)
+    if np.count_nonzero(own_there) < _MIN_COMMON:
+        return None
+    named = sorted((s for s in others if s.symbol != target.symbol), key=lambda s: s.symbol)
+    if not named:
+        return None
+    returns = np.stack([state.minute_returns(minute) for state in named])
+    common = ~np.isnan(returns) & own_there
+    enough = np.flatnonzero(common.sum(axis=1) >= _MIN_COMMON)
+    chosen = _most_active([named[i] for i in enough], minute)
+    rows = enough[chosen]
+    rho = _correlations(own, returns[rows], common[rows])
+    rho = rho[~np.isnan(rho)]
+    return 100.0 * (1.0 - float(np.mean(np.abs(rho)))) if rho.size else None
+
+
+def _most_active(states: list[SymbolState], minute: int) -> list[int]:
+    """Indices of the states that take part, in the given order."""
+    if len(states) <= _MAX_OTHERS:
+        return list(range(len(states)))
+    end = minute * MINUTE_S
+    ticks = [state.ticks_between(end - _ACTIVITY_S, end - 1) for state in states]
+    order = sorted(range(len(states)), key=lambda i: (-ticks[i], states[i].symbol))
+    return sorted(order[:_MAX_OTHERS])
+
+
+def _correlations(own: Floats, others: Floats, common: npt.NDArray[np.bool_]) -> Floats:
+    """Pearson's rho of one series (n,) with several (k, n) over common minutes; NaN for none."""
+    count = common.sum(axis=1, keepdims=True)
+    x = np.where(common, own, 0.0)
+    y = np.where(common, others, 0.0)
+    x = np.where(common, x - x.sum(axis=1, keepdims=True) / count, 0.0)
+    y = np.where(common, y - y.sum(axis=1, keepdims=True) / count, 0.0)
+    flat = np.minimum(np.abs(x).max(axis=1), np.abs(y).max(axis=1)) <= _NO_DEVIATION
+    norm = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    rho: Floats = np.clip((x * y).sum(axis=1) / np.where(flat, np.nan, norm), -1.0, 1.0)
+    return rho

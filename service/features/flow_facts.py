@@ -1,0 +1,55 @@
+"""What the features need of the closed seconds, worked out at most once a second.
+
+The rule: sums over closed seconds only. The second in progress is added by the feature, so a
+tick costs none of this.
+"""
+
+import msgspec
+
+from service.features.constants import constants
+from service.windows import EventBuckets
+
+_VOLUME = constants("volume_delta")
+_WHALE = constants("whale_activity")
+WINDOW_S: int = _VOLUME["window_s"]
+REFERENCE_S: int = _VOLUME["reference_s"]
+_REFERENCE_DEALS: int = _WHALE["reference_deals"]
+
+DEALS = "deals"
+TICKS = "ticks"
+NONE = "none"
+
+
+class FlowFacts(msgspec.Struct, frozen=True, gc=False):
+    """Volume before the second in progress.
+
+    `recent` and `reference` are the volume (in the unit of deals, or the number of ticks where
+    `source` is ticks) of the window's closed seconds and of the 20 minutes before the window;
+    `largest` is the window's largest closed deal, `reference_deals` and `reference_sum` number
+    and sum of the deals it is compared with.
+    """
+
+    source: str
+    recent: float
+    reference: float
+    largest: float
+    reference_deals: int
+    reference_sum: float
+
+
+def flow_facts(buckets: EventBuckets, source: str, now_s: int) -> FlowFacts:
+    """The facts for the windows that end with the second `now_s`."""
+    first, before = now_s - WINDOW_S + 1, now_s - WINDOW_S
+    oldest = before - REFERENCE_S + 1
+    if source != DEALS:
+        recent, reference = buckets.count(first, now_s), buckets.count(oldest, before)
+        return FlowFacts(source, recent, reference, 0.0, 0, 0.0)
+    deals, deal_sum = buckets.newest_sizes(oldest, before, _REFERENCE_DEALS)
+    return FlowFacts(
+        source,
+        buckets.size_sum(first, now_s),
+        buckets.size_sum(oldest, before),
+        buckets.size_max(first, now_s),
+        deals,
+        deal_sum,
+    )
