@@ -170,9 +170,7 @@ def parse(frame: bytes) -> FeedMessage:
     return _parse_other(frame)
 
 
-def parse_timeframes(
-    symbol: str, frames: Mapping[str, Any], node_id: str = "", timeframes: tuple[str, ...] = ()
-) -> Candles:
+def parse_timeframes(symbol: str, frames: Mapping[str, Any], node_id: str = "") -> Candles:
     """Candles of {timeframe: [{time | timestamp, open, high, low, close, volume?}, ...]}.
 
     Keys that name no timeframe are passed over; ill-formed entries are left out and
@@ -180,7 +178,7 @@ def parse_timeframes(
     """
     candles: list[Candle] = []
     skipped = 0
-    for timeframe in timeframes or TIMEFRAMES:
+    for timeframe in TIMEFRAMES:
         entries = frames.get(timeframe)
         if not isinstance(entries, (list, tuple)):
             skipped += entries is not None
