@@ -8,12 +8,12 @@ Times are UTC epoch seconds.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
 POINTER_NAME = "CURRENT.json"
 MANIFEST_NAME = "manifest.json"
 FOREST_NAME = "forest.npz"

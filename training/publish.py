@@ -1,78 +1,55 @@
 """Publication: a bundle that never changes, then the pointer, each whole or not there at all.
 
-The rule: at every step a `kill -9` or a power cut leaves the old model or the new one.
+The rule: at every step a `kill -9` or a power cut leaves the old model or the new one. So
+the bundle is written under a name that nobody reads, flushed, renamed, and only then does
+`CURRENT.json` move, itself by a rename. The caller holds the TrainerLock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import hashlib
+import re
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
+import msgspec
 
-from protocol.manifest import Calibration, Reference, Samples, Verdict
+from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
+from service.bundle import load_directory, read_pointer
+from service.errors import ModelRejected
 from service.forest import Forest
+from service.forest_file import encode
+from training.draft import ManifestDraft, golden_inputs, manifest, reference, versions
+from training.durable import (
+    LockHeld,
+    Step,
+    TrainerLock,
+    append_line,
+    no_step,
+    rename,
+    sync_directory,
+    write_file,
+)
 
-Floats = NDArray[np.float64]
+__all__ = [
+    "LockHeld",
+    "ManifestDraft",
+    "Pinned",
+    "TrainerLock",
+    "append_history",
+    "golden_inputs",
+    "publish",
+    "reference",
+]
+
+HISTORY_NAME = "history.jsonl"
+INCOMING = ".incoming-"
+VERSION_PATTERN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 
 
-class LockHeld(Exception):  # noqa: N818
-    """Another trainer is at work on these models. The command ends with 75."""
-
-
-class Pinned(Exception):  # noqa: N818
+class Pinned(Exception):  # noqa: N818  a state of things, not a fault
     """The current model is pinned; nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestDraft:
-    """What the trainer knows of a model; publication adds version, digests and golden answers.
-
-    `golden` (m, 11), 32 rows or more: see `golden_inputs`.
-    """
-
-    directed: bool
-    min_samples_leaf: int
-    max_features: int
-    seed: int
-    calibration: Calibration
-    importances: dict[str, float]
-    samples: Samples
-    verdict: Verdict
-    reference: Reference
-    golden: Floats
-    break_even: str = ""
-
-
-class TrainerLock:
-    """Context manager: one trainer at a time, by flock on `models/.lock`. Raises LockHeld."""
-
-    def __init__(self, models_dir: Path) -> None:
-        self._path = models_dir / ".lock"
-
-    def __enter__(self) -> TrainerLock:
-        raise NotImplementedError
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        raise NotImplementedError
-
-
-def golden_inputs(x: Floats, forest: Forest, *, seed: int = 42) -> Floats:
-    """Rows (64, 11) to publish answers for: samples, ties with thresholds, extremes."""
-    raise NotImplementedError
-
-
-def reference(x: Floats, p: Floats) -> Reference:
-    """Deciles of each column of `x` (n, 11) and of the served probabilities `p` (n,)."""
-    raise NotImplementedError
 
 
 def publish(
@@ -84,16 +61,114 @@ def publish(
     now_s: float,
     why: str,
     keep: int = 5,
-    step: Callable[[str], None] = lambda _name: None,
+    details: Mapping[str, object] | None = None,
+    step: Step = no_step,
 ) -> str:
-    """Publish a model and point at it; returns its version. The caller holds the TrainerLock.
+    """Publish a model and point at it; returns its version.
 
-    Raises Pinned, or ModelRejected where the service would refuse the bundle; then the
-    pointer has not moved.
+    `details` go into the line of `history.jsonl`. Kept are the newest `keep` versions, this
+    one among them, and what the pointer named before; the others go first, which makes room.
+    Raises Pinned, or ModelRejected where the service would refuse the bundle: then the
+    pointer has not moved. OSError as it comes (a full disk): whole is what is there.
     """
-    raise NotImplementedError
+    models_dir.mkdir(parents=True, exist_ok=True)
+    current = current_pointer(models_dir)
+    if current is not None and current.pinned:
+        raise Pinned(f"{current.version} is pinned; unpin it to publish another model")
+    remove_leftovers(models_dir)
+    _retain(models_dir, current, keep - 1, step)
+    files = {FOREST_NAME: encode(forest.arrays), REPORT_NAME: report_html}
+    names = versions(draft, files[FOREST_NAME], now_s)
+    version = next(name for name in names if not (models_dir / name).exists())
+    parent = None if current is None else current.version
+    promised = manifest(draft, forest, files, version=version, parent=parent, now_s=now_s)
+    content = msgspec.json.format(msgspec.json.encode(promised), indent=1)
+    pointer = Pointer(
+        version=version,
+        manifest_sha256=hashlib.sha256(content).hexdigest(),
+        manifest_size=len(content),
+        published_at=now_s,
+        why=why,
+        reviewed_at=now_s,
+        previous=parent,
+    )
+    _write_bundle(models_dir, pointer, {**files, MANIFEST_NAME: content}, step)
+    write_pointer(models_dir, pointer, step)
+    event = {"event": "published", "at": now_s, "version": version, "why": why}
+    event |= {"reviewed_at": now_s, "n": draft.samples.n, "verdict": draft.verdict}
+    append_history(models_dir, {**event, **(details or {})}, step)
+    return version
 
 
-def append_history(models_dir: Path, event: Mapping[str, object]) -> None:
-    """Append one line to `history.jsonl`, durably; `event` has at least `event` and `at`."""
-    raise NotImplementedError
+def current_pointer(models_dir: Path) -> Pointer | None:
+    """Return `CURRENT.json`; None where there is none or it is damaged, to be replaced."""
+    try:
+        found = read_pointer(models_dir)
+    except ModelRejected:
+        return None
+    return None if found is None else found[0]
+
+
+def write_pointer(models_dir: Path, pointer: Pointer, step: Step = no_step) -> None:
+    """Replace `CURRENT.json` by one rename."""
+    waiting = models_dir / f"{POINTER_NAME}.tmp"
+    write_file(waiting, msgspec.json.format(msgspec.json.encode(pointer), indent=1), step)
+    rename(waiting, models_dir / POINTER_NAME, step)
+
+
+def append_history(models_dir: Path, event: Mapping[str, object], step: Step = no_step) -> None:
+    """Append one line to `history.jsonl`, durably.
+
+    `event` has at least `event` (published, rejected, re-validated, rolled back, pinned,
+    unpinned) and `at` (UTC seconds).
+    """
+    append_line(models_dir / HISTORY_NAME, msgspec.json.encode(event), step)
+
+
+def published_versions(models_dir: Path) -> list[str]:
+    """List the versions that are there, newest first."""
+    found = [path.name for path in models_dir.iterdir() if VERSION_PATTERN.fullmatch(path.name)]
+    return sorted(found, reverse=True)
+
+
+def remove_leftovers(models_dir: Path) -> None:
+    """Remove what an interrupted publication or removal left behind."""
+    for path in models_dir.glob(f"{INCOMING}*"):
+        shutil.rmtree(path)
+    (models_dir / f"{POINTER_NAME}.tmp").unlink(missing_ok=True)
+
+
+def _write_bundle(
+    models_dir: Path, pointer: Pointer, files: Mapping[str, bytes], step: Step
+) -> None:
+    incoming = models_dir / f"{INCOMING}{pointer.version}"
+    try:
+        step("mkdir")
+        incoming.mkdir()
+        for name, content in files.items():
+            write_file(incoming / name, content, step)
+        sync_directory(incoming, step)
+        # What the service would refuse is not to become a version.
+        step("verify")
+        load_directory(incoming, pointer)
+        rename(incoming, models_dir / pointer.version, step)
+    except BaseException:
+        shutil.rmtree(incoming, ignore_errors=True)
+        raise
+
+
+def _retain(models_dir: Path, pointer: Pointer | None, keep: int, step: Step) -> None:
+    """Keep the newest versions and what the pointer names; the others go.
+
+    Each is renamed first: a version that is there is whole.
+    """
+    present = published_versions(models_dir)
+    kept = set(present[:keep])
+    if pointer is not None:
+        kept |= {pointer.version, pointer.previous or ""}
+    for version in present:
+        if version not in kept:
+            leaving = models_dir / f"{INCOMING}removed-{version}"
+            rename(models_dir / version, leaving, step)
+            step(f"remove {version}")
+            shutil.rmtree(leaving)

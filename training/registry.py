@@ -1,4 +1,4 @@
-"""The published models: what there is, pointing back, and pinning.
+"""The published models: what there is, pointing back, reviewing and pinning.
 
 The rule: a version is pointed at only after the service's own reader has accepted it.
 Every function that writes is called with the TrainerLock held.
@@ -6,12 +6,27 @@ Every function that writes is called with the TrainerLock held.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import replace
+
+from protocol.manifest import MANIFEST_NAME, Manifest, Pointer
+from service.bundle import load
+from service.errors import ModelRejected
+from training.publish import (
+    HISTORY_NAME,
+    append_history,
+    current_pointer,
+    published_versions,
+    write_pointer,
+)
+
 
 class RegistryError(Exception):
-    """What was asked for cannot be done; the text says why."""
+    """What was asked for cannot be done; the text says why and what there is instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,37 +34,151 @@ class Listed:
     """One version; `problem` says why it cannot be read, and then the rest is unknown."""
 
     version: str
-    created_at: float
     current: bool
     previous: bool
     pinned: bool
-    n: int
-    n_effective: float
-    base_rate: float
-    reason: str
+    created_at: float = 0.0
+    n: int = 0
+    n_effective: float = 0.0
+    base_rate: float = 0.0
+    reason: str = ""
     problem: str = ""
 
 
+class _Reviewed(msgspec.Struct, frozen=True):
+    """What matters here of a line of the history."""
+
+    version: str | None = None
+    reviewed_at: float | None = None
+
+
 def list_models(models_dir: Path) -> list[Listed]:
-    """List the versions, newest first."""
-    raise NotImplementedError
+    """List the versions, newest first; none where there is no such directory."""
+    if not models_dir.is_dir():
+        return []
+    pointer = current_pointer(models_dir)
+    return [_listed(models_dir, name, pointer) for name in published_versions(models_dir)]
+
+
+def _listed(models_dir: Path, version: str, pointer: Pointer | None) -> Listed:
+    current = pointer is not None and pointer.version == version
+    previous = pointer is not None and pointer.previous == version
+    pinned = current and pointer is not None and pointer.pinned
+    try:
+        manifest = _manifest(models_dir, version)
+    except (OSError, msgspec.MsgspecError, ValueError) as error:
+        return Listed(version, current, previous, pinned, problem=str(error))
+    return Listed(
+        version=version,
+        current=current,
+        previous=previous,
+        pinned=pinned,
+        created_at=manifest.created_at,
+        n=manifest.samples.n,
+        n_effective=manifest.samples.n_effective,
+        base_rate=manifest.samples.base_rate,
+        reason=manifest.verdict.reason,
+    )
 
 
 def rollback(models_dir: Path, version: str | None = None, *, now_s: float, why: str) -> str:
-    """Point at `version`, or at the previous one; returns it. Raises RegistryError."""
-    raise NotImplementedError
+    """Point at `version`, or at the previous one; returns it.
+
+    What was current becomes the previous one, so that a second rollback undoes the first.
+    The model keeps the age that its last review gave it. A pin is lifted. Raises
+    RegistryError where there is no such version or the service would refuse it.
+    """
+    pointer = current_pointer(models_dir)
+    if version is None:
+        if pointer is None or pointer.previous is None:
+            raise RegistryError("no previous model; name the version, `models` lists them")
+        version = pointer.previous
+    if pointer is not None and pointer.version == version:
+        raise RegistryError(f"{version} is current already")
+    _point(models_dir, version, pointer, now_s=now_s, why=why, pinned=False)
+    append_history(
+        models_dir, {"event": "rolled back", "at": now_s, "version": version, "why": why}
+    )
+    return version
 
 
 def revalidate(models_dir: Path, *, now_s: float, why: str) -> str:
     """Renew `reviewed_at` of the current model; returns its version. Raises RegistryError."""
-    raise NotImplementedError
+    pointer = _current(models_dir)
+    write_pointer(models_dir, replace(pointer, reviewed_at=now_s, why=why))
+    event = {"event": "re-validated", "at": now_s, "version": pointer.version, "why": why}
+    append_history(models_dir, {**event, "reviewed_at": now_s})
+    return pointer.version
 
 
 def pin(models_dir: Path, version: str, *, now_s: float) -> None:
     """Point at `version` and keep publications from displacing it. Raises RegistryError."""
-    raise NotImplementedError
+    pointer = current_pointer(models_dir)
+    if pointer is not None and pointer.version == version:
+        write_pointer(models_dir, replace(pointer, pinned=True))
+    else:
+        _point(models_dir, version, pointer, now_s=now_s, why="pinned", pinned=True)
+    append_history(models_dir, {"event": "pinned", "at": now_s, "version": version})
 
 
 def unpin(models_dir: Path, *, now_s: float) -> None:
     """Let publications displace the current model again. Raises RegistryError."""
-    raise NotImplementedError
+    pointer = _current(models_dir)
+    write_pointer(models_dir, replace(pointer, pinned=False))
+    append_history(models_dir, {"event": "unpinned", "at": now_s, "version": pointer.version})
+
+
+def _current(models_dir: Path) -> Pointer:
+    pointer = current_pointer(models_dir)
+    if pointer is None:
+        raise RegistryError(f"no model is published in {models_dir}")
+    return pointer
+
+
+def _point(
+    models_dir: Path,
+    version: str,
+    displaced: Pointer | None,
+    *,
+    now_s: float,
+    why: str,
+    pinned: bool,
+) -> None:
+    if version not in published_versions(models_dir):
+        raise RegistryError(f"no version {version} in {models_dir}; `models` lists them")
+    try:
+        content = (models_dir / version / MANIFEST_NAME).read_bytes()
+        created_at = msgspec.json.decode(content, type=Manifest).created_at
+        pointer = Pointer(
+            version=version,
+            manifest_sha256=hashlib.sha256(content).hexdigest(),
+            manifest_size=len(content),
+            published_at=now_s,
+            why=why,
+            reviewed_at=_last_review(models_dir, version, created_at),
+            previous=None if displaced is None else displaced.version,
+            pinned=pinned,
+        )
+        load(models_dir, pointer)
+    except (OSError, msgspec.MsgspecError, ValueError, ModelRejected) as error:
+        raise RegistryError(f"{version} cannot be served: {error}") from error
+    write_pointer(models_dir, pointer)
+
+
+def _manifest(models_dir: Path, version: str) -> Manifest:
+    content = (models_dir / version / MANIFEST_NAME).read_bytes()
+    return msgspec.json.decode(content, type=Manifest)
+
+
+def _last_review(models_dir: Path, version: str, created_at: float) -> float:
+    """Return when a version was reviewed last, as far as the history can be read."""
+    latest = created_at
+    path = models_dir / HISTORY_NAME
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            event = msgspec.json.decode(line, type=_Reviewed)
+        except (msgspec.MsgspecError, ValueError):
+            continue
+        if event.version == version and event.reviewed_at is not None:
+            latest = max(latest, event.reviewed_at)
+    return latest

@@ -1,0 +1,173 @@
+"""Following `CURRENT.json`: a helper thread loads what it names, the loop takes the result.
+
+The rule: the thread hands over immutable values through a bounded queue and touches nothing
+else of the loop's. A candidate that fails is reported once and left alone until the
+pointer's content changes; whatever goes wrong here, the loop goes on with what it has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.manifest import POINTER_NAME
+from service.bundle import (
+    DEFAULT_LIMITS,
+    Limits,
+    decode_pointer,
+    load,
+    read_pointer_bytes,
+)
+from service.errors import ModelRejected, RejectReason
+from service.model import Model
+
+MAX_WAITING = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A verified model; `digest` (hex) is of the pointer that named it."""
+
+    model: Model
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """What the pointer of this `digest` names is not to be used. `version`, if it said one."""
+
+    digest: str
+    reason: RejectReason
+    detail: str
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The pointer was there and is gone."""
+
+
+Event = Loaded | Rejected | Removed
+Signature = tuple[int, int, int, int] | None
+
+
+class ModelWatch:
+    """Looks at the pointer every `interval_s` seconds; content decides, not its date.
+
+    `poll_once` is one look without a thread: for the start, before READY, and for tests.
+    Between `start` and `stop` it is the thread's alone. `notify` is called on that thread
+    when something waits for `take`.
+    """
+
+    def __init__(
+        self,
+        models_dir: Path,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        interval_s: float = 1.0,
+        notify: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._models_dir = models_dir
+        self._limits = limits
+        self._interval_s = interval_s
+        self._notify = notify
+        self._waiting: deque[Event] = deque()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._seen: str | None = None
+        self._signature: Signature = None
+        self._settled = False
+        self.faults = 0
+
+    def start(self) -> None:
+        """Begin to look, at once and then every `interval_s`."""
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="model-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """End the thread; one that is loading is waited for, at most `timeout_s`."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+            self._thread = None
+
+    def take(self) -> Event | None:
+        """Return the oldest event that waits, if one does. Called by the loop."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def poll_once(self) -> Event | None:
+        """Look once; returns what is new since the last look. Never raises."""
+        try:
+            signature = self._sign()
+            # A date tells two writes apart only when some time lies between them: read
+            # until one look has found the signature unchanged.
+            if signature == self._signature and self._settled:
+                return None
+            self._settled = signature == self._signature
+            self._signature = signature
+            content = read_pointer_bytes(self._models_dir)
+        except ModelRejected as error:
+            # No content, no digest: what is wrong stands in for it.
+            digest = hashlib.sha256(str(error).encode()).hexdigest()
+            return self._once(digest, Rejected(digest, error.reason, error.detail, None))
+        # A fault of ours is to be told, not to end the thread.
+        except Exception as error:
+            detail = f"looking at {POINTER_NAME}: {type(error).__name__}: {error}"
+            digest = hashlib.sha256(detail.encode()).hexdigest()
+            return self._once(digest, Rejected(digest, RejectReason.INTERNAL, detail, None))
+        if content is None:
+            return self._gone()
+        digest = hashlib.sha256(content).hexdigest()
+        return None if digest == self._seen else self._once(digest, self._load(content, digest))
+
+    def _load(self, content: bytes, digest: str) -> Event:
+        version = None
+        try:
+            pointer = decode_pointer(content)
+            version = pointer.version
+            return Loaded(load(self._models_dir, pointer, self._limits), digest)
+        except ModelRejected as error:
+            return Rejected(digest, error.reason, error.detail, version)
+        # For example MemoryError: this candidate is not for us.
+        except Exception as error:
+            detail = f"{type(error).__name__}: {error}"
+            return Rejected(digest, RejectReason.INTERNAL, detail, version)
+
+    def _once(self, digest: str, event: Event) -> Event | None:
+        if digest == self._seen:
+            return None
+        self._seen = digest
+        return event
+
+    def _gone(self) -> Event | None:
+        was_there, self._seen = self._seen is not None, None
+        return Removed() if was_there else None
+
+    def _sign(self) -> Signature:
+        try:
+            status = (self._models_dir / POINTER_NAME).lstat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            # A loop that takes nothing is not to be buried: look again when it has.
+            if len(self._waiting) < MAX_WAITING:
+                event = self.poll_once()
+                if event is not None:
+                    self._waiting.append(event)
+                    self._wake()
+            self._stopping.wait(self._interval_s)
+
+    def _wake(self) -> None:
+        try:
+            self._notify()
+        # The loop looks without being woken too; counted, and shown with the statistics.
+        except Exception:
+            self.faults += 1

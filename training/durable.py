@@ -1,0 +1,101 @@
+"""Writes that survive a power cut: content, then name, each flushed before the next step.
+
+The rule: a name either leads to a whole file or does not exist. `step` is told of every
+action just before it happens, so that a test can end the process at each of them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+Step = Callable[[str], None]
+
+
+def no_step(name: str) -> None:
+    """Watch nothing."""
+
+
+class LockHeld(Exception):  # noqa: N818  a state of things, not a fault
+    """Another trainer is at work on these models. The command ends with `exit_code`."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class TrainerLock:
+    """Context manager: one trainer at a time, by flock on `.lock`. Raises LockHeld.
+
+    The file stays; the kernel lets go of the lock when its holder ends, however it ends.
+    """
+
+    def __init__(self, models_dir: Path) -> None:
+        self._path = models_dir / ".lock"
+        self._descriptor = -1
+
+    def __enter__(self) -> TrainerLock:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise LockHeld(f"another trainer holds {self._path}; let it finish") from None
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        os.close(self._descriptor)
+
+
+def write_file(path: Path, content: bytes, step: Step = no_step) -> None:
+    """Write a file and flush it to the disk. Its name is not safe yet: `sync_directory`."""
+    step(f"open {path.name}")
+    with path.open("wb") as file:
+        # In two parts, so that a test can end the process with half a file written.
+        half = len(content) // 2
+        file.write(content[:half])
+        file.flush()
+        step(f"write {path.name}")
+        file.write(content[half:])
+        file.flush()
+        step(f"fsync {path.name}")
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path, step: Step = no_step) -> None:
+    """Flush the names in a directory to the disk."""
+    step(f"fsync {path.name}/")
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def rename(source: Path, target: Path, step: Step = no_step) -> None:
+    """Rename within a directory, replacing a file of that name at once, and flush the name."""
+    step(f"rename {source.name}")
+    source.rename(target)
+    sync_directory(target.parent, step)
+
+
+def append_line(path: Path, line: bytes, step: Step = no_step) -> None:
+    """Append one line and flush it; a line that an earlier crash cut short stays alone."""
+    step(f"append {path.name}")
+    with path.open("ab+") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+            line = b"\n" + line
+        file.write(line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    if not end:
+        sync_directory(path.parent, step)
