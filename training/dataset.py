@@ -57,6 +57,7 @@ def read_dataset(
     from service.journal import open_reader
 
     with closing(open_reader(journal)) as connection:
+        connection.execute("begin")  # both tables as of one moment
         labels = labels_by_id(connection)
         for signal_id, outcome in reported.items():
             labels[signal_id].append(of_truth_log(outcome))

@@ -1,0 +1,174 @@
+"""`signal-scorer-train`: the trainer's command line. A batch program that keeps nothing running.
+
+Exit codes: 0 done or nothing to do, 3 candidate rejected, 4 not enough samples, 75 another
+trainer is at work, 78 the configuration or the journal cannot be used; 1 a version that is
+not there to be pointed at.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from training.options import (
+    EXAMPLE,
+    EXIT_REFUSED,
+    advice,
+    leave,
+    reading_options,
+    settings_of,
+    store_options,
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Train, judge and publish models from what the service and Elite Guard have recorded."""
+
+
+@main.command(epilog=EXAMPLE + "signal-scorer-train train --truth-log truth_log.jsonl")
+@store_options
+@reading_options
+@click.option("--min-new", type=click.IntRange(min=0), help="New samples to start for (100).")
+@click.option("--min-samples", type=click.IntRange(min=1), help="Samples to start at (100).")
+@click.option("--force", is_flag=True, help="Skip the counts; never the test.")
+@click.option("--jobs", type=int, default=-1, show_default=True, help="Processes to fit with.")
+def train(force: bool, **options: Any) -> None:
+    """Read, join, test, and publish a model that beats a constant on later signals."""
+    from training.train import train as run_training
+
+    with advice():
+        settings = settings_of(options)
+        run = run_training(settings, now_s=time.time(), force=force, progress=click.echo)
+    click.echo(run.text)
+    sys.exit(run.code)
+
+
+@main.command(epilog=EXAMPLE + "signal-scorer-train status")
+@store_options
+@reading_options
+def status(**options: Any) -> None:
+    """Show how many outcomes there are, why others do not count, and the last verdict."""
+    from training.history import read_history
+    from training.status import describe
+    from training.train import gather
+
+    with advice():
+        settings = settings_of(options)
+        now_s = time.time()
+        _, data = gather(settings, now_s=now_s)
+        history = read_history(settings.models)
+        for line in describe(data, history, min_samples=settings.min_samples, now_s=now_s):
+            click.echo(line)
+
+
+@main.command(epilog=EXAMPLE + "signal-scorer-train models --models var/models")
+@store_options
+def models(**options: Any) -> None:
+    """List the published models, newest first; * is served, - is what rollback returns to."""
+    from training.registry import list_models
+
+    with advice():
+        listed = list_models(settings_of(options).models)
+    if not listed:
+        click.echo("no model has been published")
+    for model in listed:
+        mark = "*" if model.current else "-" if model.previous else " "
+        if model.problem:
+            click.echo(f"{mark} {model.version}  unreadable: {model.problem}")
+            continue
+        made = datetime.fromtimestamp(model.created_at, UTC)
+        pinned = "  pinned" if model.pinned else ""
+        click.echo(f"{mark} {model.version}  {made:%Y-%m-%d %H:%M} UTC  n={model.n}{pinned}")
+        click.echo(f"    {model.reason}")
+
+
+@main.command(epilog=EXAMPLE + "signal-scorer-train rollback 20261122T020000Z-3f9c2a")
+@store_options
+@click.argument("version", required=False)
+@click.option("--why", default="rolled back by hand", help="For the history.")
+def rollback(version: str | None, why: str, **options: Any) -> None:
+    """Serve VERSION again, or the previous model; the service follows within a second."""
+    from training.registry import rollback as point_back
+
+    _change(
+        options, lambda models_dir, now_s: point_back(models_dir, version, now_s=now_s, why=why)
+    )
+
+
+@main.command(epilog=EXAMPLE + "signal-scorer-train pin 20261122T020000Z-3f9c2a")
+@store_options
+@click.argument("version")
+def pin(version: str, **options: Any) -> None:
+    """Serve VERSION and keep later candidates from displacing it."""
+    from training.registry import pin as pin_version
+
+    def point(models_dir: Path, now_s: float) -> str:
+        pin_version(models_dir, version, now_s=now_s)
+        return f"{version}, pinned"
+
+    _change(options, point)
+
+
+@main.command(epilog=EXAMPLE + "signal-scorer-train unpin")
+@store_options
+def unpin(**options: Any) -> None:
+    """Let later candidates displace the current model again."""
+    from training.registry import unpin as release
+
+    def point(models_dir: Path, now_s: float) -> str:
+        release(models_dir, now_s=now_s)
+        return "the same model, no longer pinned"
+
+    _change(options, point)
+
+
+@main.group()
+def truth() -> None:
+    """Look at truth logs."""
+
+
+@truth.command(epilog=EXAMPLE + "signal-scorer-train truth check truth_log.jsonl old.jsonl.gz")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+@click.option("--config", "config_path", help="Configuration file (TOML).")
+@click.option("--timezone", help="Zone of stamps without one (UTC).")
+@click.option(
+    "--max-watch-delay-s",
+    type=click.FloatRange(min=0),
+    help="How late after its signal a tracker may begin to watch (60 s).",
+)
+def check(files: tuple[Path, ...], **options: Any) -> None:
+    """Say what of each FILE can be believed: shapes, usable outcomes, refusals by reason."""
+    from training.truth_check import check as check_files
+
+    with advice():
+        for line in check_files(files, settings_of(options).reading):
+            click.echo(line)
+
+
+def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> None:
+    from training.publish import TrainerLock
+    from training.registry import RegistryError
+
+    with advice():
+        models_dir = settings_of(options).models
+        try:
+            with TrainerLock(models_dir):
+                click.echo(f"serving {point(models_dir, time.time())}")
+        except RegistryError as error:
+            leave(str(error), EXIT_REFUSED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What the trainer's commands share: options, settings made of them, errors made sentences."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from service.errors import EXIT_CONFIG, ConfigError
+from training import settings as trainer_settings
+from training.settings import Settings
+
+EXIT_REFUSED = 1
+EXIT_LOCKED = 75  # EX_TEMPFAIL of sysexits.h
+
+# \b keeps click from rewrapping the example.
+EXAMPLE = "\b\nExample:\n  "
+
+
+def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that reads the journal or the models."""
+    for option in (
+        click.option("--config", "config_path", help="Configuration file (TOML)."),
+        click.option("--journal", type=click.Path(path_type=Path), help="The service's journal."),
+        click.option("--models", type=click.Path(path_type=Path), help="Directory of the models."),
+    )[::-1]:
+        command = option(command)
+    return command
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that makes samples."""
+    for option in (
+        click.option(
+            "--truth-log",
+            "truth_logs",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="A truth log; its rotated parts are found. Repeatable.",
+        ),
+        click.option("--timezone", help="Zone of stamps without one (UTC)."),
+        click.option(
+            "--max-holding-s",
+            type=click.FloatRange(min=0, min_open=True),
+            help="How long a signal may run, where it is unknown (7500 s).",
+        ),
+        click.option(
+            "--max-watch-delay-s",
+            type=click.FloatRange(min=0),
+            help="How late after its signal a tracker may begin to watch (60 s).",
+        ),
+        click.option(
+            "--labels",
+            type=click.Choice(["paper", "reported"]),
+            help="Which outcome trains where both exist (paper).",
+        ),
+    )[::-1]:
+        command = option(command)
+    return command
+
+
+def settings_of(options: dict[str, Any]) -> Settings:
+    """Flags over environment over file. Paths given as flags are relative to the cwd."""
+
+    def path(name: str) -> str | None:
+        return str(options[name].absolute()) if options.get(name) else None
+
+    return trainer_settings.effective(
+        options.get("config_path"),
+        {
+            "journal.path": path("journal"),
+            "model.directory": path("models"),
+            "truth_log.paths": [str(p.absolute()) for p in options.get("truth_logs") or ()] or None,
+            "truth_log.timezone": options.get("timezone"),
+            "training.min_new": options.get("min_new"),
+            "training.min_samples": options.get("min_samples"),
+        },
+        max_holding_s=options.get("max_holding_s"),
+        max_watch_delay_s=options.get("max_watch_delay_s"),
+        labels=options.get("labels"),
+        jobs=options.get("jobs", -1),
+    )
+
+
+@contextmanager
+def advice() -> Iterator[None]:
+    """Turn what can go wrong outside of us into a sentence and an exit code."""
+    try:
+        yield
+    except (ConfigError, FileNotFoundError) as error:
+        leave(str(error), EXIT_CONFIG)
+    except sqlite3.Error as error:
+        leave(f"the journal cannot be read: {error}", EXIT_CONFIG)
+    except Exception as error:
+        # Imported late: the publisher loads numpy, and --help should not wait for it.
+        from training.publish import LockHeld
+
+        if not isinstance(error, LockHeld):
+            raise
+        leave(f"{error or 'another trainer is at work'}; try again when it is done", EXIT_LOCKED)
+
+
+def leave(text: str, code: int) -> NoReturn:
+    """End with a sentence on stderr."""
+    click.echo(f"signal-scorer-train: {text}", err=True)
+    sys.exit(code)

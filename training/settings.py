@@ -1,0 +1,85 @@
+"""The trainer's part of the common configuration, as plain values for the modules that work.
+
+The same file, environment and rules as the service's; flags go over both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from service.config import Config, load
+from service.errors import ConfigError
+from training.dataset import JoinRules
+from training.truth_log import Rules
+from training.truth_log.files import with_rotated
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things lie, and the numbers of the rules."""
+
+    journal: Path
+    models: Path
+    truth_logs: tuple[Path, ...] = ()
+    reading: Rules = Rules()
+    joining: JoinRules = JoinRules()
+    min_samples: int = 100
+    min_new: int = 100
+    keep: int = 5
+    jobs: int = -1
+    seed: int = 42
+
+    def truth_log_files(self) -> list[Path]:
+        """The configured logs together with their rotated parts, oldest name first."""
+        return [file for path in self.truth_logs for file in with_rotated(path)]
+
+
+def effective(
+    config_path: str | None,
+    flags: Mapping[str, Any],
+    *,
+    max_holding_s: float | None = None,
+    max_watch_delay_s: float | None = None,
+    labels: str | None = None,
+    jobs: int = -1,
+) -> Settings:
+    """Settings from file, environment and `flags` (dotted keys). Raises ConfigError."""
+    config = load(config_path, flags=flags).config
+    return Settings(
+        journal=config.journal_path,
+        models=config.models_dir,
+        truth_logs=tuple(config.path(path) for path in config.truth_log.paths),
+        reading=_given(Rules(zone=_zone(config)), max_watch_delay_s=max_watch_delay_s),
+        joining=_given(
+            JoinRules(max_missing=config.training.max_missing),
+            max_holding_s=max_holding_s,
+            prefer=labels,
+        ),
+        min_samples=config.training.min_samples,
+        min_new=config.training.min_new,
+        keep=config.training.keep_models,
+        jobs=jobs,
+    )
+
+
+def _given(rules: T, **changes: Any) -> T:
+    return msgspec.structs.replace(rules, **{k: v for k, v in changes.items() if v is not None})
+
+
+def _zone(config: Config) -> tzinfo:
+    name = config.truth_log.timezone
+    if name == "UTC":  # also where no zone database is installed
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise ConfigError(
+            f"truth_log.timezone: no zone named {name!r}; use UTC or a name such as Europe/Athens"
+        ) from None

@@ -1,0 +1,57 @@
+"""`status`: how far the collection of outcomes has come, and what the last run said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from training.dataset import Dataset
+from training.history import Event, last_trained
+from training.wording import meaning, percent
+
+# Measured on 227,000 and 67,000 real signals: fewer cannot show two points of win rate.
+SIGNALS_FOR_TWO_POINTS = 14_000
+
+
+def describe(
+    data: Dataset, history: list[Event], *, min_samples: int, now_s: float
+) -> Iterator[str]:
+    """Lines of text: samples, exclusions, pace, expected dates, the last run."""
+    samples = data.samples
+    n = len(samples)
+    rate = f", {percent(samples.base_rate)} won" if n else ""
+    yield f"samples          {n} of {data.scored} scored signals{rate}"
+    for reason, count in data.excluded.items():
+        yield f"  {reason:<20} {count:>7}  {meaning(reason)}"
+    if data.unmatched:
+        yield f"outcomes without a score in the journal: {data.unmatched}"
+    if data.differ:
+        yield f"paper and reported outcome differ: {data.differ}"
+    if n >= 2:
+        days = max((float(samples.time_s[-1]) - float(samples.time_s[0])) / 86_400, 1 / 24)
+        pace = n / days
+        yield f"pace             {pace:.1f} samples a day over {days:.1f} days"
+        yield _reached(f"first {min_samples}", samples.time_s.tolist(), min_samples, pace, now_s)
+        yield _reached("+2 points", samples.time_s.tolist(), SIGNALS_FOR_TWO_POINTS, pace, now_s)
+        yield (
+            f"                 (to show two points of win rate takes about "
+            f"{SIGNALS_FOR_TWO_POINTS:,} unseen signals)"
+        )
+    last = last_trained(history)
+    if last is None:
+        yield "last run         none yet"
+    else:
+        yield f"last run         {_day(last.at)}: {last.event} on {last.n} samples. {last.why}"
+
+
+def _reached(name: str, times_s: list[float], goal: int, pace: float, now_s: float) -> str:
+    if len(times_s) >= goal:
+        return f"{name:<16} reached on {_day(times_s[goal - 1])}"
+    wait_s = (goal - len(times_s)) / pace * 86_400
+    if now_s + wait_s > 32_503_680_000:  # the year 3000
+        return f"{name:<16} not in sight at this pace"
+    return f"{name:<16} about {_day(now_s + wait_s)} at this pace"
+
+
+def _day(time_s: float) -> str:
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d}"

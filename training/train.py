@@ -1,0 +1,133 @@
+"""One run of the trainer: read, join, test on what came later, fit on all, publish or not.
+
+The current model stays unless the candidate's log loss on signals that it had not seen is
+below a constant's. Whatever the run finds ends in the report and in the history, also
+when nothing is published: without the rejected nobody can tell how many were tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from training.dataset import Dataset, read_dataset
+from training.history import Event, last_trained, read_history
+from training.holdout import NotEnough
+from training.settings import Settings
+from training.truth_log import TruthLog, read_truth_logs
+
+if TYPE_CHECKING:
+    from training.candidate import Candidate
+
+PUBLISHED, NOTHING_TO_DO, REJECTED, NOT_ENOUGH = 0, 0, 3, 4
+LAST_REPORT = "last-report.html"
+
+
+class Run(msgspec.Struct, frozen=True):
+    """How a run ended: the exit code and one or more sentences for the operator."""
+
+    code: int
+    text: str
+    version: str | None = None
+
+
+def train(
+    settings: Settings,
+    *,
+    now_s: float,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> Run:
+    """Run once. `force` skips the counts, never the test; `progress` hears what is going on.
+
+    Raises LockHeld where another trainer is at work, FileNotFoundError or sqlite3.Error
+    where the journal cannot be read.
+    """
+    # Loaded late: what only looks at the data starts without scikit-learn and matplotlib.
+    from training.candidate import make
+    from training.publish import TrainerLock
+    from training.report import render
+
+    settings.models.mkdir(parents=True, exist_ok=True)
+    with TrainerLock(settings.models):
+        log, data = gather(settings, now_s=now_s, progress=progress)
+        history = read_history(settings.models)
+        early = _too_early(settings, data, history, force)
+        if early is not None:
+            return early
+        try:
+            progress(f"testing on the later part of {len(data.samples)} samples")
+            candidate = make(data.samples, settings, now_s=now_s)
+        except NotEnough as lack:
+            return Run(NOT_ENOUGH, f"not enough samples: {lack}; the current model stays")
+        report = render(candidate, data, log, history)
+        _replace(settings.models / LAST_REPORT, report)
+        return _publish(candidate, report, settings)
+
+
+def gather(
+    settings: Settings, *, now_s: float, progress: Callable[[str], None] = lambda _text: None
+) -> tuple[TruthLog, Dataset]:
+    """Everything there is to learn from: the truth logs read, and joined with the journal."""
+    files = settings.truth_log_files()
+    progress(f"reading {settings.journal} and {len(files)} truth log file(s)")
+    log = read_truth_logs(files, settings.reading)
+    return log, read_dataset(settings.journal, log.outcomes, settings.joining, now_s=now_s)
+
+
+def _too_early(settings: Settings, data: Dataset, history: list[Event], force: bool) -> Run | None:
+    n = len(data.samples)
+    if n < settings.min_samples and not force:
+        return Run(
+            NOT_ENOUGH,
+            f"not enough samples: {n} of {settings.min_samples} ({data.scored} signals scored; "
+            "`status` shows why the others do not count)",
+        )
+    if not data.samples.both_classes:
+        return Run(NOT_ENOUGH, f"not enough samples: {n}, without both a win and a loss")
+    last = last_trained(history)
+    new = n - (last.n or 0) if last is not None else n
+    if last is not None and new < settings.min_new and not force:
+        return Run(
+            NOTHING_TO_DO,
+            f"nothing to do: {new} new samples since the last run, {settings.min_new} wanted "
+            "(--min-new, or --force)",
+        )
+    return None
+
+
+def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
+    """Publish, or record the rejection; the history gets one line either way."""
+    from training.candidate import draft
+    from training.publish import Pinned, append_history, publish
+
+    verdict = candidate.verdict
+    if not verdict.published:
+        event = {"event": "rejected", "at": candidate.made_s, "why": verdict.reason}
+        facts = {"n": len(candidate.samples), "gain": candidate.held_out.gain, "verdict": verdict}
+        append_history(settings.models, event | facts)
+        return Run(REJECTED, f"rejected: {verdict.reason} The current model stays.")
+    try:
+        version = publish(
+            settings.models,
+            candidate.forest,
+            draft(candidate),
+            report,
+            now_s=candidate.made_s,
+            why=verdict.reason,
+            keep=settings.keep,
+            details={"gain": candidate.held_out.gain},
+        )
+    except Pinned as pinned:
+        return Run(NOTHING_TO_DO, f"nothing published: {pinned}")
+    return Run(PUBLISHED, f"published {version}. {verdict.reason}", version)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that is whole or the old one; it is a copy, so it need not be durable."""
+    scratch = path.with_name(f".{path.name}.tmp")
+    scratch.write_bytes(content)
+    scratch.replace(path)

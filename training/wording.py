@@ -1,0 +1,47 @@
+"""What the counted reasons mean, in the sentences that terminal and report show a person."""
+
+from __future__ import annotations
+
+from training.truth_log import Reason
+
+MEANING: dict[str, str] = {
+    Reason.NOT_JSON: "not JSON",
+    Reason.NOT_AN_OBJECT: "JSON, but no object",
+    Reason.WRONG_TYPE: "a field has a type that no writer gives it",
+    Reason.TOO_LONG: "longer than any line of a log may be",
+    Reason.NO_SIGNAL_ID: "no signal id: not about a signal",
+    Reason.TEST: "a test: TEST is a part of its id",
+    Reason.NOTE: "a note on a signal that says no outcome",
+    Reason.UNKNOWN_OUTCOME: "an outcome word that is none of the known ones",
+    Reason.NO_RESULT: "a timeout without R or pips, or with zero: neither won nor lost",
+    Reason.SOURCE: "its outcome_source says that nobody saw the end",
+    Reason.AT_SIGNAL_TIME: "the label was written within 5 s of its signal, or after no time: "
+    "a guess, not an outcome",
+    Reason.BEFORE_SIGNAL: "ended before its signal: is truth_log.timezone right?",
+    Reason.FIRST_TICK: "closed on the first tick its tracker saw",
+    Reason.WATCHED_LATE: "its tracker began to watch long after the signal: target or stop "
+    "may have been touched before",
+    Reason.IMPOSSIBLE_LEVELS: "stop or target on the wrong side of the entry, or upon it",
+    Reason.CONTRADICTS_LEVELS: "result, pips and exit price contradict each other or the levels",
+    Reason.CONTRADICTING: "won and lost are both reported for one signal",
+    Reason.CONTRADICTING_SIGNALS: "lines of one id speak of different trades",
+    Reason.REPEATED: "said before by another line",
+    "no_outcome": "no outcome known yet",
+    "cohort_still_open": "younger than the holding time: its slower neighbours are still running",
+    "later_revision": "the same signal scored again; its first score counts",
+    "other_features": "scored with other feature definitions",
+    "damaged_features": "its recorded vector is not readable",
+    "features_missing": "too many market features were neutral fill",
+    "undirected": "no direction, while most signals have one",
+    "directed": "a direction, while most signals have none",
+}
+
+
+def meaning(reason: str) -> str:
+    """The sentence for a reason; the reason itself where there is none."""
+    return MEANING.get(reason, reason)
+
+
+def percent(value: float) -> str:
+    """0.6234 -> 62.3 %."""
+    return f"{100 * value:.1f} %"
