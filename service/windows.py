@@ -44,20 +44,25 @@ class SecondRing:
 
         Seconds after the newest are left out (they would be zeros).
         """
-        if self.newest is None:
+        newest, length = self.newest, self.length
+        if newest is None:
             return self._cells[:0]
-        first = max(first, self.newest - self.length + 1)
-        last = min(last, self.newest)
-        end = last % self.length + self.length + 1
-        return self._cells[end - max(last - first + 1, 0) : end]
+        if newest - first >= length:
+            first = newest - length + 1
+        last = min(last, newest)
+        if last < first:
+            return self._cells[:0]
+        end = last % length + length + 1
+        return self._cells[end - (last - first + 1) : end]
 
     def total(self, first: int, last: int) -> float:
         """Sum over the seconds `first..last`."""
-        return float(np.add.reduce(self.cells(first, last), dtype=self._cells.dtype))
+        return float(np.add.reduce(self.cells(first, last)))
 
     def largest(self, first: int, last: int) -> float:
         """Largest number of the seconds `first..last`, at least 0."""
-        return float(np.maximum.reduce(self.cells(first, last), initial=0))
+        cells = self.cells(first, last)
+        return float(np.maximum.reduce(cells)) if cells.size else 0.0
 
     def clear(self) -> None:
         """Forget everything."""

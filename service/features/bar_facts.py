@@ -134,8 +134,8 @@ def _levels(bars: Bars, run: int, minute: int) -> tuple[float, ...] | None:
     levels = [
         max(bars.highs[-_NEAR_BARS:]),
         min(bars.lows[-_NEAR_BARS:]),
-        max(bars.highs[-far:]),
-        min(bars.lows[-far:]),
+        float(np.maximum.reduce(np.frombuffer(bars.highs)[-far:])),
+        float(np.minimum.reduce(np.frombuffer(bars.lows)[-far:])),
     ]
     day = bars.previous_day(minute)
     if day is not None:

@@ -60,7 +60,8 @@ def compute_vector(
 ) -> Vector:
     """The vector of a signal: `direction` +1 BUY, -1 SELL, 0 none; `now_s` whole UTC seconds.
 
-    A `now_s` before the symbol's newest tick is taken to be that tick's second. `correlation`
+    *Now* does not go back from call to call; a `now_s` before the symbol's newest tick is taken
+    to be that tick's second, and a tick that comes behind *now* still counts. `correlation`
     is what `service.correlation.correlation_check` gave, None where it gave nothing.
     """
     seen = view(state, now_s, direction, base_score, correlation)

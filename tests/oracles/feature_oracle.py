@@ -1,0 +1,255 @@
+"""The features worked out in one batch from all raw ticks: what the stream must agree with.
+
+The rule: nothing of the service is used here but the schema's neutral values, and every number
+is taken from the feature table's text, not from the code under test. Slow and plain on purpose.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from protocol.schema import SCHEMA
+
+Floats = npt.NDArray[np.float64]
+GAP_S = 180
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Accepted ticks of one symbol in order of time; `repeats` are the times of repeats."""
+
+    times: Floats
+    bids: Floats
+    asks: Floats
+    deals: Floats
+    repeats: Floats
+
+    def first(self, count: int, until: float) -> Recording:
+        """The first `count` ticks and the repeats not after `until`."""
+        columns = (self.times, self.bids, self.asks, self.deals)
+        return Recording(*(c[:count] for c in columns), self.repeats[self.repeats <= until])
+
+
+@dataclass(frozen=True)
+class BarTable:
+    """Bars as columns; `minute` is the minute since the epoch."""
+
+    minute: npt.NDArray[np.int64]
+    high: Floats
+    low: Floats
+    close: Floats
+
+    def where(self, mask: npt.NDArray[np.bool_] | slice) -> BarTable:
+        return BarTable(self.minute[mask], self.high[mask], self.low[mask], self.close[mask])
+
+    def __len__(self) -> int:
+        return len(self.minute)
+
+
+def beginnings(recording: Recording) -> Floats:
+    """When observation began: at first, and after every gap of more than 180 s."""
+    seen = np.sort(np.concatenate([recording.times, recording.repeats]))
+    if not seen.size:
+        return seen
+    return np.concatenate([seen[:1], seen[1:][np.diff(seen) > GAP_S]])
+
+
+def bars_of(recording: Recording) -> BarTable:
+    """All bars whose whole minute was observed."""
+    mid = (recording.bids + recording.asks) / 2
+    minute = (recording.times // 60).astype(np.int64)
+    if not mid.size:
+        return BarTable(minute, mid, mid, mid)
+    starts = np.flatnonzero(np.diff(minute, prepend=-1))
+    ends = np.append(starts[1:], len(mid)) - 1
+    bars = BarTable(
+        minute[starts],
+        np.maximum.reduceat(mid, starts),
+        np.minimum.reduceat(mid, starts),
+        mid[ends],
+    )
+    began = beginnings(recording)
+    inside = began[began % 60 > 0] // 60
+    return bars.where(~np.isin(bars.minute, inside))
+
+
+def newest_run(bars: BarTable, minute: int) -> BarTable:
+    """The newest bars with at most three minutes missing between any two, and up to now."""
+    bars = bars.where(slice(-240, None))
+    if not len(bars) or minute - bars.minute[-1] - 1 > 3:
+        return bars.where(slice(0, 0))
+    breaks = np.flatnonzero(np.diff(bars.minute) - 1 > 3)
+    return bars.where(slice(breaks[-1] + 1 if breaks.size else 0, None))
+
+
+def true_ranges(run: BarTable) -> Floats:
+    high, low, before = run.high[1:], run.low[1:], run.close[:-1]
+    return np.max([high - low, np.abs(high - before), np.abs(low - before)], axis=0)
+
+
+def timeframe_closes(run: BarTable, timeframe: int, minute: int) -> Floats:
+    """Closes of the M5 or M15 bars that lie wholly in the run and are over."""
+    if not len(run):
+        return run.close
+    slot = run.minute // timeframe
+    closes = {int(s): close for s, close in zip(slot, run.close, strict=True)}
+    return np.array(
+        [
+            close
+            for s, close in sorted(closes.items())
+            if s * timeframe >= run.minute[0] and (s + 1) * timeframe <= minute
+        ]
+    )
+
+
+class FeatureOracle:
+    """Vectors of one recording at any moment."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.all = recording
+        self.all_bars = bars_of(recording)
+
+    def at(self, count: int, now_s: int, direction: int) -> dict[str, float | None]:
+        """The eight features that come of ticks, None where missing, after `count` ticks."""
+        seen = self.all.first(count, now_s if count else -np.inf)
+        now_s = max(now_s, int(seen.times[-1])) if count else now_s
+        minute = now_s // 60
+        rest = self.all.times[count:]
+        bars = self.all_bars if not rest.size or rest[0] // 60 >= minute else bars_of(seen)
+        bars = bars.where(bars.minute < minute)
+        run = newest_run(bars, minute)
+        ranges = true_ranges(run) if len(run) > 1 else run.high[:0]
+        atr = float(np.mean(ranges[-14:])) if len(ranges) >= 14 else 0.0
+        mid = (seen.bids[-1] + seen.asks[-1]) / 2 if count else None
+        began = beginnings(seen)
+        last_seen = max(np.append(seen.times, seen.repeats), default=-np.inf)
+        alive = now_s - last_seen <= GAP_S
+        since = began[-1] if began.size else np.inf
+        result = {
+            "atr_volatility": self._volatility(ranges),
+            "tf_alignment": self._alignment(run, atr, minute, direction),
+            "momentum_strength": self._momentum(run, atr, minute, direction, seen),
+            "support_resistance": self._levels(run, bars, atr, minute, mid),
+            "volume_delta": None,
+            "whale_activity": None,
+            "spread_quality": None,
+            "session_bonus": self._session(now_s),
+        }
+        if alive:
+            recent = seen.times >= since
+            bids, asks = seen.bids[recent], seen.asks[recent]
+            if len(bids) >= 5:
+                bps = np.mean(((asks - bids) / ((asks + bids) / 2))[-5:]) * 1e4
+                points = np.log([1, 5, 10, 20, 50, 200])
+                value = np.interp(np.log(max(bps, 1e-9)), points, [100, 80, 60, 40, 20, 0])
+                result["spread_quality"] = float(value)
+            second = np.floor(seen.times[recent]).astype(np.int64)
+            result |= self._flow(seen, second, seen.deals[recent], now_s, float(since))
+        return result
+
+    def _flow(
+        self,
+        seen: Recording,
+        second: npt.NDArray[np.int64],
+        deals: Floats,
+        now_s: int,
+        since: float,
+    ) -> dict[str, float | None]:
+        shown = seen.times[seen.deals > 0]
+        if not seen.times.size:
+            return {}
+        by_ticks = now_s - max([seen.times[0], *shown[-1:]]) >= 3600
+        amount = np.ones_like(deals) if by_ticks else deals
+        window = second > now_s - 60
+        before = (second <= now_s - 60) & (second > now_s - 1260)
+        v, u = amount[window].sum(), amount[before].sum() / 20
+        result: dict[str, float | None] = {}
+        if now_s - since >= 21 * 60 and u > 0:
+            result["volume_delta"] = clip(50 + 20 * (v / u - 1))
+        if not by_ticks:
+            result["whale_activity"] = self._whale(second, deals, window, before)
+        return result
+
+    def _whale(
+        self,
+        second: npt.NDArray[np.int64],
+        deals: Floats,
+        window: npt.NDArray[np.bool_],
+        before: npt.NDArray[np.bool_],
+    ) -> float | None:
+        sizes = deals[before & (deals > 0)]
+        seconds = second[before & (deals > 0)]
+        if len(sizes) > 100:
+            sizes = sizes[seconds >= seconds[-100]]
+        if len(sizes) < 20:
+            return None
+        r = max(deals[window], default=0.0) / np.mean(sizes)
+        return 0.0 if r <= 3 else clip(10 * (r - 1))
+
+    def _volatility(self, ranges: Floats) -> float | None:
+        if len(ranges) < 20 or np.mean(ranges[-20:]) <= 0:
+            return None
+        return clip(50 + 25 * (np.mean(ranges[-5:]) / np.mean(ranges[-20:]) - 1))
+
+    def _alignment(self, run: BarTable, atr: float, minute: int, direction: int) -> float | None:
+        if atr <= 0:
+            return None
+        signs = []
+        for timeframe in (1, 5, 15):
+            closes = run.close if timeframe == 1 else timeframe_closes(run, timeframe, minute)
+            if len(closes) >= 4:
+                move = closes[-1] - closes[-4]
+                band = 0.1 * atr * np.sqrt(timeframe)
+                signs.append(0.0 if abs(move) <= band else float(np.sign(move)))
+            elif timeframe < 15:
+                return None
+        mean = float(np.mean(signs))
+        return 50 + 50 * direction * mean if direction else 100 * abs(mean)
+
+    def _momentum(
+        self, run: BarTable, atr: float, minute: int, direction: int, seen: Recording
+    ) -> float | None:
+        if atr <= 0:
+            return None
+        closes = list(run.close)
+        if seen.times[-1] // 60 == minute:
+            closes.append((seen.bids[-1] + seen.asks[-1]) / 2)
+        newest = np.array(closes[-10:]) - closes[-1]
+        strength = (np.mean(newest[-3:]) - np.mean(newest)) / atr
+        return clip(50 + 25 * (direction or 1) * strength)
+
+    def _levels(
+        self, run: BarTable, bars: BarTable, atr: float, minute: int, mid: float | None
+    ) -> float | None:
+        if len(run) < 20 or atr <= 0 or mid is None:
+            return None
+        levels = [run.high[-20:].max(), run.low[-20:].min(), run.high.max(), run.low.min()]
+        days = bars.minute // 1440
+        earlier = days[days < minute // 1440]
+        if earlier.size:
+            day = bars.where(days == earlier[-1])
+            levels += [day.high.max(), day.low.min()]
+        return 100 * float(np.exp(-min(abs(mid - level) for level in levels) / atr))
+
+    def _session(self, now_s: int) -> float:
+        hour = datetime.datetime.fromtimestamp(now_s, datetime.UTC).hour
+        return (
+            25
+            if 18 <= hour <= 22
+            else 20
+            if 13 <= hour <= 17
+            else 15
+            if hour >= 8 and hour <= 12
+            else 10
+        )
+
+
+def clip(value: float) -> float:
+    return float(np.clip(value, 0, 100))
+
+
+NEUTRAL = {spec.name: spec.neutral for spec in SCHEMA.features}

@@ -1,0 +1,139 @@
+"""The stream of ticks and the batch over all of them give the same features."""
+
+import csv
+import gzip
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles.feature_oracle import FeatureOracle, Recording
+
+from protocol.schema import FEATURE_NAMES, SCHEMA
+from service.features.state import SymbolState
+from service.features.vector import compute_vector
+
+DAY_S = 1_700_006_400  # midnight UTC
+NEUTRAL = {spec.name: spec.neutral for spec in SCHEMA.features}
+
+
+def run_and_compare(
+    recording: Recording, rng: np.random.Generator, moments: int, ahead_s: tuple[int, ...] = (0,)
+) -> int:
+    """Stream the recording, compare at random moments; returns how many values were present.
+
+    At each moment *now* is one of `ahead_s` after the newest tick.
+    """
+    oracle = FeatureOracle(recording)
+    state = SymbolState("X")
+    count = len(recording.times)
+    asked = set(rng.choice(count, size=min(moments, count), replace=False).tolist())
+    repeats = iter([*recording.repeats.tolist(), np.inf])
+    repeat = next(repeats)
+    present = now_s = 0
+    columns = (recording.times, recording.bids, recording.asks, recording.deals)
+    for i, (time, bid, ask, deal) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
+        while repeat <= time:
+            state.observe(repeat)
+            repeat = next(repeats)
+        state.apply_tick(time, bid, ask, deal)
+        if i not in asked:
+            continue
+        direction = int(rng.integers(-1, 2))
+        late = int(rng.choice(ahead_s))
+        # The oracle takes all repeats up to now, so now must not pass one that is still to come.
+        # Now never goes back, but ticks may well come that are behind it.
+        now_s = max(now_s, int(min(time + late, repeat - 1 if repeat > time + 1 else time)))
+        vector = compute_vector(state, now_s, direction, 70.0, None)
+        values = dict(zip(FEATURE_NAMES, vector.values, strict=True))
+        for name, expected in oracle.at(i + 1, now_s, direction).items():
+            assert (name in vector.missing) == (expected is None), (name, i, now_s)
+            if expected is not None:
+                present += 1
+                assert values[name] == pytest.approx(expected, rel=1e-9, abs=1e-9), (name, i)
+            else:
+                assert values[name] == NEUTRAL[name]
+    return present
+
+
+def random_recording(rng: np.random.Generator, interval_s: float, gaps: float) -> Recording:
+    """A walk of 2,500 ticks with bursts, silences, repeats, deals and one spike of 1e9."""
+    count = 2500
+    steps = rng.exponential(interval_s, count)
+    steps[rng.random(count) < 0.2] = 0.0
+    silent = rng.random(count) < gaps
+    steps[silent] += rng.uniform(60, 900, silent.sum())
+    times = np.round(DAY_S - 3600 * rng.integers(0, 6) + np.cumsum(steps), 3)
+    mid = 100 * np.exp(np.cumsum(rng.normal(0, 1e-4, count)))
+    half = mid * rng.lognormal(-8, 0.7, count)
+    deals = np.where(rng.random(count) < rng.choice([0, 0.3, 1]), rng.lognormal(0, 1, count), 0.0)
+    if deals.any():
+        deals[count // 3] = 1e9
+    repeats = np.sort(rng.choice(times, 100) + rng.uniform(0, 400, 100))
+    return Recording(times, mid - half, mid + half, deals, repeats)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    interval_s=st.sampled_from([0.5, 3.0, 15.0, 60.0]),
+    gaps=st.sampled_from([0.0, 0.002, 0.02]),
+    ahead_s=st.sampled_from([(0,), (0, 1, 30), (0, 61, 300)]),
+)
+def test_stream_and_batch_agree_on_random_ticks(
+    seed: int, interval_s: float, gaps: float, ahead_s: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(seed)
+    run_and_compare(random_recording(rng, interval_s, gaps), rng, 25, ahead_s)
+
+
+def rows(path: Path) -> Iterator[dict[str, str]]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        yield from csv.DictReader(lines)
+
+
+def recording_of(quotes: list[tuple[float, float, float, float]]) -> Recording:
+    kept = [q for q in quotes if q[2] >= q[1] > 0]
+    times, bids, asks, deals = (np.array(column) for column in zip(*kept, strict=True))
+    return Recording(np.maximum.accumulate(times), bids, asks, deals, np.array([]))
+
+
+@pytest.mark.parametrize(
+    "name", ["XAUUSD.oanda_20140501_07", "EURUSD.fxcm_20140505", "NZDUSD.oanda_20140501_07"]
+)
+def test_stream_and_batch_agree_on_real_fx_ticks(name: str, shared_data: Path) -> None:
+    path = shared_data / "market" / f"lean_fx_tick_{name}.csv.gz"
+    quotes = [
+        (int(r["ts_ms"]) / 1000, float(r["bid"]), float(r["ask"]), 0.0)
+        for r in itertools.islice(rows(path), 40_000)
+    ]
+    present = run_and_compare(recording_of(quotes), np.random.default_rng(1), moments=60)
+    assert present > 60 * 5
+
+
+def test_stream_and_batch_agree_on_real_trades(shared_data: Path) -> None:
+    path = shared_data / "market" / "hft_binance_20240808_09_events.csv.gz"
+    quotes, bid, ask = [], 0.0, 0.0
+    for row in rows(path):
+        if row["symbol"] != "BTCUSDT.spot":
+            continue
+        if row["kind"] == "Q":
+            bid, ask = float(row["bid"]), float(row["ask"])
+        deal = float(row["qty"]) if row["kind"] == "T" else 0.0
+        quotes.append((int(row["recv_ms"]) / 1000, bid, ask, deal))
+    present = run_and_compare(recording_of(quotes), np.random.default_rng(2), moments=60)
+    assert present > 60 * 2
+
+
+def test_stream_and_batch_agree_on_real_minutes(shared_data: Path) -> None:
+    path = shared_data / "market" / "lean_coinbase_1m_quotes_trades_20180404_06.csv.gz"
+    quotes = [
+        (int(r["ts_ms"]) / 1000 + 60, float(r["bid"]), float(r["ask"]), float(r["volume"]))
+        for r in rows(path)
+        if r["symbol"] == "BTCUSD" and r["bid"] and r["volume"]
+    ]
+    present = run_and_compare(recording_of(quotes), np.random.default_rng(3), moments=150)
+    assert present > 150 * 6
