@@ -1,0 +1,170 @@
+"""msgpack bytes to typed requests and back; whatever arrives, only `DecodeError` leaves.
+
+Size is checked before decoding, lengths while decoding, depth after it, types and bounds
+last. Unknown keys are kept by name, so that the reply can say what was ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import msgpack
+import msgspec
+
+from protocol import limits
+from protocol.errors import DecodeError
+from protocol.messages import REQUESTS, Request, ScoreRequest, Signal
+
+_ENVELOPE = frozenset(("v", "id", "op"))
+_FIELDS = {op: frozenset(kind.__struct_fields__) | _ENVELOPE for op, kind in REQUESTS.items()}
+_SIGNAL_FIELDS = _FIELDS["score"]
+_PATH = re.compile(r"`\$\.?([^`]*)`")
+_MISSING = re.compile(r"missing required field `([^`]*)`")
+
+
+class Decoded(NamedTuple):
+    """A request with its `id` and the keys that were not understood."""
+
+    request: Request
+    request_id: str | int | None
+    ignored: tuple[str, ...]
+    content: dict[str, Any]
+
+
+def pack(message: dict[str, Any]) -> bytes:
+    """One body frame."""
+    packed: bytes = msgpack.packb(message, use_bin_type=True)
+    return packed
+
+
+def unpack(body: bytes, *, max_bytes: int = limits.MAX_BODY_BYTES) -> dict[str, Any]:
+    """The map in one body frame. Raises DecodeError `too_large` or `malformed`."""
+    if len(body) > max_bytes:
+        raise DecodeError("too_large", f"{len(body)} bytes; at most {max_bytes} are read")
+    try:
+        content = msgpack.unpackb(
+            body,
+            raw=False,
+            strict_map_key=True,
+            max_str_len=limits.MAX_STRING,
+            max_bin_len=0,
+            max_ext_len=0,
+            max_array_len=limits.MAX_ARRAY,
+            max_map_len=limits.MAX_MAP,
+        )
+    # msgpack raises ValueError and its subclasses, and TypeError for an unhashable key.
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise DecodeError(
+            "malformed", f"no msgpack map: {str(error)[:200] or type(error).__name__}"
+        ) from None
+    if not isinstance(content, dict) or not all(type(key) is str for key in content):
+        raise DecodeError("malformed", "the body must be one msgpack map with string keys")
+    if _too_deep(content, limits.MAX_DEPTH):
+        raise DecodeError("malformed", f"nested deeper than {limits.MAX_DEPTH} levels")
+    return content
+
+
+def decode_request(body: bytes) -> Decoded:
+    """One request, typed. Raises DecodeError with the code for the reply."""
+    content = unpack(body)
+    request_id = content.get("id")
+    if not _is_id(request_id):
+        raise DecodeError("invalid_field", "id is a string of up to 64 or an integer", field="id")
+    version = content.get("v")
+    if version != limits.PROTOCOL_VERSION or type(version) is not int:
+        text = f"this server speaks version {limits.PROTOCOL_VERSION}; v was {version!r:.40}"
+        raise DecodeError(
+            "unsupported_version",
+            text,
+            field="v",
+            fallback=_fallback(content),
+            request_id=request_id,
+        )
+    op = content.get("op")
+    kind = REQUESTS.get(op) if isinstance(op, str) else None
+    if kind is None:
+        raise DecodeError(
+            "unknown_op",
+            f"op must be one of {', '.join(REQUESTS)}",
+            field="op",
+            fallback=_fallback(content),
+            request_id=request_id,
+        )
+    try:
+        request = msgspec.convert(content, type=kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, content, request_id) from None
+    return Decoded(request, request_id, unknown_keys(content, kind.op), content)
+
+
+def decode_signal(content: dict[str, Any]) -> ScoreRequest:
+    """One element of a batch, typed. Raises DecodeError `invalid_field`."""
+    try:
+        return msgspec.convert(content, type=ScoreRequest)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, content, None) from None
+
+
+def encode_request(request: Request, request_id: str | int | None = None) -> bytes:
+    """A request as a body frame. Raises ValueError where the server would refuse it."""
+    content = msgspec.to_builtins(request)
+    # A client may build a struct without type checks, so the server's check runs here too.
+    msgspec.convert(content, type=type(request))
+    content["v"] = limits.PROTOCOL_VERSION
+    content["op"] = request.op
+    if request_id is not None:
+        content["id"] = request_id
+    body = pack(content)
+    if len(body) > limits.MAX_BODY_BYTES:
+        raise ValueError(f"the request takes {len(body)} bytes; {limits.MAX_BODY_BYTES} at most")
+    return body
+
+
+def unknown_keys(content: dict[str, Any], op: str) -> tuple[str, ...]:
+    """Keys that this version does not know, cut to a bounded list."""
+    known = _FIELDS[op]
+    if known.issuperset(content):
+        return ()
+    unknown = [key[: limits.MAX_ID_CHARS] for key in content if key not in known]
+    return tuple(unknown[: limits.MAX_IGNORED_KEYS])
+
+
+def _invalid(
+    error: msgspec.ValidationError, content: dict[str, Any], request_id: str | int | None
+) -> DecodeError:
+    text = str(error)
+    path = _PATH.search(text)
+    missing = _MISSING.search(text)
+    parts = [found.group(1) for found in (path, missing) if found and found.group(1)]
+    if not parts and text.split(" ", 1)[0] in (*Signal.__struct_fields__, "score_id"):
+        parts = [text.split(" ", 1)[0]]  # a rule between fields names the first one
+    return DecodeError(
+        "invalid_field",
+        text[:300],
+        field=".".join(parts) or None,
+        fallback=_fallback(content),
+        request_id=request_id,
+    )
+
+
+def _fallback(content: dict[str, Any]) -> float | None:
+    """The base score of a refused request, if it could be understood."""
+    base = content.get("base_score")
+    if isinstance(base, (int, float)) and not isinstance(base, bool) and 0 <= base <= 100:
+        return float(base)
+    return None
+
+
+def _is_id(value: Any) -> bool:
+    if value is None or type(value) is int:
+        return True
+    return isinstance(value, str) and len(value) <= limits.MAX_ID_CHARS
+
+
+def _too_deep(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        return levels == 0 or any(_too_deep(item, levels - 1) for item in value.values())
+    if isinstance(value, list):
+        return levels == 0 or any(_too_deep(item, levels - 1) for item in value)
+    return False

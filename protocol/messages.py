@@ -1,0 +1,286 @@
+"""The requests and replies of the scoring socket, typed and bounded.
+
+A field's type never changes within a version; a new field has a default. Requests are
+validated where they are made (the client) and again where they arrive (the server), by
+the same structs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Union
+
+import msgspec
+from msgspec import Meta
+
+from protocol.limits import MAX_CANDLES, MAX_SIGNALS, MAX_SYMBOL_CHARS, PROTOCOL_VERSION
+
+# msgspec compares with ge and le, which a NaN fails; the outer bounds keep infinities out.
+Score100 = Annotated[float, Meta(ge=0, le=100)]
+Price = Annotated[float, Meta(gt=0, le=1e12)]
+Finite = Annotated[float, Meta(ge=-1e12, le=1e12)]
+NonNegative = Annotated[float, Meta(ge=0, le=1e12)]
+Symbol = Annotated[
+    str,
+    Meta(min_length=1, max_length=MAX_SYMBOL_CHARS, pattern=r"^[A-Za-z0-9][A-Za-z0-9._#+/-]*$"),
+]
+SymbolOrAll = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=MAX_SYMBOL_CHARS, pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._#+/-]*)$"
+    ),
+]
+Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
+Label = Annotated[str, Meta(max_length=64)]
+Direction = Literal["BUY", "SELL"]
+Mode = Literal["live", "shadow", "off"]
+
+Status = Literal[
+    "success",
+    "shadow",
+    "off",
+    "no_model",
+    "no_direction",
+    "warming_up",
+    "stale_feed",
+    "unknown_symbol",
+    "expired_model",
+    "deadline",
+    "error",
+    "unreachable",
+]
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One candle of `timeframe_data`: oldest first, `time` or `timestamp` is its opening."""
+
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    time: Finite | None = None
+    timestamp: Finite | None = None
+    volume: NonNegative = 0.0
+
+
+Candles = Annotated[list[Bar], Meta(max_length=MAX_CANDLES)]
+
+
+class TimeframeData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Candles by timeframe; only M1 that have ended enter the features."""
+
+    M1: Candles = []
+    M5: Candles = []
+    M15: Candles = []
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One signal to be scored. Prices in quote currency, `cost_r` and `reward_risk` in R."""
+
+    symbol: Symbol
+    base_score: Score100
+    signal_id: Identifier | None = None
+    direction: Direction | None = None
+    pattern: Label | None = None
+    signal_class: Label | None = None
+    entry_price: Price | None = None
+    stop_loss: Price | None = None
+    take_profit: Price | None = None
+    reward_risk: Annotated[float, Meta(gt=0, le=1000)] | None = None
+    cost_r: Annotated[float, Meta(ge=0, le=1000)] | None = None
+    generated_at: Finite | Label | None = None
+    timeframe_data: TimeframeData | None = None
+    sentiment: Score100 | None = None
+    deadline_ms: Annotated[float, Meta(gt=0, le=600000)] | None = None
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.direction is None or self.entry_price is None:
+            return
+        sign = 1 if self.direction == "BUY" else -1
+        if self.stop_loss is not None and sign * (self.entry_price - self.stop_loss) <= 0:
+            raise LevelError("stop_loss", f"of a {self.direction} lies beyond its entry_price")
+        if self.take_profit is not None and sign * (self.take_profit - self.entry_price) <= 0:
+            raise LevelError("take_profit", f"of a {self.direction} lies behind its entry_price")
+
+
+class LevelError(ValueError):
+    """A stop or target on the wrong side of the entry; its text begins with the field."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field} {message}")
+
+
+class ScoreRequest(Signal, frozen=True, kw_only=True, omit_defaults=True):
+    """op `score`."""
+
+    op: ClassVar[str] = "score"
+
+
+class ScoreManyRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """op `score_many`: the signals stay undecoded, so that each has its own ok or error."""
+
+    op: ClassVar[str] = "score_many"
+    signals: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=MAX_SIGNALS)]
+
+
+class OutcomeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """op `outcome`: how a signal ended, in any of the truth log's words."""
+
+    op: ClassVar[str] = "outcome"
+    outcome: bool | Annotated[str, Meta(min_length=1, max_length=64)]
+    signal_id: Identifier | None = None
+    score_id: Identifier | None = None
+    realised_r: Finite | None = None
+    final_pips: Finite | None = None
+    max_favorable_pips: Finite | None = None
+    max_adverse_pips: Finite | None = None
+    runtime_seconds: NonNegative | None = None
+    closed_at: Finite | Label | None = None
+
+    def __post_init__(self) -> None:
+        if self.signal_id is None and self.score_id is None:
+            raise LevelError("signal_id", "or score_id is needed to find the signal again")
+
+
+class SentimentRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """op `sentiment`: an external value for one symbol or, with `*`, for all."""
+
+    op: ClassVar[str] = "sentiment"
+    symbol: SymbolOrAll
+    score: Score100
+    source: Label | None = None
+    half_life_s: Annotated[float, Meta(ge=1, le=604_800)] = 3600.0
+
+
+class FeaturesRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """op `features`: the vector as a score would see it now, nothing journalled."""
+
+    op: ClassVar[str] = "features"
+    symbol: Symbol
+    direction: Direction | None = None
+    base_score: Score100 = 50.0
+
+
+class HealthRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """op `health`."""
+
+    op: ClassVar[str] = "health"
+
+
+class StatsRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """op `stats`."""
+
+    op: ClassVar[str] = "stats"
+
+
+Request = Union[
+    ScoreRequest,
+    ScoreManyRequest,
+    OutcomeRequest,
+    SentimentRequest,
+    FeaturesRequest,
+    HealthRequest,
+    StatsRequest,
+]
+REQUESTS: dict[str, Any] = {
+    kind.op: kind
+    for kind in (
+        ScoreRequest,
+        ScoreManyRequest,
+        OutcomeRequest,
+        SentimentRequest,
+        FeaturesRequest,
+        HealthRequest,
+        StatsRequest,
+    )
+}
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """bias + sum(contributions) = raw_probability; + calibration_shift = win_probability."""
+
+    bias: float
+    contributions: dict[str, float]
+    calibration_shift: float
+
+
+class ModelView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the model says of a signal; in shadow mode it is given apart from the score."""
+
+    ml_enhanced_score: float
+    final_score: float
+    win_probability: float
+    win_probability_low: float
+    win_probability_high: float
+    raw_probability: float
+    expected_r: float | None = None
+    take: bool | None = None
+
+
+class ScoreReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to a score. Probabilities 0..1, scores 0..100, R in multiples of the risk."""
+
+    status: Status
+    used_base_score: bool
+    original_base_score: float
+    final_score: float
+    score_scale: Literal["enhanced", "base"]
+    mode: Mode = "live"
+    symbol: str = ""
+    direction: Direction | None = None
+    score_id: str = ""
+    signal_id: str | None = None
+    ml_enhanced_score: float | None = None
+    session_bonus: float | None = None
+    win_probability: float | None = None
+    win_probability_low: float | None = None
+    win_probability_high: float | None = None
+    raw_probability: float | None = None
+    ml_confidence: float | None = None
+    breakeven_probability: float | None = None
+    reward_risk: float | None = None
+    cost_r: float | None = None
+    expected_r: float | None = None
+    take: bool | None = None
+    prediction: bool | None = None
+    features: dict[str, float | str] = {}
+    missing: tuple[str, ...] = ()
+    volume_source: str = "none"
+    feature_importance: dict[str, float] = {}
+    explanation: Explanation | None = None
+    shadow: ModelView | None = None
+    model_version: str | None = None
+    feature_schema: str = ""
+    model_age_s: float | None = None
+    feed_age_s: float | None = None
+    drifting: tuple[str, ...] = ()
+    journalled: bool = True
+    prediction_time_ms: float | None = None
+    error: str | None = None
+    ignored: tuple[str, ...] = ()
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a request was refused; `field` names the key at fault where there is one."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+def error_reply(
+    code: str,
+    message: str,
+    *,
+    field: str | None = None,
+    fallback: float | None = None,
+    request_id: str | int | None = None,
+) -> dict[str, Any]:
+    """A refusal as it goes on the wire; `fallback` is the base score to go on with."""
+    reply: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": request_id, "ok": False}
+    reply["error"] = msgspec.to_builtins(ErrorBody(code=code, message=message, field=field))
+    if fallback is not None:
+        reply["fallback"] = fallback
+    if code == "unsupported_version":
+        reply["versions"] = [PROTOCOL_VERSION]
+    return reply

@@ -1,0 +1,180 @@
+"""The command line of the service. Heavy modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+import protocol
+from protocol.client import DEFAULT_ENDPOINT, ScorerClient, ScorerRefused, ScorerUnavailable
+from service.errors import EXIT_CONFIG, ConfigError
+
+EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(dir_okay=False),
+    help="TOML file; without it the defaults and SIGNAL_SCORER_<SECTION>_<KEY> hold.",
+)
+endpoint_option = click.option(
+    "--endpoint",
+    default=DEFAULT_ENDPOINT,
+    show_default=True,
+    envvar="SIGNAL_SCORER_ENDPOINT",
+    help="Where the service listens.",
+)
+timeout_option = click.option(
+    "--timeout-ms", default=1000.0, show_default=True, help="Budget of the whole call."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(protocol.__version__)
+def cli() -> None:
+    """Scores trading signals beside a signal engine, over ZeroMQ.
+
+    \b
+    Exit codes: 0 done, 2 wrong usage, 69 no service or address taken,
+    70 too many faults, 78 wrong configuration.
+    """
+
+
+def example(text: str) -> dict[str, str]:
+    """The epilog of a command: one line that can be copied."""
+    return {"epilog": f"Example: {text}"}
+
+
+@cli.command(**example("SIGNAL_SCORER_FEED_ENDPOINTS=tcp://127.0.0.1:5560 signal-scorer serve"))
+@config_option
+def serve(config_path: str | None) -> None:
+    """Run the service until SIGTERM or Ctrl-C."""
+    from service.config import load
+    from service.serve import serve as run
+
+    sys.exit(run(load(config_path)))
+
+
+@cli.command(**example("signal-scorer config --config /etc/signal-scorer/config.toml"))
+@config_option
+def config(config_path: str | None) -> None:
+    """Print every key with its value and where it comes from."""
+    import msgspec
+
+    from service.config import load
+
+    sourced = load(config_path)
+    for section, values in msgspec.to_builtins(sourced.config).items():
+        table = values if isinstance(values, dict) else {"": values}
+        click.echo(f"[{section}]" if isinstance(values, dict) else "")
+        for key, value in table.items():
+            name = f"{section}.{key}" if key else section
+            source = sourced.sources.get(name, "default")
+            click.echo(f"{key or section} = {json.dumps(value)}  # {source}")
+        click.echo()
+
+
+@cli.command(**example("signal-scorer score --symbol EURUSD --base-score 75 --direction BUY"))
+@endpoint_option
+@timeout_option
+@click.option("--symbol", required=True)
+@click.option("--base-score", required=True, type=click.FloatRange(0, 100))
+@click.option("--direction", type=click.Choice(["BUY", "SELL"]))
+@click.option("--signal-id")
+@click.option("--entry-price", type=float)
+@click.option("--stop-loss", type=float)
+@click.option("--take-profit", type=float)
+@click.option("--explain", is_flag=True, help="Add each feature's contribution.")
+@click.option("--json", "as_json", is_flag=True, help="The whole reply as JSON.")
+def score(endpoint: str, timeout_ms: float, as_json: bool, **signal: Any) -> None:
+    """Ask for one score and print it."""
+    from service.show import show_score
+
+    given = {key: value for key, value in signal.items() if value is not None}
+    with ScorerClient(endpoint, timeout_ms, strict=True) as client:
+        show_score(_ask(lambda: client.score(**given)), as_json=as_json)
+
+
+@cli.command(**example("signal-scorer outcome --signal-id ELITE_GUARD_EURUSD_1 --outcome WIN_TP"))
+@endpoint_option
+@timeout_option
+@click.option("--signal-id")
+@click.option("--score-id")
+@click.option("--outcome", required=True, help="Any of the truth log's words.")
+@click.option("--realised-r", type=float)
+def outcome(endpoint: str, timeout_ms: float, **fields: Any) -> None:
+    """Report how a signal ended."""
+    given = {key: value for key, value in fields.items() if value is not None}
+    with ScorerClient(endpoint, timeout_ms) as client:
+        _print(_ask(lambda: client.outcome(**given)))
+
+
+@cli.command(**example("signal-scorer features EURUSD --direction SELL"))
+@endpoint_option
+@timeout_option
+@click.argument("symbol")
+@click.option("--direction", type=click.Choice(["BUY", "SELL"]))
+def features(endpoint: str, timeout_ms: float, symbol: str, direction: Any) -> None:
+    """Print the vector of a symbol as a score would see it now."""
+    from service.show import show_features
+
+    with ScorerClient(endpoint, timeout_ms) as client:
+        show_features(_ask(lambda: client.features(symbol, direction)))
+
+
+@cli.command(**example("signal-scorer health && echo ready"))
+@endpoint_option
+@timeout_option
+def health(endpoint: str, timeout_ms: float) -> None:
+    """Print whether the service is ready; exit code 1 where it is not."""
+    with ScorerClient(endpoint, timeout_ms) as client:
+        state = _ask(client.health)
+    _print(state)
+    sys.exit(0 if state["ready"] else 1)
+
+
+@cli.command(**example("signal-scorer stats"))
+@endpoint_option
+@timeout_option
+def stats(endpoint: str, timeout_ms: float) -> None:
+    """Print counters, latencies, feed clocks and the model."""
+    with ScorerClient(endpoint, timeout_ms) as client:
+        _print(_ask(client.stats))
+
+
+def _ask(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except ScorerUnavailable as error:
+        click.echo(f"signal-scorer: {error}", err=True)
+        sys.exit(EXIT_UNAVAILABLE)
+    except (ScorerRefused, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _print(reply: dict[str, Any]) -> None:
+    shown = {key: value for key, value in reply.items() if key not in ("v", "id", "ok")}
+    click.echo(json.dumps(shown, indent=2))
+
+
+def main() -> None:
+    """Run the command line; known errors end with one line and their exit code."""
+    try:
+        cli(standalone_mode=True)
+    except ConfigError as error:
+        click.echo(f"signal-scorer: {error}", err=True)
+        sys.exit(EXIT_CONFIG)
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            raise
+        click.echo(f"signal-scorer: {error}", err=True)
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

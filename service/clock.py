@@ -1,0 +1,67 @@
+"""The only place that reads clocks.
+
+UTC is anchored once and carried on by the monotonic clock, so that a step of the wall
+clock never runs through the features; the anchor is renewed, and the step counted, when
+housekeeping finds the two more than a second apart.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """UTC seconds and monotonic seconds; tests turn one by hand."""
+
+    def utc_s(self) -> float:
+        """Seconds since the epoch, never stepping while in use."""
+
+    def monotonic_s(self) -> float:
+        """Seconds from an arbitrary start, for latency, deadlines and staleness."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._anchor_s = time.time() - time.monotonic()
+
+    def utc_s(self) -> float:
+        """Seconds since the epoch: the anchor carried on by the monotonic clock."""
+        return self._anchor_s + time.monotonic()
+
+    def monotonic_s(self) -> float:
+        """Seconds since boot."""
+        return time.monotonic()
+
+    def reanchor(self) -> float:
+        """Follow a step of the wall clock of more than a second; returns the step in s."""
+        step_s = time.time() - self.utc_s()
+        if abs(step_s) <= 1.0:
+            return 0.0
+        self.steps += 1
+        self._anchor_s += step_s
+        return step_s
+
+
+class ManualClock:
+    """A clock for tests and offline replay: stands still until it is advanced."""
+
+    def __init__(self, utc_s: float = 1_700_000_000.0) -> None:
+        self._utc_s = utc_s
+        self._monotonic_s = 1_000.0
+
+    def utc_s(self) -> float:
+        """The time it was set to."""
+        return self._utc_s
+
+    def monotonic_s(self) -> float:
+        """Advances together with UTC."""
+        return self._monotonic_s
+
+    def advance(self, seconds: float) -> None:
+        """Turn both clocks forward."""
+        self._utc_s += seconds
+        self._monotonic_s += seconds

@@ -1,0 +1,298 @@
+"""Where feed, features, model and scoring meet: `on_frame`, `on_request`, `advance`, `install`.
+
+The engine never reads a clock and does no I/O: times are arguments, and what has to be
+written comes back as rows. Live and in replay the same inputs give the same answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, OrderedDict
+from typing import Any, NamedTuple
+
+import msgpack
+import msgspec
+import numpy as np
+
+from protocol import messages
+from protocol.schema import FEATURE_NAMES, FINGERPRINT
+from service import scoring
+from service.clock_offset import ClockOffset
+from service.config import Config
+from service.correlation import correlation_check
+from service.features.state import SymbolState
+from service.features.vector import Vector, compute_vector, is_warm
+from service.intake import Endpoint, Intake, Limits, SymbolFeed
+from service.model import Model, Probability
+from service.records import OutcomeRow, ScoreRow
+from service.replies import DIRECTIONS, Context, outcome_row, score_reply, score_row
+
+DAY_S = 86_400.0
+REQUEST_HALF_LIFE_S = 3600.0
+_NOT_CONTENT = frozenset(("v", "id", "deadline_ms", "explain"))
+
+
+class Answer(NamedTuple):
+    """A reply without its envelope, and the row that has to be written before it is sent."""
+
+    reply: dict[str, Any]
+    row: ScoreRow | OutcomeRow | None = None
+
+
+class Remembered(NamedTuple):
+    """An answered signal, for its retry."""
+
+    at_s: float
+    digest: bytes
+    revision: int
+    reply: dict[str, Any]
+
+
+class Engine:
+    """All state of the service; one thread owns it."""
+
+    def __init__(self, config: Config, run_id: str) -> None:
+        """`run_id` makes the score ids of this process unlike those of any other."""
+        self.config = config
+        self.mode: messages.Mode = config.score.mode
+        self.model: Model | None = None
+        self.counts: Counter[str] = Counter()
+        self.intake = Intake(
+            limits=Limits(
+                config.limits.symbols, config.limits.symbol_idle_s, config.feed.silence_s
+            ),
+            suffixes=config.feed.symbol_suffixes,
+            symbol_map=config.feed.symbol_map,
+        )
+        self._weights = scoring.Weights(
+            config.score.base_weight, config.score.model_weight, config.score.session_bonus_weight
+        )
+        self._run_id = run_id
+        self._scored = 0
+        self._replies: OrderedDict[str, Remembered] = OrderedDict()
+        self._minute = 0
+        self._correlations: dict[str, float | None] = {}
+        self._correlation_key: tuple[int, int] = (0, 0)
+
+    def endpoint(self, name: str, *, volume_is_deal: bool) -> Endpoint:
+        """A feed socket's own state: its clock offset is learnt apart from the others'."""
+        feed = self.config.feed
+        clock = ClockOffset(feed.clock_offset, feed.configured_offset_s)
+        return Endpoint(name, volume_is_deal, clock)
+
+    def on_frame(self, endpoint: Endpoint, frame: bytes, receive_time_s: float) -> None:
+        """One frame of the feed. Never raises for what a sender sent."""
+        self.intake.on_frame(endpoint, frame, receive_time_s)
+
+    def advance(self, receive_time_s: float) -> None:
+        """Time has passed: close the bars whose minute has ended."""
+        self._roll(self.intake.now(receive_time_s))
+
+    def install(self, model: Model | None) -> None:
+        """Serve this model from the next request on; None: serve base scores."""
+        self.model = model
+
+    def on_request(
+        self,
+        request: messages.Request,
+        content: dict[str, Any],
+        body: bytes,
+        receive_time_s: float,
+        waited_s: float = 0.0,
+    ) -> Answer:
+        """Answer a score, outcome, sentiment or features request.
+
+        `content` is the decoded map, `body` its bytes, `waited_s` the time since the
+        request was taken off the socket, which its deadline counts.
+        """
+        match request:
+            case messages.ScoreRequest():
+                return self._on_score(request, content, body, receive_time_s, waited_s)
+            case messages.OutcomeRequest():
+                return Answer({}, outcome_row(request, receive_time_s))
+            case messages.SentimentRequest():
+                now = self.intake.now(receive_time_s)
+                self.intake.set_sentiment(request.symbol, request.score, request.half_life_s, now)
+                return Answer({"accepted": True})
+            case messages.FeaturesRequest():
+                return Answer(self._on_features(request, receive_time_s))
+            case _:
+                raise TypeError(f"the engine does not answer {request.op}")
+
+    def remember(self, signal_id: str, remembered: Remembered) -> None:
+        """Keep an answered signal for its retry (also those read back from the journal)."""
+        self._replies.pop(signal_id, None)
+        self._replies[signal_id] = remembered
+        while len(self._replies) > self.config.limits.remembered_replies:
+            self._replies.popitem(last=False)
+
+    def forget(self, signal_id: str | None) -> None:
+        """An answer that never reached the journal is not to be repeated from memory."""
+        if signal_id is not None:
+            self._replies.pop(signal_id, None)
+
+    def _on_score(
+        self,
+        request: messages.ScoreRequest,
+        content: dict[str, Any],
+        body: bytes,
+        receive_time_s: float,
+        waited_s: float,
+    ) -> Answer:
+        digest = content_digest(content)
+        known = self._replies.get(request.signal_id) if request.signal_id else None
+        if known and receive_time_s - known.at_s > self.config.score.retry_window_s:
+            known = None
+        if known and known.digest == digest:
+            self.counts["retry"] += 1
+            return Answer(known.reply)
+        feed = self.intake.feeds.get(self.intake.canonical(request.symbol))
+        now = self._roll(self.intake.now(receive_time_s))
+        if request.sentiment is not None:
+            self.intake.set_sentiment(request.symbol, request.sentiment, REQUEST_HALF_LIFE_S, now)
+        if request.timeframe_data is not None:
+            self._apply_candles(request.timeframe_data, feed, now)
+        vector = self._vector(
+            feed, now, DIRECTIONS[request.direction], request.base_score, request.symbol
+        )
+        late = request.deadline_ms is not None and waited_s * 1000.0 > request.deadline_ms
+        reason = self._reason(request, feed, vector, receive_time_s, past_deadline=late)
+        probability, fault = None, None
+        if reason is None:
+            probability, fault = self._ask_model(vector)
+        self._scored += 1
+        context = Context(
+            score_id=f"{self._run_id}-{self._scored:x}",
+            mode=self.mode,
+            vector=vector,
+            feed=feed,
+            model=self.model,
+            weights=self._weights,
+            take_margin_r=self.config.score.take_margin_r,
+            receive_time_s=receive_time_s,
+            event_time_s=now,
+        )
+        reply = score_reply(request, context, probability, reason or "error", fault)
+        self.counts[f"status_{reply.status}"] += 1
+        revision = known.revision + 1 if known else 0
+        body_map = msgspec.to_builtins(reply)
+        row = score_row(request, context, reply, probability, revision, digest, body, body_map)
+        if request.signal_id:
+            self.remember(request.signal_id, Remembered(receive_time_s, digest, revision, body_map))
+        return Answer(body_map, row)
+
+    def _reason(
+        self,
+        request: messages.ScoreRequest,
+        feed: SymbolFeed | None,
+        vector: Vector,
+        receive_time_s: float,
+        *,
+        past_deadline: bool,
+    ) -> str | None:
+        model = self.model
+        return scoring.base_score_reason(
+            scoring.Situation(
+                known_symbol=feed is not None and feed.ticks > 0,
+                feed_is_stale=feed is not None and self._is_stale(feed, receive_time_s),
+                warm=is_warm(vector),
+                mode=self.mode,
+                has_model=model is not None,
+                model_expired=self._expired(receive_time_s),
+                model_wants_direction=model is not None and model.directed,
+                direction=DIRECTIONS[request.direction],
+                past_deadline=past_deadline,
+            )
+        )
+
+    def _ask_model(self, vector: Vector) -> tuple[Probability | None, str | None]:
+        """(probability, None), or (None, what went wrong): a fault costs the base score only."""
+        assert self.model is not None
+        try:
+            return self.model.probability(np.array(vector.values)), None
+        except (ArithmeticError, ValueError, IndexError) as fault:
+            self.counts["model_fault"] += 1
+            return None, f"{type(fault).__name__}: {fault}"[:200]
+
+    def _on_features(
+        self, request: messages.FeaturesRequest, receive_time_s: float
+    ) -> dict[str, Any]:
+        feed = self.intake.feeds.get(self.intake.canonical(request.symbol))
+        now = self._roll(self.intake.now(receive_time_s))
+        direction = DIRECTIONS[request.direction]
+        vector = self._vector(feed, now, direction, request.base_score, request.symbol)
+        return {
+            "symbol": request.symbol,
+            "direction": request.direction,
+            "features": dict(zip(FEATURE_NAMES, vector.values, strict=True)),
+            "missing": list(vector.missing),
+            "warm": is_warm(vector),
+            "volume_source": vector.volume_source,
+            "feature_schema": FINGERPRINT,
+            "event_time_s": now,
+            "feed_age_s": None if feed is None else max(0.0, receive_time_s - feed.seen_s),
+            "source": None if feed is None else list(feed.source),
+        }
+
+    def _vector(
+        self, feed: SymbolFeed | None, now: float, direction: int, base_score: float, symbol: str
+    ) -> Vector:
+        if feed is None:
+            state = SymbolState(symbol)
+            state.sentiment = self.intake.sentiment(symbol)
+            return compute_vector(state, int(now), direction, base_score, None)
+        correlation = self._correlation(feed, now)
+        return compute_vector(feed.state, int(now), direction, base_score, correlation)
+
+    def _correlation(self, feed: SymbolFeed, now: float) -> float | None:
+        """Once a closed bar: the answer can only change when some bar was added."""
+        key = (int(now) // 60, self.intake.counts["candle_accepted"])
+        if key != self._correlation_key:
+            self._correlation_key = key
+            self._correlations.clear()
+        symbol = feed.state.symbol
+        if symbol not in self._correlations:
+            live = self.intake.live(feed.seen_s, self.config.feed.stale_after_s)
+            others = [other.state for other in live if other is not feed]
+            self._correlations[symbol] = correlation_check(feed.state, others, key[0])
+        return self._correlations[symbol]
+
+    def _roll(self, now: float) -> float:
+        minute = int(now) // 60
+        if minute != self._minute:
+            self._minute = minute
+            for feed in self.intake.feeds.values():
+                feed.state.roll(now)
+        return now
+
+    def _apply_candles(
+        self, data: messages.TimeframeData, feed: SymbolFeed | None, now: float
+    ) -> None:
+        """Ended M1 candles of the caller, whose stamps are on its feed's clock."""
+        if feed is None:
+            return
+        for bar in data.M1:
+            stamp = bar.time if bar.time is not None else bar.timestamp
+            if stamp is None:
+                continue
+            opened_s = stamp - (feed.stamp_s - feed.event_s if feed.ticks else 0.0)
+            if opened_s % 60 == 0 and opened_s + 60 <= now:
+                added = feed.state.add_candle(
+                    int(opened_s) // 60, bar.open, bar.high, bar.low, bar.close
+                )
+                self.intake.counts["candle_accepted" if added else "candle_duplicate"] += 1
+
+    def _is_stale(self, feed: SymbolFeed, receive_time_s: float) -> bool:
+        return receive_time_s - feed.seen_s > self.config.feed.stale_after_s
+
+    def _expired(self, receive_time_s: float) -> bool:
+        days = self.config.model.expire_after_days
+        if self.model is None or days == 0:
+            return False
+        return receive_time_s - self.model.reviewed_at > days * DAY_S
+
+
+def content_digest(content: dict[str, Any]) -> bytes:
+    """16 bytes that two requests share exactly when they ask the same of the same signal."""
+    items = [item for item in sorted(content.items()) if item[0] not in _NOT_CONTENT]
+    return hashlib.blake2b(msgpack.packb(items), digest_size=16).digest()

@@ -1,0 +1,240 @@
+"""What the loop does between requests and ticks: models, bars, silence, checkpoints, watchdog.
+
+Each turn is short and bounded, so that a minute's end with hundreds of symbols never stalls
+an answer; what is longer is spread over several turns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+import structlog
+
+from service import systemd
+from service.bars import Bar, DayRange
+from service.clock import Clock, SystemClock
+from service.config import Config
+from service.engine import Engine, Remembered
+from service.features.state import SymbolSnapshot, SymbolState
+from service.intake import SymbolFeed
+from service.journal import Journal
+from service.model_watch import Event as ModelEvent
+from service.model_watch import Loaded, ModelWatch, Rejected, Removed
+from service.records import BarRow, EventRow, SymbolRow
+from service.vitals import Vitals
+
+log = structlog.get_logger("scorer")
+
+TURN_S = 0.1
+SECOND_S = 1.0
+CHECKPOINT_S = 10.0
+SYMBOLS_PER_TURN = 32
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What a symbol's row keeps beside its bars, as JSON."""
+
+    days: tuple[DayRange, ...]
+    first_tick_s: float | None
+    last_volume_s: float | None
+
+
+class TooManyFaults(Exception):  # noqa: N818  what happened, not what it is
+    """Ticks cannot be applied any more; ending lets the supervisor start afresh."""
+
+
+class Housekeeping:
+    """Keeps the process's surroundings true. `due_s` (monotonic) is when it wants a turn."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        engine: Engine,
+        journal: Journal,
+        watch: ModelWatch,
+        vitals: Vitals,
+    ) -> None:
+        self.due_s = 0.0
+        self._config = config
+        self._clock = clock
+        self._engine = engine
+        self._journal = journal
+        self._watch = watch
+        self._vitals = vitals
+        self._second_due_s = 0.0
+        self._checkpoint_due_s = clock.monotonic_s() + CHECKPOINT_S
+        self._unsaved: deque[str] = deque()
+        self._saved_minute = 0
+        self._saved: dict[str, tuple[int, int]] = {}
+        self._reconnected_s: dict[str, float] = {}
+        self._faults_logged = 0
+
+    def restore(self) -> None:
+        """Bring back bars and recent replies from the journal: warm at once."""
+        bars, symbols = self._journal.load_bars()
+        by_symbol: dict[str, list[BarRow]] = {}
+        for bar in bars:
+            by_symbol.setdefault(bar.symbol, []).append(bar)
+        for row in symbols[: self._config.limits.symbols]:
+            try:
+                facts = msgspec.json.decode(row.facts, type=Facts)
+                snapshot = _snapshot(row.symbol, by_symbol.get(row.symbol, []), facts)
+                state = SymbolState.restore(snapshot)
+            except (msgspec.MsgspecError, ValueError) as error:
+                log.warning("symbol not restored", symbol=row.symbol, error=str(error))
+                continue
+            self._engine.intake.restore(state, self._clock.utc_s())
+            self._saved[row.symbol] = (state.bars.revision, _newest(state))
+        since = self._clock.utc_s() - self._config.score.retry_window_s
+        for stored in self._journal.load_replies(since, self._config.limits.remembered_replies):
+            reply = msgspec.msgpack.decode(stored.reply)
+            remembered = Remembered(stored.scored_at, stored.digest, stored.revision, reply)
+            self._engine.remember(stored.signal_id, remembered)
+        log.info("restored", symbols=len(self._engine.intake.feeds))
+
+    def turn(self) -> list[str]:
+        """Do what is due. Returns the names of feeds whose sockets should be rebuilt.
+
+        Raises TooManyFaults after too many ticks in a minute could not be applied.
+        """
+        now_s = self._clock.monotonic_s()
+        if now_s < self.due_s:
+            return []
+        self.due_s = now_s + TURN_S
+        utc_s = self._clock.utc_s()
+        self.follow(self._watch.take())
+        self._engine.advance(utc_s)
+        self._save_some_bars(utc_s)
+        if now_s < self._second_due_s:
+            return []
+        self._second_due_s = now_s + SECOND_S
+        systemd.notify("WATCHDOG=1")
+        self._look_at_faults(utc_s)
+        self._follow_wall_clock()
+        if now_s >= self._checkpoint_due_s:
+            self._checkpoint_due_s = now_s + CHECKPOINT_S
+            self._journal.checkpoint()
+        return self._look_at_silence(utc_s)
+
+    def save_all_bars(self) -> None:
+        """Keep every closed bar, at the end."""
+        self._unsaved = deque(self._engine.intake.feeds)
+        while self._unsaved:
+            self._save_batch()
+
+    def event(self, kind: str, **detail: str | float | int | bool | None) -> None:
+        """Log something worth finding again, and keep it in the journal."""
+        log.info(kind, **detail)
+        self._journal.write([EventRow(at=self._clock.utc_s(), kind=kind, detail=detail)])
+
+    def follow(self, found: ModelEvent | None) -> None:
+        """Install a model that was published, or say why not; what serves goes on serving."""
+        if isinstance(found, Loaded):
+            before = self._engine.model
+            self._engine.install(found.model)
+            self._vitals.swaps += 1
+            self._vitals.last_rejection = None
+            version = before.version if before else None
+            self.event("model_installed", version=found.model.version, before=version)
+        elif isinstance(found, Rejected):
+            self._vitals.rejections[str(found.reason)] += 1
+            self._vitals.last_rejection = f"{found.reason}: {found.detail}"
+            serving = self._engine.model.version if self._engine.model else None
+            self.event(
+                "model_rejected", reason=str(found.reason), detail=found.detail, serving=serving
+            )
+        elif isinstance(found, Removed):
+            # The pointer is gone: what was proven goes on serving until another is published.
+            self.event("model_pointer_missing")
+
+    def _save_some_bars(self, utc_s: float) -> None:
+        minute = int(utc_s) // 60
+        if minute != self._saved_minute:
+            self._saved_minute = minute
+            self._unsaved = deque(self._engine.intake.feeds)
+        if self._unsaved:
+            self._save_batch()
+
+    def _save_batch(self) -> None:
+        bars: list[BarRow] = []
+        symbols: list[SymbolRow] = []
+        saved: dict[str, tuple[int, int]] = {}
+        for _ in range(min(SYMBOLS_PER_TURN, len(self._unsaved))):
+            name = self._unsaved.popleft()
+            feed = self._engine.intake.feeds.get(name)
+            if feed is None:
+                continue
+            mark = (feed.state.bars.revision, _newest(feed.state))
+            if self._saved.get(name) != mark:
+                bars += self._new_bars(feed)
+                symbols.append(_symbol_row(feed.state))
+                saved[name] = mark
+        if symbols and self._journal.save_bars(bars, symbols):
+            self._saved.update(saved)
+        if not self._unsaved:
+            self._journal.prune_bars()
+            self._saved = {k: v for k, v in self._saved.items() if k in self._engine.intake.feeds}
+
+    def _new_bars(self, feed: SymbolFeed) -> list[BarRow]:
+        """Bars since the last save; all of them where a candle filled an older minute."""
+        state = feed.state
+        revision, newest = self._saved.get(state.symbol, (0, 0))
+        fresh = [bar for bar in state.bars if bar.minute > newest]
+        if state.bars.revision - revision != len(fresh):
+            fresh = list(state.bars)
+        return [BarRow(state.symbol, *bar) for bar in fresh]
+
+    def _look_at_silence(self, utc_s: float) -> list[str]:
+        silence_s = self._config.feed.silence_s
+        rebuild = []
+        for endpoint in self._vitals.endpoints:
+            heard_s = max(endpoint.seen_s, self._vitals.started_utc_s)
+            silent = utc_s - heard_s > silence_s
+            if silent and endpoint.name not in self._vitals.silent_feeds:
+                self._vitals.silent_feeds.add(endpoint.name)
+                self.event("feed_silent", endpoint=endpoint.name, seconds=utc_s - heard_s)
+            elif not silent and endpoint.name in self._vitals.silent_feeds:
+                self._vitals.silent_feeds.discard(endpoint.name)
+                self.event("feed_back", endpoint=endpoint.name)
+            if silent and utc_s - self._reconnected_s.get(endpoint.name, heard_s) > silence_s:
+                self._reconnected_s[endpoint.name] = utc_s
+                rebuild.append(endpoint.name)
+        return rebuild
+
+    def _look_at_faults(self, utc_s: float) -> None:
+        faults = self._engine.intake.faults
+        total = self._engine.intake.counts["tick_fault"]
+        for fault in list(faults)[len(faults) - min(len(faults), total - self._faults_logged) :]:
+            self.event("tick_fault", symbol=fault.symbol, error=fault.error)
+        self._faults_logged = total
+        recent = sum(utc_s - fault.at_s <= 60.0 for fault in faults)
+        if recent >= self._config.limits.faults_per_minute:
+            raise TooManyFaults(f"{recent} ticks in a minute could not be applied; see the log")
+
+    def _follow_wall_clock(self) -> None:
+        if isinstance(self._clock, SystemClock):
+            step_s = self._clock.reanchor()
+            if step_s:
+                self._vitals.clock_steps += 1
+                self.event("clock_stepped", seconds=step_s)
+
+
+def _newest(state: SymbolState) -> int:
+    return state.bars.minutes[-1] if len(state.bars) else 0
+
+
+def _symbol_row(state: SymbolState) -> SymbolRow:
+    facts = Facts(state.bars.days, state.first_tick_s, state.last_volume_s)
+    return SymbolRow(state.symbol, msgspec.json.encode(facts))
+
+
+def _snapshot(symbol: str, bars: list[BarRow], facts: Facts) -> SymbolSnapshot:
+    return SymbolSnapshot(
+        symbol,
+        tuple(Bar(bar.minute, bar.open, bar.high, bar.low, bar.close) for bar in bars),
+        facts.days,
+        facts.first_tick_s,
+        facts.last_volume_s,
+    )

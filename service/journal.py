@@ -1,0 +1,263 @@
+"""The SQLite file: every answered score, every outcome, closed bars and events. One writer.
+
+A row is committed before its reply is sent; WAL with synchronous=NORMAL keeps what was
+committed through a kill of the process. A file or disk that fails never stops an answer:
+writing reports False, the journal says so, and it is tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from service.records import BarRow, EventRow, OutcomeRow, ScoreRow, SymbolRow
+
+SCHEMA_VERSION = 1
+KEPT_BARS = 240
+
+_TABLES = """
+CREATE TABLE scores(
+  seq INTEGER PRIMARY KEY, score_id TEXT NOT NULL UNIQUE, signal_id TEXT, revision INTEGER NOT NULL,
+  digest BLOB NOT NULL, symbol TEXT NOT NULL, direction INTEGER NOT NULL, pattern TEXT,
+  signal_class TEXT, scored_at REAL NOT NULL, event_time REAL NOT NULL, base_score REAL NOT NULL,
+  final_score REAL NOT NULL, raw_probability REAL, win_probability REAL, status TEXT NOT NULL,
+  mode TEXT NOT NULL, model_version TEXT, fingerprint TEXT NOT NULL, features BLOB NOT NULL,
+  missing TEXT NOT NULL, volume_source TEXT NOT NULL, bid REAL, ask REAL, entry_price REAL,
+  stop_loss REAL, take_profit REAL, reward_risk REAL, cost_r REAL, expected_r REAL, take INTEGER,
+  request BLOB NOT NULL, reply BLOB NOT NULL);
+CREATE INDEX scores_by_signal ON scores(signal_id) WHERE signal_id IS NOT NULL;
+CREATE INDEX scores_by_time ON scores(scored_at);
+CREATE TABLE outcomes(
+  seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, score_id TEXT, signal_id TEXT,
+  source TEXT NOT NULL, outcome TEXT NOT NULL, win INTEGER, realised_r REAL, final_pips REAL,
+  max_favorable_pips REAL, max_adverse_pips REAL, runtime_s REAL, closed_at REAL,
+  received_at REAL NOT NULL);
+CREATE INDEX outcomes_by_signal ON outcomes(signal_id) WHERE signal_id IS NOT NULL;
+CREATE INDEX outcomes_by_score ON outcomes(score_id) WHERE score_id IS NOT NULL;
+CREATE TABLE bars(
+  symbol TEXT NOT NULL, minute INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL,
+  low REAL NOT NULL, close REAL NOT NULL,
+  PRIMARY KEY(symbol, minute)) WITHOUT ROWID;
+CREATE TABLE symbols(symbol TEXT PRIMARY KEY, facts BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE events(
+  seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL);
+CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+_SCORE_COLUMNS = ScoreRow.__struct_fields__
+_INSERT_SCORE = (
+    f"INSERT INTO scores({', '.join(_SCORE_COLUMNS)}) "
+    f"VALUES({', '.join('?' * len(_SCORE_COLUMNS))})"
+)
+_OUTCOME_COLUMNS = ("digest", *OutcomeRow.__struct_fields__)
+_INSERT_OUTCOME = (
+    f"INSERT OR IGNORE INTO outcomes({', '.join(_OUTCOME_COLUMNS)}) "
+    f"VALUES({', '.join('?' * len(_OUTCOME_COLUMNS))})"
+)
+_MATCHES = "SELECT 1 FROM scores WHERE signal_id = ? OR score_id = ? LIMIT 1"
+
+
+class Written(NamedTuple):
+    """What became of one row: `matched` says that an outcome's signal is in the journal."""
+
+    journalled: bool
+    duplicate: bool = False
+    matched: bool = False
+
+
+class StoredReply(NamedTuple):
+    """An answered signal read back for its retries."""
+
+    signal_id: str
+    scored_at: float
+    digest: bytes
+    revision: int
+    reply: bytes
+
+
+class Journal:
+    """The writer. Opens lazily and again after a failure; `fault` says what is wrong now."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fault: str | None = None
+        self.errors = 0
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> bool:
+        """Open or create the file and bring its schema forward; False where it cannot be."""
+        if self._connection is not None:
+            return True
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = _open_writer(self.path)
+        except (OSError, sqlite3.Error) as error:
+            self._failed(error)
+            return False
+        self.fault = None
+        return True
+
+    def write(self, rows: Sequence[ScoreRow | OutcomeRow | EventRow]) -> list[Written]:
+        """Write rows in one transaction; all or, on a fault, none of them."""
+        if not rows:
+            return []
+        if not self.open():
+            return [Written(False)] * len(rows)
+        assert self._connection is not None
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            written = [self._insert(row) for row in rows]
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._failed(error)
+            return [Written(False)] * len(rows)
+        self.fault = None
+        return written
+
+    def save_bars(self, bars: Iterable[BarRow], symbols: Iterable[SymbolRow]) -> bool:
+        """Keep closed bars and each symbol's facts; a symbol's oldest bars go."""
+        if not self.open():
+            return False
+        assert self._connection is not None
+        rows = [msgspec.structs.astuple(bar) for bar in bars]
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("INSERT OR REPLACE INTO bars VALUES(?,?,?,?,?,?)", rows)
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO symbols VALUES(?,?)",
+                [msgspec.structs.astuple(row) for row in symbols],
+            )
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._failed(error)
+            return False
+        return True
+
+    def prune_bars(self) -> None:
+        """Keep the newest bars of each symbol only."""
+        self._run(
+            "DELETE FROM bars WHERE (symbol, minute) IN (SELECT symbol, minute FROM (SELECT symbol,"
+            " minute, row_number() OVER (PARTITION BY symbol ORDER BY minute DESC) AS age"
+            " FROM bars) WHERE age > ?)",
+            (KEPT_BARS,),
+        )
+
+    def load_bars(self) -> tuple[list[BarRow], list[SymbolRow]]:
+        """All kept bars, by symbol and rising minute, and each symbol's facts."""
+        bars = self._run("SELECT * FROM bars ORDER BY symbol, minute")
+        symbols = self._run("SELECT * FROM symbols")
+        return [BarRow(*row) for row in bars], [SymbolRow(*row) for row in symbols]
+
+    def load_replies(self, since: float, limit: int) -> list[StoredReply]:
+        """The newest replies since a time (UTC s), oldest first, for retries after a restart."""
+        rows = self._run(
+            "SELECT signal_id, scored_at, digest, revision, reply FROM scores WHERE scored_at >= ?"
+            " AND signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?",
+            (since, limit),
+        )
+        return [StoredReply(*row) for row in reversed(rows)]
+
+    def setting(self, key: str) -> str | None:
+        """A value that survives a restart (the mode)."""
+        rows = self._run("SELECT value FROM settings WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    def set_setting(self, key: str, value: str) -> None:
+        """Keep a value."""
+        self._run("INSERT OR REPLACE INTO settings VALUES(?,?)", (key, value))
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the file, without waiting for readers."""
+        self._run("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def close(self) -> None:
+        """Checkpoint and close; the file is then complete without its WAL."""
+        if self._connection is not None:
+            self.checkpoint()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _insert(self, row: ScoreRow | OutcomeRow | EventRow) -> Written:
+        assert self._connection is not None
+        execute = self._connection.execute
+        if isinstance(row, ScoreRow):
+            execute(_INSERT_SCORE, msgspec.structs.astuple(row))
+            return Written(True)
+        if isinstance(row, EventRow):
+            detail = json.dumps(row.detail, sort_keys=True)
+            execute(
+                "INSERT INTO events(at, kind, detail) VALUES(?,?,?)", (row.at, row.kind, detail)
+            )
+            return Written(True)
+        values = msgspec.structs.astuple(row)
+        content = repr(values[: _OUTCOME_COLUMNS.index("received_at") - 1]).encode()
+        digest = hashlib.blake2b(content, digest_size=16).digest()
+        inserted = execute(_INSERT_OUTCOME, (digest, *values)).rowcount == 1
+        matched = execute(_MATCHES, (row.signal_id, row.score_id)).fetchone() is not None
+        return Written(True, duplicate=not inserted, matched=matched)
+
+    def _run(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        if not self.open():
+            return []
+        assert self._connection is not None
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            self._failed(error)
+            return []
+
+    def _failed(self, error: Exception) -> None:
+        self.errors += 1
+        self.fault = f"{type(error).__name__}: {error}"
+        if self._connection is None:
+            return
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            self.errors += 1
+        # A fresh connection sees a disk that was mended or a file that was put back.
+        self._connection.close()
+        self._connection = None
+
+
+def _open_writer(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0.25)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(
+                f"{path} has schema {version}, this program knows {SCHEMA_VERSION}: upgrade it"
+            )
+        if version == 0:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+            )
+        connection.execute("SELECT count(*) FROM symbols").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection, also for another user and while the service runs.
+
+    Raises FileNotFoundError or sqlite3.Error. A WAL file beside the database needs the
+    shared-memory file, so the file is taken as immutable only where there is no WAL.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no journal at {path}; has the service run with it?")
+    has_wal = path.with_name(path.name + "-wal").exists()
+    mode = "mode=ro" if has_wal else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=2.0)

@@ -1,0 +1,225 @@
+"""The reply to a score and the rows for the journal, built from values already worked out.
+
+Pure assembly: whatever is decided here is decided by `scoring`, and what the model said
+arrives as a `Probability`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+import msgpack
+import msgspec
+import numpy as np
+
+from protocol import messages
+from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
+from service import scoring
+from service.features.vector import Vector
+from service.intake import SymbolFeed
+from service.model import Model, Probability
+from service.records import OutcomeRow, ScoreRow
+
+DIRECTIONS = {None: 0, "BUY": 1, "SELL": -1}
+_BONUS = FEATURE_NAMES.index("session_bonus")
+_pack_features = struct.Struct(f"<{FEATURE_COUNT}d").pack
+_WORDS = {
+    "WIN": True,
+    "WIN_TP": True,
+    "TRUE": True,
+    "LOSS": False,
+    "LOSS_SL": False,
+    "FALSE": False,
+}
+
+
+class Context(NamedTuple):
+    """The moment of a score: what the engine knew and how it is set."""
+
+    score_id: str
+    mode: messages.Mode
+    vector: Vector
+    feed: SymbolFeed | None
+    model: Model | None
+    weights: scoring.Weights
+    take_margin_r: float
+    receive_time_s: float
+    event_time_s: float
+
+    @property
+    def spread(self) -> float | None:
+        """The live spread as a price difference; None before the first tick."""
+        return self.feed.ask - self.feed.bid if self.feed and self.feed.ticks else None
+
+
+def score_reply(
+    request: messages.ScoreRequest,
+    context: Context,
+    probability: Probability | None,
+    reason: str,
+    error: str | None,
+) -> messages.ScoreReply:
+    """The reply. Without a probability the base score is served, and `reason` says why."""
+    terms = scoring.trade_terms(request, context.spread)
+    common = _common(request, context, terms)
+    if probability is None:
+        return _base_reply(common, request.base_score, reason, error, None)
+    assert context.model is not None
+    view = _view(request.base_score, context, probability, terms)
+    if context.mode == "shadow":
+        return _base_reply(common, request.base_score, "shadow", None, view)
+    threshold = common["breakeven_probability"]
+    return messages.ScoreReply(
+        status="success",
+        used_base_score=False,
+        score_scale="enhanced",
+        ml_confidence=100.0 * probability.p,
+        prediction=probability.p >= (0.5 if threshold is None else threshold),
+        feature_importance=context.model.manifest.importances,
+        explanation=_explanation(context) if request.explain else None,
+        **msgspec.structs.asdict(view),
+        **common,
+    )
+
+
+def _common(
+    request: messages.ScoreRequest, context: Context, terms: scoring.Terms
+) -> dict[str, Any]:
+    vector, feed, model = context.vector, context.feed, context.model
+    features: dict[str, float | str] = dict(zip(FEATURE_NAMES, vector.values, strict=True))
+    features["score_id"] = context.score_id
+    now = context.receive_time_s
+    return {
+        "original_base_score": request.base_score,
+        "mode": context.mode,
+        "symbol": request.symbol,
+        "direction": request.direction,
+        "score_id": context.score_id,
+        "signal_id": request.signal_id,
+        "session_bonus": vector.values[_BONUS],
+        "breakeven_probability": scoring.breakeven_probability(terms),
+        "reward_risk": terms.reward_risk,
+        "cost_r": terms.cost_r,
+        "features": features,
+        "missing": vector.missing,
+        "volume_source": vector.volume_source,
+        "feature_schema": FINGERPRINT,
+        "feed_age_s": None if feed is None else max(0.0, now - feed.seen_s),
+        "model_version": None if model is None else model.version,
+        "model_age_s": None if model is None else now - model.manifest.created_at,
+    }
+
+
+def _view(
+    base_score: float, context: Context, probability: Probability, terms: scoring.Terms
+) -> messages.ModelView:
+    bonus = context.vector.values[_BONUS]
+    enhanced, final = scoring.blend(context.weights, base_score, probability.p, bonus)
+    return messages.ModelView(
+        ml_enhanced_score=enhanced,
+        final_score=final,
+        win_probability=probability.p,
+        win_probability_low=probability.low,
+        win_probability_high=probability.high,
+        raw_probability=probability.raw,
+        expected_r=scoring.expected_r(probability.p, terms),
+        take=scoring.take(probability.low, terms, context.take_margin_r),
+    )
+
+
+def _base_reply(
+    common: dict[str, Any],
+    base_score: float,
+    status: str,
+    error: str | None,
+    shadow: messages.ModelView | None,
+) -> messages.ScoreReply:
+    return messages.ScoreReply(
+        status=status,  # type: ignore[arg-type]  # one of the table's reasons
+        used_base_score=True,
+        score_scale="base",
+        final_score=base_score,
+        shadow=shadow,
+        error=error,
+        **common,
+    )
+
+
+def _explanation(context: Context) -> messages.Explanation:
+    assert context.model is not None
+    explained = context.model.explain(np.array(context.vector.values))
+    return messages.Explanation(
+        bias=explained.bias,
+        contributions=dict(zip(FEATURE_NAMES, explained.contributions, strict=True)),
+        calibration_shift=explained.calibration_shift,
+    )
+
+
+def score_row(
+    request: messages.ScoreRequest,
+    context: Context,
+    reply: messages.ScoreReply,
+    probability: Probability | None,
+    revision: int,
+    digest: bytes,
+    body: bytes,
+    body_map: dict[str, Any],
+) -> ScoreRow:
+    """The score as the journal keeps it."""
+    feed, view = context.feed, reply.shadow or reply
+    quoted = feed is not None and feed.ticks > 0
+    return ScoreRow(
+        score_id=reply.score_id,
+        signal_id=request.signal_id,
+        revision=revision,
+        digest=digest,
+        symbol=request.symbol,
+        direction=DIRECTIONS[request.direction],
+        pattern=request.pattern,
+        signal_class=request.signal_class,
+        scored_at=context.receive_time_s,
+        event_time=context.event_time_s,
+        base_score=request.base_score,
+        final_score=reply.final_score,
+        raw_probability=probability.raw if probability else None,
+        win_probability=probability.p if probability else None,
+        status=reply.status,
+        mode=reply.mode,
+        model_version=reply.model_version if probability else None,
+        fingerprint=FINGERPRINT,
+        features=_pack_features(*context.vector.values),
+        missing=",".join(context.vector.missing),
+        volume_source=context.vector.volume_source,
+        bid=feed.bid if feed and quoted else None,
+        ask=feed.ask if feed and quoted else None,
+        entry_price=request.entry_price,
+        stop_loss=request.stop_loss,
+        take_profit=request.take_profit,
+        reward_risk=reply.reward_risk,
+        cost_r=reply.cost_r,
+        expected_r=view.expected_r,
+        take=view.take,
+        request=body,
+        reply=msgpack.packb(body_map),
+    )
+
+
+def outcome_row(request: messages.OutcomeRequest, received_at: float) -> OutcomeRow:
+    """A reported outcome as the journal keeps it; the trainer decides whether to believe it."""
+    word = request.outcome if isinstance(request.outcome, str) else str(request.outcome).lower()
+    closed_at = request.closed_at if isinstance(request.closed_at, int | float) else None
+    return OutcomeRow(
+        score_id=request.score_id,
+        signal_id=request.signal_id,
+        source="request",
+        outcome=word,
+        win=_WORDS.get(word.upper()),
+        realised_r=request.realised_r,
+        final_pips=request.final_pips,
+        max_favorable_pips=request.max_favorable_pips,
+        max_adverse_pips=request.max_adverse_pips,
+        runtime_s=request.runtime_seconds,
+        closed_at=closed_at,
+        received_at=received_at,
+    )

@@ -1,0 +1,143 @@
+"""`serve`: wires the parts together, runs the loop, ends cleanly.
+
+The order matters: journal and bars first, then the model, then the sockets, and READY only
+when all of that stands, so that the first request is answered like any other.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+import structlog
+
+from protocol.limits import PROTOCOL_VERSION
+from service import systemd
+from service.bundle import Limits as ModelLimits
+from service.clock import SystemClock
+from service.config import Config, LogSection, Sourced
+from service.engine import Engine
+from service.housekeeping import Housekeeping, TooManyFaults
+from service.journal import Journal
+from service.metrics import Metrics
+from service.model_watch import ModelWatch
+from service.responder import Responder
+from service.server import Server
+from service.vitals import Vitals
+
+log = structlog.get_logger("scorer")
+
+EXIT_FAULTS = 70  # EX_SOFTWARE of sysexits.h
+
+
+def serve(sourced: Sourced) -> int:
+    """Run until SIGTERM or SIGINT. Raises ConfigError or sockets.BindError."""
+    config = sourced.config
+    configure_logging(config.log)
+    log.info("configuration", **_shown(sourced))
+    clock = SystemClock()
+    vitals = Vitals(clock.utc_s(), clock.monotonic_s())
+    engine = Engine(config, run_id=f"{int(clock.utc_s() * 1000):x}{os.urandom(2).hex()}")
+    journal = Journal(config.journal_path)
+    watch = ModelWatch(
+        config.models_dir,
+        ModelLimits(config.model.max_file_bytes, config.model.max_nodes),
+        interval_s=config.model.poll_s,
+    )
+    housekeeping = Housekeeping(config, clock, engine, journal, watch, vitals)
+    responder = Responder(engine, journal, vitals, clock)
+    stop = _StopFlag()
+    if not journal.open():
+        log.error("journal cannot be opened", path=str(journal.path), error=journal.fault)
+    housekeeping.restore()
+    server = Server(config, clock, engine, responder, housekeeping, vitals)
+    # The first look at the models is ours, before READY; later ones are the thread's.
+    housekeeping.follow(watch.poll_once())
+    watch.start()
+    metrics = Metrics(config.metrics.bind, vitals, engine, journal, clock)
+    try:
+        metrics.start()
+        # What was allocated so far lives as long as the process: keep the collector off it.
+        gc.collect()
+        gc.freeze()
+        _announce(config, server, engine)
+        housekeeping.event("started", pid=os.getpid(), protocol=PROTOCOL_VERSION)
+        server.run(stop)
+        log.info("stopping", signal=stop.received)
+        code = 0
+    except TooManyFaults as error:
+        log.critical("giving up", error=str(error))
+        code = EXIT_FAULTS
+    finally:
+        systemd.notify("STOPPING=1")
+        watch.stop(timeout_s=1.0)
+        metrics.stop()
+        housekeeping.save_all_bars()
+        housekeeping.event("stopped")
+        journal.close()
+    return code
+
+
+class _StopFlag:
+    """True once SIGTERM or SIGINT came; the handler sets a flag and nothing else."""
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def __call__(self) -> bool:
+        return self.received is not None
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.received = signal.Signals(number).name
+
+
+def configure_logging(section: LogSection) -> None:
+    """JSON lines where no terminal reads them, else something for people. To stderr."""
+    as_json = section.format == "json" or (section.format == "auto" and not sys.stderr.isatty())
+    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info if as_json else _keep,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[section.level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _keep(
+    _logger: structlog.types.WrappedLogger, _name: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    return event
+
+
+def _shown(sourced: Sourced) -> dict[str, object]:
+    """What an operator wants to see once: the paths, addresses and all that was set."""
+    config = sourced.config
+    return {
+        "bind": list(config.score.bind),
+        "feeds": list(config.feed.endpoints),
+        "journal": str(config.journal_path),
+        "models": str(config.models_dir),
+        "mode": config.score.mode,
+        "set": sourced.sources,
+    }
+
+
+def _announce(config: Config, server: Server, engine: Engine) -> None:
+    model = engine.model.version if engine.model else None
+    if model is None:
+        log.warning("no model yet: base scores are served", models=str(config.models_dir))
+    log.info("ready", address=server.score_address, model=model, mode=engine.mode)
+    systemd.notify(f"READY=1\nSTATUS=serving {model or 'base scores'}")

@@ -1,0 +1,193 @@
+"""The duty cycle: requests first, then ticks, both bounded, then housekeeping.
+
+One thread owns all state. `turn` does one cycle and returns how much it did, so that a
+test can turn it by hand; `run` turns it until told to stop and then answers what it
+accepted. A plain REQ talks to the ROUTER without noticing; REP would wedge on a fault.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+import zmq
+
+from service import sockets
+from service.clock import Clock
+from service.config import Config
+from service.engine import Engine
+from service.housekeeping import Housekeeping
+from service.intake import Endpoint
+from service.responder import Responder, Waiting
+from service.vitals import Vitals
+
+log = structlog.get_logger("scorer")
+
+
+class Arrived(NamedTuple):
+    """A request with the routing envelope that its reply goes back under."""
+
+    envelope: list[bytes]
+    waiting: Waiting
+
+
+class Feed(NamedTuple):
+    """A feed socket and how its messages are read."""
+
+    socket: zmq.Socket[bytes]
+    endpoint: Endpoint
+
+
+class Server:
+    """Binds the sockets and turns the cycle; the parts are given, so it decides nothing."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        engine: Engine,
+        responder: Responder,
+        housekeeping: Housekeeping,
+        vitals: Vitals,
+    ) -> None:
+        """Raises ConfigError or sockets.BindError."""
+        self._config = config
+        self._clock = clock
+        self._engine = engine
+        self._responder = responder
+        self._housekeeping = housekeeping
+        self._vitals = vitals
+        self._arrived: deque[Arrived] = deque()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._feeds: list[Feed] = []
+        try:
+            self._scoring = sockets.scoring_socket(
+                self._context, config.score.bind, allow_insecure=config.score.allow_insecure
+            )
+            self._open_feeds()
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+        self._poller = zmq.Poller()
+        for socket in (self._scoring, *(feed.socket for feed in self._feeds)):
+            self._poller.register(socket, zmq.POLLIN)
+
+    @property
+    def score_address(self) -> str:
+        """Where the scoring socket was bound last (a wildcard port is resolved)."""
+        address = self._scoring.getsockopt(zmq.LAST_ENDPOINT)
+        assert isinstance(address, bytes)
+        return address.decode().rstrip("\0")
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        """Turn until told to stop; then answer what was accepted and close."""
+        try:
+            while not should_stop():
+                self.turn()
+        finally:
+            self._drain_and_close()
+
+    def turn(self) -> int:
+        """One cycle. Returns the number of requests and ticks it worked off."""
+        due_s = self._housekeeping.due_s - self._clock.monotonic_s()
+        timeout_ms = 0 if self._arrived else min(100, max(0, int(due_s * 1000.0) + 1))
+        ready = dict(self._poller.poll(timeout_ms))
+        started_s = self._clock.monotonic_s()
+        if self._scoring in ready:
+            self._accept()
+        work = self._answer()
+        for feed in self._feeds:
+            if feed.socket in ready:
+                work += self._apply_ticks(feed)
+        for name in self._housekeeping.turn():
+            self._reconnect(name)
+        elapsed_ms = (self._clock.monotonic_s() - started_s) * 1000.0
+        self._vitals.longest_turn_ms = max(self._vitals.longest_turn_ms, elapsed_ms)
+        return work
+
+    def _accept(self) -> None:
+        """Take all that waits on the scoring socket; refuse what exceeds the limit."""
+        limit = self._config.limits.waiting_requests
+        # Bounded as well, or a flood of refusals would starve the ticks.
+        for _ in range(2 * limit):
+            try:
+                frames = self._scoring.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if len(frames) < 2:
+                continue  # an identity without a body carries nothing to answer
+            arrived = Arrived(frames[:-1], Waiting(frames[-1], self._clock.monotonic_s()))
+            if len(self._arrived) < limit:
+                self._arrived.append(arrived)
+            else:
+                self._send(
+                    arrived.envelope,
+                    self._responder.refuse(
+                        arrived.waiting.body, "overloaded", f"{limit} requests wait already"
+                    ),
+                )
+
+    def _answer(self) -> int:
+        count = min(len(self._arrived), self._config.limits.requests_per_cycle)
+        if not count:
+            return 0
+        batch = [self._arrived.popleft() for _ in range(count)]
+        replies = self._responder.answer([arrived.waiting for arrived in batch])
+        for arrived, reply in zip(batch, replies, strict=True):
+            self._send(arrived.envelope, reply)
+        return count
+
+    def _send(self, envelope: list[bytes], reply: bytes) -> None:
+        try:
+            self._scoring.send_multipart([*envelope, reply], zmq.NOBLOCK)
+        except zmq.Again:
+            # The client's queue is full: it asks and never reads. Others must not wait for it.
+            self._vitals.requests["reply_dropped"] += 1
+        except zmq.ZMQError as error:
+            self._vitals.requests["reply_dropped"] += 1
+            log.debug("reply not sent", error=str(error))
+
+    def _apply_ticks(self, feed: Feed) -> int:
+        limit = self._config.limits.ticks_per_cycle
+        on_frame, receive = self._engine.on_frame, feed.socket.recv
+        for count in range(limit):
+            try:
+                frame = receive(zmq.NOBLOCK)
+            except zmq.Again:
+                return count
+            on_frame(feed.endpoint, frame, self._clock.utc_s())
+        return limit
+
+    def _open_feeds(self) -> None:
+        feed = self._config.feed
+        for address in feed.endpoints:
+            endpoint = self._engine.endpoint(address, volume_is_deal=feed.volume == "deal")
+            self._feeds.append(Feed(sockets.feed_socket(self._context, address), endpoint))
+        if feed.ingest:
+            endpoint = self._engine.endpoint("ingest", volume_is_deal=True)
+            socket = sockets.ingest_socket(
+                self._context, feed.ingest, allow_insecure=self._config.score.allow_insecure
+            )
+            self._feeds.append(Feed(socket, endpoint))
+        self._vitals.endpoints = [feed.endpoint for feed in self._feeds]
+
+    def _reconnect(self, name: str) -> None:
+        """Rebuild a silent feed's socket: a half-dead connection can look alive for ever."""
+        for index, feed in enumerate(self._feeds):
+            if feed.endpoint.name == name and feed.socket.socket_type == zmq.SUB:
+                self._poller.unregister(feed.socket)
+                feed.socket.close(linger=0)
+                socket = sockets.feed_socket(self._context, name)
+                self._poller.register(socket, zmq.POLLIN)
+                self._feeds[index] = Feed(socket, feed.endpoint)
+
+    def _drain_and_close(self) -> None:
+        self._accept()
+        while self._arrived:
+            self._answer()
+        for feed in self._feeds:
+            feed.socket.close(linger=0)
+        self._scoring.close()
+        self._context.term()

@@ -1,0 +1,68 @@
+"""Replies as people read them on a terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from protocol.messages import ScoreReply
+from protocol.schema import FEATURE_NAMES
+
+
+def show_score(reply: ScoreReply, *, as_json: bool) -> None:
+    """One score: the decision first, then the features, the missing ones named."""
+    if as_json:
+        print(json.dumps(msgspec.to_builtins(reply), indent=2))
+        return
+    console = Console(highlight=False)
+    served = "base score" if reply.used_base_score else f"model {reply.model_version}"
+    console.print(
+        f"{reply.symbol} {reply.direction or ''}  base {reply.original_base_score:g} -> "
+        f"final [bold]{reply.final_score:.1f}[/bold]  ({reply.status}, {served})"
+    )
+    if reply.win_probability is not None:
+        console.print(
+            f"win probability {reply.win_probability:.3f} "
+            f"({reply.win_probability_low:.3f} to {reply.win_probability_high:.3f}), "
+            f"raw {reply.raw_probability:.3f}, session bonus {reply.session_bonus:g}"
+        )
+    if reply.expected_r is not None:
+        console.print(
+            f"expected {reply.expected_r:+.3f} R, break-even {reply.breakeven_probability:.3f}, "
+            f"take: {'yes' if reply.take else 'no'}"
+        )
+    if reply.error:
+        console.print(f"error: {reply.error}")
+    console.print(_features_table(reply.features, reply.missing, reply))
+    console.print(f"score_id {reply.score_id}, {reply.prediction_time_ms or 0:.3f} ms")
+
+
+def show_features(reply: dict[str, Any]) -> None:
+    """A vector and how old it is."""
+    console = Console(highlight=False)
+    age = reply["feed_age_s"]
+    console.print(
+        f"{reply['symbol']}  {'warm' if reply['warm'] else 'not warm yet'}, "
+        f"feed {'never heard of' if age is None else f'{age:.1f} s old'}, "
+        f"volume from {reply['volume_source']}"
+    )
+    console.print(_features_table(reply["features"], reply["missing"], None))
+
+
+def _features_table(values: dict[str, Any], missing: Any, reply: ScoreReply | None) -> Table:
+    explained = reply.explanation if reply else None
+    table = Table("feature", "value", "note", box=None, pad_edge=False)
+    if explained:
+        table.add_column("contribution", justify="right")
+    for name in FEATURE_NAMES:
+        if name not in values:
+            continue
+        row = [name, f"{values[name]:8.2f}", "missing: neutral value" if name in missing else ""]
+        if explained:
+            row.append(f"{explained.contributions[name]:+.4f}")
+        table.add_row(*row)
+    return table

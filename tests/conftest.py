@@ -1,0 +1,20 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of recorded feeds, markets and truth logs; skips where there is none."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("recorded market data are not beside this checkout (../shared/data)")
+    return SHARED_DATA
