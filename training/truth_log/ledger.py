@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -73,8 +74,7 @@ class _Ledger:
             self._counts["signal_lines"] += 1
             self._know(said)
         elif isinstance(said, Outcome):
-            self._know(said.signal)
-            self._keep(said)
+            self._keep(said, self._know(said.signal))
         else:
             self._refused[said.reason] += 1
             if said.signal is not None:
@@ -82,12 +82,16 @@ class _Ledger:
 
     def settle(self) -> TruthLog:
         """Judge each outcome against all that is known of its signal."""
-        usable: dict[str, Outcome] = {}
-        for signal_id, kept in self._outcomes.items():
+        # In place: the outcomes of a large log are most of what this process holds.
+        for signal_id in list(self._outcomes):
+            kept = self._outcomes[signal_id]
             candidates = kept if isinstance(kept, list) else [kept]
             outcome = self._settle_one(self._signals[signal_id], candidates)
-            if outcome is not None:
-                usable[signal_id] = outcome
+            if outcome is None:
+                del self._outcomes[signal_id]
+            else:
+                self._outcomes[signal_id] = outcome
+        usable = cast("dict[str, Outcome]", self._outcomes)
         return TruthLog(
             self._signals,
             usable,
@@ -120,19 +124,24 @@ class _Ledger:
             self._refused[Reason.REPEATED] += len(believed) - 1
         # The first to say so; lines without a time speak last.
         first = min(believed, key=lambda o: (o.completed_s is None, o.completed_s or 0.0))
-        return msgspec.structs.replace(first, signal=signal)
+        return first if first.signal is signal else msgspec.structs.replace(first, signal=signal)
 
-    def _know(self, signal: Signal) -> None:
-        known = self._signals.get(signal.signal_id)
-        if known is None:
-            self._signals[signal.signal_id] = signal
-        elif known != signal:
-            if disagree(known, signal):
-                self._conflicting.add(signal.signal_id)
-            self._signals[signal.signal_id] = merged(known, signal)
+    def _know(self, signal: Signal) -> Signal:
+        """All that is known of the signal with this line."""
+        known = self._signals.setdefault(signal.signal_id, signal)
+        if known is signal:
+            return known
+        if disagree(known, signal):
+            self._conflicting.add(signal.signal_id)
+        together = merged(known, signal)
+        if together != known:
+            self._signals[known.signal_id] = known = together
+        return known
 
-    def _keep(self, outcome: Outcome) -> None:
-        signal_id = outcome.signal.signal_id
+    def _keep(self, outcome: Outcome, known: Signal) -> None:
+        # One signal object for all its lines: most of a large log's memory is signals.
+        outcome = msgspec.structs.replace(outcome, signal=known)
+        signal_id = known.signal_id
         kept = self._outcomes.get(signal_id)
         if kept is None:
             self._outcomes[signal_id] = outcome

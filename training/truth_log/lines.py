@@ -39,6 +39,13 @@ class Reason(enum.StrEnum):
     REPEATED = "repeated"
 
 
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """What is believed of the original's `features`: not the features."""
+
+    base_score: float | None = None
+    symbol: Text | None = None
+
+
 class Line(msgspec.Struct, frozen=True, gc=False):
     """One JSON object of any shape. Fields that no reader uses are not decoded."""
 
@@ -75,11 +82,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     pips: float | None = None
     final_pips: float | None = None
     realised_r: float | None = None
-    max_favorable_pips: float | None = None
-    max_adverse_pips: float | None = None
-    max_favorable: float | None = None
-    max_adverse: float | None = None
-    features: msgspec.Raw | None = None
+    features: Told | None = None
 
 
 class Signal(msgspec.Struct, frozen=True, gc=False):
@@ -110,8 +113,6 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     exit: float | None = None
     pips: float | None = None
     realised_r: float | None = None
-    max_favorable_pips: float | None = None
-    max_adverse_pips: float | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):

@@ -9,19 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from sys import intern
 
-import msgspec
-
 from training.truth_log import words
-from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal
+from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal, Told
 from training.truth_log.plausible import Rules, doubt
 
 Read = Signal | Outcome | Refused
 Reader = Callable[[Line, str, Rules], Read]
-
-
-class _BaseScore(msgspec.Struct, frozen=True):
-    base_score: float | None = None
-    symbol: str | None = None
 
 
 def shape_of(line: Line) -> str:
@@ -96,10 +89,7 @@ def optimized(line: Line, signal_id: str, rules: Rules) -> Read:
 
 def ml_training_data(line: Line, signal_id: str, rules: Rules) -> Read:
     """The in-process scorer's training file: outcome and base score count, features do not."""
-    try:
-        told = msgspec.json.decode(line.features or b"{}", type=_BaseScore)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        told = _BaseScore()
+    told = line.features or Told()
     runtime_s = None if line.runtime_minutes is None else 60 * line.runtime_minutes
     completed_s = words.time_of(line.created_at, rules.zone)
     born_s = words.epoch_of(signal_id)
@@ -189,8 +179,6 @@ def _outcome(
         words.price(line.exit_price),
         pips,
         line.realised_r,
-        line.max_favorable_pips if line.max_favorable_pips is not None else line.max_favorable,
-        line.max_adverse_pips if line.max_adverse_pips is not None else line.max_adverse,
     )
     reason = doubt(signal, outcome, rules)
     return outcome if reason is None else Refused(reason, signal)

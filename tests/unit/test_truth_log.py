@@ -1,0 +1,411 @@
+"""Truth logs: every shape is read, every line accounted for, and nothing false believed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from training.truth_check import check
+from training.truth_log import Reason, Rules, TruthLog, read_truth_logs, words
+from training.truth_log import files as log_files
+from training.truth_log.files import with_rotated
+
+BORN_S = 1_755_261_958
+RULES = Rules()
+
+
+def stamp(after_s: float) -> str:
+    return datetime.fromtimestamp(BORN_S + after_s, UTC).replace(tzinfo=None).isoformat()
+
+
+def born(**changes: Any) -> dict[str, Any]:
+    line = {
+        "signal_id": f"ELITE_GUARD_EURUSD_{BORN_S}",
+        "symbol": "EURUSD",
+        "direction": "BUY",
+        "entry_price": 1.1000,
+        "sl": 1.0990,
+        "tp": 1.1015,
+        "confidence": 78.0,
+        "generated_at": stamp(0),
+        "status": "pending",
+        "completed": False,
+    }
+    return {k: v for k, v in (line | changes).items() if v is not None}
+
+
+def ended(**changes: Any) -> dict[str, Any]:
+    """The documented shape."""
+    line = {
+        "signal_id": f"ELITE_GUARD_EURUSD_{BORN_S}",
+        "symbol": "EURUSD",
+        "completed": True,
+        "outcome": "WIN_TP",
+        "completed_at": stamp(900),
+        "max_favorable_pips": 15.2,
+        "max_adverse_pips": -3.0,
+        "runtime_seconds": 900,
+    }
+    return {k: v for k, v in (line | changes).items() if v is not None}
+
+
+def tracked(**changes: Any) -> dict[str, Any]:
+    line = {
+        "signal_id": f"ELITE_GUARD_EURUSD_{BORN_S}",
+        "symbol": "EURUSD",
+        "direction": "BUY",
+        "pattern": "VCB_BREAKOUT",
+        "entry_price": 1.1000,
+        "sl": 1.0990,
+        "tp": 1.1015,
+        "outcome": "WIN",
+        "hit_level": "TP",
+        "exit_price": 1.1016,
+        "pips_result": 16.0,
+        "ticks_processed": 300,
+        "monitoring_started": stamp(2),
+        "completed_at": stamp(900),
+    }
+    return {k: v for k, v in (line | changes).items() if v is not None}
+
+
+def told(*lines: dict[str, Any] | str, path: Path, rules: Rules = RULES) -> TruthLog:
+    text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_text("".join(f"{line}\n" for line in text))
+    log = read_truth_logs([path], rules)
+    assert_adds_up(log)
+    return log
+
+
+def assert_adds_up(log: TruthLog) -> None:
+    parts = log.blank + log.waiting + log.signal_lines + len(log.outcomes)
+    assert log.lines == parts + sum(log.refused.values())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "truth_log.jsonl"
+
+
+def test_documented_completion_is_joined_with_its_signal(path: Path) -> None:
+    log = told(born(), ended(), path=path)
+    (outcome,) = log.outcomes.values()
+    assert outcome.win
+    assert outcome.completed_s == BORN_S + 900
+    assert outcome.signal.stop == 1.0990
+    assert log.shapes == {"lifecycle": 1, "documented": 1}
+
+
+def test_completion_may_come_before_its_signal_line(path: Path) -> None:
+    forth, back = told(born(), ended(), path=path), told(ended(), born(), path=path)
+    assert forth.outcomes == back.outcomes
+
+
+def test_tracker_line_that_was_watched_is_believed(path: Path) -> None:
+    (outcome,) = told(tracked(), path=path).outcomes.values()
+    assert outcome.win
+    assert outcome.pips == 16.0
+
+
+def test_flat_line_with_a_lifespan_is_an_outcome(path: Path) -> None:
+    line = {
+        "signal_id": f"ELITE_SNIPER_NZDUSD_{BORN_S}",
+        "pair": "NZDUSD",
+        "confidence": 70.9,
+        "win": False,
+        "lifespan": 1200,
+        "timestamp": stamp(1200),
+        "direction": "SELL",
+    }
+    log = told(line, path=path)
+    assert [outcome.win for outcome in log.outcomes.values()] == [False]
+    assert log.shapes == {"flat": 1}
+
+
+def test_training_file_of_the_original_gives_outcome_and_base_score(path: Path) -> None:
+    line = {
+        "signal_id": "ELITE_GUARD_BTCUSD_7",
+        "features": {"atr_volatility": 31.0, "base_score": 74.5, "symbol": "BTCUSD"},
+        "outcome": True,
+        "outcome_type": "WIN_TP",
+        "runtime_minutes": 42.0,
+        "final_pips": 120.0,
+        "created_at": stamp(2520),
+    }
+    (outcome,) = told(line, path=path).outcomes.values()
+    assert outcome.win
+    assert outcome.runtime_s == 2520
+    assert (outcome.signal.base_score, outcome.signal.symbol) == (74.5, "BTCUSD")
+
+
+@pytest.mark.parametrize(
+    ("source", "usable"),
+    [
+        ("MT5_OUTCOME_TP", True),
+        ("MT5_EXECUTING", False),
+        ("FIRE_SENT", False),
+        ("NOT_EXECUTED", False),
+        ("PROJECTION", False),
+        ("ERROR", False),
+        ("SOMETHING_NEW", False),
+    ],
+)
+def test_only_the_terminals_own_outcome_source_counts(
+    path: Path, source: str, usable: bool
+) -> None:
+    log = told(born(), ended(outcome_source=source), path=path)
+    assert bool(log.outcomes) == usable
+    assert (Reason.SOURCE in log.refused) != usable
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([born(), ended(completed_at=stamp(4.9), runtime_seconds=None)], Reason.AT_SIGNAL_TIME),
+        ([born(), ended(runtime_seconds=0)], Reason.AT_SIGNAL_TIME),
+        ([born(), ended(completed_at=stamp(-7200))], Reason.BEFORE_SIGNAL),
+        ([tracked(ticks_processed=1)], Reason.FIRST_TICK),
+        ([tracked(monitoring_started=stamp(3600), completed_at=stamp(7200))], Reason.WATCHED_LATE),
+        ([tracked(sl=1.1005)], Reason.IMPOSSIBLE_LEVELS),
+        ([tracked(tp=1.0995)], Reason.IMPOSSIBLE_LEVELS),
+        ([tracked(sl=1.0999999)], Reason.IMPOSSIBLE_LEVELS),
+        ([tracked(direction="SELL")], Reason.IMPOSSIBLE_LEVELS),
+        ([born(sl=1.1005), ended()], Reason.IMPOSSIBLE_LEVELS),
+        ([tracked(exit_price=1.0995, pips_result=None)], Reason.CONTRADICTS_LEVELS),
+        ([tracked(exit_price=1.1005, pips_result=None)], Reason.CONTRADICTS_LEVELS),
+        ([tracked(exit_price=1.1166, pips_result=166)], Reason.CONTRADICTS_LEVELS),
+        ([tracked(pips_result=-16.0)], Reason.CONTRADICTS_LEVELS),
+        ([ended(realised_r=-1.0)], Reason.CONTRADICTS_LEVELS),
+        ([born(), ended(outcome="timeout", pips_result=0)], Reason.NO_RESULT),
+        ([born(), ended(outcome="timeout")], Reason.NO_RESULT),
+        ([born(), ended(outcome="perhaps")], Reason.UNKNOWN_OUTCOME),
+        ([born(signal_id="CLEAN_WRITER_TEST_2140")], Reason.TEST),
+        ([{"fresh_start": "today", "timestamp": stamp(0)}], Reason.NO_SIGNAL_ID),
+        ([{"signal_id": "A_1", "action": "positive_close_attempt"}], Reason.NOTE),
+        (["[]"], Reason.NOT_AN_OBJECT),
+        (['{"signal_id": "A_1", "outcome": [1]}'], Reason.WRONG_TYPE),
+        (['{"signal_id": "A_1", "pips_result": NaN}'], Reason.NOT_JSON),
+        (["HEARTBEAT"], Reason.NOT_JSON),
+    ],
+)
+def test_what_cannot_be_true_is_refused_for_its_reason(
+    path: Path, lines: list[dict[str, Any] | str], reason: Reason
+) -> None:
+    log = told(*lines, path=path)
+    assert not log.outcomes
+    assert reason in log.refused
+
+
+@pytest.mark.parametrize(
+    ("word", "pips", "win"),
+    [("timeout", 4.0, True), ("EXPIRED", -0.1, False), ("CLOSED_BY_HAND", 2.0, True)],
+)
+def test_open_ends_are_judged_by_their_pips(path: Path, word: str, pips: float, win: bool) -> None:
+    log = told(born(), ended(outcome=word, pips_result=pips), path=path)
+    assert [outcome.win for outcome in log.outcomes.values()] == [win]
+
+
+def test_contradicting_outcomes_of_one_signal_refuse_both(path: Path) -> None:
+    log = told(born(), ended(), ended(outcome="LOSS_SL"), path=path)
+    assert not log.outcomes
+    assert log.refused == {Reason.CONTRADICTING: 2}
+
+
+def test_unbelievable_line_does_not_contradict_a_believable_one(path: Path) -> None:
+    wrong = tracked(outcome="LOSS", ticks_processed=1)
+    assert len(told(tracked(), wrong, path=path).outcomes) == 1
+
+
+def test_lines_of_one_id_about_two_trades_are_refused(path: Path) -> None:
+    log = told(born(), born(direction="SELL", sl=1.1010, tp=1.0985), ended(), path=path)
+    assert log.refused == {Reason.CONTRADICTING_SIGNALS: 1}
+
+
+def test_repetition_counts_once_and_the_first_report_stands(path: Path) -> None:
+    log = told(ended(completed_at=stamp(1800)), ended(), born(), path=path)
+    assert [outcome.completed_s for outcome in log.outcomes.values()] == [BORN_S + 900]
+    assert log.refused == {Reason.REPEATED: 1}
+
+
+@pytest.mark.parametrize(
+    ("signal_id", "test"),
+    [
+        ("TEST_SIGNAL_1", True),
+        ("ELITE_GUARD_TEST_1754681237", True),
+        ("LONDON_TEST2", True),
+        ("a-test-b", True),
+        ("LATEST_1", False),
+        ("CONTESTED_2", False),
+        ("TESTNET_1", False),
+    ],
+)
+def test_a_test_is_an_id_with_test_as_a_token(signal_id: str, test: bool) -> None:
+    assert words.is_test(signal_id) == test
+
+
+def test_naive_stamps_are_read_in_the_configured_zone(path: Path) -> None:
+    athens = Rules(zone=ZoneInfo("Europe/Athens"))
+    line = ended(signal_id="A_1", completed_at="2025-08-15T15:00:00")
+    (outcome,) = told(line, path=path, rules=athens).outcomes.values()
+    assert outcome.completed_s == datetime(2025, 8, 15, 12, tzinfo=UTC).timestamp()
+    line = ended(signal_id="A_1", completed_at="2025-08-15T15:00:00Z")
+    (outcome,) = told(line, path=path, rules=athens).outcomes.values()
+    assert outcome.completed_s == datetime(2025, 8, 15, 15, tzinfo=UTC).timestamp()
+
+
+def test_truncated_last_line_waits_and_is_read_when_it_is_whole(path: Path) -> None:
+    text = "".join(json.dumps(line) + "\n" for line in (born(), ended()))
+    for cut in range(len(json.dumps(born())) + 2, len(text) - 2):
+        path.write_text(text[:cut])
+        log = read_truth_logs([path], RULES)
+        assert (log.waiting, len(log.outcomes)) == (1, 0)
+        assert_adds_up(log)
+    path.write_text(text)
+    assert len(read_truth_logs([path], RULES).outcomes) == 1
+
+
+def test_gzipped_rotated_and_plain_logs_are_one_log(path: Path) -> None:
+    with gzip.open(path.with_name(path.name + ".1.gz"), "wt") as packed:
+        packed.write(json.dumps(born()) + "\n")
+    path.write_text(json.dumps(ended()) + "\n")
+    path.with_name("truth_log.jsonl.bak").write_text("not ours\n")
+    files = with_rotated(path)
+    assert [file.name for file in files] == ["truth_log.jsonl.1.gz", "truth_log.jsonl"]
+    assert len(read_truth_logs(files, RULES).outcomes) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_damaged_archive_gives_what_came_before_and_says_so(path: Path, damage: str) -> None:
+    packed = gzip.compress("".join(json.dumps(born(signal_id=f"A_{i}")) + "\n" for i in range(9000))
+        .encode())  # fmt: skip
+    half = len(packed) // 2
+    if damage == "cut":
+        path.write_bytes(packed[:half])
+    else:
+        path.write_bytes(packed[:half] + bytes(b ^ 0xFF for b in packed[half:]))
+    log = read_truth_logs([path], RULES)
+    assert len(log.problems) == 1
+    assert log.signals
+    assert_adds_up(log)
+
+
+def test_absent_file_is_a_problem_not_an_error(path: Path) -> None:
+    log = read_truth_logs([path], RULES)
+    assert log.lines == 0
+    assert "No such file" in log.problems[0]
+
+
+def test_line_without_end_is_refused_and_the_next_one_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_files, "MAX_LINE_BYTES", 1000)
+    log = told("x" * 5000, "y" * 999, born(), path=path)
+    assert log.refused == {Reason.TOO_LONG: 1, Reason.NOT_JSON: 1}
+    assert log.signal_lines == 1
+
+
+OTHERS = "win pair features lifespan action created_at timestamp outcome_source runtime_minutes"
+FIELDS = st.sampled_from([*born(), *ended(), *tracked(), *OTHERS.split(), "realised_r", "quality"])
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=12),
+    st.sampled_from(["WIN", "LOSS", "timeout", "BUY", "SELL", stamp(0), stamp(900), "9999-99-99"]),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=4), st.integers(), max_size=2),
+)
+OBJECTS = st.dictionaries(FIELDS, VALUES, max_size=12).map(json.dumps).map(str.encode)
+LINES = st.lists(st.one_of(OBJECTS, st.binary(max_size=40)), max_size=12)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=LINES, whole=st.booleans())
+def test_no_bytes_raise_and_every_line_is_accounted_for(
+    tmp_path: Path, lines: list[bytes], whole: bool
+) -> None:
+    path = tmp_path / "fuzz.jsonl"
+    path.write_bytes(b"\n".join(lines) + (b"\n" if whole else b""))
+    log = read_truth_logs([path], RULES)
+    assert_adds_up(log)
+
+
+MUTATIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "signal_id": st.sampled_from(["A_1", "A_2", "B_TEST"]),
+        "outcome": st.sampled_from(["WIN", "LOSS", "timeout"]),
+        "completed_at": st.sampled_from([stamp(3), stamp(60), stamp(900), stamp(901)]),
+        "pips_result": st.sampled_from([None, 0, 5.0, -5.0]),
+        "ticks_processed": st.sampled_from([1, 2]),
+    },
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.one_of(
+            MUTATIONS.map(lambda m: born() | {k: v for k, v in m.items() if k == "signal_id"}),
+            MUTATIONS.map(lambda m: {**ended(), "signal_id": "A_1", **m}),
+            MUTATIONS.map(lambda m: {**tracked(), "signal_id": "A_1", **m}),
+        ),
+        max_size=8,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_what_is_believed_does_not_depend_on_the_order_of_lines(
+    tmp_path: Path, lines: list[dict[str, Any]], shuffler: Any
+) -> None:
+    path = tmp_path / "order.jsonl"
+    before = told(*lines, path=path).outcomes
+    shuffler.shuffle(lines)
+    after = told(*lines, path=path).outcomes
+    assert {k: o.win for k, o in before.items()} == {k: o.win for k, o in after.items()}
+
+
+def test_real_logs_give_the_counts_of_reading_them_by_hand(shared_data: Path) -> None:
+    folder = shared_data / "truth_logs"
+    logs = {path.name: read_truth_logs([path], RULES) for path in folder.glob("*.jsonl*")}
+    assert len(logs) == 4
+    for log in logs.values():
+        assert_adds_up(log)
+        assert not log.problems
+    flat = logs["flat_20250829.jsonl.gz"]
+    assert (flat.lines, len(flat.outcomes)) == (2500, 0)
+    assert flat.refused == {Reason.AT_SIGNAL_TIME: 2497, Reason.TEST: 3}
+    assert logs["lifecycle_20250811.jsonl"].refused[Reason.NO_RESULT] == 18
+    lifecycle = logs["lifecycle_20250819.jsonl.gz"]
+    assert not lifecycle.outcomes
+    assert (lifecycle.refused[Reason.NO_RESULT], lifecycle.refused[Reason.TEST]) == (531, 8)
+    tracker = logs["outcomes_20250819.jsonl.gz"]
+    # 14 of the 2,816 lines closed on their first tick are tests. Three signals were watched
+    # within a minute of their birth.
+    assert tracker.refused[Reason.FIRST_TICK] + tracker.refused[Reason.TEST] == 2816
+    assert tracker.refused[Reason.WATCHED_LATE] == 1136
+    assert len(tracker.outcomes) == 3
+
+
+def test_watched_signals_of_the_real_log_without_the_limit_on_watching(shared_data: Path) -> None:
+    log = read_truth_logs(
+        [shared_data / "truth_logs" / "outcomes_20250819.jsonl.gz"],
+        Rules(max_watch_delay_s=float("inf")),
+    )
+    # 839 signals watched for more than a tick; 143 won and lost, 2 cannot have ended so.
+    assert len(log.outcomes) == 839 - 143 - 2
+    assert_adds_up(log)
+
+
+def test_check_says_in_words_that_a_log_has_no_outcome(shared_data: Path) -> None:
+    text = "\n".join(check([shared_data / "truth_logs" / "flat_20250829.jsonl.gz"], RULES))
+    assert "usable outcomes   0" in text
+    assert "Not one usable outcome here (label_at_signal_time)" in text
