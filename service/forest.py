@@ -43,14 +43,14 @@ class Forest:
     `arrays` must have passed `check_structure` with this `depth` (levels below a root).
     """
 
-    def __init__(self, arrays: Arrays, depth: int) -> None:
+    def __init__(self, arrays: Arrays, depth: int, *, dense_nodes: int = DENSE_NODES) -> None:
         self.arrays = arrays
         self.depth = depth
         # Gathering is quickest by native integers as wide as a pointer: widened once.
         self._feature = arrays.feature.astype(np.intp)
         self._left = arrays.left.astype(np.intp)
         self._roots = arrays.roots.astype(np.intp)
-        self._dense = self.nodes <= DENSE_NODES
+        self._dense = self.nodes <= dense_nodes
         size = self.nodes if self._dense else self.trees
         self._value = np.empty(size, np.float64)
         self._threshold = arrays.threshold if self._dense else np.empty(size, np.float64)

@@ -59,20 +59,21 @@ class ModelWatch:
     """Looks at the pointer every `interval_s` seconds; content decides, not its date.
 
     `poll_once` is one look without a thread: for the start, before READY, and for tests.
-    Between `start` and `stop` it is the thread's alone. `notify` is called on that thread
-    when something waits for `take`.
+    Between `start` and `stop` it is the thread's alone. `notify` is called on the looking
+    thread when something waits for `take`.
     """
 
     def __init__(
         self,
         models_dir: Path,
-        limits: Limits = DEFAULT_LIMITS,
         *,
         interval_s: float = 1.0,
+        max_file_bytes: int = DEFAULT_LIMITS.file_bytes,
+        max_nodes: int = DEFAULT_LIMITS.nodes,
         notify: Callable[[], None] = lambda: None,
     ) -> None:
         self._models_dir = models_dir
-        self._limits = limits
+        self._limits = Limits(file_bytes=max_file_bytes, nodes=max_nodes)
         self._interval_s = interval_s
         self._notify = notify
         self._waiting: deque[Event] = deque()
@@ -101,7 +102,20 @@ class ModelWatch:
         return self._waiting.popleft() if self._waiting else None
 
     def poll_once(self) -> Event | None:
-        """Look once; returns what is new since the last look. Never raises."""
+        """Look once; what is new since the last look is returned, and waits for `take`.
+
+        Never raises. While MAX_WAITING events wait it does not look: a loop that takes
+        nothing is not to be buried, and what is there then is found later.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            return None
+        event = self._look()
+        if event is not None:
+            self._waiting.append(event)
+            self._wake()
+        return event
+
+    def _look(self) -> Event | None:
         try:
             signature = self._sign()
             # A date tells two writes apart only when some time lies between them: read
@@ -157,12 +171,7 @@ class ModelWatch:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            # A loop that takes nothing is not to be buried: look again when it has.
-            if len(self._waiting) < MAX_WAITING:
-                event = self.poll_once()
-                if event is not None:
-                    self._waiting.append(event)
-                    self._wake()
+            self.poll_once()
             self._stopping.wait(self._interval_s)
 
     def _wake(self) -> None:

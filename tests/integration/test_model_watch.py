@@ -1,0 +1,175 @@
+"""The watch over real files: what it hands to the loop, once, and what it never does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+
+import pytest
+from builders import NOW_S, small_model, training_rows
+
+from protocol.manifest import FOREST_NAME, POINTER_NAME
+from service.errors import RejectReason
+from service.model_watch import MAX_WAITING, Loaded, ModelWatch, Rejected, Removed
+from training.publish import TrainerLock
+from training.registry import revalidate, rollback
+
+
+def test_without_models_there_is_nothing_to_say(tmp_path):
+    for place in (tmp_path, tmp_path / "absent"):
+        watch = ModelWatch(place)
+        assert [watch.poll_once() for _ in range(3)] == [None] * 3
+        assert watch.take() is None
+
+
+def test_a_published_model_is_handed_over_once(tmp_path):
+    watch = ModelWatch(tmp_path)
+    watch.poll_once()
+    version = small_model(tmp_path)
+    found = watch.poll_once()
+    assert isinstance(found, Loaded)
+    assert found.model.version == version
+    assert watch.take() is found
+    assert [watch.poll_once() for _ in range(3)] == [None] * 3
+    assert watch.take() is None
+
+
+def test_two_models_differ_and_each_answers_as_itself(tmp_path):
+    watch = ModelWatch(tmp_path)
+    x, _ = training_rows(0)
+    answers = []
+    for n, bias in enumerate((-1.0, 1.0)):
+        small_model(tmp_path, probability_bias=bias, now_s=NOW_S + n)
+        found = watch.poll_once()
+        assert isinstance(found, Loaded)
+        answers.append(found.model.probability(x[0]).p)
+    assert answers[0] < answers[1]
+
+
+def test_a_bad_model_is_reported_once_and_left_alone_until_the_pointer_changes(tmp_path):
+    watch = ModelWatch(tmp_path)
+    bad = small_model(tmp_path)
+    (tmp_path / bad / FOREST_NAME).write_bytes(b"cut short")
+    found = watch.poll_once()
+    assert isinstance(found, Rejected)
+    assert (found.reason, found.version) == (RejectReason.DIGEST, bad)
+    os.utime(tmp_path / POINTER_NAME, (1.0, 1.0))
+    assert [watch.poll_once() for _ in range(3)] == [None] * 3
+    good = small_model(tmp_path, now_s=NOW_S + 1)
+    again = watch.poll_once()
+    assert isinstance(again, Loaded)
+    assert again.model.version == good
+
+
+def test_content_decides_and_not_the_date(tmp_path):
+    watch = ModelWatch(tmp_path)
+    small_model(tmp_path)
+    watch.poll_once()
+    os.utime(tmp_path / POINTER_NAME, (1.0, 1.0))
+    assert watch.poll_once() is None
+    shutil.copy(tmp_path / POINTER_NAME, tmp_path / "same")
+    (tmp_path / "same").replace(tmp_path / POINTER_NAME)
+    assert watch.poll_once() is None
+
+
+def test_an_older_model_is_taken_up_again_when_pointed_back_at(tmp_path):
+    watch = ModelWatch(tmp_path)
+    first = small_model(tmp_path)
+    small_model(tmp_path, now_s=NOW_S + 1)
+    watch.poll_once()
+    with TrainerLock(tmp_path):
+        rollback(tmp_path, now_s=NOW_S + 2, why="test")
+    found = watch.poll_once()
+    assert isinstance(found, Loaded)
+    assert found.model.version == first
+
+
+def test_a_review_reaches_the_model(tmp_path):
+    watch = ModelWatch(tmp_path)
+    small_model(tmp_path)
+    watch.poll_once()
+    with TrainerLock(tmp_path):
+        revalidate(tmp_path, now_s=NOW_S + 77.0, why="test")
+    found = watch.poll_once()
+    assert isinstance(found, Loaded)
+    assert found.model.reviewed_at == NOW_S + 77.0
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 50_000, b" " * 70_000])
+def test_a_damaged_pointer_is_reported_once(tmp_path, content):
+    (tmp_path / POINTER_NAME).write_bytes(content)
+    watch = ModelWatch(tmp_path)
+    found = watch.poll_once()
+    assert isinstance(found, Rejected)
+    assert found.reason in (RejectReason.POINTER, RejectReason.TOO_LARGE)
+    assert [watch.poll_once() for _ in range(3)] == [None] * 3
+
+
+def test_a_linked_pointer_is_refused(tmp_path):
+    small_model(tmp_path)
+    shutil.move(tmp_path / POINTER_NAME, tmp_path / "elsewhere")
+    (tmp_path / POINTER_NAME).symlink_to(tmp_path / "elsewhere")
+    watch = ModelWatch(tmp_path)
+    found = watch.poll_once()
+    assert isinstance(found, Rejected)
+    assert found.reason is RejectReason.UNREADABLE
+    assert watch.poll_once() is None
+
+
+def test_a_pointer_that_vanishes_is_told_once(tmp_path):
+    watch = ModelWatch(tmp_path)
+    version = small_model(tmp_path)
+    watch.poll_once()
+    content = (tmp_path / POINTER_NAME).read_bytes()
+    (tmp_path / POINTER_NAME).unlink()
+    assert isinstance(watch.poll_once(), Removed)
+    assert watch.poll_once() is None
+    (tmp_path / POINTER_NAME).write_bytes(content)
+    found = watch.poll_once()
+    assert isinstance(found, Loaded)
+    assert found.model.version == version
+
+
+def test_limits_reach_the_reader(tmp_path):
+    small_model(tmp_path)
+    for options in ({"max_file_bytes": 1000}, {"max_nodes": 5}):
+        assert isinstance(ModelWatch(tmp_path, **options).poll_once(), Rejected)
+
+
+def test_a_loop_that_takes_nothing_is_not_buried_and_misses_nothing(tmp_path):
+    watch = ModelWatch(tmp_path)
+    for n in range(MAX_WAITING + 2):
+        (tmp_path / POINTER_NAME).write_text(f"damaged {n}")
+        watch.poll_once()
+    taken = [watch.take() for _ in range(MAX_WAITING)]
+    assert all(isinstance(event, Rejected) for event in taken)
+    assert watch.take() is None
+    # The last one was not looked at before; now it is.
+    assert isinstance(watch.poll_once(), Rejected)
+
+
+def test_the_thread_finds_a_model_and_wakes_the_loop(tmp_path):
+    woken = threading.Event()
+    watch = ModelWatch(tmp_path, interval_s=0.01, notify=woken.set)
+    watch.start()
+    try:
+        version = small_model(tmp_path)
+        assert woken.wait(20.0)
+        found = watch.take()
+    finally:
+        watch.stop()
+    assert isinstance(found, Loaded)
+    assert found.model.version == version
+    assert not [thread for thread in threading.enumerate() if thread.name == "model-watch"]
+
+
+def test_a_loop_that_cannot_be_woken_still_gets_the_model(tmp_path):
+    def closed() -> None:
+        raise OSError("closed")
+
+    small_model(tmp_path)
+    watch = ModelWatch(tmp_path, notify=closed)
+    assert isinstance(watch.poll_once(), Loaded)
+    assert isinstance(watch.take(), Loaded)
+    assert watch.faults == 1

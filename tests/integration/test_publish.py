@@ -1,0 +1,256 @@
+"""Publication and the registry on real files, with the publisher killed at every step."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from builders import NOW_S, small_draft, small_model
+
+from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, Pointer
+from service.bundle import load, read_pointer
+from service.errors import ModelRejected
+from training.durable import append_line
+from training.publish import LockHeld, Pinned, TrainerLock, append_history, publish
+from training.registry import RegistryError, list_models, pin, revalidate, rollback, unpin
+
+DAY_S = 86_400.0
+
+
+def current(models: Path) -> Pointer:
+    found = read_pointer(models)
+    assert found is not None
+    return found[0]
+
+
+def history(models: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (models / "history.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """Three models, and a fourth whose publication was killed at each of its steps."""
+    original = tmp_path_factory.mktemp("killed") / "original"
+    versions = [small_model(original, now_s=NOW_S + day) for day in (0, 1, 2)]
+    work = original.parent
+    script = Path(__file__).with_name("killed_publisher.py")
+    subprocess.run([sys.executable, script, original, work], check=True, timeout=120)
+    return work, versions, (work / "steps").read_text().splitlines()
+
+
+def test_killed_at_any_step_the_old_or_the_new_model_is_there_whole(killed):
+    work, versions, steps = killed
+    new = current(work / "whole").version
+    found = []
+    for k in range(len(steps)):
+        models = work / str(k)
+        model = load(models, current(models))
+        found.append(model.version)
+        # What has a version's name is whole too, also while older ones are being removed.
+        assert [entry.problem for entry in list_models(models)] == [""] * len(list_models(models))
+    switch = steps.index(f"rename {POINTER_NAME}.tmp")
+    assert found == [versions[-1]] * (switch + 1) + [new] * (len(steps) - switch - 1)
+
+
+def test_after_a_kill_the_next_publication_cleans_up_and_succeeds(killed):
+    work, _, steps = killed
+    for k in range(0, len(steps), 3):
+        models = work / str(k)
+        version = small_model(models, now_s=NOW_S + DAY_S)
+        assert load(models, current(models)).version == version
+        left = {path.name for path in models.iterdir() if path.name.startswith(".")}
+        assert left == {".lock"}
+        assert not (models / f"{POINTER_NAME}.tmp").exists()
+
+
+def test_content_is_flushed_before_it_gets_its_name(killed):
+    _, _, steps = killed
+    order = [
+        f"fsync {FOREST_NAME}",
+        f"fsync {MANIFEST_NAME}",
+        "fsync .incoming-*/",
+        "rename .incoming-*",
+        "fsync whole/",
+        f"fsync {POINTER_NAME}.tmp",
+        f"rename {POINTER_NAME}.tmp",
+        "fsync whole/",
+    ]
+    # Removing an old version comes first and flushes the directory too.
+    at = next(k for k, step in enumerate(steps) if step == "mkdir")
+    for due in order:
+        at = next(k for k in range(at, len(steps)) if fnmatch(steps[k], due)) + 1
+
+
+def test_a_reader_never_meets_a_half_published_model(tmp_path):
+    versions = [small_model(tmp_path)]
+    done, seen = threading.Event(), set()
+
+    def read():
+        while not done.is_set():
+            seen.add(load(tmp_path, current(tmp_path)).version)
+
+    reader = threading.Thread(target=read)
+    failures = []
+    threading.excepthook, before = lambda args: failures.append(args), threading.excepthook
+    try:
+        reader.start()
+        versions += [small_model(tmp_path, now_s=NOW_S + n, seed=n % 3) for n in range(1, 12)]
+    finally:
+        done.set()
+        reader.join()
+        threading.excepthook = before
+    assert failures == []
+    assert seen <= set(versions)
+    assert current(tmp_path).version == versions[-1]
+
+
+def test_the_newest_are_kept_and_what_the_pointer_names(tmp_path):
+    versions = [small_model(tmp_path, now_s=NOW_S + n) for n in range(7)]
+    assert [entry.version for entry in list_models(tmp_path)] == versions[:1:-1]
+    with TrainerLock(tmp_path):
+        rollback(tmp_path, versions[2], now_s=NOW_S + 10, why="test")
+        forest, draft = small_draft(0)
+        last = publish(tmp_path, forest, draft, b"", now_s=NOW_S + 11, why="test", keep=1)
+    # The rolled-back one was current and names the one before it.
+    assert {entry.version for entry in list_models(tmp_path)} == {last, versions[2], versions[6]}
+    assert current(tmp_path).previous == versions[2]
+
+
+def test_the_same_model_in_the_same_second_gets_a_name_of_its_own(tmp_path):
+    assert small_model(tmp_path) != small_model(tmp_path)
+    assert len(list_models(tmp_path)) == 2
+
+
+def test_what_the_service_would_refuse_is_not_published(tmp_path):
+    before = small_model(tmp_path)
+    forest, draft = small_draft(0)
+    broken = replace(draft, importances={"volume": 1.0})
+    no_number = replace(draft, break_even="x" * 5000)
+    with TrainerLock(tmp_path):
+        with pytest.raises(ValueError, match="importances"):
+            publish(tmp_path, forest, broken, b"", now_s=NOW_S + 1, why="test")
+        with pytest.raises(ModelRejected):
+            publish(tmp_path, forest, no_number, b"", now_s=NOW_S + 1, why="test")
+    assert current(tmp_path).version == before
+    assert len(list_models(tmp_path)) == 1
+    assert not list(tmp_path.glob(".incoming-*"))
+
+
+def test_a_damaged_pointer_is_replaced_by_the_next_publication(tmp_path):
+    small_model(tmp_path)
+    (tmp_path / POINTER_NAME).write_text("{")
+    version = small_model(tmp_path, now_s=NOW_S + 1)
+    assert current(tmp_path).version == version
+    assert current(tmp_path).previous is None
+
+
+def test_two_trainers_are_kept_apart(tmp_path):
+    with TrainerLock(tmp_path), pytest.raises(LockHeld, match="another trainer"):
+        TrainerLock(tmp_path).__enter__()
+    with TrainerLock(tmp_path):
+        pass
+
+
+def test_a_killed_trainer_does_not_hold_the_lock(tmp_path):
+    program = (
+        "import os, signal, sys, pathlib; from training.durable import TrainerLock\n"
+        "TrainerLock(pathlib.Path(sys.argv[1])).__enter__()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, tmp_path], check=False, timeout=60)
+    assert ended.returncode == -9
+    with TrainerLock(tmp_path):
+        pass
+
+
+def test_rollback_points_back_and_forth_and_lets_nothing_else_change(tmp_path):
+    first, second = (small_model(tmp_path, now_s=NOW_S + day) for day in (0.0, DAY_S))
+    with TrainerLock(tmp_path):
+        assert rollback(tmp_path, now_s=NOW_S + 5 * DAY_S, why="worse live") == first
+        back = current(tmp_path)
+        assert rollback(tmp_path, now_s=NOW_S + 6 * DAY_S, why="a mistake") == second
+    assert (back.version, back.previous, back.why) == (first, second, "worse live")
+    # Pointing back is no review: the model is as old as it was.
+    assert back.reviewed_at == NOW_S
+    assert load(tmp_path, current(tmp_path)).version == second
+    assert [event["event"] for event in history(tmp_path)[2:]] == ["rolled back", "rolled back"]
+
+
+def test_a_review_is_remembered_across_a_rollback(tmp_path):
+    first = small_model(tmp_path)
+    with TrainerLock(tmp_path):
+        assert revalidate(tmp_path, now_s=NOW_S + 10.0, why="still better") == first
+    assert current(tmp_path).reviewed_at == NOW_S + 10.0
+    small_model(tmp_path, now_s=NOW_S + 20.0)
+    with TrainerLock(tmp_path):
+        rollback(tmp_path, now_s=NOW_S + 30.0, why="test")
+    assert current(tmp_path).reviewed_at == NOW_S + 10.0
+
+
+def test_rollback_to_nothing_and_to_a_damaged_model_is_refused(tmp_path):
+    with pytest.raises(RegistryError, match="no previous"):
+        rollback(tmp_path, now_s=NOW_S, why="test")
+    first, second = (small_model(tmp_path, now_s=NOW_S + n) for n in range(2))
+    with pytest.raises(RegistryError, match="no version"):
+        rollback(tmp_path, "20200101T000000Z-000000", now_s=NOW_S, why="test")
+    with pytest.raises(RegistryError, match="no version"):
+        rollback(tmp_path, "../elsewhere", now_s=NOW_S, why="test")
+    with pytest.raises(RegistryError, match="already"):
+        rollback(tmp_path, second, now_s=NOW_S, why="test")
+    (tmp_path / first / FOREST_NAME).write_bytes(b"")
+    with pytest.raises(RegistryError, match="cannot be served"):
+        rollback(tmp_path, first, now_s=NOW_S, why="test")
+    assert current(tmp_path).version == second
+
+
+def test_a_pinned_model_is_not_displaced(tmp_path):
+    first, second = (small_model(tmp_path, now_s=NOW_S + n) for n in range(2))
+    with TrainerLock(tmp_path):
+        pin(tmp_path, first, now_s=NOW_S)
+    with pytest.raises(Pinned, match=first):
+        small_model(tmp_path, now_s=NOW_S + 2)
+    listed = {entry.version: entry for entry in list_models(tmp_path)}
+    assert (listed[first].current, listed[first].pinned, listed[second].previous) == (True,) * 3
+    with TrainerLock(tmp_path):
+        unpin(tmp_path, now_s=NOW_S)
+    assert current(tmp_path).version == first
+    third = small_model(tmp_path, now_s=NOW_S + 3)
+    assert current(tmp_path).version == third
+
+
+def test_a_damaged_version_is_listed_with_its_problem(tmp_path):
+    version = small_model(tmp_path)
+    (tmp_path / version / MANIFEST_NAME).write_text("{}")
+    (entry,) = list_models(tmp_path)
+    assert (entry.version, entry.current) == (version, True)
+    assert "missing required field" in entry.problem
+    assert list_models(tmp_path / "absent") == []
+
+
+def test_history_keeps_every_event_also_after_a_line_that_was_cut_short(tmp_path):
+    append_history(tmp_path, {"event": "rejected", "at": 1.0})
+    with (tmp_path / "history.jsonl").open("a") as file:
+        file.write('{"event":"publ')
+    append_history(tmp_path, {"event": "published", "at": 2.0})
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert [json.loads(lines[0])["at"], json.loads(lines[2])["at"]] == [1.0, 2.0]
+    assert lines[1] == '{"event":"publ'
+
+
+def test_a_publication_says_in_the_history_what_it_was(tmp_path):
+    version = small_model(tmp_path)
+    (event,) = history(tmp_path)
+    assert (event["event"], event["version"], event["n"]) == ("published", version, 300)
+    assert event["verdict"]["published"] is True
+
+
+def test_append_line_begins_a_file(tmp_path):
+    append_line(tmp_path / "new", b"one")
+    append_line(tmp_path / "new", b"two")
+    assert (tmp_path / "new").read_bytes() == b"one\ntwo\n"

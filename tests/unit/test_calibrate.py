@@ -1,0 +1,172 @@
+"""Calibration: what is fitted, what is served, and that no edge is served as none."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from protocol.manifest import Calibration
+from service.model import calibrate, interpolate, sigmoid
+from training.calibrate import fit_calibration, fit_platt, served, shrink_weight
+
+
+def simulated(n, strength, seed=0):
+    """Predictions whose true chance is sigmoid(strength * logit(raw))."""
+    rng = np.random.default_rng(seed)
+    logit = rng.normal(0.0, 1.0, n)
+    raw = 1.0 / (1.0 + np.exp(-logit))
+    return raw, rng.uniform(size=n) < 1.0 / (1.0 + np.exp(-strength * logit))
+
+
+def isotonic(**changes):
+    fields = {
+        "kind": "isotonic",
+        "base_rate": 0.5,
+        "shrink_weight": 1.0,
+        "at": (0.0, 1.0),
+        "low": (0.0, 0.8),
+        "high": (0.2, 1.0),
+        "coverage": 0.9,
+        "method": "test",
+        "points": (0.2, 0.8),
+        "values": (0.3, 0.6),
+    }
+    return Calibration(**(fields | changes))
+
+
+def test_platt_is_the_logistic_regression_on_the_logit():
+    raw, y = simulated(4_000, 0.7)
+    slope, intercept = fit_platt(raw, y)
+    logit = np.log(raw / (1.0 - raw))[:, None]
+    reference = LogisticRegression(C=np.inf, tol=1e-10).fit(logit, y)
+    # Platt's smoothed targets move it by about 1/n.
+    assert slope == pytest.approx(reference.coef_[0, 0], abs=2e-3)
+    assert intercept == pytest.approx(reference.intercept_[0], abs=2e-3)
+
+
+def test_weights_count_rows():
+    raw, y = simulated(500, 0.7)
+    twice = fit_platt(np.tile(raw, 2), np.tile(y, 2))
+    assert fit_platt(raw, y, np.full(500, 2.0)) == pytest.approx(twice, abs=1e-6)
+
+
+def test_an_inverted_ranking_is_served_as_the_base_rate():
+    raw, y = simulated(2_000, -1.0)
+    slope, intercept = fit_platt(raw, y)
+    assert slope == 0.0
+    assert sigmoid(intercept) == pytest.approx(y.mean(), abs=2e-3)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.3])
+def test_separable_and_constant_predictions_stay_finite(gap):
+    y = np.arange(40) % 2 == 0
+    slope, intercept = fit_platt(np.where(y, 0.5 + gap, 0.5 - gap), y)
+    assert math.isfinite(slope)
+    assert math.isfinite(intercept)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=30))
+def test_platt_is_finite_and_rising_on_anything(rows):
+    raw, y = np.array([r for r, _ in rows]), np.array([w for _, w in rows])
+    slope, intercept = fit_platt(raw, y)
+    assert 0.0 <= slope <= 1e3
+    assert abs(intercept) <= 1e3
+
+
+def test_trust_is_none_without_an_edge_and_nearly_full_with_a_plain_one():
+    nothing = [shrink_weight(*simulated(500, 0.0, seed), n_effective=500) for seed in range(21)]
+    plain = [shrink_weight(*simulated(5_000, 1.5, seed), n_effective=5_000) for seed in range(5)]
+    assert np.median(nothing) == 0.0
+    assert min(plain) > 0.9
+
+
+def test_fewer_effective_rows_are_trusted_less():
+    raw, y = simulated(1_000, 0.6)
+    few, many = (shrink_weight(raw, y, n_effective=n) for n in (50, 1_000))
+    assert few < many
+
+
+def test_too_few_rows_are_not_trusted_at_all():
+    assert shrink_weight(np.array([0.4, 0.6]), np.array([False, True]), n_effective=2) == 0.0
+
+
+def test_what_is_served_is_calibrated():
+    raw, y = simulated(20_000, 0.5)
+    p = served(fit_calibration(raw[:10_000], y[:10_000], n_effective=10_000), raw[10_000:])
+    later = y[10_000:]
+    for part in np.array_split(np.argsort(p), 5):
+        assert p[part].mean() == pytest.approx(later[part].mean(), abs=0.04)
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+    held = []
+    for seed in range(40):
+        raw, y = simulated(1_000, 0.8, seed)
+        answer = calibrate(fit_calibration(raw, y, n_effective=1_000, seed=seed), 0.6)
+        truth = sigmoid(0.8 * math.log(0.6 / 0.4))
+        held.append(answer.low <= truth <= answer.high)
+    # 90 % nominal; 40 draws of that fall below 30 in about 1 of 200.
+    assert sum(held) >= 30
+
+
+def test_rows_of_one_group_are_drawn_together():
+    raw, y = simulated(600, 0.8)
+    days = np.repeat(np.arange(6), 100)
+    alone = calibrate(fit_calibration(raw, y, n_effective=600), 0.5)
+    copies = calibrate(
+        fit_calibration(
+            np.repeat(raw, 10),
+            np.repeat(y, 10),
+            n_effective=600,
+            groups=np.repeat(np.arange(600), 10),
+        ),
+        0.5,
+    )
+    assert copies.high - copies.low == pytest.approx(alone.high - alone.low, rel=0.3)
+    assert fit_calibration(raw, y, n_effective=600, groups=days).method == "bootstrap"
+
+
+def test_a_given_base_rate_is_what_the_shrinking_falls_back_to():
+    raw, y = simulated(400, 0.0)
+    found = fit_calibration(raw, y, n_effective=400, base_rate=0.7)
+    assert found.base_rate == 0.7
+    if found.shrink_weight == 0.0:
+        assert served(found, raw[:3]).tolist() == [0.7] * 3
+
+
+def test_one_class_is_refused():
+    with pytest.raises(ValueError, match="wins and losses"):
+        fit_calibration(np.full(10, 0.5), np.ones(10, np.bool_), n_effective=10)
+
+
+def test_isotonic_is_interpolated_and_its_ends_hold():
+    assert [calibrate(isotonic(), raw).p for raw in (0.0, 0.5, 1.0)] == pytest.approx(
+        [0.3, 0.45, 0.6]
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1e3), st.floats(-1e3, 1e3))
+def test_whatever_the_calibration_the_served_lies_within_its_interval(
+    raw, base_rate, weight, slope, intercept
+):
+    fields = {"base_rate": base_rate, "shrink_weight": weight}
+    platt = isotonic(**fields, kind="platt", points=(), values=(), slope=slope, intercept=intercept)
+    for calibration in (platt, isotonic(**fields)):
+        answer = calibrate(calibration, raw)
+        assert 0.0 <= answer.low <= answer.p <= answer.high <= 1.0
+        assert answer.raw == raw
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(-1, 2), st.lists(st.floats(0, 1), min_size=2, max_size=9, unique=True))
+def test_interpolation_is_numpys(x, points):
+    at = tuple(sorted(points))
+    values = tuple(float(v) for v in np.linspace(0.0, 1.0, len(at)))
+    assert interpolate(x, at, values) == pytest.approx(np.interp(x, at, values), abs=1e-9)

@@ -1,0 +1,241 @@
+"""The packed forest against scikit-learn, and against arrays that are no trees."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from builders import small_draft, training_rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays as numpy_arrays
+
+from service.errors import ModelRejected, RejectReason
+from service.forest import Arrays, Forest, check_structure
+from service.forest_file import decode, encode
+from training.fit import (
+    PARITY_TOLERANCE,
+    fit_forest,
+    importances,
+    min_samples_leaf,
+    pack,
+    parity,
+    probes,
+)
+
+INF = np.inf
+
+
+def stump(threshold=50.0, low=0.2, high=0.8):
+    """One tree: feature 3 against a threshold."""
+    return Arrays(
+        feature=np.array([3, 0, 0], np.int16),
+        threshold=np.array([threshold, INF, INF]),
+        left=np.array([1, 1, 2], np.int32),
+        probability=np.array([0.5, low, high]),
+        roots=np.array([0], np.int32),
+    )
+
+
+def row(value):
+    x = np.zeros(11)
+    x[3] = value
+    return x
+
+
+@pytest.fixture(scope="module")
+def grown():
+    x, y = training_rows(0)
+    estimator = fit_forest(x, y, n_effective=len(x), trees=60, n_jobs=1)
+    return estimator, pack(estimator), x
+
+
+def by_levels(forest):
+    """The same forest, walked the way that large ones are."""
+    return Forest(forest.arrays, forest.depth, dense_nodes=0)
+
+
+def test_a_value_on_the_threshold_goes_left():
+    forest = Forest(stump(), depth=1)
+    assert forest.predict(row(50.0)) == 0.2
+    assert forest.predict(row(np.nextafter(np.float32(50.0), np.float32(INF)))) == 0.8
+
+
+def test_a_value_is_rounded_to_float32_before_it_is_compared():
+    # 50 + 1e-7 is 50 in float32, so it is not beyond the threshold.
+    assert Forest(stump(), depth=1).predict(row(50.0 + 1e-7)) == 0.2
+    # 0.1 in float32 lies above 0.1.
+    assert Forest(stump(threshold=0.1), depth=1).predict(row(0.1)) == 0.8
+
+
+def test_a_forest_of_leaves_answers_their_mean():
+    leaves = Arrays(
+        feature=np.zeros(2, np.int16),
+        threshold=np.full(2, INF),
+        left=np.array([0, 1], np.int32),
+        probability=np.array([0.25, 0.75]),
+        roots=np.array([0, 1], np.int32),
+    )
+    check_structure(leaves, 0, 11, 10)
+    forest = Forest(leaves, 0)
+    assert forest.predict(row(1.0)) == 0.5
+    bias, shares = forest.contributions(row(1.0))
+    assert (bias, shares.any()) == (0.5, False)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_answers_as_scikit_learn_on_ties_extremes_and_rounded_inputs(grown, dense):
+    estimator, forest, x = grown
+    if not dense:
+        forest = by_levels(forest)
+    assert parity(estimator, forest, x) <= PARITY_TOLERANCE
+    assert len(probes(forest, x)) > 1500
+
+
+def test_the_column_of_a_win_is_looked_up():
+    x, y = training_rows(0)
+    estimator = fit_forest(x, y, n_effective=len(x), trees=5, n_jobs=1)
+    before = pack(estimator).predict(x[0])
+    estimator.classes_ = estimator.classes_[::-1]
+    assert pack(estimator).predict(x[0]) == pytest.approx(1.0 - before, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(numpy_arrays(np.float64, 11, elements=st.floats(-1e6, 1e6)))
+def test_both_walks_agree_on_any_row(values):
+    forest, _ = small_draft(0)
+    levels = by_levels(forest)
+    assert levels.predict(values) == forest.predict(values)
+
+
+@settings(max_examples=60, deadline=None)
+@given(numpy_arrays(np.float64, 11, elements=st.floats(0, 100)))
+def test_bias_and_contributions_add_up_to_the_prediction(values):
+    forest, _ = small_draft(0)
+    bias, shares = forest.contributions(values)
+    assert bias + shares.sum() == pytest.approx(forest.predict(values), abs=1e-12)
+
+
+def test_a_contribution_belongs_to_the_feature_that_was_split():
+    bias, shares = Forest(stump(), depth=1).contributions(row(60.0))
+    assert bias == 0.5
+    assert shares[3] == pytest.approx(0.3)
+    assert np.count_nonzero(shares) == 1
+
+
+def test_many_rows_give_the_same_bits_as_one_at_a_time(grown):
+    _, forest, x = grown
+    assert forest.predict_many(x[:20]).tolist() == [forest.predict(r) for r in x[:20]]
+
+
+def test_a_prediction_leaves_nothing_behind_for_the_next(grown):
+    _, forest, x = grown
+    first = forest.predict(x[0])
+    forest.predict(x[1])
+    assert forest.predict(x[0]) == first
+
+
+def test_a_fitted_forest_passes_the_structure_check_and_its_file(grown):
+    _, forest, _ = grown
+    check_structure(forest.arrays, forest.depth, 11, 10**6)
+    again = decode(encode(forest.arrays), nodes=forest.nodes, trees=forest.trees)
+    for field in fields(Arrays):
+        ours, theirs = getattr(forest.arrays, field.name), getattr(again, field.name)
+        assert ours.dtype == theirs.dtype
+        assert ours.tolist() == theirs.tolist()
+    assert encode(forest.arrays) == encode(again)
+
+
+BROKEN = {
+    "a child of itself beyond the leaf rule": {"left": np.array([0, 1, 2], np.int32)},
+    "a child before its parent": {"left": np.array([1, 0, 2], np.int32)},
+    "a child out of range": {"left": np.array([2, 1, 2], np.int32)},
+    "the largest child index": {"left": np.array([2**31 - 1, 1, 2], np.int32)},
+    "a negative child": {"left": np.array([-1, 1, 2], np.int32)},
+    "a root out of range": {"roots": np.array([3], np.int32)},
+    "a negative root": {"roots": np.array([-1], np.int32)},
+    "a root twice": {"roots": np.array([0, 0], np.int32)},
+    "a root that is a child": {"roots": np.array([0, 2], np.int32)},
+    "no root": {"roots": np.array([], np.int32)},
+    "an orphan": {"roots": np.array([1], np.int32)},
+    "a feature out of range": {"feature": np.array([11, 0, 0], np.int16)},
+    "a negative feature": {"feature": np.array([3, -1, 0], np.int16)},
+    "a threshold that is no number": {"threshold": np.array([np.nan, INF, INF])},
+    "an infinite threshold": {"threshold": np.array([INF, INF, INF])},
+    "a leaf with a threshold": {"threshold": np.array([50.0, 1.0, INF])},
+    "a leaf with a threshold that is no number": {"threshold": np.array([50.0, np.nan, INF])},
+    "a probability above one": {"probability": np.array([0.5, 0.2, 1.1])},
+    "a probability that is no number": {"probability": np.array([0.5, np.nan, 0.8])},
+    "a shorter array": {"probability": np.array([0.5, 0.2])},
+}
+
+
+@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN.keys())
+def test_arrays_that_are_no_trees_are_refused(change):
+    check_structure(stump(), 1, 11, 3)
+    with pytest.raises(ModelRejected) as caught:
+        check_structure(replace(stump(), **change), 1, 11, 3)
+    assert caught.value.reason is RejectReason.STRUCTURE
+
+
+@pytest.mark.parametrize(("depth", "max_nodes"), [(0, 3), (2, 3), (1, 2)])
+def test_another_depth_or_too_many_nodes_are_refused(depth, max_nodes):
+    with pytest.raises(ModelRejected):
+        check_structure(stump(), depth, 11, max_nodes)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_passes_the_structure_check_can_be_walked(data):
+    nodes = data.draw(st.integers(1, 8))
+    left = data.draw(st.lists(st.integers(-1, 9), min_size=nodes, max_size=nodes))
+    roots = data.draw(st.lists(st.integers(-1, 8), min_size=1, max_size=4))
+    leaf = np.array(left) == np.arange(nodes)
+    candidate = Arrays(
+        feature=np.array(
+            data.draw(st.lists(st.integers(0, 11), min_size=nodes, max_size=nodes))
+        ).astype(np.int16),
+        threshold=np.where(leaf, INF, 50.0),
+        left=np.array(left, np.int32),
+        probability=np.linspace(0.0, 1.0, nodes),
+        roots=np.array(roots, np.int32),
+    )
+    depth = data.draw(st.integers(0, 4))
+    try:
+        check_structure(candidate, depth, 11, 8)
+    except ModelRejected:
+        return
+    forest = Forest(candidate, depth)
+    for x in (np.zeros(11), np.full(11, 100.0)):
+        assert 0.0 <= forest.predict(x) <= 1.0
+        # Everything has come to rest: another level would change nothing.
+        assert Forest(candidate, depth + 1).predict(x) == forest.predict(x)
+
+
+@pytest.mark.parametrize(("n", "leaf"), [(0, 10), (100, 10), (400, 20), (1_000, 50), (10**6, 50)])
+def test_leaf_size_follows_the_effective_sample(n, leaf):
+    assert min_samples_leaf(n) == leaf
+
+
+def test_the_same_seed_grows_the_same_forest_whatever_the_jobs():
+    x, y = training_rows(0)
+    one, two = (fit_forest(x, y, n_effective=300, trees=8, n_jobs=jobs) for jobs in (1, 2))
+    assert pack(one).arrays.threshold.tolist() == pack(two).arrays.threshold.tolist()
+
+
+def test_importances_are_named_and_add_up(grown):
+    estimator, _, _ = grown
+    found = importances(estimator)
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert max(found, key=found.get) in ("atr_volatility", "base_score")
+
+
+def test_training_on_one_class_or_on_no_numbers_is_refused():
+    x, y = training_rows(0)
+    with pytest.raises(ValueError, match="both wins and losses"):
+        fit_forest(x, np.ones(len(x), np.bool_), n_effective=300)
+    with pytest.raises(ValueError, match="not finite"):
+        fit_forest(np.where(x > 99.0, np.nan, x), y, n_effective=300)
+    with pytest.raises(ValueError, match="x is"):
+        fit_forest(x[:, :10], y, n_effective=300)
