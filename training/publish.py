@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
-from service.bundle import load_directory, read_pointer
+from service.bundle import decode_pointer, load_directory, read_pointer
 from service.errors import ModelRejected
 from service.forest import Forest
 from service.forest_file import encode
@@ -92,6 +92,7 @@ def publish(
         reviewed_at=now_s,
         previous=parent,
     )
+    pointer_file(pointer)
     _write_bundle(models_dir, pointer, {**files, MANIFEST_NAME: content}, step)
     write_pointer(models_dir, pointer, step)
     event = {"event": "published", "at": now_s, "version": version, "why": why}
@@ -110,10 +111,17 @@ def current_pointer(models_dir: Path) -> Pointer | None:
 
 
 def write_pointer(models_dir: Path, pointer: Pointer, step: Step = no_step) -> None:
-    """Replace `CURRENT.json` by one rename."""
+    """Replace `CURRENT.json` by one rename. Raises ModelRejected, see `pointer_file`."""
     waiting = models_dir / f"{POINTER_NAME}.tmp"
-    write_file(waiting, msgspec.json.format(msgspec.json.encode(pointer), indent=1), step)
+    write_file(waiting, pointer_file(pointer), step)
     rename(waiting, models_dir / POINTER_NAME, step)
+
+
+def pointer_file(pointer: Pointer) -> bytes:
+    """Return a pointer as a file. Raises ModelRejected where the service would not read it."""
+    content = msgspec.json.format(msgspec.json.encode(pointer), indent=1)
+    decode_pointer(content)
+    return content
 
 
 def append_history(models_dir: Path, event: Mapping[str, object], step: Step = no_step) -> None:

@@ -160,9 +160,9 @@ def _point(
             pinned=pinned,
         )
         load(models_dir, pointer)
+        write_pointer(models_dir, pointer)
     except (OSError, msgspec.MsgspecError, ValueError, ModelRejected) as error:
         raise RegistryError(f"{version} cannot be served: {error}") from error
-    write_pointer(models_dir, pointer)
 
 
 def _manifest(models_dir: Path, version: str) -> Manifest:

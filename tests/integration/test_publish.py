@@ -131,12 +131,14 @@ def test_what_the_service_would_refuse_is_not_published(tmp_path):
     before = small_model(tmp_path)
     forest, draft = small_draft(0)
     broken = replace(draft, importances={"volume": 1.0})
-    no_number = replace(draft, break_even="x" * 5000)
+    too_long = replace(draft, break_even="x" * 5000)
     with TrainerLock(tmp_path):
         with pytest.raises(ValueError, match="importances"):
             publish(tmp_path, forest, broken, b"", now_s=NOW_S + 1, why="test")
         with pytest.raises(ModelRejected):
-            publish(tmp_path, forest, no_number, b"", now_s=NOW_S + 1, why="test")
+            publish(tmp_path, forest, too_long, b"", now_s=NOW_S + 1, why="test")
+        with pytest.raises(ModelRejected):
+            publish(tmp_path, forest, draft, b"", now_s=NOW_S + 1, why="x" * 5000)
     assert current(tmp_path).version == before
     assert len(list_models(tmp_path)) == 1
     assert not list(tmp_path.glob(".incoming-*"))
