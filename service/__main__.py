@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -144,6 +145,49 @@ def stats(endpoint: str, timeout_ms: float) -> None:
     """Print counters, latencies, feed clocks and the model."""
     with ScorerClient(endpoint, timeout_ms) as client:
         _print(_ask(client.stats))
+
+
+@cli.command(
+    **example("signal-scorer replay ticks.jsonl --clock-offset 3h"),
+)
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--bind", default="tcp://127.0.0.1:5560", show_default=True)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0, min_open=True),
+    help="Recorded seconds per second; without it as fast as the subscriber follows.",
+)
+@click.option(
+    "--clock-offset", default="0", show_default=True, help="What the sender's clock is ahead: 3h."
+)
+@click.option(
+    "--format",
+    "fmt",
+    type=click.Choice(["ea", "binance", "coinbase", "fx"]),
+    help="How to read the files; found out from their first line where not given.",
+)
+@click.option("--symbol", help="For fx files whose name does not say it.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first messages.")
+@click.option("--wait-s", type=click.FloatRange(0), help="Give up waiting for a subscriber.")
+def replay(files: tuple[Path, ...], clock_offset: str, **options: Any) -> None:
+    """Publish recorded FILES as the EA's bridge would, their stamps moved to the present."""
+    from service.market_files import MarketFileError
+    from service.replay import ReplayError, parse_offset
+    from service.replay import replay as run
+    from service.replay_progress import show_progress
+
+    try:
+        with show_progress(sys.stderr) as progress:
+            offset_s = parse_offset(clock_offset)
+            account = run(files, clock_offset_s=offset_s, progress=progress, **options)
+    except (ReplayError, MarketFileError, ValueError) as error:
+        click.echo(f"signal-scorer: {error}", err=True)
+        sys.exit(getattr(error, "exit_code", 66))
+    for line in account.lines():
+        click.echo(line)
+    sys.exit(0 if account.adds_up else 1)
 
 
 def _ask(call: Callable[[], Any]) -> Any:

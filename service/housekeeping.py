@@ -104,7 +104,7 @@ class Housekeeping:
             return []
         self.due_s = now_s + TURN_S
         utc_s = self._clock.utc_s()
-        self.follow(self._watch.take())
+        self._follow(self._watch.take())
         self._engine.advance(utc_s)
         self._save_some_bars(utc_s)
         if now_s < self._second_due_s:
@@ -129,7 +129,7 @@ class Housekeeping:
         log.info(kind, **detail)
         self._journal.write([EventRow(at=self._clock.utc_s(), kind=kind, detail=detail)])
 
-    def follow(self, found: ModelEvent | None) -> None:
+    def _follow(self, found: ModelEvent | None) -> None:
         """Install a model that was published, or say why not; what serves goes on serving."""
         if isinstance(found, Loaded):
             before = self._engine.model

@@ -17,7 +17,6 @@ import structlog
 
 from protocol.limits import PROTOCOL_VERSION
 from service import systemd
-from service.bundle import Limits as ModelLimits
 from service.clock import SystemClock
 from service.config import Config, LogSection, Sourced
 from service.engine import Engine
@@ -45,8 +44,9 @@ def serve(sourced: Sourced) -> int:
     journal = Journal(config.journal_path)
     watch = ModelWatch(
         config.models_dir,
-        ModelLimits(config.model.max_file_bytes, config.model.max_nodes),
         interval_s=config.model.poll_s,
+        max_file_bytes=config.model.max_file_bytes,
+        max_nodes=config.model.max_nodes,
     )
     housekeeping = Housekeeping(config, clock, engine, journal, watch, vitals)
     responder = Responder(engine, journal, vitals, clock)
@@ -56,7 +56,8 @@ def serve(sourced: Sourced) -> int:
     housekeeping.restore()
     server = Server(config, clock, engine, responder, housekeeping, vitals)
     # The first look at the models is ours, before READY; later ones are the thread's.
-    housekeeping.follow(watch.poll_once())
+    watch.poll_once()
+    housekeeping.turn()
     watch.start()
     metrics = Metrics(config.metrics.bind, vitals, engine, journal, clock)
     try:
