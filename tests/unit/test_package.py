@@ -1,0 +1,93 @@
+"""What the distribution promises: three names, a light client, a service without pickles."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def modules_after(statement: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after one statement."""
+    code = f"{statement}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_the_client_pulls_in_three_libraries_only():
+    ours = modules_after("import protocol.client, protocol.manifest, protocol.ea_feed")
+    third_party = {"numpy", "structlog", "click", "rich", "sklearn", "joblib", "service"}
+    assert {"zmq", "msgpack", "msgspec"} <= ours
+    assert not ours & third_party
+
+
+def test_the_serving_process_holds_no_sklearn_joblib_pandas_or_model_pickle():
+    held = modules_after("import service.serve, service.__main__, service.replay")
+    assert not held & {"sklearn", "joblib", "pandas", "scipy", "matplotlib", "training"}
+
+
+def test_no_module_of_the_service_or_protocol_mentions_pickle_but_to_forbid_it():
+    for path in [*(ROOT / "service").rglob("*.py"), *(ROOT / "protocol").rglob("*.py")]:
+        names = {
+            alias.name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        }
+        assert not names & {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}, path
+
+
+def test_protocol_parses_as_python_310():
+    for path in (ROOT / "protocol").rglob("*.py"):
+        ast.parse(path.read_text(), filename=str(path), feature_version=(3, 10))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (path,) = folder.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_the_wheel_owns_three_names_and_nothing_else(wheel: zipfile.ZipFile):
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        "protocol",
+        "service",
+        "training",
+    }
+
+
+def test_the_wheel_carries_types_and_templates_and_cannot_be_uploaded(wheel: zipfile.ZipFile):
+    names = wheel.namelist()
+    assert {"protocol/py.typed", "service/py.typed", "training/py.typed"} <= set(names)
+    assert any(name.startswith("training/templates/") for name in names)
+    metadata = wheel.read(next(n for n in names if n.endswith("/METADATA"))).decode()
+    assert "Private :: Do Not Upload" in metadata
+
+
+def test_lock_files_name_no_address_and_hash_everything():
+    for path in (ROOT / "requirements").glob("*.txt"):
+        text = path.read_text()
+        assert "://" not in text
+        assert not {"--index-url", "--extra-index-url", "--find-links"} & set(text.split())
+        blocks = re.split(r"\n(?=\S)", text.strip())
+        assert len(blocks) > 10
+        for block in blocks:
+            assert re.match(r"[a-z0-9-]+==", block), block
+            assert "--hash=sha256:" in block, block
