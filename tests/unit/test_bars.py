@@ -81,6 +81,14 @@ def test_a_tick_of_the_minute_just_rolled_still_belongs_to_its_bar() -> None:
     assert bars.forming_minute == M + 2
 
 
+def test_another_source_does_not_touch_a_bar_that_is_closed() -> None:
+    bars = bars_with(M)
+    bars.begin(M * 60.0 + 50)
+    bars.add_mid(M, 99.0)
+    assert list(bars) == [Bar(M, 10.0, 10.0, 10.0, 10.0)]
+    assert bars.forming_minute is None
+
+
 def test_true_range_needs_a_previous_close_in_the_run() -> None:
     bars = Bars()
     for minute, price in ((M, 10.0), (M + 4, 20.0), (M + 9, 30.0)):

@@ -99,12 +99,12 @@ def test_a_bar_that_is_over_counts_without_being_rolled() -> None:
 
 def test_the_32_most_active_are_taken_and_ties_go_by_name() -> None:
     target = symbol("T", zigzag(61))
-    alike = [symbol(f"A{i:02}", zigzag(61)) for i in range(31)]
+    alike = [symbol(f"S{i:02}", zigzag(61)) for i in range(31)]
     quarter = {ago: 100.0 * 1.01 ** (ago % 4 == 1) for ago in range(1, 62)}
-    rest = [symbol("Y", quarter), symbol("Z", quarter)]
+    rest = [symbol("A", quarter), symbol("B", quarter), symbol("C", quarter)]
     begin = (NOW_M - 5) * 60.0
     for i, state in enumerate([*alike, *rest]):
-        # All alike have two ticks, Y and Z one each: of those Y is first by name.
+        # All alike have two ticks, A, B and C one each: of those A is first by name.
         for second in range(2 if i < 31 else 1):
             state.apply_tick(begin + second, 100.0, 100.0, 0.0)
     expected = 100 * (1 - (31 + math.sqrt(0.5)) / 32)

@@ -67,6 +67,7 @@ def test_an_event_of_a_settled_second_joins_it() -> None:
     buckets.add(100, 2.0)
     buckets.settle(105)
     buckets.add(100, 7.0)
+    assert (buckets.open_count, buckets.count(50, 100), buckets.size_sum(50, 100)) == (2, 0, 0.0)
     buckets.settle(105)
     assert buckets.count(50, 100) == 2
     assert (buckets.size_sum(50, 100), buckets.size_max(50, 100)) == (9.0, 7.0)
