@@ -55,7 +55,7 @@ def score_row(i: int, x: np.ndarray, **changes: Any) -> ScoreRow:
     return ScoreRow(**(values | changes))
 
 
-def outcome_row(i: int, win: bool | None, word: str = "", **changes: Any) -> OutcomeRow:
+def outcome_row(i: int, win: bool | None, word: str = "", /, **changes: Any) -> OutcomeRow:
     """The end of the i-th signal, 300 s after it was scored."""
     values: dict[str, Any] = {
         "score_id": None,

@@ -69,7 +69,8 @@ def deciles(p: Floats, win: NDArray[np.bool_]) -> bytes:
         xticks=at,
         title="Do the better-rated signals win more?",
     )
-    axes.legend(frameon=False, loc="upper left")
+    # Below the axes: above, it would lie on the tallest bar.
+    figure.legend(frameon=False, loc="outside lower center", fontsize=9)
     return _png(figure)
 
 

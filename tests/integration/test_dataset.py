@@ -1,0 +1,212 @@
+"""The join of a real journal with outcomes: what becomes a sample, and why the rest does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
+
+from service.journal import Journal
+from service.records import OutcomeRow, ScoreRow
+from training.dataset import Dataset, JoinRules, read_dataset
+from training.truth_log import Outcome, Signal
+
+RULES = JoinRules(max_holding_s=600.0)
+LATER_S = START_S + 1e6
+X = vectors(64)
+
+Read = Callable[..., Dataset]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Write rows with the service's own writer and read them as the trainer does."""
+
+    def read_rows(
+        *rows: ScoreRow | OutcomeRow,
+        reported: dict[str, Outcome] | None = None,
+        rules: JoinRules = RULES,
+        now_s: float = LATER_S,
+    ) -> Dataset:
+        path = tmp_path / "journal.db"
+        path.unlink(missing_ok=True)
+        journal = Journal(path)
+        assert all(written.journalled for written in journal.write(rows))
+        data = read_dataset(path, reported or {}, rules, now_s=now_s)
+        journal.close()
+        assert data.scored == len(data.samples) + sum(data.excluded.values())
+        return data
+
+    return read_rows
+
+
+def said(i: int, win: bool, **changes: Any) -> dict[str, Outcome]:
+    """What a truth log reports of the i-th signal."""
+    values: dict[str, Any] = {"completed_s": START_S + EVERY_S * i + 300}
+    outcome = Outcome(Signal(f"SIG_{i}"), win, "WIN" if win else "LOSS", **(values | changes))
+    return {f"SIG_{i}": outcome}
+
+
+def test_a_sample_carries_the_recorded_vector_bit_by_bit(read: Read) -> None:
+    data = read(score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, True))
+    assert np.array_equal(data.samples.x, X[1:2])
+    assert data.samples.win.tolist() == [True]
+    assert data.samples.end_s.tolist() == [START_S + EVERY_S + 300]
+    assert data.excluded == {"no_outcome": 1}
+
+
+def test_truth_log_and_score_id_join_too(read: Read) -> None:
+    by_score = outcome_row(1, False, signal_id=None, score_id="score-1")
+    data = read(
+        score_row(0, X[0]),
+        score_row(1, X[1], signal_id=None),
+        by_score,
+        reported=said(0, True),
+    )
+    assert data.samples.win.tolist() == [True, False]
+    assert data.samples.label_source.tolist() == ["truth_log", "request"]
+
+
+def test_samples_come_in_order_of_event_time(read: Read) -> None:
+    rows = [score_row(i, X[i], event_time=START_S - 1000 * i) for i in range(5)]
+    data = read(*rows, *(outcome_row(i, i % 2 == 0) for i in range(5)))
+    assert (np.diff(data.samples.time_s) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"fingerprint": "0" * 16}, "other_features"),
+        ({"features": b"\0" * 80}, "damaged_features"),
+        ({"features": np.full(11, np.nan).tobytes()}, "damaged_features"),
+        (
+            {"missing": "atr_volatility,volume_delta,tf_alignment,spread_quality"},
+            "features_missing",
+        ),
+        ({"signal_id": "A_TEST_1"}, "test"),
+    ],
+)
+def test_an_unfit_score_is_excluded_for_its_reason(
+    read: Read, changes: dict[str, Any], reason: str
+) -> None:
+    row = score_row(0, X[0], **changes)
+    data = read(row, outcome_row(0, True, signal_id=row.signal_id))
+    assert data.excluded == {reason: 1}
+
+
+def test_missing_sentiment_is_not_a_missing_market_feature(read: Read) -> None:
+    missing = "sentiment_score,volume_delta,whale_activity,correlation_check"
+    data = read(score_row(0, X[0], missing=missing), outcome_row(0, True))
+    assert len(data.samples) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"closed_at": START_S + 2}, "label_at_signal_time"),
+        ({"runtime_s": 0.0}, "label_at_signal_time"),
+        ({"closed_at": START_S - 3600}, "ended_before_signal"),
+        ({"win": None, "outcome": "timeout"}, "timeout_without_result"),
+        ({"win": None, "outcome": "perhaps"}, "unknown_outcome"),
+    ],
+)
+def test_an_unbelievable_outcome_is_excluded_for_its_reason(
+    read: Read, changes: dict[str, Any], reason: str
+) -> None:
+    data = read(score_row(0, X[0]), outcome_row(0, True, **changes))
+    assert data.excluded == {reason: 1}
+
+
+def test_a_timeout_is_judged_by_its_realised_r(read: Read) -> None:
+    row = outcome_row(0, None, "timeout", realised_r=-0.2)
+    assert read(score_row(0, X[0]), row).samples.win.tolist() == [False]
+
+
+def test_only_the_first_score_of_a_signal_counts(read: Read) -> None:
+    again = score_row(1, X[1], signal_id="SIG_0", revision=2)
+    data = read(score_row(0, X[0]), again, outcome_row(0, True))
+    assert np.array_equal(data.samples.x, X[:1])
+    assert data.excluded == {"later_revision": 1}
+
+
+def test_contradicting_reports_are_excluded_across_sources(read: Read) -> None:
+    data = read(score_row(0, X[0]), outcome_row(0, True), reported=said(0, False))
+    assert data.excluded == {"contradicting_outcomes": 1}
+
+
+@pytest.mark.parametrize(("prefer", "win"), [("paper", True), ("reported", False)])
+def test_where_paper_and_report_differ_the_setting_decides(
+    read: Read, prefer: Any, win: bool
+) -> None:
+    data = read(
+        score_row(0, X[0]),
+        outcome_row(0, True, source="paper"),
+        outcome_row(0, False),
+        rules=JoinRules(max_holding_s=600.0, prefer=prefer),
+    )
+    assert data.samples.win.tolist() == [win]
+    assert data.differ == 1
+
+
+def test_outcomes_of_signals_never_scored_are_counted(read: Read) -> None:
+    assert read(score_row(0, X[0]), reported=said(7, True)).unmatched == 1
+
+
+def test_a_cohort_ripens_on_the_feeds_clock_or_on_the_wall(read: Read) -> None:
+    rows = [score_row(i, X[i]) for i in range(4)] + [outcome_row(i, True) for i in range(4)]
+    now_s = START_S + 3 * EVERY_S + 301
+    rules = JoinRules(max_holding_s=2 * EVERY_S)
+    assert read(*rows, rules=rules, now_s=now_s).excluded == {"cohort_still_open": 2}
+    assert len(read(*rows, rules=rules, now_s=LATER_S).samples) == 4
+
+
+def test_directed_and_undirected_signals_are_not_mixed(read: Read) -> None:
+    rows = [score_row(i, X[i], direction=(1, -1, 0)[i]) for i in range(3)]
+    data = read(*rows, *(outcome_row(i, True) for i in range(3)))
+    assert data.excluded == {"undirected": 1}
+    assert data.samples.direction.tolist() == [1, -1]
+
+
+def test_an_empty_journal_gives_no_samples(read: Read) -> None:
+    data = read(outcome_row(0, True))
+    assert data.samples.x.shape == (0, 11)
+
+
+def test_no_journal_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="has the service run"):
+        read_dataset(tmp_path / "none.db", {}, RULES, now_s=LATER_S)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(8, 63),
+            st.booleans(),
+            st.sampled_from(["request", "paper"]),
+            st.floats(5, 1e5),
+        ),
+        max_size=12,
+        unique_by=lambda row: row[0],
+    )
+)
+def test_what_comes_later_changes_no_sample_there_is(
+    read: Read, future: list[tuple[int, bool, str, float]]
+) -> None:
+    now = [score_row(i, X[i]) for i in range(8)] + [outcome_row(i, i % 3 == 0) for i in range(8)]
+    later: list[ScoreRow | OutcomeRow] = []
+    for i, win, source, after_s in future:
+        end = outcome_row(i, win, source=source, closed_at=START_S + EVERY_S * i + after_s)
+        later += [score_row(i, X[i]), end]
+    before, after = read(*now).samples, read(*now, *later).samples
+    assert np.array_equal(after.x[: len(before)], before.x)
+    assert np.array_equal(after.win[: len(before)], before.win)
+    assert np.array_equal(after.end_s[: len(before)], before.end_s)

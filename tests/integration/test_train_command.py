@@ -1,0 +1,211 @@
+"""The trainer as it is run: exit codes, what it publishes, what it records, what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from scored_journal import EVERY_S, START_S, score_row, vectors, write_journal
+
+from service.bundle import load, read_pointer
+from service.journal import Journal
+from training.__main__ import main
+from training.publish import TrainerLock
+
+
+def run(tmp_path: Path, command: str, *arguments: str, journal: bool = True) -> Result:
+    """One command on the journal and the models of this test."""
+    places = ["--models", str(tmp_path / "models")]
+    if journal:
+        places += ["--journal", str(tmp_path / "journal.db")]
+    return CliRunner().invoke(main, [command, *places, *arguments], catch_exceptions=False)
+
+
+def events(tmp_path: Path) -> list[dict[str, object]]:
+    lines = (tmp_path / "models" / "history.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Path:
+    write_journal(tmp_path / "journal.db", 400, edge=0.3)
+    return tmp_path
+
+
+def test_an_edge_is_published_and_the_service_can_load_it(edge: Path) -> None:
+    result = run(edge, "train")
+    assert result.exit_code == 0, result.output
+    assert "published" in result.output
+    found = read_pointer(edge / "models")
+    assert found is not None
+    model = load(edge / "models", found[0])
+    assert model.manifest.samples.n == 400
+    assert model.manifest.directed
+    assert model.manifest.verdict.published
+    # The planted edge: momentum above 50 wins 80 %, below it 20 %.
+    x = vectors(200, seed=9)
+    high = [model.probability(row).p for row in x if row[8] > 60]
+    low = [model.probability(row).p for row in x if row[8] < 40]
+    assert min(high) > max(low)
+    assert events(edge)[-1]["event"] == "published"
+
+
+def test_an_edge_that_turned_is_rejected_and_remembered(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.db", 400, edge=0.3, turned=True)
+    result = run(tmp_path, "train")
+    assert result.exit_code == 3, result.output
+    assert read_pointer(tmp_path / "models") is None
+    (event,) = events(tmp_path)
+    assert (event["event"], event["n"]) == ("rejected", 400)
+    assert event["verdict"]["metrics"]["constant"]["log_loss"] > 0  # type: ignore[index]
+    page = (tmp_path / "models" / "last-report.html").read_text()
+    assert "Not published: not established." in page
+
+
+def test_a_rejected_candidate_leaves_the_current_model(edge: Path) -> None:
+    assert run(edge, "train").exit_code == 0
+    before = (edge / "models" / "CURRENT.json").read_bytes()
+    (edge / "journal.db").unlink()
+    write_journal(edge / "journal.db", 400, edge=0.3, turned=True)
+    assert run(edge, "train", "--force").exit_code == 3
+    assert (edge / "models" / "CURRENT.json").read_bytes() == before
+
+
+def test_nothing_new_is_nothing_to_do(edge: Path) -> None:
+    assert run(edge, "train").exit_code == 0
+    result = run(edge, "train")
+    assert result.exit_code == 0
+    assert "nothing to do: 0 new samples" in result.output
+    assert len(events(edge)) == 1
+    assert "published" in run(edge, "train", "--min-new", "0").output
+
+
+def test_too_few_samples_end_with_4_and_say_how_many(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.db", 99, edge=0.3)
+    result = run(tmp_path, "train")
+    assert result.exit_code == 4
+    assert "99 of 100" in result.output
+    assert run(tmp_path, "train", "--force").exit_code in (0, 3)
+
+
+def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    x = vectors(200)
+    journal.write([score_row(i, x[i]) for i in range(200)])
+    journal.close()
+    log = tmp_path / "truth_log.jsonl"
+    log.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "signal_id": f"SIG_{i}",
+                    "symbol": "EURUSD",
+                    "completed": True,
+                    "outcome": "WIN_TP" if x[i, 8] > 50 else "LOSS_SL",
+                    "completed_at": START_S + EVERY_S * i + 300,
+                    "runtime_seconds": 300,
+                }
+            )
+            + "\n"
+            for i in range(200)
+        )
+    )
+    result = run(tmp_path, "train", "--truth-log", str(log))
+    assert result.exit_code == 0, result.output
+    assert "published" in result.output
+
+
+def test_a_held_lock_ends_with_75(edge: Path) -> None:
+    (edge / "models").mkdir()
+    with TrainerLock(edge / "models"):
+        done = subprocess.run(
+            [sys.executable, "-m", "training", "train", "--models", edge / "models"],
+            env={**os.environ, "SIGNAL_SCORER_JOURNAL_PATH": str(edge / "journal.db")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 75
+    assert "try again" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_journal_and_a_broken_one_end_with_78(tmp_path: Path) -> None:
+    result = run(tmp_path, "train")
+    assert result.exit_code == 78
+    assert "has the service run" in result.stderr
+    (tmp_path / "journal.db").write_bytes(b"no database" * 100)
+    assert run(tmp_path, "train").exit_code == 78
+    (tmp_path / "journal.db").unlink()
+    sqlite3.connect(tmp_path / "journal.db").close()
+    assert run(tmp_path, "train").exit_code == 78
+
+
+def test_a_wrong_zone_ends_with_78(edge: Path) -> None:
+    result = run(edge, "train", "--timezone", "Mars/Olympus")
+    assert result.exit_code == 78
+    assert "no zone named" in result.stderr
+
+
+def test_models_are_listed_and_rolled_back(edge: Path) -> None:
+    assert "no model" in run(edge, "models", journal=False).output
+    for _ in range(2):
+        assert run(edge, "train", "--force").exit_code == 0
+    listed = run(edge, "models", journal=False).output
+    newest, older = re.findall(r"\d{8}T\d{6}Z-[0-9a-f]{6}", listed)
+    assert f"* {newest}" in listed
+    assert f"- {older}" in listed
+    assert older in run(edge, "rollback", journal=False).output
+    assert f"* {older}" in run(edge, "models", journal=False).output
+    assert newest in run(edge, "rollback", newest, journal=False).output
+    assert run(edge, "rollback", "20200101T000000Z-000000", journal=False).exit_code == 1
+
+
+def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
+    assert run(edge, "train").exit_code == 0
+    found = read_pointer(edge / "models")
+    assert found is not None
+    assert run(edge, "pin", found[0].version, journal=False).exit_code == 0
+    result = run(edge, "train", "--force")
+    assert (result.exit_code, "pinned" in result.output) == (0, True)
+    assert run(edge, "unpin", journal=False).exit_code == 0
+    assert "published" in run(edge, "train", "--force").output
+
+
+def test_status_counts_and_remembers_the_last_run(edge: Path) -> None:
+    assert "none yet" in run(edge, "status").output
+    assert run(edge, "train").exit_code == 0
+    text = run(edge, "status").output
+    assert "400 of 400 scored signals" in text
+    assert "published on 400 samples" in text
+
+
+def test_report_is_one_page_that_needs_nothing_else(edge: Path) -> None:
+    assert run(edge, "train").exit_code == 0
+    found = read_pointer(edge / "models")
+    assert found is not None
+    page = (edge / "models" / found[0].version / "report.html").read_text()
+    assert "Published." in page
+    assert page.count("data:image/png;base64,") == 3
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+
+
+def test_truth_check_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["truth", "check", str(tmp_path / "none.jsonl")])
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "status", "models", "rollback", "pin", "unpin", "truth check"]
+)
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    result = CliRunner().invoke(main, [*command.split(), "--help"])
+    assert result.exit_code == 0
+    assert "Example:\n    signal-scorer-train " + command in result.output
