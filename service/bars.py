@@ -137,7 +137,10 @@ class Bars:
     def previous_day(self, minute: int) -> DayRange | None:
         """The range of the newest UTC day with bars before the day of `minute`."""
         today = minute // MINUTES_PER_DAY
-        return next((day for day in reversed(self.days) if day.day < today), None)
+        for day in reversed(self.days):
+            if day.day < today:
+                return day
+        return None
 
     def restore_days(self, days: tuple[DayRange, ...]) -> None:
         """Take over the ranges of days whose bars are no longer kept."""
