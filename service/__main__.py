@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -170,8 +171,11 @@ def stats(endpoint: str, timeout_ms: float) -> None:
 )
 @click.option("--symbol", help="For fx files whose name does not say it.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first messages.")
+@click.option("--until", type=click.DateTime(), help="Only up to this time (UTC) of the recording.")
 @click.option("--wait-s", type=click.FloatRange(0), help="Give up waiting for a subscriber.")
-def replay(files: tuple[Path, ...], clock_offset: str, **options: Any) -> None:
+def replay(
+    files: tuple[Path, ...], clock_offset: str, until: datetime | None, **options: Any
+) -> None:
     """Publish recorded FILES as the EA's bridge would, their stamps moved to the present."""
     from service.market_files import MarketFileError
     from service.replay import ReplayError, parse_offset
@@ -180,8 +184,10 @@ def replay(files: tuple[Path, ...], clock_offset: str, **options: Any) -> None:
 
     try:
         with show_progress(sys.stderr) as progress:
-            offset_s = parse_offset(clock_offset)
-            account = run(files, clock_offset_s=offset_s, progress=progress, **options)
+            options["clock_offset_s"] = parse_offset(clock_offset)
+            if until is not None:
+                options["until_s"] = until.replace(tzinfo=UTC).timestamp()
+            account = run(files, progress=progress, **options)
     except (ReplayError, MarketFileError, ValueError) as error:
         click.echo(f"signal-scorer: {error}", err=True)
         sys.exit(getattr(error, "exit_code", 66))

@@ -2,9 +2,11 @@
 
 One object an endpoint. It is told every stamp with the time of its receipt and decides by
 these alone. Its rule: one stamp may place a feed that has no place yet; nothing but ten
-stamps over ten seconds, agreeing and advancing at the wall's rate, moves one that has.
+stamps over ten seconds, agreeing and advancing at the wall's rate, confirms it or moves one
+that is confirmed.
 
     acquiring --confirmed--> live        live, acquiring --runs ahead, or far away--> history
+    acquiring --jumped away--> acquiring, other offset
     history --confirmed--> live          live --confirmed elsewhere--> live, other offset
 
 `lead` is stamp minus receive time: a live feed's lead is its offset less its latency, so
@@ -37,6 +39,10 @@ RATE_TOLERANCE_S = 3.0
 
 JUMP_S = 600.0
 """A step of the lead by this much or more is a jump; less is a stream that runs on."""
+
+MOVED_STAMPS = 20
+"""A feed that nothing has confirmed yet and that jumps is another feed (one recording after
+another): so many stamps in a row away from the offset place it anew."""
 
 AHEAD_STEP_S = 10.0
 AHEAD_GAIN_S = 100.0
@@ -99,6 +105,8 @@ class ClockOffset:
         self._far = 0
         self._ahead_lead_s = -math.inf
         self._ahead_s = 0.0
+        self._moved = 0
+        self._moved_quarter_s = 0
 
     def observe(self, stamp_s: float, receive_time_s: float, advancing: bool) -> None:
         """Learn from one stamp.
@@ -117,6 +125,8 @@ class ClockOffset:
         else:
             self._far = 0
             self._place(quarter_s)
+            if self.state == "acquiring" and self._has_moved(quarter_s, lead_s):
+                self._use(self._moved_quarter_s, "acquiring", comparable=False)
             if self.state != "history" and self._runs_ahead(lead_s):
                 self._enter_history(comparable=self.offset_s == self._configured_s)
             else:
@@ -134,6 +144,19 @@ class ClockOffset:
             self._placed = True
             self.epoch += quarter_s != self.offset_s
             self.offset_s = float(quarter_s)
+
+    def _has_moved(self, quarter_s: int, lead_s: float) -> bool:
+        """Whether an unconfirmed feed jumped and stays away from its offset."""
+        if quarter_s == self.offset_s:
+            self._moved = 0
+            return False
+        if self._moved == 0:
+            if self._last_lead_s is None or abs(lead_s - self._last_lead_s) < JUMP_S:
+                return False
+            self._moved_quarter_s = quarter_s
+        self._moved += 1
+        self._moved_quarter_s = max(self._moved_quarter_s, quarter_s)
+        return self._moved >= MOVED_STAMPS
 
     def _observe_far(self) -> None:
         """Further away than any clock: history at once, but ten in a row where a feed was."""
@@ -186,6 +209,7 @@ class ClockOffset:
         self.epoch += not comparable and (changed or state == "history")
         self.offset_s = float(offset_s)
         self.state = state
+        self._moved = 0
         self._run = None
         self._ahead_lead_s = -math.inf
         self._ahead_s = 0.0

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 import zmq
@@ -80,6 +80,7 @@ def replay(
     fmt: Format | None = None,
     symbol: str | None = None,
     limit: int | None = None,
+    until_s: float = math.inf,
     wait_s: float | None = None,
     progress: Progress = SILENT,
     now: Callable[[], float] = time.time,
@@ -90,7 +91,8 @@ def replay(
 
     `speed`: recorded seconds per second, the first stamp being the present; None: as fast
     as the subscriber follows, the last stamp being the present. `clock_offset_s` is what
-    the sender's clock shows beyond UTC. `limit` cuts the recording to its first messages;
+    the sender's clock shows beyond UTC. `limit` cuts the recording to its first messages,
+    `until_s` to those stamped so or earlier (UTC s as recorded);
     `wait_s` bounds the wait for a subscriber. Raises MarketFileError for unreadable files
     and ReplayError. Ctrl-C ends it in order, with `interrupted` set in the account.
     """
@@ -98,7 +100,8 @@ def replay(
         raise ReplayError(f"the speed must be above zero, not {speed}", exit_code=64)
 
     def read(account: MarketAccount) -> Iterator[Recorded]:
-        return islice(read_market(files, account, fmt=fmt, symbol=symbol), limit)
+        recorded = read_market(files, account, fmt=fmt, symbol=symbol)
+        return islice(takewhile(lambda item: item.stamp_s <= until_s, recorded), limit)
 
     account = ReplayAccount()
     try:

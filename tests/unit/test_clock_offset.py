@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.clock_offset import ClockOffset
+from service.clock_offset import MOVED_STAMPS, ClockOffset
 
 START_S = 1_757_900_000.0
 HOUR_S = 3600.0
@@ -153,6 +153,20 @@ def test_a_short_recording_that_ends_now_shows_its_clock(
     epoch = clock.epoch
     feed(clock, pairs[1:])
     assert (clock.offset_s, clock.changes, clock.epoch) == (clock_offset_s, 0, epoch)
+
+
+@pytest.mark.parametrize(("first_s", "second_s"), [(3 * HOUR_S, 0.0), (0.0, 3 * HOUR_S)])
+def test_one_short_recording_after_another_shows_each_clock(first_s: float, second_s: float):
+    clock = ClockOffset("auto")
+    feed(clock, recording(445.0, 0.1, START_S + first_s))
+    assert clock.offset_s == first_s
+    epoch = clock.epoch
+    # The second one is published five seconds later.
+    later = [(s, r + 5.0) for s, r in recording(648.0, 3.0, START_S + second_s)]
+    feed(clock, later[: MOVED_STAMPS + 1])
+    assert (clock.offset_s, clock.epoch) == (second_s, epoch + 1)
+    feed(clock, later[MOVED_STAMPS + 1 :])
+    assert (clock.offset_s, clock.epoch) == (second_s, epoch + 1)
 
 
 @settings(max_examples=60, deadline=None)
