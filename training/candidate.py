@@ -69,15 +69,19 @@ def make(samples: Samples, settings: Settings, *, now_s: float) -> Candidate:
 
 def judge(held_out: HoldOut) -> Verdict:
     """Better than the constant on unseen signals, or not; in words and numbers."""
-    metrics = held_out.metrics
+    losses = {name: f"{values['log_loss']:.4f}" for name, values in held_out.metrics.items()}
     better = held_out.gain > 0
+    if better:
+        judgement = ". One hold-out: a first sign, not proof."
+    elif held_out.shrink_weight == 0:
+        judgement = ": in the past it could not be told from chance, so it promises the base rate."
+    else:
+        judgement = ": no better than guessing."
     reason = (
-        f"On {len(held_out.test)} later signals the model's log loss was "
-        f"{metrics['challenger']['log_loss']:.4f} nats, a constant's "
-        f"{metrics['constant']['log_loss']:.4f}"
-        + (". One hold-out: a first sign, not proof." if better else ": no better than guessing.")
+        f"On {len(held_out.test)} later signals the model's log loss was {losses['challenger']} "
+        f"nats, a constant's {losses['constant']}{judgement}"
     )
-    return Verdict(published=better, reason=reason, metrics=metrics)
+    return Verdict(published=better, reason=reason, metrics=held_out.metrics)
 
 
 def draft(candidate: Candidate) -> ManifestDraft:

@@ -1,13 +1,14 @@
 """A time-ordered hold-out: trained on what had ended, tested on what came later.
 
 No shuffling and no out-of-bag score: overlapping signals would tell on each other. The
-calibration that the test sees is learned inside the training part, by the same split once
-more, so no number here was fitted to the rows that it is measured on.
+calibration that the test sees is learned inside the training part, where later blocks are
+predicted from earlier ones, so no number was fitted to the rows that it is measured on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -21,6 +22,8 @@ Floats = NDArray[np.float64]
 Fit = Callable[[Samples], Callable[[Floats], Floats]]
 
 TRAIN_SHARE = 0.7
+# Inside the training part: the first 40 % start, three blocks of 20 % follow.
+_PAST_SHARES = (0.4, 0.6, 0.8, 1.0)
 _CLIP = 1e-6
 
 
@@ -33,7 +36,8 @@ class HoldOut(msgspec.Struct, frozen=True):
 
     `p` and `raw` (m,) belong to the unseen rows `test`, `past_raw` to the rows `past` that
     were unseen inside the training part, earlier in time. Metrics:
-    `log_loss` in nats, `brier`, `auc`, `win_rate_top_half`, `win_rate`, `n`.
+    `log_loss` in nats, `brier`, `auc`, `win_rate_top_half`, `win_rate`, `n`. At a
+    `shrink_weight` of 0 the challenger found nothing to rely on and promises the base rate.
     """
 
     test: Samples
@@ -43,6 +47,7 @@ class HoldOut(msgspec.Struct, frozen=True):
     past_raw: Floats
     n_train: int
     purged: int
+    shrink_weight: float
     metrics: dict[str, dict[str, float]]
 
     @property
@@ -54,19 +59,20 @@ class HoldOut(msgspec.Struct, frozen=True):
 def hold_out(samples: Samples, fit: Fit) -> HoldOut:
     """Train on the first 70 % by time, test on the rest. Raises NotEnough."""
     train, test, purged = split(samples)
-    past_train, past_test, _ = split(train)
-    past_raw = fit(past_train)(past_test.x)
+    past, past_raw = _walk(train, fit)
     raw = fit(train)(test.x)
-    p = _serve(_calibrate(past_raw, past_test, train.base_rate), raw)
+    calibration = _calibrate(past_raw, past, train.base_rate)
+    p = _serve(calibration, raw)
     constant = np.full(len(test), train.base_rate)
     return HoldOut(
         test,
         p,
         raw,
-        past_test,
+        past,
         past_raw,
         len(train),
         purged,
+        calibration.shrink_weight,
         {
             "challenger": measure(p, test.win, test.weight),
             "challenger_raw": measure(raw, test.win, test.weight),
@@ -81,19 +87,44 @@ def split(samples: Samples, share: float = TRAIN_SHARE) -> tuple[Samples, Sample
     A row trains only if it had ended when the first test row was scored. Raises NotEnough
     where one of the parts lacks a win or a loss.
     """
-    cut = round(share * len(samples))
-    if not 0 < cut < len(samples):
-        raise NotEnough(f"{len(samples)} samples cannot be divided into a past and a future")
-    starts_s = samples.time_s[cut]
-    past = samples.time_s < starts_s
-    ended = past & (samples.end_s < starts_s)
-    train, test = samples.take(ended), samples.take(~past)
+    train, test = _divide(samples, round(share * len(samples)), len(samples))
     for part, name in ((train, "training"), (test, "test")):
         if not part.both_classes:
             raise NotEnough(
                 f"the {name} part ({len(part)} of {len(samples)} samples) lacks a win or a loss"
             )
-    return train, test, int(np.sum(past) - len(train))
+    return train, test, len(samples) - len(train) - len(test)
+
+
+def _divide(samples: Samples, start: int, stop: int) -> tuple[Samples, Samples]:
+    """Rows `start` to `stop`, with their whole first moment, and what had ended before it."""
+    if not 0 < start < stop:
+        raise NotEnough(f"{len(samples)} samples cannot be divided into a past and a future")
+    starts_s = samples.time_s[start]
+    past = samples.time_s < starts_s
+    block = ~past
+    block[stop:] = False
+    return samples.take(past & (samples.end_s < starts_s)), samples.take(block)
+
+
+def _walk(train: Samples, fit: Fit) -> tuple[Samples, Floats]:
+    """Later blocks of the training part, each predicted from what had ended before it."""
+    rows: list[NDArray[np.intp]] = []
+    raw: list[Floats] = []
+    cuts = [round(share * len(train)) for share in _PAST_SHARES]
+    for start, stop in pairwise(cuts):
+        before, block = _divide(train, start, stop)
+        if not before.both_classes:
+            continue
+        rows.append(np.arange(stop - len(block), stop))
+        raw.append(fit(before)(block.x))
+    index = np.concatenate(rows) if rows else np.array([], dtype=np.intp)
+    # A moment that two blocks share is predicted by both; the first, from less, stands.
+    index, first = np.unique(index, return_index=True)
+    past = train.take(index)
+    if not past.both_classes:
+        raise NotEnough(f"the past ({len(train)} samples) is too short to calibrate on")
+    return past, np.concatenate(raw)[first]
 
 
 def measure(p: Floats, win: NDArray[np.bool_], weight: Floats) -> dict[str, float]:

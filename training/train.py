@@ -75,6 +75,13 @@ def gather(
     files = settings.truth_log_files()
     progress(f"reading {settings.journal} and {len(files)} truth log file(s)")
     log = read_truth_logs(files, settings.reading)
+    for problem in log.problems:
+        progress(f"not read to the end: {problem}")
+    if log.lines:
+        progress(
+            f"truth logs: {len(log.outcomes)} usable outcomes in {log.lines} lines"
+            + ("" if log.outcomes else "; `truth check` says why none can be believed")
+        )
     return log, read_dataset(settings.journal, log.outcomes, settings.joining, now_s=now_s)
 
 

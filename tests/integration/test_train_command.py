@@ -122,6 +122,12 @@ def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
     assert "published" in result.output
 
 
+def test_a_truth_log_that_cannot_be_read_is_named(edge: Path) -> None:
+    result = run(edge, "train", "--truth-log", str(edge / "none.jsonl"))
+    assert result.exit_code == 0
+    assert "none.jsonl: No such file" in result.output
+
+
 def test_a_held_lock_ends_with_75(edge: Path) -> None:
     (edge / "models").mkdir()
     with TrainerLock(edge / "models"):

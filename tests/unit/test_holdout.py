@@ -130,6 +130,32 @@ def test_the_training_part_never_sees_the_test_labels() -> None:
     assert max(part.time_s.max() for part in seen) < rows.time_s[350]
 
 
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 3000), min_size=60, max_size=120), st.integers(1, 400))
+def test_every_answer_is_given_by_what_had_ended_before_its_question(
+    starts: list[int], holding_s: int
+) -> None:
+    rows = samples(len(starts), holding_s=holding_s)
+    time_s = np.sort(np.array(starts, dtype=np.float64))
+    rows = replace(rows, time_s=time_s, end_s=time_s + holding_s)
+    asked_s = dict(zip(rows.x[:, 0].tolist(), time_s.tolist(), strict=True))
+
+    def fit(part: Samples) -> object:
+        def predict(x: Floats) -> Floats:
+            assert part.end_s.max() < min(asked_s[value] for value in x[:, 0].tolist())
+            return np.clip(x[:, 8] / 100, 0.01, 0.99)
+
+        return predict
+
+    try:
+        result = hold_out(rows, fit)  # type: ignore[arg-type]
+    except NotEnough:
+        return
+    # Each row of the past is asked once, and stands beside its own answer.
+    assert len(set(result.past.score_id)) == len(result.past)
+    assert np.array_equal(result.past_raw, np.clip(result.past.x[:, 8] / 100, 0.01, 0.99))
+
+
 def test_changing_the_future_leaves_the_calibration_of_the_past() -> None:
     rows = samples(500, edge=0.2)
     win = rows.win.copy()
@@ -142,7 +168,7 @@ def test_changing_the_future_leaves_the_calibration_of_the_past() -> None:
 def test_final_calibration_rests_on_every_unseen_answer() -> None:
     rows = samples(600, edge=0.3)
     result = hold_out(rows, knows_the_edge(0.3))
-    assert len(result.past) + len(result.test) == 126 + 180
+    assert len(result.past) + len(result.test) == 252 + 180
     assert final_calibration(result, rows).base_rate == pytest.approx(rows.base_rate)
 
 
