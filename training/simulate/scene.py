@@ -1,0 +1,50 @@
+"""What a screen may show of a running demo: the live parts, the stage, and what was said."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from training.simulate.account import Account
+from training.simulate.feed import Feed
+
+STAGES = (
+    "start the service",
+    "warm up",
+    "collect outcomes",
+    "train",
+    "model live",
+    "train again",
+    "new model live",
+    "let trades end",
+)
+
+
+@dataclass(slots=True)
+class Scene:
+    """Read by the screen, written by the play alone. `seconds` is about how long it takes."""
+
+    seconds: float
+    feed: Feed
+    account: Account
+    stage: int = 0
+    model: str | None = None
+    begun_s: float = field(default_factory=time.monotonic)
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=8))
+
+    @property
+    def elapsed_s(self) -> float:
+        """Wall seconds since the beginning."""
+        return time.monotonic() - self.begun_s
+
+
+class Screen(Protocol):
+    """Where a play is shown."""
+
+    def refresh(self, scene: Scene) -> None:
+        """Show how things are; called several times a second."""
+
+    def say(self, scene: Scene, text: str) -> None:
+        """Tell that something happened."""
