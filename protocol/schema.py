@@ -31,10 +31,14 @@ class Feature(msgspec.Struct, frozen=True):
 
 
 class Schema(msgspec.Struct, frozen=True):
-    """An ordered set of features. Its `fingerprint` is 16 hex digits of SHA-256."""
+    """An ordered set of features. Its `fingerprint` is 16 hex digits of SHA-256.
+
+    `constants` are the numbers that several features share.
+    """
 
     version: int
     features: tuple[Feature, ...]
+    constants: dict[str, int]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,7 +91,8 @@ SCHEMA_1 = Schema(
             100,
             50,
             True,
-            {"window_min": 60, "min_common": 20, "max_others": 32},
+            {"window_min": 60, "min_common": 20, "max_others": 32}
+            | {"activity_s": 1200, "least_deviation": 1e-13},
         ),
         Feature(
             "session_bonus",
@@ -115,6 +120,12 @@ SCHEMA_1 = Schema(
         ),
         Feature("base_score", 0, 100, None, False, {}),
     ),
+    constants={
+        "kept_bars": 240,
+        "max_missing_bars": 3,
+        "observation_gap_s": 180,
+        "volume_silence_s": 3600,
+    },
 )
 
 SCHEMA = SCHEMA_1

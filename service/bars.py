@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from math import ceil, inf, isfinite, nan
 from typing import NamedTuple
 
+from protocol.schema import SCHEMA
+
 MINUTE_S = 60
 MINUTES_PER_DAY = 1440
-KEPT_BARS = 240
-MAX_MISSING_MINUTES = 3
+KEPT_BARS = SCHEMA.constants["kept_bars"]
+MAX_MISSING_MINUTES = SCHEMA.constants["max_missing_bars"]
 
 
 class Bar(NamedTuple):

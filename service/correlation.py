@@ -16,11 +16,11 @@ from service.features.state import SymbolState
 _CORRELATION = constants("correlation_check")
 _MIN_COMMON: int = _CORRELATION["min_common"]
 _MAX_OTHERS: int = _CORRELATION["max_others"]
-_ACTIVITY_S = 20 * MINUTE_S
+_ACTIVITY_S: int = _CORRELATION["activity_s"]
 
 # A log return is known to about 1e-16. Returns that differ by no more than a few hundred of
 # those are the same number and have no variance.
-_NO_DEVIATION = 1e-13
+_NO_DEVIATION: float = _CORRELATION["least_deviation"]
 
 Floats = npt.NDArray[np.float64]
 

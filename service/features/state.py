@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from protocol.schema import SCHEMA
 from service.bars import MINUTE_S, Bar, Bars, DayRange
 from service.features.bar_facts import BarFacts, bar_facts, log_returns
 from service.features.constants import constants
@@ -26,8 +27,8 @@ from service.features.flow_facts import (
 )
 from service.windows import EventBuckets
 
-OBSERVATION_GAP_S = 180
-VOLUME_SILENCE_S = 3600
+OBSERVATION_GAP_S = SCHEMA.constants["observation_gap_s"]
+VOLUME_SILENCE_S = SCHEMA.constants["volume_silence_s"]
 RETURNS_MIN: int = constants("correlation_check")["window_min"]
 _SPREAD_TICKS: int = constants("spread_quality")["ticks"]
 
