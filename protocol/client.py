@@ -21,6 +21,7 @@ from protocol.errors import DecodeError
 from protocol.limits import MAX_MESSAGE_BYTES
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5561"
+MAX_TIMEOUT_MS = 3_600_000
 
 
 class ScorerUnavailable(Exception):  # noqa: N818  the field's word for it
@@ -89,8 +90,12 @@ class ScorerClient:
         *,
         strict: bool = False,
     ) -> None:
-        if timeout_ms <= 0 or retries < 0:
-            raise ValueError("timeout_ms must be positive and retries not negative")
+        if not 0 < timeout_ms <= MAX_TIMEOUT_MS or retries < 0:
+            raise ValueError(
+                f"timeout_ms must be above 0 and at most {MAX_TIMEOUT_MS}, retries not negative"
+            )
+        if not endpoint.startswith(("tcp://", "ipc://")):
+            raise ValueError(f"{endpoint!r} is no endpoint; for example {DEFAULT_ENDPOINT}")
         self._endpoint = endpoint
         self._timeout_s = timeout_ms / 1000.0
         self._retries = retries
@@ -106,8 +111,8 @@ class ScorerClient:
         """
         request = messages.ScoreRequest(symbol=symbol, base_score=base_score, **signal)
         try:
-            return msgspec.convert(self.call(request), messages.ScoreReply)
-        except (ScorerUnavailable, msgspec.ValidationError) as error:
+            reply = self.call(request)
+        except ScorerUnavailable as error:
             if self._strict:
                 raise
             return _base_score(request, "unreachable", str(error))
@@ -115,6 +120,12 @@ class ScorerClient:
             if self._strict or error.code in ("invalid_field", "too_large"):
                 raise
             return _base_score(request, "error", str(error))
+        try:
+            return msgspec.convert(reply, messages.ScoreReply)
+        except msgspec.ValidationError as error:
+            if self._strict:
+                raise ScorerUnavailable(f"the reply is not understood: {error}") from None
+            return _base_score(request, "error", f"the reply is not understood: {error}")
 
     def outcome(self, outcome: str | bool, **fields: Any) -> dict[str, Any]:
         """Report how a signal ended; keywords are the fields of `messages.OutcomeRequest`."""
@@ -151,7 +162,9 @@ class ScorerClient:
         reply = self._exchange(body, request_id)
         if reply.get("ok") is True:
             return reply
-        error = reply.get("error") or {}
+        error = reply.get("error")
+        if not isinstance(error, dict):
+            raise ScorerUnavailable("the reply is neither an answer nor a refusal")
         raise ScorerRefused(
             str(error.get("code", "malformed")), str(error.get("message", "")), error.get("field")
         )
@@ -182,14 +195,18 @@ class ScorerClient:
 
     def _exchange(self, body: bytes, request_id: int) -> dict[str, Any]:
         deadline_s = time.monotonic() + self._timeout_s
-        connection = self._connection()
-        for tries_left in range(self._retries + 1, 0, -1):
-            now_s = time.monotonic()
-            until_s = now_s + max(0.0, deadline_s - now_s) / tries_left
-            reply = _try_once(connection.socket, body, request_id, until_s)
-            if reply is not None:
-                return reply
-            connection.reopen()
+        try:
+            connection = self._connection()
+            for tries_left in range(self._retries + 1, 0, -1):
+                now_s = time.monotonic()
+                until_s = now_s + max(0.0, deadline_s - now_s) / tries_left
+                reply = _try_once(connection.socket, body, request_id, until_s)
+                if reply is not None:
+                    return reply
+                connection.reopen()
+        except zmq.ZMQError as error:  # for example no descriptor left for a socket
+            self.close()
+            raise ScorerUnavailable(f"no socket to {self._endpoint}: {error}") from None
         raise ScorerUnavailable(
             f"{self._endpoint} did not answer within {self._timeout_s * 1000:.0f} ms "
             f"({self._retries + 1} tries); is signal-scorer running?"
@@ -222,8 +239,8 @@ def _base_score(
     return messages.ScoreReply(
         status=status,
         used_base_score=True,
-        original_base_score=request.base_score,
-        final_score=request.base_score,
+        original_base_score=float(request.base_score),
+        final_score=float(request.base_score),
         score_scale="base",
         symbol=request.symbol,
         direction=request.direction,

@@ -18,7 +18,6 @@ from protocol.messages import REQUESTS, Request, ScoreRequest, Signal
 
 _ENVELOPE = frozenset(("v", "id", "op"))
 _FIELDS = {op: frozenset(kind.__struct_fields__) | _ENVELOPE for op, kind in REQUESTS.items()}
-_SIGNAL_FIELDS = _FIELDS["score"]
 _PATH = re.compile(r"`\$\.?([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
 
@@ -61,16 +60,26 @@ def unpack(body: bytes, *, max_bytes: int = limits.MAX_BODY_BYTES) -> dict[str, 
     if not isinstance(content, dict) or not all(type(key) is str for key in content):
         raise DecodeError("malformed", "the body must be one msgpack map with string keys")
     if _too_deep(content, limits.MAX_DEPTH):
-        raise DecodeError("malformed", f"nested deeper than {limits.MAX_DEPTH} levels")
+        raise DecodeError(
+            "malformed",
+            f"nested deeper than {limits.MAX_DEPTH} levels",
+            fallback=_fallback(content),
+            request_id=_id_of(content),
+        )
     return content
 
 
 def decode_request(body: bytes) -> Decoded:
     """One request, typed. Raises DecodeError with the code for the reply."""
     content = unpack(body)
-    request_id = content.get("id")
-    if not _is_id(request_id):
-        raise DecodeError("invalid_field", "id is a string of up to 64 or an integer", field="id")
+    request_id = _id_of(content)
+    if request_id is None and content.get("id") is not None:
+        raise DecodeError(
+            "invalid_field",
+            f"id is a string of up to {limits.MAX_ID_CHARS} or an integer",
+            field="id",
+            fallback=_fallback(content),
+        )
     version = content.get("v")
     if version != limits.PROTOCOL_VERSION or type(version) is not int:
         text = f"this server speaks version {limits.PROTOCOL_VERSION}; v was {version!r:.40}"
@@ -99,7 +108,7 @@ def decode_request(body: bytes) -> Decoded:
 
 
 def decode_signal(content: dict[str, Any]) -> ScoreRequest:
-    """One element of a batch, typed. Raises DecodeError `invalid_field`."""
+    """One element of a batch, typed. Raises DecodeError `invalid_field`, with its base score."""
     try:
         return msgspec.convert(content, type=ScoreRequest)
     except msgspec.ValidationError as error:
@@ -108,9 +117,12 @@ def decode_signal(content: dict[str, Any]) -> ScoreRequest:
 
 def encode_request(request: Request, request_id: str | int | None = None) -> bytes:
     """A request as a body frame. Raises ValueError where the server would refuse it."""
-    content = msgspec.to_builtins(request)
-    # A client may build a struct without type checks, so the server's check runs here too.
-    msgspec.convert(content, type=type(request))
+    try:
+        content = msgspec.to_builtins(request, enc_hook=_plain)
+        # A client may build a struct without type checks, so the server's check runs here too.
+        msgspec.convert(content, type=type(request))
+    except (TypeError, msgspec.ValidationError) as error:
+        raise ValueError(f"{request.op}: {error}") from None
     content["v"] = limits.PROTOCOL_VERSION
     content["op"] = request.op
     if request_id is not None:
@@ -156,10 +168,19 @@ def _fallback(content: dict[str, Any]) -> float | None:
     return None
 
 
-def _is_id(value: Any) -> bool:
-    if value is None or type(value) is int:
-        return True
-    return isinstance(value, str) and len(value) <= limits.MAX_ID_CHARS
+def _id_of(content: dict[str, Any]) -> str | int | None:
+    """The request's id; None where there is none that can be echoed."""
+    value = content.get("id")
+    if type(value) is int or (isinstance(value, str) and len(value) <= limits.MAX_ID_CHARS):
+        return value
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """A numpy scalar as the number it is: a caller's score often is one."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no value of a request")
 
 
 def _too_deep(value: Any, levels: int) -> bool:

@@ -7,7 +7,7 @@ the same structs.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Union
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -19,15 +19,11 @@ Score100 = Annotated[float, Meta(ge=0, le=100)]
 Price = Annotated[float, Meta(gt=0, le=1e12)]
 Finite = Annotated[float, Meta(ge=-1e12, le=1e12)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e12)]
-Symbol = Annotated[
-    str,
-    Meta(min_length=1, max_length=MAX_SYMBOL_CHARS, pattern=r"^[A-Za-z0-9][A-Za-z0-9._#+/-]*$"),
-]
+# The characters that the feed's parser takes: whatever ticks can be scored.
+_NAME = r"[A-Za-z0-9._#+\-/&!^$@]+"
+Symbol = Annotated[str, Meta(min_length=1, max_length=MAX_SYMBOL_CHARS, pattern=rf"^{_NAME}\Z")]
 SymbolOrAll = Annotated[
-    str,
-    Meta(
-        min_length=1, max_length=MAX_SYMBOL_CHARS, pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._#+/-]*)$"
-    ),
+    str, Meta(min_length=1, max_length=MAX_SYMBOL_CHARS, pattern=rf"^(\*|{_NAME})\Z")
 ]
 Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
 Label = Annotated[str, Meta(max_length=64)]
@@ -51,14 +47,17 @@ Status = Literal[
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One candle of `timeframe_data`: oldest first, `time` or `timestamp` is its opening."""
+    """One candle of `timeframe_data`: oldest first, `time` or `timestamp` is its opening.
+
+    Epoch seconds or `YYYY.MM.DD HH:MM:SS`, by the feed's clock, as the feed writes them.
+    """
 
     open: Price
     high: Price
     low: Price
     close: Price
-    time: Finite | None = None
-    timestamp: Finite | None = None
+    time: Finite | Label | None = None
+    timestamp: Finite | Label | None = None
     volume: NonNegative = 0.0
 
 
@@ -173,15 +172,15 @@ class StatsRequest(msgspec.Struct, frozen=True, kw_only=True):
     op: ClassVar[str] = "stats"
 
 
-Request = Union[
-    ScoreRequest,
-    ScoreManyRequest,
-    OutcomeRequest,
-    SentimentRequest,
-    FeaturesRequest,
-    HealthRequest,
-    StatsRequest,
-]
+Request = (
+    ScoreRequest
+    | ScoreManyRequest
+    | OutcomeRequest
+    | SentimentRequest
+    | FeaturesRequest
+    | HealthRequest
+    | StatsRequest
+)
 REQUESTS: dict[str, Any] = {
     kind.op: kind
     for kind in (

@@ -143,6 +143,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.path(self.journal.path)
 
 
+_SECTIONS = tuple(name for name in Config.__struct_fields__ if name != "state_dir")
+_OTHER_VARIABLES = frozenset((f"{PREFIX}CONFIG", f"{PREFIX}ENDPOINT"))
+"""Read elsewhere: where this file lies, and where the commands find the service."""
+
+
 class Sourced(msgspec.Struct, frozen=True):
     """The configuration, and for each dotted key that is not a default its source."""
 
@@ -166,14 +171,18 @@ def load(
     state_directory = environ.get("STATE_DIRECTORY")
     if state_directory:
         _put(tree, sources, "state_dir", state_directory.split(":")[0], "$STATE_DIRECTORY")
+    runtime_directory = environ.get("RUNTIME_DIRECTORY")
+    if runtime_directory:
+        local = f"ipc://{runtime_directory.split(':')[0]}/score.sock"
+        _put(tree, sources, "score.bind", [*ScoreSection().bind, local], "$RUNTIME_DIRECTORY")
     file = path or environ.get(f"{PREFIX}CONFIG")
     if file:
         for key, value in _flatten(_read(file)):
             _put(tree, sources, key, value, file)
     for name, text in sorted(environ.items()):
-        key = _key_of(name)
-        if key:
-            _put(tree, sources, key, _value_of(text, key), f"${name}")
+        named = _key_of(name)
+        if named:
+            _put(tree, sources, named, _value_of(text, named), f"${name}")
     for key, flag in (flags or {}).items():
         if flag is not None:
             _put(tree, sources, key, flag, "flag")
@@ -196,7 +205,7 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = []
     for key, value in tree.items():
         # symbol_map is itself a table: a value, not a section.
-        if isinstance(value, dict) and not prefix:
+        if isinstance(value, dict) and value and not prefix:
             pairs += _flatten(value, f"{key}.")
         else:
             pairs.append((prefix + key, value))
@@ -206,36 +215,39 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def _put(tree: dict[str, Any], sources: dict[str, str], key: str, value: Any, source: str) -> None:
     section, _, name = key.rpartition(".")
     target = tree.setdefault(section, {}) if section else tree
+    if not isinstance(target, dict):
+        raise ConfigError(f"{section} is a table, but {sources.get(section)} sets it to {target!r}")
     target[name] = value
     sources[key] = source
 
 
 def _key_of(name: str) -> str | None:
     """SIGNAL_SCORER_FEED_SILENCE_S -> feed.silence_s; None for what is not ours."""
-    if not name.startswith(PREFIX) or name == f"{PREFIX}CONFIG":
+    if not name.startswith(PREFIX) or name in _OTHER_VARIABLES:
         return None
     rest = name[len(PREFIX) :].lower()
     if rest == "state_dir":
         return rest
-    for section in sorted(Config.__struct_fields__, key=len, reverse=True):
+    for section in _SECTIONS:
         if rest.startswith(section + "_"):
             return f"{section}.{rest[len(section) + 1 :]}"
-    raise ConfigError(f"${name} names no section; known are {', '.join(Config.__struct_fields__)}")
+    raise ConfigError(f"${name} names no section; known are {', '.join(_SECTIONS)}")
 
 
 def _value_of(text: str, key: str) -> Any:
     """An environment value: JSON where it is JSON, comma separated where a list is wanted."""
     section, _, name = key.rpartition(".")
-    owner = next(f for f in msgspec.structs.fields(Config) if f.name == (section or name))
-    if section:
-        wanted = {f.name: f.default for f in msgspec.structs.fields(type(owner.default))}.get(name)
-        if isinstance(wanted, tuple) and not text.startswith("["):
-            return [part.strip() for part in text.split(",") if part.strip()]
-        if isinstance(wanted, str):
-            try:
-                return float(text) if name == "clock_offset" else text
-            except ValueError:
-                return text
+    if not section:
+        return text
+    owner = next(f for f in msgspec.structs.fields(Config) if f.name == section)
+    wanted = {f.name: f.default for f in msgspec.structs.fields(type(owner.default))}.get(name)
+    if isinstance(wanted, tuple) and not text.startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if isinstance(wanted, str):
+        try:
+            return float(text) if name == "clock_offset" else text
+        except ValueError:
+            return text
     try:
         return json.loads(text)
     except ValueError:
@@ -243,7 +255,8 @@ def _value_of(text: str, key: str) -> Any:
 
 
 def _advice(text: str, sources: dict[str, str]) -> str:
-    key = text.rpartition("`$.")[2].rstrip("`") if "`$." in text else ""
-    source = sources.get(key)
+    key = text.rpartition("`$.")[2].rstrip("`").partition("[")[0] if "`$." in text else ""
+    unknown = text.partition("unknown field `")[2].partition("`")[0]
+    source = sources.get(f"{key}.{unknown}".strip(".") if unknown else key)
     hint = f" (set by {source})" if source else ""
     return f"configuration: {text}{hint}; `signal-scorer config` shows all keys and defaults"

@@ -6,30 +6,37 @@ written comes back as rows. Live and in replay the same inputs give the same ans
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import Any, NamedTuple
 
-import msgpack
 import msgspec
 import numpy as np
 
 from protocol import messages
+from protocol.ea_feed import parse_stamp
 from protocol.schema import FEATURE_NAMES, FINGERPRINT
 from service import scoring
 from service.clock_offset import ClockOffset
 from service.config import Config
 from service.correlation import correlation_check
-from service.features.state import SymbolState
+from service.features.state import SymbolSnapshot, SymbolState
 from service.features.vector import Vector, compute_vector, is_warm
-from service.intake import Endpoint, Intake, Limits, SymbolFeed
+from service.intake import Intake
 from service.model import Model, Probability
 from service.records import OutcomeRow, ScoreRow
-from service.replies import DIRECTIONS, Context, outcome_row, score_reply, score_row
+from service.replies import (
+    DIRECTIONS,
+    Context,
+    feed_age_s,
+    outcome_row,
+    score_reply,
+    score_row,
+)
+from service.retries import Remembered, Retries, content_digest
+from service.symbol_feed import Endpoint, Limits, SymbolFeed
 
 DAY_S = 86_400.0
 REQUEST_HALF_LIFE_S = 3600.0
-_NOT_CONTENT = frozenset(("v", "id", "deadline_ms", "explain"))
 
 
 class Answer(NamedTuple):
@@ -37,15 +44,6 @@ class Answer(NamedTuple):
 
     reply: dict[str, Any]
     row: ScoreRow | OutcomeRow | None = None
-
-
-class Remembered(NamedTuple):
-    """An answered signal, for its retry."""
-
-    at_s: float
-    digest: bytes
-    revision: int
-    reply: dict[str, Any]
 
 
 class Engine:
@@ -69,7 +67,7 @@ class Engine:
         )
         self._run_id = run_id
         self._scored = 0
-        self._replies: OrderedDict[str, Remembered] = OrderedDict()
+        self._retries = Retries(config.score.retry_window_s, config.limits.remembered_replies)
         self._minute = 0
         self._correlations: dict[str, float | None] = {}
         self._correlation_key: tuple[int, int] = (0, 0)
@@ -87,6 +85,22 @@ class Engine:
     def advance(self, receive_time_s: float) -> None:
         """Time has passed: close the bars whose minute has ended."""
         self._roll(self.intake.now(receive_time_s))
+
+    def restore(self, snapshot: SymbolSnapshot, receive_time_s: float) -> None:
+        """Take a symbol back from before a restart. Raises ValueError for an impossible one."""
+        self.intake.restore(SymbolState.restore(snapshot), receive_time_s)
+
+    def remember(self, signal_id: str, remembered: Remembered) -> None:
+        """Keep an answered signal for its retries, for example one read from the journal."""
+        self._retries.remember(signal_id, remembered)
+
+    def written(self, row: ScoreRow) -> None:
+        """The journal has this row: retries of its signal need not carry it any more."""
+        self._retries.written(row)
+
+    def set_mode(self, mode: messages.Mode) -> None:
+        """Serve in another mode from the next request on."""
+        self.mode = mode
 
     def install(self, model: Model | None) -> None:
         """Serve this model from the next request on; None: serve base scores."""
@@ -119,18 +133,6 @@ class Engine:
             case _:
                 raise TypeError(f"the engine does not answer {request.op}")
 
-    def remember(self, signal_id: str, remembered: Remembered) -> None:
-        """Keep an answered signal for its retry (also those read back from the journal)."""
-        self._replies.pop(signal_id, None)
-        self._replies[signal_id] = remembered
-        while len(self._replies) > self.config.limits.remembered_replies:
-            self._replies.popitem(last=False)
-
-    def forget(self, signal_id: str | None) -> None:
-        """An answer that never reached the journal is not to be repeated from memory."""
-        if signal_id is not None:
-            self._replies.pop(signal_id, None)
-
     def _on_score(
         self,
         request: messages.ScoreRequest,
@@ -140,12 +142,12 @@ class Engine:
         waited_s: float,
     ) -> Answer:
         digest = content_digest(content)
-        known = self._replies.get(request.signal_id) if request.signal_id else None
-        if known and receive_time_s - known.at_s > self.config.score.retry_window_s:
-            known = None
-        if known and known.digest == digest:
+        known = self._retries.find(request.signal_id, digest, receive_time_s)
+        if known:
             self.counts["retry"] += 1
-            return Answer(known.reply)
+            if known.row is None:
+                return Answer({**known.reply, "journalled": True})
+            return Answer(known.reply, known.row)
         feed = self.intake.feeds.get(self.intake.canonical(request.symbol))
         now = self._roll(self.intake.now(receive_time_s))
         if request.sentiment is not None:
@@ -174,11 +176,10 @@ class Engine:
         )
         reply = score_reply(request, context, probability, reason or "error", fault)
         self.counts[f"status_{reply.status}"] += 1
-        revision = known.revision + 1 if known else 0
         body_map = msgspec.to_builtins(reply)
-        row = score_row(request, context, reply, probability, revision, digest, body, body_map)
+        row = score_row(request, context, reply, probability, digest, body, body_map)
         if request.signal_id:
-            self.remember(request.signal_id, Remembered(receive_time_s, digest, revision, body_map))
+            self.remember(request.signal_id, Remembered(receive_time_s, digest, body_map, row))
         return Answer(body_map, row)
 
     def _reason(
@@ -193,7 +194,7 @@ class Engine:
         model = self.model
         return scoring.base_score_reason(
             scoring.Situation(
-                known_symbol=feed is not None and feed.ticks > 0,
+                known_symbol=feed is not None,
                 feed_is_stale=feed is not None and self._is_stale(feed, receive_time_s),
                 warm=is_warm(vector),
                 mode=self.mode,
@@ -230,7 +231,7 @@ class Engine:
             "volume_source": vector.volume_source,
             "feature_schema": FINGERPRINT,
             "event_time_s": now,
-            "feed_age_s": None if feed is None else max(0.0, receive_time_s - feed.seen_s),
+            "feed_age_s": feed_age_s(feed, receive_time_s),
             "source": None if feed is None else list(feed.source),
         }
 
@@ -246,7 +247,7 @@ class Engine:
 
     def _correlation(self, feed: SymbolFeed, now: float) -> float | None:
         """Once a closed bar: the answer can only change when some bar was added."""
-        key = (int(now) // 60, self.intake.counts["candle_accepted"])
+        key = (int(now) // 60, self.intake.revision)
         if key != self._correlation_key:
             self._correlation_key = key
             self._correlations.clear()
@@ -268,19 +269,16 @@ class Engine:
     def _apply_candles(
         self, data: messages.TimeframeData, feed: SymbolFeed | None, now: float
     ) -> None:
-        """Ended M1 candles of the caller, whose stamps are on its feed's clock."""
-        if feed is None:
-            return
+        """Ended M1 candles of the caller, whose stamps are by the clock of its feed."""
+        self.counts["candle_other_timeframe"] += len(data.M5) + len(data.M15)
         for bar in data.M1:
-            stamp = bar.time if bar.time is not None else bar.timestamp
-            if stamp is None:
+            stamp_s = parse_stamp(bar.time if bar.time is not None else bar.timestamp)
+            if feed is None or stamp_s is None:
+                self.counts["candle_no_stamp" if feed else "candle_unknown_symbol"] += 1
                 continue
-            opened_s = stamp - (feed.stamp_s - feed.event_s if feed.ticks else 0.0)
-            if opened_s % 60 == 0 and opened_s + 60 <= now:
-                added = feed.state.add_candle(
-                    int(opened_s) // 60, bar.open, bar.high, bar.low, bar.close
-                )
-                self.intake.counts["candle_accepted" if added else "candle_duplicate"] += 1
+            ohlc = (bar.open, bar.high, bar.low, bar.close)
+            fate = self.intake.add_bar(feed, stamp_s - feed.offset_s, ohlc, now)
+            self.counts[f"candle_{fate}"] += 1
 
     def _is_stale(self, feed: SymbolFeed, receive_time_s: float) -> bool:
         return receive_time_s - feed.seen_s > self.config.feed.stale_after_s
@@ -290,9 +288,3 @@ class Engine:
         if self.model is None or days == 0:
             return False
         return receive_time_s - self.model.reviewed_at > days * DAY_S
-
-
-def content_digest(content: dict[str, Any]) -> bytes:
-    """16 bytes that two requests share exactly when they ask the same of the same signal."""
-    items = [item for item in sorted(content.items()) if item[0] not in _NOT_CONTENT]
-    return hashlib.blake2b(msgpack.packb(items), digest_size=16).digest()

@@ -7,6 +7,7 @@ an answer; what is longer is spread over several turns.
 from __future__ import annotations
 
 from collections import deque
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -15,13 +16,14 @@ from service import systemd
 from service.bars import Bar, DayRange
 from service.clock import Clock, SystemClock
 from service.config import Config
-from service.engine import Engine, Remembered
+from service.engine import Engine
 from service.features.state import SymbolSnapshot, SymbolState
-from service.intake import SymbolFeed
-from service.journal import Journal
+from service.journal import Journal, StoredReply
 from service.model_watch import Event as ModelEvent
 from service.model_watch import Loaded, ModelWatch, Rejected, Removed
 from service.records import BarRow, EventRow, SymbolRow
+from service.retries import Remembered
+from service.symbol_feed import SymbolFeed
 from service.vitals import Vitals
 
 log = structlog.get_logger("scorer")
@@ -30,6 +32,7 @@ TURN_S = 0.1
 SECOND_S = 1.0
 CHECKPOINT_S = 10.0
 SYMBOLS_PER_TURN = 32
+MAX_DETAIL_CHARS = 300
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -38,6 +41,14 @@ class Facts(msgspec.Struct, frozen=True):
     days: tuple[DayRange, ...]
     first_tick_s: float | None
     last_volume_s: float | None
+
+
+class Saved(NamedTuple):
+    """What the journal has of a symbol: the bars' revision and minutes when they were saved."""
+
+    revision: int
+    minutes: frozenset[int]
+    newest: int
 
 
 class TooManyFaults(Exception):  # noqa: N818  what happened, not what it is
@@ -67,9 +78,10 @@ class Housekeeping:
         self._checkpoint_due_s = clock.monotonic_s() + CHECKPOINT_S
         self._unsaved: deque[str] = deque()
         self._saved_minute = 0
-        self._saved: dict[str, tuple[int, int]] = {}
+        self._saved: dict[str, Saved] = {}
         self._reconnected_s: dict[str, float] = {}
         self._faults_logged = 0
+        self._journal_failed = False
 
     def restore(self) -> None:
         """Bring back bars and recent replies from the journal: warm at once."""
@@ -77,22 +89,30 @@ class Housekeeping:
         by_symbol: dict[str, list[BarRow]] = {}
         for bar in bars:
             by_symbol.setdefault(bar.symbol, []).append(bar)
+        utc_s = self._clock.utc_s()
         for row in symbols[: self._config.limits.symbols]:
             try:
                 facts = msgspec.json.decode(row.facts, type=Facts)
-                snapshot = _snapshot(row.symbol, by_symbol.get(row.symbol, []), facts)
-                state = SymbolState.restore(snapshot)
-            except (msgspec.MsgspecError, ValueError) as error:
+                bars_of_it = by_symbol.get(row.symbol, [])
+                self._engine.restore(_snapshot(row.symbol, bars_of_it, facts), utc_s)
+            except (msgspec.MsgspecError, ValueError, TypeError) as error:
                 log.warning("symbol not restored", symbol=row.symbol, error=str(error))
                 continue
-            self._engine.intake.restore(state, self._clock.utc_s())
-            self._saved[row.symbol] = (state.bars.revision, _newest(state))
-        since = self._clock.utc_s() - self._config.score.retry_window_s
-        for stored in self._journal.load_replies(since, self._config.limits.remembered_replies):
-            reply = msgspec.msgpack.decode(stored.reply)
-            remembered = Remembered(stored.scored_at, stored.digest, stored.revision, reply)
-            self._engine.remember(stored.signal_id, remembered)
-        log.info("restored", symbols=len(self._engine.intake.feeds))
+            self._saved[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
+        since_s = utc_s - self._config.score.retry_window_s
+        stored = self._journal.load_replies(since_s, self._config.limits.remembered_replies)
+        for reply in stored:
+            self._remember(reply)
+        log.info("restored", symbols=len(self._engine.intake.feeds), replies=len(stored))
+
+    def _remember(self, stored: StoredReply) -> None:
+        try:
+            reply = msgspec.msgpack.decode(stored.reply, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            log.warning("reply not restored", signal_id=stored.signal_id, error=str(error))
+            return
+        remembered = Remembered(stored.scored_at, stored.digest, reply)
+        self._engine.remember(stored.signal_id, remembered)
 
     def turn(self) -> list[str]:
         """Do what is due. Returns the names of feeds whose sockets should be rebuilt.
@@ -112,6 +132,7 @@ class Housekeeping:
         self._second_due_s = now_s + SECOND_S
         systemd.notify("WATCHDOG=1")
         self._look_at_faults(utc_s)
+        self._look_at_journal(utc_s)
         self._follow_wall_clock()
         if now_s >= self._checkpoint_due_s:
             self._checkpoint_due_s = now_s + CHECKPOINT_S
@@ -140,11 +161,10 @@ class Housekeeping:
             self.event("model_installed", version=found.model.version, before=version)
         elif isinstance(found, Rejected):
             self._vitals.rejections[str(found.reason)] += 1
-            self._vitals.last_rejection = f"{found.reason}: {found.detail}"
+            detail = found.detail[:MAX_DETAIL_CHARS]
+            self._vitals.last_rejection = f"{found.reason}: {detail}"
             serving = self._engine.model.version if self._engine.model else None
-            self.event(
-                "model_rejected", reason=str(found.reason), detail=found.detail, serving=serving
-            )
+            self.event("model_rejected", reason=str(found.reason), detail=detail, serving=serving)
         elif isinstance(found, Removed):
             # The pointer is gone: what was proven goes on serving until another is published.
             self.event("model_pointer_missing")
@@ -160,31 +180,26 @@ class Housekeeping:
     def _save_batch(self) -> None:
         bars: list[BarRow] = []
         symbols: list[SymbolRow] = []
-        saved: dict[str, tuple[int, int]] = {}
+        saved: dict[str, Saved] = {}
         for _ in range(min(SYMBOLS_PER_TURN, len(self._unsaved))):
             name = self._unsaved.popleft()
             feed = self._engine.intake.feeds.get(name)
-            if feed is None:
+            before = self._saved.get(name)
+            if feed is None or (before and before.revision == feed.state.bars.revision):
                 continue
-            mark = (feed.state.bars.revision, _newest(feed.state))
-            if self._saved.get(name) != mark:
-                bars += self._new_bars(feed)
-                symbols.append(_symbol_row(feed.state))
-                saved[name] = mark
+            bars += _new_bars(feed, before)
+            symbols.append(_symbol_row(feed.state))
+            saved[name] = _mark(feed)
         if symbols and self._journal.save_bars(bars, symbols):
             self._saved.update(saved)
         if not self._unsaved:
-            self._journal.prune_bars()
-            self._saved = {k: v for k, v in self._saved.items() if k in self._engine.intake.feeds}
+            self._forget_evicted()
 
-    def _new_bars(self, feed: SymbolFeed) -> list[BarRow]:
-        """Bars since the last save; all of them where a candle filled an older minute."""
-        state = feed.state
-        revision, newest = self._saved.get(state.symbol, (0, 0))
-        fresh = [bar for bar in state.bars if bar.minute > newest]
-        if state.bars.revision - revision != len(fresh):
-            fresh = list(state.bars)
-        return [BarRow(state.symbol, *bar) for bar in fresh]
+    def _forget_evicted(self) -> None:
+        feeds = self._engine.intake.feeds
+        if self._saved.keys() - feeds.keys():
+            self._saved = {k: v for k, v in self._saved.items() if k in feeds}
+            self._journal.keep_symbols(feeds)
 
     def _look_at_silence(self, utc_s: float) -> list[str]:
         silence_s = self._config.feed.silence_s
@@ -203,9 +218,20 @@ class Housekeeping:
                 rebuild.append(endpoint.name)
         return rebuild
 
+    def _look_at_journal(self, utc_s: float) -> None:
+        """Say once that the journal failed, and once that it works again."""
+        fault = self._journal.fault
+        if fault and not self._journal_failed:
+            log.error("journal failed; answers are not kept", fault=fault)
+        self._journal_failed = not self._journal.recover(utc_s)
+        if fault and not self._journal_failed:
+            # What was saved before may have been lost with the file.
+            self._saved.clear()
+            log.warning("journal works again", unwritten=self._journal.unwritten)
+
     def _look_at_faults(self, utc_s: float) -> None:
         faults = self._engine.intake.faults
-        total = self._engine.intake.counts["tick_fault"]
+        total = self._engine.intake.faulted
         for fault in list(faults)[len(faults) - min(len(faults), total - self._faults_logged) :]:
             self.event("tick_fault", symbol=fault.symbol, error=fault.error)
         self._faults_logged = total
@@ -218,11 +244,28 @@ class Housekeeping:
             step_s = self._clock.reanchor()
             if step_s:
                 self._vitals.clock_steps += 1
+                if step_s < 0:
+                    self._engine.intake.clock_set_back(step_s)
+                    for endpoint in self._vitals.endpoints:
+                        endpoint.seen_s += step_s
                 self.event("clock_stepped", seconds=step_s)
 
 
-def _newest(state: SymbolState) -> int:
-    return state.bars.minutes[-1] if len(state.bars) else 0
+def _mark(feed: SymbolFeed) -> Saved:
+    bars = feed.state.bars
+    return Saved(bars.revision, frozenset(bars.minutes), bars.minutes[-1] if len(bars) else 0)
+
+
+def _new_bars(feed: SymbolFeed, before: Saved | None) -> list[BarRow]:
+    """Bars that the journal lacks, and the one that was newest then: a tick may have changed it."""
+    symbol, bars = feed.state.symbol, feed.state.bars
+    if before is None:
+        return [BarRow(symbol, *bar) for bar in bars]
+    return [
+        BarRow(symbol, *bar)
+        for bar in bars
+        if bar.minute == before.newest or bar.minute not in before.minutes
+    ]
 
 
 def _symbol_row(state: SymbolState) -> SymbolRow:

@@ -1,8 +1,8 @@
 """From a frame of the feed to its symbol's state, or to a counted refusal.
 
-Every message leaves by exactly one door: it is applied, or one counter with the reason
-goes up; the counters therefore add up to the messages received. Pure: the receive time is
-an argument, and the clock offset is learnt from stamps and receive times alone.
+Every message leaves by exactly one door, its fate, and each fate is counted: the sum of
+`counts` and `skipped` is `received`. Pure: the receive time is an argument, and the clock
+offset is learnt from stamps and receive times alone.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
-from service.clock_offset import ClockOffset
+from service.bars import Bar
 from service.features.state import Sentiment, SymbolState
+from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
 
 RESTART_AFTER_LATE = 50
 """A symbol that gets nothing but late ticks, which advance among themselves, begins anew
@@ -22,77 +22,40 @@ from them: at once where they run faster than the wall (a recording played again
 RESTART_AFTER_S otherwise, so that a clock offset that changed is found first."""
 RESTART_AFTER_S = 60.0
 
-RESTORED = ("", "")
-"""The source of a symbol that was restored and has not been heard of since."""
-
 SENTIMENT_HALF_LIFE_S = 3600.0
 """Where the sender of a sentiment names none."""
 
+OLDEST_CANDLE_S = 7 * 86_400.0
+"""A week bridges any weekend; what is older would stand in for yesterday's levels."""
 
-@dataclass(slots=True)
-class Endpoint:
-    """One feed socket: how its stamps and its volumes are to be read."""
-
-    name: str
-    volume_is_deal: bool
-    clock: ClockOffset
-    seen_s: float = float("-inf")
-    epoch: int = 0
-
-
-@dataclass(slots=True)
-class SymbolFeed:
-    """What a symbol's next tick is compared with, beside the state its features read."""
-
-    state: SymbolState
-    source: tuple[str, str]
-    seen_s: float
-    bid: float = 0.0
-    ask: float = 0.0
-    stamp_s: float = float("-inf")
-    volume: float = 0.0
-    event_s: float = float("-inf")
-    seen_stamp_s: float = float("-inf")
-    late_run: int = 0
-    late_stamp_s: float = 0.0
-    late_since_s: float = 0.0
-    ticks: int = 0
-
-
-class Fault(NamedTuple):
-    """A tick that could not be applied, for the log and for giving up."""
-
-    at_s: float
-    symbol: str
-    error: str
-
-
-@dataclass(slots=True)
-class Limits:
-    """`symbols` at most, of which one idle for `symbol_idle_s` makes room for another.
-
-    A source that was silent for `silence_s` loses its symbol to the next one.
-    """
-
-    symbols: int = 512
-    symbol_idle_s: float = 3600.0
-    silence_s: float = 30.0
+_KEPT_FAULTS = 100
+_KEPT_KINDS = 64
 
 
 @dataclass(slots=True)
 class Intake:
-    """All symbols and the rules that a message must pass to reach them."""
+    """All symbols and the rules that a message must pass to reach them.
+
+    `received` counts ticks, candles (each one of a batch), sentiments and all other frames;
+    `counts` their fates, `skipped` the frames of other kinds, `changes` what happened to
+    symbols. `revision` moves with whatever changes closed bars from outside the ticks.
+    """
 
     limits: Limits
     suffixes: tuple[str, ...] = ()
     symbol_map: Mapping[str, str] = field(default_factory=dict)
     feeds: dict[str, SymbolFeed] = field(default_factory=dict)
+    received: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
-    faults: deque[Fault] = field(default_factory=lambda: deque(maxlen=100))
+    changes: Counter[str] = field(default_factory=Counter)
+    faulted: int = 0
+    faults: deque[Fault] = field(default_factory=lambda: deque(maxlen=_KEPT_FAULTS))
+    revision: int = 0
     event_s: float | None = None
     event_receive_s: float = 0.0
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
+    _full_until_s: float = NEVER
 
     def now(self, receive_time_s: float) -> float:
         """Event time now: the newest stamp plus what has passed since it was received."""
@@ -107,105 +70,54 @@ class Intake:
         if type(message) is Tick:
             self.on_tick(endpoint, message, receive_time_s)
         elif isinstance(message, Candles):
-            for candle in message.candles:
-                self.on_candle(endpoint, candle, receive_time_s)
+            self._on_candles(endpoint, message, receive_time_s)
         elif isinstance(message, Candle):
             self.on_candle(endpoint, message, receive_time_s)
         elif isinstance(message, SentimentUpdate):
-            self.set_sentiment(
-                message.symbol,
-                message.score,
-                message.half_life_s or SENTIMENT_HALF_LIFE_S,
-                self.now(receive_time_s),
-            )
+            self.received += 1
+            self.counts["sentiment"] += 1
+            half_life_s = message.half_life_s or SENTIMENT_HALF_LIFE_S
+            now = self.now(receive_time_s)
+            self.set_sentiment(message.symbol, message.score, half_life_s, now)
         elif isinstance(message, Skipped):
+            self.received += 1
             self._skip(message.kind)
 
     def on_tick(self, endpoint: Endpoint, tick: Tick, receive_time_s: float) -> None:
         """Apply a tick to its symbol, or count why not."""
-        if tick.bid <= 0.0 or tick.ask < tick.bid:
-            self.counts["tick_crossed" if tick.bid > 0.0 < tick.ask else "tick_non_positive"] += 1
-            return
-        source = (endpoint.name, tick.node_id)
-        feed = self.feeds.get(self.canonical(tick.symbol))
-        if feed is None:
-            feed = self._admit(self.canonical(tick.symbol), source, receive_time_s)
-            if feed is None:
-                self.counts["tick_symbol_limit"] += 1
-                return
-        elif feed.source != source and not self._take_over(feed, source, receive_time_s):
-            self.counts["tick_other_source"] += 1
-            return
-        advancing = tick.stamp_s > feed.seen_stamp_s
-        goes_back = tick.stamp_s < feed.seen_stamp_s
-        feed.seen_stamp_s = tick.stamp_s
-        endpoint.clock.observe(tick.stamp_s, receive_time_s, advancing)
-        if goes_back:
-            feed.late_run = 0
-        if endpoint.clock.epoch != endpoint.epoch:
-            self._begin_anew(endpoint)
-        feed.seen_s = receive_time_s
-        self._apply(endpoint, feed, tick, receive_time_s)
-
-    def _apply(
-        self, endpoint: Endpoint, feed: SymbolFeed, tick: Tick, receive_time_s: float
-    ) -> None:
-        event_s = tick.stamp_s - endpoint.clock.offset_s
-        if endpoint.clock.is_future(tick.stamp_s, receive_time_s):
-            self.counts["tick_future"] += 1
-            return
-        if event_s < feed.event_s and not self._restarts(feed, tick, receive_time_s):
-            self.counts["tick_late"] += 1
-            return
-        same_stamp = tick.stamp_s == feed.stamp_s
-        deal = tick.volume > 0.0 and (
-            endpoint.volume_is_deal or not same_stamp or tick.volume != feed.volume
-        )
-        if same_stamp and not deal and tick.bid == feed.bid and tick.ask == feed.ask:
-            feed.state.observe(event_s)
-            self.counts["tick_repeat"] += 1
-            return
-        feed.bid, feed.ask, feed.stamp_s, feed.volume = (
-            tick.bid,
-            tick.ask,
-            tick.stamp_s,
-            tick.volume,
-        )
-        feed.event_s = event_s
-        feed.late_run = 0
-        feed.ticks += 1
+        self.received += 1
         try:
-            feed.state.apply_tick(event_s, tick.bid, tick.ask, tick.volume if deal else 0.0)
+            fate = self._tick(endpoint, tick, receive_time_s)
         except Exception as error:  # a fault of ours costs this symbol's history, not the others'
-            self._forget(feed)
-            self.counts["tick_fault"] += 1
-            self.faults.append(Fault(receive_time_s, feed.state.symbol, repr(error)[:300]))
-            return
-        self.counts["tick_accepted"] += 1
-        if self.event_s is None or event_s > self.event_s:
-            self.event_s = event_s
-            self.event_receive_s = receive_time_s
+            self._on_fault(tick.symbol, receive_time_s, error)
+            fate = "tick_fault"
+        self.counts[fate] += 1
 
     def on_candle(self, endpoint: Endpoint, candle: Candle, receive_time_s: float) -> None:
         """Let an ended M1 candle in where own ticks have not made that bar."""
-        if candle.timeframe != "M1":
-            self.counts["candle_other_timeframe"] += 1
-            return
-        symbol = self.canonical(candle.symbol)
-        feed = self.feeds.get(symbol)
-        if feed is None:
-            feed = self._admit(symbol, (endpoint.name, candle.node_id), receive_time_s)
-        if feed is None:
-            self.counts["candle_symbol_limit"] += 1
-            return
-        opened_s = candle.stamp_s - endpoint.clock.offset_s
-        if opened_s % 60 or opened_s + 60 > self.now(receive_time_s):
-            self.counts["candle_not_ended"] += 1
-            return
-        added = feed.state.add_candle(
-            int(opened_s) // 60, candle.open, candle.high, candle.low, candle.close
-        )
-        self.counts["candle_accepted" if added else "candle_duplicate"] += 1
+        self.received += 1
+        try:
+            fate = self._candle(endpoint, candle, receive_time_s)
+        except Exception as error:  # as for ticks
+            self._on_fault(candle.symbol, receive_time_s, error)
+            fate = "fault"
+        self.counts[f"candle_{fate}"] += 1
+
+    def add_bar(
+        self, feed: SymbolFeed, opened_s: float, ohlc: tuple[float, float, float, float], now: float
+    ) -> str:
+        """Give a symbol an outside M1 bar opened at `opened_s` (UTC s); returns its fate."""
+        if opened_s % 60:
+            return "unaligned"
+        if opened_s + 60 > now:
+            return "not_ended"
+        if opened_s < now - OLDEST_CANDLE_S:
+            return "too_old"
+        bar = Bar(int(opened_s) // 60, *ohlc)
+        if not feed.state.add_candle(*bar):
+            return "duplicate"
+        self.revision += 1
+        return "accepted"
 
     def set_sentiment(self, symbol: str, score: float, half_life_s: float, now: float) -> None:
         """A new external value for a symbol, also one without ticks yet, or `*` for all."""
@@ -237,37 +149,141 @@ class Intake:
     def restore(self, state: SymbolState, receive_time_s: float) -> None:
         """Take a symbol back from before a restart; the first source that speaks holds it."""
         state.sentiment = self.sentiment(state.symbol)
-        self.feeds[state.symbol] = SymbolFeed(state, RESTORED, receive_time_s)
+        self.feeds[state.symbol] = SymbolFeed(state, UNHEARD, receive_time_s)
+        self.revision += 1
 
     def live(self, receive_time_s: float, within_s: float) -> Iterator[SymbolFeed]:
-        """The symbols whose feed spoke within the last `within_s` seconds."""
-        return (feed for feed in self.feeds.values() if receive_time_s - feed.seen_s <= within_s)
+        """The symbols with ticks whose feed spoke within the last `within_s` seconds."""
+        return (
+            feed
+            for feed in self.feeds.values()
+            if feed.ticks and receive_time_s - feed.seen_s <= within_s
+        )
+
+    def clock_set_back(self, step_s: float) -> None:
+        """UTC was set back by `step_s` (negative): receive times from before move with it."""
+        self.event_receive_s += step_s
+        self._full_until_s = NEVER
+        for feed in self.feeds.values():
+            feed.seen_s += step_s
+            feed.late_since_s += step_s
+
+    def _tick(self, endpoint: Endpoint, tick: Tick, receive_time_s: float) -> str:
+        if tick.bid <= 0.0 or tick.ask < tick.bid:
+            return "tick_crossed" if tick.bid > 0.0 < tick.ask else "tick_non_positive"
+        symbol = self.canonical(tick.symbol)
+        # Two of a broker's names that are mapped to one symbol are two sources of it.
+        node = tick.node_id if symbol == tick.symbol else f"{tick.node_id} {tick.symbol}".strip()
+        source = (endpoint.name, node)
+        feed = self.feeds.get(symbol)
+        if feed is None:
+            feed = self._admit(symbol, source, receive_time_s)
+            if feed is None:
+                return "tick_symbol_limit"
+        elif feed.source != source and not self._take_over(feed, source, receive_time_s):
+            return "tick_other_source"
+        self._observe_clock(endpoint, feed, tick, receive_time_s)
+        feed.seen_s = receive_time_s
+        if endpoint.clock.is_future(tick.stamp_s, receive_time_s):
+            return "tick_future"
+        event_s = tick.stamp_s - endpoint.clock.offset_s
+        if event_s < feed.event_s and not self._restarts(feed, tick, receive_time_s):
+            return "tick_late"
+        return self._apply(endpoint, feed, tick, event_s, receive_time_s)
+
+    def _observe_clock(
+        self, endpoint: Endpoint, feed: SymbolFeed, tick: Tick, receive_time_s: float
+    ) -> None:
+        advancing = tick.stamp_s > feed.seen_stamp_s
+        if tick.stamp_s < feed.seen_stamp_s:
+            feed.late_run = 0
+        feed.seen_stamp_s = tick.stamp_s
+        endpoint.clock.observe(tick.stamp_s, receive_time_s, advancing)
+        if endpoint.clock.epoch != endpoint.epoch:
+            self._begin_anew(endpoint)
+
+    def _apply(
+        self,
+        endpoint: Endpoint,
+        feed: SymbolFeed,
+        tick: Tick,
+        event_s: float,
+        receive_time_s: float,
+    ) -> str:
+        same_stamp = tick.stamp_s == feed.stamp_s
+        deal = tick.volume > 0.0 and (
+            endpoint.volume_is_deal or not same_stamp or tick.volume != feed.volume
+        )
+        if same_stamp and not deal and tick.bid == feed.bid and tick.ask == feed.ask:
+            feed.state.observe(event_s)
+            return "tick_repeat"
+        feed.bid, feed.ask, feed.volume = tick.bid, tick.ask, tick.volume
+        feed.stamp_s, feed.event_s = tick.stamp_s, event_s
+        feed.late_run = 0
+        feed.ticks += 1
+        feed.state.apply_tick(event_s, tick.bid, tick.ask, tick.volume if deal else 0.0)
+        if self.event_s is None or event_s > self.event_s:
+            self.event_s = event_s
+            self.event_receive_s = receive_time_s
+        return "tick_accepted"
+
+    def _on_candles(self, endpoint: Endpoint, batch: Candles, receive_time_s: float) -> None:
+        for candle in batch.candles:
+            self.on_candle(endpoint, candle, receive_time_s)
+        if batch.skipped:
+            self.received += batch.skipped
+            self.counts["candle_malformed"] += batch.skipped
+        elif not batch.candles:
+            self.received += 1
+            self.counts["candle_none"] += 1
+
+    def _candle(self, endpoint: Endpoint, candle: Candle, receive_time_s: float) -> str:
+        if candle.timeframe != "M1":
+            return "other_timeframe"
+        symbol = self.canonical(candle.symbol)
+        # A candle holds no symbol: it may come without the terminal's name that ticks bear.
+        feed = self.feeds.get(symbol) or self._admit(symbol, UNHEARD, receive_time_s)
+        if feed is None:
+            return "symbol_limit"
+        ohlc = (candle.open, candle.high, candle.low, candle.close)
+        opened_s = candle.stamp_s - endpoint.clock.offset_s
+        return self.add_bar(feed, opened_s, ohlc, self.now(receive_time_s))
 
     def _admit(
         self, symbol: str, source: tuple[str, str], receive_time_s: float
     ) -> SymbolFeed | None:
-        if len(self.feeds) >= self.limits.symbols:
-            idlest = min(self.feeds, key=lambda name: self.feeds[name].seen_s)
-            if receive_time_s - self.feeds[idlest].seen_s < self.limits.symbol_idle_s:
-                return None
-            del self.feeds[idlest]
-            self.counts["symbol_evicted"] += 1
+        if len(self.feeds) >= self.limits.symbols and not self._make_room(receive_time_s):
+            return None
         state = SymbolState(symbol)
         state.sentiment = self.sentiment(symbol)
         feed = self.feeds[symbol] = SymbolFeed(state, source, receive_time_s)
         return feed
 
+    def _make_room(self, receive_time_s: float) -> bool:
+        """Drop the symbol that was idle longest, if it was so for long enough."""
+        if receive_time_s < self._full_until_s:
+            return False  # known without looking at every symbol for every refused tick
+        idlest = min(self.feeds, key=lambda name: self.feeds[name].seen_s)
+        self._full_until_s = self.feeds[idlest].seen_s + self.limits.symbol_idle_s
+        if receive_time_s < self._full_until_s:
+            return False
+        del self.feeds[idlest]
+        self._full_until_s = NEVER
+        self.revision += 1
+        self.changes["symbol_evicted"] += 1
+        return True
+
     def _take_over(self, feed: SymbolFeed, source: tuple[str, str], receive_time_s: float) -> bool:
         """One source a symbol: another one only after the first has been silent."""
-        if feed.source == RESTORED:
+        if feed.source == UNHEARD:
             feed.source = source
             return True
         if receive_time_s - feed.seen_s <= self.limits.silence_s:
             return False
         feed.source = source
-        feed.stamp_s = feed.event_s = float("-inf")
+        feed.forget_stamps()
         feed.state.reset_short_windows(self.now(receive_time_s))
-        self.counts["source_takeover"] += 1
+        self.changes["source_takeover"] += 1
         return True
 
     def _restarts(self, feed: SymbolFeed, tick: Tick, receive_time_s: float) -> bool:
@@ -282,24 +298,34 @@ class Intake:
             return False
         self._forget(feed)
         self.event_s = None
-        self.counts["symbol_restarted"] += 1
+        self.changes["symbol_restarted"] += 1
         return True
 
     def _begin_anew(self, endpoint: Endpoint) -> None:
         """The endpoint's earlier event times are not comparable with what follows."""
         endpoint.epoch = endpoint.clock.epoch
         for feed in self.feeds.values():
-            if feed.source[0] == endpoint.name:
+            # What was restored came from another run, whose offset was known: it stays.
+            if feed.source[0] == endpoint.name and feed.ticks:
                 self._forget(feed)
-                feed.event_s = float("-inf")
+                feed.event_s = NEVER
         self.event_s = None
-        self.counts["offset_reset"] += 1
+        self.changes["offset_reset"] += 1
 
     def _forget(self, feed: SymbolFeed) -> None:
         feed.state.reset()
         feed.state.sentiment = self.sentiment(feed.state.symbol)
+        self.revision += 1
+
+    def _on_fault(self, symbol: str, receive_time_s: float, error: Exception) -> None:
+        feed = self.feeds.get(self.canonical(symbol))
+        if feed is not None:
+            self._forget(feed)
+            feed.forget_stamps()
+        self.faulted += 1
+        self.faults.append(Fault(receive_time_s, symbol, repr(error)[:300]))
 
     def _skip(self, kind: str) -> None:
         # The kinds come from outside: the table of their names is bounded.
-        known = kind in self.skipped or len(self.skipped) < 64
+        known = kind in self.skipped or len(self.skipped) < _KEPT_KINDS
         self.skipped[kind if known else "other"] += 1

@@ -2,21 +2,24 @@
 
 A row is committed before its reply is sent; WAL with synchronous=NORMAL keeps what was
 committed through a kill of the process. A file or disk that fails never stops an answer:
-writing reports False, the journal says so, and it is tried again.
+writing reports False at once, and `recover` tries again, once a second, off the answers' path.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from service.records import BarRow, EventRow, OutcomeRow, ScoreRow, SymbolRow
+
+T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 KEPT_BARS = 240
@@ -50,9 +53,14 @@ CREATE TABLE events(
 CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _SCORE_COLUMNS = ScoreRow.__struct_fields__
+_NEXT_REVISION = (
+    "coalesce((SELECT max(revision) + 1 FROM scores WHERE signal_id = :signal_id), :revision)"
+)
+# A retry may carry a row again; a signal's later scores are numbered on from its first.
+_SCORE_VALUES = (_NEXT_REVISION if c == "revision" else f":{c}" for c in _SCORE_COLUMNS)
 _INSERT_SCORE = (
     f"INSERT INTO scores({', '.join(_SCORE_COLUMNS)}) "
-    f"VALUES({', '.join('?' * len(_SCORE_COLUMNS))})"
+    f"VALUES({', '.join(_SCORE_VALUES)}) ON CONFLICT(score_id) DO NOTHING"
 )
 _OUTCOME_COLUMNS = ("digest", *OutcomeRow.__struct_fields__)
 _INSERT_OUTCOME = (
@@ -60,6 +68,13 @@ _INSERT_OUTCOME = (
     f"VALUES({', '.join('?' * len(_OUTCOME_COLUMNS))})"
 )
 _MATCHES = "SELECT 1 FROM scores WHERE signal_id = ? OR score_id = ? LIMIT 1"
+_DROP_OLD_BARS = (
+    "DELETE FROM bars WHERE symbol = ?1 AND minute < (SELECT minute FROM bars"
+    " WHERE symbol = ?1 ORDER BY minute DESC LIMIT 1 OFFSET ?2)"
+)
+# What writing can meet: a file or disk at fault, or a value that no column takes.
+_FAULTS = (sqlite3.Error, OSError, OverflowError, UnicodeError)
+MAX_FAULT_CHARS = 300
 
 
 class Written(NamedTuple):
@@ -76,18 +91,23 @@ class StoredReply(NamedTuple):
     signal_id: str
     scored_at: float
     digest: bytes
-    revision: int
     reply: bytes
 
 
 class Journal:
-    """The writer. Opens lazily and again after a failure; `fault` says what is wrong now."""
+    """The writer. `fault` says what is wrong now; while there is one nothing is written.
+
+    `errors` counts failed operations, `unwritten` the scores and outcomes that were answered
+    without being kept.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fault: str | None = None
         self.errors = 0
+        self.unwritten = 0
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
 
     def open(self) -> bool:
         """Open or create the file and bring its schema forward; False where it cannot be."""
@@ -96,56 +116,51 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = _open_writer(self.path)
-        except (OSError, sqlite3.Error) as error:
+            self._file = _identity(self.path)
+        except _FAULTS as error:
             self._failed(error)
             return False
         self.fault = None
         return True
+
+    def recover(self, now_s: float) -> bool:
+        """Try to write again after a fault; look whether the file is still the one in use.
+
+        A journal that was moved away would take rows that nobody finds. True where it works.
+        """
+        if self._connection is not None and _identity(self.path) != self._file:
+            self._failed(FileNotFoundError(f"{self.path} was moved or replaced"))
+        if self.fault is None:
+            return True
+        # Opening succeeds on a full disk: only a row proves that rows can be written.
+        why = self.fault
+        if not self.open():
+            return False
+        row = EventRow(at=now_s, kind="journal_recovered", detail={"after": why})
+        return self.write([row])[0].journalled
 
     def write(self, rows: Sequence[ScoreRow | OutcomeRow | EventRow]) -> list[Written]:
         """Write rows in one transaction; all or, on a fault, none of them."""
         if not rows:
             return []
-        if not self.open():
+        written = self._transact(lambda: [self._insert(row) for row in rows])
+        if written is None:
+            self.unwritten += sum(not isinstance(row, EventRow) for row in rows)
             return [Written(False)] * len(rows)
-        assert self._connection is not None
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            written = [self._insert(row) for row in rows]
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._failed(error)
-            return [Written(False)] * len(rows)
-        self.fault = None
         return written
 
     def save_bars(self, bars: Iterable[BarRow], symbols: Iterable[SymbolRow]) -> bool:
         """Keep closed bars and each symbol's facts; a symbol's oldest bars go."""
-        if not self.open():
-            return False
-        assert self._connection is not None
-        rows = [msgspec.structs.astuple(bar) for bar in bars]
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("INSERT OR REPLACE INTO bars VALUES(?,?,?,?,?,?)", rows)
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO symbols VALUES(?,?)",
-                [msgspec.structs.astuple(row) for row in symbols],
-            )
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._failed(error)
-            return False
-        return True
+        symbol_rows = [msgspec.structs.astuple(row) for row in symbols]
+        bar_rows = [msgspec.structs.astuple(bar) for bar in bars]
+        return self._transact(lambda: self._insert_bars(bar_rows, symbol_rows)) is not None
 
-    def prune_bars(self) -> None:
-        """Keep the newest bars of each symbol only."""
-        self._run(
-            "DELETE FROM bars WHERE (symbol, minute) IN (SELECT symbol, minute FROM (SELECT symbol,"
-            " minute, row_number() OVER (PARTITION BY symbol ORDER BY minute DESC) AS age"
-            " FROM bars) WHERE age > ?)",
-            (KEPT_BARS,),
-        )
+    def keep_symbols(self, names: Iterable[str]) -> None:
+        """Drop the bars and facts of all other symbols."""
+        gone = {name for (name,) in self._run("SELECT symbol FROM symbols")}.difference(names)
+        for name in gone:
+            self._run("DELETE FROM bars WHERE symbol = ?", (name,))
+            self._run("DELETE FROM symbols WHERE symbol = ?", (name,))
 
     def load_bars(self) -> tuple[list[BarRow], list[SymbolRow]]:
         """All kept bars, by symbol and rising minute, and each symbol's facts."""
@@ -156,7 +171,7 @@ class Journal:
     def load_replies(self, since: float, limit: int) -> list[StoredReply]:
         """The newest replies since a time (UTC s), oldest first, for retries after a restart."""
         rows = self._run(
-            "SELECT signal_id, scored_at, digest, revision, reply FROM scores WHERE scored_at >= ?"
+            "SELECT signal_id, scored_at, digest, reply FROM scores WHERE scored_at >= ?"
             " AND signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?",
             (since, limit),
         )
@@ -183,11 +198,33 @@ class Journal:
             self._connection.close()
             self._connection = None
 
+    def _transact(self, work: Callable[[], T]) -> T | None:
+        """Do work in one transaction; None, with nothing of it kept, where it fails."""
+        if self.fault is not None or not self.open():
+            return None
+        assert self._connection is not None
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            done = work()
+            self._connection.execute("COMMIT")
+        except _FAULTS as error:
+            self._failed(error)
+            return None
+        return done
+
+    def _insert_bars(self, bars: list[tuple[Any, ...]], symbols: list[tuple[Any, ...]]) -> bool:
+        assert self._connection is not None
+        many = self._connection.executemany
+        many("INSERT OR REPLACE INTO bars VALUES(?,?,?,?,?,?)", bars)
+        many("INSERT OR REPLACE INTO symbols VALUES(?,?)", symbols)
+        many(_DROP_OLD_BARS, [(row[0], KEPT_BARS - 1) for row in symbols])
+        return True
+
     def _insert(self, row: ScoreRow | OutcomeRow | EventRow) -> Written:
         assert self._connection is not None
         execute = self._connection.execute
         if isinstance(row, ScoreRow):
-            execute(_INSERT_SCORE, msgspec.structs.astuple(row))
+            execute(_INSERT_SCORE, msgspec.structs.asdict(row))
             return Written(True)
         if isinstance(row, EventRow):
             detail = json.dumps(row.detail, sort_keys=True)
@@ -203,28 +240,37 @@ class Journal:
         return Written(True, duplicate=not inserted, matched=matched)
 
     def _run(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        if not self.open():
+        if self.fault is not None or not self.open():
             return []
         assert self._connection is not None
         try:
             return self._connection.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             self._failed(error)
             return []
 
     def _failed(self, error: Exception) -> None:
         self.errors += 1
-        self.fault = f"{type(error).__name__}: {error}"
-        if self._connection is None:
+        self.fault = f"{type(error).__name__}: {error}"[:MAX_FAULT_CHARS]
+        connection, self._connection = self._connection, None
+        if connection is None:
             return
         try:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            # A fresh connection sees a disk that was mended or a file that was put back.
+            connection.close()
         except sqlite3.Error:
             self.errors += 1
-        # A fresh connection sees a disk that was mended or a file that was put back.
-        self._connection.close()
-        self._connection = None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies at a path: its device and inode."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  on the loop's path, once a second
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _open_writer(path: Path) -> sqlite3.Connection:

@@ -11,7 +11,8 @@ import msgspec
 class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
     """One answered score with all that training will ever need of that moment.
 
-    `features` are 11 little-endian float64 in schema order; `request` is the message as it
+    `revision` is where the count begins: the journal numbers the scores of one signal on from
+    it. `features` are 11 little-endian float64 in schema order; `request` is the message as it
     came (msgpack), `reply` the answer without its `v` and `id`. Times are UTC seconds.
     """
 

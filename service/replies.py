@@ -7,6 +7,7 @@ arrives as a `Probability`.
 from __future__ import annotations
 
 import struct
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgpack
@@ -17,9 +18,9 @@ from protocol import messages
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
 from service import scoring
 from service.features.vector import Vector
-from service.intake import SymbolFeed
 from service.model import Model, Probability
 from service.records import OutcomeRow, ScoreRow
+from service.symbol_feed import SymbolFeed
 
 DIRECTIONS = {None: 0, "BUY": 1, "SELL": -1}
 _BONUS = FEATURE_NAMES.index("session_bonus")
@@ -86,7 +87,7 @@ def score_reply(
 def _common(
     request: messages.ScoreRequest, context: Context, terms: scoring.Terms
 ) -> dict[str, Any]:
-    vector, feed, model = context.vector, context.feed, context.model
+    vector, model = context.vector, context.model
     features: dict[str, float | str] = dict(zip(FEATURE_NAMES, vector.values, strict=True))
     features["score_id"] = context.score_id
     now = context.receive_time_s
@@ -105,7 +106,7 @@ def _common(
         "missing": vector.missing,
         "volume_source": vector.volume_source,
         "feature_schema": FINGERPRINT,
-        "feed_age_s": None if feed is None else max(0.0, now - feed.seen_s),
+        "feed_age_s": feed_age_s(context.feed, now),
         "model_version": None if model is None else model.version,
         "model_age_s": None if model is None else now - model.manifest.created_at,
     }
@@ -161,7 +162,6 @@ def score_row(
     context: Context,
     reply: messages.ScoreReply,
     probability: Probability | None,
-    revision: int,
     digest: bytes,
     body: bytes,
     body_map: dict[str, Any],
@@ -172,7 +172,7 @@ def score_row(
     return ScoreRow(
         score_id=reply.score_id,
         signal_id=request.signal_id,
-        revision=revision,
+        revision=0,  # the journal knows how often the signal was scored before
         digest=digest,
         symbol=request.symbol,
         direction=DIRECTIONS[request.direction],
@@ -208,7 +208,6 @@ def score_row(
 def outcome_row(request: messages.OutcomeRequest, received_at: float) -> OutcomeRow:
     """A reported outcome as the journal keeps it; the trainer decides whether to believe it."""
     word = request.outcome if isinstance(request.outcome, str) else str(request.outcome).lower()
-    closed_at = request.closed_at if isinstance(request.closed_at, int | float) else None
     return OutcomeRow(
         score_id=request.score_id,
         signal_id=request.signal_id,
@@ -220,6 +219,22 @@ def outcome_row(request: messages.OutcomeRequest, received_at: float) -> Outcome
         max_favorable_pips=request.max_favorable_pips,
         max_adverse_pips=request.max_adverse_pips,
         runtime_s=request.runtime_seconds,
-        closed_at=closed_at,
+        closed_at=_epoch_s(request.closed_at),
         received_at=received_at,
     )
+
+
+def feed_age_s(feed: SymbolFeed | None, receive_time_s: float) -> float | None:
+    """Seconds since the symbol's source last sent anything for it; None before its first tick."""
+    return max(0.0, receive_time_s - feed.seen_s) if feed and feed.ticks else None
+
+
+def _epoch_s(stamp: float | str | None) -> float | None:
+    """Epoch seconds of a number or an ISO 8601 text, UTC where it names no zone."""
+    if not isinstance(stamp, str):
+        return stamp
+    try:
+        moment = datetime.fromisoformat(stamp)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -7,7 +7,7 @@ No sockets here, so that every refusal can be tested with bytes alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import structlog
@@ -23,6 +23,8 @@ from service.vitals import Vitals, health, stats
 
 log = structlog.get_logger("scorer")
 
+NOT_WRITTEN = Written(False)
+
 
 class Waiting(NamedTuple):
     """A request body and when (monotonic s) it was taken off the socket."""
@@ -32,14 +34,23 @@ class Waiting(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Part:
+    """An answer on its way: what the journal did with its row, and keys that were ignored."""
+
+    answer: Answer
+    ignored: tuple[str, ...] = ()
+    written: Written = NOT_WRITTEN
+
+
+@dataclass(slots=True)
 class _Draft:
-    """A reply on its way: the answers it is made of and what belongs around them."""
+    """A reply on its way: the parts it is made of and what belongs around them."""
 
     op: str
     decoded_s: float
     request_id: str | int | None = None
     ignored: tuple[str, ...] = ()
-    answers: Sequence[Answer | dict[str, Any]] = ()
+    parts: list[_Part | dict[str, Any]] = field(default_factory=list)
     refusal: dict[str, Any] | None = None
 
 
@@ -55,13 +66,8 @@ class Responder:
     def answer(self, waiting: Sequence[Waiting]) -> list[bytes]:
         """One reply body for each request body, in order. Never raises for what was sent."""
         drafts = [self._draft(item) for item in waiting]
-        rows = [a.row for d in drafts for a in d.answers if isinstance(a, Answer) and a.row]
-        written = self._journal.write(rows)
-        for row, result in zip(rows, written, strict=True):
-            if not result.journalled and isinstance(row, ScoreRow):
-                self._engine.forget(row.signal_id)
-        results = iter(written)
-        return [self._encode(draft, results) for draft in drafts]
+        self._write([part for d in drafts for part in d.parts if isinstance(part, _Part)])
+        return [self._encoded(draft) for draft in drafts]
 
     def refuse(self, body: bytes, code: str, message: str) -> bytes:
         """A refusal without scoring, with the base score to fall back on where there is one."""
@@ -72,8 +78,7 @@ class Responder:
         except DecodeError as error:
             fallback, request_id = error.fallback, error.request_id
         else:
-            request_id = decoded.request_id
-            fallback = getattr(decoded.request, "base_score", None)
+            fallback, request_id = _fallback(decoded.request), decoded.request_id
         return codec.pack(
             messages.error_reply(code, message, fallback=fallback, request_id=request_id)
         )
@@ -84,63 +89,73 @@ class Responder:
             decoded = codec.decode_request(waiting.body)
         except DecodeError as error:
             self._vitals.requests[f"refused_{error.code}"] += 1
-            return _Draft("refused", started_s, refusal=_refusal(error, error.request_id))
+            return _Draft("refused", started_s, refusal=_refusal(error))
         draft = _Draft(decoded.request.op, started_s, decoded.request_id, decoded.ignored)
         self._vitals.requests[draft.op] += 1
         try:
-            draft.answers = self._answers(decoded, waiting)
+            if isinstance(decoded.request, messages.ScoreManyRequest):
+                draft.parts = [self._one_of_many(s, waiting) for s in decoded.request.signals]
+            else:
+                draft.parts = [_Part(self._answer(decoded, waiting))]
         except Exception as fault:  # whatever went wrong costs this request only
-            log.exception("request failed", op=draft.op)
-            self._vitals.requests["refused_internal"] += 1
-            draft.refusal = messages.error_reply(
-                "internal",
-                f"{type(fault).__name__} while answering; the log has the details",
-                fallback=getattr(decoded.request, "base_score", None),
-                request_id=decoded.request_id,
-            )
+            base = _fallback(decoded.request)
+            draft.refusal = self._internal(fault, draft.op, base, decoded.request_id)
         return draft
 
-    def _answers(
-        self, decoded: codec.Decoded, waiting: Waiting
-    ) -> Sequence[Answer | dict[str, Any]]:
+    def _answer(self, decoded: codec.Decoded, waiting: Waiting) -> Answer:
         now = self._clock.utc_s()
-        request = decoded.request
-        match request:
+        match decoded.request:
             case messages.HealthRequest():
-                return [Answer(health(self._vitals, self._engine, self._journal, now))]
+                return Answer(health(self._vitals, self._engine, self._journal, now))
             case messages.StatsRequest():
-                return [Answer(stats(self._vitals, self._engine, self._journal, now))]
-            case messages.ScoreManyRequest():
-                return [self._one_of_many(signal, waiting, now) for signal in request.signals]
-        return [
-            self._engine.on_request(
-                request, decoded.content, waiting.body, now, self._waited_s(waiting)
-            )
-        ]
+                return Answer(stats(self._vitals, self._engine, self._journal, now))
+        return self._engine.on_request(
+            decoded.request, decoded.content, waiting.body, now, self._waited_s(waiting)
+        )
 
-    def _one_of_many(
-        self, content: dict[str, Any], waiting: Waiting, now: float
-    ) -> Answer | dict[str, Any]:
+    def _one_of_many(self, content: dict[str, Any], waiting: Waiting) -> _Part | dict[str, Any]:
+        """One signal of a batch: what is wrong with it costs the others nothing."""
         try:
             signal = codec.decode_signal(content)
         except DecodeError as error:
-            return _refusal(error, None)
-        body = codec.pack(content)
-        return self._engine.on_request(signal, content, body, now, self._waited_s(waiting))
+            self._vitals.requests[f"refused_{error.code}"] += 1
+            return _bare(_refusal(error))
+        body, now = codec.pack(content), self._clock.utc_s()
+        try:
+            answer = self._engine.on_request(signal, content, body, now, self._waited_s(waiting))
+        except Exception as fault:  # as for a single one
+            return _bare(self._internal(fault, signal.op, signal.base_score, None))
+        return _Part(answer, codec.unknown_keys(content, "score"))
 
-    def _waited_s(self, waiting: Waiting) -> float:
-        return self._clock.monotonic_s() - waiting.drained_s
+    def _write(self, parts: list[_Part]) -> None:
+        """Journal the rows of all parts in one transaction."""
+        kept = [(part, part.answer.row) for part in parts if part.answer.row is not None]
+        for (part, row), written in zip(
+            kept, self._journal.write([row for _, row in kept]), strict=True
+        ):
+            part.written = written
+            if written.journalled and isinstance(row, ScoreRow):
+                self._engine.written(row)
 
-    def _encode(self, draft: _Draft, results: Any) -> bytes:
-        # The rows of a refused draft were never made, so its answers are empty.
-        answers = [
-            _finish(answer, results) if isinstance(answer, Answer) else answer
-            for answer in draft.answers
-        ]
+    def _encoded(self, draft: _Draft) -> bytes:
+        try:
+            return self._encode(draft)
+        except Exception as fault:  # the others' replies must still leave
+            return codec.pack(self._internal(fault, draft.op, None, draft.request_id))
+
+    def _encode(self, draft: _Draft) -> bytes:
         if draft.refusal is not None:
             return codec.pack(draft.refusal)
-        content = {"scores": answers} if draft.op == "score_many" else answers[0]
-        reply = {"v": PROTOCOL_VERSION, "id": draft.request_id, "ok": True, **content}
+        reply: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": draft.request_id, "ok": True}
+        if draft.op == "score_many":
+            reply["scores"] = [
+                {"ok": True, **_finished(part)} if isinstance(part, _Part) else part
+                for part in draft.parts
+            ]
+        else:
+            (part,) = draft.parts
+            assert isinstance(part, _Part)
+            reply |= _finished(part)
         if draft.ignored:
             reply["ignored"] = draft.ignored
         if draft.op in ("score", "score_many"):
@@ -149,27 +164,52 @@ class Responder:
             self._vitals.latencies_ms.append(elapsed_ms)
         return codec.pack(reply)
 
+    def _internal(
+        self, fault: Exception, op: str, base_score: float | None, request_id: str | int | None
+    ) -> dict[str, Any]:
+        log.exception("request failed", op=op)
+        self._vitals.requests["refused_internal"] += 1
+        return messages.error_reply(
+            "internal",
+            f"{type(fault).__name__} while answering; the log has the details",
+            fallback=base_score,
+            request_id=request_id,
+        )
 
-def _finish(answer: Answer, results: Any) -> dict[str, Any]:
-    """Add what only the journal knows."""
-    if answer.row is None:
-        return answer.reply
-    written: Written = next(results)
+    def _waited_s(self, waiting: Waiting) -> float:
+        return self._clock.monotonic_s() - waiting.drained_s
+
+
+def _finished(part: _Part) -> dict[str, Any]:
+    """The reply with what only the journal knows."""
+    answer, written = part.answer, part.written
+    reply = answer.reply
     if isinstance(answer.row, OutcomeRow):
-        return {
+        reply = {
             "recorded": written.journalled and not written.duplicate,
             "duplicate": written.duplicate,
             "matched": written.matched,
             "journalled": written.journalled,
         }
-    return {**answer.reply, "journalled": written.journalled}
+    elif answer.row is not None:
+        reply = {**reply, "journalled": written.journalled}
+    return {**reply, "ignored": part.ignored} if part.ignored else reply
 
 
-def _refusal(error: DecodeError, request_id: str | int | None) -> dict[str, Any]:
+def _fallback(request: messages.Request) -> float | None:
+    return request.base_score if isinstance(request, messages.ScoreRequest) else None
+
+
+def _refusal(error: DecodeError) -> dict[str, Any]:
     return messages.error_reply(
         error.code,
         error.message,
         field=error.field,
         fallback=error.fallback,
-        request_id=request_id,
+        request_id=error.request_id,
     )
+
+
+def _bare(refusal: dict[str, Any]) -> dict[str, Any]:
+    """A refusal inside a batch, whose envelope is the batch's."""
+    return {key: value for key, value in refusal.items() if key not in ("v", "id")}

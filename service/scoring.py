@@ -26,6 +26,10 @@ class Terms(NamedTuple):
     cost_r: float
 
 
+MAX_TERM_R = 1000.0
+"""Bound of reward and cost, as on the wire: a stop next to the entry makes them endless."""
+
+
 def clamp100(value: float) -> float:
     """`value` cut to 0..100."""
     return min(100.0, max(0.0, value))
@@ -50,10 +54,10 @@ def trade_terms(signal: Signal, spread: float | None) -> Terms:
     reward_risk = signal.reward_risk
     if reward_risk is None and risk and signal.take_profit is not None:
         assert signal.entry_price is not None
-        reward_risk = abs(signal.take_profit - signal.entry_price) / risk or None
+        reward_risk = min(abs(signal.take_profit - signal.entry_price) / risk, MAX_TERM_R) or None
     cost_r = signal.cost_r
     if cost_r is None:
-        cost_r = spread / risk if risk and spread is not None else 0.0
+        cost_r = min(spread / risk, MAX_TERM_R) if risk and spread is not None else 0.0
     return Terms(reward_risk, cost_r)
 
 

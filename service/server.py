@@ -19,8 +19,8 @@ from service.clock import Clock
 from service.config import Config
 from service.engine import Engine
 from service.housekeeping import Housekeeping
-from service.intake import Endpoint
 from service.responder import Responder, Waiting
+from service.symbol_feed import Endpoint
 from service.vitals import Vitals
 
 log = structlog.get_logger("scorer")
@@ -31,6 +31,18 @@ class Arrived(NamedTuple):
 
     envelope: list[bytes]
     waiting: Waiting
+
+
+def split(frames: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """(routing envelope, body frames) of a message as a ROUTER gives it.
+
+    The envelope ends with the first empty frame; a DEALER may leave that out, and then the
+    last frame is the body and whatever stands before it is echoed.
+    """
+    for at in range(1, len(frames) - 1):
+        if not frames[at]:
+            return frames[: at + 1], frames[at + 1 :]
+    return frames[:-1], frames[-1:]
 
 
 class Feed(NamedTuple):
@@ -107,8 +119,8 @@ class Server:
         self._vitals.longest_turn_ms = max(self._vitals.longest_turn_ms, elapsed_ms)
         return work
 
-    def _accept(self) -> None:
-        """Take all that waits on the scoring socket; refuse what exceeds the limit."""
+    def _accept(self, refusal: tuple[str, str] | None = None) -> None:
+        """Take all that waits on the scoring socket; refuse what exceeds the limit, or all."""
         limit = self._config.limits.waiting_requests
         # Bounded as well, or a flood of refusals would starve the ticks.
         for _ in range(2 * limit):
@@ -118,16 +130,21 @@ class Server:
                 return
             if len(frames) < 2:
                 continue  # an identity without a body carries nothing to answer
-            arrived = Arrived(frames[:-1], Waiting(frames[-1], self._clock.monotonic_s()))
-            if len(self._arrived) < limit:
-                self._arrived.append(arrived)
-            else:
-                self._send(
-                    arrived.envelope,
-                    self._responder.refuse(
-                        arrived.waiting.body, "overloaded", f"{limit} requests wait already"
-                    ),
+            envelope, bodies = split(frames)
+            if refusal is not None:
+                self._refuse(envelope, bodies[0], *refusal)
+            elif len(bodies) > 1:
+                self._refuse(
+                    envelope, bodies[0], "malformed", f"{len(bodies)} body frames; send one"
                 )
+            elif len(self._arrived) >= limit:
+                self._refuse(envelope, bodies[0], "overloaded", f"{limit} requests wait already")
+            else:
+                waiting = Waiting(bodies[0], self._clock.monotonic_s())
+                self._arrived.append(Arrived(envelope, waiting))
+
+    def _refuse(self, envelope: list[bytes], body: bytes, code: str, message: str) -> None:
+        self._send(envelope, self._responder.refuse(body, code, message))
 
     def _answer(self) -> int:
         count = min(len(self._arrived), self._config.limits.requests_per_cycle)
@@ -184,9 +201,11 @@ class Server:
                 self._feeds[index] = Feed(socket, feed.endpoint)
 
     def _drain_and_close(self) -> None:
+        """Answer what was accepted, tell whoever comes later, and close."""
         self._accept()
         while self._arrived:
             self._answer()
+        self._accept(("shutting_down", "the service ends; go on with the base score"))
         for feed in self._feeds:
             feed.socket.close(linger=0)
         self._scoring.close()

@@ -39,7 +39,7 @@ def scoring_socket(
 
 
 def feed_socket(context: zmq.Context[zmq.Socket[bytes]], address: str) -> zmq.Socket[bytes]:
-    """A SUB connected to one endpoint, for all messages.
+    """A SUB connected to one endpoint, for all messages. Raises ConfigError for no address.
 
     Never CONFLATE: it keeps one message for all symbols together. The empty prefix is
     subscribed, since filters match prefixes and the feed's vary.
@@ -50,7 +50,13 @@ def feed_socket(context: zmq.Context[zmq.Socket[bytes]], address: str) -> zmq.So
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
     socket.setsockopt(zmq.SUBSCRIBE, b"")
-    socket.connect(address)
+    try:
+        socket.connect(address)
+    except zmq.ZMQError as error:
+        raise ConfigError(
+            f"feed.endpoints: cannot connect to {address}: {error}; "
+            "write it like tcp://127.0.0.1:5560"
+        ) from None
     return socket
 
 
@@ -81,7 +87,11 @@ def bind(socket: zmq.Socket[bytes], address: str) -> None:
 
 def check_address(address: str, *, allow_insecure: bool) -> None:
     """Refuse a TCP address that other machines can reach and that nothing protects."""
-    if allow_insecure or not address.startswith("tcp://"):
+    if not address.startswith(("tcp://", "ipc://")):
+        raise ConfigError(
+            f"{address!r} is no address to bind; write tcp://127.0.0.1:5561 or ipc://"
+        )
+    if allow_insecure or address.startswith("ipc://"):
         return
     host = address[len("tcp://") :].rpartition(":")[0].strip("[]")
     try:

@@ -16,10 +16,12 @@ import protocol
 from protocol.limits import PROTOCOL_VERSION
 from protocol.schema import FINGERPRINT
 from service.engine import Engine
-from service.intake import Endpoint
 from service.journal import Journal
+from service.symbol_feed import Endpoint
 
 KEPT_LATENCIES = 4096
+MAX_PATH_CHARS = 200
+"""Texts in a reply stay well below what a client decodes."""
 
 
 @dataclass(slots=True)
@@ -73,8 +75,10 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
         "scores": dict(engine.counts),
         "latency_ms": _percentiles(vitals.latencies_ms),
         "feed": {
+            "received": engine.intake.received,
             "counts": dict(engine.intake.counts),
             "skipped": dict(engine.intake.skipped),
+            "changes": dict(engine.intake.changes),
             "event_time_s": engine.intake.event_s,
             "endpoints": [_endpoint(endpoint, utc_s) for endpoint in vitals.endpoints],
         },
@@ -82,7 +86,12 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
         "model": _model(engine, utc_s),
         "swaps": vitals.swaps,
         "rejections": dict(vitals.rejections),
-        "journal": {"path": str(journal.path), "errors": journal.errors, "fault": journal.fault},
+        "journal": {
+            "path": str(journal.path)[-MAX_PATH_CHARS:],
+            "errors": journal.errors,
+            "unwritten": journal.unwritten,
+            "fault": journal.fault,
+        },
         "longest_turn_ms": vitals.longest_turn_ms,
         "clock_steps": vitals.clock_steps,
     }
@@ -118,5 +127,6 @@ def _feed_age_s(vitals: Vitals, utc_s: float) -> float | None:
 def _percentiles(latencies_ms: deque[float]) -> dict[str, float]:
     if not latencies_ms:
         return {}
-    values = np.percentile(np.array(latencies_ms), (50, 95, 99, 99.9)).tolist()
+    # Copied at once: the metrics' thread asks while the loop appends.
+    values = np.percentile(np.array(latencies_ms.copy()), (50, 95, 99, 99.9)).tolist()
     return dict(zip(("p50", "p95", "p99", "p99_9"), values, strict=True))

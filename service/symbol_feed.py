@@ -1,0 +1,81 @@
+"""What the intake keeps of a feed socket and of a symbol, beside the state that features read.
+
+Plain records with defaults; the rules that move them are in `intake`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from service.clock_offset import ClockOffset
+from service.features.state import SymbolState
+
+NEVER = float("-inf")
+
+UNHEARD = ("", "")
+"""The source of a symbol that no tick has come for yet: restored, or known from candles."""
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """One feed socket: how its stamps and its volumes are to be read."""
+
+    name: str
+    volume_is_deal: bool
+    clock: ClockOffset
+    seen_s: float = NEVER
+    epoch: int = 0
+
+
+@dataclass(slots=True)
+class SymbolFeed:
+    """What a symbol's next tick is compared with.
+
+    `seen_s` (receive time) is when its source last sent anything for it, `ticks` how many
+    were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are of the last applied one.
+    """
+
+    state: SymbolState
+    source: tuple[str, str]
+    seen_s: float
+    bid: float = 0.0
+    ask: float = 0.0
+    stamp_s: float = NEVER
+    volume: float = 0.0
+    event_s: float = NEVER
+    seen_stamp_s: float = NEVER
+    late_run: int = 0
+    late_stamp_s: float = 0.0
+    late_since_s: float = 0.0
+    ticks: int = 0
+
+    @property
+    def offset_s(self) -> float:
+        """The clock offset of its last applied tick; 0 before the first."""
+        return self.stamp_s - self.event_s if self.event_s > NEVER else 0.0
+
+    def forget_stamps(self) -> None:
+        """What comes next is not compared with what was."""
+        self.stamp_s = self.event_s = self.seen_stamp_s = NEVER
+        self.late_run = 0
+
+
+class Fault(NamedTuple):
+    """A message that could not be applied, for the log and for giving up."""
+
+    at_s: float
+    symbol: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`symbols` at most, of which one idle for `symbol_idle_s` makes room for another.
+
+    A source that was silent for `silence_s` loses its symbol to the next one.
+    """
+
+    symbols: int = 512
+    symbol_idle_s: float = 3600.0
+    silence_s: float = 30.0
