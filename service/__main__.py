@@ -149,6 +149,19 @@ def stats(endpoint: str, timeout_ms: float) -> None:
 
 
 @cli.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True},
+    **example("signal-scorer demo --seconds 60"),
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def demo(options: tuple[str, ...]) -> None:
+    """Play the whole loop on a simulated market, in under a minute."""
+    from service.demo import demo as run
+
+    run(list(options))
+
+
+@cli.command(
     **example("signal-scorer replay ticks.jsonl --clock-offset 3h"),
 )
 @click.argument(

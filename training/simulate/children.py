@@ -24,10 +24,10 @@ class Child:
     def __init__(self, name: str, arguments: list[str], log: Path, env: dict[str, str]) -> None:
         self.name = name
         self.log = log
-        leash = [sys.executable, "-m", "training.simulate.leash", str(os.getpid())]
+        leash = [sys.executable, "-P", "-m", "training.simulate.leash", str(os.getpid())]
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and modules
-                [*leash, sys.executable, "-m", *arguments],
+                [*leash, sys.executable, "-P", "-m", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -35,7 +35,8 @@ from training.simulate.truth import Truth
 TIMEOUT_MS = 1000.0
 WORKERS = 4
 STEP_S = 0.002
-CANDIDATE_EVERY_S = 0.01
+BURST_EVERY_S = 0.02
+"""Candidates come as many at once as there are workers, so that they meet in the service."""
 LOST = ("unreachable", "error")
 
 
@@ -64,8 +65,8 @@ class EliteGuard:
     """Runs beside a feed until stopped; the switches may be turned from any thread.
 
     `trading` False: no new signals, while open trades go on to their end. `candidates` True:
-    setups that will not be traded are scored besides, back to back, so that requests are
-    always in flight.
+    setups that will not be traded are scored besides, in bursts, so that several requests
+    are in flight at a time.
     """
 
     def __init__(self, settings: Settings, feed: Feed, truth: Truth, account: Account) -> None:
@@ -123,7 +124,7 @@ class EliteGuard:
             INSTRUMENTS, self._feed.event_s, self._settings.every_s, self._settings.seed
         )
         due = next(stream)
-        candidate_s = 0.0
+        burst_s = 0.0
         with self._settings.truth_log.open("a", encoding="utf-8") as log:
             while not self._stop.wait(STEP_S):
                 now_s = self._feed.event_s
@@ -131,9 +132,10 @@ class EliteGuard:
                     if self.trading:
                         self._asked.put((due, True))
                     due = next(stream)
-                if self.candidates and time.monotonic() >= candidate_s:
-                    candidate_s = time.monotonic() + CANDIDATE_EVERY_S
-                    self._asked.put((due, False))
+                if self.candidates and time.monotonic() >= burst_s:
+                    burst_s = time.monotonic() + BURST_EVERY_S
+                    for _ in range(WORKERS):
+                        self._asked.put((due, False))
                 while not self._opened.empty():
                     trade = self._opened.get()
                     heapq.heappush(trades, trade)
@@ -180,18 +182,23 @@ class EliteGuard:
             request |= {"sentiment": signal.sentiment}
         self._account.on_sent()
         sent_s = time.monotonic()
-        try:
-            reply = self._client.score(signal.instrument.symbol, signal.base_score, **request)
-        except (ScorerRefused, ScorerUnavailable) as refusal:
-            status, model, service_ms, reply = str(refusal), None, None, None
-        else:
-            status, service_ms = reply.status, reply.prediction_time_ms
+        reply, status = self._score(signal, request)
+        model = service_ms = None
+        if reply is not None:
+            service_ms = reply.prediction_time_ms
             model = None if reply.used_base_score else reply.model_version
         lost = reply is None or status in LOST
         exchange = Exchange(sent_s, time.monotonic(), model, lost, traded, service_ms)
         self._account.on_answer(exchange, status, time.time())
         if traded and reply is not None and not lost:
             self._trade(signal, reply, quote, request["cost_r"])
+
+    def _score(self, signal: Signal, request: dict[str, Any]) -> tuple[ScoreReply | None, str]:
+        try:
+            reply = self._client.score(signal.instrument.symbol, signal.base_score, **request)
+        except (ScorerRefused, ScorerUnavailable) as refusal:
+            return None, str(refusal)
+        return reply, reply.status
 
     def _trade(self, signal: Signal, reply: ScoreReply, quote: Tick, cost_r: float) -> None:
         vector = np.array([[float(reply.features[name]) for name in FEATURE_NAMES]])

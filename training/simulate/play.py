@@ -53,7 +53,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 7
     hours_a_second: float = 12.0
     a_day: float = 80.0
-    min_outcomes: int = 150
+    min_outcomes: int = 250
     report: bool = False
 
 
@@ -103,7 +103,7 @@ class _Play:
 
     def perform(self) -> None:
         """All stages, in order."""
-        seconds, elapsed = self.options.seconds, lambda: self.scene.elapsed_s
+        scene, seconds = self.scene, self.options.seconds
         guard = self._begin()
         self._stage(2)
         guard.trading = True
@@ -113,7 +113,7 @@ class _Play:
         )
         self._until(
             lambda: (
-                elapsed() >= COLLECTED * seconds
+                scene.elapsed_s >= COLLECTED * seconds
                 and len(self.account.closed) >= self.options.min_outcomes
             )
         )
@@ -121,11 +121,13 @@ class _Play:
             self._stage(stage)
             self._train(guard)
             self._stage(stage + 1)
-            live_until = max(until * seconds, elapsed() + SHORTEST_LIVE * seconds)
-            self._until(lambda until=live_until: elapsed() >= until)  # type: ignore[misc]
+            self._rest(max(until * seconds, scene.elapsed_s + SHORTEST_LIVE * seconds))
         self._stage(7)
         guard.trading = False
         self._until(lambda: guard.idle, END_LIMIT_S, "the open trades to end")
+
+    def _rest(self, until_s: float) -> None:
+        self._until(lambda: self.scene.elapsed_s >= until_s)
 
     def _begin(self) -> EliteGuard:
         self._stage(0)
@@ -171,8 +173,8 @@ class _Play:
         before = self._pointed_at()
         began_s = time.monotonic()
         self._say(
-            f"trainer started on {len(self.account.closed)} outcomes; meanwhile "
-            "candidates are scored back to back"
+            f"trainer started on {len(self.account.closed)} outcomes; meanwhile Elite Guard "
+            "has further candidates scored, in bursts"
         )
         guard.candidates = True
         number = len(self.trainings) + 1
@@ -198,8 +200,8 @@ class _Play:
             first = replies[version]
             self.swaps.append(Swap(version, first.at_s - published_s, first.in_flight))
             self._say(
-                f"first reply by {version} {first.at_s - published_s:.1f} s after its "
-                f"publication, {first.in_flight} in flight, {self.account.lost} lost"
+                f"first score by {version} {first.at_s - published_s:.1f} s after it was "
+                f"published; requests in flight then {first.in_flight}, lost {self.account.lost}"
             )
         guard.candidates = False
 

@@ -1,0 +1,29 @@
+"""`demo`: starts the simulation as a process of its own. The service itself imports none of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+
+NEEDED = ("sklearn", "joblib", "matplotlib", "jinja2")
+
+
+class NotInstalled(Exception):  # noqa: N818  a state of things
+    """The trainer's libraries are not there; the text says what to install."""
+
+    exit_code = 69  # EX_UNAVAILABLE of sysexits.h
+
+
+def demo(arguments: list[str]) -> None:
+    """Become the simulation: its exit code and Ctrl-C are ours. Raises NotInstalled."""
+    lacking = [name for name in NEEDED if find_spec(name) is None]
+    if lacking:
+        raise NotInstalled(
+            f"the demo trains a model, which needs {', '.join(lacking)}: install the trainer's "
+            "libraries with pip install '.[training]' (a clone: make setup) and try again"
+        )
+    # Not a child: nothing is left between the terminal and the demo that could be orphaned.
+    os.execv(  # noqa: S606  no shell is wanted
+        sys.executable, [sys.executable, "-P", "-m", "training.simulate", *arguments]
+    )

@@ -1,0 +1,132 @@
+"""`python -m training.simulate`: the demo, as a process of its own. `signal-scorer demo` starts it.
+
+Exit codes: 0 played to its end, 1 something failed, 130 interrupted (with a summary of what
+there was).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import click
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: signal-scorer demo --seconds 60 --strength 0",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=8, max=3600),
+    default=45.0,
+    show_default=True,
+    help="About how long it takes.",
+)
+@click.option(
+    "--strength",
+    type=click.FloatRange(min=0, max=10),
+    default=1.5,
+    show_default=True,
+    help="How much the features say about the outcome; with 0 there is nothing to learn.",
+)
+@click.option(
+    "--signals-a-day",
+    type=click.FloatRange(min=10, max=1000),
+    default=80.0,
+    show_default=True,
+    help="Of the market's days, which last two seconds.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=7, show_default=True)
+@click.option(
+    "--keep",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for all files, empty or new.  [default: var/demo-<time>]",
+)
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the facts here.")
+@click.option("--outcome-requests", is_flag=True, help="Send outcomes to the service as well.")
+@click.option(
+    "--plain", is_flag=True, help="Lines instead of a live picture, as without a terminal."
+)
+@click.option("--no-color", is_flag=True, help="No colours.")
+def main(
+    seconds: float,
+    strength: float,
+    signals_a_day: float,
+    seed: int,
+    directory: Path | None,
+    json_path: Path | None,
+    outcome_requests: bool,
+    plain: bool,
+    no_color: bool,
+) -> None:
+    """Play the whole loop on a simulated market: ticks, scores, outcomes, training, hot swap.
+
+    Service, client and trainer are the real ones; the market, the signals and how they end
+    are simulated by a stated function, so the best possible result is known.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from training.simulate.play import DemoFailed, Options, run
+    from training.simulate.screen import Lines, Terminal
+    from training.simulate.summary import show
+
+    stop = _stop_on_signals()
+    options = Options(
+        directory=_directory(directory),
+        seconds=seconds,
+        strength=strength,
+        a_day=signals_a_day,
+        seed=seed,
+        report=outcome_requests,
+    )
+    console = Console(no_color=no_color, highlight=False)
+    lines = plain or not console.is_terminal
+    try:
+        with Lines(console) if lines else Terminal(console) as screen:
+            facts = run(options, screen, stop)
+    except DemoFailed as failure:
+        click.echo(f"signal-scorer demo: {failure}", err=True)
+        sys.exit(EXIT_FAILED)
+    show(facts, console)
+    if json_path is not None:
+        json_path.write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=2))
+    sys.exit(EXIT_INTERRUPTED if facts.interrupted else 0)
+
+
+def _stop_on_signals() -> threading.Event:
+    """Set by Ctrl-C, SIGTERM or a terminal that is closed; a second Ctrl-C ends at once."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    return stop
+
+
+def _directory(wanted: Path | None) -> Path:
+    name = f"demo-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    directory = (wanted or Path("var") / name).absolute()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"cannot make {directory}: {error.strerror}") from None
+    if any(directory.iterdir()):
+        raise click.UsageError(f"{directory} is not empty; name another with --keep")
+    return directory
+
+
+if __name__ == "__main__":
+    main(prog_name="signal-scorer demo")
