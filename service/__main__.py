@@ -185,11 +185,24 @@ def demo(options: tuple[str, ...]) -> None:
 @click.option("--symbol", help="For fx files whose name does not say it.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first messages.")
 @click.option("--until", type=click.DateTime(), help="Only up to this time (UTC) of the recording.")
+@click.option(
+    "--engine",
+    is_flag=True,
+    help="FILES are recorded segments: run them through the engine and compare with --journal.",
+)
+@click.option("--journal", type=click.Path(path_type=Path), help="For --engine.")
 @click.option("--wait-s", type=click.FloatRange(0), help="Give up waiting for a subscriber.")
 def replay(
-    files: tuple[Path, ...], clock_offset: str, until: datetime | None, **options: Any
+    files: tuple[Path, ...],
+    clock_offset: str,
+    until: datetime | None,
+    engine: bool,
+    journal: Path | None,
+    **options: Any,
 ) -> None:
     """Publish recorded FILES as the EA's bridge would, their stamps moved to the present."""
+    if engine:
+        sys.exit(_replay_engine(files, journal))
     from service.market_files import MarketFileError
     from service.replay import ReplayError, parse_offset
     from service.replay import replay as run
@@ -207,6 +220,26 @@ def replay(
     for line in account.lines():
         click.echo(line)
     sys.exit(0 if account.adds_up else 1)
+
+
+def _replay_engine(segments: tuple[Path, ...], journal: Path | None) -> int:
+    """Exit code 0 only where every row is the journal's to the bit."""
+    import sqlite3
+
+    from service.engine_replay import compare
+
+    if journal is None:
+        from service.config import load
+
+        journal = load().config.journal_path
+    try:
+        account = compare(segments, journal)
+    except (OSError, sqlite3.Error) as error:
+        click.echo(f"signal-scorer: {error}", err=True)
+        return 66
+    for line in account.lines():
+        click.echo(line)
+    return 1 if account.different or account.absent else 0
 
 
 def _ask(call: Callable[[], Any]) -> Any:

@@ -1,8 +1,6 @@
-"""One TOML file, typed and bounded: defaults < file < environment < flags.
+"""Loads the configuration: defaults < TOML file < environment < flags, each key with its source.
 
-Every default works on a laptop without root; systemd's $STATE_DIRECTORY and
-$RUNTIME_DIRECTORY move the files where it wants them. An unknown key is refused, since a
-typing error that is silently ignored is found in production.
+systemd's $STATE_DIRECTORY and $RUNTIME_DIRECTORY move the files where it wants them.
 """
 
 from __future__ import annotations
@@ -12,136 +10,14 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from service.errors import ConfigError
+from service.settings import Config, ScoreSection
 
 PREFIX = "SIGNAL_SCORER_"
-
-Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
-Count = Annotated[int, Meta(ge=1, le=10_000_000)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file."""
-
-
-class ScoreSection(Section, frozen=True, kw_only=True):
-    """`[score]`: the scoring socket and the blend. Weights sum to what the caller wants."""
-
-    bind: tuple[str, ...] = ("tcp://127.0.0.1:5561",)
-    allow_insecure: bool = False
-    mode: Literal["live", "shadow", "off"] = "live"
-    base_weight: Annotated[float, Meta(ge=0, le=1)] = 0.4
-    model_weight: Annotated[float, Meta(ge=0, le=1)] = 0.6
-    session_bonus_weight: Annotated[float, Meta(ge=0, le=4)] = 1.0
-    take_margin_r: Annotated[float, Meta(ge=-10, le=10)] = 0.0
-    retry_window_s: Seconds = 60.0
-
-
-class FeedSection(Section, frozen=True, kw_only=True):
-    """`[feed]`: where ticks come from and how they are read."""
-
-    endpoints: tuple[str, ...] = ("tcp://127.0.0.1:5560",)
-    ingest: str = ""
-    volume: Literal["last_deal", "deal"] = "last_deal"
-    clock_offset: Literal["auto"] | Annotated[float, Meta(ge=-50_400, le=50_400)] = "auto"
-    configured_offset_s: Annotated[float, Meta(ge=-50_400, le=50_400)] = 0.0
-    silence_s: Seconds = 30.0
-    stale_after_s: Seconds = 120.0
-    symbol_suffixes: tuple[str, ...] = ()
-    symbol_map: dict[str, str] = {}
-
-
-class ModelSection(Section, frozen=True, kw_only=True):
-    """`[model]`: where published models lie and how old one may get (0: any age)."""
-
-    directory: str = "models"
-    poll_s: Seconds = 1.0
-    expire_after_days: Annotated[float, Meta(ge=0, le=3650)] = 35.0
-    max_file_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 64 * 1024 * 1024
-    max_nodes: Count = 2_000_000
-
-
-class JournalSection(Section, frozen=True, kw_only=True):
-    """`[journal]`: the SQLite file; relative paths lie in the state directory."""
-
-    path: str = "journal.db"
-
-
-class MetricsSection(Section, frozen=True, kw_only=True):
-    """`[metrics]`: where Prometheus scrapes; empty for nowhere."""
-
-    bind: str = "127.0.0.1:9461"
-
-
-class LimitsSection(Section, frozen=True, kw_only=True):
-    """`[limits]`: the bound of every queue and table."""
-
-    symbols: Count = 512
-    symbol_idle_s: Seconds = 3600.0
-    waiting_requests: Count = 1024
-    requests_per_cycle: Count = 64
-    ticks_per_cycle: Count = 256
-    remembered_replies: Count = 8192
-    faults_per_minute: Count = 10
-
-
-class LogSection(Section, frozen=True, kw_only=True):
-    """`[log]`: JSON under systemd, readable on a terminal, unless said otherwise."""
-
-    format: Literal["auto", "json", "console"] = "auto"
-    level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class TrainingSection(Section, frozen=True, kw_only=True):
-    """`[training]`: read by the trainer only; here so that one file configures both."""
-
-    min_samples: Count = 100
-    min_new: Annotated[int, Meta(ge=0, le=10_000_000)] = 100
-    max_missing: Annotated[int, Meta(ge=0, le=10)] = 3
-    keep_models: Count = 5
-
-
-class TruthLogSection(Section, frozen=True, kw_only=True):
-    """`[truth_log]`: the caller's outcome logs, and the zone of their naive stamps."""
-
-    paths: tuple[str, ...] = ()
-    timezone: str = "UTC"
-
-
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. `state_dir` is where relative paths lie."""
-
-    state_dir: str = "var"
-    score: ScoreSection = ScoreSection()
-    feed: FeedSection = FeedSection()
-    model: ModelSection = ModelSection()
-    journal: JournalSection = JournalSection()
-    metrics: MetricsSection = MetricsSection()
-    limits: LimitsSection = LimitsSection()
-    log: LogSection = LogSection()
-    training: TrainingSection = TrainingSection()
-    truth_log: TruthLogSection = TruthLogSection()
-
-    def path(self, name: str) -> Path:
-        """`name` as a path, in the state directory unless it is absolute."""
-        return Path(self.state_dir).expanduser() / Path(name).expanduser()
-
-    @property
-    def models_dir(self) -> Path:
-        """The directory that holds CURRENT.json and the bundles."""
-        return self.path(self.model.directory)
-
-    @property
-    def journal_path(self) -> Path:
-        """The SQLite file."""
-        return self.path(self.journal.path)
-
 
 _SECTIONS = tuple(name for name in Config.__struct_fields__ if name != "state_dir")
 _OTHER_VARIABLES = frozenset((f"{PREFIX}CONFIG", f"{PREFIX}ENDPOINT"))

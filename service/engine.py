@@ -17,7 +17,6 @@ from protocol.ea_feed import parse_stamp
 from protocol.schema import FEATURE_NAMES, FINGERPRINT
 from service import scoring
 from service.clock_offset import ClockOffset
-from service.config import Config
 from service.correlation import correlation_check
 from service.features.state import SymbolSnapshot, SymbolState
 from service.features.vector import Vector, compute_vector, is_warm
@@ -33,6 +32,7 @@ from service.replies import (
     score_row,
 )
 from service.retries import Remembered, Retries, content_digest
+from service.settings import Config
 from service.symbol_feed import Endpoint, Limits, SymbolFeed
 
 DAY_S = 86_400.0
@@ -179,7 +179,9 @@ class Engine:
         body_map = msgspec.to_builtins(reply)
         row = score_row(request, context, reply, probability, digest, body, body_map)
         if request.signal_id:
-            self.remember(request.signal_id, Remembered(receive_time_s, digest, body_map, row))
+            self._retries.remember(
+                request.signal_id, Remembered(receive_time_s, digest, body_map, row)
+            )
         return Answer(body_map, row)
 
     def _reason(

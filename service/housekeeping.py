@@ -15,14 +15,15 @@ import structlog
 from service import systemd
 from service.bars import Bar, DayRange
 from service.clock import Clock, SystemClock
-from service.config import Config
 from service.engine import Engine
 from service.features.state import SymbolSnapshot, SymbolState
 from service.journal import Journal, StoredReply
 from service.model_watch import Event as ModelEvent
 from service.model_watch import Loaded, ModelWatch, Rejected, Removed
+from service.recording import SegmentWriter
 from service.records import BarRow, EventRow, SymbolRow
 from service.retries import Remembered
+from service.settings import Config
 from service.symbol_feed import SymbolFeed
 from service.vitals import Vitals
 
@@ -66,6 +67,7 @@ class Housekeeping:
         journal: Journal,
         watch: ModelWatch,
         vitals: Vitals,
+        recorder: SegmentWriter | None = None,
     ) -> None:
         self.due_s = 0.0
         self._config = config
@@ -74,6 +76,8 @@ class Housekeeping:
         self._journal = journal
         self._watch = watch
         self._vitals = vitals
+        self._recorder = recorder
+        self._recorder_fault: str | None = None
         self._second_due_s = 0.0
         self._checkpoint_due_s = clock.monotonic_s() + CHECKPOINT_S
         self._unsaved: deque[str] = deque()
@@ -134,6 +138,7 @@ class Housekeeping:
         self._look_at_faults(utc_s)
         self._look_at_journal(utc_s)
         self._follow_wall_clock()
+        self._flush_recorder()
         if now_s >= self._checkpoint_due_s:
             self._checkpoint_due_s = now_s + CHECKPOINT_S
             self._journal.checkpoint()
@@ -238,6 +243,15 @@ class Housekeeping:
         recent = sum(utc_s - fault.at_s <= 60.0 for fault in faults)
         if recent >= self._config.limits.faults_per_minute:
             raise TooManyFaults(f"{recent} ticks in a minute could not be applied; see the log")
+
+    def _flush_recorder(self) -> None:
+        """A crash costs a second of the recording; an end of it is said once."""
+        if self._recorder is None or self._recorder_fault is not None:
+            return
+        self._recorder.flush()
+        self._recorder_fault = self._recorder.fault
+        if self._recorder_fault is not None:
+            self.event("recording_ended", reason=self._recorder_fault)
 
     def _follow_wall_clock(self) -> None:
         if isinstance(self._clock, SystemClock):

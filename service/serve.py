@@ -18,14 +18,18 @@ import structlog
 from protocol.limits import PROTOCOL_VERSION
 from service import systemd
 from service.clock import SystemClock
-from service.config import Config, LogSection, Sourced
+from service.config import Sourced
 from service.engine import Engine
+from service.errors import ConfigError
 from service.housekeeping import Housekeeping, TooManyFaults
 from service.journal import Journal
 from service.metrics import Metrics
 from service.model_watch import ModelWatch
+from service.recorded_engine import RecordedEngine
+from service.recording import SegmentWriter
 from service.responder import Responder
 from service.server import Server
+from service.settings import Config, LogSection
 from service.vitals import Vitals
 
 log = structlog.get_logger("scorer")
@@ -40,7 +44,7 @@ def serve(sourced: Sourced) -> int:
     log.info("configuration", **_shown(sourced))
     clock = SystemClock()
     vitals = Vitals(clock.utc_s(), clock.monotonic_s())
-    engine = Engine(config, run_id=f"{int(clock.utc_s() * 1000):x}{os.urandom(2).hex()}")
+    engine, recorder = _engine(config, clock)
     journal = Journal(config.journal_path)
     watch = ModelWatch(
         config.models_dir,
@@ -48,7 +52,7 @@ def serve(sourced: Sourced) -> int:
         max_file_bytes=config.model.max_file_bytes,
         max_nodes=config.model.max_nodes,
     )
-    housekeeping = Housekeeping(config, clock, engine, journal, watch, vitals)
+    housekeeping = Housekeeping(config, clock, engine, journal, watch, vitals, recorder)
     responder = Responder(engine, journal, vitals, clock)
     stop = _StopFlag()
     if not journal.open():
@@ -80,7 +84,27 @@ def serve(sourced: Sourced) -> int:
         housekeeping.save_all_bars()
         housekeeping.event("stopped")
         journal.close()
+        if recorder is not None:
+            recorder.close()
     return code
+
+
+def _engine(config: Config, clock: SystemClock) -> tuple[Engine, SegmentWriter | None]:
+    """The engine and, where inputs are recorded, what writes them."""
+    run_id = f"{int(clock.utc_s() * 1000):x}{os.urandom(2).hex()}"
+    record = config.record
+    if not record.enabled:
+        return Engine(config, run_id), None
+    try:
+        writer = SegmentWriter(
+            config.path(record.directory),
+            run_id,
+            segment_bytes=record.segment_bytes,
+            keep_bytes=record.keep_bytes,
+        )
+    except OSError as error:
+        raise ConfigError(f"record.directory: {error}; make it writable, or another") from None
+    return RecordedEngine(config, run_id, writer), writer
 
 
 class _StopFlag:

@@ -16,10 +16,10 @@ import zmq
 
 from service import sockets
 from service.clock import Clock
-from service.config import Config
 from service.engine import Engine
 from service.housekeeping import Housekeeping
 from service.responder import Responder, Waiting
+from service.settings import Config
 from service.symbol_feed import Endpoint
 from service.vitals import Vitals
 

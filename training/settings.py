@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from service.config import Config, load
+from service.config import load
 from service.errors import ConfigError
+from service.settings import Config
 from training.dataset import JoinRules
 from training.truth_log import Rules
 from training.truth_log.files import with_rotated
@@ -56,9 +57,16 @@ def effective(
         journal=config.journal_path,
         models=config.models_dir,
         truth_logs=tuple(config.path(path) for path in config.truth_log.paths),
-        reading=_given(Rules(zone=_zone(config)), max_watch_delay_s=max_watch_delay_s),
+        reading=_given(
+            Rules(zone=_zone(config), max_watch_delay_s=config.truth_log.max_watch_delay_s),
+            max_watch_delay_s=max_watch_delay_s,
+        ),
         joining=_given(
-            JoinRules(max_missing=config.training.max_missing),
+            JoinRules(
+                max_missing=config.training.max_missing,
+                max_holding_s=config.training.max_holding_s,
+                prefer=config.training.labels,
+            ),
             max_holding_s=max_holding_s,
             prefer=labels,
         ),

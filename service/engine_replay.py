@@ -1,0 +1,200 @@
+"""Runs recorded segments through the engine again and compares with what was journalled.
+
+The same engine, the same inputs in the same order: on the same machine and lock file the
+rows that come out are those of the journal, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import msgspec
+
+from protocol import codec
+from protocol.manifest import MANIFEST_NAME, Pointer
+from protocol.messages import REQUESTS
+from protocol.schema import FINGERPRINT
+from service import bundle, recording
+from service.engine import Engine
+from service.errors import ModelRejected
+from service.features.state import SymbolSnapshot
+from service.journal import open_reader
+from service.model import Model
+from service.recording import RecordingError, read_segments
+from service.records import ScoreRow
+from service.retries import Remembered
+from service.settings import Config
+from service.symbol_feed import Endpoint
+
+MAX_DIFFERENCES = 10
+
+
+@dataclass(slots=True)
+class Account:
+    """What was replayed, and how the rows compare with the journal's."""
+
+    records: int = 0
+    frames: int = 0
+    requests: int = 0
+    models: int = 0
+    rows: int = 0
+    identical: int = 0
+    absent: int = 0
+    differences: list[str] = field(default_factory=list)
+    different: int = 0
+
+    def lines(self) -> list[str]:
+        """The account for people."""
+        head = (
+            f"replayed {self.records} records: {self.frames} feed frames, "
+            f"{self.requests} requests, {self.models} models, {self.rows} scores"
+        )
+        compared = (
+            f"against the journal: {self.identical} identical to the bit, "
+            f"{self.different} different, {self.absent} not in it"
+        )
+        return [head, compared, *self.differences]
+
+
+def replay_segments(paths: Sequence[Path]) -> Iterator[tuple[int, ScoreRow | None]]:
+    """Each record's kind and, where it made one, the row of a score.
+
+    Raises RecordingError for segments that are damaged, of other features, or without the
+    beginning of their run.
+    """
+    records = read_segments(paths)
+    header = next(records, None)
+    if header is None or header[0] != recording.HEADER:
+        raise RecordingError("the first segment of the run is missing: name all, in order")
+    _, version, run_id, program, fingerprint, config = header
+    if version != recording.FORMAT_VERSION or fingerprint != FINGERPRINT:
+        raise RecordingError(
+            f"recorded by version {program} with features {fingerprint}; "
+            f"this one has {FINGERPRINT}: replay with the version that recorded"
+        )
+    run = _Run(Engine(msgspec.convert(config, type=Config), run_id))
+    yield recording.HEADER, None
+    for record in records:
+        yield record[0], run.apply(record)
+
+
+class _Run:
+    """An engine and what has to be kept to feed it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._endpoints: dict[int, Endpoint] = {}
+        self._unwritten: dict[str, ScoreRow] = {}
+
+    def apply(self, record: list[Any]) -> ScoreRow | None:
+        """Feed one record; the row of a score that it made."""
+        kind, *values = record
+        engine = self._engine
+        if kind == recording.FRAME:
+            index, receive_time_s, frame = values
+            engine.on_frame(self._endpoints[index], frame, receive_time_s)
+        elif kind == recording.ADVANCE:
+            engine.advance(*values)
+        elif kind == recording.REQUEST:
+            return self._request(*values)
+        elif kind == recording.WRITTEN:
+            row = self._unwritten.pop(values[0], None)
+            if row is not None:
+                engine.written(row)
+        elif kind == recording.ENDPOINT:
+            index, name, is_deal = values
+            self._endpoints[index] = engine.endpoint(name, volume_is_deal=is_deal)
+        elif kind == recording.MODEL:
+            engine.install(_model(*values))
+        elif kind == recording.RESTORED:
+            receive_time_s, packed = values
+            engine.restore(msgspec.msgpack.decode(packed, type=SymbolSnapshot), receive_time_s)
+        elif kind == recording.REMEMBERED:
+            signal_id, at_s, digest, packed = values
+            engine.remember(signal_id, Remembered(at_s, digest, msgpack.unpackb(packed)))
+        elif kind == recording.MODE:
+            engine.set_mode(values[0])
+        return None
+
+    def _request(
+        self, op: str, receive_time_s: float, waited_s: float, body: bytes
+    ) -> ScoreRow | None:
+        content = codec.unpack(body)
+        request = msgspec.convert(content, type=REQUESTS[op])
+        answer = self._engine.on_request(request, content, body, receive_time_s, waited_s)
+        if not isinstance(answer.row, ScoreRow):
+            return None
+        self._unwritten[answer.row.score_id] = answer.row
+        return answer.row
+
+
+def _model(version: str | None, reviewed_at: float, files: dict[str, bytes]) -> Model | None:
+    """Load a recorded model by the same checks as a published one."""
+    if version is None:
+        return None
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / version
+        folder.mkdir()
+        for file_name, content in files.items():
+            if Path(file_name).name != file_name:
+                raise RecordingError(f"a model file is called {file_name!r}")
+            (folder / file_name).write_bytes(content)
+        manifest = files[MANIFEST_NAME]
+        pointer = Pointer(
+            version=version,
+            manifest_sha256=hashlib.sha256(manifest).hexdigest(),
+            manifest_size=len(manifest),
+            published_at=reviewed_at,
+            why="recorded",
+            reviewed_at=reviewed_at,
+        )
+        try:
+            return bundle.load(Path(name), pointer)
+        except ModelRejected as error:
+            raise RecordingError(f"the recorded model {version} is refused: {error}") from None
+
+
+def compare(paths: Sequence[Path], journal: Path) -> Account:
+    """Replay and hold each row against the journal's. Raises RecordingError, sqlite3.Error."""
+    account = Account()
+    columns = ", ".join(ScoreRow.__struct_fields__)
+    with open_reader(journal) as reader:
+        for kind, row in replay_segments(paths):
+            account.records += 1
+            account.frames += kind == recording.FRAME
+            account.requests += kind == recording.REQUEST
+            account.models += kind == recording.MODEL
+            if row is None:
+                continue
+            account.rows += 1
+            found = reader.execute(
+                f"SELECT {columns} FROM scores WHERE score_id = ?",  # noqa: S608  our own names
+                (row.score_id,),
+            ).fetchone()
+            _hold_against(account, row, found)
+    return account
+
+
+def _hold_against(account: Account, row: ScoreRow, found: tuple[Any, ...] | None) -> None:
+    if found is None:
+        account.absent += 1
+        return
+    unlike = [
+        name
+        for name, ours, theirs in zip(
+            ScoreRow.__struct_fields__, msgspec.structs.astuple(row), found, strict=True
+        )
+        if ours != theirs
+    ]
+    if not unlike:
+        account.identical += 1
+        return
+    account.different += 1
+    if len(account.differences) < MAX_DIFFERENCES:
+        account.differences.append(f"{row.score_id}: {', '.join(unlike)} differ")

@@ -1,0 +1,116 @@
+"""An engine that writes down each of its inputs before it acts on it.
+
+The same methods as `Engine`, nothing else: a recording holds what went in, and the engine
+being deterministic, what came out can be had again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import msgspec
+
+import protocol
+from protocol import messages
+from protocol.manifest import MANIFEST_NAME
+from protocol.schema import FINGERPRINT
+from service import recording
+from service.engine import Answer, Engine
+from service.features.state import SymbolSnapshot
+from service.model import Model
+from service.recording import SegmentWriter
+from service.records import ScoreRow
+from service.retries import Remembered
+from service.settings import Config
+from service.symbol_feed import Endpoint
+
+
+class RecordedEngine(Engine):
+    """Records, then does what `Engine` does. `writer.fault` says when recording ended."""
+
+    def __init__(self, config: Config, run_id: str, writer: SegmentWriter) -> None:
+        super().__init__(config, run_id)
+        self.writer = writer
+        self._endpoints: dict[str, int] = {}
+        writer.append(
+            (
+                recording.HEADER,
+                recording.FORMAT_VERSION,
+                run_id,
+                protocol.__version__,
+                FINGERPRINT,
+                msgspec.to_builtins(config),
+            )
+        )
+
+    def endpoint(self, name: str, *, volume_is_deal: bool) -> Endpoint:
+        """See Engine."""
+        self._endpoints[name] = len(self._endpoints)
+        self.writer.append((recording.ENDPOINT, self._endpoints[name], name, volume_is_deal))
+        return super().endpoint(name, volume_is_deal=volume_is_deal)
+
+    def on_frame(self, endpoint: Endpoint, frame: bytes, receive_time_s: float) -> None:
+        """See Engine."""
+        self.writer.append((recording.FRAME, self._endpoints[endpoint.name], receive_time_s, frame))
+        super().on_frame(endpoint, frame, receive_time_s)
+
+    def advance(self, receive_time_s: float) -> None:
+        """See Engine."""
+        self.writer.append((recording.ADVANCE, receive_time_s))
+        super().advance(receive_time_s)
+
+    def on_request(
+        self,
+        request: messages.Request,
+        content: dict[str, Any],
+        body: bytes,
+        receive_time_s: float,
+        waited_s: float = 0.0,
+    ) -> Answer:
+        """See Engine."""
+        self.writer.append((recording.REQUEST, request.op, receive_time_s, waited_s, body))
+        return super().on_request(request, content, body, receive_time_s, waited_s)
+
+    def install(self, model: Model | None) -> None:
+        """See Engine. The model's files go into the segment: it has to stand alone."""
+        if model is None:
+            self.writer.append((recording.MODEL, None, None, None))
+        else:
+            folder = self.config.models_dir / model.version
+            names = (MANIFEST_NAME, *model.manifest.files)
+            files = {name: _read(folder / name) for name in names}
+            self.writer.append((recording.MODEL, model.version, model.reviewed_at, files))
+        super().install(model)
+
+    def restore(self, snapshot: SymbolSnapshot, receive_time_s: float) -> None:
+        """See Engine."""
+        packed = msgspec.msgpack.encode(snapshot)
+        self.writer.append((recording.RESTORED, receive_time_s, packed))
+        super().restore(snapshot, receive_time_s)
+
+    def remember(self, signal_id: str, remembered: Remembered) -> None:
+        """See Engine."""
+        packed = msgpack.packb(remembered.reply)
+        self.writer.append(
+            (recording.REMEMBERED, signal_id, remembered.at_s, remembered.digest, packed)
+        )
+        super().remember(signal_id, remembered)
+
+    def written(self, row: ScoreRow) -> None:
+        """See Engine."""
+        self.writer.append((recording.WRITTEN, row.score_id))
+        super().written(row)
+
+    def set_mode(self, mode: messages.Mode) -> None:
+        """See Engine."""
+        self.writer.append((recording.MODE, mode))
+        super().set_mode(mode)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # it was pruned meanwhile; the replay will say which model it lacks

@@ -1,0 +1,140 @@
+"""Segments: every input of the engine, in order, so that it can be run again to the same bits.
+
+A segment is a file of gzip members, each holding whole msgpack arrays `[kind, ...]`; what was
+written before a crash stays readable, the member that it cut off is left out. The writer
+copies into memory and a thread of its own compresses: the loop never waits for a disk. A
+disk that cannot follow ends the recording, counted, rather than leaving a hole in it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import queue
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+FORMAT_VERSION = 1
+CHUNK_BYTES = 256 * 1024
+WAITING_CHUNKS = 64
+MAX_RECORD_BYTES = 128 * 1024 * 1024
+
+HEADER, ENDPOINT, FRAME, ADVANCE, REQUEST, MODEL, RESTORED, REMEMBERED, WRITTEN, MODE = range(10)
+"""Kinds of records; docs/recording.md lists what follows each."""
+
+
+class RecordingError(Exception):
+    """A segment that cannot be read; the text says which and why."""
+
+    exit_code = 66  # EX_NOINPUT of sysexits.h
+
+
+class SegmentWriter:
+    """Appends records; rotates by size, keeps the newest segments within a total size.
+
+    `segment_bytes` counts uncompressed bytes, `keep_bytes` the files of earlier segments.
+    """
+
+    def __init__(self, folder: Path, run_id: str, *, segment_bytes: int, keep_bytes: int) -> None:
+        """Raises OSError where the folder cannot be made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.fault: str | None = None
+        self.records = 0
+        self._folder = folder
+        self._run_id = run_id
+        self._segment_bytes = segment_bytes
+        self._keep_bytes = keep_bytes
+        self._packer = msgpack.Packer(autoreset=False)
+        self._chunks: queue.Queue[bytes | None] = queue.Queue(WAITING_CHUNKS)
+        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._thread.start()
+
+    def append(self, record: Sequence[Any]) -> None:
+        """Add one record. Never blocks and never raises; after a fault it does nothing."""
+        if self.fault is not None:
+            return
+        self._packer.pack(record)
+        self.records += 1
+        if self._packer.getbuffer().nbytes >= CHUNK_BYTES:
+            self._hand_over()
+
+    def flush(self) -> None:
+        """Hand what was appended to the thread."""
+        if self.fault is None and self._packer.getbuffer().nbytes:
+            self._hand_over()
+
+    def close(self) -> None:
+        """Write all that was appended and end the thread."""
+        self.flush()
+        self._chunks.put(None)
+        self._thread.join()
+
+    def _hand_over(self) -> None:
+        chunk = self._packer.bytes()
+        self._packer.reset()
+        try:
+            self._chunks.put_nowait(chunk)
+        except queue.Full:
+            self.fault = "the disk does not keep up; the recording ended"
+
+    def _write(self) -> None:
+        number, size, path = 0, self._segment_bytes, Path()
+        while (chunk := self._chunks.get()) is not None:
+            if self.fault is not None:
+                continue
+            try:
+                if size >= self._segment_bytes:
+                    number, size = number + 1, 0
+                    path = self._folder / f"{self._run_id}-{number:06d}.rec.gz"
+                    self._prune()
+                with path.open("ab") as file:
+                    file.write(gzip.compress(chunk, compresslevel=1, mtime=0))
+                size += len(chunk)
+            except OSError as error:
+                self.fault = f"{path}: {error.strerror}; the recording ended"
+
+    def _prune(self) -> None:
+        """Oldest first, until what stays fits. A run without its beginning is only warm."""
+        found = sorted(self._folder.glob("*.rec.gz"), key=lambda path: path.stat().st_mtime_ns)
+        total = sum(path.stat().st_size for path in found)
+        for path in found:
+            if total <= self._keep_bytes:
+                return
+            total -= path.stat().st_size
+            path.unlink()
+
+
+def read_segments(paths: Sequence[Path]) -> Iterator[list[Any]]:
+    """The records of a run's segments, in order. Raises RecordingError.
+
+    A last member that a crash cut off is left out; damage anywhere else is an error.
+    """
+    for index, path in enumerate(paths):
+        yield from _read(path, is_last=index == len(paths) - 1)
+
+
+def _read(path: Path, *, is_last: bool) -> Iterator[list[Any]]:
+    unpacker = msgpack.Unpacker(max_buffer_size=MAX_RECORD_BYTES, strict_map_key=True)
+    try:
+        content = path.open("rb")
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {error.strerror}") from None
+    with content, gzip.GzipFile(fileobj=content) as stream:
+        while True:
+            try:
+                block = stream.read(CHUNK_BYTES)
+            except (EOFError, OSError, zlib.error) as error:
+                if is_last and isinstance(error, EOFError):
+                    return
+                raise RecordingError(f"{path} is damaged: {error}") from None
+            if not block:
+                return
+            try:
+                unpacker.feed(block)
+                yield from unpacker
+            except (ValueError, msgpack.UnpackException) as error:
+                raise RecordingError(f"{path} is no recording: {error}") from None
