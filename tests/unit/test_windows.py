@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.windows import COUNTS, SIZES, EventBuckets, SecondRing
+from service.windows import CountRing, EventBuckets, SizeRing
 
 steps = st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1e9)), min_size=1, max_size=80)
 
 
 @given(steps=steps, start=st.integers(0, 10**6))
 def test_ring_holds_what_a_dictionary_holds(steps: list[tuple[int, float]], start: int) -> None:
-    ring, numbers, second = SecondRing(30, SIZES), dict[int, float](), start
+    ring, numbers, second = SizeRing(30), dict[int, float](), start
     for gap, number in steps:
         second += gap
         ring.put(second, number)
@@ -24,8 +24,33 @@ def test_ring_holds_what_a_dictionary_holds(steps: list[tuple[int, float]], star
             assert ring.largest(second - length + 1, second) == max(kept)
 
 
+@given(
+    events=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 5)), min_size=1, max_size=80),
+    start=st.integers(0, 10**6),
+    wanted=st.integers(1, 30),
+)
+def test_counts_are_those_of_a_dictionary(
+    events: list[tuple[int, int]], start: int, wanted: int
+) -> None:
+    ring, numbers, second = CountRing(30), defaultdict[int, int](int), start
+    for gap, count in events:
+        second += gap
+        ring.put(second, count)
+        numbers[second] += count
+        for last in (second - 40, second - 29, second - 7, second, second + 3):
+            for first in (last - 45, last - 30, last - 3, last, last + 1):
+                kept = range(max(first, second - 29), min(last, second) + 1)
+                assert ring.count(first, last) == sum(numbers[s] for s in kept)
+                enough = [s for s in kept if sum(numbers[t] for t in range(s, last + 1)) >= wanted]
+                newest_start = ring.start_of(wanted, first, last)
+                if enough:
+                    assert newest_start == enough[-1]
+                else:
+                    assert ring.count(newest_start, last) == ring.count(first, last)
+
+
 def test_a_window_after_the_newest_second_is_empty() -> None:
-    ring = SecondRing(10, COUNTS)
+    ring = SizeRing(10)
     assert ring.total(0, 5) == 0
     ring.put(100, 3)
     assert ring.total(101, 105) == 0
@@ -34,7 +59,7 @@ def test_a_window_after_the_newest_second_is_empty() -> None:
 
 
 def test_seconds_older_than_the_ring_are_left_out() -> None:
-    ring = SecondRing(10, COUNTS)
+    ring = SizeRing(10)
     for second in range(20):
         ring.put(second, 1)
     assert ring.total(0, 19) == 10
