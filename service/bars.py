@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from math import ceil, inf, isfinite, nan
 from typing import NamedTuple
 
+import numpy as np
+
 from protocol.schema import SCHEMA
 
 MINUTE_S = 60
@@ -54,6 +56,7 @@ class Bars:
         "_low",
         "_open",
         "_own_minute",
+        "_run_range",
         "closes",
         "days",
         "forming_minute",
@@ -80,6 +83,7 @@ class Bars:
         self._open = self._high = self._low = self._close = 0.0
         self._complete_from = 0
         self._own_minute: int | None = None
+        self._run_range: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return len(self.minutes)
@@ -114,7 +118,7 @@ class Bars:
         if forming < self._complete_from:
             return False
         self._own_minute = forming
-        self._insert(Bar(forming, self._open, self._high, self._low, self._close))
+        self._append(forming, self._open, self._high, self._low, self._close)
         return True
 
     def add_candle(self, bar: Bar) -> bool:
@@ -133,7 +137,10 @@ class Bars:
             if bar.minute >= self._complete_from:
                 return False
             self.forming_minute = None
-        self._insert(bar)
+        if not self.minutes or bar.minute > self.minutes[-1]:
+            self._append(*bar)
+        else:
+            self._insert(bar)
         return True
 
     def previous_day(self, minute: int) -> DayRange | None:
@@ -147,7 +154,7 @@ class Bars:
     def restore_days(self, days: tuple[DayRange, ...]) -> None:
         """Take over the ranges of days whose bars are no longer kept."""
         for day in days:
-            self._widen_day(day)
+            self._widen_day(*day)
         self.revision += 1
 
     def run_length(self, minute: int) -> int:
@@ -155,6 +162,17 @@ class Bars:
         if not self.minutes or minute - self.minutes[-1] > MAX_MISSING_MINUTES + 1:
             return 0
         return len(self.minutes) - self.run_start
+
+    def run_range(self) -> tuple[float, float]:
+        """Highest and lowest price of the newest run, as far as its bars are kept."""
+        if self._run_range is None:
+            highs, lows = np.frombuffer(self.highs), np.frombuffer(self.lows)
+            start = self.run_start
+            self._run_range = (
+                float(np.maximum.reduce(highs[start:])),
+                float(np.minimum.reduce(lows[start:])),
+            )
+        return self._run_range
 
     def close_before(self, minute: int) -> float:
         """Close of the newest bar before `minute`, which must exist.
@@ -178,38 +196,68 @@ class Bars:
         self.lows[-1] = min(self.lows[-1], mid)
         self.closes[-1] = mid
         self.true_ranges[-1] = self._true_range(len(self) - 1)
-        self._widen_day(DayRange(self.minutes[-1] // MINUTES_PER_DAY, mid, mid))
+        self._run_range = None
+        self._widen_day(self.minutes[-1] // MINUTES_PER_DAY, mid, mid)
         self.revision += 1
 
     def _has(self, minute: int) -> bool:
         at = bisect_left(self.minutes, minute)
         return at < len(self.minutes) and self.minutes[at] == minute
 
+    def _append(self, minute: int, open_: float, high: float, low: float, close: float) -> None:
+        """A bar newer than all others: what is known of the run is carried on."""
+        minutes = self.minutes
+        if minutes and minute - minutes[-1] <= MAX_MISSING_MINUTES + 1:
+            before = self.closes[-1]
+            true_range = (high if high > before else before) - (low if low < before else before)
+            if self._run_range is not None:
+                top, bottom = self._run_range
+                if high > top or low < bottom:
+                    self._run_range = (max(high, top), min(low, bottom))
+        else:
+            self.run_start = len(minutes)
+            self._run_range = (high, low)
+            true_range = nan
+        minutes.append(minute)
+        self.opens.append(open_)
+        self.highs.append(high)
+        self.lows.append(low)
+        self.closes.append(close)
+        self.true_ranges.append(true_range)
+        if len(minutes) > KEPT_BARS:
+            self._drop_oldest()
+        self._widen_day(minute // MINUTES_PER_DAY, high, low)
+        self.revision += 1
+
     def _insert(self, bar: Bar) -> None:
-        at = len(self.minutes)
-        if at and bar.minute < self.minutes[-1]:
-            at = bisect_left(self.minutes, bar.minute)
+        """A bar between or before others."""
+        at = bisect_left(self.minutes, bar.minute)
         self.minutes.insert(at, bar.minute)
         self.opens.insert(at, bar.open)
         self.highs.insert(at, bar.high)
         self.lows.insert(at, bar.low)
         self.closes.insert(at, bar.close)
         self.true_ranges.insert(at, self._true_range(at))
-        if at + 1 < len(self.minutes):
-            self.true_ranges[at + 1] = self._true_range(at + 1)
-            self._find_run_start()
-        elif self._ends_run(at):
-            self.run_start = at
+        self.true_ranges[at + 1] = self._true_range(at + 1)
         if len(self.minutes) > KEPT_BARS:
             self._drop_oldest()
-        self._widen_day(DayRange(bar.minute // MINUTES_PER_DAY, bar.high, bar.low))
+        self._find_run_start()
+        self._run_range = None
+        self._widen_day(bar.minute // MINUTES_PER_DAY, bar.high, bar.low)
         self.revision += 1
 
     def _drop_oldest(self) -> None:
         self.minutes.pop(0)
-        for column in (self.opens, self.highs, self.lows, self.closes, self.true_ranges):
-            column.pop(0)
-        self.run_start = max(self.run_start - 1, 0)
+        self.opens.pop(0)
+        high, low = self.highs.pop(0), self.lows.pop(0)
+        self.closes.pop(0)
+        self.true_ranges.pop(0)
+        if self.run_start > 0:
+            self.run_start -= 1
+        elif self._run_range is not None and (
+            high >= self._run_range[0] or low <= self._run_range[1]
+        ):
+            self._run_range = None
 
     def _ends_run(self, at: int) -> bool:
         """Whether too many minutes are missing before the bar at this index."""
@@ -224,13 +272,13 @@ class Bars:
         high, low, before = self.highs[at], self.lows[at], self.closes[at - 1]
         return max(high, before) - min(low, before)
 
-    def _widen_day(self, seen: DayRange) -> None:
+    def _widen_day(self, day: int, high: float, low: float) -> None:
         """Merge into the two newest days."""
-        if self.days and self.days[-1].day == seen.day:
+        if self.days:
             last = self.days[-1]
-            if seen.high <= last.high and seen.low >= last.low:
+            if last.day == day and high <= last.high and low >= last.low:
                 return
-        by_day = {day.day: day for day in self.days}
-        old = by_day.get(seen.day, DayRange(seen.day, -inf, inf))
-        by_day[seen.day] = DayRange(seen.day, max(old.high, seen.high), min(old.low, seen.low))
-        self.days = tuple(by_day[day] for day in sorted(by_day)[-2:])
+        by_day = {known.day: known for known in self.days}
+        old = by_day.get(day, DayRange(day, -inf, inf))
+        by_day[day] = DayRange(day, max(old.high, high), min(old.low, low))
+        self.days = tuple(by_day[known] for known in sorted(by_day)[-2:])

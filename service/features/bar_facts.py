@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from service.bars import Bars
+from service.bars import KEPT_BARS, Bars
 from service.features.constants import constants
 
 _VOLATILITY = constants("atr_volatility")
@@ -26,10 +26,12 @@ _ALIGNMENT = constants("tf_alignment")
 _TIMEFRAMES_MIN: tuple[int, ...] = tuple(_ALIGNMENT["timeframes_min"])
 _LAG_BARS: int = _ALIGNMENT["lag_bars"]
 _DEAD_BAND_ATR: float = _ALIGNMENT["dead_band_atr"]
+_BANDS_ATR = tuple((minutes, _DEAD_BAND_ATR * sqrt(minutes)) for minutes in _TIMEFRAMES_MIN)
 
 _LEVELS = constants("support_resistance")
 _NEAR_BARS: int = _LEVELS["near_bars"]
-_FAR_BARS: int = _LEVELS["far_bars"]
+# A run reaches as far back as bars are kept.
+assert _LEVELS["far_bars"] == KEPT_BARS
 
 
 class BarFacts(msgspec.Struct, frozen=True, gc=False):
@@ -58,29 +60,29 @@ class BarFacts(msgspec.Struct, frozen=True, gc=False):
 def bar_facts(bars: Bars, minute: int) -> BarFacts:
     """The facts as seen from `minute`, with every bar before it closed."""
     run = bars.run_length(minute)
-    atr = mean_true_range(bars, run, _ATR_BARS) or None
-    closes = bars.closes
-    last = closes[-1] if run else 0.0
-    offsets = [close - last for close in closes[-min(run, _SLOW_BARS) :]] if run else []
+    ranges = bars.true_ranges[-_LONG_BARS:].tolist()
+    atr = None if run <= _ATR_BARS else sum(ranges[-_ATR_BARS:]) / _ATR_BARS or None
+    last = fast = fast_but_one = slow = slow_but_one = 0.0
+    if atr is not None:
+        closes = bars.closes[-_SLOW_BARS:].tolist()
+        last = closes[-1]
+        offsets = [close - last for close in closes]
+        fast_but_one = sum(offsets[1 - _FAST_BARS :])
+        fast = fast_but_one + offsets[-_FAST_BARS]
+        slow_but_one = sum(offsets[1 - _SLOW_BARS :])
+        slow = slow_but_one + offsets[-_SLOW_BARS]
     return BarFacts(
-        atr=atr,
-        short_range=mean_true_range(bars, run, _SHORT_BARS),
-        long_range=mean_true_range(bars, run, _LONG_BARS),
-        mean_sign=None if atr is None else _mean_sign(bars, run, minute, atr),
-        last_close=last,
-        fast_closes=sum(offsets[-_FAST_BARS:]),
-        fast_closes_but_one=sum(offsets[1 - _FAST_BARS :]),
-        slow_closes=sum(offsets),
-        slow_closes_but_one=sum(offsets[1 - _SLOW_BARS :]),
-        levels=_levels(bars, run, minute),
+        atr,
+        None if run <= _SHORT_BARS else sum(ranges[-_SHORT_BARS:]) / _SHORT_BARS,
+        None if run <= _LONG_BARS else sum(ranges) / _LONG_BARS,
+        None if atr is None else _mean_sign(bars, run, minute, atr),
+        last,
+        fast,
+        fast_but_one,
+        slow,
+        slow_but_one,
+        None if run < _NEAR_BARS else _levels(bars, minute),
     )
-
-
-def mean_true_range(bars: Bars, run: int, count: int) -> float | None:
-    """Simple mean of the last `count` true ranges; None below `count` + 1 bars in the run."""
-    if run <= count:
-        return None
-    return sum(bars.true_ranges[-count:]) / count
 
 
 def log_returns(bars: Bars, minute: int, count: int) -> npt.NDArray[np.float64]:
@@ -97,47 +99,34 @@ def log_returns(bars: Bars, minute: int, count: int) -> npt.NDArray[np.float64]:
 
 
 def _mean_sign(bars: Bars, run: int, minute: int, atr: float) -> float | None:
-    """Mean sign of the move over three bars; M1 and M5 are required, M15 joins when it can."""
-    signs = [
-        sign
-        for timeframe in _TIMEFRAMES_MIN
-        if (sign := _trend_sign(bars, run, minute, timeframe, atr)) is not None
-    ]
-    return sum(signs) / len(signs) if len(signs) >= len(_TIMEFRAMES_MIN) - 1 else None
+    """Mean sign of the move over three bars of each timeframe, -1..1, 0 within the dead band.
 
-
-def _trend_sign(bars: Bars, run: int, minute: int, timeframe: int, atr: float) -> int | None:
-    """Sign of close - close three bars earlier of a timeframe in minutes, 0 in the dead band.
-
-    A slot of several minutes counts if it is over by `minute` and the run began at or before
-    its start. Within a run no such slot is empty: fewer minutes are missing than it has.
+    M1 and M5 are required, M15 joins when it can. A slot of several minutes counts if it is
+    over by `minute` and the run began at or before its start. Within a run no such slot is
+    empty: fewer minutes are missing than it has.
     """
-    if timeframe == 1:
-        if run <= _LAG_BARS:
-            return None
-        move = bars.closes[-1] - bars.closes[-1 - _LAG_BARS]
-    else:
-        end = minute - minute % timeframe
-        earlier_end = end - _LAG_BARS * timeframe
-        if not run or bars.minutes[bars.run_start] > earlier_end - timeframe:
-            return None
-        move = bars.close_before(end) - bars.close_before(earlier_end)
-    if abs(move) <= _DEAD_BAND_ATR * atr * sqrt(timeframe):
-        return 0
-    return 1 if move > 0.0 else -1
+    first = bars.minutes[bars.run_start]
+    signs = count = 0
+    for timeframe, band_atr in _BANDS_ATR:
+        if timeframe == 1:
+            if run <= _LAG_BARS:
+                continue
+            move = bars.closes[-1] - bars.closes[-1 - _LAG_BARS]
+        else:
+            end = minute - minute % timeframe
+            earlier_end = end - _LAG_BARS * timeframe
+            if first > earlier_end - timeframe:
+                continue
+            move = bars.close_before(end) - bars.close_before(earlier_end)
+        count += 1
+        if abs(move) > band_atr * atr:
+            signs += 1 if move > 0.0 else -1
+    return signs / count if count >= len(_BANDS_ATR) - 1 else None
 
 
-def _levels(bars: Bars, run: int, minute: int) -> tuple[float, ...] | None:
-    if run < _NEAR_BARS:
-        return None
-    far = min(run, _FAR_BARS)
-    levels = [
-        max(bars.highs[-_NEAR_BARS:]),
-        min(bars.lows[-_NEAR_BARS:]),
-        float(np.maximum.reduce(np.frombuffer(bars.highs)[-far:])),
-        float(np.minimum.reduce(np.frombuffer(bars.lows)[-far:])),
-    ]
+def _levels(bars: Bars, minute: int) -> tuple[float, ...]:
+    near_high, near_low = max(bars.highs[-_NEAR_BARS:]), min(bars.lows[-_NEAR_BARS:])
     day = bars.previous_day(minute)
-    if day is not None:
-        levels += [day.high, day.low]
-    return tuple(levels)
+    if day is None:
+        return near_high, near_low, *bars.run_range()
+    return near_high, near_low, *bars.run_range(), day.high, day.low
