@@ -59,7 +59,7 @@ def unpack(body: bytes, *, max_bytes: int = limits.MAX_BODY_BYTES) -> dict[str, 
         ) from None
     if not isinstance(content, dict) or not all(type(key) is str for key in content):
         raise DecodeError("malformed", "the body must be one msgpack map with string keys")
-    if _too_deep(content, limits.MAX_DEPTH):
+    if _too_deep(content):
         raise DecodeError(
             "malformed",
             f"nested deeper than {limits.MAX_DEPTH} levels",
@@ -183,9 +183,16 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no value of a request")
 
 
-def _too_deep(value: Any, levels: int) -> bool:
-    if isinstance(value, dict):
-        return levels == 0 or any(_too_deep(item, levels - 1) for item in value.values())
-    if isinstance(value, list):
-        return levels == 0 or any(_too_deep(item, levels - 1) for item in value)
-    return False
+def _too_deep(content: dict[str, Any]) -> bool:
+    """Whether containers are nested in more than MAX_DEPTH levels, the body being the first."""
+    layer: list[Any] = [content]
+    for _ in range(limits.MAX_DEPTH):
+        layer = [
+            item
+            for container in layer
+            for item in (container.values() if type(container) is dict else container)
+            if type(item) is dict or type(item) is list
+        ]
+        if not layer:
+            return False
+    return True

@@ -1,0 +1,150 @@
+"""The service's parts in one process, on a clock that is turned by hand.
+
+The parts are the real ones, journal file included; only the sockets and the clock are not.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import builders
+
+from protocol import codec
+from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
+from service.bundle import DEFAULT_LIMITS, decode_pointer, load, read_pointer_bytes
+from service.clock import ManualClock
+from service.config import load as load_config
+from service.engine import Engine
+from service.housekeeping import Housekeeping
+from service.journal import Journal
+from service.model import Model
+from service.model_watch import ModelWatch
+from service.responder import Responder, Waiting
+from service.settings import Config
+from service.vitals import Vitals
+
+START_S = 1_757_944_800.0  # 2025-09-15 14:00:00 UTC, a Monday
+
+
+def settings(**values: str) -> Config:
+    """The configuration with these environment settings, e.g. SCORE_MODE="shadow"."""
+    environ = {f"SIGNAL_SCORER_{key}": value for key, value in values.items()}
+    return load_config(environ={"SIGNAL_SCORER_FEED_CLOCK_OFFSET": "0"} | environ).config
+
+
+def tick(
+    symbol: str, stamp_s: float, bid: float = 1.1, spread: float = 0.0001, **more: Any
+) -> bytes:
+    """A tick as the EA sends it."""
+    volume = float(more.pop("volume", 0.0))
+    return encode_tick(Tick(symbol, bid, bid + spread, volume, float(stamp_s), **more))
+
+
+def candle(symbol: str, minute: int, price: float, timeframe: str = "M1") -> bytes:
+    """A closed candle of the UTC minute."""
+    wave = 0.0001 * (1 + minute % 3)
+    return encode_candle(
+        Candle(symbol, timeframe, minute * 60.0, price, price + wave, price - wave, price)
+    )
+
+
+def history(symbols: tuple[str, ...], now_s: float, minutes: int = 40) -> list[bytes]:
+    """Candles up to the last ended minute and five ticks: enough for every symbol to be warm.
+
+    Needs two symbols, for the correlation.
+    """
+    last = int(now_s) // 60 - 1
+    frames = []
+    for at, symbol in enumerate(symbols):
+        for minute in range(last - minutes + 1, last + 1):
+            drift = 0.0002 * ((minute * (3 + 4 * at)) % 11)
+            frames.append(candle(symbol, minute, 1.1 + drift))
+    # Ascending within the newest whole second: none is a repeat, none late.
+    for at in range(5):
+        frames += [tick(symbol, int(now_s) - 4 + at, 1.1001 + at * 1e-5) for symbol in symbols]
+    return frames
+
+
+def published_model(models_dir: Path, now_s: float, **options: Any) -> Model:
+    """Publish a small model and read it back as the service does."""
+    builders.small_model(models_dir, now_s=now_s, **options)
+    content = read_pointer_bytes(models_dir)
+    assert content is not None
+    return load(models_dir, decode_pointer(content), DEFAULT_LIMITS)
+
+
+class Parts:
+    """Engine, journal, responder and housekeeping, wired as `serve` does it."""
+
+    def __init__(self, folder: Path, clock: ManualClock | None = None, **values: str) -> None:
+        self.clock = clock or ManualClock(START_S)
+        self.config = settings(STATE_DIR=str(folder), **values)
+        self.vitals = Vitals(self.clock.utc_s(), self.clock.monotonic_s())
+        self.engine = Engine(self.config, run_id=f"run{int(self.clock.monotonic_s() * 1000)}")
+        self.journal = Journal(self.config.journal_path)
+        self.responder = Responder(self.engine, self.journal, self.vitals, self.clock)
+        self.watch = ModelWatch(self.config.models_dir, interval_s=self.config.model.poll_s)
+        self.housekeeping = Housekeeping(
+            self.config, self.clock, self.engine, self.journal, self.watch, self.vitals
+        )
+        self.endpoint = self.engine.endpoint("feed", volume_is_deal=False)
+        self.vitals.endpoints = [self.endpoint]
+
+    def feed(self, *frames: bytes) -> None:
+        """Frames of the feed, received now."""
+        for frame in frames:
+            self.engine.on_frame(self.endpoint, frame, self.clock.utc_s())
+
+    def warm(self, *symbols: str) -> None:
+        """Candles and ticks that make these symbols warm."""
+        self.feed(*history(symbols or ("EURUSD", "GBPUSD"), self.clock.utc_s()))
+
+    def answer(self, *bodies: bytes) -> list[dict[str, Any]]:
+        """Replies to bodies that wait together."""
+        waiting = [Waiting(body, self.clock.monotonic_s()) for body in bodies]
+        return [unpacked(reply) for reply in self.responder.answer(waiting)]
+
+    def ask(self, op: str, **content: Any) -> dict[str, Any]:
+        """One request, one reply."""
+        return self.answer(body(op, **content))[0]
+
+    def score(self, **content: Any) -> dict[str, Any]:
+        """A score of EURUSD unless said otherwise."""
+        return self.ask("score", **({"symbol": "EURUSD", "base_score": 75.0} | content))
+
+    def rows(self, statement: str = "SELECT * FROM scores ORDER BY seq") -> list[dict[str, Any]]:
+        """Rows of the journal, as a second reader sees them."""
+        return rows(self.config.journal_path, statement)
+
+
+def body(op: str, **content: Any) -> bytes:
+    """A request as any msgpack client would send it."""
+    return codec.pack({"v": 1, "op": op, **content})
+
+
+def unpacked(reply: bytes) -> dict[str, Any]:
+    """A reply as the client reads it."""
+    from protocol.limits import MAX_MESSAGE_BYTES
+
+    return codec.unpack(reply, max_bytes=MAX_MESSAGE_BYTES)
+
+
+def rows(path: Path, statement: str) -> list[dict[str, Any]]:
+    """What a reader of another process gets."""
+    import sqlite3
+
+    from service.journal import open_reader
+
+    connection = open_reader(path)
+    try:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(statement)]
+    finally:
+        connection.close()
+
+
+def json_frame(**fields: Any) -> bytes:
+    """Any JSON message of the feed."""
+    return json.dumps(fields).encode()

@@ -1,0 +1,292 @@
+"""Whatever bytes come, a typed request or a DecodeError leaves, and limits hold at their edge."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol import codec, limits, messages
+from protocol.errors import DecodeError
+
+CODES = {"malformed", "unsupported_version", "unknown_op", "invalid_field", "too_large"}
+SCORE = {"v": 1, "op": "score", "id": 7, "symbol": "EURUSD", "base_score": 61.5}
+
+
+def decoded(body: bytes) -> codec.Decoded | DecodeError:
+    try:
+        return codec.decode_request(body)
+    except DecodeError as error:
+        return error
+
+
+def refused(body: bytes) -> DecodeError:
+    error = decoded(body)
+    assert isinstance(error, DecodeError)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "malformed"),
+        (b"\x00", "malformed"),
+        (b"\xc1", "malformed"),
+        (b'{"op":"score"}', "malformed"),
+        (msgpack.packb([1, 2]), "malformed"),
+        (msgpack.packb(None), "malformed"),
+        (msgpack.packb({1: 2}), "malformed"),
+        (msgpack.packb({b"v": 1}), "malformed"),
+        (msgpack.packb({"v": 1, "op": "health", "x": b"binary"}), "malformed"),
+        (msgpack.packb({"v": 1, "op": "health", "x": msgpack.Timestamp(1)}), "malformed"),
+        (msgpack.packb({"v": 1, "op": "health"})[:-1], "malformed"),
+        (msgpack.packb({"v": 1, "op": "health"}) + b"\x01", "malformed"),
+        (b"\x81\xa1v\xa2\xff\xfe", "malformed"),
+        (b"\xdf\xff\xff\xff\xff", "malformed"),
+        (b"\x91" * 2000, "malformed"),
+        (msgpack.packb({"v": 1, "op": "health"}) + b"\0" * limits.MAX_BODY_BYTES, "too_large"),
+        (msgpack.packb({"op": "health"}), "unsupported_version"),
+        (msgpack.packb({"v": 2, "op": "health"}), "unsupported_version"),
+        (msgpack.packb({"v": 1.0, "op": "health"}), "unsupported_version"),
+        (msgpack.packb({"v": True, "op": "health"}), "unsupported_version"),
+        (msgpack.packb({"v": 1}), "unknown_op"),
+        (msgpack.packb({"v": 1, "op": "SCORE"}), "unknown_op"),
+        (msgpack.packb({"v": 1, "op": ["score"]}), "unknown_op"),
+        (msgpack.packb({"v": 1, "op": "health", "id": 1.5}), "invalid_field"),
+        (msgpack.packb({"v": 1, "op": "health", "id": "x" * 65}), "invalid_field"),
+        (msgpack.packb({"v": 1, "op": "health", "id": [1]}), "invalid_field"),
+        (msgpack.packb({"v": 1, "op": "outcome", "outcome": "WIN"}), "invalid_field"),
+        (msgpack.packb({"v": 1, "op": "score_many", "signals": []}), "invalid_field"),
+        (msgpack.packb({"v": 1, "op": "score_many", "signals": [1]}), "invalid_field"),
+        (msgpack.packb({"v": 1, "op": "sentiment", "symbol": "*", "score": 101}), "invalid_field"),
+    ],
+)
+def test_a_body_that_is_no_request_is_refused_with_its_code(body: bytes, code: str) -> None:
+    assert refused(body).code == code
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"symbol": None}, "symbol"),
+        ({"symbol": ""}, "symbol"),
+        ({"symbol": "EUR USD"}, "symbol"),
+        ({"symbol": "EURUSD\n"}, "symbol"),
+        ({"symbol": "x" * 33}, "symbol"),
+        ({"symbol": "*"}, "symbol"),
+        ({"direction": "LONG"}, "direction"),
+        ({"direction": "buy"}, "direction"),
+        ({"entry_price": 0}, "entry_price"),
+        ({"entry_price": -1.1}, "entry_price"),
+        ({"entry_price": math.inf}, "entry_price"),
+        ({"stop_loss": math.nan}, "stop_loss"),
+        ({"reward_risk": 0}, "reward_risk"),
+        ({"cost_r": -0.1}, "cost_r"),
+        ({"deadline_ms": 0}, "deadline_ms"),
+        ({"sentiment": 100.5}, "sentiment"),
+        ({"signal_id": ""}, "signal_id"),
+        ({"signal_id": 12}, "signal_id"),
+        ({"explain": 1}, "explain"),
+        ({"timeframe_data": []}, "timeframe_data"),
+        (
+            {"timeframe_data": {"M1": [{"open": 1, "high": 1, "low": 1}]}},
+            "timeframe_data.M1[0].close",
+        ),
+        (
+            {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.2},
+            "stop_loss",
+        ),
+        (
+            {"direction": "SELL", "entry_price": 1.1, "take_profit": 1.2},
+            "take_profit",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named_and_the_base_score_understood(
+    change: dict[str, Any], field: str
+) -> None:
+    error = refused(msgpack.packb(SCORE | change))
+    assert (error.code, error.fallback, error.request_id) == ("invalid_field", 61.5, 7)
+    assert error.field is not None
+    assert error.field.startswith(field)
+
+
+@pytest.mark.parametrize("base", [None, "75", True, -0.1, 100.1, math.nan, [75]])
+def test_a_base_score_that_is_none_is_no_fallback(base: Any) -> None:
+    error = refused(msgpack.packb(SCORE | {"base_score": base}))
+    assert (error.code, error.field, error.fallback) == ("invalid_field", "base_score", None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"v": 9}, {"op": "scroe"}, {"id": 0.5}, {"x": [[[[[[[1]]]]]]]}, {"symbol": 5}],
+)
+def test_every_refusal_after_decoding_keeps_the_base_score(change: dict[str, Any]) -> None:
+    assert refused(msgpack.packb(SCORE | change)).fallback == 61.5
+
+
+def test_missing_fields_are_named() -> None:
+    assert refused(msgpack.packb({"v": 1, "op": "score", "base_score": 50})).field == "symbol"
+    assert refused(msgpack.packb({"v": 1, "op": "score", "symbol": "A"})).field == "base_score"
+    assert refused(msgpack.packb({"v": 1, "op": "outcome", "signal_id": "a"})).field == "outcome"
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: Any = 1
+    for _ in range(levels - 1):
+        value = [value]
+    return SCORE | {"x": value}
+
+
+def test_limits_hold_at_their_edge() -> None:
+    def accepted(**extra: Any) -> bool:
+        found = decoded(msgpack.packb(SCORE | extra))
+        return isinstance(found, codec.Decoded) or found.code != "malformed"
+
+    assert accepted(x="s" * limits.MAX_STRING)
+    assert not accepted(x="s" * (limits.MAX_STRING + 1))
+    assert accepted(x=[0] * limits.MAX_ARRAY)
+    assert not accepted(x=[0] * (limits.MAX_ARRAY + 1))
+    keys = {str(i): 0 for i in range(limits.MAX_MAP)}
+    assert accepted(x=keys)
+    assert not accepted(x=keys | {"more": 0})
+    assert codec.decode_request(msgpack.packb(nested(limits.MAX_DEPTH)))
+    assert refused(msgpack.packb(nested(limits.MAX_DEPTH + 1))).code == "malformed"
+
+
+def test_the_largest_frame_is_read_and_one_byte_more_is_not() -> None:
+    signals: list[dict[str, Any]] = [{"pad": "p" * 1010} for _ in range(256)]
+    content = {"v": 1, "op": "score_many", "signals": signals}
+    room = limits.MAX_BODY_BYTES - len(msgpack.packb(content))
+    for signal in signals[: room // 10]:
+        signal["pad"] += "p" * 10
+    signals[-1]["pad"] += "p" * (room % 10)
+    body = msgpack.packb(content)
+    assert len(body) == limits.MAX_BODY_BYTES
+    assert isinstance(codec.decode_request(body).request, messages.ScoreManyRequest)
+    content["signals"][-1]["pad"] += "p"
+    assert refused(msgpack.packb(content)).code == "too_large"
+
+
+def test_unknown_keys_are_named_and_their_number_is_bounded() -> None:
+    assert codec.decode_request(msgpack.packb(SCORE | {"base_scroe": 1})).ignored == ("base_scroe",)
+    many = {"k" * 200 + str(i): i for i in range(100)}
+    ignored = codec.decode_request(msgpack.packb(SCORE | many)).ignored
+    assert len(ignored) == limits.MAX_IGNORED_KEYS
+    assert max(map(len, ignored)) == limits.MAX_ID_CHARS
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_request_or_a_refusal(body: bytes) -> None:
+    found = decoded(body)
+    if isinstance(found, DecodeError):
+        assert found.code in CODES
+    else:
+        assert found.request.op in messages.REQUESTS
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=20)
+    | st.binary(max_size=8)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | scalars, inner)
+    ),
+    max_leaves=12,
+)
+known = st.sampled_from(
+    sorted({name for kind in messages.REQUESTS.values() for name in kind.__struct_fields__})
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    op=st.sampled_from(sorted(messages.REQUESTS)) | values,
+    version=st.just(1) | values,
+    fields=st.dictionaries(known | st.text(max_size=8), values, max_size=6),
+)
+def test_any_content_gives_a_request_or_a_refusal(
+    op: Any, version: Any, fields: dict[str, Any]
+) -> None:
+    body = msgpack.packb({"symbol": "EURUSD", "base_score": 50.0, **fields, "op": op, "v": version})
+    found = decoded(body)
+    if isinstance(found, DecodeError):
+        assert found.code in CODES
+        assert found.fallback is None or 0 <= found.fallback <= 100
+    elif not isinstance(found.request, messages.ScoreManyRequest):
+        # What was accepted is itself encodable, and means the same.
+        again = codec.decode_request(codec.encode_request(found.request, 1))
+        assert again.request == found.request
+
+
+requests = st.one_of(
+    st.builds(
+        messages.ScoreRequest,
+        symbol=st.from_regex(r"[A-Za-z0-9._#+\-/&!^$@]{1,32}", fullmatch=True),
+        base_score=st.floats(0, 100),
+        signal_id=st.none() | st.text(min_size=1, max_size=128),
+        direction=st.sampled_from([None, "BUY", "SELL"]),
+        reward_risk=st.none() | st.floats(0.1, 1000),
+        generated_at=st.none() | st.floats(0, 1e10) | st.text(max_size=20),
+        explain=st.booleans(),
+    ),
+    st.builds(
+        messages.OutcomeRequest,
+        outcome=st.booleans() | st.text(min_size=1, max_size=64),
+        signal_id=st.text(min_size=1, max_size=128),
+        realised_r=st.none() | st.floats(-1e12, 1e12),
+    ),
+    st.builds(messages.SentimentRequest, symbol=st.just("*"), score=st.floats(0, 100)),
+    st.builds(messages.HealthRequest),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(requests, st.none() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=64))
+def test_what_is_encoded_is_decoded_alike(request: Any, request_id: Any) -> None:
+    found = codec.decode_request(codec.encode_request(request, request_id))
+    assert (found.request, found.request_id, found.ignored) == (request, request_id, ())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"base_score": 101.0},
+        {"base_score": math.nan},
+        {"base_score": "75"},
+        {"base_score": 50.0, "symbol": "EUR USD"},
+        {"base_score": 50.0, "direction": "UP"},
+        {"base_score": 50.0, "timeframe_data": {"M1": [{"open": 1.0}]}},
+        {"base_score": 50.0, "pattern": object()},
+    ],
+)
+def test_a_request_that_the_server_would_refuse_is_not_encoded(fields: dict[str, Any]) -> None:
+    request = messages.ScoreRequest(**({"symbol": "EURUSD"} | fields))
+    with pytest.raises(ValueError, match="score: "):
+        codec.encode_request(request)
+
+
+def test_numpy_scalars_are_numbers() -> None:
+    request = messages.ScoreRequest(
+        symbol="EURUSD", base_score=np.float32(61.5), entry_price=np.float64(1.5)
+    )
+    found = codec.decode_request(codec.encode_request(request))
+    assert found.request == messages.ScoreRequest(symbol="EURUSD", base_score=61.5, entry_price=1.5)
+
+
+def test_a_request_over_the_limit_is_not_encoded() -> None:
+    signals = [{"pad": "p" * 1024, "n": i} for i in range(256)]
+    with pytest.raises(ValueError, match="bytes"):
+        codec.encode_request(messages.ScoreManyRequest(signals=signals))
