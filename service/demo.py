@@ -15,9 +15,9 @@ class NotInstalled(Exception):  # noqa: N818  a state of things
     exit_code = 69  # EX_UNAVAILABLE of sysexits.h
 
 
-def demo(arguments: list[str]) -> None:
+def demo(arguments: list[str], needed: tuple[str, ...] = NEEDED) -> None:
     """Become the simulation: its exit code and Ctrl-C are ours. Raises NotInstalled."""
-    lacking = [name for name in NEEDED if find_spec(name) is None]
+    lacking = [name for name in needed if find_spec(name) is None]
     if lacking:
         raise NotInstalled(
             f"the demo trains a model, which needs {', '.join(lacking)}: install the trainer's "

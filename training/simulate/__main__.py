@@ -17,6 +17,8 @@ import click
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+WIDTH = 120
+"""Of what is written where no terminal says how wide it is."""
 
 
 @click.command(
@@ -73,6 +75,7 @@ def main(
     Service, client and trainer are the real ones; the market, the signals and how they end
     are simulated by a stated function, so the best possible result is known.
     """
+    stop = _stop_on_signals()  # before the imports, which take a while
     import msgspec
     from rich.console import Console
 
@@ -80,7 +83,6 @@ def main(
     from training.simulate.screen import Lines, Terminal
     from training.simulate.summary import show
 
-    stop = _stop_on_signals()
     options = Options(
         directory=_directory(directory),
         seconds=seconds,
@@ -91,6 +93,8 @@ def main(
     )
     console = Console(no_color=no_color, highlight=False)
     lines = plain or not console.is_terminal
+    if not console.is_terminal:
+        console.width = WIDTH
     try:
         with Lines(console) if lines else Terminal(console) as screen:
             facts = run(options, screen, stop)

@@ -22,7 +22,7 @@ REPEAT_SHARE = 0.04
 CROSSED_SHARE = 0.0003
 HEARTBEAT_S = 900
 CANDLES_EVERY_MIN = 15
-CANDLE_DELAY_S = 5.0
+CANDLE_DELAY_S = 12.0
 """The terminal closes a candle with the first tick after it."""
 HELLO = b'{"type":"HELLO","node_id":"NODE_100001_FX"}'
 HEARTBEAT = b"HEARTBEAT NODE_100001_FX"
@@ -82,7 +82,8 @@ def _extras(market: Market, quotes: Quotes, start_s: float) -> Iterator[Item]:
         yield Item(start_s + second, HEARTBEAT, None)
     charts = {each.terminal: at for at, each in reversed(list(enumerate(market.instruments)))}
     for at in charts.values():
-        for minute in range(CANDLES_EVERY_MIN - 1, HOUR_S // 60, CANDLES_EVERY_MIN):
+        # The hour's last minute ends with the next hour's ticks: it is left out.
+        for minute in range(CANDLES_EVERY_MIN - 1, HOUR_S // 60 - 1, CANDLES_EVERY_MIN):
             opened_s = start_s + 60.0 * minute
             candle = _candle(market.instruments[at], quotes, at, opened_s)
             if candle is not None:

@@ -176,7 +176,10 @@ class EliteGuard:
         if quote is None:
             return
         request: dict[str, Any] = {"direction": signal.direction, "pattern": signal.pattern}
-        request |= {"reward_risk": signals.REWARD_RISK, "cost_r": signals.cost_r(quote)}
+        request |= {
+            "reward_risk": signals.REWARD_RISK,
+            "cost_r": signals.cost_r(signal.instrument, quote),
+        }
         if traded:
             request |= {"signal_id": signal.signal_id, "generated_at": signal.generated_s}
             request |= {"sentiment": signal.sentiment}

@@ -46,11 +46,11 @@ class Instrument(NamedTuple):
 
 _FX, _CRYPTO = "NODE_100001_FX", "NODE_100002_CRYPTO"
 INSTRUMENTS = (
-    Instrument("EURUSD", 1.0850, 1e-5, 1e-4, 1.0, 2.0, False, 0, _FX, "2.05"),
-    Instrument("GBPUSD", 1.2650, 1e-5, 1e-4, 1.2, 3.0, False, 0, _FX, "2.05"),
-    Instrument("XAUUSD", 2890.0, 1e-2, 1e-1, 2.5, 4.0, False, 0, _FX, "2.05"),
-    Instrument("BTCUSD", 86500.0, 1e-2, 1.0, 5.0, 6.0, True, 1, _CRYPTO, "7.01"),
-    Instrument("ETHUSD", 2150.0, 1e-2, 1e-1, 6.0, 8.0, True, 1, _CRYPTO, "7.01"),
+    Instrument("EURUSD", 1.0850, 1e-5, 1e-4, 0.5, 1.2, False, 0, _FX, "2.05"),
+    Instrument("GBPUSD", 1.2650, 1e-5, 1e-4, 0.6, 2.0, False, 0, _FX, "2.05"),
+    Instrument("XAUUSD", 2890.0, 1e-2, 1e-1, 1.2, 3.0, False, 0, _FX, "2.05"),
+    Instrument("BTCUSD", 86500.0, 1e-2, 1.0, 2.5, 5.0, True, 1, _CRYPTO, "7.01"),
+    Instrument("ETHUSD", 2150.0, 1e-2, 1e-1, 3.0, 7.0, True, 1, _CRYPTO, "7.01"),
 )
 
 

@@ -15,9 +15,9 @@ STAGES = (
     "warm up",
     "collect outcomes",
     "train",
-    "model live",
-    "train again",
-    "new model live",
+    "after the first training",
+    "train again, on more",
+    "after the second training",
     "let trades end",
 )
 

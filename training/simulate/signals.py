@@ -17,7 +17,8 @@ from protocol.messages import Direction
 from training.simulate.market import Instrument
 
 REWARD_RISK = 1.5
-RISK_BPS = 25.0
+RISK_MINUTES = 40.0
+"""The stop lies as many usual minutes' moves away."""
 PATTERNS = ("LIQUIDITY_SWEEP_REVERSAL", "ORDER_BLOCK_BOUNCE", "FAIR_VALUE_GAP_FILL")
 SENTIMENT_SHARE = 0.2
 _SHORTEST_S, _LONGEST_S = 300.0, 5400.0
@@ -71,15 +72,15 @@ def signals(
         )
 
 
-def cost_r(quote: Tick) -> float:
+def cost_r(instrument: Instrument, quote: Tick) -> float:
     """One spread in units of the risk."""
-    return (quote.ask - quote.bid) / _risk(quote)
+    return (quote.ask - quote.bid) / _risk(instrument, quote)
 
 
 def pending_line(signal: Signal, quote: Tick) -> dict[str, Any]:
     """The line written when a trade opens at `quote`."""
     entry = quote.ask if signal.side > 0 else quote.bid
-    risk = _risk(quote)
+    risk = _risk(signal.instrument, quote)
     places = _places(signal.instrument)
     return {
         "signal_id": signal.signal_id,
@@ -99,7 +100,7 @@ def pending_line(signal: Signal, quote: Tick) -> dict[str, Any]:
 
 def completed_line(signal: Signal, quote: Tick, win: bool, ends_s: float) -> dict[str, Any]:
     """The documented completion of a trade that opened at `quote` and ended at `ends_s`."""
-    pips = _risk(quote) / signal.instrument.pip
+    pips = _risk(signal.instrument, quote) / signal.instrument.pip
     # How far it went the other way before it ended: the same luck, spread over the range.
     share = 0.1 + 0.8 * (signal.draw * 7919.0 % 1.0)
     favorable = pips * REWARD_RISK * (1.0 if win else share)
@@ -116,8 +117,8 @@ def completed_line(signal: Signal, quote: Tick, win: bool, ends_s: float) -> dic
     }
 
 
-def _risk(quote: Tick) -> float:
-    return 1e-4 * RISK_BPS * quote.bid
+def _risk(instrument: Instrument, quote: Tick) -> float:
+    return 1e-4 * RISK_MINUTES * instrument.minute_bps * quote.bid
 
 
 def _places(instrument: Instrument) -> int:

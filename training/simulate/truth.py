@@ -36,7 +36,7 @@ class Term(NamedTuple):
 TERMS = (
     Term("tf_alignment", 50.0, 35.0, 0.60),
     Term("volume_delta", 50.0, 12.0, 0.50),
-    Term("spread_quality", 80.0, 10.0, 0.40),
+    Term("spread_quality", 84.0, 11.0, 0.40),
     Term("atr_volatility", 50.0, 7.0, -0.35),
     Term("base_score", 75.0, 7.0, 0.35),
 )

@@ -1,0 +1,167 @@
+"""The demo as a process, small: real service, real trainer, a real swap, and no orphans."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.demo import NotInstalled, demo
+from service.journal import open_reader
+
+LIMIT_S = 60.0
+
+
+@contextmanager
+def started(directory: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "service", "demo", "--keep", str(directory), *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    give_up_s = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.05)
+
+
+def service_pid(directory: Path) -> int | None:
+    log = directory / "service.log"
+    for line in log.read_text().splitlines() if log.exists() else ():
+        event = json.loads(line)
+        if event.get("event") == "started":
+            return int(event["pid"])
+    return None
+
+
+def running(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, Path]:
+    directory = tmp_path_factory.mktemp("demo") / "files"
+    facts = directory.parent / "facts.json"
+    options = ["--seconds", "9", "--strength", "2.5", "--signals-a-day", "250"]
+    with started(directory, *options, "--json", str(facts), "--outcome-requests") as process:
+        said, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, said
+    return json.loads(facts.read_bytes()), said, directory
+
+
+def test_every_request_is_answered(played: tuple[dict[str, Any], str, Path]) -> None:
+    facts, _, _ = played
+    assert facts["lost"] == 0
+    assert facts["sent"] == facts["answered"] == sum(facts["models"].values())
+    assert facts["sent"] > facts["traded"] > 100
+    assert facts["ended"] == facts["traded"]
+    assert set(facts["statuses"]) <= {"success", "no_model"}
+
+
+def test_trainer_publishes_and_the_service_swaps(
+    played: tuple[dict[str, Any], str, Path],
+) -> None:
+    facts, _, _ = played
+    assert facts["swaps"]
+    for swap in facts["swaps"]:
+        assert facts["models"][swap["version"]] > 0
+        assert swap["in_flight"] >= 1
+    published = [run for run in facts["trainings"] if run["said"].startswith("published")]
+    assert len(published) == len(facts["swaps"])
+    assert {run["code"] for run in facts["trainings"]} <= {0, 3}
+
+
+def test_best_possible_stands_beside_the_model_and_is_not_beaten(
+    played: tuple[dict[str, Any], str, Path],
+) -> None:
+    facts, _, _ = played
+    _, taken, best, half, best_half = facts["choices"]
+    assert taken["n"] == best["n"]
+    assert half["expected"] <= best_half["expected"]
+    loss = facts["log_loss"]
+    assert loss["best"] <= loss["model"]
+    assert loss["best"] < loss["constant"]
+
+
+def test_files_are_there_and_agree_with_the_count(
+    played: tuple[dict[str, Any], str, Path],
+) -> None:
+    facts, said, directory = played
+    for name, path in facts["files"].items():
+        assert Path(path).is_relative_to(directory), name
+        assert path in said
+    log = (directory / "truth_log.jsonl").read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert sum(line["completed"] for line in lines) == facts["ended"]
+    assert facts["outcome_requests"] == {"recorded": facts["ended"]}
+    connection = open_reader(directory / "journal.db")
+    try:
+        rows = connection.execute("select count(*) from scores").fetchone()[0]
+    finally:
+        connection.close()
+    assert rows == facts["sent"]
+
+
+def test_children_have_ended_in_order(played: tuple[dict[str, Any], str, Path]) -> None:
+    facts, _, directory = played
+    assert facts["exit_codes"]["service"] == 0
+    pid = service_pid(directory)
+    assert pid is not None
+    assert not running(pid)
+
+
+def test_interrupt_ends_all_and_still_sums_up(tmp_path: Path) -> None:
+    directory = tmp_path / "files"
+    with started(directory, "--seconds", "60") as process:
+        until(lambda: (directory / "truth_log.jsonl").exists())
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130
+    assert "summary, interrupted" in said
+    assert "0 lost" in said
+    pid = service_pid(directory)
+    assert pid is not None
+    assert not running(pid)
+
+
+def test_killed_demo_leaves_no_service_behind(tmp_path: Path) -> None:
+    directory = tmp_path / "files"
+    with started(directory, "--seconds", "60") as process:
+        until(lambda: service_pid(directory) is not None)
+        pid = service_pid(directory)
+        assert pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        until(lambda: not running(pid))
+
+
+def test_directory_with_files_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    with started(tmp_path) as process:
+        said, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 2
+    assert "is not empty" in said
+
+
+def test_without_the_trainers_libraries_it_says_what_to_install() -> None:
+    with pytest.raises(NotInstalled, match=r"no_such_library.*install") as raised:
+        demo([], needed=("json", "no_such_library"))
+    assert raised.value.exit_code == 69

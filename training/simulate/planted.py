@@ -1,0 +1,242 @@
+"""Samples by the thousand whose truth is known, for what must be shown about the trainer.
+
+    g = sqrt(1 - BEND^2) * line + BEND * bent,  scaled to standard deviation 1
+    p = sigmoid(intercept + strength * g)
+
+`line` is a sum over TERMS as in `truth`, `bent` an interaction and a curve that no
+straight line follows. The base score tells little, as on real signals. The rule: what a signal wins by is p alone, plus luck that signals
+of one cluster and of one day share; so the best that anyone can do is known.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.schema import FEATURE_NAMES
+from training.overlap import uniqueness
+from training.samples import Samples
+from training.simulate.truth import Term, best_win_rate
+
+Floats = NDArray[np.float64]
+
+TERMS = (
+    Term("tf_alignment", 50.0, 33.0, 0.60),
+    Term("volume_delta", 50.0, 12.0, 0.50),
+    Term("spread_quality", 80.0, 10.0, 0.40),
+    Term("atr_volatility", 50.0, 7.0, -0.40),
+    Term("base_score", 75.0, 7.0, 0.20),
+)
+BEND = 0.35
+START_S = 1_735_689_600.0
+"""Wednesday 2025-01-01 00:00 UTC."""
+DAY_S = 86_400.0
+SYMBOLS = ("BTCUSD", "EURUSD", "GBPJPY", "XAUUSD", "US30", "AUDNZD", "USDCAD", "GER40")
+_REFERENCE_ROWS = 40_000
+_MOMENTUM, _ALIGNMENT, _LEVELS = (
+    FEATURE_NAMES.index(name)
+    for name in ("momentum_strength", "tf_alignment", "support_resistance")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """p = sigmoid(intercept + strength * g); `best_half` is the win rate of the best half."""
+
+    intercept: float
+    strength: float
+    best_half: float
+
+    def probability(self, x: Floats) -> Floats:
+        """The true probability of a win (n,) of vectors `x` (n, 11)."""
+        odds = self.intercept + self.strength * score(x)
+        result: Floats = 1.0 / (1.0 + np.exp(-odds))
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """How signals come. `size` signals a cluster on average, close in time, of one symbol.
+
+    `shared` and `daily` (0..1, sum below 1) are the parts of the variance of features and
+    luck that a cluster and a day have in common.
+    """
+
+    size: float = 1.0
+    shared: float = 0.0
+    daily: float = 0.0
+
+
+ALONE = Crowd()
+
+
+def score(x: Floats) -> Floats:
+    """g (n,) of vectors `x` (n, 11): mean about 0, standard deviation about 1."""
+    scale_line, middle_bent, scale_bent = _scales()
+    line, bent = _line(x) / scale_line, (_bent(x) - middle_bent) / scale_bent
+    result: Floats = math.sqrt(1.0 - BEND**2) * line + BEND * bent
+    return result
+
+
+@functools.cache
+def edge(base_rate: float = 0.7, best_half: float = 0.8) -> Edge:
+    """The edge by which `base_rate` of all signals win, and `best_half` of the best half."""
+    g = score(_reference())
+    low, high = 0.0, 20.0
+    for _ in range(50):
+        strength = (low + high) / 2
+        intercept = _intercept(strength * g, base_rate)
+        p = 1.0 / (1.0 + np.exp(-(intercept + strength * g)))
+        low, high = (strength, high) if best_win_rate(p, 0.5) < best_half else (low, strength)
+    return Edge(intercept, strength, best_win_rate(p, 0.5))
+
+
+def samples(
+    n: int, days: float, truth: Edge, *, seed: int, crowd: Crowd = ALONE, shuffled: bool = False
+) -> Samples:
+    """`n` signals over `days`, with wins drawn from `truth` and weights by uniqueness.
+
+    `shuffled`: the wins belong to other vectors of the same clusters and days, so that
+    there is nothing to learn though overlapping signals still share their luck.
+    """
+    rng = np.random.default_rng([seed, n, round(days)])
+    time_s, cluster, symbol = _arrivals(n, days, crowd, rng)
+    day = np.floor((time_s - START_S) / DAY_S).astype(np.intp)
+    x = vectors(_moods(cluster, day, crowd, rng), time_s)
+    winning = vectors(_moods(cluster, day, crowd, rng), time_s) if shuffled else x
+    luck = _moods(cluster, day, crowd, rng, columns=1)[:, 0]
+    win = _uniform(luck) < truth.probability(winning)
+    end_s = time_s + np.clip(rng.lognormal(7.3, 0.6, n), 300.0, 5_400.0)
+    unknown = np.full(n, np.nan)
+    return Samples(
+        x=x,
+        win=win,
+        time_s=time_s,
+        end_s=end_s,
+        weight=uniqueness(symbol, time_s, end_s),
+        realised_r=unknown,
+        reward_risk=np.ones(n),
+        cost_r=np.full(n, 0.05),
+        win_probability=unknown,
+        final_score=x[:, -1],
+        stop_spreads=unknown,
+        direction=np.where(rng.random(n) < 0.5, 1, -1).astype(np.int8),
+        backfilled=np.zeros(n, dtype=np.bool_),
+        symbol=symbol,
+        pattern=np.full(n, "ORDER_BLOCK_BOUNCE"),
+        score_id=np.array([f"planted-{seed}-{i}" for i in range(n)]),
+        label_source=np.full(n, "paper"),
+    )
+
+
+def vectors(moods: Floats, time_s: Floats) -> Floats:
+    """Vectors (n, 11) out of standard normal `moods` (n, 11), distributed as features are."""
+    share = _uniform(moods)
+    columns = {
+        "atr_volatility": 50.0 + 7.0 * moods[:, 0],
+        "volume_delta": 50.0 + 12.0 * moods[:, 1],
+        "tf_alignment": np.round(6.0 * share[:, 2]) * (100.0 / 6.0),
+        "sentiment_score": np.where(share[:, 3] < 0.2, 500.0 * share[:, 3], 50.0),
+        "whale_activity": np.where(share[:, 4] > 0.7, 20.0 + 100.0 * (share[:, 4] - 0.7), 0.0),
+        "spread_quality": 80.0 + 10.0 * moods[:, 5],
+        "correlation_check": 50.0 + 20.0 * moods[:, 6],
+        "session_bonus": np.array([10.0, 15.0, 20.0, 25.0])[
+            np.floor(time_s % DAY_S / DAY_S * 4.0).astype(np.intp)
+        ],
+        "momentum_strength": 50.0 + 20.0 * moods[:, 8],
+        "support_resistance": 100.0 * share[:, 9],
+        "base_score": np.round(75.0 + 7.0 * moods[:, 10], 1),
+    }
+    return np.clip(np.column_stack([columns[name] for name in FEATURE_NAMES]), 0.0, 100.0)
+
+
+def fresh(n: int, *, seed: int) -> Floats:
+    """Vectors (n, 11) of signals that nobody has seen, each on its own."""
+    rng = np.random.default_rng([seed, 99])
+    time_s = START_S + DAY_S * rng.random(n)
+    return vectors(rng.standard_normal((n, len(FEATURE_NAMES))), time_s)
+
+
+def _arrivals(
+    n: int, days: float, crowd: Crowd, rng: np.random.Generator
+) -> tuple[Floats, NDArray[np.intp], NDArray[np.str_]]:
+    """Times in order, the cluster of each, its symbol."""
+    count = max(1, round(n / crowd.size))
+    cluster = np.sort(rng.integers(count, size=n)) if crowd.size > 1 else np.arange(n)
+    begins_s = START_S + days * DAY_S * rng.random(cluster.max() + 1)
+    time_s = begins_s[cluster] + rng.uniform(0.0, 1_200.0, n) * (crowd.size > 1)
+    time_s = np.minimum(time_s, START_S + days * DAY_S - 1.0)
+    symbol = np.array(SYMBOLS)[rng.integers(len(SYMBOLS), size=cluster.max() + 1)][cluster]
+    order = np.argsort(time_s, kind="stable")
+    return time_s[order], cluster[order], symbol[order]
+
+
+def _moods(
+    cluster: NDArray[np.intp],
+    day: NDArray[np.intp],
+    crowd: Crowd,
+    rng: np.random.Generator,
+    columns: int = len(FEATURE_NAMES),
+) -> Floats:
+    """Standard normal (n, columns), in part common to a cluster and to a day."""
+    of_cluster = rng.standard_normal((int(cluster.max()) + 1, columns))[cluster]
+    of_day = rng.standard_normal((int(day.max()) + 1, columns))[day]
+    own = rng.standard_normal((len(cluster), columns))
+    alone = 1.0 - crowd.shared - crowd.daily
+    moods: Floats = (
+        math.sqrt(crowd.shared) * of_cluster
+        + math.sqrt(crowd.daily) * of_day
+        + math.sqrt(alone) * own
+    )
+    return moods
+
+
+def _line(x: Floats) -> Floats:
+    total = np.zeros(len(x))
+    for term in TERMS:
+        column = x[:, FEATURE_NAMES.index(term.feature)]
+        total += term.weight * np.clip((column - term.centre) / term.scale, -2.0, 2.0)
+    return total
+
+
+def _bent(x: Floats) -> Floats:
+    def z(column: int, spread: float) -> Floats:
+        clipped: Floats = np.clip((x[:, column] - 50.0) / spread, -2.0, 2.0)
+        return clipped
+
+    crossed = z(_MOMENTUM, 20.0) * z(_ALIGNMENT, 35.0)
+    result: Floats = crossed + 0.8 * z(_LEVELS, 29.0) ** 2
+    return result
+
+
+@functools.cache
+def _reference() -> Floats:
+    return fresh(_REFERENCE_ROWS, seed=0)
+
+
+@functools.cache
+def _scales() -> tuple[float, float, float]:
+    x = _reference()
+    line, bent = _line(x), _bent(x)
+    return float(line.std()), float(bent.mean()), float(bent.std())
+
+
+def _intercept(odds: Floats, base_rate: float) -> float:
+    low, high = -30.0, 30.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = float(np.mean(1.0 / (1.0 + np.exp(-(middle + odds))))) > base_rate
+        low, high = (low, middle) if above else (middle, high)
+    return middle
+
+
+def _uniform(normal: Floats) -> Floats:
+    """The standard normal's distribution function."""
+    from scipy.special import ndtr  # type: ignore[import-untyped]
+
+    result: Floats = ndtr(normal)
+    return result
