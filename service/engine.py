@@ -10,16 +10,14 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 
 from protocol import messages
 from protocol.ea_feed import parse_stamp
 from protocol.schema import FEATURE_NAMES, FINGERPRINT
 from service import scoring
 from service.clock_offset import ClockOffset
-from service.correlation import correlation_check
 from service.features.state import SymbolSnapshot, SymbolState
-from service.features.vector import Vector, compute_vector, is_warm
+from service.features.vector import Vector, is_warm
 from service.intake import Intake
 from service.model import Model, Probability
 from service.records import OutcomeRow, ScoreRow
@@ -34,6 +32,7 @@ from service.replies import (
 from service.retries import Remembered, Retries, content_digest
 from service.settings import Config
 from service.symbol_feed import Endpoint, Limits, SymbolFeed
+from service.vectors import Vectors
 
 DAY_S = 86_400.0
 REQUEST_HALF_LIFE_S = 3600.0
@@ -68,9 +67,7 @@ class Engine:
         self._run_id = run_id
         self._scored = 0
         self._retries = Retries(config.score.retry_window_s, config.limits.remembered_replies)
-        self._minute = 0
-        self._correlations: dict[str, float | None] = {}
-        self._correlation_key: tuple[int, int] = (0, 0)
+        self.vectors = Vectors(self.intake, self.counts)
 
     def endpoint(self, name: str, *, volume_is_deal: bool) -> Endpoint:
         """A feed socket's own state: its clock offset is learnt apart from the others'."""
@@ -97,6 +94,10 @@ class Engine:
     def written(self, row: ScoreRow) -> None:
         """The journal has this row: retries of its signal need not carry it any more."""
         self._retries.written(row)
+
+    def clock_set_back(self, step_s: float) -> None:
+        """UTC was set back by `step_s` (negative): receive times from before move with it."""
+        self.intake.clock_set_back(step_s)
 
     def set_mode(self, mode: messages.Mode) -> None:
         """Serve in another mode from the next request on."""
@@ -149,19 +150,18 @@ class Engine:
                 return Answer({**known.reply, "journalled": True})
             return Answer(known.reply, known.row)
         feed = self.intake.feeds.get(self.intake.canonical(request.symbol))
+        direction = DIRECTIONS[request.direction]
         now = self._roll(self.intake.now(receive_time_s))
         if request.sentiment is not None:
             self.intake.set_sentiment(request.symbol, request.sentiment, REQUEST_HALF_LIFE_S, now)
         if request.timeframe_data is not None:
             self._apply_candles(request.timeframe_data, feed, now)
-        vector = self._vector(
-            feed, now, DIRECTIONS[request.direction], request.base_score, request.symbol
-        )
+        vector = self.vectors.vector(feed, request.symbol, now, direction, request.base_score)
         late = request.deadline_ms is not None and waited_s * 1000.0 > request.deadline_ms
         reason = self._reason(request, feed, vector, receive_time_s, past_deadline=late)
         probability, fault = None, None
         if reason is None:
-            probability, fault = self._ask_model(vector)
+            probability, fault = self._ask_model(feed, direction, vector)
         self._scored += 1
         context = Context(
             score_id=f"{self._run_id}-{self._scored:x}",
@@ -208,11 +208,13 @@ class Engine:
             )
         )
 
-    def _ask_model(self, vector: Vector) -> tuple[Probability | None, str | None]:
+    def _ask_model(
+        self, feed: SymbolFeed | None, direction: int, vector: Vector
+    ) -> tuple[Probability | None, str | None]:
         """(probability, None), or (None, what went wrong): a fault costs the base score only."""
         assert self.model is not None
         try:
-            return self.model.probability(np.array(vector.values)), None
+            return self.vectors.answer(feed, direction, vector, self.model), None
         except (ArithmeticError, ValueError, IndexError) as fault:
             self.counts["model_fault"] += 1
             return None, f"{type(fault).__name__}: {fault}"[:200]
@@ -223,7 +225,7 @@ class Engine:
         feed = self.intake.feeds.get(self.intake.canonical(request.symbol))
         now = self._roll(self.intake.now(receive_time_s))
         direction = DIRECTIONS[request.direction]
-        vector = self._vector(feed, now, direction, request.base_score, request.symbol)
+        vector = self.vectors.vector(feed, request.symbol, now, direction, request.base_score)
         return {
             "symbol": request.symbol,
             "direction": request.direction,
@@ -237,35 +239,8 @@ class Engine:
             "source": None if feed is None else list(feed.source),
         }
 
-    def _vector(
-        self, feed: SymbolFeed | None, now: float, direction: int, base_score: float, symbol: str
-    ) -> Vector:
-        if feed is None:
-            state = SymbolState(symbol)
-            state.sentiment = self.intake.sentiment(symbol)
-            return compute_vector(state, int(now), direction, base_score, None)
-        correlation = self._correlation(feed, now)
-        return compute_vector(feed.state, int(now), direction, base_score, correlation)
-
-    def _correlation(self, feed: SymbolFeed, now: float) -> float | None:
-        """Once a closed bar: the answer can only change when some bar was added."""
-        key = (int(now) // 60, self.intake.revision)
-        if key != self._correlation_key:
-            self._correlation_key = key
-            self._correlations.clear()
-        symbol = feed.state.symbol
-        if symbol not in self._correlations:
-            live = self.intake.live(feed.seen_s, self.config.feed.stale_after_s)
-            others = [other.state for other in live if other is not feed]
-            self._correlations[symbol] = correlation_check(feed.state, others, key[0])
-        return self._correlations[symbol]
-
     def _roll(self, now: float) -> float:
-        minute = int(now) // 60
-        if minute != self._minute:
-            self._minute = minute
-            for feed in self.intake.feeds.values():
-                feed.state.roll(now)
+        self.vectors.roll(now)
         return now
 
     def _apply_candles(

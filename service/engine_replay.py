@@ -118,6 +118,8 @@ class _Run:
         elif kind == recording.REMEMBERED:
             signal_id, at_s, digest, packed = values
             engine.remember(signal_id, Remembered(at_s, digest, msgpack.unpackb(packed)))
+        elif kind == recording.SET_BACK:
+            engine.clock_set_back(*values)
         elif kind == recording.MODE:
             engine.set_mode(values[0])
         return None

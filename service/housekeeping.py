@@ -259,7 +259,7 @@ class Housekeeping:
             if step_s:
                 self._vitals.clock_steps += 1
                 if step_s < 0:
-                    self._engine.intake.clock_set_back(step_s)
+                    self._engine.clock_set_back(step_s)
                     for endpoint in self._vitals.endpoints:
                         endpoint.seen_s += step_s
                 self.event("clock_stepped", seconds=step_s)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
 from service.bars import Bar
-from service.features.state import Sentiment, SymbolState
+from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
 
 RESTART_AFTER_LATE = 50
@@ -38,7 +38,8 @@ class Intake:
 
     `received` counts ticks, candles (each one of a batch), sentiments and all other frames;
     `counts` their fates, `skipped` the frames of other kinds, `changes` what happened to
-    symbols. `revision` moves with whatever changes closed bars from outside the ticks.
+    symbols. `revision` moves with whatever changes a bar of a minute before `rolled_s`, up to
+    which all bars are closed, or the ticks that were counted there.
     """
 
     limits: Limits
@@ -52,6 +53,7 @@ class Intake:
     faulted: int = 0
     faults: deque[Fault] = field(default_factory=lambda: deque(maxlen=_KEPT_FAULTS))
     revision: int = 0
+    rolled_s: float = NEVER
     event_s: float | None = None
     event_receive_s: float = 0.0
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
@@ -215,12 +217,16 @@ class Intake:
             endpoint.volume_is_deal or not same_stamp or tick.volume != feed.volume
         )
         if same_stamp and not deal and tick.bid == feed.bid and tick.ask == feed.ask:
+            if event_s - feed.state.last_seen_s > OBSERVATION_GAP_S:
+                self.revision += 1
             feed.state.observe(event_s)
             return "tick_repeat"
         feed.bid, feed.ask, feed.volume = tick.bid, tick.ask, tick.volume
         feed.stamp_s, feed.event_s = tick.stamp_s, event_s
         feed.late_run = 0
         feed.ticks += 1
+        if event_s < self.rolled_s or event_s - feed.state.last_seen_s > OBSERVATION_GAP_S:
+            self.revision += 1
         feed.state.apply_tick(event_s, tick.bid, tick.ask, tick.volume if deal else 0.0)
         if self.event_s is None or event_s > self.event_s:
             self.event_s = event_s
@@ -283,6 +289,7 @@ class Intake:
         feed.source = source
         feed.forget_stamps()
         feed.state.reset_short_windows(self.now(receive_time_s))
+        self.revision += 1
         self.changes["source_takeover"] += 1
         return True
 

@@ -5,11 +5,14 @@ Plain records with defaults; the rules that move them are in `intake`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from service.clock_offset import ClockOffset
 from service.features.state import SymbolState
+
+if TYPE_CHECKING:
+    from service.vectors import Kept
 
 NEVER = float("-inf")
 
@@ -34,6 +37,7 @@ class SymbolFeed:
 
     `seen_s` (receive time) is when its source last sent anything for it, `ticks` how many
     were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are of the last applied one.
+    `kept` belongs to `vectors`: what was worked out last, by direction.
     """
 
     state: SymbolState
@@ -49,6 +53,7 @@ class SymbolFeed:
     late_stamp_s: float = 0.0
     late_since_s: float = 0.0
     ticks: int = 0
+    kept: dict[int, Kept] = field(default_factory=dict)
 
     @property
     def offset_s(self) -> float:

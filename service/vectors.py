@@ -1,0 +1,121 @@
+"""Vectors and answers, worked out once: for each state of a symbol, for each vector and model.
+
+The rule: nothing kept here is ever another value than working it out anew would give. A kept
+vector is dropped when its symbol's state, the whole second of now, or the correlation
+changes; a correlation when any closed bar does; an answer when the vector or the model does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+import numpy as np
+
+from service.bars import MAX_MISSING_MINUTES
+from service.correlation import correlation_check
+from service.features.state import SymbolState
+from service.features.vector import Vector, compute_vector
+from service.intake import Intake
+from service.model import Model, Probability
+from service.symbol_feed import SymbolFeed
+
+
+class Kept(msgspec.Struct):
+    """The last vector of a symbol and direction, and what the model said of it."""
+
+    key: tuple[int, int, float | None]
+    vector: Vector
+    model: Model | None = None
+    base_score: float = 0.0
+    probability: Probability | None = None
+
+
+class Vectors:
+    """All features as of a moment. `counts` gets hits and misses."""
+
+    def __init__(self, intake: Intake, counts: Counter[str]) -> None:
+        self._intake = intake
+        self._counts = counts
+        self._minute = 0
+        self._correlations: dict[str, float | None] = {}
+        self._correlation_key = (0, 0)
+
+    def roll(self, now_s: float) -> None:
+        """Close all bars whose minute has ended, once a minute."""
+        minute = int(now_s) // 60
+        if minute != self._minute:
+            self._minute = minute
+            self._intake.rolled_s = minute * 60.0
+            for feed in self._intake.feeds.values():
+                feed.state.roll(now_s)
+
+    def vector(
+        self,
+        feed: SymbolFeed | None,
+        symbol: str,
+        now_s: float,
+        direction: int,
+        base_score: float,
+    ) -> Vector:
+        """The vector of a symbol at a moment; without a feed only what needs no tick."""
+        if feed is None:
+            state = SymbolState(symbol)
+            state.sentiment = self._intake.sentiment(symbol)
+            return compute_vector(state, int(now_s), direction, base_score, None)
+        correlation = self._correlation(feed, now_s)
+        key = (feed.state.revision, int(now_s), correlation)
+        kept = feed.kept.get(direction)
+        if kept is not None and kept.key == key:
+            self._counts["vector_hit"] += 1
+            values = kept.vector.values
+            if values[-1] == base_score:
+                return kept.vector
+            return msgspec.structs.replace(kept.vector, values=(*values[:-1], base_score))
+        self._counts["vector_miss"] += 1
+        vector = compute_vector(feed.state, int(now_s), direction, base_score, correlation)
+        feed.kept[direction] = Kept(key, vector)
+        return vector
+
+    def answer(
+        self, feed: SymbolFeed | None, direction: int, vector: Vector, model: Model
+    ) -> Probability:
+        """What the model says of the vector that `vector` gave last for this symbol."""
+        kept = None if feed is None else feed.kept.get(direction)
+        base_score = vector.values[-1]
+        if kept and kept.probability and kept.model is model and kept.base_score == base_score:
+            self._counts["model_hit"] += 1
+            return kept.probability
+        self._counts["model_miss"] += 1
+        probability = model.probability(np.array(vector.values))
+        if kept is not None:
+            kept.model, kept.base_score, kept.probability = model, base_score, probability
+        return probability
+
+    def forget(self) -> None:
+        """Keep nothing: the next answers are worked out anew."""
+        self._correlations.clear()
+        for feed in self._intake.feeds.values():
+            feed.kept.clear()
+
+    def _correlation(self, feed: SymbolFeed, now_s: float) -> float | None:
+        key = (int(now_s) // 60, self._intake.revision)
+        if key != self._correlation_key:
+            self._correlation_key = key
+            self._correlations.clear()
+        symbol = feed.state.symbol
+        if symbol not in self._correlations:
+            self._counts["correlation_miss"] += 1
+            others = [other.state for other in self._intake.feeds.values() if other is not feed]
+            live = [state for state in others if _is_live(state, now_s)]
+            self._correlations[symbol] = correlation_check(feed.state, live, key[0])
+        else:
+            self._counts["correlation_hit"] += 1
+        return self._correlations[symbol]
+
+
+def _is_live(state: SymbolState, now_s: float) -> bool:
+    """Whether its newest run of bars reaches to now: a matter of bars alone, like the value."""
+    state.roll(now_s)
+    minutes = state.bars.minutes
+    return bool(minutes) and int(now_s) // 60 - minutes[-1] <= MAX_MISSING_MINUTES + 1

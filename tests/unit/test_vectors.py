@@ -1,0 +1,79 @@
+"""What is kept is what working it out anew would give, whatever came in between."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from serving import START_S, Parts, candle, published_model, tick
+
+SYMBOLS = ("EURUSD", "GBPUSD", "XAUUSD")
+
+steps = st.one_of(
+    st.tuples(st.just("tick"), st.sampled_from(SYMBOLS), st.integers(-90, 5), st.integers(0, 3)),
+    st.tuples(st.just("wait"), st.sampled_from([0.0, 0.3, 1.0, 20.0, 60.0, 200.0])),
+    st.tuples(st.just("candle"), st.sampled_from(SYMBOLS), st.integers(1, 40)),
+    st.tuples(st.just("sentiment"), st.sampled_from([*SYMBOLS, "*"]), st.integers(0, 100)),
+    st.tuples(st.just("ask"), st.sampled_from(SYMBOLS), st.sampled_from([-1, 0, 1])),
+    st.tuples(st.just("ask"), st.sampled_from(SYMBOLS), st.sampled_from([-1, 0, 1])),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(steps, max_size=60))
+def test_a_kept_vector_is_never_stale(tmp_path_factory, moves):
+    parts = Parts(tmp_path_factory.getbasetemp() / "unused")
+    engine = parts.engine
+    parts.warm(*SYMBOLS)
+    for move in moves:
+        match move:
+            case ("tick", symbol, ago_s, step):
+                stamp_s = parts.clock.utc_s() + ago_s
+                parts.feed(tick(symbol, stamp_s, 1.1 + step * 1e-4, volume=float(step)))
+            case ("wait", seconds):
+                parts.clock.advance(seconds)
+                engine.advance(parts.clock.utc_s())
+            case ("candle", symbol, ago):
+                parts.feed(candle(symbol, int(parts.clock.utc_s()) // 60 - ago, 1.1 + ago * 1e-4))
+            case ("sentiment", symbol, score):
+                engine.intake.set_sentiment(symbol, score, 600.0, parts.clock.utc_s())
+            case ("ask", symbol, direction):
+                now_s = engine.intake.now(parts.clock.utc_s())
+                engine.vectors.roll(now_s)
+                feed = engine.intake.feeds.get(symbol)
+                ask = (feed, symbol, now_s, direction, 70.0)
+                kept = engine.vectors.vector(*ask)
+                assert engine.vectors.vector(*ask) == kept
+                engine.vectors.forget()
+                assert engine.vectors.vector(*ask) == kept
+
+
+def test_the_same_state_is_worked_out_once_and_another_base_score_shares_it(tmp_path):
+    parts = Parts(tmp_path)
+    parts.warm("EURUSD", "GBPUSD")
+    counts = parts.engine.counts
+    first = parts.score(base_score=70.0)["features"]
+    second = parts.score(base_score=80.0)["features"]
+    assert (counts["vector_miss"], counts["vector_hit"]) == (1, 1)
+    assert (first.pop("base_score"), second.pop("base_score")) == (70.0, 80.0)
+    assert first.pop("score_id") != second.pop("score_id")
+    assert first == second
+    parts.feed(tick("EURUSD", parts.clock.utc_s(), 1.2))
+    parts.score(base_score=70.0)
+    assert counts["vector_miss"] == 2
+
+
+def test_the_model_is_asked_once_for_a_vector_and_again_by_its_successor(tmp_path):
+    parts = Parts(tmp_path)
+    parts.warm("EURUSD", "GBPUSD")
+    parts.engine.install(published_model(tmp_path / "models", START_S - 100.0))
+    answers = [parts.score()["raw_probability"] for _ in range(3)]
+    counts = parts.engine.counts
+    assert (counts["model_miss"], counts["model_hit"]) == (1, 2)
+    assert len(set(answers)) == 1
+    successor = published_model(tmp_path / "models", START_S - 50.0, seed=3)
+    parts.engine.install(successor)
+    reply = parts.score()
+    assert counts["model_miss"] == 2
+    values = np.array([value for value in reply["features"].values() if type(value) is float])
+    assert reply["raw_probability"] == successor.probability(values).raw
