@@ -1,0 +1,152 @@
+"""Defaults < file < environment < flags, each key with its source, unknown ones refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.config import load
+from service.errors import ConfigError
+from service.settings import Config
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "config.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def refused(environ: dict[str, str] | None = None, path: str | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path, environ or {})
+    assert caught.value.exit_code == 78
+    return str(caught.value)
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    sourced = load(environ={})
+    assert sourced.config == Config()
+    assert sourced.sources == {}
+
+
+def test_each_layer_overrides_the_one_below_and_is_named(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        '[score]\nbind = ["tcp://127.0.0.1:1"]\nmode = "off"\n'
+        "[feed]\nsilence_s = 5\nstale_after_s = 6\n",
+    )
+    environ = {"SIGNAL_SCORER_SCORE_MODE": "shadow", "SIGNAL_SCORER_FEED_SILENCE_S": "7"}
+    sourced = load(path, environ, {"feed.silence_s": 8.0, "score.mode": None})
+    config = sourced.config
+    assert config.score.bind == ("tcp://127.0.0.1:1",)
+    assert config.score.mode == "shadow"
+    assert config.feed.silence_s == 8.0
+    assert config.feed.stale_after_s == 6.0
+    assert sourced.sources == {
+        "score.bind": path,
+        "score.mode": "$SIGNAL_SCORER_SCORE_MODE",
+        "feed.silence_s": "flag",
+        "feed.stale_after_s": path,
+    }
+
+
+def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
+    path = written(tmp_path, "[limits]\nsymbols = 3\n")
+    assert load(environ={"SIGNAL_SCORER_CONFIG": path}).config.limits.symbols == 3
+
+
+def test_lists_come_from_the_environment_with_commas_or_as_json() -> None:
+    for text in ("tcp://a:1, tcp://b:2", '["tcp://a:1", "tcp://b:2"]'):
+        config = load(environ={"SIGNAL_SCORER_FEED_ENDPOINTS": text}).config
+        assert config.feed.endpoints == ("tcp://a:1", "tcp://b:2")
+    assert load(environ={"SIGNAL_SCORER_FEED_ENDPOINTS": ""}).config.feed.endpoints == ()
+    assert load(environ={"SIGNAL_SCORER_FEED_ENDPOINTS": "[]"}).config.feed.endpoints == ()
+
+
+def test_environment_values_take_the_type_of_their_key() -> None:
+    config = load(
+        environ={
+            "SIGNAL_SCORER_SCORE_ALLOW_INSECURE": "true",
+            "SIGNAL_SCORER_FEED_CLOCK_OFFSET": "10800",
+            "SIGNAL_SCORER_FEED_SYMBOL_MAP": '{"GOLD": "XAUUSD"}',
+            "SIGNAL_SCORER_JOURNAL_PATH": "1234",
+            "SIGNAL_SCORER_STATE_DIR": "77",
+            "SIGNAL_SCORER_TRUTH_LOG_PATHS": "a.jsonl",
+        }
+    ).config
+    assert config.score.allow_insecure is True
+    assert config.feed.clock_offset == 10800.0
+    assert config.feed.symbol_map == {"GOLD": "XAUUSD"}
+    assert config.journal_path == Path("77/1234")
+    assert config.truth_log.paths == ("a.jsonl",)
+    assert load(environ={"SIGNAL_SCORER_FEED_CLOCK_OFFSET": "auto"}).config.feed.clock_offset == (
+        "auto"
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"SIGNAL_SCORER_SCORE_BIMD": "tcp://x:1"}, ["bimd", "$SIGNAL_SCORER_SCORE_BIMD"]),
+        ({"SIGNAL_SCORER_SCROE_BIND": "tcp://x:1"}, ["$SIGNAL_SCORER_SCROE_BIND", "score"]),
+        ({"SIGNAL_SCORER_STATE_DIR_X": "1"}, ["$SIGNAL_SCORER_STATE_DIR_X"]),
+        (
+            {"SIGNAL_SCORER_LIMITS_SYMBOLS": "0"},
+            ["limits.symbols", "$SIGNAL_SCORER_LIMITS_SYMBOLS"],
+        ),
+        ({"SIGNAL_SCORER_LIMITS_SYMBOLS": "many"}, ["limits.symbols"]),
+        ({"SIGNAL_SCORER_SCORE_MODE": "dead"}, ["score.mode"]),
+        ({"SIGNAL_SCORER_FEED_SILENCE_S": "NaN"}, ["feed.silence_s"]),
+        ({"SIGNAL_SCORER_FEED_CLOCK_OFFSET": "nan"}, ["feed.clock_offset"]),
+        ({"SIGNAL_SCORER_SCORE_BIND": "[1]"}, ["score.bind", "$SIGNAL_SCORER_SCORE_BIND"]),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(environ: dict[str, str], named: list[str]) -> None:
+    text = refused(environ)
+    assert all(part in text for part in named), text
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[score]\nbimd = 1\n", "bimd"),
+        ("[scroe]\nbind = []\n", "scroe"),
+        ("[scroe]\n", "scroe"),
+        ("score = 5\n", "score"),
+        ("[score\n", "TOML"),
+        ("[feed]\nsilence_s = -1\n", "feed.silence_s"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
+    assert named in refused(path=written(tmp_path, text))
+
+
+def test_a_table_that_is_none_is_refused_whoever_adds_to_it(tmp_path: Path) -> None:
+    path = written(tmp_path, "score = 5\n")
+    assert "score" in refused({"SIGNAL_SCORER_SCORE_MODE": "off"}, path)
+
+
+def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
+    assert "cannot read" in refused(path=str(tmp_path / "absent.toml"))
+
+
+def test_the_commands_own_variable_is_no_setting() -> None:
+    assert load(environ={"SIGNAL_SCORER_ENDPOINT": "tcp://x:1"}).config == Config()
+
+
+def test_systemd_directories_move_the_files() -> None:
+    sourced = load(
+        environ={"STATE_DIRECTORY": "/s/scorer:/s/other", "RUNTIME_DIRECTORY": "/r/scorer"}
+    )
+    config = sourced.config
+    assert config.models_dir == Path("/s/scorer/models")
+    assert config.journal_path == Path("/s/scorer/journal.db")
+    assert config.score.bind == ("tcp://127.0.0.1:5561", "ipc:///r/scorer/score.sock")
+    assert sourced.sources["state_dir"] == "$STATE_DIRECTORY"
+    assert sourced.sources["score.bind"] == "$RUNTIME_DIRECTORY"
+
+
+def test_an_absolute_path_stays_where_it_is() -> None:
+    config = load(environ={"SIGNAL_SCORER_JOURNAL_PATH": "/data/j.db"}).config
+    assert config.journal_path == Path("/data/j.db")

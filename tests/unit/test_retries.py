@@ -1,0 +1,89 @@
+"""The same request gets the same reply, for a while, and its row until it is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from scored_journal import score_row, vectors
+
+from service.records import ScoreRow
+from service.retries import Remembered, Retries, content_digest
+
+X = vectors(1)[0]
+
+
+def row(signal_id: str | None, digest: bytes) -> ScoreRow:
+    return score_row(0, X, signal_id=signal_id, digest=digest)
+
+
+def test_an_answer_is_found_by_signal_and_content_within_the_window() -> None:
+    retries = Retries(60.0, 10)
+    retries.remember("a", Remembered(1000.0, b"one", {"n": 1}))
+    retries.remember("a", Remembered(1001.0, b"two", {"n": 2}))
+    first, second = retries.find("a", b"one", 1060.0), retries.find("a", b"two", 1060.0)
+    assert first is not None
+    assert second is not None
+    assert (first.reply, second.reply) == ({"n": 1}, {"n": 2})
+    assert retries.find("a", b"one", 1060.5) is None
+    assert retries.find("b", b"one", 1000.0) is None
+    assert retries.find(None, b"one", 1000.0) is None
+
+
+def test_the_oldest_answers_make_room() -> None:
+    retries = Retries(60.0, 3)
+    for n in range(5):
+        retries.remember(f"s{n}", Remembered(1000.0, b"d", {"n": n}))
+    assert len(retries) == 3
+    assert [retries.find(f"s{n}", b"d", 1000.0) is None for n in range(5)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_a_row_is_carried_until_that_very_row_is_written() -> None:
+    retries = Retries(60.0, 10)
+    mine, other = row("a", b"one"), row("a", b"one")
+    retries.remember("a", Remembered(1000.0, b"one", {}, mine))
+    retries.written(other)
+    retries.written(row(None, b"one"))
+    found = retries.find("a", b"one", 1000.0)
+    assert found is not None
+    assert found.row is mine
+    retries.written(mine)
+    found = retries.find("a", b"one", 1000.0)
+    assert found is not None
+    assert found.row is None
+
+
+contents = st.dictionaries(
+    st.sampled_from(["symbol", "base_score", "signal_id", "new_field"]),
+    st.integers(0, 3) | st.text(max_size=3),
+)
+envelopes = st.fixed_dictionaries(
+    {},
+    optional={
+        "v": st.just(1),
+        "op": st.just("score"),
+        "id": st.integers(),
+        "deadline_ms": st.floats(1, 2),
+        "explain": st.booleans(),
+    },
+)
+
+
+@given(contents, contents, envelopes, envelopes, st.randoms())
+def test_digests_agree_exactly_where_the_content_does(
+    one: dict[str, Any],
+    two: dict[str, Any],
+    around: dict[str, Any],
+    other: dict[str, Any],
+    mix: Any,
+) -> None:
+    left, right = list((one | around).items()), list((two | other).items())
+    mix.shuffle(right)
+    assert (content_digest(dict(left)) == content_digest(dict(right))) is (one == two)
