@@ -1,166 +1,55 @@
-"""Counts, sums and maxima over the last whole seconds, exact however long the stream runs.
+"""Events by whole second: counts, sums and maxima over the last ones, exact however long it runs.
 
-The rule: sizes are never subtracted. A window is a slice of per-second buckets and its sum is
-taken anew from them, so a value of 1e9 leaves no trace once it is out of the window. Only
-counts, whole numbers, are differences of running totals. Memory is fixed at construction,
-whatever the event rate, and an event costs O(1).
+The rule: sizes are never subtracted. A window's sum is taken anew from the sums of its seconds,
+so a value of 1e9 leaves no trace once it is out of the window. Only counts, whole numbers, are
+differences of running totals. A second without events takes no room and one with any number of
+them a single row; rows are bounded, and an event costs O(1).
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+_SPARE_ROWS = 256
+"""Rows that are too old are dropped so many at a time."""
 
-
-class CountRing:
-    """How many events each of the last `length` whole seconds had, kept as running totals.
-
-    The cell of a second holds the number of all events up to its end, so that the count of a
-    window is one difference, and the window that holds a given count is found by bisection.
-    """
-
-    __slots__ = ("_size", "_total", "_totals", "length", "newest")
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-        self.newest: int | None = None
-        self._total = 0
-        # One cell more than seconds: the total before the oldest of them.
-        self._size = length + 1
-        self._totals = array("q", bytes(8 * self._size))
-
-    def put(self, second: int, count: int) -> None:
-        """Add `count` events to `second`, which must not be before the newest one."""
-        newest = self.newest
-        if newest is not None and second > newest + 1:
-            self._hold(newest + 1, min(second - newest - 1, self._size))
-        self._total += count
-        self._totals[second % self._size] = self._total
-        self.newest = second
-
-    def count(self, first: int, last: int) -> int:
-        """Number of events in the seconds `first..last`, as far as they are kept."""
-        return self._up_to(last) - self._up_to(first - 1) if first <= last else 0
-
-    def start_of(self, wanted: int, first: int, last: int) -> int:
-        """The newest second, not before `first`, from which to `last` there are `wanted` events.
-
-        `first` (or the oldest second kept) where there are fewer.
-        """
-        newest = self.newest
-        if newest is None:
-            return first
-        first, last = max(first, newest - self.length + 1), min(last, newest)
-        most = self._up_to(last) - wanted
-        if first > last or self._up_to(first - 1) > most:
-            return first
-        # The totals rise with time. In the ring they do so in at most two pieces.
-        before, end = (first - 1) % self._size, last % self._size
-        if before <= end:
-            return first + bisect_right(self._totals, most, before, end + 1) - before - 1
-        if self._totals[0] <= most:
-            return last + bisect_right(self._totals, most, 0, end + 1) - end
-        return first + bisect_right(self._totals, most, before, self._size) - before - 1
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._totals = array("q", bytes(8 * self._size))
-        self._total = 0
-        self.newest = None
-
-    def _up_to(self, second: int) -> int:
-        """Number of events up to the end of `second`; a second that is not kept is the oldest."""
-        newest = self.newest
-        if newest is None or second >= newest:
-            return self._total
-        return self._totals[max(second, newest - self.length) % self._size]
-
-    def _hold(self, second: int, count: int) -> None:
-        """Nothing happened in `count` seconds from `second` on."""
-        start, head = second % self._size, self._size - second % self._size
-        same = array("q", (self._total,)) * count
-        self._totals[start : start + min(count, head)] = same[:head]
-        self._totals[: max(count - head, 0)] = same[head:]
+_FEW_ROWS = 80
+"""Up to here a plain sum takes less time than numpy needs to begin."""
 
 
-class SizeRing:
-    """One size for each of the last `length` whole seconds; seconds without one hold 0.
-
-    Every number is stored twice, `length` cells apart, so that each window is one contiguous
-    slice and no window has to be put together from two.
-    """
-
-    __slots__ = ("_cells", "length", "newest")
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-        self.newest: int | None = None
-        self._cells: Floats = np.zeros(2 * length)
-
-    def put(self, second: int, number: float) -> None:
-        """Set the number of `second`, which must not be before the newest one."""
-        length = self.length
-        if self.newest is not None and second > self.newest + 1:
-            self._blank(self.newest + 1, min(second - self.newest - 1, length))
-        at = second % length
-        self._cells[at] = number
-        self._cells[at + length] = number
-        self.newest = second
-
-    def cells(self, first: int, last: int) -> Floats:
-        """The numbers of `first..last` as far as they are kept, oldest first (a view).
-
-        Seconds after the newest are left out (they would be zeros).
-        """
-        newest, length = self.newest, self.length
-        if newest is None:
-            return self._cells[:0]
-        if newest - first >= length:
-            first = newest - length + 1
-        last = min(last, newest)
-        if last < first:
-            return self._cells[:0]
-        end = last % length + length + 1
-        return self._cells[end - (last - first + 1) : end]
-
-    def total(self, first: int, last: int) -> float:
-        """Sum over the seconds `first..last`."""
-        return float(np.add.reduce(self.cells(first, last)))
-
-    def largest(self, first: int, last: int) -> float:
-        """Largest number of the seconds `first..last`, at least 0."""
-        cells = self.cells(first, last)
-        return float(np.maximum.reduce(cells)) if cells.size else 0.0
-
-    def _blank(self, second: int, count: int) -> None:
-        start, length = second % self.length, self.length
-        self._cells[start : start + count] = 0
-        self._cells[start + length : start + length + count] = 0
-        # What ran over the end of the first copy also belongs to its beginning.
-        self._cells[: max(start + count - length, 0)] = 0
-
-
-class SizeRings:
-    """By second, of the events that have a size: their number, their sum and the largest."""
+class Sizes:
+    """Of the seconds' events that have a size: how many before each row, sum and largest."""
 
     __slots__ = ("counts", "maxima", "sums")
 
-    def __init__(self, length_s: int, maxima_s: int) -> None:
-        self.counts = CountRing(length_s)
-        self.sums = SizeRing(length_s)
-        self.maxima = SizeRing(maxima_s)
+    def __init__(self, rows: int) -> None:
+        self.counts = array("q", bytes(8 * (rows + 1)))
+        self.sums = array("d", bytes(8 * rows))
+        self.maxima = array("d", bytes(8 * rows))
+
+    def append(self, count: int, total: float, top: float) -> None:
+        """Add a second's row."""
+        self.counts.append(self.counts[-1] + count)
+        self.sums.append(total)
+        self.maxima.append(top)
+
+    def pop(self) -> tuple[int, float, float]:
+        """Take the newest row back: count, sum and largest."""
+        count = self.counts.pop()
+        return count - self.counts[-1], self.sums.pop(), self.maxima.pop()
+
+    def drop(self, rows: int) -> None:
+        """Forget the oldest rows."""
+        del self.counts[:rows], self.sums[:rows], self.maxima[:rows]
 
 
 class EventBuckets:
-    """Events by whole second: how many, and of those with a size their number, sum and largest.
+    """Events of the last `length_s` whole seconds, and of those with a size sum and largest.
 
-    Counts and sums reach `length_s` seconds back, the largest `maxima_s`. The newest second is
-    kept in plain numbers (`open_*`) and written to the rings when it is over; that makes an
-    event cheap. `closed_revision` moves whenever the rings do, so that whoever keeps a sum of
-    closed seconds knows when to take it anew. The rings of sizes are made when the first size
+    The newest second is kept in plain numbers (`open_*`) and becomes a row when it is over; that
+    makes an event cheap. `closed_revision` moves whenever the rows do, so that whoever keeps a
+    sum of closed seconds knows when to take it anew. Sizes have no rows before the first one
     comes: many streams never carry one.
     """
 
@@ -173,7 +62,7 @@ class EventBuckets:
     __slots__ = (
         "_counts",
         "_length_s",
-        "_maxima_s",
+        "_seconds",
         "_sizes",
         "closed_revision",
         "open_count",
@@ -183,18 +72,17 @@ class EventBuckets:
         "open_sum",
     )
 
-    def __init__(self, length_s: int, maxima_s: int) -> None:
+    def __init__(self, length_s: int) -> None:
         self._length_s = length_s
-        self._maxima_s = maxima_s
-        self._counts = CountRing(length_s)
-        self._sizes: SizeRings | None = None
         self.closed_revision = 0
-        self._open(None)
+        self._forget()
 
     @property
     def newest(self) -> int | None:
         """The newest second that had an event, None without any."""
-        return self._counts.newest if self.open_second is None else self.open_second
+        if self.open_second is not None:
+            return self.open_second
+        return self._seconds[-1] if self._seconds else None
 
     def add(self, second: int, size: float) -> None:
         """Count an event; a size of 0 says that it has none. Seconds never go back."""
@@ -208,22 +96,28 @@ class EventBuckets:
                 self.open_max = size
 
     def settle(self, now_s: int) -> None:
-        """Write the newest second to the rings if it is over by `now_s`."""
+        """Close the newest second if it is over by `now_s`."""
         if self.open_second is not None and self.open_second < now_s:
-            self._write(self.open_second)
+            self._close(self.open_second)
             self._open(None)
 
     def count(self, first: int, last: int) -> int:
         """Number of events in the closed seconds `first..last`."""
-        return self._counts.count(first, last)
+        seconds = self._seconds
+        return self._counts[bisect_right(seconds, last)] - self._counts[bisect_left(seconds, first)]
 
     def size_sum(self, first: int, last: int) -> float:
         """Sum of the sizes in the closed seconds `first..last`."""
-        return 0.0 if self._sizes is None else self._sizes.sums.total(first, last)
+        seconds = self._seconds
+        return self._sum_of(bisect_left(seconds, first), bisect_right(seconds, last))
 
     def size_max(self, first: int, last: int) -> float:
         """Largest size in the closed seconds `first..last`, 0 where there is none."""
-        return 0.0 if self._sizes is None else self._sizes.maxima.largest(first, last)
+        if self._sizes is None:
+            return 0.0
+        seconds = self._seconds
+        rows = self._sizes.maxima[bisect_left(seconds, first) : bisect_right(seconds, last)]
+        return max(rows, default=0.0)
 
     def newest_sizes(self, first: int, last: int, wanted: int) -> tuple[int, float]:
         """Number and sum of the sizes in the newest closed seconds that hold `wanted` of them.
@@ -234,20 +128,34 @@ class EventBuckets:
         if self._sizes is None:
             return 0, 0.0
         counts = self._sizes.counts
-        start = counts.start_of(wanted, first, last)
-        return counts.count(start, last), self._sizes.sums.total(start, last)
+        oldest, end = bisect_left(self._seconds, first), bisect_right(self._seconds, last)
+        enough = bisect_right(counts, counts[end] - wanted, oldest, end + 1) - 1
+        start = max(enough, oldest)
+        return counts[end] - counts[start], self._sum_of(start, end)
 
     def clear(self) -> None:
         """Forget all events."""
-        self._counts.clear()
-        self._sizes = None
         self.closed_revision += 1
+        self._forget()
+
+    def _forget(self) -> None:
+        self._seconds = array("q")
+        # How many events there were before each row and, last, up to the newest row's end.
+        self._counts = array("q", (0,))
+        self._sizes: Sizes | None = None
         self._open(None)
+
+    def _sum_of(self, start: int, end: int) -> float:
+        if self._sizes is None:
+            return 0.0
+        if end - start <= _FEW_ROWS:
+            return sum(self._sizes.sums[start:end])
+        return float(np.add.reduce(np.frombuffer(self._sizes.sums)[start:end]))
 
     def _turn_to(self, second: int) -> None:
         if self.open_second is not None:
-            self._write(self.open_second)
-        if second == self._counts.newest:
+            self._close(self.open_second)
+        if self._seconds and self._seconds[-1] == second:
             self._reopen(second)
         else:
             self._open(second)
@@ -260,29 +168,28 @@ class EventBuckets:
         self.open_max = 0.0
 
     def _reopen(self, second: int) -> None:
-        """Take back a second that was settled because *now* had left it."""
+        """Take back a second that was closed because *now* had left it."""
         self._open(second)
-        self.open_count = self._counts.count(second, second)
-        self._counts.put(second, -self.open_count)
+        self._seconds.pop()
+        count = self._counts.pop()
+        self.open_count = count - self._counts[-1]
         if self._sizes is not None:
-            self.open_sized = self._sizes.counts.count(second, second)
-            self.open_sum = self._sizes.sums.total(second, second)
-            self.open_max = self._sizes.maxima.largest(second, second)
-            self._put_sizes(self._sizes, second, -self.open_sized, 0.0, 0.0)
+            self.open_sized, self.open_sum, self.open_max = self._sizes.pop()
         self.closed_revision += 1
 
-    def _write(self, second: int) -> None:
-        """The open second is over: its numbers go to the rings."""
-        self._counts.put(second, self.open_count)
+    def _close(self, second: int) -> None:
+        """The open second is over: its numbers become a row."""
         if self._sizes is None and self.open_sized:
-            self._sizes = SizeRings(self._length_s, self._maxima_s)
+            self._sizes = Sizes(len(self._seconds))
+        self._seconds.append(second)
+        self._counts.append(self._counts[-1] + self.open_count)
         if self._sizes is not None:
-            self._put_sizes(self._sizes, second, self.open_sized, self.open_sum, self.open_max)
+            self._sizes.append(self.open_sized, self.open_sum, self.open_max)
+        if len(self._seconds) >= self._length_s + _SPARE_ROWS:
+            self._drop(bisect_left(self._seconds, second - self._length_s + 1))
         self.closed_revision += 1
 
-    def _put_sizes(
-        self, rings: SizeRings, second: int, count: int, total: float, top: float
-    ) -> None:
-        rings.counts.put(second, count)
-        rings.sums.put(second, total)
-        rings.maxima.put(second, top)
+    def _drop(self, rows: int) -> None:
+        del self._seconds[:rows], self._counts[:rows]
+        if self._sizes is not None:
+            self._sizes.drop(rows)

@@ -241,7 +241,7 @@ class SymbolState:
 
     def _forget(self) -> None:
         self.bars = Bars()
-        self.buckets = EventBuckets(WINDOW_S + REFERENCE_S, WINDOW_S)
+        self.buckets = EventBuckets(WINDOW_S + REFERENCE_S)
         self.spreads = deque(maxlen=_SPREAD_TICKS)
         self.mid = None
         self.first_tick_s = None

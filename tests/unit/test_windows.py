@@ -6,68 +6,58 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.windows import CountRing, EventBuckets, SizeRing
-
-steps = st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1e9)), min_size=1, max_size=80)
-
-
-@given(steps=steps, start=st.integers(0, 10**6))
-def test_ring_holds_what_a_dictionary_holds(steps: list[tuple[int, float]], start: int) -> None:
-    ring, numbers, second = SizeRing(30), dict[int, float](), start
-    for gap, number in steps:
-        second += gap
-        ring.put(second, number)
-        numbers[second] = number
-        for length in (1, 7, 30):
-            kept = [numbers.get(s, 0.0) for s in range(second - length + 1, second + 1)]
-            assert ring.cells(second - length + 1, second).tolist() == kept
-            assert ring.largest(second - length + 1, second) == max(kept)
+from service.windows import EventBuckets
 
 
 @given(
-    events=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 5)), min_size=1, max_size=80),
+    events=st.lists(
+        st.tuples(st.sampled_from([0, 1, 2, 7, 40]), st.sampled_from([0.0, 0.5, 3.0, 1e9])),
+        min_size=1,
+        max_size=200,
+    ),
     start=st.integers(0, 10**6),
-    wanted=st.integers(1, 30),
+    length=st.sampled_from([5, 30, 300]),
 )
-def test_counts_are_those_of_a_dictionary(
-    events: list[tuple[int, int]], start: int, wanted: int
+def test_windows_hold_what_a_dictionary_holds(
+    events: list[tuple[int, float]], start: int, length: int
 ) -> None:
-    ring, numbers, second = CountRing(30), defaultdict[int, int](int), start
-    for gap, count in events:
+    buckets, by_second, second = EventBuckets(length), defaultdict[int, list[float]](list), start
+    for gap, size in events:
         second += gap
-        ring.put(second, count)
-        numbers[second] += count
-        for last in (second - 40, second - 29, second - 7, second, second + 3):
-            for first in (last - 45, last - 30, last - 3, last, last + 1):
-                kept = range(max(first, second - 29), min(last, second) + 1)
-                assert ring.count(first, last) == sum(numbers[s] for s in kept)
-                enough = [s for s in kept if sum(numbers[t] for t in range(s, last + 1)) >= wanted]
-                newest_start = ring.start_of(wanted, first, last)
-                if enough:
-                    assert newest_start == enough[-1]
-                else:
-                    assert ring.count(newest_start, last) == ring.count(first, last)
+        buckets.add(second, size)
+        by_second[second].append(size)
+    buckets.settle(second + 1)
+    for last in (second - 3, second, second + 2):
+        for first in range(max(second - length, last - 50), last + 2):
+            if first <= second - length:
+                continue
+            kept = [size for s in range(first, last + 1) for size in by_second[s]]
+            assert buckets.count(first, last) == len(kept)
+            assert buckets.size_sum(first, last) == pytest.approx(sum(kept), rel=1e-15)
+            assert buckets.size_max(first, last) == max(kept, default=0.0)
 
 
 def test_a_window_after_the_newest_second_is_empty() -> None:
-    ring = SizeRing(10)
-    assert ring.total(0, 5) == 0
-    ring.put(100, 3)
-    assert ring.total(101, 105) == 0
-    assert ring.total(95, 105) == 3
-    assert ring.total(80, 90) == 0
+    buckets = EventBuckets(10)
+    assert (buckets.count(0, 5), buckets.size_sum(0, 5), buckets.newest) == (0, 0.0, None)
+    buckets.add(100, 3.0)
+    buckets.settle(101)
+    assert (buckets.count(101, 105), buckets.size_sum(101, 105)) == (0, 0.0)
+    assert (buckets.count(95, 105), buckets.size_sum(95, 105)) == (1, 3.0)
+    assert (buckets.count(80, 90), buckets.size_max(80, 90)) == (0, 0.0)
 
 
-def test_seconds_older_than_the_ring_are_left_out() -> None:
-    ring = SizeRing(10)
-    for second in range(20):
-        ring.put(second, 1)
-    assert ring.total(0, 19) == 10
-    assert ring.total(0, 10) == 1
+def test_rows_are_bounded_however_long_it_runs() -> None:
+    buckets = EventBuckets(100)
+    for second in range(5000):
+        buckets.add(second, 1.0)
+    buckets.settle(5000)
+    assert buckets.count(0, 5000) == buckets.size_sum(0, 5000) < 100 + 256
+    assert buckets.count(4900, 4999) == buckets.size_sum(4900, 4999) == 100
 
 
 def test_a_spike_leaves_no_trace_once_it_is_out_of_the_window() -> None:
-    buckets = EventBuckets(60, 60)
+    buckets = EventBuckets(60)
     for second in range(200):
         buckets.add(second, 1e9 if second == 50 else 0.1)
     buckets.settle(200)
@@ -76,7 +66,7 @@ def test_a_spike_leaves_no_trace_once_it_is_out_of_the_window() -> None:
 
 
 def test_the_second_in_progress_is_only_written_when_it_is_over() -> None:
-    buckets = EventBuckets(60, 60)
+    buckets = EventBuckets(60)
     buckets.add(100, 2.0)
     buckets.add(100, 3.0)
     buckets.settle(100)
@@ -88,7 +78,7 @@ def test_the_second_in_progress_is_only_written_when_it_is_over() -> None:
 
 
 def test_an_event_of_a_settled_second_joins_it() -> None:
-    buckets = EventBuckets(60, 60)
+    buckets = EventBuckets(60)
     buckets.add(100, 2.0)
     buckets.settle(105)
     buckets.add(100, 7.0)
@@ -99,7 +89,7 @@ def test_an_event_of_a_settled_second_joins_it() -> None:
 
 
 def test_the_newest_sizes_take_the_completing_second_whole() -> None:
-    buckets = EventBuckets(300, 60)
+    buckets = EventBuckets(300)
     for second, deals in ((10, 5), (50, 3), (51, 0), (52, 4)):
         for _ in range(deals):
             buckets.add(second, float(second))
@@ -122,7 +112,7 @@ def test_the_newest_sizes_take_the_completing_second_whole() -> None:
 def test_the_newest_sizes_are_those_of_a_plain_walk(
     events: list[tuple[int, int]], wanted: int, back: int
 ) -> None:
-    buckets, by_second, second = EventBuckets(500, 60), defaultdict[int, list[float]](list), 1000
+    buckets, by_second, second = EventBuckets(500), defaultdict[int, list[float]](list), 1000
     for gap, size in events:
         second += gap
         buckets.add(second, float(size))
@@ -139,7 +129,7 @@ def test_the_newest_sizes_are_those_of_a_plain_walk(
 
 
 def test_clear_forgets_sizes_and_counts() -> None:
-    buckets = EventBuckets(60, 60)
+    buckets = EventBuckets(60)
     buckets.add(100, 2.0)
     buckets.add(101, 2.0)
     revision = buckets.closed_revision
