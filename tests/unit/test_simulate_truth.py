@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,6 +90,15 @@ def test_features_beyond_the_stated_limit_change_nothing_more() -> None:
     far, further = np.full((1, FEATURE_COUNT), 1e6), np.full((1, FEATURE_COUNT), 1e9)
     truth = Truth()
     assert truth.probability(far) == truth.probability(further)
+
+
+def test_documentation_states_this_function() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "demo.md").read_text()
+    for term in TERMS:
+        row = f"| {term.feature} | {term.centre:g} | {term.scale:g} | {term.weight:.2f} |"
+        assert row in text
+    assert f"logit({Truth().base_rate})" in text
+    assert f"`--strength` ({Truth().strength})" in text
 
 
 @pytest.mark.parametrize(("base_rate", "strength"), [(0.0, 1.0), (1.0, 1.0), (0.5, -0.1)])

@@ -100,11 +100,14 @@ def _picture(scene: Scene) -> RenderableType:
     bar.add_row(
         ProgressBar(scene.seconds, min(scene.seconds, scene.elapsed_s), width=30),
         f"{scene.elapsed_s:.0f} of about {scene.seconds:.0f} s",
-        f"{STAGES[scene.stage]}, serving {scene.model or 'base scores, no model yet'}",
+        STAGES[scene.stage],
     )
+    serving = f"the service serves {scene.model or 'base scores: no model yet'}"
     columns = Table.grid(padding=(0, 3))
     columns.add_row(_ticks(scene), _outcomes(scene))
-    return Group(Text("-" * 96, style="dim"), bar, Text(status), columns, Text(""), _scores(scene))
+    line = Text("-" * 96, style="dim")
+    texts = Text(f"{status}\n{serving}")
+    return Group(line, bar, texts, columns, Text(""), _scores(scene))
 
 
 def _ticks(scene: Scene) -> Table:

@@ -107,5 +107,9 @@ def _files(facts: Facts) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, path in facts.files.items():
         table.add_row(name, path)
+    if "models" in facts.files:
+        table.add_row(
+            "look at them", f"signal-scorer-train models --models {facts.files['models']}"
+        )
     table.add_row("on disk", f"{facts.bytes_on_disk / 1e6:.1f} MB; delete the directory when done")
     return table
