@@ -33,6 +33,8 @@ from service.settings import Config
 from service.symbol_feed import Endpoint
 
 MAX_DIFFERENCES = 10
+COMPARED = tuple(name for name in ScoreRow.__struct_fields__ if name != "revision")
+"""The journal itself counts the scores of one signal; all else comes from the engine."""
 
 
 @dataclass(slots=True)
@@ -165,7 +167,7 @@ def _model(version: str | None, reviewed_at: float, files: dict[str, bytes]) -> 
 def compare(paths: Sequence[Path], journal: Path) -> Account:
     """Replay and hold each row against the journal's. Raises RecordingError, sqlite3.Error."""
     account = Account()
-    columns = ", ".join(ScoreRow.__struct_fields__)
+    columns = ", ".join(COMPARED)
     with open_reader(journal) as reader:
         for kind, row in replay_segments(paths):
             account.records += 1
@@ -188,11 +190,7 @@ def _hold_against(account: Account, row: ScoreRow, found: tuple[Any, ...] | None
         account.absent += 1
         return
     unlike = [
-        name
-        for name, ours, theirs in zip(
-            ScoreRow.__struct_fields__, msgspec.structs.astuple(row), found, strict=True
-        )
-        if ours != theirs
+        name for name, theirs in zip(COMPARED, found, strict=True) if getattr(row, name) != theirs
     ]
     if not unlike:
         account.identical += 1

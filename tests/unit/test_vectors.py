@@ -77,3 +77,23 @@ def test_the_model_is_asked_once_for_a_vector_and_again_by_its_successor(tmp_pat
     assert counts["model_miss"] == 2
     values = np.array([value for value in reply["features"].values() if type(value) is float])
     assert reply["raw_probability"] == successor.probability(values).raw
+
+
+def test_a_tick_that_amends_a_closed_bar_of_another_symbol_is_seen(tmp_path):
+    parts = Parts(tmp_path)
+    parts.warm("EURUSD", "GBPUSD")
+    # Both symbols make the bar of this minute of their own ticks.
+    for _ in range(11):
+        parts.clock.advance(5.0)
+        for symbol in ("EURUSD", "GBPUSD"):
+            parts.feed(tick(symbol, parts.clock.utc_s(), 1.1003))
+    parts.clock.advance(6.0)
+    parts.engine.advance(parts.clock.utc_s())
+    parts.feed(tick("XAUUSD", parts.clock.utc_s(), 3600.0))
+    before = parts.ask("features", symbol="EURUSD")["features"]["correlation_check"]
+    # It was stamped in the minute that the other symbol's tick has already ended.
+    parts.feed(tick("GBPUSD", parts.clock.utc_s() - 2.0, 1.2))
+    after = parts.ask("features", symbol="EURUSD")["features"]["correlation_check"]
+    assert after != before
+    parts.engine.vectors.forget()
+    assert parts.ask("features", symbol="EURUSD")["features"]["correlation_check"] == after

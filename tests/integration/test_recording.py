@@ -1,0 +1,123 @@
+"""A recorded session, run again, gives the journal's rows to the bit."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from builders import small_model
+from harness import Service, eventually, running
+from serving import tick
+
+from service.engine_replay import compare
+from service.market_files import MarketAccount, read_market
+from service.recording import RecordingError, read_segments
+from service.restamp import restamped, shift_to, survey_of
+
+
+def segments(service: Service) -> list[Path]:
+    return sorted((service.folder / "segments").glob("*.rec.gz"))
+
+
+def session(service: Service, frames: list[bytes], symbols: list[str], scores: int) -> None:
+    """Frames in blocks, requests of every kind between them, and a second model half-way."""
+    rng = random.Random(5)
+    small_model(service.models_dir, 0, now_s=time.time() - 50.0)
+    eventually(lambda: service.events("model_installed"), "the first model")
+    block = max(1, len(frames) // scores)
+    with service.client() as client:
+        for number in range(scores):
+            service._feed.send(*frames[number * block : (number + 1) * block])
+            client.score(
+                rng.choice([*symbols, "NEVER.SEEN"]),
+                rng.uniform(40, 95),
+                signal_id=f"S{number // 2}" if number % 3 else None,
+                direction=rng.choice([None, "BUY", "SELL"]),
+                reward_risk=1.5,
+                explain=number % 7 == 0,
+            )
+            if number == scores // 4:
+                client.sentiment(symbols[0], 80.0)
+                client.sentiment("*", 30.0)
+            if number == scores // 2:
+                small_model(service.models_dir, 3, now_s=time.time() - 10.0)
+                eventually(lambda: len(service.events("model_installed")) == 2, "the second model")
+
+
+def test_live_and_replay_agree_to_the_bit(tmp_path: Path):
+    symbols = ["EURUSD", "GBPUSD", "XAUUSD"]
+    with running(tmp_path, with_feed=True, RECORD_ENABLED="true") as service:
+        service.warm(*symbols)
+        now = time.time()
+        frames = [
+            tick(symbols[i % 3], now + i * 0.01, 1.1 + (i * 7919 % 97) * 1e-5, volume=float(i % 5))
+            for i in range(3000)
+        ]
+        session(service, frames, symbols, scores=120)
+        service.kill()  # and what was flushed until then is whole
+    account = compare(segments(service), service.journal_path)
+    assert (account.different, account.absent) == (0, 0), account.lines()
+    assert account.models == 2
+    assert account.frames > 200
+    assert account.identical >= 50
+
+
+def test_a_restart_begins_a_segment_with_what_was_restored(tmp_path: Path):
+    with running(tmp_path, with_feed=True, RECORD_ENABLED="true") as service:
+        service.warm()
+        with service.client() as client:
+            client.score("EURUSD", 70.0, signal_id="A")
+        assert service.terminate()[0] == 0
+        first = set(segments(service))
+        service.start()
+        with service.client() as client:
+            client.score("EURUSD", 70.0, signal_id="A")  # a retry: answered from memory
+            client.score("EURUSD", 71.0, signal_id="B")
+        assert service.terminate()[0] == 0
+    (second,) = set(segments(service)) - first
+    account = compare([second], service.journal_path)
+    assert (account.rows, account.identical) == (1, 1), account.lines()
+
+
+def test_real_ticks_with_a_swap_and_a_sentiment_replay_to_identical_bits(
+    tmp_path: Path, shared_data: Path
+):
+    """At least 50,000 real ticks and 500 scores."""
+    path = next((shared_data / "market").glob("hft_binance*.csv.gz"))
+    recorded = list(islice(read_market([path], MarketAccount()), 52_000))
+    survey = survey_of(iter(recorded))
+    assert survey is not None
+    shift_s = shift_to(survey, time.time() - survey.last_s)
+    frames = [restamped(item, shift_s) for item in recorded]
+    values = {"RECORD_ENABLED": "true", "FEED_VOLUME": "deal", "FEED_CLOCK_OFFSET": "auto"}
+    with running(tmp_path, with_feed=True, **values) as service:
+        session(service, frames, ["BTCUSDT.spot", "ETHUSDT.spot"], scores=520)
+        assert service.terminate()[0] == 0
+    account = compare(segments(service), service.journal_path)
+    assert (account.different, account.absent) == (0, 0), account.lines()
+    assert account.frames >= 50_000
+    assert account.requests >= 520
+    assert account.models == 2
+
+
+def test_damage_is_an_error_and_a_cut_end_is_not(tmp_path: Path):
+    with running(tmp_path, RECORD_ENABLED="true") as service:
+        with service.client() as client:
+            for number in range(20):
+                client.score("EURUSD", 50.0 + number)
+        assert service.terminate()[0] == 0
+    (path,) = segments(service)
+    content = path.read_bytes()
+    whole = list(read_segments([path]))
+    path.write_bytes(content[:-3])
+    assert len(list(read_segments([path]))) < len(whole)
+    path.write_bytes(content[:20] + bytes([content[20] ^ 0xFF]) + content[21:])
+    with pytest.raises(RecordingError, match=r"damaged|no recording"):
+        list(read_segments([path]))
+    path.write_bytes(gzip.compress(b"\xc1\xc1"))
+    with pytest.raises(RecordingError):
+        list(read_segments([path]))
