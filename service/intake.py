@@ -8,7 +8,7 @@ offset is learnt from stamps and receive times alone.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
@@ -153,14 +153,6 @@ class Intake:
         state.sentiment = self.sentiment(state.symbol)
         self.feeds[state.symbol] = SymbolFeed(state, UNHEARD, receive_time_s)
         self.revision += 1
-
-    def live(self, receive_time_s: float, within_s: float) -> Iterator[SymbolFeed]:
-        """The symbols with ticks whose feed spoke within the last `within_s` seconds."""
-        return (
-            feed
-            for feed in self.feeds.values()
-            if feed.ticks and receive_time_s - feed.seen_s <= within_s
-        )
 
     def clock_set_back(self, step_s: float) -> None:
         """UTC was set back by `step_s` (negative): receive times from before move with it."""
