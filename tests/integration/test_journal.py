@@ -1,0 +1,245 @@
+"""What is written is there, whoever reads it; what cannot be written is said and stops nothing."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from scored_journal import outcome_row, score_row, vectors
+from serving import rows
+
+from service.journal import KEPT_BARS, Journal, Written, open_reader
+from service.records import BarRow, EventRow, ScoreRow, SymbolRow
+
+X = vectors(20)
+EVENT = EventRow(at=1.0, kind="tested", detail={"n": 1, "text": "é", "none": None})
+
+
+def score(i: int, **changes: object) -> ScoreRow:
+    return score_row(i, X[i], revision=0, **changes)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    journal = Journal(tmp_path / "deep" / "journal.db")
+    assert journal.open()
+    return journal
+
+
+def test_rows_are_there_for_another_reader_before_the_writer_closes(journal: Journal) -> None:
+    assert journal.write([score(0), outcome_row(0, True), EVENT]) == [
+        Written(True),
+        Written(True, matched=True),
+        Written(True),
+    ]
+    (row,) = rows(journal.path, "SELECT * FROM scores")
+    assert row["signal_id"] == "SIG_0"
+    assert row["features"] == X[0].astype("<f8").tobytes()
+    assert rows(journal.path, "SELECT kind, detail FROM events") == [
+        {"kind": "tested", "detail": '{"n": 1, "none": null, "text": "\\u00e9"}'}
+    ]
+
+
+def test_a_closed_journal_is_one_file_that_anyone_reads(journal: Journal) -> None:
+    journal.write([score(0)])
+    journal.close()
+    assert [path.name for path in journal.path.parent.iterdir()] == ["journal.db"]
+    assert len(rows(journal.path, "SELECT * FROM scores")) == 1
+    with pytest.raises(FileNotFoundError, match="has the service run"):
+        open_reader(journal.path.with_name("other.db"))
+
+
+def test_readers_cannot_write(journal: Journal) -> None:
+    journal.write([score(0)])
+    reader = open_reader(journal.path)
+    with pytest.raises(sqlite3.OperationalError):
+        reader.execute("DELETE FROM scores")
+    reader.close()
+
+
+def test_a_reader_that_stays_does_not_stop_the_writer(journal: Journal) -> None:
+    journal.write([score(0)])
+    reader = open_reader(journal.path)
+    seen = reader.execute("SELECT * FROM scores")
+    seen.fetchone()
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM scores").fetchone()
+    assert journal.write([score(1)]) == [Written(True)]
+    journal.checkpoint()
+    assert journal.fault is None
+    reader.close()
+
+
+def test_a_signals_scores_are_numbered_whoever_forgot_the_first(journal: Journal) -> None:
+    journal.write([score(0), score(1)])
+    journal.close()
+    again = Journal(journal.path)
+    again.write(
+        [score(2, signal_id="SIG_0"), score(3, signal_id="SIG_0"), score(4, signal_id=None)]
+    )
+    found = rows(again.path, "SELECT score_id, revision FROM scores ORDER BY seq")
+    assert [row["revision"] for row in found] == [0, 0, 1, 2, 0]
+
+
+def test_a_row_that_comes_again_is_kept_once(journal: Journal) -> None:
+    assert journal.write([score(0)]) == [Written(True)]
+    assert journal.write([score(0), score(1), score(0)]) == [Written(True)] * 3
+    assert len(rows(journal.path, "SELECT * FROM scores")) == 2
+
+
+def test_an_outcome_is_kept_once_and_says_whether_its_signal_is_known(journal: Journal) -> None:
+    journal.write([score(0)])
+    first, again = outcome_row(0, True), outcome_row(0, True, received_at=2e9)
+    other = outcome_row(0, False)
+    stranger = outcome_row(7, True)
+    by_score = outcome_row(8, True, signal_id=None, score_id="score-0")
+    assert journal.write([first, again, other, stranger, by_score]) == [
+        Written(True, duplicate=False, matched=True),
+        Written(True, duplicate=True, matched=True),
+        Written(True, duplicate=False, matched=True),
+        Written(True, duplicate=False, matched=False),
+        Written(True, duplicate=False, matched=True),
+    ]
+    assert len(rows(journal.path, "SELECT * FROM outcomes")) == 4
+
+
+def bars(symbol: str, first: int, count: int) -> list[BarRow]:
+    return [BarRow(symbol, minute, 1.0, 2.0, 0.5, 1.5) for minute in range(first, first + count)]
+
+
+def test_the_newest_bars_of_each_symbol_are_kept(journal: Journal) -> None:
+    journal.save_bars(
+        bars("A", 0, 300) + bars("B", 0, 10), [SymbolRow("A", b"a"), SymbolRow("B", b"b")]
+    )
+    journal.save_bars(bars("A", 300, 5), [SymbolRow("A", b"a2")])
+    kept, symbols = journal.load_bars()
+    assert [bar.minute for bar in kept if bar.symbol == "A"] == list(range(305 - KEPT_BARS, 305))
+    assert [bar.minute for bar in kept if bar.symbol == "B"] == list(range(10))
+    assert {row.symbol: row.facts for row in symbols} == {"A": b"a2", "B": b"b"}
+
+
+def test_a_bar_that_changed_replaces_itself(journal: Journal) -> None:
+    journal.save_bars(bars("A", 0, 2), [SymbolRow("A", b"")])
+    journal.save_bars([BarRow("A", 1, 1.0, 9.0, 0.5, 1.5)], [SymbolRow("A", b"")])
+    assert [bar.high for bar in journal.load_bars()[0]] == [2.0, 9.0]
+
+
+def test_symbols_that_are_gone_leave_nothing(journal: Journal) -> None:
+    journal.save_bars(bars("A", 0, 3) + bars("B", 0, 3), [SymbolRow("A", b""), SymbolRow("B", b"")])
+    journal.keep_symbols(["B", "C"])
+    kept, symbols = journal.load_bars()
+    assert {bar.symbol for bar in kept} == {row.symbol for row in symbols} == {"B"}
+
+
+def test_the_newest_replies_come_back_oldest_first(journal: Journal) -> None:
+    journal.write([score(i, scored_at=1000.0 + i, reply=bytes([i])) for i in range(10)])
+    journal.write([score(11, scored_at=2000.0, signal_id=None)])
+    found = journal.load_replies(1003.0, 4)
+    assert [reply.reply for reply in found] == [b"\6", b"\7", b"\x08", b"\x09"]
+
+
+def test_settings_survive(journal: Journal) -> None:
+    assert journal.setting("mode") is None
+    journal.set_setting("mode", "shadow")
+    journal.set_setting("mode", "off")
+    journal.close()
+    assert Journal(journal.path).setting("mode") == "off"
+
+
+def a_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"this is no database, whatever its name says" * 100)
+
+
+def of_a_newer_program(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version=99")
+    connection.close()
+
+
+def without_tables(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version=1")
+    connection.close()
+
+
+def removed(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize("damage", [a_directory, no_database, of_a_newer_program, without_tables])
+def test_a_path_that_cannot_be_used_is_said_and_tried_again_until_it_is_mended(
+    tmp_path: Path, damage: object
+) -> None:
+    path = tmp_path / "journal.db"
+    damage(path)  # type: ignore[operator]
+    journal = Journal(path)
+    assert not journal.open()
+    assert journal.fault
+    assert journal.write([score(0), EVENT]) == [Written(False)] * 2
+    assert journal.unwritten == 1
+    assert journal.save_bars(bars("A", 0, 1), [SymbolRow("A", b"")]) is False
+    assert journal.load_bars() == ([], [])
+    assert journal.recover(5.0) is False
+    removed(path)
+    assert journal.recover(6.0) is True
+    assert journal.fault is None
+    assert journal.write([score(0)]) == [Written(True)]
+    (event,) = rows(path, "SELECT at, kind FROM events")
+    assert event == {"at": 6.0, "kind": "journal_recovered"}
+
+
+def test_a_full_disk_stops_the_rows_and_not_the_writer(journal: Journal) -> None:
+    journal.write([score(0)])
+    connection = journal._connection  # the disk that this test has: a bound on pages
+    assert connection is not None
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages}")
+    big = b"x" * 100_000
+    assert journal.write([score(1, reply=big), score(2)]) == [Written(False)] * 2
+    assert journal.fault is not None
+    assert "full" in journal.fault
+    assert journal.recover(5.0)
+    assert journal.write([score(1, reply=big), score(2)]) == [Written(True)] * 2
+    found = rows(journal.path, "SELECT score_id FROM scores ORDER BY seq")
+    assert [row["score_id"] for row in found] == ["score-0", "score-1", "score-2"]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_file_that_was_moved_away_is_not_written_to(journal: Journal, replace: bool) -> None:
+    journal.write([score(0)])
+    assert journal.recover(1.0)
+    shutil.move(journal.path, journal.path.with_name("moved.db"))
+    for rest in ("-wal", "-shm"):
+        journal.path.with_name(journal.path.name + rest).unlink()
+    if replace:
+        journal.path.touch()
+    assert journal.recover(2.0)
+    assert journal.errors == 1
+    journal.write([score(1)])
+    assert [r["score_id"] for r in rows(journal.path, "SELECT score_id FROM scores")] == ["score-1"]
+
+
+def test_a_locked_file_fails_a_write_and_recovers(journal: Journal) -> None:
+    journal.write([score(0)])
+    other = sqlite3.connect(journal.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert journal.write([score(1)]) == [Written(False)]
+    other.execute("ROLLBACK")
+    other.close()
+    assert journal.recover(5.0)
+    assert journal.write([score(1)]) == [Written(True)]
+
+
+def test_a_value_that_no_column_takes_costs_its_transaction_only(journal: Journal) -> None:
+    assert journal.write([score(0), score(1, direction=2**70)]) == [Written(False)] * 2
+    assert journal.recover(5.0)
+    assert journal.write([score(0)]) == [Written(True)]
