@@ -1,0 +1,104 @@
+"""CURVE key files: one Z85 key of 40 characters a file, after comment lines that begin with #.
+
+A public key is in `NAME.pub`; the secret in `NAME.key` says both, since the public one follows
+from it. A secret that others than its owner may read is refused: it is none any more.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+from zmq.utils import z85
+
+PUBLIC_SUFFIX = ".pub"
+MAX_FILE_BYTES = 4096
+_Z85_KEY = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+
+
+class KeyFileError(ValueError):
+    """A key file that cannot be used; the text says which, why and what to do."""
+
+
+class KeyPair(NamedTuple):
+    """Both keys of one side, as Z85."""
+
+    public: bytes
+    secret: bytes
+
+
+class CurveKeys(NamedTuple):
+    """What a client needs: the server's public key and its own pair.
+
+    CurveKeys.read("server.pub", "elite_guard.key")
+    """
+
+    server_public: bytes
+    own: KeyPair
+
+    @classmethod
+    def read(cls, server_public_file: str | Path, own_secret_file: str | Path) -> CurveKeys:
+        """Read both files. Raises KeyFileError."""
+        return cls(read_public(server_public_file), read_secret(own_secret_file))
+
+    def apply(self, socket: zmq.Socket[bytes]) -> None:
+        """Encrypt what this socket connects to from now on."""
+        socket.setsockopt(zmq.CURVE_SERVERKEY, self.server_public)
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, self.own.public)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, self.own.secret)
+
+
+def read_public(path: str | Path) -> bytes:
+    """The public key in a file, as Z85. Raises KeyFileError."""
+    key, _ = _read(Path(path))
+    return key
+
+
+def read_secret(path: str | Path) -> KeyPair:
+    """The pair of a secret key's file. Raises KeyFileError, also where others may read it."""
+    secret, mode = _read(Path(path))
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyFileError(
+            f"{path} is a secret key that others may use (mode {mode & 0o777:04o}); run "
+            f"`chmod 600 {path}`, and make a new key if others had access to this machine"
+        )
+    return KeyPair(zmq.curve_public(secret), secret)
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    """(key, mode), the mode being that of the very file that was read."""
+    try:
+        # A pipe under this name must not hold us up.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:  # noqa: PTH123  the file that was opened, no other
+            status = os.fstat(descriptor)
+            content = file.read(MAX_FILE_BYTES) if stat.S_ISREG(status.st_mode) else b""
+    except OSError as error:
+        raise KeyFileError(
+            f"cannot read the key file {path}: {error.strerror}; `signal-scorer keygen` makes keys"
+        ) from None
+    lines = content.decode("ascii", "replace").splitlines()
+    keys = [line.strip() for line in lines if line.strip() and not _is_comment(line)]
+    if len(keys) != 1 or not _is_key(keys[0]):
+        raise KeyFileError(
+            f"{path} holds no key: wanted is one line of 40 Z85 characters; "
+            "`signal-scorer keygen` makes such files"
+        )
+    return keys[0].encode(), status.st_mode
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return _Z85_KEY.fullmatch(text) is not None and len(z85.decode(text.encode())) == 32
+    except struct.error:  # five characters beyond 32 bits
+        return False
+
+
+def _is_comment(line: str) -> bool:
+    # A key may begin with # as well; a comment goes on with a space.
+    return line.startswith("# ") or line.strip() == "#"

@@ -1,0 +1,94 @@
+"""Key files: what is taken as a key, and what is refused with advice."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import zmq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.curve import CurveKeys, KeyFileError, read_public, read_secret
+
+
+def written(path: Path, content: bytes, mode: int = 0o600) -> Path:
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+def test_a_secret_file_gives_both_keys_and_comments_do_not_count(tmp_path: Path):
+    public, secret = zmq.curve_keypair()
+    path = written(tmp_path / "a.key", b"# a comment\n#\n\n" + secret + b"\n")
+    assert read_secret(path) == (public, secret)
+
+
+def test_a_client_reads_its_two_files(tmp_path: Path):
+    server, _ = zmq.curve_keypair()
+    own = zmq.curve_keypair()
+    keys = CurveKeys.read(
+        written(tmp_path / "server.pub", server, 0o644), written(tmp_path / "a.key", own[1])
+    )
+    assert keys.server_public == server
+    assert keys.own == own
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o610])
+def test_a_secret_that_others_may_use_is_refused_with_advice(tmp_path: Path, mode: int):
+    path = written(tmp_path / "a.key", zmq.curve_keypair()[1], mode)
+    with pytest.raises(KeyFileError, match=r"chmod 600 .*a\.key"):
+        read_secret(path)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_secret_of_its_owner_alone_is_taken(tmp_path: Path, mode: int):
+    public, secret = zmq.curve_keypair()
+    assert read_secret(written(tmp_path / "a.key", secret, mode)).public == public
+
+
+def test_public_keys_may_be_read_by_all(tmp_path: Path):
+    public, _ = zmq.curve_keypair()
+    assert read_public(written(tmp_path / "a.pub", public + b"\r\n", 0o644)) == public
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"# only a comment\n",
+        b"x" * 39,
+        b"x" * 41,
+        b"#" * 40,  # more than 32 bits in five characters
+        b"x" * 39 + b"\\",
+        zmq.curve_keypair()[0] + b"\n" + zmq.curve_keypair()[0],
+        b"\xff" * 40,
+        b"\n" * 10_000 + zmq.curve_keypair()[0],
+    ],
+)
+def test_what_is_no_single_key_is_refused_by_name(tmp_path: Path, content: bytes):
+    with pytest.raises(KeyFileError, match=r"a\.pub holds no key"):
+        read_public(written(tmp_path / "a.pub", content))
+
+
+def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path):
+    with pytest.raises(KeyFileError, match="keygen"):
+        read_public(tmp_path / "absent.pub")
+    with pytest.raises(KeyFileError):
+        read_public(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(KeyFileError):
+        read_public(tmp_path / "pipe")
+
+
+@given(st.binary(min_size=40, max_size=40))
+def test_a_file_is_refused_or_its_key_is_one_that_libzmq_takes(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+):
+    path = written(tmp_path_factory.getbasetemp() / "any.key", content)
+    try:
+        pair = read_secret(path)
+    except KeyFileError:
+        return
+    assert zmq.curve_public(pair.secret) == pair.public
