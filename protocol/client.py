@@ -1,7 +1,8 @@
 """The client that a signal engine calls: never blocked beyond its budget, never surprised.
 
-Lazy Pirate over REQ: poll within the budget, close and reopen the socket, try again. A
-score never raises because the service is away; it returns the base score and says so.
+Lazy Pirate over REQ: poll within the budget, close and reopen the socket, try again; after
+time-outs in a row a circuit breaker answers at once. A score never raises because the
+service is away; it returns the base score and says so.
 """
 
 from __future__ import annotations
@@ -9,73 +10,105 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-import time
+import weakref
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
 import zmq
 
-from protocol import codec, messages
-from protocol.errors import DecodeError
-from protocol.limits import MAX_MESSAGE_BYTES
+from protocol import codec, messages, questions
+from protocol.connection import Connection, check_endpoint, no_socket
+from protocol.curve import CurveKeys
+from protocol.prober import Guard
+from protocol.questions import Question, ScorerRefused, ScorerUnavailable
+
+__all__ = [
+    "DEFAULT_ENDPOINT",
+    "Options",
+    "ScorerClient",
+    "ScorerRefused",
+    "ScorerUnavailable",
+]
+
+T = TypeVar("T")
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5561"
 MAX_TIMEOUT_MS = 3_600_000
 
 
-class ScorerUnavailable(Exception):  # noqa: N818  the field's word for it
-    """No answer within the budget, after all tries."""
+class Options:
+    """How a client waits, checked once; the same for the synchronous and the asynchronous one.
+
+    `timeout_ms` is the budget of a whole call, retries included. After `open_after`
+    time-outs in a row (0: never) calls are answered at once, and the service is probed
+    every `probe_interval_s`, give or take a half. With `strict` a score raises
+    ScorerUnavailable instead of returning the base score. `curve` are the keys for a service
+    that asks for them.
+    """
+
+    __slots__ = (
+        "budget_s",
+        "curve",
+        "endpoint",
+        "open_after",
+        "probe_interval_s",
+        "strict",
+        "tries",
+    )
+
+    def __init__(
+        self,
+        endpoint: str,
+        timeout_ms: float,
+        retries: int,
+        *,
+        strict: bool,
+        open_after: int,
+        probe_interval_s: float,
+        curve: CurveKeys | None,
+    ) -> None:
+        """Raises ValueError for what cannot be meant."""
+        if not 0 < timeout_ms <= MAX_TIMEOUT_MS or retries < 0:
+            raise ValueError(
+                f"timeout_ms must be above 0 and at most {MAX_TIMEOUT_MS}, retries not negative"
+            )
+        if open_after < 0 or not 0 < probe_interval_s <= MAX_TIMEOUT_MS:
+            raise ValueError("open_after must not be negative, probe_interval_s be above 0")
+        self.endpoint = check_endpoint(endpoint)
+        self.budget_s = timeout_ms / 1000.0
+        self.tries = retries + 1
+        self.strict = strict
+        self.open_after = open_after
+        self.probe_interval_s = probe_interval_s
+        self.curve = curve
+
+    def guard(self) -> Guard:
+        """A closed circuit for this process."""
+        return Guard(
+            self.endpoint, self.budget_s, self.open_after, self.probe_interval_s, self.curve
+        )
 
 
-class ScorerRefused(ValueError):  # noqa: N818
-    """The service refused the request; `code` says why and `field` names the key at fault."""
+class _Home:
+    """What a client holds in one process; after a fork the child makes its own."""
 
-    def __init__(self, code: str, message: str, field: str | None = None) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.field = field
-
-
-class _Connection:
-    """A thread's socket. It is closed when its thread is gone and forgotten after a fork."""
-
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, options: Options) -> None:
         self.pid = os.getpid()
-        self._endpoint = endpoint
-        # A context of its own: one inherited over a fork must not even be terminated.
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.socket = self._open()
-
-    def reopen(self) -> None:
-        """A REQ without its reply is stuck; a fresh one also drops a late reply."""
-        self.socket.close(linger=0)
-        self.socket = self._open()
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.guard = options.guard()
 
     def close(self) -> None:
+        """End the probing and close every socket, unless they are another process's."""
         if self.pid == os.getpid():
-            self._context.destroy(linger=0)
-
-    def __del__(self) -> None:
-        self.close()
-
-    def _open(self) -> zmq.Socket[bytes]:
-        socket = self._context.socket(zmq.REQ)
-        socket.setsockopt(zmq.LINGER, 0)
-        # Without a connection a request waits in our budget, not in a queue for later.
-        socket.setsockopt(zmq.IMMEDIATE, 1)
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        socket.setsockopt(zmq.RECONNECT_IVL, 20)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-        socket.connect(self._endpoint)
-        return socket
+            self.guard.reset()
+            self.context.destroy(linger=0)
 
 
 class ScorerClient:
     """Asks the service; usable from many threads and after a fork.
 
-    `timeout_ms` is the budget of a whole call, retries included. With `strict` a score
-    raises ScorerUnavailable instead of returning the base score.
+    `timeout_ms` is the budget of a whole call, retries included; see `Options`.
 
         with ScorerClient() as scorer:
             reply = scorer.score("EURUSD", 72.5, signal_id="...", direction="BUY")
@@ -89,19 +122,29 @@ class ScorerClient:
         retries: int = 1,
         *,
         strict: bool = False,
+        open_after: int = 3,
+        probe_interval_s: float = 1.0,
+        curve: CurveKeys | None = None,
     ) -> None:
-        if not 0 < timeout_ms <= MAX_TIMEOUT_MS or retries < 0:
-            raise ValueError(
-                f"timeout_ms must be above 0 and at most {MAX_TIMEOUT_MS}, retries not negative"
-            )
-        if not endpoint.startswith(("tcp://", "ipc://")):
-            raise ValueError(f"{endpoint!r} is no endpoint; for example {DEFAULT_ENDPOINT}")
-        self._endpoint = endpoint
-        self._timeout_s = timeout_ms / 1000.0
-        self._retries = retries
-        self._strict = strict
-        self._local = threading.local()
+        self._options = Options(
+            endpoint,
+            timeout_ms,
+            retries,
+            strict=strict,
+            open_after=open_after,
+            probe_interval_s=probe_interval_s,
+            curve=curve,
+        )
         self._ids = itertools.count(1)
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._inherited: list[Any] = []
+        self._move_in()
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether the service is taken to be away: calls are answered without asking it."""
+        return self._at_home().guard.is_open
 
     def score(self, symbol: str, base_score: float, **signal: Any) -> messages.ScoreReply:
         """Score one signal; keywords are the fields of `messages.Signal`.
@@ -109,23 +152,15 @@ class ScorerClient:
         Raises ValueError for arguments that no server would accept. Where no usable answer
         comes in time: status `unreachable` (or `error`) and the base score.
         """
-        request = messages.ScoreRequest(symbol=symbol, base_score=base_score, **signal)
-        try:
-            reply = self.call(request)
-        except ScorerUnavailable as error:
-            if self._strict:
-                raise
-            return _base_score(request, "unreachable", str(error))
-        except ScorerRefused as error:
-            if self._strict or error.code in ("invalid_field", "too_large"):
-                raise
-            return _base_score(request, "error", str(error))
-        try:
-            return msgspec.convert(reply, messages.ScoreReply)
-        except msgspec.ValidationError as error:
-            if self._strict:
-                raise ScorerUnavailable(f"the reply is not understood: {error}") from None
-            return _base_score(request, "error", f"the reply is not understood: {error}")
+        return self._put(questions.score(symbol, base_score, signal))
+
+    def score_many(self, signals: Sequence[dict[str, Any]]) -> list[messages.ScoreReply]:
+        """Score up to 256 signals at once; each is a dict of the fields of `messages.Signal`.
+
+        The answers come in the same order. A signal that the service refuses has status
+        `error` and its base score; otherwise as `score`.
+        """
+        return self._put(questions.score_many(signals))
 
     def outcome(self, outcome: str | bool, **fields: Any) -> dict[str, Any]:
         """Report how a signal ended; keywords are the fields of `messages.OutcomeRequest`."""
@@ -159,22 +194,27 @@ class ScorerClient:
         """
         request_id = next(self._ids)
         body = codec.encode_request(request, request_id)
-        reply = self._exchange(body, request_id)
-        if reply.get("ok") is True:
-            return reply
-        error = reply.get("error")
-        if not isinstance(error, dict):
-            raise ScorerUnavailable("the reply is neither an answer nor a refusal")
-        raise ScorerRefused(
-            str(error.get("code", "malformed")), str(error.get("message", "")), error.get("field")
-        )
+        home, options = self._at_home(), self._options
+        home.guard.check()
+        try:
+            connection = self._connection(home)
+            reply = connection.ask(body, request_id, options.budget_s, options.tries)
+        except zmq.ZMQError as error:
+            raise no_socket(options.endpoint, error) from None
+        except ScorerUnavailable:
+            home.guard.timed_out()
+            raise
+        home.guard.answered()
+        return questions.checked(reply)
 
     def close(self) -> None:
-        """Close this thread's socket; the next call opens a new one."""
-        connection = getattr(self._local, "connection", None)
+        """Close this thread's socket and end the probing; the next call begins anew."""
+        home = self._at_home()
+        connection: Connection | None = getattr(self._local, "connection", None)
         if connection is not None:
-            connection.close()
             self._local.connection = None
+            connection.close()
+        home.guard.reset()
 
     def __enter__(self) -> ScorerClient:
         return self
@@ -187,64 +227,28 @@ class ScorerClient:
     ) -> None:
         self.close()
 
-    def _connection(self) -> _Connection:
-        connection: _Connection | None = getattr(self._local, "connection", None)
-        if connection is None or connection.pid != os.getpid():
-            connection = self._local.connection = _Connection(self._endpoint)
-        return connection
-
-    def _exchange(self, body: bytes, request_id: int) -> dict[str, Any]:
-        deadline_s = time.monotonic() + self._timeout_s
+    def _put(self, question: Question[T]) -> T:
         try:
-            connection = self._connection()
-            for tries_left in range(self._retries + 1, 0, -1):
-                now_s = time.monotonic()
-                until_s = now_s + max(0.0, deadline_s - now_s) / tries_left
-                reply = _try_once(connection.socket, body, request_id, until_s)
-                if reply is not None:
-                    return reply
-                connection.reopen()
-        except zmq.ZMQError as error:  # for example no descriptor left for a socket
-            self.close()
-            raise ScorerUnavailable(f"no socket to {self._endpoint}: {error}") from None
-        raise ScorerUnavailable(
-            f"{self._endpoint} did not answer within {self._timeout_s * 1000:.0f} ms "
-            f"({self._retries + 1} tries); is signal-scorer running?"
-        )
+            return question.read(self.call(question.request))
+        except (ScorerUnavailable, ScorerRefused) as failure:
+            return question.without_reply(failure, strict=self._options.strict)
 
+    def _at_home(self) -> _Home:
+        return self._home if self._home.pid == os.getpid() else self._move_in()
 
-def _try_once(
-    socket: zmq.Socket[bytes], body: bytes, request_id: int, until_s: float
-) -> dict[str, Any] | None:
-    if not socket.poll(_left_ms(until_s), zmq.POLLOUT):
-        return None
-    try:
-        socket.send(body, zmq.NOBLOCK)
-        if not socket.poll(_left_ms(until_s), zmq.POLLIN):
-            return None
-        reply = codec.unpack(socket.recv(zmq.NOBLOCK), max_bytes=MAX_MESSAGE_BYTES)
-    except (zmq.ZMQError, DecodeError):
-        return None
-    return reply if reply.get("id") == request_id else None
+    def _move_in(self) -> _Home:
+        """Make this process's own context and circuit; what was inherited is never touched."""
+        self._inherited.append(getattr(self, "_home", None))
+        self._inherited.append(getattr(self._local, "connection", None))
+        self._local = threading.local()
+        home = self._home = _Home(self._options)
+        # Not at exit: other threads may still be asking, and the system closes all of it.
+        weakref.finalize(self, home.close).atexit = False
+        return home
 
-
-def _left_ms(until_s: float) -> int:
-    # poll takes whole milliseconds; rounding up by at most one keeps short budgets usable.
-    return max(0, int((until_s - time.monotonic()) * 1000.0 + 0.999))
-
-
-def _base_score(
-    request: messages.ScoreRequest, status: messages.Status, error: str
-) -> messages.ScoreReply:
-    return messages.ScoreReply(
-        status=status,
-        used_base_score=True,
-        original_base_score=float(request.base_score),
-        final_score=float(request.base_score),
-        score_scale="base",
-        symbol=request.symbol,
-        direction=request.direction,
-        signal_id=request.signal_id,
-        journalled=False,
-        error=error,
-    )
+    def _connection(self, home: _Home) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = Connection(home.context, self._options.endpoint, self._options.curve)
+            self._local.connection = connection
+        return connection

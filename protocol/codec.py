@@ -117,12 +117,7 @@ def decode_signal(content: dict[str, Any]) -> ScoreRequest:
 
 def encode_request(request: Request, request_id: str | int | None = None) -> bytes:
     """A request as a body frame. Raises ValueError where the server would refuse it."""
-    try:
-        content = msgspec.to_builtins(request, enc_hook=_plain)
-        # A client may build a struct without type checks, so the server's check runs here too.
-        msgspec.convert(content, type=type(request))
-    except (TypeError, msgspec.ValidationError) as error:
-        raise ValueError(f"{request.op}: {error}") from None
+    content = content_of(request)
     content["v"] = limits.PROTOCOL_VERSION
     content["op"] = request.op
     if request_id is not None:
@@ -131,6 +126,17 @@ def encode_request(request: Request, request_id: str | int | None = None) -> byt
     if len(body) > limits.MAX_BODY_BYTES:
         raise ValueError(f"the request takes {len(body)} bytes; {limits.MAX_BODY_BYTES} at most")
     return body
+
+
+def content_of(request: Request) -> dict[str, Any]:
+    """A request's own fields as plain values. Raises ValueError where the server would refuse."""
+    try:
+        content: dict[str, Any] = msgspec.to_builtins(request, enc_hook=_plain)
+        # A client may build a struct without type checks, so the server's check runs here too.
+        msgspec.convert(content, type=type(request))
+    except (TypeError, msgspec.ValidationError) as error:
+        raise ValueError(f"{request.op}: {error}") from None
+    return content
 
 
 def unknown_keys(content: dict[str, Any], op: str) -> tuple[str, ...]:

@@ -1,0 +1,142 @@
+"""One REQ socket that keeps a budget: Lazy Pirate. Its options are the same for every client.
+
+A REQ without its reply is stuck, so each failed try closes it and opens a fresh one, which
+also drops a late reply.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, TypeVar
+
+import zmq
+
+from protocol.curve import CurveKeys
+from protocol.limits import MAX_MESSAGE_BYTES
+from protocol.questions import ScorerUnavailable, reply_to
+
+S = TypeVar("S", bound="zmq.Socket[Any]")
+
+
+def check_endpoint(endpoint: str) -> str:
+    """The endpoint itself. Raises ValueError for what cannot be connected to."""
+    if not endpoint.startswith(("tcp://", "ipc://")):
+        raise ValueError(f"{endpoint!r} is no endpoint; for example tcp://127.0.0.1:5561")
+    return endpoint
+
+
+def connected(socket: S, endpoint: str, curve: CurveKeys | None) -> S:
+    """Set a fresh socket's options and connect it, encrypted where there are keys."""
+    socket.setsockopt(zmq.LINGER, 0)
+    # Without a connection a message waits in our budget, not in a queue for later.
+    socket.setsockopt(zmq.IMMEDIATE, 1)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+    socket.setsockopt(zmq.RECONNECT_IVL, 20)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+    try:
+        if curve is not None:
+            curve.apply(socket)
+        socket.connect(endpoint)
+    except zmq.ZMQError:
+        socket.close()
+        raise
+    return socket
+
+
+class Connection:
+    """A thread's socket; it is closed when its thread is gone."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        curve: CurveKeys | None = None,
+    ) -> None:
+        """Raises zmq.ZMQError, for example where no descriptor is left."""
+        self.pid = os.getpid()
+        self._context = context
+        self._endpoint = endpoint
+        self._curve = curve
+        self._socket = self._open()
+
+    def ask(self, body: bytes, request_id: int, budget_s: float, tries: int) -> dict[str, Any]:
+        """The reply's map. Raises ScorerUnavailable once the budget of all tries is spent."""
+        deadline_s = time.monotonic() + budget_s
+        try:
+            for tries_left in range(tries, 0, -1):
+                now_s = time.monotonic()
+                until_s = now_s + max(0.0, deadline_s - now_s) / tries_left
+                reply = self._try_once(body, request_id, until_s)
+                if reply is not None:
+                    return reply
+                self._reopen()
+        except zmq.ZMQError as error:
+            raise no_socket(self._endpoint, error) from None
+        except BaseException:  # interrupted while it waited: the reply may still come
+            self._reopen()
+            raise
+        raise no_answer(self._endpoint, budget_s, tries)
+
+    def close(self) -> None:
+        """Close the socket, unless it belongs to the process that this one was forked from."""
+        if self.pid == os.getpid():
+            self._socket.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_socket"):
+            self.close()
+
+    def _open(self) -> zmq.Socket[bytes]:
+        return connected(self._context.socket(zmq.REQ), self._endpoint, self._curve)
+
+    def _reopen(self) -> None:
+        self._socket.close()
+        self._socket = self._open()
+
+    def _try_once(self, body: bytes, request_id: int, until_s: float) -> dict[str, Any] | None:
+        socket = self._socket
+        try:
+            if not _sent(socket, body) and not (
+                _ready(socket, zmq.POLLOUT, until_s) and _sent(socket, body)
+            ):
+                return None
+            if not _ready(socket, zmq.POLLIN, until_s):
+                return None
+            return reply_to(socket.recv(zmq.NOBLOCK), request_id)
+        except zmq.ZMQError:
+            return None
+
+
+def no_answer(endpoint: str, budget_s: float, tries: int) -> ScorerUnavailable:
+    """What is said when the budget is spent."""
+    return ScorerUnavailable(
+        f"{endpoint} did not answer within {budget_s * 1000:.0f} ms ({tries} tries); "
+        "is signal-scorer running?"
+    )
+
+
+def not_asked(endpoint: str) -> ScorerUnavailable:
+    """What is said while the circuit is open."""
+    return ScorerUnavailable(
+        f"{endpoint} did not answer before and was not asked again; it is being probed"
+    )
+
+
+def no_socket(endpoint: str, error: zmq.ZMQError) -> ScorerUnavailable:
+    """What is said where the system gives no socket."""
+    return ScorerUnavailable(f"no socket to {endpoint}: {error}")
+
+
+def _sent(socket: zmq.Socket[bytes], body: bytes) -> bool:
+    try:
+        socket.send(body, zmq.NOBLOCK)
+    except zmq.Again:
+        return False
+    return True
+
+
+def _ready(socket: zmq.Socket[bytes], event: int, until_s: float) -> bool:
+    # poll takes whole milliseconds; rounding up by at most one keeps short budgets usable.
+    left_ms = max(0, int((until_s - time.monotonic()) * 1000.0 + 0.999))
+    return bool(zmq.zmq_poll([(socket, event)], left_ms))

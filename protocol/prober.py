@@ -1,0 +1,90 @@
+"""Asks in the background whether the service is back, while a client's circuit is open.
+
+One daemon thread at a time, with a socket of its own, which ends with the first answer or
+when its client is gone. It holds no reference to the client.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import threading
+
+import zmq
+
+from protocol import codec, messages
+from protocol.breaker import Breaker, pause_s
+from protocol.connection import Connection, not_asked
+from protocol.curve import CurveKeys
+from protocol.questions import ScorerUnavailable
+
+
+class Guard:
+    """A breaker and its prober, of one client in one process."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        budget_s: float,
+        open_after: int,
+        interval_s: float,
+        curve: CurveKeys | None = None,
+    ) -> None:
+        self.pid = os.getpid()
+        self._endpoint = endpoint
+        self._budget_s = budget_s
+        self._interval_s = interval_s
+        self._curve = curve
+        self._breaker = Breaker(open_after)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are answered without asking."""
+        return self._breaker.is_open
+
+    def check(self) -> None:
+        """Raises ScorerUnavailable at once while the circuit is open."""
+        if self._breaker.is_open:
+            raise not_asked(self._endpoint)
+
+    def answered(self) -> None:
+        """A call was answered."""
+        self._breaker.answered()
+
+    def timed_out(self) -> None:
+        """A call was not; the one that opens the circuit starts the probing."""
+        with self._lock:
+            if not self._breaker.timed_out():
+                return
+            self._stop = threading.Event()
+            threading.Thread(
+                target=self._probe, args=(self._stop,), name="scorer-probe", daemon=True
+            ).start()
+
+    def reset(self) -> None:
+        """End the probing and close the circuit: the next call asks."""
+        self._stop.set()
+        self._breaker.answered()
+
+    def _probe(self, stop: threading.Event) -> None:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        connection: Connection | None = None
+        try:
+            for number in itertools.count(1):
+                if stop.wait(pause_s(self._interval_s, random.random())):  # noqa: S311
+                    return
+                try:
+                    # Kept from probe to probe, so that it is connected when it is asked.
+                    connection = connection or Connection(context, self._endpoint, self._curve)
+                    body = codec.encode_request(messages.HealthRequest(), number)
+                    connection.ask(body, number, self._budget_s, 1)
+                except (ScorerUnavailable, zmq.ZMQError):
+                    continue
+                if not stop.is_set():
+                    self._breaker.answered()
+                return
+        finally:
+            context.destroy(linger=0)
