@@ -1,0 +1,407 @@
+"""Bodies in, bodies out, against a real journal: one reply each, and no ok that is not kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from serving import START_S, Parts, body, history, published_model, tick, unpacked
+
+from protocol import messages
+from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
+from service.clock import ManualClock
+from service.housekeeping import TooManyFaults
+from service.responder import Waiting
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    return Parts(tmp_path)
+
+
+def test_a_reply_carries_the_envelope_and_what_was_ignored(parts: Parts) -> None:
+    reply = parts.score(id="mine", base_scroe=1)
+    assert (reply["v"], reply["id"], reply["ok"]) == (1, "mine", True)
+    assert reply["ignored"] == ["base_scroe"]
+    assert reply["journalled"] is True
+    assert reply["prediction_time_ms"] == 0.0
+    assert parts.ask("health", id=-5)["id"] == -5
+    assert parts.ask("health")["id"] is None
+
+
+def test_every_operation_is_answered(parts: Parts) -> None:
+    parts.warm()
+    replies = parts.answer(
+        body("score", symbol="EURUSD", base_score=75, signal_id="s"),
+        body("score_many", signals=[{"symbol": "EURUSD", "base_score": 50}]),
+        body("outcome", signal_id="s", outcome="WIN_TP"),
+        body("sentiment", symbol="*", score=60),
+        body("features", symbol="EURUSD"),
+        body("health"),
+        body("stats"),
+    )
+    assert [reply["ok"] for reply in replies] == [True] * len(messages.REQUESTS)
+    assert replies[2]["matched"] is True
+    assert replies[4]["features"]["sentiment_score"] == 60
+    assert replies[6]["requests"] == dict.fromkeys(messages.REQUESTS, 1)
+
+
+def test_an_outcome_is_recorded_once(parts: Parts) -> None:
+    parts.score(signal_id="s")
+    report = {"signal_id": "s", "outcome": "WIN_TP", "final_pips": 12.5, "closed_at": START_S}
+    first, again = parts.ask("outcome", **report), parts.ask("outcome", **report)
+    assert (first["recorded"], first["duplicate"], first["matched"]) == (True, False, True)
+    assert (again["recorded"], again["duplicate"], again["matched"]) == (False, True, True)
+    assert parts.ask("outcome", signal_id="x", outcome="LOSS")["matched"] is False
+    assert len(parts.rows("SELECT * FROM outcomes")) == 2
+
+
+def test_a_batch_answers_each_signal_for_itself(parts: Parts) -> None:
+    parts.warm()
+    reply = parts.ask(
+        "score_many",
+        id=4,
+        signals=[
+            {"symbol": "EURUSD", "base_score": 75.0, "signal_id": "a", "tpyo": 1},
+            {"symbol": "EURUSD", "base_score": 101.0},
+            {"symbol": "", "base_score": 44.0},
+            {"symbol": "NEVER", "base_score": 30.0},
+            {},
+        ],
+    )
+    scores = reply["scores"]
+    assert [one["ok"] for one in scores] == [True, False, False, True, False]
+    assert scores[0]["ignored"] == ["tpyo"]
+    assert scores[0]["journalled"] is True
+    assert scores[1]["error"]["field"] == "base_score"
+    assert scores[2]["fallback"] == 44.0
+    assert scores[3]["status"] == "unknown_symbol"
+    assert "fallback" not in scores[4]
+    assert [row["symbol"] for row in parts.rows()] == ["EURUSD", "NEVER"]
+
+
+def test_a_fault_costs_one_signal_of_a_batch_only(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts.warm()
+    broken = parts.engine.intake.feeds["GBPUSD"]
+    broken.state = None  # type: ignore[assignment]  # however that came about
+    signals = [
+        {"symbol": symbol, "base_score": 70.0, "signal_id": symbol}
+        for symbol in ("GBPUSD", "NEVER")
+    ]
+    alone = parts.ask("score", **signals[0])
+    assert (alone["ok"], alone["error"]["code"], alone["fallback"]) == (False, "internal", 70.0)
+    scores = parts.ask("score_many", signals=signals)["scores"]
+    assert [one["ok"] for one in scores] == [False, True]
+    assert (scores[0]["error"]["code"], scores[0]["fallback"]) == ("internal", 70.0)
+    assert [row["symbol"] for row in parts.rows()] == ["NEVER"]
+
+
+def test_the_largest_reply_still_reaches_the_client(parts: Parts) -> None:
+    parts.warm()
+    parts.engine.install(published_model(parts.config.models_dir, START_S))
+    room = MAX_BODY_BYTES // 256 - 120
+    signal = {"symbol": "EURUSD", "base_score": 75.0, "direction": "BUY", "explain": True}
+    signal |= {"reward_risk": 1.5, "signal_id": "s" * 120}
+    signal |= {f"{n:02}" + "k" * 62: 0 for n in range(room // 68 - 3)}
+    request = body("score_many", signals=[signal | {"pattern": str(n)} for n in range(256)])
+    assert MAX_BODY_BYTES * 0.8 < len(request) <= MAX_BODY_BYTES
+    (reply,) = parts.responder.answer([Waiting(request, parts.clock.monotonic_s())])
+    assert unpacked(reply)["scores"][255]["status"] == "success"
+    assert len(reply) < MAX_MESSAGE_BYTES * 0.95
+
+
+def test_a_retry_gets_the_same_reply_under_its_own_id_and_one_row(parts: Parts) -> None:
+    first = parts.score(signal_id="s", id=1)
+    parts.warm()
+    again = parts.score(signal_id="s", id=2, deadline_ms=3, explain=True)
+    batched = parts.ask(
+        "score_many", signals=[{"symbol": "EURUSD", "base_score": 75.0, "signal_id": "s"}]
+    )["scores"][0]
+    assert again == {**first, "id": 2}
+    assert batched["score_id"] == first["score_id"]
+    assert len(parts.rows()) == 1
+    other = parts.score(signal_id="s", base_score=80.0)
+    assert other["score_id"] != first["score_id"]
+    assert [row["revision"] for row in parts.rows()] == [0, 1]
+
+
+def test_a_retry_that_waits_with_its_original_is_answered_alike(parts: Parts) -> None:
+    one = body("score", symbol="EURUSD", base_score=75.0, signal_id="s")
+    first, again = parts.answer(one, one)
+    assert first == again
+    assert first["journalled"] is True
+    assert len(parts.rows()) == 1
+
+
+def test_retries_hold_across_a_restart_within_the_window(tmp_path: Path) -> None:
+    before = Parts(tmp_path)
+    first = before.score(signal_id="s", id=1)
+    before.journal.close()
+    clock = ManualClock(START_S + 30)
+    clock.advance(0.5)
+    after = Parts(tmp_path, clock)
+    after.housekeeping.restore()
+    assert after.score(signal_id="s", id=2) == {**first, "id": 2}
+    revision = after.score(signal_id="s", base_score=80.0)
+    assert revision["score_id"] != first["score_id"]
+    assert [row["revision"] for row in after.rows()] == [0, 1]
+    clock.advance(30)
+    assert after.score(signal_id="s")["score_id"] != first["score_id"]
+    assert [row["revision"] for row in after.rows()] == [0, 1, 2]
+
+
+def test_a_reply_in_the_journal_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
+    before = Parts(tmp_path)
+    before.score(signal_id="s")
+    before.journal.close()
+    with sqlite3.connect(before.config.journal_path) as connection:
+        connection.execute("UPDATE scores SET reply = x'c1'")
+        connection.execute("INSERT INTO symbols VALUES('BAD', x'00')")
+    connection.close()
+    after = Parts(tmp_path)
+    after.housekeeping.restore()
+    assert after.score(signal_id="s")["journalled"] is True
+
+
+def seconds(parts: Parts, count: int = 1) -> None:
+    """Let time pass, and housekeeping with it."""
+    for _ in range(count):
+        parts.clock.advance(1.0)
+        parts.housekeeping.turn()
+
+
+def test_a_journal_that_fails_stops_no_answer_and_is_made_up_for_by_a_retry(
+    tmp_path: Path,
+) -> None:
+    parts = Parts(tmp_path)
+    parts.config.journal_path.mkdir()
+    first = parts.score(signal_id="s")
+    assert (first["ok"], first["journalled"]) == (True, False)
+    assert parts.ask("outcome", signal_id="s", outcome="WIN") == {
+        "v": 1,
+        "id": None,
+        "ok": True,
+        "recorded": False,
+        "duplicate": False,
+        "matched": False,
+        "journalled": False,
+    }
+    health = parts.ask("health")
+    assert health["ready"] is False
+    assert "journal" in health["reasons"][0]
+    assert parts.ask("stats")["journal"]["unwritten"] == 2
+    seconds(parts)
+    assert parts.ask("health")["ready"] is False
+    parts.config.journal_path.rmdir()
+    seconds(parts)
+    assert parts.ask("health")["ready"] is True
+    again = parts.score(signal_id="s")
+    assert again == {**first, "journalled": True}
+    (row,) = parts.rows()
+    assert row["score_id"] == first["score_id"]
+
+
+def test_a_retry_while_the_journal_fails_does_not_claim_to_be_kept(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    parts.config.journal_path.mkdir()
+    one = body("score", symbol="EURUSD", base_score=75.0, signal_id="s")
+    replies = [*parts.answer(one, one), *parts.answer(one)]
+    assert [reply["journalled"] for reply in replies] == [False] * 3
+    assert len({reply["score_id"] for reply in replies}) == 1
+
+
+def test_bars_are_saved_by_the_minute_and_restored(tmp_path: Path) -> None:
+    before = Parts(tmp_path)
+    before.engine.install(published_model(before.config.models_dir, START_S))
+    before.warm()
+    seconds(before, 61)
+    assert before.rows("SELECT count(*) AS n FROM symbols") == [{"n": 2}]
+    after = Parts(tmp_path, before.clock)
+    after.housekeeping.restore()
+    after.engine.install(before.engine.model)
+    minutes = [list(e.engine.intake.feeds["EURUSD"].state.bars.minutes) for e in (before, after)]
+    assert minutes[0] == minutes[1]
+    assert len(minutes[0]) >= 40
+    after.feed(*[f for f in history(("EURUSD", "GBPUSD"), after.clock.utc_s()) if b"OHLC" not in f])
+    assert after.score(direction="BUY")["status"] == "success"
+
+
+def test_only_new_and_changed_bars_are_written_each_minute(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    parts.warm()
+    seconds(parts, 60)
+    # What has been saved is not written again: a foreign mark on it stays.
+    with sqlite3.connect(parts.config.journal_path) as connection:
+        connection.execute("UPDATE bars SET close = 7.0")
+    connection.close()
+    before = parts.rows("SELECT close FROM bars WHERE symbol = 'EURUSD'")
+    for second in range(130):
+        parts.feed(tick("EURUSD", parts.clock.utc_s(), 1.1 + 1e-5 * second))
+        seconds(parts)
+    closes = parts.rows("SELECT close FROM bars WHERE symbol = 'EURUSD' ORDER BY minute")
+    marked = [row["close"] == 7.0 for row in closes]
+    # The newest of the saved ones is written again: a late tick may have changed it.
+    assert marked == [True] * (len(before) - 1) + [False] * (len(marked) - len(before) + 1)
+    assert len(marked) == len(before) + 2
+
+
+def test_symbols_that_made_room_leave_the_journal(tmp_path: Path) -> None:
+    parts = Parts(tmp_path, LIMITS_SYMBOLS="2", LIMITS_SYMBOL_IDLE_S="10")
+    parts.warm()
+    seconds(parts, 61)
+    parts.warm("AUDUSD", "NZDUSD")
+    seconds(parts, 61)
+    assert parts.rows("SELECT symbol FROM symbols") == [{"symbol": "AUDUSD"}, {"symbol": "NZDUSD"}]
+    assert parts.rows("SELECT DISTINCT symbol FROM bars ORDER BY 1") == [
+        {"symbol": "AUDUSD"},
+        {"symbol": "NZDUSD"},
+    ]
+
+
+def test_a_silent_feed_is_said_once_and_its_socket_rebuilt(tmp_path: Path) -> None:
+    parts = Parts(tmp_path, FEED_SILENCE_S="5")
+    parts.warm()
+    seconds(parts, 4)
+    assert parts.ask("health")["ready"] is True
+    rebuilt = []
+    for _ in range(12):
+        parts.clock.advance(1.0)
+        rebuilt += parts.housekeeping.turn()
+    assert "feed" in parts.ask("health")["reasons"][0]
+    assert rebuilt == ["feed", "feed"]
+    parts.warm()
+    seconds(parts)
+    assert parts.ask("health")["ready"] is True
+    kinds = [row["kind"] for row in parts.rows("SELECT kind FROM events")]
+    assert kinds == ["feed_silent", "feed_back"]
+
+
+def test_ten_faults_in_a_minute_end_it_and_fewer_do_not(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+
+    def fault(count: int) -> None:
+        for n in range(count):
+            parts.feed(tick("EURUSD", parts.clock.utc_s(), 1.1 + n * 1e-5))
+            parts.engine.intake.feeds["EURUSD"].state.buckets = None  # type: ignore[assignment]
+            parts.feed(tick("EURUSD", parts.clock.utc_s(), 1.2 + n * 1e-5))
+
+    fault(9)
+    seconds(parts, 61)
+    fault(9)
+    seconds(parts, 1)
+    fault(1)
+    parts.clock.advance(1.0)
+    with pytest.raises(TooManyFaults):
+        parts.housekeeping.turn()
+    assert len(parts.rows("SELECT * FROM events WHERE kind = 'tick_fault'")) == 19
+
+
+def test_an_overload_is_refused_with_the_base_score_and_forgotten(parts: Parts) -> None:
+    request = body("score", symbol="EURUSD", base_score=61.5, signal_id="s", id=9)
+    reply = unpacked(parts.responder.refuse(request, "overloaded", "too many wait"))
+    assert (reply["ok"], reply["id"], reply["fallback"]) == (False, 9, 61.5)
+    assert reply["error"]["code"] == "overloaded"
+    features = body("features", symbol="EURUSD")
+    assert "fallback" not in unpacked(parts.responder.refuse(features, "overloaded", ""))
+    assert "fallback" not in unpacked(parts.responder.refuse(b"\xc1", "overloaded", ""))
+    assert parts.score(signal_id="s", base_score=61.5)["journalled"] is True
+    assert len(parts.rows()) == 1
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=4)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=8,
+)
+names = sorted({n for kind in messages.REQUESTS.values() for n in kind.__struct_fields__})
+plausible = st.fixed_dictionaries(
+    {"v": st.just(1), "op": st.sampled_from(sorted(messages.REQUESTS))},
+    optional={
+        "id": st.integers(0, 9),
+        "symbol": st.sampled_from(["EURUSD", "GBPUSD", "NEVER", "*"]),
+        "base_score": st.floats(0, 100),
+        "score": st.floats(0, 100),
+        "outcome": st.sampled_from(["WIN", "LOSS", True, "?"]),
+        "signal_id": st.sampled_from(["a", "b"]),
+        "direction": st.sampled_from(["BUY", "SELL"]),
+        "explain": st.booleans(),
+        "signals": st.lists(
+            st.dictionaries(st.sampled_from(names), scalars, max_size=4)
+            | st.just({"symbol": "EURUSD", "base_score": 1.0}),
+            max_size=3,
+        ),
+    },
+)
+spoilt = st.builds(
+    lambda content, more: msgpack.packb(content | more),
+    plausible,
+    st.dictionaries(st.sampled_from(names) | st.text(max_size=5), values, max_size=2),
+)
+bodies = st.one_of(
+    st.binary(max_size=60),
+    plausible.map(msgpack.packb),
+    spoilt,
+    st.builds(lambda whole, at: whole[: at % len(whole)], spoilt, st.integers(0, 500)),
+)
+
+
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(bodies, min_size=1, max_size=4))
+def test_whatever_comes_each_body_gets_one_reply_and_each_ok_score_its_row(
+    fuzzed: Parts, batch: list[bytes]
+) -> None:
+    before = len(fuzzed.rows("SELECT seq FROM scores"))
+    retried = fuzzed.engine.counts["retry"]
+    replies = fuzzed.answer(*batch)
+    assert len(replies) == len(batch)
+    scored = 0
+    for reply in replies:
+        assert reply["v"] == 1
+        if reply["ok"]:
+            scored += is_score(reply) + sum(is_score(one) for one in reply.get("scores", ()))
+        else:
+            check_refusal(reply)
+    retried = fuzzed.engine.counts["retry"] - retried
+    assert len(fuzzed.rows("SELECT seq FROM scores")) == before + scored - retried
+    assert fuzzed.vitals.requests["refused_internal"] == 0
+
+
+def is_score(reply: dict[str, Any]) -> bool:
+    if "final_score" not in reply:
+        return False
+    assert reply["journalled"] is True
+    assert 0 <= reply["final_score"] <= 100
+    return True
+
+
+def check_refusal(reply: dict[str, Any]) -> None:
+    codes = {"malformed", "unsupported_version", "unknown_op", "invalid_field", "too_large"}
+    assert reply["error"]["code"] in codes
+    assert reply["error"]["message"]
+    assert 0 <= reply.get("fallback", 0) <= 100
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    parts = Parts(tmp_path_factory.mktemp("fuzzed"))
+    parts.journal.open()
+    parts.warm()
+    parts.engine.install(published_model(parts.config.models_dir, START_S))
+    return parts
