@@ -28,10 +28,10 @@ class Recording:
     deals: Floats
     repeats: Floats
 
-    def first(self, count: int, until: float) -> Recording:
-        """The first `count` ticks and the repeats not after `until`."""
+    def first(self, count: int, repeats: int) -> Recording:
+        """The first `count` ticks and the first `repeats` repeats."""
         columns = (self.times, self.bids, self.asks, self.deals)
-        return Recording(*(c[:count] for c in columns), self.repeats[self.repeats <= until])
+        return Recording(*(c[:count] for c in columns), self.repeats[:repeats])
 
 
 @dataclass(frozen=True)
@@ -107,27 +107,40 @@ def timeframe_closes(run: BarTable, timeframe: int, minute: int) -> Floats:
 
 
 class FeatureOracle:
-    """Vectors of one recording at any moment."""
+    """Features of one recording at any moment."""
 
     def __init__(self, recording: Recording) -> None:
         self.all = recording
         self.all_bars = bars_of(recording)
+        self.all_beginnings = beginnings(recording)
 
-    def at(self, count: int, now_s: int, direction: int) -> dict[str, float | None]:
-        """The eight features that come of ticks, None where missing, after `count` ticks."""
-        seen = self.all.first(count, now_s if count else -np.inf)
+    def closed_bars(self, count: int, repeats: int, minute: int) -> BarTable:
+        """The bars before `minute` that the first ticks and repeats make."""
+        rest = self.all.times[count:]
+        late = rest.size and rest[0] // 60 < minute
+        bars = bars_of(self.all.first(count, repeats)) if late else self.all_bars
+        return bars.where(bars.minute < minute)
+
+    def at(
+        self, count: int, now_s: int, direction: int, repeats: int | None = None
+    ) -> dict[str, float | None]:
+        """The eight features that come of ticks, None where missing.
+
+        After the first `count` ticks and `repeats` repeats (None: those up to now).
+        """
+        if repeats is None:
+            repeats = int(np.sum(self.all.repeats <= now_s)) if count else 0
+        seen = self.all.first(count, repeats)
         now_s = max(now_s, int(seen.times[-1])) if count else now_s
         minute = now_s // 60
-        rest = self.all.times[count:]
-        bars = self.all_bars if not rest.size or rest[0] // 60 >= minute else bars_of(seen)
-        bars = bars.where(bars.minute < minute)
+        bars = self.closed_bars(count, repeats, minute)
         run = newest_run(bars, minute)
         ranges = true_ranges(run) if len(run) > 1 else run.high[:0]
         atr = float(np.mean(ranges[-14:])) if len(ranges) >= 14 else 0.0
         mid = (seen.bids[-1] + seen.asks[-1]) / 2 if count else None
-        began = beginnings(seen)
-        last_seen = max(np.append(seen.times, seen.repeats), default=-np.inf)
+        last_seen = max((*seen.times[-1:], *seen.repeats[-1:]), default=-np.inf)
         alive = now_s - last_seen <= GAP_S
+        began = self.all_beginnings[self.all_beginnings <= last_seen]
         since = began[-1] if began.size else np.inf
         result = {
             "atr_volatility": self._volatility(ranges),
@@ -246,6 +259,59 @@ class FeatureOracle:
             if hour >= 8 and hour <= 12
             else 10
         )
+
+
+class MarketOracle:
+    """What takes several symbols: the correlation of each with the others."""
+
+    def __init__(self, symbols: dict[str, FeatureOracle]) -> None:
+        self.symbols = symbols
+
+    def correlation(
+        self, symbol: str, counts: dict[str, int], repeats: dict[str, int], now_s: int
+    ) -> float | None:
+        """100 * (1 - mean abs rho) over the 60 minutes before now's, for 32 others at most.
+
+        `counts` and `repeats`: how many ticks and repeats of each symbol came so far.
+        """
+        minute = now_s // 60
+        returns = {}
+        for name, oracle in self.symbols.items():
+            bars = oracle.closed_bars(counts[name], repeats[name], minute)
+            if name == symbol or (len(bars) and minute - bars.minute[-1] - 1 <= 3):
+                returns[name] = minute_returns(bars, minute)
+        own = returns.pop(symbol)
+        rhos = [rho for other in returns.values() if (rho := pearson(own, other)) is not None]
+        return 100 * (1 - float(np.mean(np.abs(rhos)))) if rhos else None
+
+
+def minute_returns(bars: BarTable, minute: int) -> dict[int, float]:
+    """Log returns of the 60 minutes before `minute` where that and the previous bar stand."""
+    closes = dict(zip(bars.minute[-70:].tolist(), bars.close[-70:].tolist(), strict=True))
+    return {
+        at: float(np.log(closes[at] / closes[at - 1]))
+        for at in range(minute - 60, minute)
+        if at in closes and at - 1 in closes
+    }
+
+
+def pearson(own: dict[int, float], other: dict[int, float]) -> float | None:
+    """Correlation over common minutes; None below 20 of them or without any variance."""
+    common = sorted(own.keys() & other.keys())
+    if len(common) < 20:
+        return None
+    x, y = (np.array([series[at] for at in common]) for series in (own, other))
+    if min(np.ptp(x), np.ptp(y)) < 1e-12:
+        return None
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def sentiment_at(now_s: int, score: float, given_s: float, half_life_s: float) -> float | None:
+    """What is left of an opinion given at `given_s`."""
+    age_s = max(now_s - given_s, 0.0)
+    if age_s > 8 * half_life_s:
+        return None
+    return clip(50 + (score - 50) * np.exp2(-age_s / half_life_s))
 
 
 def clip(value: float) -> float:

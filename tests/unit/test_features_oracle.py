@@ -1,11 +1,5 @@
 """The stream of ticks and the batch over all of them give the same features."""
 
-import csv
-import gzip
-import itertools
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,52 +82,3 @@ def test_stream_and_batch_agree_on_random_ticks(
 ) -> None:
     rng = np.random.default_rng(seed)
     run_and_compare(random_recording(rng, interval_s, gaps), rng, 25, ahead_s)
-
-
-def rows(path: Path) -> Iterator[dict[str, str]]:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        yield from csv.DictReader(lines)
-
-
-def recording_of(quotes: list[tuple[float, float, float, float]]) -> Recording:
-    kept = [q for q in quotes if q[2] >= q[1] > 0]
-    times, bids, asks, deals = (np.array(column) for column in zip(*kept, strict=True))
-    return Recording(np.maximum.accumulate(times), bids, asks, deals, np.array([]))
-
-
-@pytest.mark.parametrize(
-    "name", ["XAUUSD.oanda_20140501_07", "EURUSD.fxcm_20140505", "NZDUSD.oanda_20140501_07"]
-)
-def test_stream_and_batch_agree_on_real_fx_ticks(name: str, shared_data: Path) -> None:
-    path = shared_data / "market" / f"lean_fx_tick_{name}.csv.gz"
-    quotes = [
-        (int(r["ts_ms"]) / 1000, float(r["bid"]), float(r["ask"]), 0.0)
-        for r in itertools.islice(rows(path), 40_000)
-    ]
-    present = run_and_compare(recording_of(quotes), np.random.default_rng(1), moments=60)
-    assert present > 60 * 5
-
-
-def test_stream_and_batch_agree_on_real_trades(shared_data: Path) -> None:
-    path = shared_data / "market" / "hft_binance_20240808_09_events.csv.gz"
-    quotes, bid, ask = [], 0.0, 0.0
-    for row in rows(path):
-        if row["symbol"] != "BTCUSDT.spot":
-            continue
-        if row["kind"] == "Q":
-            bid, ask = float(row["bid"]), float(row["ask"])
-        deal = float(row["qty"]) if row["kind"] == "T" else 0.0
-        quotes.append((int(row["recv_ms"]) / 1000, bid, ask, deal))
-    present = run_and_compare(recording_of(quotes), np.random.default_rng(2), moments=60)
-    assert present > 60 * 2
-
-
-def test_stream_and_batch_agree_on_real_minutes(shared_data: Path) -> None:
-    path = shared_data / "market" / "lean_coinbase_1m_quotes_trades_20180404_06.csv.gz"
-    quotes = [
-        (int(r["ts_ms"]) / 1000 + 60, float(r["bid"]), float(r["ask"]), float(r["volume"]))
-        for r in rows(path)
-        if r["symbol"] == "BTCUSD" and r["bid"] and r["volume"]
-    ]
-    present = run_and_compare(recording_of(quotes), np.random.default_rng(3), moments=150)
-    assert present > 150 * 6
