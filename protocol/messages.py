@@ -123,7 +123,11 @@ class ScoreManyRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
 
 class OutcomeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """op `outcome`: how a signal ended, in any of the truth log's words."""
+    """op `outcome`: how a signal ended, in any of the truth log's words.
+
+    Where no id names a score, `symbol` and `base_score` find it if exactly one score of both
+    lies within the 120 s before `scored_at` (UTC seconds; without it, before the report).
+    """
 
     op: ClassVar[str] = "outcome"
     outcome: bool | Annotated[str, Meta(min_length=1, max_length=64)]
@@ -135,10 +139,16 @@ class OutcomeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     max_adverse_pips: Finite | None = None
     runtime_seconds: NonNegative | None = None
     closed_at: Finite | Label | None = None
+    symbol: Symbol | None = None
+    base_score: Score100 | None = None
+    scored_at: Finite | None = None
 
     def __post_init__(self) -> None:
-        if self.signal_id is None and self.score_id is None:
-            raise LevelError("signal_id", "or score_id is needed to find the signal again")
+        named = self.signal_id is not None or self.score_id is not None
+        if not named and (self.symbol is None or self.base_score is None):
+            raise LevelError(
+                "signal_id", "or score_id, or symbol with base_score, is needed to find the signal"
+            )
 
 
 class SentimentRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from service.records import BarRow, EventRow, OutcomeRow, ScoreRow, SymbolRow
+from service.records import BarRow, EventRow, Meant, OutcomeRow, ScoreRow, SymbolRow
 
 T = TypeVar("T")
 
@@ -62,12 +62,20 @@ _INSERT_SCORE = (
     f"INSERT INTO scores({', '.join(_SCORE_COLUMNS)}) "
     f"VALUES({', '.join(_SCORE_VALUES)}) ON CONFLICT(score_id) DO NOTHING"
 )
-_OUTCOME_COLUMNS = ("digest", *OutcomeRow.__struct_fields__)
+_OUTCOME_COLUMNS = ("digest", *(c for c in OutcomeRow.__struct_fields__ if c != "meant"))
 _INSERT_OUTCOME = (
     f"INSERT OR IGNORE INTO outcomes({', '.join(_OUTCOME_COLUMNS)}) "
     f"VALUES({', '.join('?' * len(_OUTCOME_COLUMNS))})"
 )
 _MATCHES = "SELECT 1 FROM scores WHERE signal_id = ? OR score_id = ? LIMIT 1"
+# Two are enough to know that the report cannot say which one it means.
+_MEANT = (
+    "SELECT score_id, signal_id FROM scores WHERE scored_at BETWEEN ? AND ?"
+    " AND symbol = ? AND base_score = ? LIMIT 2"
+)
+MEANT_WITHIN_S = 120.0
+CLOCKS_DIFFER_S = 1.0
+"""The caller's clock may be this much behind ours when it dates the score it means."""
 _DROP_OLD_BARS = (
     "DELETE FROM bars WHERE symbol = ?1 AND minute < (SELECT minute FROM bars"
     " WHERE symbol = ?1 ORDER BY minute DESC LIMIT 1 OFFSET ?2)"
@@ -78,11 +86,16 @@ MAX_FAULT_CHARS = 300
 
 
 class Written(NamedTuple):
-    """What became of one row: `matched` says that an outcome's signal is in the journal."""
+    """What became of one row.
+
+    `matched` says that an outcome's signal is in the journal; `score_id` which score it was
+    joined to where no id of its own named one.
+    """
 
     journalled: bool
     duplicate: bool = False
     matched: bool = False
+    score_id: str | None = None
 
 
 class StoredReply(NamedTuple):
@@ -232,12 +245,35 @@ class Journal:
                 "INSERT INTO events(at, kind, detail) VALUES(?,?,?)", (row.at, row.kind, detail)
             )
             return Written(True)
-        values = msgspec.structs.astuple(row)
-        content = repr(values[: _OUTCOME_COLUMNS.index("received_at") - 1]).encode()
-        digest = hashlib.blake2b(content, digest_size=16).digest()
-        inserted = execute(_INSERT_OUTCOME, (digest, *values)).rowcount == 1
+        return self._insert_outcome(row)
+
+    def _insert_outcome(self, row: OutcomeRow) -> Written:
+        assert self._connection is not None
+        execute = self._connection.execute
         matched = execute(_MATCHES, (row.signal_id, row.score_id)).fetchone() is not None
-        return Written(True, duplicate=not inserted, matched=matched)
+        joined = None if matched or row.meant is None else self._score_meant(row, row.meant)
+        if joined is not None:
+            row = msgspec.structs.replace(row, score_id=joined)
+        values = msgspec.structs.astuple(row)[: len(_OUTCOME_COLUMNS) - 1]
+        content = repr(values[: _OUTCOME_COLUMNS.index("received_at") - 1])
+        if row.meant is not None and not matched and joined is None:
+            content += repr(row.meant)  # nothing else tells such reports apart
+        digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
+        inserted = execute(_INSERT_OUTCOME, (digest, *values)).rowcount == 1
+        return Written(True, not inserted, matched or joined is not None, joined)
+
+    def _score_meant(self, row: OutcomeRow, meant: Meant) -> str | None:
+        """The one score of that symbol and base score shortly before; None where it is not one."""
+        assert self._connection is not None
+        since, until = meant.at - MEANT_WITHIN_S, meant.at + CLOCKS_DIFFER_S
+        found = self._connection.execute(
+            _MEANT, (since, until, meant.symbol, meant.base_score)
+        ).fetchall()
+        if len(found) != 1:
+            return None
+        score_id, signal_id = found[0]
+        # A score with an id of its own is another signal's than the one that was named.
+        return score_id if row.signal_id is None or signal_id is None else None
 
     def _run(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         if self.fault is not None or not self.open():

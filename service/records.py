@@ -50,8 +50,19 @@ class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
     reply: bytes
 
 
+class Meant(msgspec.Struct, frozen=True):
+    """What a report says of its score where its ids may not name one. `at` in UTC seconds."""
+
+    symbol: str
+    base_score: float
+    at: float
+
+
 class OutcomeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One reported end of a signal, as the caller said it; the trainer judges it."""
+    """One reported end of a signal, as the caller said it; the trainer judges it.
+
+    `meant` is no column: the journal turns it into a `score_id` where it can.
+    """
 
     score_id: str | None
     signal_id: str | None
@@ -65,6 +76,7 @@ class OutcomeRow(msgspec.Struct, frozen=True, kw_only=True):
     runtime_s: float | None
     closed_at: float | None
     received_at: float
+    meant: Meant | None = None
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):

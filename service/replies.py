@@ -19,7 +19,7 @@ from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
 from service import scoring
 from service.features.vector import Vector
 from service.model import Model, Probability
-from service.records import OutcomeRow, ScoreRow
+from service.records import Meant, OutcomeRow, ScoreRow
 from service.symbol_feed import SymbolFeed
 
 DIRECTIONS = {None: 0, "BUY": 1, "SELL": -1}
@@ -207,6 +207,10 @@ def score_row(
 
 def outcome_row(request: messages.OutcomeRequest, received_at: float) -> OutcomeRow:
     """A reported outcome as the journal keeps it; the trainer decides whether to believe it."""
+    meant = None
+    if request.symbol is not None and request.base_score is not None:
+        at = received_at if request.scored_at is None else request.scored_at
+        meant = Meant(request.symbol, request.base_score, at)
     word = request.outcome if isinstance(request.outcome, str) else str(request.outcome).lower()
     return OutcomeRow(
         score_id=request.score_id,
@@ -221,6 +225,7 @@ def outcome_row(request: messages.OutcomeRequest, received_at: float) -> Outcome
         runtime_s=request.runtime_seconds,
         closed_at=_epoch_s(request.closed_at),
         received_at=received_at,
+        meant=meant,
     )
 
 

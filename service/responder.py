@@ -191,6 +191,8 @@ def _finished(part: _Part) -> dict[str, Any]:
             "matched": written.matched,
             "journalled": written.journalled,
         }
+        if written.score_id is not None:
+            reply["score_id"] = written.score_id
     elif answer.row is not None:
         reply = {**reply, "journalled": written.journalled}
     return {**reply, "ignored": part.ignored} if part.ignored else reply
