@@ -17,8 +17,9 @@ select score_id, signal_id, symbol, direction, pattern, scored_at, event_time, f
 from scores order by seq
 """
 _OUTCOMES = """
-select score_id, signal_id, source, outcome, win, realised_r, final_pips, runtime_s, closed_at
-from outcomes order by seq
+select coalesce(s.signal_id, s.score_id, o.signal_id, o.score_id, ''), o.source, o.outcome, o.win,
+       o.realised_r, o.final_pips, o.runtime_s, o.closed_at
+from outcomes o left join scores s on s.score_id = o.score_id order by o.seq
 """
 
 
@@ -57,11 +58,14 @@ def scores_of(connection: sqlite3.Connection) -> list[Score]:
 
 
 def labels_by_id(connection: sqlite3.Connection) -> defaultdict[str, list[Label]]:
-    """Labels by signal id where there is one, else by score id."""
+    """Labels by signal id where there is one, else by score id.
+
+    The score that a report names decides: its caller may know the signal by an id that the
+    service was not told when it scored.
+    """
     labels: defaultdict[str, list[Label]] = defaultdict(list)
     for (
-        score_id,
-        signal_id,
+        key,
         source,
         word,
         win,
@@ -70,7 +74,7 @@ def labels_by_id(connection: sqlite3.Connection) -> defaultdict[str, list[Label]
         runtime_s,
         ended_s,
     ) in connection.execute(_OUTCOMES):
-        labels[signal_id or score_id or ""].append(
+        labels[key].append(
             of_journal(
                 source,
                 word,
