@@ -1,0 +1,402 @@
+"""The ROUTER and the duty cycle over real sockets, turned by hand or run in a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+import zmq
+from harness import Feed, eventually
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from serving import START_S, Parts, body, history, tick, unpacked
+
+from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
+from service import sockets
+from service.errors import ConfigError
+from service.server import Server, split
+
+PATIENCE_MS = 20_000
+SCORE = {"symbol": "EURUSD", "base_score": 61.5}
+
+Socket = zmq.Socket[bytes]
+
+
+class Served(Parts):
+    """The parts behind sockets on ports of the system's choice."""
+
+    def __init__(self, folder: Path, **values: str) -> None:
+        super().__init__(
+            folder,
+            **({"SCORE_BIND": "tcp://127.0.0.1:*", "FEED_ENDPOINTS": "[]"} | values),
+        )
+        self.server = Server(
+            self.config, self.clock, self.engine, self.responder, self.housekeeping, self.vitals
+        )
+        self.address = self.server.score_address
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def run(self) -> Served:
+        """Serve in a thread until closed."""
+        self._thread = threading.Thread(target=self.server.run, args=(self._stop.is_set,))
+        self._thread.start()
+        return self
+
+    def turn_until(self, look: Callable[[], Any], what: str) -> None:
+        """Turn the cycle by hand until something holds."""
+
+        def once() -> bool:
+            self.server.turn()
+            return bool(look())
+
+        eventually(once, what)
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread is None:
+            self.server.run(self._stop.is_set)
+        else:
+            self._thread.join()
+        self.journal.close()
+
+
+@pytest.fixture
+def peers() -> Iterator[Callable[..., Socket]]:
+    """Opens sockets that are closed with the test."""
+    context: zmq.Context[Socket] = zmq.Context()
+    opened = []
+
+    def peer(kind: int, address: str, **options: int) -> Socket:
+        socket = context.socket(kind)
+        for name, value in options.items():
+            socket.setsockopt(getattr(zmq, name), value)
+        socket.connect(address)
+        opened.append(socket)
+        return socket
+
+    yield peer
+    for socket in opened:
+        socket.close(linger=0)
+    context.term()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    served = Served(tmp_path).run()
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def still(tmp_path: Path) -> Iterator[Served]:
+    """Not running: turned by hand."""
+    served = Served(
+        tmp_path, LIMITS_WAITING_REQUESTS="4", LIMITS_REQUESTS_PER_CYCLE="3", FEED_ENDPOINTS="[]"
+    )
+    yield served
+    served.close()
+
+
+def received(socket: Socket) -> list[bytes]:
+    assert socket.poll(PATIENCE_MS), "no reply came"
+    return socket.recv_multipart()
+
+
+def nothing_more(socket: Socket, kind: int = zmq.DEALER) -> bool:
+    """Whether no second reply is under way: a health request overtakes nothing."""
+    envelope = [b""] if kind == zmq.DEALER else []
+    socket.send_multipart([*envelope, body("health", id="last")])
+    return unpacked(received(socket)[-1])["id"] == "last"
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"REQ_CORRELATE": 1}, {"REQ_CORRELATE": 1, "REQ_RELAXED": 1}]
+)
+def test_a_req_gets_one_reply_in_one_frame(
+    served: Served, peers: Any, options: dict[str, int]
+) -> None:
+    client = peers(zmq.REQ, served.address, **options)
+    for n in range(3):
+        client.send(body("score", id=n, **SCORE))
+        (reply,) = received(client)
+        assert unpacked(reply)["id"] == n
+        assert unpacked(reply)["final_score"] == 61.5
+
+
+@pytest.mark.parametrize("envelope", [[], [b""], [b"hop", b""], [b"hop", b"hop", b""], [b"hop"]])
+def test_a_dealer_gets_one_reply_under_its_own_envelope(
+    served: Served, peers: Any, envelope: list[bytes]
+) -> None:
+    client = peers(zmq.DEALER, served.address)
+    client.send_multipart([*envelope, body("score", id=1, **SCORE)])
+    *echoed, reply = received(client)
+    assert echoed == envelope
+    assert unpacked(reply)["id"] == 1
+    assert nothing_more(client)
+
+
+def test_a_relaxed_client_that_gave_up_gets_the_answer_to_its_last_question(
+    served: Served, peers: Any
+) -> None:
+    client = peers(zmq.REQ, served.address, REQ_CORRELATE=1, REQ_RELAXED=1)
+    for n in range(5):
+        client.send(body("score", id=n, **SCORE))
+    assert unpacked(received(client)[0])["id"] == 4
+
+
+@pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER])
+def test_a_body_of_several_frames_is_refused_once(served: Served, peers: Any, kind: int) -> None:
+    client = peers(kind, served.address)
+    envelope = [b""] if kind == zmq.DEALER else []
+    client.send_multipart([*envelope, body("score", id=3, **SCORE), b"more", b""])
+    *echoed, reply = received(client)
+    assert echoed == envelope
+    refusal = unpacked(reply)
+    assert (refusal["error"]["code"], refusal["fallback"], refusal["id"]) == ("malformed", 61.5, 3)
+    assert nothing_more(client, kind)
+
+
+@pytest.mark.parametrize(
+    ("frames", "envelope", "bodies"),
+    [
+        ([b"id", b"body"], [b"id"], [b"body"]),
+        ([b"id", b"", b"body"], [b"id", b""], [b"body"]),
+        ([b"id", b"\0\0\0\1", b"", b"body"], [b"id", b"\0\0\0\1", b""], [b"body"]),
+        ([b"id", b""], [b"id"], [b""]),
+        ([b"id", b"", b""], [b"id", b""], [b""]),
+        ([b"id", b"", b"one", b"two"], [b"id", b""], [b"one", b"two"]),
+        ([b"id", b"", b"one", b""], [b"id", b""], [b"one", b""]),
+    ],
+)
+def test_the_envelope_ends_with_the_first_empty_frame(
+    frames: list[bytes], envelope: list[bytes], bodies: list[bytes]
+) -> None:
+    assert split(frames) == (envelope, bodies)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"", "malformed"),
+        (b"\x00garbage", "malformed"),
+        (msgpack.packb([1]), "malformed"),
+        (body("score", **SCORE, padding="x" * 1025), "malformed"),
+        (b"x" * (MAX_BODY_BYTES + 1), "too_large"),
+        (msgpack.packb({"v": 3, "op": "score", **SCORE}), "unsupported_version"),
+        (msgpack.packb({"v": 1, "op": "nonsense", **SCORE}), "unknown_op"),
+        (body("score", symbol="EURUSD"), "invalid_field"),
+    ],
+)
+def test_a_malformed_frame_gets_its_code_and_the_next_request_its_answer(
+    served: Served, peers: Any, sent: bytes, code: str
+) -> None:
+    client = peers(zmq.REQ, served.address)
+    client.send(sent)
+    assert unpacked(received(client)[0])["error"]["code"] == code
+    client.send(body("score", **SCORE))
+    assert unpacked(received(client)[0])["ok"] is True
+
+
+def test_a_message_over_the_sockets_limit_costs_its_sender_only(served: Served, peers: Any) -> None:
+    flood, other = peers(zmq.DEALER, served.address), peers(zmq.REQ, served.address)
+    flood.send(b"x" * (MAX_MESSAGE_BYTES + 1))
+    for n in range(10):
+        other.send(body("score", id=n, **SCORE))
+        assert unpacked(received(other)[0])["id"] == n
+
+
+def test_an_empty_message_is_malformed(served: Served, peers: Any) -> None:
+    client = peers(zmq.DEALER, served.address)
+    client.send(b"")
+    assert unpacked(received(client)[-1])["error"]["code"] == "malformed"
+    assert nothing_more(client)
+
+
+frames = st.lists(st.binary(max_size=12) | st.just(b""), min_size=1, max_size=4)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(frames, min_size=1, max_size=5))
+def test_any_frames_get_one_reply_each(
+    served: Served, peers: Any, messages: list[list[bytes]]
+) -> None:
+    client = peers(zmq.DEALER, served.address)
+    for message in messages:
+        client.send_multipart(message)
+    for _ in messages:
+        assert unpacked(received(client)[-1])["ok"] is False
+    assert nothing_more(client)
+    client.close(linger=0)
+
+
+def test_many_clients_each_get_their_own_answers(served: Served, peers: Any) -> None:
+    clients = [peers(zmq.REQ, served.address) for _ in range(40)]
+    for round_ in range(5):
+        for n, client in enumerate(clients):
+            client.send(body("score", id=f"{n}/{round_}", symbol="EURUSD", base_score=n))
+        for n, client in enumerate(clients):
+            reply = unpacked(received(client)[0])
+            assert (reply["id"], reply["final_score"]) == (f"{n}/{round_}", float(n))
+
+
+def test_a_client_that_never_reads_costs_the_others_nothing(served: Served, peers: Any) -> None:
+    deaf = peers(zmq.DEALER, served.address, RCVHWM=1, SNDHWM=0)
+    for _ in range(3000):
+        deaf.send(body("stats"))
+    other = peers(zmq.REQ, served.address)
+    other.send(body("score", **SCORE))
+    assert unpacked(received(other)[0])["ok"] is True
+
+
+def test_requests_beyond_the_limit_are_refused_with_their_base_score(
+    still: Served, peers: Any
+) -> None:
+    client = peers(zmq.DEALER, still.address)
+    for n in range(10):
+        client.send(body("score", id=n, symbol="EURUSD", base_score=n))
+    # All ten lie in the socket before the first turn: nothing is taken from it before.
+    assert still.server._scoring.poll(PATIENCE_MS)
+    eventually(lambda: client.getsockopt(zmq.EVENTS) & zmq.POLLOUT, "the requests to leave")
+    replies: dict[int, dict[str, Any]] = {}
+
+    def all_came() -> bool:
+        while client.poll(0):
+            reply = unpacked(client.recv())
+            replies[reply["id"]] = reply
+        return len(replies) == 10
+
+    still.turn_until(all_came, "ten replies")
+    refused = {n for n, reply in replies.items() if not reply["ok"]}
+    for n in refused:
+        assert replies[n]["error"]["code"] == "overloaded"
+        assert replies[n]["fallback"] == n
+    assert len(still.rows()) == 10 - len(refused)
+    assert still.vitals.requests["refused_overloaded"] == len(refused)
+
+
+def test_a_cycle_answers_no_more_than_its_share(still: Served, peers: Any) -> None:
+    client = peers(zmq.DEALER, still.address)
+    client.send(body("health", id="first"))
+    still.turn_until(lambda: client.poll(0), "the connection")
+    client.recv()
+    for n in range(4):
+        client.send(body("health", id=n))
+    # However they arrive, one turn takes three at most.
+    work = []
+    eventually(lambda: work.append(still.server.turn()) or sum(work) == 4, "four answers")
+    assert max(work) <= 3
+
+
+def test_ticks_are_applied_and_requests_answered_from_them(tmp_path: Path, peers: Any) -> None:
+    feed = Feed()
+    served = Served(tmp_path, FEED_ENDPOINTS=feed.address, LIMITS_TICKS_PER_CYCLE="8")
+    try:
+        served.vitals.endpoints[0].clock.offset_s = 0.0
+        feed.wait_for_subscriber()
+        frames = history(("EURUSD", "GBPUSD"), START_S)
+        feed.send(*frames)
+        most = 0
+
+        def done() -> bool:
+            nonlocal most
+            most = max(most, served.server.turn())
+            return served.engine.intake.received == len(frames)
+
+        eventually(done, "all ticks")
+        assert most <= 8
+        client = peers(zmq.REQ, served.address)
+        client.send(body("features", symbol="EURUSD"))
+        served.turn_until(lambda: client.poll(0), "the answer")
+        assert unpacked(client.recv())["warm"] is True
+    finally:
+        served.close()
+        feed.close()
+
+
+def test_what_is_pushed_to_ingest_is_a_feed_of_its_own(tmp_path: Path, peers: Any) -> None:
+    port = free_port()
+    served = Served(tmp_path, FEED_INGEST=f"tcp://127.0.0.1:{port}")
+    try:
+        push = peers(zmq.PUSH, f"tcp://127.0.0.1:{port}")
+        push.send(tick("BTCUSD", START_S, 60_000.0, 1.0, volume=0.5))
+        served.turn_until(lambda: "BTCUSD" in served.engine.intake.feeds, "the tick")
+        assert served.engine.intake.feeds["BTCUSD"].source == ("ingest", "")
+    finally:
+        served.close()
+
+
+def test_at_the_end_what_was_accepted_is_answered(tmp_path: Path, peers: Any) -> None:
+    served = Served(tmp_path, LIMITS_REQUESTS_PER_CYCLE="1")
+    client = peers(zmq.DEALER, served.address)
+    for n in range(20):
+        client.send(body("score", id=n, **SCORE))
+    assert served.server._scoring.poll(PATIENCE_MS)
+    served.server.turn()
+    served.close()
+    replies = [unpacked(received(client)[-1]) for _ in range(20)]
+    assert sorted(reply["id"] for reply in replies) == list(range(20))
+    answered = [reply for reply in replies if reply["ok"]]
+    for reply in replies:
+        if not reply["ok"]:
+            assert (reply["error"]["code"], reply["fallback"]) == ("shutting_down", 61.5)
+    assert len(served.rows()) == len(answered)
+
+
+def free_port() -> int:
+    context: zmq.Context[Socket] = zmq.Context()
+    with context.socket(zmq.PULL) as socket:
+        port = socket.bind_to_random_port("tcp://127.0.0.1")
+    context.term()
+    return port
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "tcp://0.0.0.0:5561",
+        "tcp://*:5561",
+        "tcp://192.168.1.7:5561",
+        "tcp://eth0:5561",
+        "tcp://[::]:5561",
+        "ws://127.0.0.1:5561",
+        "5561",
+        "",
+    ],
+)
+def test_an_address_that_others_reach_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError):
+        sockets.check_address(address, allow_insecure=False)
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:5561", "tcp://localhost:1", "tcp://[::1]:1", "ipc:///tmp/x"]
+)
+def test_an_address_of_this_machine_is_not(address: str) -> None:
+    sockets.check_address(address, allow_insecure=False)
+
+
+def test_an_open_address_may_be_allowed() -> None:
+    sockets.check_address("tcp://0.0.0.0:5561", allow_insecure=True)
+
+
+def test_an_ipc_address_serves_and_its_folder_is_made(tmp_path: Path, peers: Any) -> None:
+    address = f"ipc://{tmp_path}/run/score.sock"
+    served = Served(tmp_path, SCORE_BIND=address).run()
+    try:
+        client = peers(zmq.REQ, address)
+        client.send(body("health"))
+        assert unpacked(received(client)[0])["ok"] is True
+    finally:
+        served.close()
+
+
+def test_a_feed_address_that_is_none_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"feed\.endpoints"):
+        Served(tmp_path, FEED_ENDPOINTS="tcp://nonsense")
