@@ -7,7 +7,8 @@ an answer; what is longer is spread over several turns.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -52,6 +53,16 @@ class Saved(NamedTuple):
     newest: int
 
 
+class Clients(Protocol):
+    """Who is let in: see `zap.AllowList`, whose library is no business of this module."""
+
+    names: Mapping[bytes, str]
+    faults: tuple[str, ...]
+
+    def look(self) -> bool:
+        """Read the list again where it changed; True where it was read."""
+
+
 class TooManyFaults(Exception):  # noqa: N818  what happened, not what it is
     """Ticks cannot be applied any more; ending lets the supervisor start afresh."""
 
@@ -68,6 +79,7 @@ class Housekeeping:
         watch: ModelWatch,
         vitals: Vitals,
         recorder: SegmentWriter | None = None,
+        allowed: Clients | None = None,
     ) -> None:
         self.due_s = 0.0
         self._config = config
@@ -77,6 +89,7 @@ class Housekeeping:
         self._watch = watch
         self._vitals = vitals
         self._recorder = recorder
+        self._allowed = allowed
         self._recorder_fault: str | None = None
         self._second_due_s = 0.0
         self._checkpoint_due_s = clock.monotonic_s() + CHECKPOINT_S
@@ -138,6 +151,7 @@ class Housekeeping:
         self._look_at_faults(utc_s)
         self._look_at_journal(utc_s)
         self._follow_wall_clock()
+        self._look_at_clients()
         self._flush_recorder()
         if now_s >= self._checkpoint_due_s:
             self._checkpoint_due_s = now_s + CHECKPOINT_S
@@ -252,6 +266,15 @@ class Housekeeping:
         self._recorder_fault = self._recorder.fault
         if self._recorder_fault is not None:
             self.event("recording_ended", reason=self._recorder_fault)
+
+    def _look_at_clients(self) -> None:
+        """Let in whose key was added, and nobody any more whose key was taken away."""
+        if self._allowed is None or not self._allowed.look():
+            return
+        self._vitals.client_key_faults = self._allowed.faults
+        for fault in self._allowed.faults:
+            log.error("client key not read", fault=fault)
+        self.event("clients_read", clients=len(self._allowed.names))
 
     def _follow_wall_clock(self) -> None:
         if isinstance(self._clock, SystemClock):

@@ -31,6 +31,7 @@ from service.responder import Responder
 from service.server import Server
 from service.settings import Config, LogSection
 from service.vitals import Vitals
+from service.zap import AllowList
 
 log = structlog.get_logger("scorer")
 
@@ -52,13 +53,14 @@ def serve(sourced: Sourced) -> int:
         max_file_bytes=config.model.max_file_bytes,
         max_nodes=config.model.max_nodes,
     )
-    housekeeping = Housekeeping(config, clock, engine, journal, watch, vitals, recorder)
+    allowed = _allowed(config)
+    housekeeping = Housekeeping(config, clock, engine, journal, watch, vitals, recorder, allowed)
     responder = Responder(engine, journal, vitals, clock)
-    stop = _StopFlag()
+    stop = _StopFlag(allowed)
     if not journal.open():
         log.error("journal cannot be opened", path=str(journal.path), error=journal.fault)
     housekeeping.restore()
-    server = Server(config, clock, engine, responder, housekeeping, vitals)
+    server = Server(config, clock, engine, responder, housekeeping, vitals, allowed)
     # The first look at the models is ours, before READY; later ones are the thread's.
     watch.poll_once()
     housekeeping.turn()
@@ -107,11 +109,23 @@ def _engine(config: Config, clock: SystemClock) -> tuple[Engine, SegmentWriter |
     return RecordedEngine(config, run_id, writer), writer
 
 
-class _StopFlag:
-    """True once SIGTERM or SIGINT came; the handler sets a flag and nothing else."""
+def _allowed(config: Config) -> AllowList | None:
+    """The list of clients, where there is a server key that they could be asked with."""
+    if not config.curve.server_secret_file:
+        return None
+    return AllowList(config.path(config.curve.clients_dir))
 
-    def __init__(self) -> None:
+
+class _StopFlag:
+    """True once SIGTERM or SIGINT came; SIGHUP has the list of clients read again.
+
+    The handlers set a flag and nothing else.
+    """
+
+    def __init__(self, allowed: AllowList | None) -> None:
         self.received: str | None = None
+        self._allowed = allowed
+        signal.signal(signal.SIGHUP, self._on_hangup)
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
@@ -120,6 +134,10 @@ class _StopFlag:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.received = signal.Signals(number).name
+
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
+        if self._allowed is not None:
+            self._allowed.stale = True
 
 
 def configure_logging(section: LogSection) -> None:

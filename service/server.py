@@ -7,6 +7,7 @@ accepted. A plain REQ talks to the ROUTER without noticing; REP would wedge on a
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from service.responder import Responder, Waiting
 from service.settings import Config
 from service.symbol_feed import Endpoint
 from service.vitals import Vitals
+from service.zap import AllowList, Door
 
 log = structlog.get_logger("scorer")
 
@@ -63,8 +65,9 @@ class Server:
         responder: Responder,
         housekeeping: Housekeeping,
         vitals: Vitals,
+        allowed: AllowList | None = None,
     ) -> None:
-        """Raises ConfigError or sockets.BindError."""
+        """`allowed` are the clients where CURVE is used. Raises ConfigError or BindError."""
         self._config = config
         self._clock = clock
         self._engine = engine
@@ -74,24 +77,31 @@ class Server:
         self._arrived: deque[Arrived] = deque()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._feeds: list[Feed] = []
+        self._locks: list[int] = []
+        self._door: Door | None = None
         try:
-            self._scoring = sockets.scoring_socket(
-                self._context, config.score.bind, allow_insecure=config.score.allow_insecure
+            self._guard = sockets.guard(config)
+            self._feed_keys = sockets.feed_keys(config)
+            if allowed is not None:
+                self._door = Door(sockets.zap_socket(self._context), allowed)
+                vitals.handshakes = self._door.counts
+            self._scoring, self.addresses = sockets.scoring_socket(
+                self._context, config.score.bind, self._guard, self._locks
             )
             self._open_feeds()
         except BaseException:
             self._context.destroy(linger=0)
+            self._free_paths()
             raise
         self._poller = zmq.Poller()
-        for socket in (self._scoring, *(feed.socket for feed in self._feeds)):
+        doors = [self._door.socket] if self._door else []
+        for socket in (self._scoring, *(feed.socket for feed in self._feeds), *doors):
             self._poller.register(socket, zmq.POLLIN)
 
     @property
     def score_address(self) -> str:
-        """Where the scoring socket was bound last (a wildcard port is resolved)."""
-        address = self._scoring.getsockopt(zmq.LAST_ENDPOINT)
-        assert isinstance(address, bytes)
-        return address.decode().rstrip("\0")
+        """The last of its `addresses`."""
+        return self.addresses[-1]
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Turn until told to stop; then answer what was accepted and close."""
@@ -107,6 +117,8 @@ class Server:
         timeout_ms = 0 if self._arrived else min(100, max(0, int(due_s * 1000.0) + 1))
         ready = dict(self._poller.poll(timeout_ms))
         started_s = self._clock.monotonic_s()
+        if self._door is not None and self._door.socket in ready:
+            self._door.answer()
         if self._scoring in ready:
             self._accept()
         work = self._answer()
@@ -181,14 +193,15 @@ class Server:
         feed = self._config.feed
         for address in feed.endpoints:
             endpoint = self._engine.endpoint(address, volume_is_deal=feed.volume == "deal")
-            self._feeds.append(Feed(sockets.feed_socket(self._context, address), endpoint))
+            self._feeds.append(Feed(self._feed_socket(address), endpoint))
         if feed.ingest:
             endpoint = self._engine.endpoint("ingest", volume_is_deal=True)
-            socket = sockets.ingest_socket(
-                self._context, feed.ingest, allow_insecure=self._config.score.allow_insecure
-            )
+            socket = sockets.ingest_socket(self._context, feed.ingest, self._guard, self._locks)
             self._feeds.append(Feed(socket, endpoint))
         self._vitals.endpoints = [feed.endpoint for feed in self._feeds]
+
+    def _feed_socket(self, address: str) -> zmq.Socket[bytes]:
+        return sockets.feed_socket(self._context, address, self._feed_keys.get(address))
 
     def _reconnect(self, name: str) -> None:
         """Rebuild a silent feed's socket: a half-dead connection can look alive for ever."""
@@ -196,7 +209,7 @@ class Server:
             if feed.endpoint.name == name and feed.socket.socket_type == zmq.SUB:
                 self._poller.unregister(feed.socket)
                 feed.socket.close(linger=0)
-                socket = sockets.feed_socket(self._context, name)
+                socket = self._feed_socket(name)
                 self._poller.register(socket, zmq.POLLIN)
                 self._feeds[index] = Feed(socket, feed.endpoint)
 
@@ -209,4 +222,11 @@ class Server:
         for feed in self._feeds:
             feed.socket.close(linger=0)
         self._scoring.close()
+        if self._door is not None:
+            self._door.socket.close(linger=0)
         self._context.term()
+        self._free_paths()
+
+    def _free_paths(self) -> None:
+        while self._locks:
+            os.close(self._locks.pop())

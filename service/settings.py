@@ -27,12 +27,29 @@ class ScoreSection(Section, frozen=True, kw_only=True):
 
     bind: tuple[str, ...] = ("tcp://127.0.0.1:5561",)
     allow_insecure: bool = False
+    ipc_mode: Annotated[str, Meta(pattern=r"\A0?[0-7]{3}\Z")] = "0660"
     mode: Literal["live", "shadow", "off"] = "live"
     base_weight: Annotated[float, Meta(ge=0, le=1)] = 0.4
     model_weight: Annotated[float, Meta(ge=0, le=1)] = 0.6
     session_bonus_weight: Annotated[float, Meta(ge=0, le=4)] = 1.0
     take_margin_r: Annotated[float, Meta(ge=-10, le=10)] = 0.0
     retry_window_s: Seconds = 60.0
+
+
+class CurveSection(Section, frozen=True, kw_only=True):
+    """`[curve]`: encryption and who is let in; `signal-scorer keygen` makes the files.
+
+    With `server_secret_file` set, every TCP bind beyond loopback is encrypted (with `loopback`
+    those on it too) and takes only clients whose key lies in `clients_dir` as NAME.pub.
+    `feed_keys` maps a feed endpoint to the file of its server's public key; there we show
+    `feed_secret_file`, or a passing key where none is set.
+    """
+
+    server_secret_file: str = ""
+    clients_dir: str = "clients"
+    loopback: bool = False
+    feed_keys: dict[str, str] = {}
+    feed_secret_file: str = ""
 
 
 class FeedSection(Section, frozen=True, kw_only=True):
@@ -126,6 +143,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     state_dir: str = "var"
     score: ScoreSection = ScoreSection()
+    curve: CurveSection = CurveSection()
     feed: FeedSection = FeedSection()
     model: ModelSection = ModelSection()
     journal: JournalSection = JournalSection()

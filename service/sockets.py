@@ -1,44 +1,126 @@
 """How the sockets are set, each option on purpose, and the advice where a bind fails.
 
-Here and in `server` and `replay` alone is zmq imported.
+Here and in `server`, `zap`, `keygen` and `replay` alone is zmq imported. Options hold for the
+binds that follow them, so one ROUTER takes plain peers at an ipc path and encrypted ones at a
+TCP address: what needs no keys is bound first.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from pathlib import Path
+from dataclasses import dataclass
 
 import zmq
 
+from protocol.curve import CurveKeys, KeyFileError, KeyPair, read_public, read_secret
 from protocol.limits import MAX_MESSAGE_BYTES
+from service import zap
+from service.addresses import (
+    IPC,
+    BindError,
+    check_address,
+    claim,
+    ipc_path,
+    is_open,
+    narrow_umask,
+)
 from service.errors import ConfigError
+from service.settings import Config
+
+__all__ = ["BindError", "Guard", "feed_keys", "feed_socket", "guard", "ingest_socket"]
 
 REQUEST_HWM = 1024
 FEED_HWM = 100_000
 """A burst of this many ticks waits for us; beyond it a PUB drops for this subscriber."""
+HANDSHAKE_MS = 5_000
+"""A peer that opens a connection and says nothing is cut off after this."""
+
+Context = zmq.Context[zmq.Socket[bytes]]
+Socket = zmq.Socket[bytes]
 
 
-class BindError(Exception):
-    """An address that cannot be bound. The process that meets it ends with `exit_code`."""
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What stands between an address and its peers.
 
-    exit_code = 69  # EX_UNAVAILABLE of sysexits.h
+    With `pair`, TCP beyond loopback is encrypted, with `loopback` all TCP; `insecure` lets
+    it be open without.
+    """
+
+    pair: KeyPair | None = None
+    loopback: bool = False
+    insecure: bool = False
+    ipc_mode: int = 0o660
+
+    def encrypts(self, address: str) -> bool:
+        """Whether peers at this address need keys."""
+        if self.pair is None or address.startswith(IPC):
+            return False
+        return self.loopback or is_open(address)
+
+
+def guard(config: Config) -> Guard:
+    """The guard that the configuration asks for. Raises ConfigError for unusable key files."""
+    curve, score = config.curve, config.score
+    pair = None
+    if curve.server_secret_file:
+        pair = _read_pair(config, "server_secret_file", curve.server_secret_file)
+    elif curve.loopback:
+        raise ConfigError(
+            "curve.loopback wants curve.server_secret_file; `signal-scorer keygen` makes one"
+        )
+    return Guard(pair, curve.loopback, score.allow_insecure, int(score.ipc_mode, 8))
+
+
+def feed_keys(config: Config) -> dict[str, CurveKeys]:
+    """The keys for each feed endpoint that wants some. Raises ConfigError."""
+    curve = config.curve
+    unknown = sorted(curve.feed_keys.keys() - set(config.feed.endpoints))
+    if unknown:
+        raise ConfigError(f"curve.feed_keys names {unknown[0]}, which is not in feed.endpoints")
+    if not curve.feed_keys:
+        return {}
+    if curve.feed_secret_file:
+        own = _read_pair(config, "feed_secret_file", curve.feed_secret_file)
+    else:
+        own = KeyPair(*zmq.curve_keypair())
+    try:
+        return {
+            endpoint: CurveKeys(read_public(config.path(file)), own)
+            for endpoint, file in curve.feed_keys.items()
+        }
+    except KeyFileError as error:
+        raise ConfigError(f"curve.feed_keys: {error}") from None
+
+
+def zap_socket(context: Context) -> Socket:
+    """The socket that libzmq asks about keys. It has to stand before anything is bound."""
+    socket = context.socket(zmq.ROUTER)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.bind(zap.ZAP_ADDRESS)
+    return socket
 
 
 def scoring_socket(
-    context: zmq.Context[zmq.Socket[bytes]], addresses: tuple[str, ...], *, allow_insecure: bool
-) -> zmq.Socket[bytes]:
-    """A bound ROUTER. Raises ConfigError for an open address, BindError for a taken one."""
+    context: Context, addresses: tuple[str, ...], guarded: Guard, locks: list[int]
+) -> tuple[Socket, list[str]]:
+    """A bound ROUTER and its addresses, wildcard ports resolved; locks of ipc paths are added.
+
+    Raises ConfigError for an open address, BindError for a taken one.
+    """
+    for address in addresses:
+        check_address(address, protected=guarded.insecure or guarded.encrypts(address))
     socket = context.socket(zmq.ROUTER)
     _common(socket, REQUEST_HWM)
     # Replies that were accepted are worth half a second at the end.
     socket.setsockopt(zmq.LINGER, 500)
-    for address in addresses:
-        check_address(address, allow_insecure=allow_insecure)
-        bind(socket, address)
-    return socket
+    resolved = {
+        address: _bind(socket, address, guarded, locks)
+        for address in sorted(addresses, key=guarded.encrypts)
+    }
+    return socket, [resolved[address] for address in addresses]
 
 
-def feed_socket(context: zmq.Context[zmq.Socket[bytes]], address: str) -> zmq.Socket[bytes]:
+def feed_socket(context: Context, address: str, keys: CurveKeys | None = None) -> Socket:
     """A SUB connected to one endpoint, for all messages. Raises ConfigError for no address.
 
     Never CONFLATE: it keeps one message for all symbols together. The empty prefix is
@@ -50,6 +132,8 @@ def feed_socket(context: zmq.Context[zmq.Socket[bytes]], address: str) -> zmq.So
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
     socket.setsockopt(zmq.SUBSCRIBE, b"")
+    if keys is not None:
+        keys.apply(socket)
     try:
         socket.connect(address)
     except zmq.ZMQError as error:
@@ -60,57 +144,69 @@ def feed_socket(context: zmq.Context[zmq.Socket[bytes]], address: str) -> zmq.So
     return socket
 
 
-def ingest_socket(
-    context: zmq.Context[zmq.Socket[bytes]], address: str, *, allow_insecure: bool
-) -> zmq.Socket[bytes]:
-    """A bound PULL, for callers that push ticks themselves."""
-    check_address(address, allow_insecure=allow_insecure)
+def ingest_socket(context: Context, address: str, guarded: Guard, locks: list[int]) -> Socket:
+    """A bound PULL, for callers that push ticks themselves. Raises like `scoring_socket`."""
+    check_address(address, protected=guarded.insecure or guarded.encrypts(address))
     socket = context.socket(zmq.PULL)
     _common(socket, FEED_HWM)
     socket.setsockopt(zmq.LINGER, 0)
-    bind(socket, address)
+    _bind(socket, address, guarded, locks)
     return socket
 
 
-def bind(socket: zmq.Socket[bytes], address: str) -> None:
-    """Bind, or raise BindError with advice."""
+def _bind(socket: Socket, address: str, guarded: Guard, locks: list[int]) -> str:
+    """Bind, encrypted where it is due; returns the address with its port."""
+    if address.startswith(IPC):
+        _bind_ipc(socket, address, guarded.ipc_mode, locks)
+        return address
+    if guarded.encrypts(address):
+        assert guarded.pair is not None
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, guarded.pair.secret)
+        # Without a handler behind the domain nobody gets in, rather than anybody.
+        socket.setsockopt(zmq.ZAP_DOMAIN, zap.DOMAIN)
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+    _bound(socket, address)
+    endpoint = socket.getsockopt(zmq.LAST_ENDPOINT)
+    assert isinstance(endpoint, bytes)
+    return endpoint.decode().rstrip("\0")
+
+
+def _bind_ipc(socket: Socket, address: str, mode: int, locks: list[int]) -> None:
+    """Bind a path that no other process holds; a stale socket there is replaced."""
+    path = ipc_path(address)
+    locks.append(claim(path))
+    with narrow_umask():
+        _bound(socket, address)
     try:
-        if address.startswith("ipc://"):
-            Path(address[len("ipc://") :]).parent.mkdir(parents=True, exist_ok=True)
+        path.chmod(mode)
+    except OSError as error:
+        raise BindError(f"cannot set the mode of {path}: {error.strerror}") from None
+
+
+def _bound(socket: Socket, address: str) -> None:
+    try:
         socket.bind(address)
-    except (zmq.ZMQError, OSError) as error:
+    except zmq.ZMQError as error:
         raise BindError(
             f"cannot bind {address}: {error}; is another service running there? "
             "Stop it, or set another address (score.bind, feed.ingest)"
         ) from None
 
 
-def check_address(address: str, *, allow_insecure: bool) -> None:
-    """Refuse a TCP address that other machines can reach and that nothing protects."""
-    if not address.startswith(("tcp://", "ipc://")):
-        raise ConfigError(
-            f"{address!r} is no address to bind; write tcp://127.0.0.1:5561 or ipc://"
-        )
-    if allow_insecure or address.startswith("ipc://"):
-        return
-    host = address[len("tcp://") :].rpartition(":")[0].strip("[]")
+def _read_pair(config: Config, key: str, file: str) -> KeyPair:
     try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
-        raise ConfigError(
-            f"{address} can be reached from other machines without encryption or "
-            "authentication; bind to 127.0.0.1, or set score.allow_insecure = true if the "
-            "network itself is trusted"
-        )
+        return read_secret(config.path(file))
+    except KeyFileError as error:
+        raise ConfigError(f"curve.{key}: {error}") from None
 
 
-def _common(socket: zmq.Socket[bytes], hwm: int) -> None:
+def _common(socket: Socket, hwm: int) -> None:
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
     socket.setsockopt(zmq.RCVHWM, hwm)
     socket.setsockopt(zmq.SNDHWM, hwm)
     # A peer that vanished without closing is noticed after 30 s instead of hours.
     socket.setsockopt(zmq.HEARTBEAT_IVL, 10_000)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30_000)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)

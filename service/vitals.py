@@ -20,6 +20,7 @@ from service.journal import Journal
 from service.symbol_feed import Endpoint
 
 KEPT_LATENCIES = 4096
+MAX_NOTES = 8
 MAX_PATH_CHARS = 200
 """Texts in a reply stay well below what a client decodes."""
 
@@ -39,6 +40,8 @@ class Vitals:
     silent_feeds: set[str] = field(default_factory=set)
     longest_turn_ms: float = 0.0
     clock_steps: int = 0
+    handshakes: Counter[str] = field(default_factory=Counter)
+    client_key_faults: tuple[str, ...] = ()
 
 
 def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dict[str, Any]:
@@ -50,6 +53,7 @@ def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> di
     notes = [] if engine.model else ["no model: base scores are served"]
     if vitals.last_rejection:
         notes.append(f"a published model was refused: {vitals.last_rejection}")
+    notes += [f"client keys: {fault}" for fault in vitals.client_key_faults[:MAX_NOTES]]
     return {
         "ready": not reasons,
         "reasons": reasons,
