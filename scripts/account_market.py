@@ -57,7 +57,7 @@ def main() -> int:
         print(f"nothing to read: {DATA} is not there")
         return 0
     paths = paths or [*sorted(DATA.glob("market/*.csv.gz")), *sorted(DATA.glob("ea_feed/*.json*"))]
-    return 0 if all([account_of(path) for path in paths]) else 1
+    return 0 if all(list(map(account_of, paths))) else 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,162 @@
+"""How fast ticks are taken in, against only receiving and parsing the same bytes.
+
+The same frames come over a real PUB/SUB connection from a process of its own, again and again,
+and are by turns received, received and parsed, and received and given to the engine. Blocks
+alternate, so that what else the machine does touches all alike. The time of the thread is what
+counts: the publisher may be the slower one, and waiting for it is nobody's work.
+
+    .venv/bin/python scripts/bench_takein.py [--ticks 100000] [--rounds 5]
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+from bench_data import events, gold
+
+from protocol.ea_feed import Tick, encode_tick, parse
+from service.clock import SystemClock
+from service.engine import Engine
+from service.settings import Config
+from service.sockets import FEED_HWM
+
+WAYS = ("receive", "receive and parse", "take in")
+TICKS_PER_CYCLE = Config().limits.ticks_per_cycle
+# Both ends together hold one block, so that nothing is dropped and a block can lie ready.
+MOST_TICKS = FEED_HWM
+
+
+def publish(path: str, address: str, control: str) -> None:
+    """The publisher's process: send all frames of the file each time it is told to."""
+    frames = Path(path).read_bytes().splitlines()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    publisher, orders = context.socket(zmq.XPUB), context.socket(zmq.PAIR)
+    publisher.setsockopt(zmq.XPUB_NODROP, 1)
+    publisher.setsockopt(zmq.SNDHWM, FEED_HWM)
+    publisher.bind(address)
+    orders.connect(control)
+    publisher.recv()  # the subscription
+    orders.send(b"subscribed")
+    while orders.recv() == b"go":
+        for frame in frames:
+            publisher.send(frame)
+        orders.send(b"sent")
+    context.destroy(linger=0)
+
+
+class Bench:
+    """The subscriber's side."""
+
+    def __init__(self, ticks: list[Tick], volume_is_deal: bool, folder: Path) -> None:
+        frames = [encode_tick(tick) for tick in ticks]
+        (folder / "frames").write_bytes(b"\n".join(frames))
+        self.count = len(frames)
+        self.volume_is_deal = volume_is_deal
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.orders = self.context.socket(zmq.PAIR)
+        self.orders.bind(f"ipc://{folder}/orders")
+        self.feed = self.context.socket(zmq.SUB)
+        self.feed.setsockopt(zmq.RCVHWM, FEED_HWM)
+        self.feed.subscribe(b"")
+        feed = f"ipc://{folder}/feed"
+        command = [sys.executable, __file__, "--publish"]
+        command += [str(folder / "frames"), feed, f"ipc://{folder}/orders"]
+        self.publisher = subprocess.Popen(command)
+        self.feed.connect(feed)
+        self.orders.recv()
+        self.clock = SystemClock()
+
+    def close(self) -> None:
+        self.orders.send(b"end")
+        self.publisher.wait(10)
+        self.context.destroy(linger=0)
+
+    def block(self, way: str, queued: bool) -> float:
+        """Microseconds of this thread per tick; `queued`: begin when all has been sent."""
+        act: Callable[[bytes], object]
+        if way == "receive":
+            act = len
+        elif way == "receive and parse":
+            act = parse
+        else:
+            engine = Engine(Config(), "bench")
+            endpoint = engine.endpoint("feed", volume_is_deal=self.volume_is_deal)
+            on_frame, utc_s = engine.on_frame, self.clock.utc_s
+
+            def act(frame: bytes) -> None:
+                on_frame(endpoint, frame, utc_s())
+
+        self.orders.send(b"go")
+        if queued:
+            self.orders.recv()
+            time.sleep(0.2)
+        spent_s = self._receive(act)
+        if not queued:
+            self.orders.recv()
+        return spent_s / self.count * 1e6
+
+    def _receive(self, act: Callable[[bytes], object]) -> float:
+        """The server's inner loop: poll, then take what waits, at most so many."""
+        receive, left = self.feed.recv, self.count
+        began_s = time.thread_time()
+        while left:
+            if not self.feed.poll(5000):
+                raise SystemExit(f"{left} frames were lost")
+            try:
+                for _ in range(min(TICKS_PER_CYCLE, left)):
+                    act(receive(zmq.NOBLOCK))
+                    left -= 1
+            except zmq.Again:
+                pass
+        return time.thread_time() - began_s
+
+
+def report(name: str, ticks: list[Tick], volume_is_deal: bool, rounds: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        bench = Bench(ticks, volume_is_deal, Path(folder))
+        for queued in (False, True):
+            spent: dict[str, list[float]] = {way: [] for way in WAYS}
+            for _ in range(rounds):
+                for way in WAYS:
+                    spent[way].append(bench.block(way, queued))
+            median = {way: statistics.median(times) for way, times in spent.items()}
+            print(f"{name}, {'all waiting' if queued else 'while it is sent'}: ", end="")
+            print(", ".join(f"{way} {median[way]:.2f} us" for way in WAYS), end="")
+            ratios = [p / t for p, t in zip(spent[WAYS[1]], spent[WAYS[2]], strict=True)]
+            print(f" a tick: {1e6 / median[WAYS[2]]:,.0f} ticks/s, ", end="")
+            print(f"{statistics.median(ratios):.2f} of the rate of parsing alone", end="")
+            print(f" ({min(ratios):.2f} to {max(ratios):.2f})")
+        bench.close()
+
+
+def to_present(ticks: list[Tick]) -> list[Tick]:
+    """The last tick is now; stamps in milliseconds, as a bridge could send them at best."""
+    shift_s = time.time() - ticks[-1].stamp_s
+    return [
+        Tick(t.symbol, t.bid, t.ask, t.volume, round(t.stamp_s + shift_s, 3), "BENCH")
+        for t in ticks
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ticks", type=int, default=MOST_TICKS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--publish", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.publish:
+        publish(*options.publish)
+        return
+    count = min(options.ticks, MOST_TICKS)
+    report("XAUUSD quotes", to_present(gold(count)), False, options.rounds)
+    report("Binance quotes and trades", to_present(events(count)), True, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
