@@ -17,6 +17,7 @@ import zmq
 from zmq.utils import z85
 
 PUBLIC_SUFFIX = ".pub"
+SECRET_SUFFIX = ".key"  # noqa: S105  the end of a file name
 MAX_FILE_BYTES = 4096
 _Z85_KEY = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 

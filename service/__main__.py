@@ -13,6 +13,7 @@ import click
 
 import protocol
 from protocol.client import DEFAULT_ENDPOINT, ScorerClient, ScorerRefused, ScorerUnavailable
+from protocol.curve import CurveKeys, KeyFileError
 from service.errors import EXIT_CONFIG, ConfigError
 
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
@@ -37,13 +38,39 @@ timeout_option = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(protocol.__version__)
-def cli() -> None:
+@click.option(
+    "--server-key",
+    envvar="SIGNAL_SCORER_SERVER_KEY",
+    type=click.Path(dir_okay=False),
+    help="Public key of an encrypted service; with --key.",
+)
+@click.option(
+    "--key",
+    envvar="SIGNAL_SCORER_KEY",
+    type=click.Path(dir_okay=False),
+    help="Own secret key, for an encrypted service.",
+)
+def cli(server_key: str | None, key: str | None) -> None:
     """Scores trading signals beside a signal engine, over ZeroMQ.
 
     \b
     Exit codes: 0 done, 2 wrong usage, 69 no service or address taken,
-    70 too many faults, 78 wrong configuration.
+    70 too many faults, 73 a file that cannot be made, 78 wrong configuration.
     """
+    if (server_key is None) != (key is None):
+        raise click.UsageError("--server-key and --key belong together")
+
+
+def client_of(endpoint: str, timeout_ms: float, *, strict: bool = False) -> ScorerClient:
+    """A client for one command, with the keys that were named before it."""
+    given = click.get_current_context().find_root().params
+    curve = None
+    if given["key"]:
+        try:
+            curve = CurveKeys.read(given["server_key"], given["key"])
+        except KeyFileError as error:
+            raise click.UsageError(str(error)) from None
+    return ScorerClient(endpoint, timeout_ms, strict=strict, curve=curve)
 
 
 def example(text: str) -> dict[str, str]:
@@ -97,7 +124,7 @@ def score(endpoint: str, timeout_ms: float, as_json: bool, **signal: Any) -> Non
     from service.show import show_score
 
     given = {key: value for key, value in signal.items() if value is not None}
-    with ScorerClient(endpoint, timeout_ms, strict=True) as client:
+    with client_of(endpoint, timeout_ms, strict=True) as client:
         show_score(_ask(lambda: client.score(**given)), as_json=as_json)
 
 
@@ -111,7 +138,7 @@ def score(endpoint: str, timeout_ms: float, as_json: bool, **signal: Any) -> Non
 def outcome(endpoint: str, timeout_ms: float, **fields: Any) -> None:
     """Report how a signal ended."""
     given = {key: value for key, value in fields.items() if value is not None}
-    with ScorerClient(endpoint, timeout_ms) as client:
+    with client_of(endpoint, timeout_ms) as client:
         _print(_ask(lambda: client.outcome(**given)))
 
 
@@ -124,7 +151,7 @@ def features(endpoint: str, timeout_ms: float, symbol: str, direction: Any) -> N
     """Print the vector of a symbol as a score would see it now."""
     from service.show import show_features
 
-    with ScorerClient(endpoint, timeout_ms) as client:
+    with client_of(endpoint, timeout_ms) as client:
         show_features(_ask(lambda: client.features(symbol, direction)))
 
 
@@ -133,7 +160,7 @@ def features(endpoint: str, timeout_ms: float, symbol: str, direction: Any) -> N
 @timeout_option
 def health(endpoint: str, timeout_ms: float) -> None:
     """Print whether the service is ready; exit code 1 where it is not."""
-    with ScorerClient(endpoint, timeout_ms) as client:
+    with client_of(endpoint, timeout_ms) as client:
         state = _ask(client.health)
     _print(state)
     sys.exit(0 if state["ready"] else 1)
@@ -144,8 +171,20 @@ def health(endpoint: str, timeout_ms: float) -> None:
 @timeout_option
 def stats(endpoint: str, timeout_ms: float) -> None:
     """Print counters, latencies, feed clocks and the model."""
-    with ScorerClient(endpoint, timeout_ms) as client:
+    with client_of(endpoint, timeout_ms) as client:
         _print(_ask(client.stats))
+
+
+@cli.command(**example("signal-scorer keygen --name elite_guard /etc/signal-scorer/keys"))
+@click.option("--name", help="Make a pair for this client too.")
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def keygen(name: str | None, folder: Path) -> None:
+    """Make the CURVE keys of the service, and of a client, in DIR."""
+    from service.keygen import keygen as make
+    from service.keygen import next_steps
+
+    for line in next_steps(make(folder, name)):
+        click.echo(line)
 
 
 @cli.command(

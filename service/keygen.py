@@ -1,0 +1,128 @@
+"""`keygen`: key pairs for the service and its clients, laid out as the configuration wants them.
+
+Nothing that is there is overwritten: a lost secret cannot be had again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+
+from protocol.curve import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyFileError, read_secret
+
+SERVER = "server"
+CLIENTS_DIR = "clients"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class KeygenError(Exception):
+    """Keys that cannot be made; the text says why and what to do."""
+
+    exit_code = 73  # EX_CANTCREAT of sysexits.h
+
+
+class Made(NamedTuple):
+    """What lies in a folder now; `new_server` tells whether its pair was made this time."""
+
+    server_secret: Path
+    server_public: Path
+    new_server: bool
+    clients_dir: Path
+    client_secret: Path | None
+    client_public: Path | None
+
+
+def keygen(folder: Path, name: str | None) -> Made:
+    """Make the server's pair where there is none, and a client's where one is named.
+
+    `server.key`, `server.pub`, `NAME.key` lie in the folder and `NAME.pub` in its `clients`.
+    Raises KeygenError.
+    """
+    if name is not None and (name == SERVER or not _NAME.fullmatch(name)):
+        raise KeygenError(
+            f"{name!r} is no name for a client: letters, digits, _, - and ., and not {SERVER!r}"
+        )
+    secret, public = folder / f"{SERVER}{SECRET_SUFFIX}", folder / f"{SERVER}{PUBLIC_SUFFIX}"
+    clients = folder / CLIENTS_DIR
+    try:
+        clients.mkdir(parents=True, exist_ok=True)
+        new_server = not os.path.lexists(secret)
+        if new_server:
+            _write_pair(secret, public, SERVER)
+        elif not public.exists():
+            # The secret says both.
+            _write(public, read_secret(secret).public, 0o644, f"{SERVER}, public")
+        if name is None:
+            return Made(secret, public, new_server, clients, None, None)
+        own = folder / f"{name}{SECRET_SUFFIX}", clients / f"{name}{PUBLIC_SUFFIX}"
+        _write_pair(*own, name)
+    except FileExistsError as error:
+        raise KeygenError(
+            f"{error.filename} is there already and is not overwritten; choose another name, "
+            "or remove the old pair if nothing uses it any more"
+        ) from None
+    except OSError as error:
+        raise KeygenError(f"cannot write keys to {folder}: {error}") from None
+    except KeyFileError as error:
+        raise KeygenError(str(error)) from None
+    return Made(secret, public, new_server, clients, *own)
+
+
+def next_steps(made: Made) -> list[str]:
+    """What was made, and what to do with it, for people."""
+    state = "made" if made.new_server else "was there"
+    lines = [
+        f"{made.server_secret}  secret of the service ({state}): stays on this machine",
+        f"{made.server_public}  public key of the service: clients need it",
+    ]
+    if made.client_secret is not None:
+        lines += [
+            f"{made.client_secret}  secret of the client: move it to the client's machine",
+            f"{made.client_public}  lets that client in: stays here",
+        ]
+    lines += [
+        "",
+        "Next, in the configuration of the service:",
+        "  [curve]",
+        f'  server_secret_file = "{made.server_secret.absolute()}"',
+        f'  clients_dir = "{made.clients_dir.absolute()}"',
+        f"and let its user read the secret: chown scorer {made.server_secret.absolute()}",
+    ]
+    if made.client_secret is None:
+        return [*lines, "", "Then a pair for each client: signal-scorer keygen --name CLIENT DIR"]
+    return [
+        *lines,
+        "",
+        f"On the client's machine, with {made.server_public.name} beside its secret:",
+        "  from protocol.curve import CurveKeys",
+        f'  keys = CurveKeys.read("{made.server_public.name}", "{made.client_secret.name}")',
+        '  ScorerClient("tcp://HOST:5561", curve=keys)',
+        "or: signal-scorer "
+        f"--server-key {made.server_public.name} --key {made.client_secret.name} "
+        "health --endpoint tcp://HOST:5561",
+        "A running service sees a new client within a second.",
+    ]
+
+
+def _write_pair(secret_file: Path, public_file: Path, name: str) -> None:
+    if os.path.lexists(public_file):
+        raise FileExistsError(17, "exists", str(public_file))
+    public, secret = zmq.curve_keypair()
+    _write(secret_file, secret, 0o600, f"{name}, SECRET: for its owner alone")
+    _write(public_file, public, 0o644, f"{name}, public")
+
+
+def _write(path: Path, key: bytes, mode: int, comment: str) -> None:
+    """A new file with this very mode, whatever the umask, on disk when this returns."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        os.write(descriptor, f"# CURVE key of {comment}\n".encode() + key + b"\n")
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
