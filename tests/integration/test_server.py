@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from serving import START_S, Parts, body, history, tick, unpacked
 
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
-from service import sockets
 from service.errors import ConfigError
 from service.server import Server, split
 
@@ -355,35 +354,6 @@ def free_port() -> int:
         port = socket.bind_to_random_port("tcp://127.0.0.1")
     context.term()
     return port
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "tcp://0.0.0.0:5561",
-        "tcp://*:5561",
-        "tcp://192.168.1.7:5561",
-        "tcp://eth0:5561",
-        "tcp://[::]:5561",
-        "ws://127.0.0.1:5561",
-        "5561",
-        "",
-    ],
-)
-def test_an_address_that_others_reach_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError):
-        sockets.check_address(address, allow_insecure=False)
-
-
-@pytest.mark.parametrize(
-    "address", ["tcp://127.0.0.1:5561", "tcp://localhost:1", "tcp://[::1]:1", "ipc:///tmp/x"]
-)
-def test_an_address_of_this_machine_is_not(address: str) -> None:
-    sockets.check_address(address, allow_insecure=False)
-
-
-def test_an_open_address_may_be_allowed() -> None:
-    sockets.check_address("tcp://0.0.0.0:5561", allow_insecure=True)
 
 
 def test_an_ipc_address_serves_and_its_folder_is_made(tmp_path: Path, peers: Any) -> None:

@@ -1,0 +1,345 @@
+"""The client: never beyond its budget, never another question's answer, never a surprise."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+from harness import running
+
+from protocol import codec
+from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
+
+BUSY_MACHINE_S = 5.0
+"""How much later than its budget a call may return before a test calls it hung."""
+
+
+@contextmanager
+def answering(answer: Callable[[dict[str, Any], int], list[bytes]]) -> Iterator[str]:
+    """A server that gives to the n-th request whatever `answer` makes of it."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    socket = context.socket(zmq.ROUTER)
+    port = socket.bind_to_random_port("tcp://127.0.0.1")
+    stop = threading.Event()
+
+    def serve() -> None:
+        count = 0
+        while not stop.is_set():
+            if socket.poll(20):
+                *envelope, body = socket.recv_multipart()
+                for reply in answer(codec.unpack(body), count):
+                    socket.send_multipart([*envelope, reply])
+                count += 1
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"tcp://127.0.0.1:{port}"
+    finally:
+        stop.set()
+        thread.join()
+        socket.close(linger=0)
+        context.term()
+
+
+def score(request: dict[str, Any], **changes: Any) -> bytes:
+    """A base score as a server would send it."""
+    content = {
+        "v": 1,
+        "id": request["id"],
+        "ok": True,
+        "status": "no_model",
+        "used_base_score": True,
+        "original_base_score": request["base_score"],
+        "final_score": request["base_score"],
+        "score_scale": "base",
+    }
+    return codec.pack(content | changes)
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """An address where nobody listens."""
+    with answering(lambda request, n: []) as address:
+        pass
+    return address
+
+
+def test_away_means_the_base_score_within_the_budget(nowhere: str) -> None:
+    with ScorerClient(nowhere, timeout_ms=50) as client:
+        started_s = time.monotonic()
+        reply = client.score("EURUSD", 72.5, signal_id="s", direction="BUY")
+        elapsed_s = time.monotonic() - started_s
+    assert elapsed_s < BUSY_MACHINE_S
+    assert (reply.status, reply.used_base_score, reply.final_score) == ("unreachable", True, 72.5)
+    assert (reply.symbol, reply.direction, reply.signal_id) == ("EURUSD", "BUY", "s")
+    assert reply.journalled is False
+    assert reply.error is not None
+    assert "is signal-scorer running?" in reply.error
+
+
+def test_a_server_that_never_answers_is_away_too() -> None:
+    with (
+        answering(lambda request, n: []) as address,
+        ScorerClient(address, timeout_ms=60, retries=2) as client,
+    ):
+        for _ in range(3):
+            assert client.score("EURUSD", 50.0).status == "unreachable"
+
+
+def test_strict_raises_instead(nowhere: str) -> None:
+    with (
+        ScorerClient(nowhere, timeout_ms=20, strict=True) as client,
+        pytest.raises(ScorerUnavailable),
+    ):
+        client.score("EURUSD", 72.5)
+
+
+def test_other_calls_have_nothing_to_fall_back_on(nowhere: str) -> None:
+    with ScorerClient(nowhere, timeout_ms=20) as client:
+        for call in (
+            client.health,
+            client.stats,
+            lambda: client.outcome("WIN", signal_id="s"),
+            lambda: client.sentiment("*", 50),
+            lambda: client.features("EURUSD"),
+        ):
+            with pytest.raises(ScorerUnavailable):
+                call()
+
+
+@pytest.mark.parametrize(
+    ("symbol", "base_score", "signal"),
+    [
+        ("", 50.0, {}),
+        ("EUR USD", 50.0, {}),
+        ("EURUSD", 101.0, {}),
+        ("EURUSD", float("nan"), {}),
+        ("EURUSD", "75", {}),
+        ("EURUSD", None, {}),
+        ("EURUSD", 50.0, {"direction": "LONG"}),
+        ("EURUSD", 50.0, {"entry_price": -1.0}),
+        ("EURUSD", 50.0, {"signal_id": ""}),
+        ("EURUSD", 50.0, {"pattern": object()}),
+        ("EURUSD", 50.0, {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.2}),
+        ("EURUSD", 50.0, {"timeframe_data": {"M1": [{"open": 1.0}]}}),
+    ],
+)
+def test_bad_arguments_always_raise(
+    nowhere: str, symbol: Any, base_score: Any, signal: dict[str, Any]
+) -> None:
+    with ScorerClient(nowhere, timeout_ms=10) as client, pytest.raises(ValueError, match=r"\w"):
+        client.score(symbol, base_score, **signal)
+
+
+def test_an_unknown_argument_is_a_type_error(nowhere: str) -> None:
+    with ScorerClient(nowhere) as client, pytest.raises(TypeError):
+        client.score("EURUSD", 50.0, base_scroe=1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"timeout_ms": 0},
+        {"timeout_ms": -5},
+        {"timeout_ms": float("nan")},
+        {"timeout_ms": float("inf")},
+        {"retries": -1},
+        {"endpoint": "127.0.0.1:5561"},
+        {"endpoint": ""},
+    ],
+)
+def test_a_client_cannot_be_made_to_wait_for_ever_or_for_nothing(arguments: Any) -> None:
+    with pytest.raises(ValueError, match=r"timeout_ms|endpoint|address"):
+        ScorerClient(**arguments)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    with (
+        answering(lambda request, n: [score(request)]) as address,
+        ScorerClient(address, 10_000) as client,
+    ):
+        assert client.score(
+            "EURUSD", np.float64(61.5), entry_price=np.float32(1.5)
+        ).final_score == (61.5)
+
+
+def test_a_lost_reply_is_asked_for_again() -> None:
+    with (
+        answering(lambda request, n: [] if n == 0 else [score(request)]) as address,
+        ScorerClient(address, timeout_ms=2_000, retries=1) as client,
+    ):
+        assert client.score("EURUSD", 50.0).status == "no_model"
+
+
+def test_late_and_foreign_replies_are_never_taken_for_ones_own() -> None:
+    held: list[bytes] = []
+
+    def answer(request: dict[str, Any], n: int) -> list[bytes]:
+        if n % 2 == 0:  # kept back: sent to whoever asks next
+            held.append(score(request, final_score=0.0))
+            return []
+        return [held.pop()]
+
+    with (
+        answering(answer) as address,
+        ScorerClient(address, timeout_ms=200, retries=0, open_after=0) as client,
+    ):
+        for base in (10.0, 20.0, 30.0):
+            reply = client.score("EURUSD", base)
+            assert (reply.status, reply.final_score) == ("unreachable", base)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"", b"\xc1", b"\x00", codec.pack({"id": "other", "ok": True}), b"x" * 2_000],
+)
+def test_garbage_from_the_server_is_no_answer(reply: bytes) -> None:
+    with (
+        answering(lambda request, n: [reply]) as address,
+        ScorerClient(address, timeout_ms=100) as client,
+    ):
+        assert client.score("EURUSD", 50.0).status == "unreachable"
+
+
+def test_an_answer_that_is_not_understood_is_an_error() -> None:
+    with (
+        answering(lambda request, n: [score(request, final_score="high")]) as address,
+        ScorerClient(address, timeout_ms=5_000) as client,
+        ScorerClient(address, timeout_ms=5_000, strict=True) as strict,
+    ):
+        reply = client.score("EURUSD", 50.0)
+        assert (reply.status, reply.final_score) == ("error", 50.0)
+        with pytest.raises(ScorerUnavailable):
+            strict.score("EURUSD", 50.0)
+
+
+def refusing(code: str) -> Callable[[dict[str, Any], int], list[bytes]]:
+    error = {"code": code, "message": "why", "field": "pattern"}
+    return lambda request, n: [
+        codec.pack({"v": 1, "id": request["id"], "ok": False, "error": error})
+    ]
+
+
+@pytest.mark.parametrize("code", ["overloaded", "shutting_down", "internal", "unknown_op"])
+def test_a_refusal_that_is_not_the_callers_fault_costs_the_enhancement(code: str) -> None:
+    with (
+        answering(refusing(code)) as address,
+        ScorerClient(address, 5_000) as client,
+        ScorerClient(address, 5_000, strict=True) as strict,
+    ):
+        reply = client.score("EURUSD", 50.0)
+        assert (reply.status, reply.final_score) == ("error", 50.0)
+        assert code in str(reply.error)
+        with pytest.raises(ScorerRefused) as refused:
+            strict.score("EURUSD", 50.0)
+        assert (refused.value.code, refused.value.field) == (code, "pattern")
+        with pytest.raises(ScorerRefused):
+            client.health()
+
+
+def test_a_refused_argument_raises_like_one_that_was_never_sent() -> None:
+    with answering(refusing("invalid_field")) as address, ScorerClient(address, 5_000) as client:
+        with pytest.raises(ValueError, match="why") as refused:
+            client.score("EURUSD", 50.0)
+        assert isinstance(refused.value, ScorerRefused)
+
+
+def test_a_client_connects_whenever_the_service_comes(nowhere: str) -> None:
+    with ScorerClient(nowhere, timeout_ms=30, open_after=0) as client:
+        assert client.score("EURUSD", 50.0).status == "unreachable"
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        with context.socket(zmq.REP) as server:
+            server.bind(nowhere)
+            done = threading.Event()
+
+            def serve() -> None:
+                while not done.is_set():
+                    if server.poll(20):
+                        server.send(score(codec.unpack(server.recv())))
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            end_s = time.monotonic() + 20
+            while client.score("EURUSD", 50.0).status != "no_model":
+                assert time.monotonic() < end_s, "never reached"
+            done.set()
+            thread.join()
+        context.term()
+
+
+def test_many_threads_share_a_client_and_no_answers() -> None:
+    with (
+        answering(lambda request, n: [score(request)]) as address,
+        ScorerClient(address, 20_000) as client,
+    ):
+
+        def ask(n: int) -> bool:
+            return client.score("EURUSD", n % 100).final_score == n % 100
+
+        with ThreadPoolExecutor(16) as pool:
+            assert all(pool.map(ask, range(800)))
+
+
+def test_sockets_go_with_their_threads() -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with (
+        answering(lambda request, n: [score(request)]) as address,
+        ScorerClient(address, 20_000) as client,
+    ):
+        client.score("EURUSD", 1.0)
+        before = descriptors()
+        for _ in range(60):
+            thread = threading.Thread(target=client.score, args=("EURUSD", 1.0))
+            thread.start()
+            thread.join()
+        assert descriptors() < before + 30
+
+
+def ask_in_child(client: ScorerClient, base_score: float, results: Any) -> None:
+    results.put([client.score("EURUSD", base_score).final_score for _ in range(20)])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_client_is_of_use_on_both_sides_of_a_fork(tmp_path: Path) -> None:
+    with running(tmp_path) as service, service.client(20_000) as client:
+        assert client.score("EURUSD", 1.0).final_score == 1.0
+        context = multiprocessing.get_context("fork")
+        results = context.Queue()
+        children = [
+            context.Process(target=ask_in_child, args=(client, base, results))
+            for base in (10.0, 20.0)
+        ]
+        for child in children:
+            child.start()
+        assert {client.score("EURUSD", 2.0).final_score for _ in range(20)} == {2.0}
+        found = sorted(results.get(timeout=30) for _ in children)
+        for child in children:
+            child.join(30)
+            assert child.exitcode == 0
+    assert found == [[10.0] * 20, [20.0] * 20]
+
+
+def test_every_call_against_the_service(tmp_path: Path) -> None:
+    with running(tmp_path) as service, service.client() as client:
+        reply = client.score("EURUSD", 72.5, signal_id="s", direction="BUY", explain=True)
+        assert (reply.status, reply.final_score, reply.journalled) == ("unknown_symbol", 72.5, True)
+        assert client.outcome("WIN_TP", signal_id="s")["matched"] is True
+        assert client.outcome(False, score_id=reply.score_id)["recorded"] is True
+        assert client.sentiment("*", 60)["accepted"] is True
+        assert client.features("EURUSD", "BUY")["features"]["sentiment_score"] == 60
+        assert client.health()["ready"] is True
+        assert client.stats()["requests"]["score"] == 1
+        with pytest.raises(ValueError, match="signal_id"):
+            client.outcome("WIN")
