@@ -107,6 +107,7 @@ class ClockOffset:
         self._ahead_s = 0.0
         self._moved = 0
         self._moved_quarter_s = 0
+        self._calm_from_s = self._calm_to_s = -math.inf
 
     def observe(self, stamp_s: float, receive_time_s: float, advancing: bool) -> None:
         """Learn from one stamp.
@@ -119,12 +120,18 @@ class ClockOffset:
         if self.state == "configured" or not advancing:
             return
         lead_s = stamp_s - receive_time_s
+        if self._calm_from_s < lead_s <= self._calm_to_s:
+            self._last_lead_s = lead_s
+            self._last_receive_s = receive_time_s
+            return
+        self._calm_to_s = -math.inf
         quarter_s = math.ceil((lead_s - SLACK_S) / QUARTER_S) * QUARTER_S
         if abs(quarter_s) > MAX_OFFSET_S:
             self._observe_far()
         else:
             self._far = 0
-            self._place(quarter_s)
+            if not self._placed:
+                self._place(quarter_s)
             if self.state == "acquiring" and self._has_moved(quarter_s, lead_s):
                 self._use(self._moved_quarter_s, "acquiring", comparable=False)
             if self.state != "history" and self._runs_ahead(lead_s):
@@ -140,10 +147,9 @@ class ClockOffset:
 
     def _place(self, quarter_s: int) -> None:
         """The first stamp that can be one: usable at once, confirmed later."""
-        if not self._placed:
-            self._placed = True
-            self.epoch += quarter_s != self.offset_s
-            self.offset_s = float(quarter_s)
+        self._placed = True
+        self.epoch += quarter_s != self.offset_s
+        self.offset_s = float(quarter_s)
 
     def _has_moved(self, quarter_s: int, lead_s: float) -> bool:
         """Whether an unconfirmed feed jumped and stays away from its offset."""
@@ -188,6 +194,9 @@ class ClockOffset:
             return  # lags behind the envelope
         if self.state == "live" and quarter_s == self.offset_s:
             self._run = None  # the feed is where it was
+            # While it stays there a stamp changes nothing, and on a live feed nearly all do.
+            self._calm_to_s = self.offset_s + SLACK_S
+            self._calm_from_s = self._calm_to_s - QUARTER_S + 1.0
             return
         if run is None or quarter_s != run.quarter_s:
             run = self._run = self._begin_run(quarter_s, lead_s, receive_time_s)

@@ -279,3 +279,30 @@ def test_only_a_live_feed_has_a_future() -> None:
     clock = settled(0.0)
     assert clock.is_future(START_S + 66.0, START_S + 60.0)
     assert not clock.is_future(START_S + 64.0, START_S + 60.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from([0.1, 0.5, 1.0, 3.0, 400.0, 4000.0]),
+            st.sampled_from([0.0, 0.0, 0.0, 1.0, 29.0, 31.0, -40.0, -869.5, -900.0, 3600.0, 1e6]),
+            st.integers(1, 40),
+        ),
+        max_size=40,
+    ),
+    offset_s=quarters,
+)
+def test_the_short_way_for_a_calm_feed_changes_nothing(
+    steps: list[tuple[float, float, int]], offset_s: float
+) -> None:
+    short, long = ClockOffset("auto"), ClockOffset("auto")
+    receive_s = START_S
+    for pause_s, lead_s, stamps in [(1.0, 0.0, 15), *steps]:
+        for _ in range(stamps):
+            receive_s += pause_s
+            long._calm_to_s = float("-inf")
+            for clock in (short, long):
+                clock.observe(receive_s + offset_s + lead_s, receive_s, True)
+            assert (short.state, short.offset_s) == (long.state, long.offset_s)
+            assert (short.epoch, short.changes) == (long.epoch, long.changes)
