@@ -8,9 +8,7 @@ service is away; it returns the base score and says so.
 from __future__ import annotations
 
 import itertools
-import os
 import threading
-import weakref
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -18,14 +16,13 @@ from typing import Any, TypeVar
 import zmq
 
 from protocol import codec, messages, questions
-from protocol.connection import Connection, check_endpoint, no_socket
+from protocol.connection import Connection, no_socket
 from protocol.curve import CurveKeys
-from protocol.prober import Guard
+from protocol.home import DEFAULT_ENDPOINT, Home, Options, Resident
 from protocol.questions import Question, ScorerRefused, ScorerUnavailable
 
 __all__ = [
     "DEFAULT_ENDPOINT",
-    "Options",
     "ScorerClient",
     "ScorerRefused",
     "ScorerUnavailable",
@@ -33,82 +30,11 @@ __all__ = [
 
 T = TypeVar("T")
 
-DEFAULT_ENDPOINT = "tcp://127.0.0.1:5561"
-MAX_TIMEOUT_MS = 3_600_000
 
-
-class Options:
-    """How a client waits, checked once; the same for the synchronous and the asynchronous one.
-
-    `timeout_ms` is the budget of a whole call, retries included. After `open_after`
-    time-outs in a row (0: never) calls are answered at once, and the service is probed
-    every `probe_interval_s`, give or take a half. With `strict` a score raises
-    ScorerUnavailable instead of returning the base score. `curve` are the keys for a service
-    that asks for them.
-    """
-
-    __slots__ = (
-        "budget_s",
-        "curve",
-        "endpoint",
-        "open_after",
-        "probe_interval_s",
-        "strict",
-        "tries",
-    )
-
-    def __init__(
-        self,
-        endpoint: str,
-        timeout_ms: float,
-        retries: int,
-        *,
-        strict: bool,
-        open_after: int,
-        probe_interval_s: float,
-        curve: CurveKeys | None,
-    ) -> None:
-        """Raises ValueError for what cannot be meant."""
-        if not 0 < timeout_ms <= MAX_TIMEOUT_MS or retries < 0:
-            raise ValueError(
-                f"timeout_ms must be above 0 and at most {MAX_TIMEOUT_MS}, retries not negative"
-            )
-        if open_after < 0 or not 0 < probe_interval_s <= MAX_TIMEOUT_MS:
-            raise ValueError("open_after must not be negative, probe_interval_s be above 0")
-        self.endpoint = check_endpoint(endpoint)
-        self.budget_s = timeout_ms / 1000.0
-        self.tries = retries + 1
-        self.strict = strict
-        self.open_after = open_after
-        self.probe_interval_s = probe_interval_s
-        self.curve = curve
-
-    def guard(self) -> Guard:
-        """A closed circuit for this process."""
-        return Guard(
-            self.endpoint, self.budget_s, self.open_after, self.probe_interval_s, self.curve
-        )
-
-
-class _Home:
-    """What a client holds in one process; after a fork the child makes its own."""
-
-    def __init__(self, options: Options) -> None:
-        self.pid = os.getpid()
-        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.guard = options.guard()
-
-    def close(self) -> None:
-        """End the probing and close every socket, unless they are another process's."""
-        if self.pid == os.getpid():
-            self.guard.reset()
-            self.context.destroy(linger=0)
-
-
-class ScorerClient:
+class ScorerClient(Resident[zmq.Context[zmq.Socket[bytes]]]):
     """Asks the service; usable from many threads and after a fork.
 
-    `timeout_ms` is the budget of a whole call, retries included; see `Options`.
+    `timeout_ms` is the budget of a whole call, retries included; see `home.Options`.
 
         with ScorerClient() as scorer:
             reply = scorer.score("EURUSD", 72.5, signal_id="...", direction="BUY")
@@ -126,7 +52,7 @@ class ScorerClient:
         probe_interval_s: float = 1.0,
         curve: CurveKeys | None = None,
     ) -> None:
-        self._options = Options(
+        options = Options(
             endpoint,
             timeout_ms,
             retries,
@@ -137,14 +63,7 @@ class ScorerClient:
         )
         self._ids = itertools.count(1)
         self._local = threading.local()
-        self._lock = threading.Lock()
-        self._inherited: list[Any] = []
-        self._move_in()
-
-    @property
-    def circuit_open(self) -> bool:
-        """Whether the service is taken to be away: calls are answered without asking it."""
-        return self._at_home().guard.is_open
+        super().__init__(options, zmq.Context)
 
     def score(self, symbol: str, base_score: float, **signal: Any) -> messages.ScoreReply:
         """Score one signal; keywords are the fields of `messages.Signal`.
@@ -233,20 +152,12 @@ class ScorerClient:
         except (ScorerUnavailable, ScorerRefused) as failure:
             return question.without_reply(failure, strict=self._options.strict)
 
-    def _at_home(self) -> _Home:
-        return self._home if self._home.pid == os.getpid() else self._move_in()
-
-    def _move_in(self) -> _Home:
-        """Make this process's own context and circuit; what was inherited is never touched."""
-        self._inherited.append(getattr(self, "_home", None))
-        self._inherited.append(getattr(self._local, "connection", None))
+    def _leave(self) -> list[Any]:
+        connection = getattr(self._local, "connection", None)
         self._local = threading.local()
-        home = self._home = _Home(self._options)
-        # Not at exit: other threads may still be asking, and the system closes all of it.
-        weakref.finalize(self, home.close).atexit = False
-        return home
+        return [connection]
 
-    def _connection(self, home: _Home) -> Connection:
+    def _connection(self, home: Home[zmq.Context[zmq.Socket[bytes]]]) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = Connection(home.context, self._options.endpoint, self._options.curve)

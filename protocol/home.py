@@ -1,0 +1,121 @@
+"""How a client waits, and what it holds in a process: the half that sync and async share.
+
+Sockets, circuits and threads do not survive a fork: a child makes its own, and what it
+inherited is kept untouched for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Any, Generic, TypeVar
+
+import zmq
+
+from protocol.connection import check_endpoint
+from protocol.curve import CurveKeys
+from protocol.prober import Guard
+
+C = TypeVar("C", bound="zmq.Context[Any]")
+
+DEFAULT_ENDPOINT = "tcp://127.0.0.1:5561"
+MAX_TIMEOUT_MS = 3_600_000
+
+
+class Options:
+    """How a client waits, checked once; the same for the synchronous and the asynchronous one.
+
+    `timeout_ms` is the budget of a whole call, retries included. After `open_after`
+    time-outs in a row (0: never) calls are answered at once, and the service is probed
+    every `probe_interval_s`, give or take a half. With `strict` a score raises
+    ScorerUnavailable instead of returning the base score. `curve` are the keys for a service
+    that asks for them.
+    """
+
+    __slots__ = (
+        "budget_s",
+        "curve",
+        "endpoint",
+        "open_after",
+        "probe_interval_s",
+        "strict",
+        "tries",
+    )
+
+    def __init__(
+        self,
+        endpoint: str,
+        timeout_ms: float,
+        retries: int,
+        *,
+        strict: bool,
+        open_after: int,
+        probe_interval_s: float,
+        curve: CurveKeys | None,
+    ) -> None:
+        """Raises ValueError for what cannot be meant."""
+        if not 0 < timeout_ms <= MAX_TIMEOUT_MS or retries < 0:
+            raise ValueError(
+                f"timeout_ms must be above 0 and at most {MAX_TIMEOUT_MS}, retries not negative"
+            )
+        if open_after < 0 or not 0 < probe_interval_s <= MAX_TIMEOUT_MS:
+            raise ValueError("open_after must not be negative, probe_interval_s be above 0")
+        self.endpoint = check_endpoint(endpoint)
+        self.budget_s = timeout_ms / 1000.0
+        self.tries = retries + 1
+        self.strict = strict
+        self.open_after = open_after
+        self.probe_interval_s = probe_interval_s
+        self.curve = curve
+
+    def guard(self) -> Guard:
+        """A closed circuit for this process."""
+        return Guard(
+            self.endpoint, self.budget_s, self.open_after, self.probe_interval_s, self.curve
+        )
+
+
+class Home(Generic[C]):
+    """A client's context and circuit in one process."""
+
+    def __init__(self, options: Options, make_context: type[C]) -> None:
+        self.pid = os.getpid()
+        self.context = make_context()
+        self.guard = options.guard()
+
+    def close(self) -> None:
+        """End the probing and close every socket, unless they are another process's."""
+        if self.pid == os.getpid():
+            self.guard.reset()
+            self.context.destroy(linger=0)
+
+
+class Resident(Generic[C]):
+    """A client that is at home in whatever process it is used."""
+
+    def __init__(self, options: Options, make_context: type[C]) -> None:
+        self._options = options
+        self._make_context = make_context
+        self._inherited: list[Any] = []
+        self._home = self._move_in()
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether the service is taken to be away: calls are answered without asking it."""
+        return self._at_home().guard.is_open
+
+    def _at_home(self) -> Home[C]:
+        if self._home.pid != os.getpid():
+            self._inherited += [self._home, *self._leave()]
+            self._home = self._move_in()
+        return self._home
+
+    def _move_in(self) -> Home[C]:
+        home = Home(self._options, self._make_context)
+        # Not at exit: other threads may still be asking, and the system closes all of it.
+        weakref.finalize(self, home.close).atexit = False
+        return home
+
+    def _leave(self) -> list[Any]:
+        """Forget all sockets of another process, and return them."""
+        raise NotImplementedError

@@ -1,0 +1,97 @@
+"""The asynchronous client's sockets: one for each call under way, bounded, of one event loop.
+
+A call that is cancelled or not answered closes its socket: a REQ that waits for a reply
+which nobody wants any more would give it to the next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+import zmq
+import zmq.asyncio
+
+from protocol.connection import connected, no_answer
+from protocol.home import Options
+from protocol.questions import reply_to
+
+
+class Pool:
+    """The sockets of one loop. A slot holds an idle socket, or nothing until it is needed."""
+
+    def __init__(self, context: zmq.asyncio.Context, options: Options, size: int) -> None:
+        self._pid = os.getpid()
+        self._context = context
+        self._options = options
+        self._closed = False
+        self._slots: asyncio.LifoQueue[zmq.asyncio.Socket | None] = asyncio.LifoQueue()
+        for _ in range(size):
+            self._slots.put_nowait(None)
+
+    async def ask(self, body: bytes, request_id: int) -> dict[str, Any]:
+        """The reply's map. Raises ScorerUnavailable once the budget of all tries is spent."""
+        options = self._options
+        deadline_s = time.monotonic() + options.budget_s
+        socket = await self._slot()
+        try:
+            for tries_left in range(options.tries, 0, -1):
+                left_s = max(0.0, deadline_s - time.monotonic()) / tries_left
+                socket = socket or self._open()
+                try:
+                    reply = await asyncio.wait_for(_ask_once(socket, body, request_id), left_s)
+                except (asyncio.TimeoutError, zmq.ZMQError):
+                    reply = None
+                if reply is not None:
+                    return reply
+                socket.close()
+                socket = None
+        except BaseException:  # cancelled while it waited: the reply may still come
+            if socket is not None:
+                socket.close()
+                socket = None
+            raise
+        finally:
+            self._give_back(socket)
+        raise no_answer(options.endpoint, options.budget_s, options.tries)
+
+    def close(self) -> None:
+        """Close what is idle; what is in use is closed when it comes back."""
+        self._closed = True
+        if self._pid != os.getpid():
+            return
+        while not self._slots.empty():
+            socket = self._slots.get_nowait()
+            if socket is not None:
+                socket.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    async def _slot(self) -> zmq.asyncio.Socket | None:
+        if not self._slots.empty():
+            return self._slots.get_nowait()
+        budget_s = self._options.budget_s
+        try:
+            return await asyncio.wait_for(self._slots.get(), budget_s)
+        except asyncio.TimeoutError:
+            raise no_answer(self._options.endpoint, budget_s, 0) from None
+
+    def _open(self) -> zmq.asyncio.Socket:
+        options = self._options
+        return connected(self._context.socket(zmq.REQ), options.endpoint, options.curve)
+
+    def _give_back(self, socket: zmq.asyncio.Socket | None) -> None:
+        if self._closed and socket is not None:
+            socket.close()
+            socket = None
+        self._slots.put_nowait(socket)
+
+
+async def _ask_once(
+    socket: zmq.asyncio.Socket, body: bytes, request_id: int
+) -> dict[str, Any] | None:
+    await socket.send(body)
+    return reply_to(await socket.recv(), request_id)

@@ -1,0 +1,176 @@
+"""The asynchronous client: the same promises as the synchronous one, and many calls at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from harness import eventually, running
+from wire import answering, base_score, free_address
+
+from protocol.aio import AsyncScorerClient
+from protocol.client import ScorerRefused, ScorerUnavailable
+
+
+def test_it_asks_all_questions_of_the_real_service(tmp_path) -> None:
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 10_000) as scorer:
+            reply = await scorer.score("EURUSD", 61.5, signal_id="a", direction="BUY")
+            assert (reply.status, reply.final_score) == ("unknown_symbol", 61.5), reply.error
+            assert reply.journalled
+            many = await scorer.score_many([{"symbol": "EURUSD", "base_score": b} for b in (1, 2)])
+            assert [r.final_score for r in many] == [1.0, 2.0]
+            assert (await scorer.outcome("WIN_TP", signal_id="a"))["matched"]
+            assert (await scorer.sentiment("*", 60))["accepted"]
+            assert len((await scorer.features("EURUSD", "BUY"))["features"]) == 11
+            assert (await scorer.health())["ready"]
+            assert (await scorer.stats())["requests"]["score"] == 1
+
+    with running(tmp_path) as service:
+        asyncio.run(ask(service.address))
+
+
+def test_calls_that_run_together_get_their_own_answers_over_few_sockets() -> None:
+    async def ask(address: str) -> list[float]:
+        async with AsyncScorerClient(address, 20_000, max_sockets=4) as scorer:
+            asked = [scorer.score("EURUSD", float(n % 100)) for n in range(200)]
+            return [reply.final_score for reply in await asyncio.gather(*asked)]
+
+    with answering() as server:
+        assert asyncio.run(ask(server.address)) == [float(n % 100) for n in range(200)]
+
+
+def test_a_late_answer_is_nobodys() -> None:
+    late = {"now": True}
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        if late["now"]:
+            late["now"] = False
+            time.sleep(0.2)
+        return base_score(request)
+
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 60, retries=0, open_after=0) as scorer:
+            assert (await scorer.score("EURUSD", 1.0)).status == "unreachable"
+            while (reply := await scorer.score("EURUSD", 2.0)).status == "unreachable":
+                pass
+            assert reply.final_score == 2.0
+
+    with answering(answer) as server:
+        asyncio.run(ask(server.address))
+
+
+def test_a_cancelled_call_spoils_no_later_one() -> None:
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 20_000, max_sockets=1) as scorer:
+            for n in range(50):
+                task = asyncio.ensure_future(scorer.score("EURUSD", 1.0))
+                await asyncio.sleep(0.0001 * (n % 7))
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                assert (await scorer.score("EURUSD", 2.0)).final_score == 2.0
+
+    with answering() as server:
+        asyncio.run(ask(server.address))
+
+
+async def raised(ask: Callable[[], Awaitable[Any]]) -> BaseException:
+    with pytest.raises(Exception, match=r".") as caught:
+        await ask()
+    return caught.value
+
+
+def test_away_means_the_base_score_and_a_strict_client_raises() -> None:
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 20, probe_interval_s=3600) as scorer:
+            replies = [await scorer.score("EURUSD", 61.5) for _ in range(100)]
+            assert {(r.status, r.final_score) for r in replies} == {("unreachable", 61.5)}
+            assert scorer.circuit_open
+            assert isinstance(await raised(scorer.health), ScorerUnavailable)
+        async with AsyncScorerClient(address, 20, strict=True) as strict:
+            assert isinstance(await raised(lambda: strict.score("A", 1.0)), ScorerUnavailable)
+            assert isinstance(await raised(lambda: strict.score("A", 101.0)), ValueError)
+
+    asyncio.run(ask(free_address()))
+
+
+def test_it_finds_the_service_again() -> None:
+    address = free_address()
+
+    async def ask() -> None:
+        async with AsyncScorerClient(address, 50, probe_interval_s=0.02) as scorer:
+            while not scorer.circuit_open:
+                await scorer.score("EURUSD", 75.0)
+            with answering(address=address):
+                await asyncio.to_thread(
+                    eventually, lambda: not scorer.circuit_open, "the circuit to close"
+                )
+                while (await scorer.score("EURUSD", 75.0)).status != "no_model":
+                    pass
+
+    asyncio.run(ask())
+
+
+def test_a_refusal_is_raised_and_waiting_blocks_nobody_else() -> None:
+    refusal = {"ok": False, "error": {"code": "invalid_field", "message": "no", "field": "x"}}
+
+    async def ask(address: str, silent: str) -> None:
+        async with AsyncScorerClient(address, 10_000) as scorer:
+            failure = await raised(scorer.health)
+            assert isinstance(failure, ScorerRefused)
+            assert (failure.code, failure.field) == ("invalid_field", "x")
+        async with AsyncScorerClient(silent, 200, retries=0) as waiting:
+            turns = 0
+            task = asyncio.ensure_future(waiting.score("EURUSD", 1.0))
+            while not task.done():
+                turns += 1
+                await asyncio.sleep(0)
+            assert turns > 10
+
+    with answering(lambda _request: refusal) as server:
+        asyncio.run(ask(server.address, free_address()))
+
+
+def test_one_client_serves_one_loop_after_another_and_several_threads() -> None:
+    with answering() as server:
+        scorer = AsyncScorerClient(server.address, 20_000)
+        scores: list[float] = []
+
+        def run(base: float) -> None:
+            async def ask() -> None:
+                for _ in range(5):
+                    scores.append((await scorer.score("EURUSD", base)).final_score)
+
+            asyncio.run(ask())
+
+        run(1.0)
+        run(2.0)
+        threads = [threading.Thread(target=run, args=(base,)) for base in (3.0, 4.0)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(scores) == [1.0] * 5 + [2.0] * 5 + [3.0] * 5 + [4.0] * 5
+        gc.collect()
+
+
+def test_the_number_of_sockets_is_bounded() -> None:
+    for wrong in (0, 100_000):
+        with pytest.raises(ValueError, match="max_sockets"):
+            AsyncScorerClient(max_sockets=wrong)
+
+
+def test_waiting_for_a_socket_counts_to_the_budget() -> None:
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 100, retries=0, max_sockets=1, open_after=0) as one:
+            replies = await asyncio.gather(*[one.score("EURUSD", 1.0) for _ in range(5)])
+            assert {reply.status for reply in replies} == {"unreachable"}
+
+    with answering(lambda _request: None) as server:
+        asyncio.run(ask(server.address))
+        assert len(server.requests) <= 2

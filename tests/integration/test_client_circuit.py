@@ -1,0 +1,292 @@
+"""What the synchronous client does while nobody answers, and afterwards; real sockets."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from harness import eventually
+from wire import Answering, answering, base_score, free_address
+
+from protocol import limits
+from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
+
+QUICK = {"timeout_ms": 20, "retries": 0, "probe_interval_s": 0.02}
+
+
+def opened(client: ScorerClient) -> ScorerClient:
+    """The client, after as many time-outs as open its circuit."""
+    for _ in range(3):
+        assert client.score("EURUSD", 75.0).status == "unreachable"
+    assert client.circuit_open
+    return client
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def probing() -> int:
+    return sum(thread.name == "scorer-probe" for thread in threading.enumerate())
+
+
+def test_after_three_time_outs_the_base_score_comes_without_asking() -> None:
+    silent = Answering(lambda _request: None)
+    client = opened(ScorerClient(silent.address, timeout_ms=50, probe_interval_s=3600))
+    asked = len(silent.requests)
+    replies = [client.score("EURUSD", 61.5) for _ in range(1000)]
+    assert {(r.status, r.final_score) for r in replies} == {("unreachable", 61.5)}
+    assert all("not asked again" in str(r.error) for r in replies)
+    assert len(silent.requests) == asked
+    client.close()
+    silent.close()
+
+
+def test_a_strict_client_and_other_questions_are_told_at_once_too() -> None:
+    client = ScorerClient(free_address(), strict=True, **QUICK | {"probe_interval_s": 3600})
+    for _ in range(3):
+        with pytest.raises(ScorerUnavailable, match="did not answer within"):
+            client.health()
+    for ask in (
+        client.health,
+        lambda: client.score("EURUSD", 1),
+        lambda: client.outcome("WIN", signal_id="a"),
+    ):
+        with pytest.raises(ScorerUnavailable, match="not asked again"):
+            ask()
+    client.close()
+
+
+def test_one_probe_at_a_time_finds_the_service_again() -> None:
+    address = free_address()
+    client = opened(ScorerClient(address, **QUICK))
+    assert probing() == 1
+    with answering(address=address) as server:
+        eventually(lambda: not client.circuit_open, "the circuit to close")
+        assert server.requests[0]["op"] == "health"
+        assert client.score("EURUSD", 75.0).status == "no_model"
+        eventually(lambda: probing() == 0, "the probe to end")
+    client.close()
+
+
+def test_it_opens_again_when_the_service_goes_again() -> None:
+    address = free_address()
+    client = opened(ScorerClient(address, **QUICK))
+    for _ in range(2):
+        with answering(address=address):
+            eventually(lambda: not client.circuit_open, "the circuit to close")
+        eventually(
+            lambda: client.score("EURUSD", 75.0) and client.circuit_open, "the circuit to open"
+        )
+    client.close()
+
+
+def test_an_answer_between_time_outs_keeps_the_circuit_closed() -> None:
+    silent = {"now": False}
+    with answering(lambda request: None if silent["now"] else base_score(request)) as server:
+        client = ScorerClient(server.address, timeout_ms=50, retries=0)
+        assert client.score("EURUSD", 75.0).status in ("no_model", "unreachable")
+        for _ in range(3):
+            silent["now"] = True
+            client.score("EURUSD", 75.0)
+            client.score("EURUSD", 75.0)
+            silent["now"] = False
+            eventually(lambda: client.score("EURUSD", 75.0).status == "no_model", "an answer", 5)
+            assert not client.circuit_open
+        client.close()
+
+
+def test_a_refusal_is_an_answer() -> None:
+    refusal = {"ok": False, "error": {"code": "overloaded", "message": "later"}}
+    with answering(lambda _request: refusal) as server:
+        client = ScorerClient(server.address, timeout_ms=5000)
+        replies = [client.score("EURUSD", 75.0) for _ in range(5)]
+        assert {(r.status, r.final_score) for r in replies} == {("error", 75.0)}
+        assert "overloaded" in str(replies[0].error)
+        assert not client.circuit_open
+        with pytest.raises(ScorerRefused):
+            client.health()
+        client.close()
+
+
+def test_closing_ends_the_probing_and_asks_anew() -> None:
+    address = free_address()
+    client = opened(ScorerClient(address, **QUICK | {"probe_interval_s": 3600}))
+    client.close()
+    assert not client.circuit_open
+    eventually(lambda: probing() == 0, "the probe to end")
+    with answering(address=address):
+        eventually(lambda: client.score("EURUSD", 75.0).status == "no_model", "an answer")
+    client.close()
+
+
+def test_a_client_that_is_forgotten_leaves_no_thread() -> None:
+    client = opened(ScorerClient(free_address(), **QUICK))
+    del client
+    gc.collect()
+    eventually(lambda: probing() == 0, "the probe to end")
+
+
+def test_zero_never_opens() -> None:
+    client = ScorerClient(free_address(), timeout_ms=1, retries=0, open_after=0)
+    assert [client.score("EURUSD", 75.0).status for _ in range(10)] == ["unreachable"] * 10
+    assert not client.circuit_open
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"timeout_ms": 0},
+        {"timeout_ms": float("nan")},
+        {"retries": -1},
+        {"open_after": -1},
+        {"probe_interval_s": 0},
+        {"endpoint": "127.0.0.1:5561"},
+    ],
+)
+def test_a_client_that_cannot_be_meant_is_not_made(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=r"must|no endpoint"):
+        ScorerClient(**wrong)
+
+
+def test_a_request_over_the_limit_is_never_sent() -> None:
+    with answering() as server:
+        client = ScorerClient(server.address, timeout_ms=5000)
+        bar = {"open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "time": 1.7e9}
+        signal = {"symbol": "EURUSD", "base_score": 1.0, "timeframe_data": {"M1": [bar] * 60}}
+        with pytest.raises(ValueError, match=str(limits.MAX_BODY_BYTES)):
+            client.score_many([signal] * 256)
+        assert client.score("EURUSD", 75.0).status == "no_model"
+        assert [request["op"] for request in server.requests] == ["score"]
+        client.close()
+
+
+def test_a_batch_keeps_its_order_and_each_signal_its_own_fate() -> None:
+    def answer(request: dict) -> dict:
+        scores = [{"ok": True, **base_score(s | {"op": "score"})} for s in request["signals"]]
+        scores[1] = {"ok": False, "error": {"code": "internal", "message": "oh"}, "fallback": 2.0}
+        return {"scores": scores}
+
+    with answering(answer) as server:
+        client = ScorerClient(server.address, timeout_ms=5000)
+        signals = [{"symbol": "EURUSD", "base_score": float(i)} for i in range(1, 4)]
+        replies = client.score_many(signals)
+        assert [r.final_score for r in replies] == [1.0, 2.0, 3.0]
+        assert [r.status for r in replies] == ["no_model", "error", "no_model"]
+        with pytest.raises(ValueError, match="base_score"):
+            client.score_many([{"symbol": "EURUSD", "base_score": 101}])
+        client.close()
+    away = ScorerClient(free_address(), timeout_ms=20)
+    assert [r.status for r in away.score_many(signals)] == ["unreachable"] * 3
+    away.close()
+
+
+@pytest.mark.parametrize("garbage", [b"\xc1", b"", b"\x80", b"\x90"])
+def test_an_answer_in_another_language_is_no_answer(garbage: bytes) -> None:
+    with answering(lambda _request: garbage) as server:
+        client = ScorerClient(server.address, timeout_ms=10_000, retries=2)
+        assert client.score("EURUSD", 75.0).status == "unreachable"
+        assert len(server.requests) == 3
+        client.close()
+
+
+def test_an_answer_without_sense_is_an_error_and_raises_where_strict() -> None:
+    with answering(lambda _request: {"final_score": "high"}) as server:
+        client = ScorerClient(server.address, timeout_ms=5000)
+        assert client.score("EURUSD", 75.0).status == "error"
+        strict = ScorerClient(server.address, timeout_ms=5000, strict=True)
+        with pytest.raises(ScorerUnavailable, match="not understood"):
+            strict.score("EURUSD", 75.0)
+        client.close()
+        strict.close()
+
+
+def test_threads_have_a_socket_each_and_leave_none_behind() -> None:
+    with answering() as server:
+        client = ScorerClient(server.address, timeout_ms=10_000)
+        client.score("EURUSD", 1.0)
+        before = descriptors()
+        wrong: list[object] = []
+
+        def ask(base: float) -> None:
+            for _ in range(20):
+                reply = client.score("EURUSD", base)
+                if reply.final_score != base:
+                    wrong.append(reply)
+
+        for _ in range(3):
+            threads = [threading.Thread(target=ask, args=(float(n),)) for n in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert not wrong
+        eventually(lambda: descriptors() <= before + 2, "sockets to be closed")
+        client.close()
+
+
+def test_a_fork_asks_by_sockets_and_a_circuit_of_its_own() -> None:
+    # A process of its own forks: pytest's has threads that a fork would lose.
+    code = """
+import os, sys
+from protocol.client import ScorerClient
+client = ScorerClient(sys.argv[1], timeout_ms=10_000, open_after=1)
+assert client.score("EURUSD", 1.0).final_score == 1.0
+away = ScorerClient(sys.argv[2], timeout_ms=10, open_after=1, probe_interval_s=3600)
+away.score("EURUSD", 1.0)
+assert away.circuit_open
+children = []
+for base in (10.0, 20.0, 30.0):
+    child = os.fork()
+    if child == 0:
+        fine = all(client.score("EURUSD", base).final_score == base for _ in range(50))
+        fine = fine and not away.circuit_open and away.score("EURUSD", 2.0).final_score == 2.0
+        client.close()
+        os._exit(0 if fine and away.circuit_open else 1)
+    children.append(child)
+fine = all(client.score("EURUSD", 5.0).final_score == 5.0 for _ in range(50))
+codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+away.close()
+sys.exit(0 if fine and codes == [0, 0, 0] else f"{fine} {codes}")
+"""
+    with answering() as server:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code, server.address, free_address()],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_interrupt_while_waiting_spoils_no_later_call() -> None:
+    slow = {"now": True}
+
+    def answer(request: dict) -> dict:
+        if slow["now"]:
+            slow["now"] = False
+            os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(0.05)
+        return base_score(request)
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise InterruptedError("by a signal")
+
+    previous = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with answering(answer) as server:
+            client = ScorerClient(server.address, timeout_ms=5000, retries=0)
+            with pytest.raises(InterruptedError):
+                client.score("EURUSD", 1.0)
+            assert client.score("EURUSD", 2.0).final_score == 2.0
+            client.close()
+    finally:
+        signal.signal(signal.SIGUSR1, previous)

@@ -1,0 +1,83 @@
+"""A server of the wire's outside, for tests of clients: real sockets, answers made by the test."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgpack
+import zmq
+
+Answer = Callable[[dict[str, Any]], "dict[str, Any] | bytes | None"]
+
+
+def base_score(request: dict[str, Any]) -> dict[str, Any]:
+    """The least that is an answer to a score; any other op is agreed to."""
+    if request["op"] != "score":
+        return {}
+    base = request["base_score"]
+    return {
+        "status": "no_model",
+        "used_base_score": True,
+        "original_base_score": base,
+        "final_score": base,
+        "score_scale": "base",
+    }
+
+
+class Answering:
+    """Answers each request by a function, until closed; None is no answer, bytes go as they are."""
+
+    def __init__(self, answer: Answer = base_score, address: str = "tcp://127.0.0.1:*") -> None:
+        self.requests: list[dict[str, Any]] = []
+        self._answer = answer
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.bind(address)
+        last = self._socket.getsockopt(zmq.LAST_ENDPOINT)
+        assert isinstance(last, bytes)
+        self.address = last.decode().rstrip("\0")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering and free the address."""
+        self._stop.set()
+        self._thread.join()
+        self._context.destroy(linger=0)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if not self._socket.poll(10):
+                continue
+            *envelope, body = self._socket.recv_multipart()
+            request = msgpack.unpackb(body)
+            self.requests.append(request)
+            answer = self._answer(request)
+            if isinstance(answer, dict):
+                answer = msgpack.packb({"v": 1, "id": request.get("id"), "ok": True} | answer)
+            if answer is not None:
+                self._socket.send_multipart([*envelope, answer])
+
+
+@contextmanager
+def answering(
+    answer: Answer = base_score, address: str = "tcp://127.0.0.1:*"
+) -> Iterator[Answering]:
+    """An `Answering` for the block."""
+    server = Answering(answer, address)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def free_address() -> str:
+    """An address at which nobody listens."""
+    server = Answering()
+    server.close()
+    return server.address
