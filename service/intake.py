@@ -58,6 +58,10 @@ class Intake:
     event_receive_s: float = 0.0
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
     _full_until_s: float = NEVER
+    _plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._plain = not (self.suffixes or self.symbol_map)
 
     def now(self, receive_time_s: float) -> float:
         """Event time now: the newest stamp plus what has passed since it was received."""
@@ -165,7 +169,7 @@ class Intake:
     def _tick(self, endpoint: Endpoint, tick: Tick, receive_time_s: float) -> str:
         if tick.bid <= 0.0 or tick.ask < tick.bid:
             return "tick_crossed" if tick.bid > 0.0 < tick.ask else "tick_non_positive"
-        symbol = self.canonical(tick.symbol)
+        symbol = tick.symbol if self._plain else self.canonical(tick.symbol)
         # Two of a broker's names that are mapped to one symbol are two sources of it.
         node = tick.node_id if symbol == tick.symbol else f"{tick.node_id} {tick.symbol}".strip()
         source = (endpoint.name, node)
@@ -176,24 +180,29 @@ class Intake:
                 return "tick_symbol_limit"
         elif feed.source != source and not self._take_over(feed, source, receive_time_s):
             return "tick_other_source"
-        self._observe_clock(endpoint, feed, tick, receive_time_s)
         feed.seen_s = receive_time_s
-        if endpoint.clock.is_future(tick.stamp_s, receive_time_s):
+        stamp_s, clock = tick.stamp_s, endpoint.clock
+        if stamp_s != feed.seen_stamp_s:
+            self._observe_clock(endpoint, feed, stamp_s, receive_time_s)
+        if clock.is_future(stamp_s, receive_time_s):
             return "tick_future"
-        event_s = tick.stamp_s - endpoint.clock.offset_s
+        event_s = stamp_s - clock.offset_s
         if event_s < feed.event_s and not self._restarts(feed, tick, receive_time_s):
             return "tick_late"
         return self._apply(endpoint, feed, tick, event_s, receive_time_s)
 
     def _observe_clock(
-        self, endpoint: Endpoint, feed: SymbolFeed, tick: Tick, receive_time_s: float
+        self, endpoint: Endpoint, feed: SymbolFeed, stamp_s: float, receive_time_s: float
     ) -> None:
-        advancing = tick.stamp_s > feed.seen_stamp_s
-        if tick.stamp_s < feed.seen_stamp_s:
+        """A stamp unlike the one before it; the same one again says nothing of the clock."""
+        advancing = stamp_s > feed.seen_stamp_s
+        feed.seen_stamp_s = stamp_s
+        if not advancing:
             feed.late_run = 0
-        feed.seen_stamp_s = tick.stamp_s
-        endpoint.clock.observe(tick.stamp_s, receive_time_s, advancing)
-        if endpoint.clock.epoch != endpoint.epoch:
+            return
+        clock = endpoint.clock
+        clock.observe(stamp_s, receive_time_s, advancing)
+        if clock.epoch != endpoint.epoch:
             self._begin_anew(endpoint)
 
     def _apply(
@@ -204,22 +213,21 @@ class Intake:
         event_s: float,
         receive_time_s: float,
     ) -> str:
+        bid, ask, volume, state = tick.bid, tick.ask, tick.volume, feed.state
         same_stamp = tick.stamp_s == feed.stamp_s
-        deal = tick.volume > 0.0 and (
-            endpoint.volume_is_deal or not same_stamp or tick.volume != feed.volume
-        )
-        if same_stamp and not deal and tick.bid == feed.bid and tick.ask == feed.ask:
-            if event_s - feed.state.last_seen_s > OBSERVATION_GAP_S:
-                self.revision += 1
-            feed.state.observe(event_s)
+        deal = volume > 0.0 and (endpoint.volume_is_deal or not same_stamp or volume != feed.volume)
+        if event_s - state.last_seen_s > OBSERVATION_GAP_S:
+            self.revision += 1
+        if same_stamp and not deal and bid == feed.bid and ask == feed.ask:
+            state.observe(event_s)
             return "tick_repeat"
-        feed.bid, feed.ask, feed.volume = tick.bid, tick.ask, tick.volume
+        feed.bid, feed.ask, feed.volume = bid, ask, volume
         feed.stamp_s, feed.event_s = tick.stamp_s, event_s
         feed.late_run = 0
         feed.ticks += 1
-        if event_s < self.rolled_s or event_s - feed.state.last_seen_s > OBSERVATION_GAP_S:
+        if event_s < self.rolled_s:
             self.revision += 1
-        feed.state.apply_tick(event_s, tick.bid, tick.ask, tick.volume if deal else 0.0)
+        state.apply_tick(event_s, bid, ask, volume if deal else 0.0)
         if self.event_s is None or event_s > self.event_s:
             self.event_s = event_s
             self.event_receive_s = receive_time_s
