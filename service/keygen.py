@@ -49,7 +49,8 @@ def keygen(folder: Path, name: str | None) -> Made:
     secret, public = folder / f"{SERVER}{SECRET_SUFFIX}", folder / f"{SERVER}{PUBLIC_SUFFIX}"
     clients = folder / CLIENTS_DIR
     try:
-        clients.mkdir(parents=True, exist_ok=True)
+        for wanted in (folder, clients):
+            _make_folder(wanted)
         new_server = not os.path.lexists(secret)
         if new_server:
             _write_pair(secret, public, SERVER)
@@ -106,6 +107,13 @@ def next_steps(made: Made) -> list[str]:
         "health --endpoint tcp://HOST:5561",
         "A running service sees a new client within a second.",
     ]
+
+
+def _make_folder(path: Path) -> None:
+    """The service's user has to pass through it; the secrets have their own mode."""
+    if not path.is_dir():
+        path.mkdir(parents=True)
+        path.chmod(0o755)
 
 
 def _write_pair(secret_file: Path, public_file: Path, name: str) -> None:

@@ -98,6 +98,7 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
         },
         "longest_turn_ms": vitals.longest_turn_ms,
         "clock_steps": vitals.clock_steps,
+        "handshakes": dict(vitals.handshakes),
     }
 
 

@@ -1,0 +1,246 @@
+"""CURVE on real sockets: who is on the list gets answers, everybody else gets nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import zmq
+from harness import PATIENCE_S, Feed, Service, eventually, running
+from serving import history
+
+from protocol.client import ScorerClient, ScorerUnavailable
+from protocol.curve import CurveKeys, KeyPair
+from service import sockets
+from service.config import load
+from service.keygen import keygen
+
+IN_VAIN_MS = 400
+
+
+class EncryptedFeed(Feed):
+    """A bridge that wants its subscribers to know its key."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.XPUB)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.CURVE_SERVER, 1)
+        self._socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+        port = self._socket.bind_to_random_port("tcp://127.0.0.1")
+        self.address = f"tcp://127.0.0.1:{port}"
+
+
+class Keys:
+    """A folder as `keygen` leaves it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = {
+            "CURVE_SERVER_SECRET_FILE": str(folder / "server.key"),
+            "CURVE_CLIENTS_DIR": str(folder / "clients"),
+        }
+
+    def made(self, name: str) -> CurveKeys:
+        keygen(self.folder, name)
+        return self.read(name)
+
+    def read(self, name: str) -> CurveKeys:
+        return CurveKeys.read(self.folder / "server.pub", self.folder / f"{name}.key")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    return Keys(tmp_path / "keys")
+
+
+def near(address: str) -> str:
+    """Where to reach from here what was bound for all."""
+    return address.replace("0.0.0.0", "127.0.0.1")
+
+
+def answers(address: str, curve: CurveKeys | None) -> bool:
+    with ScorerClient(near(address), 10_000 if curve else IN_VAIN_MS, curve=curve) as client:
+        return client.health()["uptime_s"] >= 0
+
+
+def gets_nothing(address: str, curve: CurveKeys | None) -> bool:
+    with ScorerClient(near(address), IN_VAIN_MS, retries=1, curve=curve) as client:
+        try:
+            client.health()
+        except ScorerUnavailable:
+            return True
+    return False
+
+
+def refused_to_start(folder: Path, **values: str) -> tuple[int, str]:
+    service = Service(folder, **values)
+    service.launch()
+    code = service.wait()
+    said = eventually(
+        lambda: next((line["text"] for line in service.log if "text" in line), None), "a reason"
+    )
+    return code, said
+
+
+def test_a_listed_client_is_answered_and_strangers_get_nothing(tmp_path: Path, keys: Keys):
+    elite_guard = keys.made("elite_guard")
+    stranger = CurveKeys(elite_guard.server_public, KeyPair(*zmq.curve_keypair()))
+    wrong_server = CurveKeys(zmq.curve_keypair()[0], elite_guard.own)
+    with running(tmp_path / "s", SCORE_BIND="tcp://0.0.0.0:*", **keys.settings) as service:
+        assert answers(service.address, elite_guard)
+        assert gets_nothing(service.address, None)
+        assert gets_nothing(service.address, stranger)
+        assert gets_nothing(service.address, wrong_server)
+        with ScorerClient(near(service.address), 10_000, curve=elite_guard) as client:
+            reply = client.score("EURUSD", 70.0)
+            assert (reply.final_score, reply.status) == (70.0, "unknown_symbol")
+            handshakes = client.stats()["handshakes"]
+        assert handshakes["admitted"] >= 2
+        assert handshakes["refused"] >= 1
+        told = [line for line in service.log if line["event"].startswith("client refused")]
+        assert [line["key"] for line in told] == [stranger.own.public.decode()]
+
+
+def test_a_client_is_added_and_taken_away_while_the_service_runs(tmp_path: Path, keys: Keys):
+    first = keys.made("first")
+    with running(tmp_path / "s", SCORE_BIND="tcp://0.0.0.0:*", **keys.settings) as service:
+        assert answers(service.address, first)
+        second = keys.made("second")
+        eventually(lambda: not gets_nothing(service.address, second), "the second client")
+        (keys.folder / "clients" / "first.pub").unlink()
+        eventually(lambda: gets_nothing(service.address, first), "the first to be kept out")
+        assert answers(service.address, second)
+        assert [event["clients"] for event in service.events("clients_read")] == [1, 2, 1]
+
+
+def test_sighup_has_the_list_read_again_and_a_broken_key_is_named(tmp_path: Path, keys: Keys):
+    client = keys.made("client")
+    with running(tmp_path / "s", SCORE_BIND="tcp://0.0.0.0:*", **keys.settings) as service:
+        assert service.process
+        (keys.folder / "clients" / "broken.pub").write_text("no key\n")
+        service.process.send_signal(signal.SIGHUP)
+        eventually(lambda: len(service.events("clients_read")) >= 2, "the list to be read again")
+        with ScorerClient(near(service.address), 10_000, curve=client) as asking:
+            assert any("broken.pub" in note for note in asking.health()["notes"])
+
+
+def test_an_open_bind_wants_keys_or_an_explicit_word(tmp_path: Path):
+    code, said = refused_to_start(tmp_path, SCORE_BIND="tcp://0.0.0.0:*")
+    assert code == 78
+    assert "signal-scorer keygen" in said
+    assert "allow_insecure" in said
+
+
+def test_an_open_ingest_wants_keys_as_well(tmp_path: Path):
+    code, said = refused_to_start(tmp_path, FEED_INGEST="tcp://*:*")
+    assert code == 78
+    assert "keygen" in said
+
+
+def test_a_secret_that_others_may_read_keeps_the_service_from_starting(tmp_path: Path, keys: Keys):
+    keys.made("client")
+    (keys.folder / "server.key").chmod(0o640)
+    code, said = refused_to_start(tmp_path / "s", SCORE_BIND="tcp://0.0.0.0:*", **keys.settings)
+    assert code == 78
+    assert "chmod 600" in said
+
+
+def test_on_loopback_keys_are_a_choice(tmp_path: Path, keys: Keys):
+    client = keys.made("client")
+    with running(tmp_path / "a", **keys.settings) as service:
+        assert answers(service.address, None)
+    with running(tmp_path / "b", CURVE_LOOPBACK="true", **keys.settings) as service:
+        assert gets_nothing(service.address, None)
+        assert answers(service.address, client)
+
+
+def test_one_service_takes_plain_peers_at_its_path_and_keys_from_afar(tmp_path: Path, keys: Keys):
+    client = keys.made("client")
+    path = f"ipc://{tmp_path}/s.sock"
+    with running(tmp_path / "s", SCORE_BIND=f"{path},tcp://0.0.0.0:*", **keys.settings) as service:
+        with ScorerClient(path, 10_000) as local:
+            assert local.health()["uptime_s"] >= 0
+        assert gets_nothing(service.address, None)
+        assert answers(service.address, client)
+
+
+def test_without_someone_to_ask_about_keys_nobody_gets_in(keys: Keys):
+    client = keys.made("client")
+    config = load(
+        environ={f"SIGNAL_SCORER_{key}": value for key, value in keys.settings.items()}
+    ).config
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        guard = sockets.guard(config)
+        _, addresses = sockets.scoring_socket(context, ("tcp://0.0.0.0:*",), guard, [])
+        peer = context.socket(zmq.DEALER)
+        peer.setsockopt(zmq.IMMEDIATE, 1)
+        client.apply(peer)
+        peer.connect(near(addresses[0]))
+        assert not peer.poll(IN_VAIN_MS, zmq.POLLOUT)
+    finally:
+        context.destroy(linger=0)
+
+
+def test_ticks_are_only_taken_from_pushers_with_a_key(tmp_path: Path, keys: Keys):
+    client = keys.made("client")
+    with zmq.Context() as probe, probe.socket(zmq.PULL) as socket:
+        port = socket.bind_to_random_port("tcp://127.0.0.1")
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    with running(tmp_path / "s", FEED_INGEST=f"tcp://0.0.0.0:{port}", **keys.settings) as service:
+        try:
+            for curve in (None, client):
+                pusher = context.socket(zmq.PUSH)
+                pusher.setsockopt(zmq.IMMEDIATE, 1)
+                if curve:
+                    curve.apply(pusher)
+                pusher.connect(f"tcp://127.0.0.1:{port}")
+                ready = pusher.poll(PATIENCE_S * 1000 if curve else IN_VAIN_MS, zmq.POLLOUT)
+                assert bool(ready) is (curve is not None)
+                if curve:
+                    pusher.send(history(("EURUSD",), time.time())[0])
+                pusher.close(linger=1000)
+            eventually(lambda: service.received() == 1, "the one tick")
+        finally:
+            context.destroy(linger=0)
+
+
+def test_the_feed_may_be_encrypted_too(tmp_path: Path):
+    public, secret = zmq.curve_keypair()
+    (tmp_path / "bridge.pub").write_bytes(public)
+    feed = EncryptedFeed(secret)
+    service = Service(
+        tmp_path / "s",
+        feed,
+        CURVE_FEED_KEYS=f'{{"{feed.address}": "{tmp_path}/bridge.pub"}}',
+    )
+    try:
+        service.start()
+        service.warm()
+    finally:
+        service.close()
+        feed.close()
+
+
+def test_a_key_for_an_endpoint_that_is_none_is_a_typing_error(tmp_path: Path):
+    code, said = refused_to_start(tmp_path, CURVE_FEED_KEYS='{"tcp://h:1": "bridge.pub"}')
+    assert code == 78
+    assert "tcp://h:1" in said
+
+
+def test_the_command_line_shows_its_keys(tmp_path: Path, keys: Keys):
+    keys.made("me")
+    with running(tmp_path / "s", SCORE_BIND="tcp://0.0.0.0:*", **keys.settings) as service:
+        command = [sys.executable, "-m", "service"]
+        command += ["--server-key", str(keys.folder / "server.pub")]
+        command += ["--key", str(keys.folder / "me.key")]
+        command += ["stats", "--timeout-ms", "10000", "--endpoint", near(service.address)]
+        done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+        assert done.returncode == 0, done.stderr
+        assert '"admitted": 1' in done.stdout
