@@ -1,0 +1,282 @@
+"""`serve` as a process: what it promises when it is killed, stopped, misconfigured, or full."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from harness import Feed, Service, eventually, running
+from serving import body, history, published_model, rows, tick, unpacked
+
+from protocol.client import ScorerClient
+
+ROUNDS = 6
+
+
+class Asking:
+    """A thread that scores without a pause and keeps every reply that it got."""
+
+    def __init__(self, address: str, prefix: str) -> None:
+        self.replies: list[Any] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask, args=(address, prefix))
+        self._thread.start()
+
+    def _ask(self, address: str, prefix: str) -> None:
+        with ScorerClient(address, timeout_ms=500, retries=0, open_after=0) as client:
+            n = 0
+            while not self._stop.is_set():
+                n += 1
+                reply = client.score("EURUSD", n % 100, direction="BUY", signal_id=f"{prefix}-{n}")
+                if reply.status != "unreachable":
+                    self.replies.append(reply)
+
+    def finished(self) -> list[Any]:
+        self._stop.set()
+        self._thread.join()
+        return self.replies
+
+
+def test_kill_9_at_any_moment_loses_no_answered_score(tmp_path: Path) -> None:
+    moments = random.Random(7)
+    feed = Feed()
+    service = Service(tmp_path, feed)
+    answered = []
+    try:
+        for round_ in range(ROUNDS):
+            service.start()
+            asking = [Asking(service.address, f"{round_}{name}") for name in "ab"]
+            eventually(lambda asking=asking: all(one.replies for one in asking), "first replies")
+            time.sleep(moments.uniform(0.0, 0.25))  # the moment is what this test varies
+            service.kill()
+            answered += [reply for one in asking for reply in one.finished()]
+        service.start()
+        kept = {row["score_id"]: row for row in service.scores()}
+        assert len(answered) > 20 * ROUNDS
+        for reply in answered:
+            assert reply.journalled is True
+            assert kept[reply.score_id]["signal_id"] == reply.signal_id
+            assert kept[reply.score_id]["final_score"] == reply.final_score
+    finally:
+        service.close()
+        feed.close()
+
+
+def test_after_kill_9_it_is_ready_with_its_bars_and_knows_its_retries(tmp_path: Path) -> None:
+    published_model(tmp_path / "models", time.time())
+    with running(tmp_path, with_feed=True) as service:
+        service.warm()
+        with service.client() as client:
+            first = client.score("EURUSD", 75.0, direction="BUY", signal_id="s")
+            assert first.status == "success"
+            client.outcome("WIN", signal_id="s")
+        # Bars are kept by the minute or at the end; a restart in between makes them certain.
+        assert service.terminate()[0] == 0
+        service.start()
+        service.kill()
+        service.start()
+        fresh = [f for f in history(("EURUSD", "GBPUSD"), time.time()) if b"OHLC" not in f]
+        service._feed.send(*fresh)  # type: ignore[union-attr]
+        eventually(lambda: service.received() >= len(fresh), "the ticks")
+        with service.client() as client:
+            again = client.score("EURUSD", 75.0, direction="BUY", signal_id="s")
+            assert (again.score_id, again.final_score) == (first.score_id, first.final_score)
+            assert client.score("EURUSD", 80.0, direction="BUY", signal_id="s").status == "success"
+            assert client.outcome("WIN", signal_id="s")["duplicate"] is True
+        assert [row["revision"] for row in service.scores()] == [0, 1]
+
+
+def test_sigterm_answers_what_was_accepted_and_ends_within_two_seconds(tmp_path: Path) -> None:
+    with running(tmp_path, with_feed=True) as service:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        with context.socket(zmq.DEALER) as client:
+            client.setsockopt(zmq.LINGER, 0)
+            client.connect(service.address)
+            client.send(body("health", id="connected"))
+            assert client.poll(20_000)
+            client.recv()
+            for n in range(300):
+                client.send(body("score", id=n, symbol="EURUSD", base_score=50, signal_id=str(n)))
+            # The first reply says that they have begun to arrive.
+            assert client.poll(20_000)
+            code, seconds = service.terminate()
+            replies = []
+            while client.poll(0):
+                replies.append(unpacked(client.recv()))
+        context.term()
+        assert code == 0
+        assert seconds < 2.0
+        kept = {row["signal_id"] for row in service.scores()}
+        ids = [reply["id"] for reply in replies]
+        assert len(ids) == len(set(ids))
+        for reply in replies:
+            assert reply["ok"] or reply["error"]["code"] == "shutting_down"
+            assert reply["ok"] == (str(reply["id"]) in kept)
+        # Nothing that was scored went unanswered.
+        assert len(kept) == sum(reply["ok"] for reply in replies)
+        assert [path.name for path in tmp_path.iterdir() if "journal" in path.name] == [
+            "journal.db"
+        ]
+        assert service.events("stopped") == [{}]
+
+
+def test_sigint_ends_it_as_well(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        assert service.process
+        service.process.send_signal(2)
+        assert service.wait() == 0
+
+
+def ending(folder: Path, **values: str) -> tuple[int, str]:
+    """The exit code and all output of a service that does not come up."""
+    service = Service(folder, **values)
+    try:
+        service.launch()
+        code = service.wait()
+        eventually(lambda: any("text" in line for line in service.log), "advice")
+        return code, "\n".join(str(line.get("text", line)) for line in service.log)
+    finally:
+        service.close()
+
+
+def test_a_port_that_is_taken_ends_it_with_advice(tmp_path: Path) -> None:
+    with running(tmp_path / "first") as first:
+        code, text = ending(tmp_path / "second", SCORE_BIND=first.address)
+        assert code == 69
+        assert first.address in text
+        assert "score.bind" in text
+        with first.client() as client:
+            assert client.health()["ready"] is True
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"LIMITS_SYMBOLS": "0"}, "limits.symbols"),
+        ({"SCORE_BIMD": "tcp://127.0.0.1:1"}, "bimd"),
+        ({"SCORE_BIND": "tcp://0.0.0.0:5561"}, "allow_insecure"),
+        ({"SCORE_BIND": "nonsense"}, "nonsense"),
+        ({"FEED_ENDPOINTS": "nonsense"}, "feed.endpoints"),
+    ],
+)
+def test_a_wrong_configuration_ends_it_by_name(
+    tmp_path: Path, values: dict[str, str], named: str
+) -> None:
+    code, text = ending(tmp_path, **values)
+    assert code == 78
+    assert named in text
+
+
+def ready_is(client: ScorerClient, expected: bool) -> bool:
+    return client.health()["ready"] is expected
+
+
+def test_a_journal_that_cannot_be_written_stops_no_answer_until_it_is_mended(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "journal.db").mkdir()
+    with running(tmp_path) as service, service.client() as client:
+        reply = client.score("EURUSD", 75.0, signal_id="s")
+        assert (reply.final_score, reply.journalled) == (75.0, False)
+        assert ready_is(client, False)
+        assert "journal" in client.health()["reasons"][0]
+        (tmp_path / "journal.db").rmdir()
+        eventually(lambda: ready_is(client, True), "recovery")
+        assert client.score("EURUSD", 75.0, signal_id="s").journalled is True
+        assert [row["score_id"] for row in service.scores()] == [reply.score_id]
+        assert len(service.events("journal_recovered")) == 1
+
+
+def test_a_corrupt_journal_stops_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(b"no database " * 1000)
+    with running(tmp_path) as service, service.client() as client:
+        assert client.score("EURUSD", 75.0).journalled is False
+        assert ready_is(client, False)
+        assert service.terminate()[0] == 0
+
+
+def test_a_journal_locked_by_another_stops_no_answer(tmp_path: Path) -> None:
+    with running(tmp_path) as service, service.client() as client:
+        other = sqlite3.connect(service.journal_path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert client.score("EURUSD", 75.0).journalled is False
+        assert client.score("EURUSD", 76.0).status == "unknown_symbol"
+        other.execute("ROLLBACK")
+        other.close()
+        eventually(lambda: client.score("EURUSD", 77.0).journalled, "recovery")
+        assert ready_is(client, True)
+
+
+def test_a_full_disk_stops_no_answer(tmp_path: Path) -> None:
+    import resource
+    import subprocess
+
+    # The disk of this test: no file of the process may grow beyond some pages.
+    with running(tmp_path) as service, service.client() as client:
+        assert client.score("EURUSD", 75.0).journalled is True
+        assert service.process
+        limit = str(60_000)
+        pid = str(service.process.pid)
+        done = subprocess.run(["prlimit", "--pid", pid, f"--fsize={limit}:unlimited"], check=False)
+        if done.returncode != 0:
+            pytest.skip("prlimit is not there to make the disk full")
+        eventually(lambda: not client.score("EURUSD", 50.0).journalled, "the disk to be full")
+        assert client.score("EURUSD", 75.0).final_score == 75.0
+        eventually(lambda: ready_is(client, False), "a warning")
+        whole = str(resource.RLIM_INFINITY)
+        subprocess.run(["prlimit", "--pid", pid, f"--fsize={whole}:{whole}"], check=True)
+        eventually(lambda: client.score("EURUSD", 60.0).journalled, "recovery")
+        eventually(lambda: ready_is(client, True), "ready")
+
+
+def test_without_a_model_the_reason_is_the_datas_first(tmp_path: Path) -> None:
+    with running(tmp_path, with_feed=True) as service, service.client() as client:
+        assert client.score("NEVER", 75.0).status == "unknown_symbol"
+        service.warm()
+        reply = client.score("EURUSD", 75.0, direction="BUY")
+        assert (reply.status, reply.final_score, reply.used_base_score) == ("no_model", 75.0, True)
+        health = client.health()
+        assert health["ready"] is True
+        assert "no model" in health["notes"][0]
+
+
+def test_the_feed_may_come_late_and_go(tmp_path: Path) -> None:
+    feed = Feed()
+    service = Service(tmp_path, feed, FEED_SILENCE_S="0.5", FEED_STALE_AFTER_S="0.5")
+    try:
+        service.start()
+        service.warm()
+        with service.client() as client:
+            eventually(lambda: client.score("EURUSD", 75.0).status == "stale_feed", "staleness")
+            eventually(lambda: not client.health()["ready"], "silence")
+            # Its socket is rebuilt, which the publisher sees as another subscription.
+            feed.wait_for_subscriber()
+
+            def sent() -> bool:
+                feed.send(tick("EURUSD", time.time()))
+                return bool(service.events("feed_back"))
+
+            eventually(sent, "the feed to be back")
+        assert len(service.events("feed_silent")) >= 1
+    finally:
+        service.close()
+        feed.close()
+
+
+def test_its_log_is_one_json_object_a_line_and_says_the_configuration(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        with service.client() as client:
+            for n in range(50):
+                client.score("EURUSD", n)
+        service.terminate()
+        assert all("event" in line for line in service.log)
+        assert service.log[0]["event"] == "configuration"
+        # Nothing is logged for each request.
+        assert len(service.log) < 20
+        assert rows(service.journal_path, "SELECT count(*) AS n FROM scores") == [{"n": 50}]
