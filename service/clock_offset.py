@@ -69,7 +69,8 @@ class _Run:
             self.since_s = receive_time_s
             self.first_lead_s = self.top_lead_s = lead_s
             self.stamps = 0
-        self.top_lead_s = max(self.top_lead_s, lead_s)
+        if lead_s > self.top_lead_s:  # noqa: PLR1730 - with every stamp of a feed that is not calm
+            self.top_lead_s = lead_s
         self.seen_s = receive_time_s
         self.stamps += 1
 
@@ -132,8 +133,11 @@ class ClockOffset:
             self._far = 0
             if not self._placed:
                 self._place(quarter_s)
-            if self.state == "acquiring" and self._has_moved(quarter_s, lead_s):
-                self._use(self._moved_quarter_s, "acquiring", comparable=False)
+            if self.state == "acquiring":
+                if quarter_s == self.offset_s:
+                    self._moved = 0
+                elif self._has_moved(quarter_s, lead_s):
+                    self._use(self._moved_quarter_s, "acquiring", comparable=False)
             if self.state != "history" and self._runs_ahead(lead_s):
                 self._enter_history(comparable=self.offset_s == self._configured_s)
             else:
@@ -152,10 +156,7 @@ class ClockOffset:
         self.offset_s = float(quarter_s)
 
     def _has_moved(self, quarter_s: int, lead_s: float) -> bool:
-        """Whether an unconfirmed feed jumped and stays away from its offset."""
-        if quarter_s == self.offset_s:
-            self._moved = 0
-            return False
+        """Whether an unconfirmed feed jumped and stays away from its offset; this stamp does."""
         if self._moved == 0:
             if self._last_lead_s is None or abs(lead_s - self._last_lead_s) < JUMP_S:
                 return False
@@ -201,6 +202,8 @@ class ClockOffset:
         if run is None or quarter_s != run.quarter_s:
             run = self._run = self._begin_run(quarter_s, lead_s, receive_time_s)
         run.add(lead_s, receive_time_s)
+        if receive_time_s - run.since_s < CONFIRM_S:
+            return
         quick = run.jumped or self.state == "acquiring"
         if run.is_confirmed_by(lead_s, receive_time_s, CONFIRM_S if quick else CONFIRM_DRIFTED_S):
             self._use(quarter_s, "live", run.comparable and self.state == "live")

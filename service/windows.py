@@ -155,10 +155,10 @@ class EventBuckets:
     def _turn_to(self, second: int) -> None:
         if self.open_second is not None:
             self._close(self.open_second)
-        if self._seconds and self._seconds[-1] == second:
+        elif self._seconds and self._seconds[-1] == second:
             self._reopen(second)
-        else:
-            self._open(second)
+            return
+        self._open(second)
 
     def _open(self, second: int | None) -> None:
         self.open_second = second

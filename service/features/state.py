@@ -115,14 +115,15 @@ class SymbolState:
         if event_time_s - self.last_seen_s > OBSERVATION_GAP_S:
             self._begin(event_time_s)
         self.last_seen_s = event_time_s
-        if self.first_tick_s is None:
+        second = int(event_time_s)
+        buckets = self.buckets
+        if second != buckets.open_second and self.first_tick_s is None:
             self.first_tick_s = event_time_s
         if deal_size > 0.0:
             self.last_volume_s = event_time_s
+        buckets.add(second, deal_size)
         self.mid = mid = (bid + ask) / 2
         self.spreads.append((ask - bid) / mid)
-        second = int(event_time_s)
-        self.buckets.add(second, deal_size)
         self.bars.add_mid(second // MINUTE_S, mid)
         self.revision += 1
 
