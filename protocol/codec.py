@@ -16,6 +16,7 @@ from protocol import limits
 from protocol.errors import DecodeError
 from protocol.messages import REQUESTS, Request, ScoreRequest, Signal
 
+_STR = frozenset((str,))
 _ENVELOPE = frozenset(("v", "id", "op"))
 _FIELDS = {op: frozenset(kind.__struct_fields__) | _ENVELOPE for op, kind in REQUESTS.items()}
 _PATH = re.compile(r"`\$\.?([^`]*)`")
@@ -57,7 +58,7 @@ def unpack(body: bytes, *, max_bytes: int = limits.MAX_BODY_BYTES) -> dict[str, 
         raise DecodeError(
             "malformed", f"no msgpack map: {str(error)[:200] or type(error).__name__}"
         ) from None
-    if not isinstance(content, dict) or not all(type(key) is str for key in content):
+    if type(content) is not dict or not _STR.issuperset(map(type, content)):
         raise DecodeError("malformed", "the body must be one msgpack map with string keys")
     if _too_deep(content):
         raise DecodeError(
@@ -67,6 +68,35 @@ def unpack(body: bytes, *, max_bytes: int = limits.MAX_BODY_BYTES) -> dict[str, 
             request_id=_id_of(content),
         )
     return content
+
+
+def extended(packed: bytes, more: dict[str, Any]) -> bytes:
+    """A packed map with further keys behind its own, without packing it again.
+
+    `packed` must be one msgpack map; none of the keys may be in it.
+    """
+    kind = packed[0]
+    if kind & 0xF0 == 0x80:
+        count, start = kind & 0x0F, 1
+    elif kind == 0xDE:
+        count, start = int.from_bytes(packed[1:3], "big"), 3
+    else:
+        raise ValueError("no small msgpack map")
+    tail = pack(more)
+    if len(more) > 15 or count + len(more) > 0xFFFF:
+        raise ValueError("too many keys")
+    head = b"\xde" + (count + len(more)).to_bytes(2, "big")
+    return b"".join((head, packed[start:], tail[1:]))
+
+
+def packed_entry(key: str, value: bytes) -> bytes:
+    """A map of one key, whose value is packed already."""
+    return b"".join((b"\x81", msgpack.packb(key), value))
+
+
+def packed_list(items: list[bytes]) -> bytes:
+    """A list of values that are packed already, up to 65,535."""
+    return b"".join((b"\xdc", len(items).to_bytes(2, "big"), *items))
 
 
 def decode_request(body: bytes) -> Decoded:

@@ -20,7 +20,8 @@ from service.features.state import SymbolSnapshot, SymbolState
 from service.features.vector import Vector, is_warm
 from service.intake import Intake
 from service.model import Model, Probability
-from service.records import OutcomeRow, ScoreRow
+from service.paper import Paper
+from service.records import OutcomeRow, PaperRow, ScoreRow
 from service.replies import (
     DIRECTIONS,
     Context,
@@ -39,9 +40,12 @@ REQUEST_HALF_LIFE_S = 3600.0
 
 
 class Answer(NamedTuple):
-    """A reply without its envelope, and the row that has to be written before it is sent."""
+    """A reply without its envelope, and the row that has to be written before it is sent.
 
-    reply: dict[str, Any]
+    That of a score is packed already (msgpack), since the journal keeps the same bytes.
+    """
+
+    reply: dict[str, Any] | bytes
     row: ScoreRow | OutcomeRow | None = None
 
 
@@ -54,7 +58,9 @@ class Engine:
         self.mode: messages.Mode = config.score.mode
         self.model: Model | None = None
         self.counts: Counter[str] = Counter()
+        self.paper = Paper(config.paper)
         self.intake = Intake(
+            paper=self.paper,
             limits=Limits(
                 config.limits.symbols, config.limits.symbol_idle_s, config.feed.silence_s
             ),
@@ -65,7 +71,7 @@ class Engine:
             config.score.base_weight, config.score.model_weight, config.score.session_bonus_weight
         )
         self._run_id = run_id
-        self._scored = 0
+        self._seq = 0
         self._retries = Retries(config.score.retry_window_s, config.limits.remembered_replies)
         self.vectors = Vectors(self.intake, self.counts)
 
@@ -80,8 +86,8 @@ class Engine:
         self.intake.on_frame(endpoint, frame, receive_time_s)
 
     def advance(self, receive_time_s: float) -> None:
-        """Time has passed: close the bars whose minute has ended."""
-        self._roll(self.intake.now(receive_time_s))
+        """Time has passed: close the bars whose minute has ended, end paper out of sight."""
+        self.paper.sweep(self._roll(self.intake.now(receive_time_s)))
 
     def restore(self, snapshot: SymbolSnapshot, receive_time_s: float) -> None:
         """Take a symbol back from before a restart. Raises ValueError for an impossible one."""
@@ -90,6 +96,11 @@ class Engine:
     def remember(self, signal_id: str, remembered: Remembered) -> None:
         """Keep an answered signal for its retries, for example one read from the journal."""
         self._retries.remember(signal_id, remembered)
+        self.paper.known(signal_id)
+
+    def resume(self, position: PaperRow) -> None:
+        """Follow a paper position from before a restart."""
+        self.paper.resume(position)
 
     def written(self, row: ScoreRow) -> None:
         """The journal has this row: retries of its signal need not carry it any more."""
@@ -110,19 +121,18 @@ class Engine:
     def on_request(
         self,
         request: messages.Request,
-        content: dict[str, Any],
         body: bytes,
         receive_time_s: float,
         waited_s: float = 0.0,
     ) -> Answer:
         """Answer a score, outcome, sentiment or features request.
 
-        `content` is the decoded map, `body` its bytes, `waited_s` the time since the
-        request was taken off the socket, which its deadline counts.
+        `body` is the request as it came, `waited_s` the time since it was taken off the
+        socket, which its deadline counts.
         """
         match request:
             case messages.ScoreRequest():
-                return self._on_score(request, content, body, receive_time_s, waited_s)
+                return self._on_score(request, body, receive_time_s, waited_s)
             case messages.OutcomeRequest():
                 return Answer({}, outcome_row(request, receive_time_s))
             case messages.SentimentRequest():
@@ -137,17 +147,16 @@ class Engine:
     def _on_score(
         self,
         request: messages.ScoreRequest,
-        content: dict[str, Any],
         body: bytes,
         receive_time_s: float,
         waited_s: float,
     ) -> Answer:
-        digest = content_digest(content)
+        digest = content_digest(request)
         known = self._retries.find(request.signal_id, digest, receive_time_s)
         if known:
             self.counts["retry"] += 1
             if known.row is None:
-                return Answer({**known.reply, "journalled": True})
+                return Answer(known.reply)
             return Answer(known.reply, known.row)
         feed = self.intake.feeds.get(self.intake.canonical(request.symbol))
         direction = DIRECTIONS[request.direction]
@@ -162,9 +171,11 @@ class Engine:
         probability, fault = None, None
         if reason is None:
             probability, fault = self._ask_model(feed, direction, vector)
-        self._scored += 1
+        # The microsecond of the score, or the next number: it rises over restarts too.
+        self._seq = max(self._seq + 1, int(receive_time_s * 1e6))
         context = Context(
-            score_id=f"{self._run_id}-{self._scored:x}",
+            seq=self._seq,
+            score_id=f"{self._run_id}-{self._seq:x}",
             mode=self.mode,
             vector=vector,
             feed=feed,
@@ -176,13 +187,14 @@ class Engine:
         )
         reply = score_reply(request, context, probability, reason or "error", fault)
         self.counts[f"status_{reply.status}"] += 1
-        body_map = msgspec.to_builtins(reply)
-        row = score_row(request, context, reply, probability, digest, body, body_map)
+        packed = msgspec.msgpack.encode(reply)
+        row = score_row(request, context, reply, probability, digest, body, packed)
+        self.paper.follow(row, self.intake.canonical(request.symbol))
         if request.signal_id:
             self._retries.remember(
-                request.signal_id, Remembered(receive_time_s, digest, body_map, row)
+                request.signal_id, Remembered(receive_time_s, digest, packed, row)
             )
-        return Answer(body_map, row)
+        return Answer(packed, row)
 
     def _reason(
         self,

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import msgspec
 
 from protocol import codec
@@ -27,14 +26,12 @@ from service.features.state import SymbolSnapshot
 from service.journal import open_reader
 from service.model import Model
 from service.recording import RecordingError, read_segments
-from service.records import ScoreRow
+from service.records import PaperRow, ScoreRow
 from service.retries import Remembered
 from service.settings import Config
 from service.symbol_feed import Endpoint
 
 MAX_DIFFERENCES = 10
-COMPARED = tuple(name for name in ScoreRow.__struct_fields__ if name != "revision")
-"""The journal itself counts the scores of one signal; all else comes from the engine."""
 
 
 @dataclass(slots=True)
@@ -118,8 +115,10 @@ class _Run:
             receive_time_s, packed = values
             engine.restore(msgspec.msgpack.decode(packed, type=SymbolSnapshot), receive_time_s)
         elif kind == recording.REMEMBERED:
-            signal_id, at_s, digest, packed = values
-            engine.remember(signal_id, Remembered(at_s, digest, msgpack.unpackb(packed)))
+            signal_id, at_s, digest, reply = values
+            engine.remember(signal_id, Remembered(at_s, digest, reply))
+        elif kind == recording.RESUMED:
+            engine.resume(msgspec.msgpack.decode(values[0], type=PaperRow))
         elif kind == recording.SET_BACK:
             engine.clock_set_back(*values)
         elif kind == recording.MODE:
@@ -129,9 +128,8 @@ class _Run:
     def _request(
         self, op: str, receive_time_s: float, waited_s: float, body: bytes
     ) -> ScoreRow | None:
-        content = codec.unpack(body)
-        request = msgspec.convert(content, type=REQUESTS[op])
-        answer = self._engine.on_request(request, content, body, receive_time_s, waited_s)
+        request = msgspec.convert(codec.unpack(body), type=REQUESTS[op])
+        answer = self._engine.on_request(request, body, receive_time_s, waited_s)
         if not isinstance(answer.row, ScoreRow):
             return None
         self._unwritten[answer.row.score_id] = answer.row
@@ -167,7 +165,7 @@ def _model(version: str | None, reviewed_at: float, files: dict[str, bytes]) -> 
 def compare(paths: Sequence[Path], journal: Path) -> Account:
     """Replay and hold each row against the journal's. Raises RecordingError, sqlite3.Error."""
     account = Account()
-    columns = ", ".join(COMPARED)
+    columns = ", ".join(ScoreRow.__struct_fields__)
     with open_reader(journal) as reader:
         for kind, row in replay_segments(paths):
             account.records += 1
@@ -178,8 +176,8 @@ def compare(paths: Sequence[Path], journal: Path) -> Account:
                 continue
             account.rows += 1
             found = reader.execute(
-                f"SELECT {columns} FROM scores WHERE score_id = ?",  # noqa: S608  our own names
-                (row.score_id,),
+                f"SELECT {columns} FROM scores WHERE seq = ?",  # noqa: S608  our own names
+                (row.seq,),
             ).fetchone()
             _hold_against(account, row, found)
     return account
@@ -189,9 +187,9 @@ def _hold_against(account: Account, row: ScoreRow, found: tuple[Any, ...] | None
     if found is None:
         account.absent += 1
         return
-    unlike = [
-        name for name, theirs in zip(COMPARED, found, strict=True) if getattr(row, name) != theirs
-    ]
+    ours = msgspec.structs.astuple(row)
+    names = ScoreRow.__struct_fields__
+    unlike = [n for n, mine, theirs in zip(names, ours, found, strict=True) if mine != theirs]
     if not unlike:
         account.identical += 1
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -21,6 +21,7 @@ from service.features.state import SymbolSnapshot, SymbolState
 from service.journal import Journal, StoredReply
 from service.model_watch import Event as ModelEvent
 from service.model_watch import Loaded, ModelWatch, Rejected, Removed
+from service.paper_keeping import PaperKeeping
 from service.recording import SegmentWriter
 from service.records import BarRow, EventRow, SymbolRow
 from service.retries import Remembered
@@ -99,6 +100,7 @@ class Housekeeping:
         self._reconnected_s: dict[str, float] = {}
         self._faults_logged = 0
         self._journal_failed = False
+        self._paper = PaperKeeping(engine, journal)
 
     def restore(self) -> None:
         """Bring back bars and recent replies from the journal: warm at once."""
@@ -118,18 +120,19 @@ class Housekeeping:
             self._saved[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
         since_s = utc_s - self._config.score.retry_window_s
         stored = self._journal.load_replies(since_s, self._config.limits.remembered_replies)
-        for reply in stored:
-            self._remember(reply)
+        for known in stored:
+            self._remember(known)
+        self._paper.restore(utc_s)
         log.info("restored", symbols=len(self._engine.intake.feeds), replies=len(stored))
 
-    def _remember(self, stored: StoredReply) -> None:
+    def _remember(self, known: StoredReply) -> None:
         try:
-            reply = msgspec.msgpack.decode(stored.reply, type=dict[str, Any])
+            msgspec.msgpack.decode(known.reply, type=dict[str, object])
         except msgspec.MsgspecError as error:
-            log.warning("reply not restored", signal_id=stored.signal_id, error=str(error))
+            log.warning("reply not restored", signal_id=known.signal_id, error=str(error))
             return
-        remembered = Remembered(stored.scored_at, stored.digest, reply)
-        self._engine.remember(stored.signal_id, remembered)
+        remembered = Remembered(known.scored_at, known.digest, known.reply)
+        self._engine.remember(known.signal_id, remembered)
 
     def turn(self) -> list[str]:
         """Do what is due. Returns the names of feeds whose sockets should be rebuilt.
@@ -144,12 +147,14 @@ class Housekeeping:
         self._follow(self._watch.take())
         self._engine.advance(utc_s)
         self._save_some_bars(utc_s)
+        self._paper.turn(now_s, utc_s)
         if now_s < self._second_due_s:
             return []
         self._second_due_s = now_s + SECOND_S
         systemd.notify("WATCHDOG=1")
         self._look_at_faults(utc_s)
         self._look_at_journal(utc_s)
+        self._journal.catch_up()
         self._follow_wall_clock()
         self._look_at_clients()
         self._flush_recorder()
@@ -158,8 +163,9 @@ class Housekeeping:
             self._journal.checkpoint()
         return self._look_at_silence(utc_s)
 
-    def save_all_bars(self) -> None:
-        """Keep every closed bar, at the end."""
+    def save_all(self) -> None:
+        """Keep every closed bar and every paper position, at the end."""
+        self._paper.save_all(self._clock.utc_s())
         self._unsaved = deque(self._engine.intake.feeds)
         while self._unsaved:
             self._save_batch()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
 from service.bars import Bar
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
+from service.paper import Paper
 from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
 
 RESTART_AFTER_LATE = 50
@@ -45,6 +46,7 @@ class Intake:
     limits: Limits
     suffixes: tuple[str, ...] = ()
     symbol_map: Mapping[str, str] = field(default_factory=dict)
+    paper: Paper = field(default_factory=Paper)
     feeds: dict[str, SymbolFeed] = field(default_factory=dict)
     received: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -228,6 +230,9 @@ class Intake:
         if event_s < self.rolled_s:
             self.revision += 1
         state.apply_tick(event_s, bid, ask, volume if deal else 0.0)
+        book = self.paper.books.get(state.symbol)
+        if book is not None:
+            book.on_tick(event_s, bid, ask)
         if self.event_s is None or event_s > self.event_s:
             self.event_s = event_s
             self.event_receive_s = receive_time_s
@@ -288,6 +293,7 @@ class Intake:
             return False
         feed.source = source
         feed.forget_stamps()
+        self.paper.void(feed.state.symbol)
         feed.state.reset_short_windows(self.now(receive_time_s))
         self.revision += 1
         self.changes["source_takeover"] += 1
@@ -320,6 +326,7 @@ class Intake:
         self.changes["offset_reset"] += 1
 
     def _forget(self, feed: SymbolFeed) -> None:
+        self.paper.void(feed.state.symbol)
         feed.state.reset()
         feed.state.sentiment = self.sentiment(feed.state.symbol)
         self.revision += 1

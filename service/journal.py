@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from service.records import BarRow, EventRow, Meant, OutcomeRow, ScoreRow, SymbolRow
+from service.records import BarRow, EventRow, Meant, OutcomeRow, PaperRow, ScoreRow, SymbolRow
 
 T = TypeVar("T")
 
@@ -26,23 +26,33 @@ KEPT_BARS = 240
 
 _TABLES = """
 CREATE TABLE scores(
-  seq INTEGER PRIMARY KEY, score_id TEXT NOT NULL UNIQUE, signal_id TEXT, revision INTEGER NOT NULL,
-  digest BLOB NOT NULL, symbol TEXT NOT NULL, direction INTEGER NOT NULL, pattern TEXT,
+  seq INTEGER PRIMARY KEY, score_id TEXT NOT NULL, signal_id TEXT, digest BLOB NOT NULL,
+  symbol TEXT NOT NULL, direction INTEGER NOT NULL, pattern TEXT,
   signal_class TEXT, scored_at REAL NOT NULL, event_time REAL NOT NULL, base_score REAL NOT NULL,
   final_score REAL NOT NULL, raw_probability REAL, win_probability REAL, status TEXT NOT NULL,
   mode TEXT NOT NULL, model_version TEXT, fingerprint TEXT NOT NULL, features BLOB NOT NULL,
   missing TEXT NOT NULL, volume_source TEXT NOT NULL, bid REAL, ask REAL, entry_price REAL,
   stop_loss REAL, take_profit REAL, reward_risk REAL, cost_r REAL, expected_r REAL, take INTEGER,
   request BLOB NOT NULL, reply BLOB NOT NULL);
-CREATE INDEX scores_by_signal ON scores(signal_id) WHERE signal_id IS NOT NULL;
-CREATE INDEX scores_by_time ON scores(scored_at);
+CREATE TABLE lookup(seq INTEGER PRIMARY KEY, signal_id TEXT, scored_at REAL NOT NULL);
+CREATE INDEX lookup_by_signal ON lookup(signal_id) WHERE signal_id IS NOT NULL;
+CREATE INDEX lookup_by_time ON lookup(scored_at);
+CREATE VIEW scored AS SELECT *,
+  row_number() OVER (PARTITION BY coalesce(signal_id, score_id) ORDER BY seq) - 1 AS revision
+  FROM scores;
 CREATE TABLE outcomes(
   seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, score_id TEXT, signal_id TEXT,
   source TEXT NOT NULL, outcome TEXT NOT NULL, win INTEGER, realised_r REAL, final_pips REAL,
   max_favorable_pips REAL, max_adverse_pips REAL, runtime_s REAL, closed_at REAL,
-  received_at REAL NOT NULL);
+  received_at REAL NOT NULL, max_favorable_r REAL, max_adverse_r REAL, opened_at REAL,
+  opened_price REAL, closed_price REAL);
 CREATE INDEX outcomes_by_signal ON outcomes(signal_id) WHERE signal_id IS NOT NULL;
 CREATE INDEX outcomes_by_score ON outcomes(score_id) WHERE score_id IS NOT NULL;
+CREATE TABLE paper(
+  score_id TEXT PRIMARY KEY, signal_id TEXT, symbol TEXT NOT NULL, direction INTEGER NOT NULL,
+  stop_loss REAL NOT NULL, take_profit REAL NOT NULL, risk REAL NOT NULL,
+  event_time REAL NOT NULL, deadline REAL NOT NULL, last_time REAL NOT NULL, opened_at REAL,
+  opened_price REAL, best_price REAL, worst_price REAL, last_price REAL) WITHOUT ROWID;
 CREATE TABLE bars(
   symbol TEXT NOT NULL, minute INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL,
   low REAL NOT NULL, close REAL NOT NULL,
@@ -53,29 +63,47 @@ CREATE TABLE events(
 CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _SCORE_COLUMNS = ScoreRow.__struct_fields__
-_NEXT_REVISION = (
-    "coalesce((SELECT max(revision) + 1 FROM scores WHERE signal_id = :signal_id), :revision)"
-)
-# A retry may carry a row again; a signal's later scores are numbered on from its first.
-_SCORE_VALUES = (_NEXT_REVISION if c == "revision" else f":{c}" for c in _SCORE_COLUMNS)
+# A retry may carry a row again. The table has no index of its own: each would cost the
+# answer a page more to write, so `lookup` follows behind.
 _INSERT_SCORE = (
     f"INSERT INTO scores({', '.join(_SCORE_COLUMNS)}) "
-    f"VALUES({', '.join(_SCORE_VALUES)}) ON CONFLICT(score_id) DO NOTHING"
+    f"VALUES({', '.join('?' * len(_SCORE_COLUMNS))}) ON CONFLICT(seq) DO NOTHING"
+)
+_CATCH_UP = (
+    "INSERT INTO lookup SELECT seq, signal_id, scored_at FROM scores"
+    " WHERE seq > (SELECT coalesce(max(seq), -1) FROM lookup) ORDER BY seq LIMIT ?"
 )
 _OUTCOME_COLUMNS = ("digest", *(c for c in OutcomeRow.__struct_fields__ if c != "meant"))
 _INSERT_OUTCOME = (
     f"INSERT OR IGNORE INTO outcomes({', '.join(_OUTCOME_COLUMNS)}) "
     f"VALUES({', '.join('?' * len(_OUTCOME_COLUMNS))})"
 )
-_MATCHES = "SELECT 1 FROM scores WHERE signal_id = ? OR score_id = ? LIMIT 1"
+_HAS_SIGNAL = "SELECT 1 FROM lookup WHERE signal_id = ? LIMIT 1"
+_HAS_SCORE = "SELECT 1 FROM scores WHERE seq = ? AND score_id = ?"
 # Two are enough to know that the report cannot say which one it means.
 _MEANT = (
-    "SELECT score_id, signal_id FROM scores WHERE scored_at BETWEEN ? AND ?"
-    " AND symbol = ? AND base_score = ? LIMIT 2"
+    "SELECT score_id, scores.signal_id FROM lookup JOIN scores USING(seq)"
+    " WHERE lookup.scored_at BETWEEN ? AND ? AND symbol = ? AND base_score = ? LIMIT 2"
 )
 MEANT_WITHIN_S = 120.0
 CLOCKS_DIFFER_S = 1.0
 """The caller's clock may be this much behind ours when it dates the score it means."""
+_PAPER_COLUMNS = PaperRow.__struct_fields__
+_SAVE_PAPER = (
+    f"INSERT OR REPLACE INTO paper({', '.join(_PAPER_COLUMNS)}) "
+    f"VALUES({', '.join('?' * len(_PAPER_COLUMNS))})"
+)
+_LOAD_PAPER = f"SELECT {', '.join(_PAPER_COLUMNS)} FROM paper ORDER BY event_time"  # noqa: S608
+_UNFOLLOWED = (
+    "SELECT score_id, signal_id, symbol, direction, stop_loss, take_profit,"
+    " abs(entry_price - stop_loss), event_time, event_time + :holding_s, event_time"
+    " FROM (SELECT * FROM scores ORDER BY seq DESC LIMIT :limit) AS s"
+    " WHERE scored_at >= :since AND direction != 0"
+    " AND entry_price + stop_loss + take_profit IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM paper WHERE paper.score_id = s.score_id)"
+    " AND NOT EXISTS (SELECT 1 FROM outcomes AS o"
+    " WHERE o.score_id = s.score_id AND o.source = 'paper') ORDER BY seq"
+)
 _DROP_OLD_BARS = (
     "DELETE FROM bars WHERE symbol = ?1 AND minute < (SELECT minute FROM bars"
     " WHERE symbol = ?1 ORDER BY minute DESC LIMIT 1 OFFSET ?2)"
@@ -184,11 +212,26 @@ class Journal:
     def load_replies(self, since: float, limit: int) -> list[StoredReply]:
         """The newest replies since a time (UTC s), oldest first, for retries after a restart."""
         rows = self._run(
-            "SELECT signal_id, scored_at, digest, reply FROM scores WHERE scored_at >= ?"
-            " AND signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?",
-            (since, limit),
+            "SELECT signal_id, scored_at, digest, reply FROM scores"
+            " WHERE signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?",
+            (limit,),
         )
-        return [StoredReply(*row) for row in reversed(rows)]
+        return [StoredReply(*row) for row in reversed(rows) if row[1] >= since]
+
+    def save_paper(self, rows: Sequence[PaperRow], ended: Sequence[OutcomeRow]) -> bool:
+        """Keep open positions as they are now and ends, whose positions go, in one transaction."""
+        return self._transact(lambda: self._insert_paper(rows, ended)) is not None
+
+    def load_paper(self) -> list[PaperRow]:
+        """All open positions."""
+        rows = self._run(_LOAD_PAPER)
+        return [PaperRow(**dict(zip(_PAPER_COLUMNS, row, strict=True))) for row in rows]
+
+    def load_unfollowed(self, since: float, holding_s: float, limit: int) -> list[PaperRow]:
+        """Positions of scores since a time (UTC s) that have none, nor an end of one."""
+        values = {"since": since, "holding_s": holding_s, "limit": limit}
+        rows = self._run(_UNFOLLOWED, values)
+        return [PaperRow(**dict(zip(_PAPER_COLUMNS, row, strict=False))) for row in rows]
 
     def setting(self, key: str) -> str | None:
         """A value that survives a restart (the mode)."""
@@ -198,6 +241,10 @@ class Journal:
     def set_setting(self, key: str, value: str) -> None:
         """Keep a value."""
         self._run("INSERT OR REPLACE INTO settings VALUES(?,?)", (key, value))
+
+    def catch_up(self, limit: int = 256) -> None:
+        """Let `lookup` follow the scores, by so many at the most."""
+        self._transact(lambda: self._catch_up(limit))
 
     def checkpoint(self) -> None:
         """Move the WAL into the file, without waiting for readers."""
@@ -233,11 +280,20 @@ class Journal:
         many(_DROP_OLD_BARS, [(row[0], KEPT_BARS - 1) for row in symbols])
         return True
 
+    def _insert_paper(self, rows: Sequence[PaperRow], ended: Sequence[OutcomeRow]) -> bool:
+        assert self._connection is not None
+        many = self._connection.executemany
+        many(_SAVE_PAPER, [msgspec.structs.astuple(row) for row in rows])
+        for outcome in ended:
+            self._insert(outcome)
+        many("DELETE FROM paper WHERE score_id = ?", [(outcome.score_id,) for outcome in ended])
+        return True
+
     def _insert(self, row: ScoreRow | OutcomeRow | EventRow) -> Written:
         assert self._connection is not None
         execute = self._connection.execute
         if isinstance(row, ScoreRow):
-            execute(_INSERT_SCORE, msgspec.structs.asdict(row))
+            execute(_INSERT_SCORE, msgspec.structs.astuple(row))
             return Written(True)
         if isinstance(row, EventRow):
             detail = json.dumps(row.detail, sort_keys=True)
@@ -250,7 +306,10 @@ class Journal:
     def _insert_outcome(self, row: OutcomeRow) -> Written:
         assert self._connection is not None
         execute = self._connection.execute
-        matched = execute(_MATCHES, (row.signal_id, row.score_id)).fetchone() is not None
+        self._catch_up(-1)
+        matched = execute(_HAS_SIGNAL, (row.signal_id,)).fetchone() is not None or (
+            execute(_HAS_SCORE, (seq_of(row.score_id), row.score_id)).fetchone() is not None
+        )
         joined = None if matched or row.meant is None else self._score_meant(row, row.meant)
         if joined is not None:
             row = msgspec.structs.replace(row, score_id=joined)
@@ -261,6 +320,11 @@ class Journal:
         digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
         inserted = execute(_INSERT_OUTCOME, (digest, *values)).rowcount == 1
         return Written(True, not inserted, matched or joined is not None, joined)
+
+    def _catch_up(self, limit: int) -> bool:
+        assert self._connection is not None
+        self._connection.execute(_CATCH_UP, (limit,))
+        return True
 
     def _score_meant(self, row: OutcomeRow, meant: Meant) -> str | None:
         """The one score of that symbol and base score shortly before; None where it is not one."""
@@ -275,7 +339,7 @@ class Journal:
         # A score with an id of its own is another signal's than the one that was named.
         return score_id if row.signal_id is None or signal_id is None else None
 
-    def _run(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
+    def _run(self, statement: str, values: tuple[Any, ...] | dict[str, Any] = ()) -> list[Any]:
         if self.fault is not None or not self.open():
             return []
         assert self._connection is not None
@@ -298,6 +362,15 @@ class Journal:
             connection.close()
         except sqlite3.Error:
             self.errors += 1
+
+
+def seq_of(score_id: str | None) -> int | None:
+    """The row that a score id names: the hexadecimal number behind its last dash."""
+    try:
+        seq = int((score_id or "").rpartition("-")[2], 16)
+    except ValueError:
+        return None
+    return seq if seq < 1 << 63 else None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

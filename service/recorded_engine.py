@@ -7,9 +7,7 @@ being deterministic, what came out can be had again.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import msgpack
 import msgspec
 
 import protocol
@@ -21,7 +19,7 @@ from service.engine import Answer, Engine
 from service.features.state import SymbolSnapshot
 from service.model import Model
 from service.recording import SegmentWriter
-from service.records import ScoreRow
+from service.records import PaperRow, ScoreRow
 from service.retries import Remembered
 from service.settings import Config
 from service.symbol_feed import Endpoint
@@ -64,14 +62,13 @@ class RecordedEngine(Engine):
     def on_request(
         self,
         request: messages.Request,
-        content: dict[str, Any],
         body: bytes,
         receive_time_s: float,
         waited_s: float = 0.0,
     ) -> Answer:
         """See Engine."""
         self.writer.append((recording.REQUEST, request.op, receive_time_s, waited_s, body))
-        return super().on_request(request, content, body, receive_time_s, waited_s)
+        return super().on_request(request, body, receive_time_s, waited_s)
 
     def install(self, model: Model | None) -> None:
         """See Engine. The model's files go into the segment: it has to stand alone."""
@@ -92,11 +89,14 @@ class RecordedEngine(Engine):
 
     def remember(self, signal_id: str, remembered: Remembered) -> None:
         """See Engine."""
-        packed = msgpack.packb(remembered.reply)
-        self.writer.append(
-            (recording.REMEMBERED, signal_id, remembered.at_s, remembered.digest, packed)
-        )
+        at_s, digest, reply = remembered.at_s, remembered.digest, remembered.reply
+        self.writer.append((recording.REMEMBERED, signal_id, at_s, digest, reply))
         super().remember(signal_id, remembered)
+
+    def resume(self, position: PaperRow) -> None:
+        """See Engine."""
+        self.writer.append((recording.RESUMED, msgspec.msgpack.encode(position)))
+        super().resume(position)
 
     def written(self, row: ScoreRow) -> None:
         """See Engine."""

@@ -24,7 +24,7 @@ WAITING_CHUNKS = 64
 MAX_RECORD_BYTES = 128 * 1024 * 1024
 
 (HEADER, ENDPOINT, FRAME, ADVANCE, REQUEST, MODEL) = range(6)
-(RESTORED, REMEMBERED, WRITTEN, MODE, SET_BACK) = range(6, 11)
+(RESTORED, REMEMBERED, WRITTEN, MODE, SET_BACK, RESUMED) = range(6, 12)
 """Kinds of records; docs/recording.md lists what follows each."""
 
 

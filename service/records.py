@@ -11,14 +11,14 @@ import msgspec
 class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
     """One answered score with all that training will ever need of that moment.
 
-    `revision` is where the count begins: the journal numbers the scores of one signal on from
-    it. `features` are 11 little-endian float64 in schema order; `request` is the message as it
+    `seq` rises with every score of every run and ends the `score_id` (hexadecimal).
+    `features` are 11 little-endian float64 in schema order; `request` is the message as it
     came (msgpack), `reply` the answer without its `v` and `id`. Times are UTC seconds.
     """
 
+    seq: int
     score_id: str
     signal_id: str | None
-    revision: int
     digest: bytes
     symbol: str
     direction: int
@@ -59,7 +59,9 @@ class Meant(msgspec.Struct, frozen=True):
 
 
 class OutcomeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One reported end of a signal, as the caller said it; the trainer judges it.
+    """One end of a signal: as the caller reported it, or followed on paper (source `paper`).
+
+    The trainer judges what was reported. The last five fields only paper outcomes have.
 
     `meant` is no column: the journal turns it into a `score_id` where it can.
     """
@@ -76,7 +78,38 @@ class OutcomeRow(msgspec.Struct, frozen=True, kw_only=True):
     runtime_s: float | None
     closed_at: float | None
     received_at: float
+    max_favorable_r: float | None = None
+    max_adverse_r: float | None = None
+    opened_at: float | None = None
+    opened_price: float | None = None
+    closed_price: float | None = None
     meant: Meant | None = None
+
+
+class PaperRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A scored signal that is followed on paper, and how far it has come.
+
+    `symbol` as the feed has it, `direction` +1 or -1, `risk` the distance from entry to stop
+    as sent; times are event times (UTC s), `event_time` the scoring's. From `opened_at` on all
+    are None until the first tick after scoring; `best_price`, `worst_price` and `last_price`
+    are of the side that it leaves on, `last_time` is of the last tick (first: the scoring's).
+    """
+
+    score_id: str
+    signal_id: str | None
+    symbol: str
+    direction: int
+    stop_loss: float
+    take_profit: float
+    risk: float
+    event_time: float
+    deadline: float
+    last_time: float
+    opened_at: float | None = None
+    opened_price: float | None = None
+    best_price: float | None = None
+    worst_price: float | None = None
+    last_price: float | None = None
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ import struct
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import msgpack
 import msgspec
 import numpy as np
 
@@ -38,6 +37,7 @@ _WORDS = {
 class Context(NamedTuple):
     """The moment of a score: what the engine knew and how it is set."""
 
+    seq: int
     score_id: str
     mode: messages.Mode
     vector: Vector
@@ -164,15 +164,15 @@ def score_row(
     probability: Probability | None,
     digest: bytes,
     body: bytes,
-    body_map: dict[str, Any],
+    packed: bytes,
 ) -> ScoreRow:
     """The score as the journal keeps it."""
     feed, view = context.feed, reply.shadow or reply
     quoted = feed is not None and feed.ticks > 0
     return ScoreRow(
+        seq=context.seq,
         score_id=reply.score_id,
         signal_id=request.signal_id,
-        revision=0,  # the journal knows how often the signal was scored before
         digest=digest,
         symbol=request.symbol,
         direction=DIRECTIONS[request.direction],
@@ -201,7 +201,7 @@ def score_row(
         expected_r=view.expected_r,
         take=view.take,
         request=body,
-        reply=msgpack.packb(body_map),
+        reply=packed,
     )
 
 

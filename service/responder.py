@@ -109,9 +109,7 @@ class Responder:
                 return Answer(health(self._vitals, self._engine, self._journal, now))
             case messages.StatsRequest():
                 return Answer(stats(self._vitals, self._engine, self._journal, now))
-        return self._engine.on_request(
-            decoded.request, decoded.content, waiting.body, now, self._waited_s(waiting)
-        )
+        return self._engine.on_request(decoded.request, waiting.body, now, self._waited_s(waiting))
 
     def _one_of_many(self, content: dict[str, Any], waiting: Waiting) -> _Part | dict[str, Any]:
         """One signal of a batch: what is wrong with it costs the others nothing."""
@@ -122,7 +120,7 @@ class Responder:
             return _bare(_refusal(error))
         body, now = codec.pack(content), self._clock.utc_s()
         try:
-            answer = self._engine.on_request(signal, content, body, now, self._waited_s(waiting))
+            answer = self._engine.on_request(signal, body, now, self._waited_s(waiting))
         except Exception as fault:  # as for a single one
             return _bare(self._internal(fault, signal.op, signal.base_score, None))
         return _Part(answer, codec.unknown_keys(content, "score"))
@@ -146,23 +144,19 @@ class Responder:
     def _encode(self, draft: _Draft) -> bytes:
         if draft.refusal is not None:
             return codec.pack(draft.refusal)
-        reply: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": draft.request_id, "ok": True}
-        if draft.op == "score_many":
-            reply["scores"] = [
-                {"ok": True, **_finished(part)} if isinstance(part, _Part) else part
-                for part in draft.parts
-            ]
-        else:
-            (part,) = draft.parts
-            assert isinstance(part, _Part)
-            reply |= _finished(part)
+        more: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": draft.request_id, "ok": True}
         if draft.ignored:
-            reply["ignored"] = draft.ignored
+            more["ignored"] = draft.ignored
         if draft.op in ("score", "score_many"):
             elapsed_ms = (self._clock.monotonic_s() - draft.decoded_s) * 1000.0
-            reply["prediction_time_ms"] = elapsed_ms
+            more["prediction_time_ms"] = elapsed_ms
             self._vitals.latencies_ms.append(elapsed_ms)
-        return codec.pack(reply)
+        if draft.op == "score_many":
+            scores = codec.packed_list([_packed(part) for part in draft.parts])
+            return codec.extended(codec.packed_entry("scores", scores), more)
+        (part,) = draft.parts
+        assert isinstance(part, _Part)
+        return _finished(part, more)
 
     def _internal(
         self, fault: Exception, op: str, base_score: float | None, request_id: str | int | None
@@ -180,22 +174,34 @@ class Responder:
         return self._clock.monotonic_s() - waiting.drained_s
 
 
-def _finished(part: _Part) -> dict[str, Any]:
-    """The reply with what only the journal knows."""
+def _packed(part: _Part | dict[str, Any]) -> bytes:
+    """One reply of a batch."""
+    if not isinstance(part, _Part):
+        return codec.pack(part)
+    return _finished(part, {"ok": True} | ({"ignored": part.ignored} if part.ignored else {}))
+
+
+def _finished(part: _Part, more: dict[str, Any]) -> bytes:
+    """The packed reply with what only the journal knows, and with `more`."""
     answer, written = part.answer, part.written
-    reply = answer.reply
     if isinstance(answer.row, OutcomeRow):
-        reply = {
-            "recorded": written.journalled and not written.duplicate,
-            "duplicate": written.duplicate,
-            "matched": written.matched,
-            "journalled": written.journalled,
-        }
-        if written.score_id is not None:
-            reply["score_id"] = written.score_id
-    elif answer.row is not None:
-        reply = {**reply, "journalled": written.journalled}
-    return {**reply, "ignored": part.ignored} if part.ignored else reply
+        return codec.pack(_recorded(written) | more)
+    if isinstance(answer.reply, dict):
+        return codec.pack(answer.reply | more)
+    # A retry without a row repeats a score that is in the journal.
+    more["journalled"] = answer.row is None or written.journalled
+    return codec.extended(answer.reply, more)
+
+
+def _recorded(written: Written) -> dict[str, Any]:
+    """What became of a reported outcome."""
+    joined = {} if written.score_id is None else {"score_id": written.score_id}
+    return {
+        "recorded": written.journalled and not written.duplicate,
+        "duplicate": written.duplicate,
+        "matched": written.matched,
+        "journalled": written.journalled,
+    } | joined
 
 
 def _fallback(request: messages.Request) -> float | None:

@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgpack
+import msgspec
 
+from protocol.messages import ScoreRequest
 from service.records import ScoreRow
-
-# `op` too: a signal asked about again in a batch is the same signal.
-_NOT_CONTENT = frozenset(("v", "id", "op", "deadline_ms", "explain"))
 
 
 class Remembered(NamedTuple):
-    """An answer of the time `at_s` (UTC s) to the content of this `digest`.
+    """An answer of the time `at_s` (UTC s) to the content of this `digest`, packed.
 
     `row` is there while it is not known to be written.
     """
 
     at_s: float
     digest: bytes
-    reply: dict[str, Any]
+    reply: bytes
     row: ScoreRow | None = None
 
 
@@ -48,7 +46,7 @@ class Retries:
         return known if known and now_s - known.at_s <= self._window_s else None
 
     def remember(self, signal_id: str, answer: Remembered) -> None:
-        """Keep an answer; its reply must not be changed afterwards."""
+        """Keep an answer."""
         key = signal_id, answer.digest
         self._answers[key] = answer
         self._answers.move_to_end(key)
@@ -64,7 +62,12 @@ class Retries:
             self._answers[row.signal_id, row.digest] = known._replace(row=None)
 
 
-def content_digest(content: dict[str, Any]) -> bytes:
-    """16 bytes that two requests share exactly when they ask the same of the same signal."""
-    items = [item for item in sorted(content.items()) if item[0] not in _NOT_CONTENT]
-    return hashlib.blake2b(msgpack.packb(items), digest_size=16).digest()
+def content_digest(request: ScoreRequest) -> bytes:
+    """16 bytes that two requests share exactly when they ask the same of the same signal.
+
+    Of the fields as understood, so that the order of keys, an integer for a float, and
+    whether it came in a batch make no difference; nor do deadline and explanation.
+    """
+    if request.deadline_ms is not None or request.explain:
+        request = msgspec.structs.replace(request, deadline_ms=None, explain=False)
+    return hashlib.blake2b(msgspec.msgpack.encode(request), digest_size=16).digest()

@@ -83,7 +83,7 @@ def serve(sourced: Sourced) -> int:
         systemd.notify("STOPPING=1")
         watch.stop(timeout_s=1.0)
         metrics.stop()
-        housekeeping.save_all_bars()
+        housekeeping.save_all()
         housekeeping.event("stopped")
         journal.close()
         if recorder is not None:

@@ -94,6 +94,20 @@ class RecordSection(Section, frozen=True, kw_only=True):
     keep_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 44)] = 1 << 32
 
 
+class PaperSection(Section, frozen=True, kw_only=True):
+    """`[paper]`: scored signals followed on the own feed to target, stop or holding time.
+
+    More than `max_positions` at once are not followed, and counted. A path that was not seen
+    for longer than `max_gap_s` gives no outcome (in a week of FX ticks only the daily break
+    and the weekend are that long).
+    """
+
+    enabled: bool = True
+    max_positions: Count = 4096
+    max_holding_s: Seconds = 7500.0
+    max_gap_s: Seconds = 300.0
+
+
 class MetricsSection(Section, frozen=True, kw_only=True):
     """`[metrics]`: where Prometheus scrapes; empty for nowhere."""
 
@@ -148,6 +162,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: ModelSection = ModelSection()
     journal: JournalSection = JournalSection()
     record: RecordSection = RecordSection()
+    paper: PaperSection = PaperSection()
     metrics: MetricsSection = MetricsSection()
     limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()

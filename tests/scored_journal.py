@@ -12,16 +12,16 @@ from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
 
 START_S = 1_760_000_000.0
-EVERY_S = 600.0
+EVERY_S = 3600.0
 
 
 def score_row(i: int, x: np.ndarray, **changes: Any) -> ScoreRow:
-    """The i-th signal, scored at START_S + 600 s * i, with vector `x` (11,)."""
+    """The i-th signal, scored at START_S + 3600 s * i, with vector `x` (11,)."""
     time_s = START_S + EVERY_S * i
     values: dict[str, Any] = {
-        "score_id": f"score-{i}",
+        "seq": i,
+        "score_id": f"score-{i:x}",
         "signal_id": f"SIG_{i}",
-        "revision": 1,
         "digest": i.to_bytes(16, "little"),
         "symbol": ("EURUSD", "BTCUSD")[i % 2],
         "direction": 1,
@@ -52,7 +52,9 @@ def score_row(i: int, x: np.ndarray, **changes: Any) -> ScoreRow:
         "request": b"",
         "reply": b"",
     }
-    return ScoreRow(**(values | changes))
+    # Also one journal generation back: a row takes the fields that it has.
+    known = {k: v for k, v in (values | changes).items() if k in ScoreRow.__struct_fields__}
+    return ScoreRow(**known)
 
 
 def outcome_row(i: int, win: bool | None, word: str = "", /, **changes: Any) -> OutcomeRow:

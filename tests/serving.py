@@ -114,7 +114,7 @@ class Parts:
         """A score of EURUSD unless said otherwise."""
         return self.ask("score", **({"symbol": "EURUSD", "base_score": 75.0} | content))
 
-    def rows(self, statement: str = "SELECT * FROM scores ORDER BY seq") -> list[dict[str, Any]]:
+    def rows(self, statement: str = "SELECT * FROM scored ORDER BY seq") -> list[dict[str, Any]]:
         """Rows of the journal, as a second reader sees them."""
         return rows(self.config.journal_path, statement)
 

@@ -129,7 +129,7 @@ def test_a_timeout_is_judged_by_its_realised_r(read: Read) -> None:
 
 
 def test_only_the_first_score_of_a_signal_counts(read: Read) -> None:
-    again = score_row(1, X[1], signal_id="SIG_0", revision=2)
+    again = score_row(1, X[1], signal_id="SIG_0")
     data = read(score_row(0, X[0]), again, outcome_row(0, True))
     assert np.array_equal(data.samples.x, X[:1])
     assert data.excluded == {"later_revision": 1}

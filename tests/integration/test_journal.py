@@ -18,7 +18,7 @@ EVENT = EventRow(at=1.0, kind="tested", detail={"n": 1, "text": "é", "none": No
 
 
 def score(i: int, **changes: object) -> ScoreRow:
-    return score_row(i, X[i], revision=0, **changes)
+    return score_row(i, X[i], **changes)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_signals_scores_are_numbered_whoever_forgot_the_first(journal: Journal
     again.write(
         [score(2, signal_id="SIG_0"), score(3, signal_id="SIG_0"), score(4, signal_id=None)]
     )
-    found = rows(again.path, "SELECT score_id, revision FROM scores ORDER BY seq")
+    found = rows(again.path, "SELECT score_id, revision FROM scored ORDER BY seq")
     assert [row["revision"] for row in found] == [0, 0, 1, 2, 0]
 
 

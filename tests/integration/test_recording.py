@@ -96,6 +96,7 @@ def test_real_ticks_with_a_swap_and_a_sentiment_replay_to_identical_bits(
     values = {"RECORD_ENABLED": "true", "FEED_VOLUME": "deal", "FEED_CLOCK_OFFSET": "auto"}
     with running(tmp_path, with_feed=True, **values) as service:
         session(service, frames, ["BTCUSDT.spot", "ETHUSDT.spot"], scores=520)
+        eventually(lambda: service.received() >= 52_000, "all frames")
         assert service.terminate()[0] == 0
     account = compare(segments(service), service.journal_path)
     assert (account.different, account.absent) == (0, 0), account.lines()

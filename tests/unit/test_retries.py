@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from scored_journal import score_row, vectors
 
+from protocol.messages import ScoreRequest
 from service.records import ScoreRow
 from service.retries import Remembered, Retries, content_digest
 
@@ -20,12 +22,12 @@ def row(signal_id: str | None, digest: bytes) -> ScoreRow:
 
 def test_an_answer_is_found_by_signal_and_content_within_the_window() -> None:
     retries = Retries(60.0, 10)
-    retries.remember("a", Remembered(1000.0, b"one", {"n": 1}))
-    retries.remember("a", Remembered(1001.0, b"two", {"n": 2}))
+    retries.remember("a", Remembered(1000.0, b"one", b"1"))
+    retries.remember("a", Remembered(1001.0, b"two", b"2"))
     first, second = retries.find("a", b"one", 1060.0), retries.find("a", b"two", 1060.0)
     assert first is not None
     assert second is not None
-    assert (first.reply, second.reply) == ({"n": 1}, {"n": 2})
+    assert (first.reply, second.reply) == (b"1", b"2")
     assert retries.find("a", b"one", 1060.5) is None
     assert retries.find("b", b"one", 1000.0) is None
     assert retries.find(None, b"one", 1000.0) is None
@@ -34,7 +36,7 @@ def test_an_answer_is_found_by_signal_and_content_within_the_window() -> None:
 def test_the_oldest_answers_make_room() -> None:
     retries = Retries(60.0, 3)
     for n in range(5):
-        retries.remember(f"s{n}", Remembered(1000.0, b"d", {"n": n}))
+        retries.remember(f"s{n}", Remembered(1000.0, b"d", b""))
     assert len(retries) == 3
     assert [retries.find(f"s{n}", b"d", 1000.0) is None for n in range(5)] == [
         True,
@@ -48,7 +50,7 @@ def test_the_oldest_answers_make_room() -> None:
 def test_a_row_is_carried_until_that_very_row_is_written() -> None:
     retries = Retries(60.0, 10)
     mine, other = row("a", b"one"), row("a", b"one")
-    retries.remember("a", Remembered(1000.0, b"one", {}, mine))
+    retries.remember("a", Remembered(1000.0, b"one", b"", mine))
     retries.written(other)
     retries.written(row(None, b"one"))
     found = retries.find("a", b"one", 1000.0)
@@ -60,23 +62,25 @@ def test_a_row_is_carried_until_that_very_row_is_written() -> None:
     assert found.row is None
 
 
-contents = st.dictionaries(
-    st.sampled_from(["symbol", "base_score", "signal_id", "new_field"]),
-    st.integers(0, 3) | st.text(max_size=3),
-)
-envelopes = st.fixed_dictionaries(
-    {},
+signals = st.fixed_dictionaries(
+    {
+        "symbol": st.sampled_from(["EURUSD", "GBPUSD"]),
+        "base_score": st.sampled_from([70, 70.0, 71.5]),
+    },
     optional={
-        "v": st.just(1),
-        "op": st.just("score"),
-        "id": st.integers(),
-        "deadline_ms": st.floats(1, 2),
-        "explain": st.booleans(),
+        "signal_id": st.sampled_from(["a", "b"]),
+        "direction": st.sampled_from(["BUY", "SELL"]),
+        "timeframe_data": st.just(
+            {"M1": [{"open": 1.0, "high": 1.0, "low": 1, "close": 1.0, "time": 60}]}
+        ),
     },
 )
+beside = st.fixed_dictionaries(
+    {}, optional={"deadline_ms": st.floats(1, 2), "explain": st.booleans(), "id": st.integers()}
+)
 
 
-@given(contents, contents, envelopes, envelopes, st.randoms())
+@given(signals, signals, beside, beside, st.randoms())
 def test_digests_agree_exactly_where_the_content_does(
     one: dict[str, Any],
     two: dict[str, Any],
@@ -86,4 +90,7 @@ def test_digests_agree_exactly_where_the_content_does(
 ) -> None:
     left, right = list((one | around).items()), list((two | other).items())
     mix.shuffle(right)
-    assert (content_digest(dict(left)) == content_digest(dict(right))) is (one == two)
+    digests = [
+        content_digest(msgspec.convert(dict(items), ScoreRequest)) for items in (left, right)
+    ]
+    assert (digests[0] == digests[1]) is (one == two)

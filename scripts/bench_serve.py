@@ -1,0 +1,381 @@
+"""Latency and throughput of scoring, against the floor and against the original way.
+
+    python scripts/bench_serve.py [--rounds 5] [--requests 400]
+
+The floor is a bare ROUTER that answers the same request bytes with the same reply bytes.
+All variants are measured in one run, block by block in turn, with a signal id of its own
+in each request. Timings are only worth their ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import multiprocessing as mp
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import zmq
+
+SYMBOLS = [f"SYM{i:02d}" for i in range(15)]
+LEVELS = (50, 95, 99, 99.9)
+CLIENTS = 8
+
+
+def main() -> None:
+    """Run all variants and print the table."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--requests", type=int, default=400, help="per variant and block")
+    options.add_argument("--blocks", type=int, default=5, help="per round")
+    options.add_argument("--seconds", type=float, default=2.0, help="of the load with 8 clients")
+    options.add_argument("--json", type=Path)
+    given = options.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        x, y = market(3000)
+        estimator = publish_model(folder / "models", x, y)
+        feed = stack.enter_context(Publisher())
+        service = stack.enter_context(Service(folder, feed.address))
+        feed.warm()
+        wait_until_scored(service.address)
+        reply = ask_once(service.address)
+        echo = stack.enter_context(Echo(reply))
+        rounds = [measure(given, service, echo, feed, estimator, x) for _ in range(given.rounds)]
+    show(rounds, given.json)
+
+
+def market(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors and wins that depend on them, enough for a forest of the usual size."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0, 100, (n, 11))
+    logit = (x[:, 0] + x[:, 5] + x[:, 10] - 150) / 40
+    return x, rng.uniform(size=n) < 1 / (1 + np.exp(-logit))
+
+
+def publish_model(models: Path, x: np.ndarray, y: np.ndarray) -> object:
+    """A forest of 150 trees of depth 12, published as the trainer does it."""
+    from protocol.manifest import Samples, Verdict
+    from training.calibrate import fit_calibration
+    from training.draft import ManifestDraft, golden_inputs, reference
+    from training.fit import fit_forest, importances, min_samples_leaf, pack
+    from training.publish import TrainerLock, publish
+
+    estimator = fit_forest(x, y, n_effective=float(len(x)), n_jobs=2)
+    forest = pack(estimator)
+    draft = ManifestDraft(
+        directed=False,
+        min_samples_leaf=min_samples_leaf(len(x)),
+        max_features=3,
+        seed=42,
+        calibration=fit_calibration(forest.predict_many(x), y, n_effective=float(len(x))),
+        importances=importances(estimator),
+        samples=Samples(time.time() - 864_000.0, time.time(), len(x), float(len(x)), float(y.mean())),
+        verdict=Verdict(True, "benchmark", {}),
+        reference=reference(x, forest.predict_many(x)),
+        golden=golden_inputs(x, forest),
+        break_even="none",
+    )
+    with TrainerLock(models):
+        publish(models, forest, draft, b"<p>benchmark</p>", now_s=time.time(), why="benchmark")
+    return estimator
+
+
+class Service:
+    """`signal-scorer serve` as operators run it, journal on."""
+
+    def __init__(self, folder: Path, feed: str) -> None:
+        environ = os.environ | {
+            "SIGNAL_SCORER_STATE_DIR": str(folder),
+            "SIGNAL_SCORER_SCORE_BIND": "tcp://127.0.0.1:*",
+            "SIGNAL_SCORER_FEED_ENDPOINTS": feed,
+            "SIGNAL_SCORER_METRICS_BIND": "",
+            "SIGNAL_SCORER_LOG_LEVEL": "info",
+        }
+        command = [sys.executable, "-m", "service", "serve"]
+        self.process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr
+        for line in self.process.stderr:
+            if '"ready"' in line:
+                self.address = json.loads(line)["address"]
+                return
+        raise SystemExit("the service did not start")
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+class Publisher:
+    """The feed in a process of its own; its rate is set over a pipe."""
+
+    def __init__(self) -> None:
+        self._pipe, theirs = mp.Pipe()
+        self._process = mp.Process(target=publish_ticks, args=(theirs,), daemon=True)
+        self._process.start()
+        self.address = self._pipe.recv()
+
+    def warm(self) -> None:
+        """History for every symbol, once somebody listens."""
+        self._pipe.send("warm")
+        self._pipe.recv()
+
+    def rate(self, ticks_per_s: int) -> None:
+        """From now on so many ticks a second, for all symbols together."""
+        self._pipe.send(ticks_per_s)
+        self._pipe.recv()
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+
+
+def publish_ticks(pipe: mp.connection.Connection) -> None:
+    """Ticks stamped now, in small batches, at the rate last asked for."""
+    from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
+
+    socket = zmq.Context().socket(zmq.XPUB)
+    pipe.send(f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}")
+    rate, sent, since, number = 0, 0, time.monotonic(), itertools.count()
+    while True:
+        if pipe.poll(0 if rate else 1):
+            asked = pipe.recv()
+            if asked == "warm":
+                socket.recv()
+                minute = int(time.time()) // 60
+                # A tick first: it tells the clock offset by which candles are dated.
+                for symbol in SYMBOLS:
+                    socket.send(encode_tick(Tick(symbol, 1.1, 1.1001, 1.0, time.time())))
+                for ago, symbol in itertools.product(range(60, 0, -1), SYMBOLS):
+                    p = 1.1 + (ago * 7 + SYMBOLS.index(symbol) * 13) % 17 * 1e-4
+                    at = (minute - ago) * 60.0
+                    candle = Candle(symbol, "M1", at, p, p + 2e-4, p - 2e-4, p + 1e-4)
+                    socket.send(encode_candle(candle))
+                rate = 30
+            else:
+                rate = asked
+            sent, since = 0, time.monotonic()
+            pipe.send("done")
+        due = int((time.monotonic() - since) * rate) - sent
+        for _ in range(due):
+            i = next(number)
+            p = 1.1 + (i * 7919 % 89) * 1e-5
+            tick = Tick(SYMBOLS[i % 15], p, p + 1e-4, float(i % 4), time.time())
+            socket.send(encode_tick(tick))
+        sent += due
+        time.sleep(0.001)
+
+
+class Echo:
+    """The floor: a bare ROUTER in a process of its own."""
+
+    def __init__(self, reply: bytes) -> None:
+        ours, theirs = mp.Pipe()
+        self._process = mp.Process(target=echo_server, args=(theirs, reply), daemon=True)
+        self._process.start()
+        self.address = ours.recv()
+
+    def __enter__(self) -> Echo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+
+
+def echo_server(pipe: mp.connection.Connection, reply: bytes) -> None:
+    """Receive, send the same envelope with the fixed reply."""
+    socket = zmq.Context().socket(zmq.ROUTER)
+    pipe.send(f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}")
+    while True:
+        frames = socket.recv_multipart()
+        frames[-1] = reply
+        socket.send_multipart(frames)
+
+
+def request_body(number: int) -> bytes:
+    """A usual request, as the client packs it, with an id of its own."""
+    body: bytes = msgpack.packb(
+        {
+            "symbol": SYMBOLS[number % 15],
+            "base_score": 60.0 + number % 30,
+            "signal_id": f"ELITE_GUARD_{os.getpid()}_{number}_{time.monotonic_ns()}",
+            "direction": "BUY" if number % 2 else "SELL",
+            "pattern": "LIQUIDITY_SWEEP_REVERSAL",
+            "reward_risk": 1.5,
+            "v": 1,
+            "op": "score",
+            "id": number,
+        }
+    )
+    return body
+
+
+def ask_once(address: str) -> bytes:
+    """One reply, as bytes."""
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.connect(address)
+        socket.send(request_body(0))
+        return socket.recv()
+
+
+def wait_until_scored(address: str) -> None:
+    """Until the model answers: the history has arrived."""
+    for _ in range(200):
+        reply = msgpack.unpackb(ask_once(address))
+        if reply["status"] == "success":
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"not warm: {reply['status']}, missing {reply['missing']}")
+
+
+def one_client(address: str, count: int) -> list[float]:
+    """Round trips in microseconds."""
+    bodies = [request_body(i) for i in range(count)]
+    times = []
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.connect(address)
+        for body in bodies[:20]:
+            socket.send(body)
+            socket.recv()
+        for body in [request_body(i) for i in range(count)]:
+            started = time.perf_counter()
+            socket.send(body)
+            socket.recv()
+            times.append((time.perf_counter() - started) * 1e6)
+    return times
+
+
+def load_client(address: str, seconds: float, barrier: object, result: object) -> None:
+    """One of several clients that ask as fast as they are answered."""
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.connect(address)
+        barrier.wait()  # type: ignore[attr-defined]
+        end, count = time.perf_counter() + seconds, 0
+        while time.perf_counter() < end:
+            socket.send(request_body(count))
+            socket.recv()
+            count += 1
+        result.put(count / seconds)  # type: ignore[attr-defined]
+
+
+def throughput(address: str, clients: int, seconds: float) -> float:
+    """Requests a second that so many clients get answered together."""
+    barrier, result = mp.Barrier(clients), mp.Queue()
+    work = [
+        mp.Process(target=load_client, args=(address, seconds, barrier, result))
+        for _ in range(clients)
+    ]
+    for process in work:
+        process.start()
+    total = sum(result.get() for _ in work)
+    for process in work:
+        process.join()
+    return float(total)
+
+
+def original_way(estimator: object, x: np.ndarray, count: int) -> list[float]:
+    """Scaler, predict and predict_proba of one row with n_jobs=-1, in process, microseconds."""
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(x)
+    estimator.set_params(n_jobs=-1)  # type: ignore[attr-defined]
+    times = []
+    for i in range(count):
+        started = time.perf_counter()
+        row = scaler.transform(x[i : i + 1])
+        estimator.predict(row)  # type: ignore[attr-defined]
+        estimator.predict_proba(row)  # type: ignore[attr-defined]
+        times.append((time.perf_counter() - started) * 1e6)
+    return times
+
+
+def measure(
+    given: argparse.Namespace,
+    service: Service,
+    echo: Echo,
+    feed: Publisher,
+    estimator: object,
+    x: np.ndarray,
+) -> dict[str, object]:
+    """One round: all variants in turn, several blocks each."""
+    variants: dict[str, list[float]] = {}
+    for _ in range(given.blocks):
+        for name, address, rate in (
+            ("floor", echo.address, 30),
+            ("service", service.address, 30),
+            ("service, 2,000 ticks/s", service.address, 2_000),
+            ("service, 20,000 ticks/s", service.address, 20_000),
+        ):
+            feed.rate(rate)
+            variants.setdefault(name, []).extend(one_client(address, given.requests))
+        feed.rate(30)
+        variants.setdefault("original way", []).extend(original_way(estimator, x, 10))
+    found: dict[str, object] = {
+        name: dict(zip(map(str, LEVELS), np.percentile(times, LEVELS).tolist(), strict=True))
+        for name, times in variants.items()
+    }
+    feed.rate(2_000)
+    rps: dict[str, list[float]] = {}
+    for clients in (1, CLIENTS):
+        for name, address in (("floor", echo.address), ("service", service.address)):
+            rps.setdefault(name, []).append(throughput(address, clients, given.seconds))
+    feed.rate(30)
+    return found | {"rps": rps}
+
+
+def show(rounds: list[dict[str, object]], path: Path | None) -> None:
+    """Medians over the rounds; ratios are of each round, then their median."""
+
+    def median(name: str, level: float) -> float:
+        return statistics.median(r[name][str(level)] for r in rounds)  # type: ignore[index]
+
+    def ratio(name: str, level: float) -> float:
+        return statistics.median(
+            r[name][str(level)] / r["floor"][str(level)]  # type: ignore[index]
+            for r in rounds
+        )
+
+    print(f"medians of {len(rounds)} rounds; microseconds, and times the floor's")
+    head = "".join(f"{f'p{level}':>20}" for level in LEVELS)
+    print(f"{'':26}{head}")
+    for name in [key for key in rounds[0] if key != "rps"]:
+        cells = "".join(
+            f"{median(name, level):12,.0f} {ratio(name, level):6.2f}x" for level in LEVELS
+        )
+        print(f"{name:26}{cells}")
+    for index, clients in enumerate((1, CLIENTS)):
+        floor, ours = (
+            statistics.median(r["rps"][name][index] for r in rounds)  # type: ignore[index]
+            for name in ("floor", "service")
+        )
+        part = statistics.median(
+            r["rps"]["service"][index] / r["rps"]["floor"][index]  # type: ignore[index]
+            for r in rounds
+        )
+        print(
+            f"{clients} clients, 2,000 ticks/s: floor {floor:,.0f} requests/s, "
+            f"service {ours:,.0f}, {part:.2f} of it"
+        )
+    slower = median("original way", 50) / median("service, 2,000 ticks/s", 50)
+    print(f"the original way takes {slower:,.0f} times the service's p50")
+    if path is not None:
+        path.write_text(json.dumps(rounds, indent=1))
+
+
+if __name__ == "__main__":
+    mp.set_start_method("spawn")
+    main()
