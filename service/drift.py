@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 WINDOW = 1000
 MIN_SIGNALS = 100
 BINS = 10
-CHI_SQUARED = 33.966145
+CHI_SQUARED = 33.95636022094202
 """The 1 - 0.001 / 11 quantile of chi-squared with 9 degrees of freedom."""
 LEAST_PSI = 0.2
 """Less is not called a drift however sure it is: a usual bound for a significant change."""
