@@ -71,6 +71,10 @@ def serve(sourced: Sourced) -> int:
         # What was allocated so far lives as long as the process: keep the collector off it.
         gc.collect()
         gc.freeze()
+        # What is made for a request is freed by counting; cycles are rare and can wait.
+        gc.set_threshold(50_000, 20, 50)
+        # A helper thread that computes gives the interpreter back this soon.
+        sys.setswitchinterval(0.0005)
         _announce(config, server, engine)
         housekeeping.event("started", pid=os.getpid(), protocol=PROTOCOL_VERSION)
         server.run(stop)
