@@ -20,8 +20,10 @@ from service.settings import Config, ScoreSection
 PREFIX = "SIGNAL_SCORER_"
 
 _SECTIONS = tuple(name for name in Config.__struct_fields__ if name != "state_dir")
-_OTHER_VARIABLES = frozenset(PREFIX + name for name in ("CONFIG", "ENDPOINT", "KEY", "SERVER_KEY"))
-"""Read elsewhere: where this file lies, and where the commands find the service."""
+_OTHER_VARIABLES = frozenset(
+    PREFIX + name for name in ("CONFIG", "ENDPOINT", "INGEST", "KEY", "SERVER_KEY", "TRAINER")
+)
+"""Read elsewhere: where this file lies, and where commands and callers find the service."""
 
 
 class Sourced(msgspec.Struct, frozen=True):

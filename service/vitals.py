@@ -121,6 +121,7 @@ def _model(engine: Engine, utc_s: float) -> dict[str, Any] | None:
         "age_s": utc_s - engine.model.manifest.created_at,
         "reviewed_age_s": utc_s - engine.model.reviewed_at,
         "samples": engine.model.manifest.samples.n,
+        "feature_importance": engine.model.manifest.importances,
     }
 
 
