@@ -16,6 +16,7 @@ from protocol.ea_feed import parse_stamp
 from protocol.schema import FEATURE_NAMES, FINGERPRINT
 from service import scoring
 from service.clock_offset import ClockOffset
+from service.drift import Drift
 from service.features.state import SymbolSnapshot, SymbolState
 from service.features.vector import Vector, is_warm
 from service.intake import Intake
@@ -34,6 +35,7 @@ from service.retries import Remembered, Retries, content_digest
 from service.settings import Config
 from service.symbol_feed import Endpoint, Limits, SymbolFeed
 from service.vectors import Vectors
+from service.warmth import Warmth
 
 DAY_S = 86_400.0
 REQUEST_HALF_LIFE_S = 3600.0
@@ -74,6 +76,8 @@ class Engine:
         self._seq = 0
         self._retries = Retries(config.score.retry_window_s, config.limits.remembered_replies)
         self.vectors = Vectors(self.intake, self.counts)
+        self.drift = Drift()
+        self.warmth = Warmth()
 
     def endpoint(self, name: str, *, volume_is_deal: bool) -> Endpoint:
         """A feed socket's own state: its clock offset is learnt apart from the others'."""
@@ -86,8 +90,14 @@ class Engine:
         self.intake.on_frame(endpoint, frame, receive_time_s)
 
     def advance(self, receive_time_s: float) -> None:
-        """Time has passed: close the bars whose minute has ended, end paper out of sight."""
-        self.paper.sweep(self._roll(self.intake.now(receive_time_s)))
+        """Time has passed: close the bars whose minute has ended, end paper out of sight.
+
+        A little of the looking after drift and warmth is done too.
+        """
+        now = self._roll(self.intake.now(receive_time_s))
+        self.paper.sweep(now)
+        self.warmth.look(self.intake, now)
+        self.drift.look()
 
     def restore(self, snapshot: SymbolSnapshot, receive_time_s: float) -> None:
         """Take a symbol back from before a restart. Raises ValueError for an impossible one."""
@@ -117,6 +127,7 @@ class Engine:
     def install(self, model: Model | None) -> None:
         """Serve this model from the next request on; None: serve base scores."""
         self.model = model
+        self.drift.follow(model)
 
     def on_request(
         self,
@@ -171,6 +182,8 @@ class Engine:
         probability, fault = None, None
         if reason is None:
             probability, fault = self._ask_model(feed, direction, vector)
+        if probability is not None:
+            self.drift.observe(now, vector.values)
         # The microsecond of the score, or the next number: it rises over restarts too.
         self._seq = max(self._seq + 1, int(receive_time_s * 1e6))
         context = Context(
@@ -184,6 +197,7 @@ class Engine:
             take_margin_r=self.config.score.take_margin_r,
             receive_time_s=receive_time_s,
             event_time_s=now,
+            drifting=self.drift.drifting,
         )
         reply = score_reply(request, context, probability, reason or "error", fault)
         self.counts[f"status_{reply.status}"] += 1

@@ -47,6 +47,7 @@ class Context(NamedTuple):
     take_margin_r: float
     receive_time_s: float
     event_time_s: float
+    drifting: tuple[str, ...] = ()
 
     @property
     def spread(self) -> float | None:
@@ -107,6 +108,7 @@ def _common(
         "volume_source": vector.volume_source,
         "feature_schema": FINGERPRINT,
         "feed_age_s": feed_age_s(context.feed, now),
+        "drifting": context.drifting,
         "model_version": None if model is None else model.version,
         "model_age_s": None if model is None else now - model.manifest.created_at,
     }
