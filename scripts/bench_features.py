@@ -1,170 +1,188 @@
-"""Measure the feature core: ticks applied against ticks only parsed, vectors, memory, growth.
+"""Measure the features: a fresh vector, memory of 500 symbols, a minute's end, growth.
 
-Uses the recorded XAUUSD and BTCUSDT feeds if they are beside the checkout, else a random walk.
-Every number is measured in this one run; nothing is asserted.
+Uses recorded markets if they are beside the checkout, else random walks. Every number is
+measured in this one run. `make bench-features` runs it after `bench_takein.py`.
 
-    .venv/bin/python scripts/bench_features.py [--ticks 300000]
+    .venv/bin/python scripts/bench_features.py [--growth-ticks 10000000]
 """
 
 import argparse
-import csv
 import gc
-import gzip
 import itertools
 import random
 import statistics
-import tracemalloc
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
-import msgspec
+from bench_data import events, gold, minutes, walk
 
-from service.correlation import correlation_check
+from protocol.ea_feed import Tick
+from service.engine import Engine
 from service.features.state import SymbolState
 from service.features.vector import compute_vector
+from service.settings import Config
+from service.symbol_feed import Endpoint
 
-MARKET = Path(__file__).resolve().parents[2] / "shared" / "data" / "market"
-Tick = tuple[float, float, float, float]
-
-
-class TickMessage(msgspec.Struct):
-    """The fields of a tick message that the state needs."""
-
-    symbol: str
-    timestamp: float
-    bid: float
-    ask: float
-    volume: float
+PARTS = ("vectors", "symbols", "growth")
+SYMBOLS = 500
+MINUTE = 1_400_000_000 // 60
 
 
-def walk(count: int, seed: int = 1, start_s: float = 1_400_000_000.0) -> list[Tick]:
-    rng, mid, now = random.Random(seed), 100.0, start_s
-    ticks = []
-    for _ in range(count):
-        now += rng.expovariate(2.0)
-        mid *= 1 + rng.gauss(0, 1e-5)
-        ticks.append((now, mid * 0.9999, mid * 1.0001, rng.choice((0.0, rng.expovariate(1.0)))))
-    return ticks
+def resident_mib() -> float:
+    """Resident memory of this process."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def gold(count: int) -> list[Tick]:
-    with gzip.open(MARKET / "lean_fx_tick_XAUUSD.oanda_20140501_07.csv.gz", "rt") as lines:
-        rows = itertools.islice(csv.DictReader(lines), count)
-        return [(int(r["ts_ms"]) / 1000, float(r["bid"]), float(r["ask"]), 0.0) for r in rows]
-
-
-def bitcoin(count: int) -> list[Tick]:
-    ticks, bid, ask = [], 0.0, 0.0
-    with gzip.open(MARKET / "hft_binance_20240808_09_events.csv.gz", "rt") as lines:
-        for row in csv.DictReader(lines):
-            if row["symbol"] != "BTCUSDT.spot":
-                continue
-            if row["kind"] == "Q":
-                bid, ask = float(row["bid"]), float(row["ask"])
-            deal = float(row["qty"]) if row["kind"] == "T" else 0.0
-            ticks.append((int(row["recv_ms"]) / 1000, bid, ask, deal))
-    return ticks[:count]
-
-
-def seconds(ticks: list[Tick], state: SymbolState) -> float:
-    began = perf_counter()
-    for tick in ticks:
-        state.apply_tick(*tick)
-    return perf_counter() - began
-
-
-def report_rates(name: str, ticks: list[Tick]) -> None:
-    decoder = msgspec.json.Decoder(TickMessage)
-    frames = [msgspec.json.encode(TickMessage("X", *tick)) for tick in ticks]
-    began = perf_counter()
-    for frame in frames:
-        decoder.decode(frame)
-    parsed = perf_counter() - began
-    applied = seconds(ticks, SymbolState("X"))
-    print(f"{name}: {len(ticks):,} ticks; parse {len(ticks) / parsed:,.0f}/s, ", end="")
-    print(f"apply {len(ticks) / applied:,.0f}/s ({applied / len(ticks) * 1e6:.2f} us)")
-
-
-def report_vectors(name: str, ticks: list[Tick], every: int) -> None:
-    """A fresh vector after every so many ticks: always a new tick, mostly a new second."""
-    state, spent, same_minute, last_minute = SymbolState("X"), [], [], 0
+def report_vectors(name: str, ticks: list[Tick], asked: set[int]) -> None:
+    """Time one vector, without correlation, just after each tick that was asked for."""
+    states: dict[str, SymbolState] = {}
+    newest: dict[str, int] = {}
+    spent: list[float] = []
+    first_of_minute: list[float] = []
+    gc.collect()
     for i, tick in enumerate(ticks):
-        state.apply_tick(*tick)
-        if i % every or i < len(ticks) // 4:
+        if tick.ask < tick.bid:
             continue
-        now_s = int(tick[0])
+        state = states.setdefault(tick.symbol, SymbolState(tick.symbol))
+        state.apply_tick(tick.stamp_s, tick.bid, tick.ask, tick.volume)
+        if i not in asked:
+            continue
+        now_s = int(tick.stamp_s)
         began = perf_counter()
         compute_vector(state, now_s, 1, 70.0, None)
         spent.append((perf_counter() - began) * 1e6)
-        if now_s // 60 == last_minute:
-            same_minute.append(spent[-1])
-        last_minute = now_s // 60
-    middle, tail = statistics.median(spent), statistics.quantiles(spent, n=100)[98]
-    print(f"{name}: vector after every {every} ticks: median {middle:.1f} us, p99 {tail:.1f} us")
-    if same_minute:
-        share = len(same_minute) / len(spent)
-        print(f"  {share:.0%} in the same minute: median {statistics.median(same_minute):.1f} us")
+        if now_s // 60 != newest.get(tick.symbol):
+            first_of_minute.append(spent[-1])
+        newest[tick.symbol] = now_s // 60
+    p90, p99 = (statistics.quantiles(spent, n=100)[i] for i in (89, 98))
+    print(f"{name}: {len(spent):,} vectors, median {statistics.median(spent):.1f} us, ", end="")
+    print(f"p90 {p90:.1f}, p99 {p99:.1f}; first of a minute ", end="")
+    print(f"({len(first_of_minute):,}) {statistics.median(first_of_minute):.1f} us")
 
 
-def report_many(symbols: int) -> None:
-    """Memory, a minute's end, and correlation of many symbols with full windows."""
-    minute = 1_400_000_000 // 60
-    gc.collect()
-    tracemalloc.start()
-    states = [SymbolState(f"S{i:03}") for i in range(symbols)]
-    for state in states:
-        rng = random.Random(state.symbol)
+def vectors() -> None:
+    rng = random.Random(1)
+    feeds = {
+        "XAUUSD quotes": gold(300_000),
+        "Binance trades": events(300_000),
+        "Coinbase minutes": minutes(15_000),
+        "random walk with deals": walk(300_000, seed=4),
+    }
+    print("A fresh vector, without correlation; state warm after the first quarter")
+    for name, ticks in feeds.items():
+        warm = range(len(ticks) // 4, len(ticks))
+        if len(ticks) > 50_000:
+            report_vectors(f"  {name}, after every 7th tick", ticks, set(warm[::7]))
+            report_vectors(f"  {name}, at random", ticks, set(rng.sample(warm, 2000)))
+        else:
+            report_vectors(f"  {name}, each tick", ticks, set(warm))
+
+
+def many_ticks(engine: Engine, endpoint: Endpoint, names: list[str], steps: range) -> int:
+    """A deal for every symbol at each step, a quarter of a second apart; returns how many."""
+    rng = random.Random(7)
+    mids = [100.0 + rng.random() for _ in range(997)]
+    on_tick = engine.intake.on_tick
+    for step in steps:
+        now_s = MINUTE * 60 + step * 0.25
+        for i, name in enumerate(names):
+            mid = mids[(step * 31 + i * 7) % 997]
+            on_tick(endpoint, Tick(name, mid - 0.01, mid + 0.01, 1.0 + i % 3, now_s), now_s + 0.01)
+    return len(steps) * len(names)
+
+
+def candles(engine: Engine, names: list[str]) -> None:
+    """240 bars for each symbol before its first tick."""
+    rng = random.Random(8)
+    for name in names:
+        state = SymbolState(name)
         for ago in range(240, 0, -1):
             close = 100 + rng.random()
-            state.add_candle(minute - ago, close, close + 1, close - 1, close)
-        for second in range(60):
-            state.apply_tick(minute * 60.0 + second, 99.9, 100.1, rng.random())
-        compute_vector(state, minute * 60 + 59, 1, 70.0, None)
-    size = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    print(f"{symbols} symbols x 240 bars: {size / 2**20:.1f} MiB, {size / symbols:,.0f} B each")
-    began = perf_counter()
-    for state in states:
-        state.roll(minute * 60 + 60)
-    print(f"  minute's end: {(perf_counter() - began) * 1e3:.2f} ms for all")
-    spent = []
-    for target in states[:50]:
+            state.add_candle(MINUTE - ago, close, close + 1, close - 1, close)
+        engine.intake.restore(state, MINUTE * 60.0)
+
+
+def many_symbols() -> None:
+    """Memory of 500 symbols with 240 bars and full windows, and how long a minute's end takes."""
+    engine = Engine(Config(), "bench")
+    endpoint = engine.endpoint("feed", volume_is_deal=True)
+    names = [f"SYM{i:03}" for i in range(SYMBOLS)]
+    before = resident_mib()
+    candles(engine, names)
+    bars = resident_mib()
+    # One deal a second and symbol: a row for each second that the windows reach back to.
+    seconds = range(0, 1500 * 4, 4)
+    many_ticks(engine, endpoint, names, seconds)
+    after = resident_mib()
+    rows = {len(feed.state.bars) for feed in engine.intake.feeds.values()}
+    print(f"{SYMBOLS} symbols x {rows} bars, all windows full: {after:.0f} MiB resident ", end="")
+    print(f"({before:.0f} before, {bars:.0f} with the bars alone)")
+    stalls = []
+    for minute in range(25, 35):
+        many_ticks(engine, endpoint, names, range(minute * 240, minute * 240 + 1))
         began = perf_counter()
-        correlation_check(target, states, minute + 1)
-        spent.append((perf_counter() - began) * 1e3)
-    print(f"  correlation: first {spent[0]:.2f} ms, then {statistics.median(spent):.2f} ms")
+        engine.advance((MINUTE + minute + 1) * 60.0 + 0.01)
+        stalls.append((perf_counter() - began) * 1e3)
+    print(f"  a minute's end with all {SYMBOLS} bars to close: median ", end="")
+    print(f"{statistics.median(stalls):.2f} ms, longest of {len(stalls)}: {max(stalls):.2f} ms")
+    for symbols in (1, 40, SYMBOLS):
+        began = perf_counter()
+        for name in names[:symbols]:
+            feed = engine.intake.feeds[name]
+            engine.vectors.vector(feed, name, (MINUTE + 35) * 60.0 + 1, 1, 70.0)
+        spent_ms = (perf_counter() - began) * 1e3
+        print(f"  first vectors of {symbols} symbols with correlation: {spent_ms:.1f} ms")
 
 
-def report_growth(ticks: int, symbols: int) -> None:
-    states = [SymbolState(f"S{i}") for i in range(symbols)]
-    block = walk(ticks // symbols // 2)
-    shift = block[-1][0] - block[0][0] + 1
-    sizes = []
-    tracemalloc.start()
-    for part in range(2):
-        for state in states:
-            for time, bid, ask, deal in block:
-                state.apply_tick(time + part * shift, bid, ask, deal)
-        gc.collect()
-        sizes.append(tracemalloc.get_traced_memory()[0])
-    tracemalloc.stop()
-    grown = (sizes[1] - sizes[0]) / 1024
-    print(f"growth in the second half of {ticks:,} ticks over {symbols} symbols: {grown:.1f} KiB")
+def growth(ticks: int) -> None:
+    """Ten million ticks over 50 symbols, after their rings are full."""
+    engine = Engine(Config(), "bench")
+    endpoint = engine.endpoint("feed", volume_is_deal=True)
+    names = [f"GRW{i:02}" for i in range(50)]
+    candles(engine, names)
+    block = 8000
+    for done in _blocks(engine, endpoint, names, 0, 60_000, block):
+        first = done
+    full = resident_mib()
+    began = perf_counter()
+    steps = ticks // len(names)
+    sizes = [full]
+    for _ in _blocks(engine, endpoint, names, first, steps, max(steps // 5, 1)):
+        sizes.append(resident_mib())
+    rate = ticks / (perf_counter() - began)
+    print(f"{ticks:,} ticks over {len(names)} symbols ({rate:,.0f} a second): ", end="")
+    print("resident " + ", ".join(f"{size:.1f}" for size in sizes) + " MiB")
+
+
+def _blocks(
+    engine: Engine, endpoint: Endpoint, names: list[str], first: int, steps: int, block: int
+) -> Iterator[int]:
+    edges = [*range(first, first + steps, block), first + steps]
+    for start, end in itertools.pairwise(edges):
+        many_ticks(engine, endpoint, names, range(start, end))
+        yield end
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ticks", type=int, default=300_000)
-    count = parser.parse_args().ticks
-    feeds = {"random walk": walk(count)}
-    if MARKET.is_dir():
-        feeds |= {"XAUUSD": gold(count), "BTCUSDT": bitcoin(count)}
-    for name, ticks in feeds.items():
-        report_rates(name, ticks)
-        report_vectors(name, ticks, every=7)
-        report_vectors(name, ticks, every=499)
-    report_many(500)
-    report_growth(count, 50)
+    parser.add_argument("--growth-ticks", type=int, default=10_000_000)
+    parser.add_argument("--part", choices=PARTS, help="only this, in this process")
+    options = parser.parse_args()
+    if options.part is None:
+        # A process each: what one leaves free in memory would hide what another takes.
+        for part in PARTS:
+            command = [sys.executable, __file__, "--part", part]
+            subprocess.run([*command, f"--growth-ticks={options.growth_ticks}"], check=True)
+    elif options.part == "vectors":
+        vectors()
+    elif options.part == "symbols":
+        many_symbols()
+    else:
+        growth(options.growth_ticks)
 
 
 if __name__ == "__main__":

@@ -174,13 +174,6 @@ class Bars:
             )
         return self._run_range
 
-    def close_before(self, minute: int) -> float:
-        """Close of the newest bar before `minute`, which must exist.
-
-        The close of an M5 or M15 bar is that of the last M1 bar before its end.
-        """
-        return self.closes[bisect_left(self.minutes, minute) - 1]
-
     def _turn_to(self, minute: int, mid: float) -> None:
         self.roll(minute)
         if self.minutes and minute <= self.minutes[-1]:

@@ -101,37 +101,38 @@ class EventBuckets:
             self._close(self.open_second)
             self._open(None)
 
-    def count(self, first: int, last: int) -> int:
-        """Number of events in the closed seconds `first..last`."""
-        seconds = self._seconds
-        return self._counts[bisect_right(seconds, last)] - self._counts[bisect_left(seconds, first)]
+    def row(self, second: int) -> int:
+        """The first row of `second` or later. A window is the rows `start..end`, `end` excluded."""
+        return bisect_left(self._seconds, second)
 
-    def size_sum(self, first: int, last: int) -> float:
-        """Sum of the sizes in the closed seconds `first..last`."""
-        seconds = self._seconds
-        return self._sum_of(bisect_left(seconds, first), bisect_right(seconds, last))
+    def count(self, start: int, end: int) -> int:
+        """Number of events in these rows."""
+        return self._counts[end] - self._counts[start]
 
-    def size_max(self, first: int, last: int) -> float:
-        """Largest size in the closed seconds `first..last`, 0 where there is none."""
+    def size_sum(self, start: int, end: int) -> float:
+        """Sum of the sizes in these rows."""
         if self._sizes is None:
             return 0.0
-        seconds = self._seconds
-        rows = self._sizes.maxima[bisect_left(seconds, first) : bisect_right(seconds, last)]
-        return max(rows, default=0.0)
+        if end - start <= _FEW_ROWS:
+            return sum(self._sizes.sums[start:end])
+        return float(np.add.reduce(np.frombuffer(self._sizes.sums)[start:end]))
 
-    def newest_sizes(self, first: int, last: int, wanted: int) -> tuple[int, float]:
-        """Number and sum of the sizes in the newest closed seconds that hold `wanted` of them.
+    def size_max(self, start: int, end: int) -> float:
+        """Largest size in these rows, 0 where there is none."""
+        return 0.0 if self._sizes is None else max(self._sizes.maxima[start:end], default=0.0)
 
-        Whole seconds are taken from `last` backwards until they hold at least `wanted` sizes,
-        at most to `first`; the second that completes the number is taken whole.
+    def newest_sizes(self, start: int, end: int, wanted: int) -> tuple[int, float]:
+        """Number and sum of the sizes in the newest of these rows that hold `wanted` of them.
+
+        Whole rows are taken from the end backwards until they hold at least `wanted` sizes; the
+        row that completes the number is taken whole.
         """
         if self._sizes is None:
             return 0, 0.0
         counts = self._sizes.counts
-        oldest, end = bisect_left(self._seconds, first), bisect_right(self._seconds, last)
-        enough = bisect_right(counts, counts[end] - wanted, oldest, end + 1) - 1
-        start = max(enough, oldest)
-        return counts[end] - counts[start], self._sum_of(start, end)
+        enough = bisect_right(counts, counts[end] - wanted, start, end + 1) - 1
+        start = max(enough, start)
+        return counts[end] - counts[start], self.size_sum(start, end)
 
     def clear(self) -> None:
         """Forget all events."""
@@ -144,13 +145,6 @@ class EventBuckets:
         self._counts = array("q", (0,))
         self._sizes: Sizes | None = None
         self._open(None)
-
-    def _sum_of(self, start: int, end: int) -> float:
-        if self._sizes is None:
-            return 0.0
-        if end - start <= _FEW_ROWS:
-            return sum(self._sizes.sums[start:end])
-        return float(np.add.reduce(np.frombuffer(self._sizes.sums)[start:end]))
 
     def _turn_to(self, second: int) -> None:
         if self.open_second is not None:

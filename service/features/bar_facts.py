@@ -4,6 +4,7 @@ The rule: a function of the bars and of now's minute, nothing else. Between two 
 changes, so a tick costs none of this.
 """
 
+from bisect import bisect_left
 from math import sqrt
 
 import msgspec
@@ -105,19 +106,22 @@ def _mean_sign(bars: Bars, run: int, minute: int, atr: float) -> float | None:
     over by `minute` and the run began at or before its start. Within a run no such slot is
     empty: fewer minutes are missing than it has.
     """
-    first = bars.minutes[bars.run_start]
+    minutes, closes = bars.minutes, bars.closes
+    first = minutes[bars.run_start]
     signs = count = 0
     for timeframe, band_atr in _BANDS_ATR:
         if timeframe == 1:
             if run <= _LAG_BARS:
                 continue
-            move = bars.closes[-1] - bars.closes[-1 - _LAG_BARS]
+            move = closes[-1] - closes[-1 - _LAG_BARS]
         else:
             end = minute - minute % timeframe
             earlier_end = end - _LAG_BARS * timeframe
             if first > earlier_end - timeframe:
                 continue
-            move = bars.close_before(end) - bars.close_before(earlier_end)
+            # The close of a longer bar is that of the last M1 bar before its end.
+            move = closes[bisect_left(minutes, end) - 1]
+            move -= closes[bisect_left(minutes, earlier_end) - 1]
         count += 1
         if abs(move) > band_atr * atr:
             signs += 1 if move > 0.0 else -1

@@ -39,17 +39,21 @@ class FlowFacts(msgspec.Struct, frozen=True, gc=False):
 
 def flow_facts(buckets: EventBuckets, source: str, now_s: int) -> FlowFacts:
     """The facts for the windows that end with the second `now_s`."""
-    first, before = now_s - WINDOW_S + 1, now_s - WINDOW_S
-    oldest = before - REFERENCE_S + 1
+    first_s = now_s - WINDOW_S + 1
+    oldest, first, end = (
+        buckets.row(first_s - REFERENCE_S),
+        buckets.row(first_s),
+        buckets.row(now_s + 1),
+    )
     if source != DEALS:
-        recent, reference = buckets.count(first, now_s), buckets.count(oldest, before)
+        recent, reference = buckets.count(first, end), buckets.count(oldest, first)
         return FlowFacts(source, recent, reference, 0.0, 0, 0.0)
-    deals, deal_sum = buckets.newest_sizes(oldest, before, _REFERENCE_DEALS)
+    deals, deal_sum = buckets.newest_sizes(oldest, first, _REFERENCE_DEALS)
     return FlowFacts(
         source,
-        buckets.size_sum(first, now_s),
-        buckets.size_sum(oldest, before),
-        buckets.size_max(first, now_s),
+        buckets.size_sum(first, end),
+        buckets.size_sum(oldest, first),
+        buckets.size_max(first, end),
         deals,
         deal_sum,
     )

@@ -181,11 +181,12 @@ class SymbolState:
         That is never before the symbol's own newest tick. Settling changes no feature: what is
         over by *now* counts as closed whether or not anybody has settled it.
         """
-        newest = self.buckets.newest
+        buckets, bars = self.buckets, self.bars
+        newest = buckets.newest
         if newest is not None and newest > now_s:
             now_s = newest
-        self.buckets.settle(now_s)
-        self.bars.roll(now_s // MINUTE_S)
+        buckets.settle(now_s)
+        bars.roll(now_s // MINUTE_S)
         return now_s
 
     def observed_s(self, now_s: int) -> float | None:
@@ -201,10 +202,11 @@ class SymbolState:
         since = max(self.first_tick_s, self.last_volume_s or self.first_tick_s)
         return TICKS if now_s - since >= VOLUME_SILENCE_S else DEALS
 
-    def ticks_between(self, first_s: int, last_s: int) -> float:
+    def ticks_between(self, first_s: int, last_s: int) -> int:
         """Accepted ticks of the seconds `first_s..last_s`, of the last 21 minutes as observed."""
-        self.buckets.settle(last_s + 1)
-        return self.buckets.count(first_s, last_s)
+        buckets = self.buckets
+        buckets.settle(last_s + 1)
+        return buckets.count(buckets.row(first_s), buckets.row(last_s + 1))
 
     def bar_facts(self, now_s: int) -> BarFacts:
         """The facts about closed bars; the state must be settled for `now_s`."""

@@ -203,11 +203,3 @@ def test_a_days_range_outlives_its_bars() -> None:
         bars.add_candle(candle(minute))
     assert bars.minutes[0] == day + 1440
     assert bars.previous_day(day + 1441) == DayRange(19_000, 501.0, 499.0)
-
-
-def test_the_close_of_a_longer_bar_is_its_last_minutes() -> None:
-    bars = Bars()
-    for minute in (M, M + 1, M + 3):
-        bars.add_candle(candle(minute, float(minute - M + 10)))
-    assert bars.close_before(M + 5) == 13.0
-    assert bars.close_before(M + 3) == 11.0

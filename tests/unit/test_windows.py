@@ -32,19 +32,34 @@ def test_windows_hold_what_a_dictionary_holds(
             if first <= second - length:
                 continue
             kept = [size for s in range(first, last + 1) for size in by_second[s]]
-            assert buckets.count(first, last) == len(kept)
-            assert buckets.size_sum(first, last) == pytest.approx(sum(kept), rel=1e-15)
-            assert buckets.size_max(first, last) == max(kept, default=0.0)
+            assert buckets.count(*rows(buckets, first, last)) == len(kept)
+            assert buckets.size_sum(*rows(buckets, first, last)) == pytest.approx(
+                sum(kept), rel=1e-15
+            )
+            assert buckets.size_max(*rows(buckets, first, last)) == max(kept, default=0.0)
 
 
 def test_a_window_after_the_newest_second_is_empty() -> None:
     buckets = EventBuckets(10)
-    assert (buckets.count(0, 5), buckets.size_sum(0, 5), buckets.newest) == (0, 0.0, None)
+    assert (
+        buckets.count(*rows(buckets, 0, 5)),
+        buckets.size_sum(*rows(buckets, 0, 5)),
+        buckets.newest,
+    ) == (0, 0.0, None)
     buckets.add(100, 3.0)
     buckets.settle(101)
-    assert (buckets.count(101, 105), buckets.size_sum(101, 105)) == (0, 0.0)
-    assert (buckets.count(95, 105), buckets.size_sum(95, 105)) == (1, 3.0)
-    assert (buckets.count(80, 90), buckets.size_max(80, 90)) == (0, 0.0)
+    assert (
+        buckets.count(*rows(buckets, 101, 105)),
+        buckets.size_sum(*rows(buckets, 101, 105)),
+    ) == (0, 0.0)
+    assert (buckets.count(*rows(buckets, 95, 105)), buckets.size_sum(*rows(buckets, 95, 105))) == (
+        1,
+        3.0,
+    )
+    assert (buckets.count(*rows(buckets, 80, 90)), buckets.size_max(*rows(buckets, 80, 90))) == (
+        0,
+        0.0,
+    )
 
 
 def test_rows_are_bounded_however_long_it_runs() -> None:
@@ -52,8 +67,21 @@ def test_rows_are_bounded_however_long_it_runs() -> None:
     for second in range(5000):
         buckets.add(second, 1.0)
     buckets.settle(5000)
-    assert buckets.count(0, 5000) == buckets.size_sum(0, 5000) < 100 + 256
-    assert buckets.count(4900, 4999) == buckets.size_sum(4900, 4999) == 100
+    assert (
+        buckets.count(*rows(buckets, 0, 5000))
+        == buckets.size_sum(*rows(buckets, 0, 5000))
+        < 100 + 256
+    )
+    assert (
+        buckets.count(*rows(buckets, 4900, 4999))
+        == buckets.size_sum(*rows(buckets, 4900, 4999))
+        == 100
+    )
+
+
+def rows(buckets: EventBuckets, first: int, last: int) -> tuple[int, int]:
+    """The rows of the seconds `first..last`."""
+    return buckets.row(first), buckets.row(last + 1)
 
 
 def test_a_spike_leaves_no_trace_once_it_is_out_of_the_window() -> None:
@@ -61,8 +89,8 @@ def test_a_spike_leaves_no_trace_once_it_is_out_of_the_window() -> None:
     for second in range(200):
         buckets.add(second, 1e9 if second == 50 else 0.1)
     buckets.settle(200)
-    assert buckets.size_sum(141, 199) == pytest.approx(5.9, rel=1e-15)
-    assert buckets.size_max(141, 199) == 0.1
+    assert buckets.size_sum(*rows(buckets, 141, 199)) == pytest.approx(5.9, rel=1e-15)
+    assert buckets.size_max(*rows(buckets, 141, 199)) == 0.1
 
 
 def test_the_second_in_progress_is_only_written_when_it_is_over() -> None:
@@ -71,10 +99,13 @@ def test_the_second_in_progress_is_only_written_when_it_is_over() -> None:
     buckets.add(100, 3.0)
     buckets.settle(100)
     assert (buckets.open_count, buckets.open_sum, buckets.open_max) == (2, 5.0, 3.0)
-    assert buckets.count(41, 100) == 0
+    assert buckets.count(*rows(buckets, 41, 100)) == 0
     buckets.settle(101)
     assert (buckets.open_count, buckets.open_sum, buckets.open_max) == (0, 0.0, 0.0)
-    assert (buckets.count(41, 100), buckets.size_sum(41, 100)) == (2, 5.0)
+    assert (buckets.count(*rows(buckets, 41, 100)), buckets.size_sum(*rows(buckets, 41, 100))) == (
+        2,
+        5.0,
+    )
 
 
 def test_an_event_of_a_settled_second_joins_it() -> None:
@@ -82,10 +113,17 @@ def test_an_event_of_a_settled_second_joins_it() -> None:
     buckets.add(100, 2.0)
     buckets.settle(105)
     buckets.add(100, 7.0)
-    assert (buckets.open_count, buckets.count(50, 100), buckets.size_sum(50, 100)) == (2, 0, 0.0)
+    assert (
+        buckets.open_count,
+        buckets.count(*rows(buckets, 50, 100)),
+        buckets.size_sum(*rows(buckets, 50, 100)),
+    ) == (2, 0, 0.0)
     buckets.settle(105)
-    assert buckets.count(50, 100) == 2
-    assert (buckets.size_sum(50, 100), buckets.size_max(50, 100)) == (9.0, 7.0)
+    assert buckets.count(*rows(buckets, 50, 100)) == 2
+    assert (
+        buckets.size_sum(*rows(buckets, 50, 100)),
+        buckets.size_max(*rows(buckets, 50, 100)),
+    ) == (9.0, 7.0)
 
 
 def test_the_newest_sizes_take_the_completing_second_whole() -> None:
@@ -96,12 +134,12 @@ def test_the_newest_sizes_take_the_completing_second_whole() -> None:
         if not deals:
             buckets.add(second, 0.0)
     buckets.settle(60)
-    assert buckets.newest_sizes(0, 52, 4) == (4, 4 * 52.0)
-    assert buckets.newest_sizes(0, 52, 5) == (7, 4 * 52.0 + 3 * 50.0)
-    assert buckets.newest_sizes(0, 51, 1) == (3, 3 * 50.0)
-    assert buckets.newest_sizes(0, 52, 100) == (12, 4 * 52.0 + 3 * 50.0 + 5 * 10.0)
-    assert buckets.newest_sizes(11, 52, 100) == (7, 4 * 52.0 + 3 * 50.0)
-    assert buckets.newest_sizes(53, 59, 100) == (0, 0.0)
+    assert buckets.newest_sizes(*rows(buckets, 0, 52), 4) == (4, 4 * 52.0)
+    assert buckets.newest_sizes(*rows(buckets, 0, 52), 5) == (7, 4 * 52.0 + 3 * 50.0)
+    assert buckets.newest_sizes(*rows(buckets, 0, 51), 1) == (3, 3 * 50.0)
+    assert buckets.newest_sizes(*rows(buckets, 0, 52), 100) == (12, 4 * 52.0 + 3 * 50.0 + 5 * 10.0)
+    assert buckets.newest_sizes(*rows(buckets, 11, 52), 100) == (7, 4 * 52.0 + 3 * 50.0)
+    assert buckets.newest_sizes(*rows(buckets, 53, 59), 100) == (0, 0.0)
 
 
 @given(
@@ -125,7 +163,7 @@ def test_the_newest_sizes_are_those_of_a_plain_walk(
         walked += by_second[at]
         if len(walked) >= wanted:
             break
-    assert buckets.newest_sizes(first, last, wanted) == (len(walked), sum(walked))
+    assert buckets.newest_sizes(*rows(buckets, first, last), wanted) == (len(walked), sum(walked))
 
 
 def test_clear_forgets_sizes_and_counts() -> None:
@@ -138,4 +176,7 @@ def test_clear_forgets_sizes_and_counts() -> None:
     assert buckets.closed_revision > revision
     buckets.add(102, 0.0)
     buckets.settle(103)
-    assert (buckets.count(43, 102), buckets.size_sum(43, 102)) == (1, 0.0)
+    assert (buckets.count(*rows(buckets, 43, 102)), buckets.size_sum(*rows(buckets, 43, 102))) == (
+        1,
+        0.0,
+    )
