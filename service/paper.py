@@ -98,9 +98,9 @@ class Paper:
         book = self.books.pop(symbol, None)
         if book is None:
             return
-        for number in list(book):
-            row = book.row(number)
-            self.ended_at(number, row, "reset", row.last_time, 0.0)
+        for number, position in book.positions():
+            at_s = max(position.last_time, book.last_s)
+            self.ended_at(number, position, "reset", at_s, 0.0)
 
     def written(self, numbers: Iterable[int], changed: Iterable[int]) -> None:
         """These ends and these changed positions are in the journal."""

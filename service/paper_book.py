@@ -130,10 +130,12 @@ class Book:
     def __len__(self) -> int:
         return len(self.waiting) + len(self.buys.held) + len(self.sells.held)
 
-    def __iter__(self) -> Iterator[int]:
-        yield from self.waiting
-        yield from self.buys.held
-        yield from self.sells.held
+    def positions(self) -> Iterator[tuple[int, PaperRow]]:
+        """All positions by number, as they were before they were entered or taken up."""
+        yield from self.waiting.items()
+        for side in (self.buys, self.sells):
+            for number, held in side.held.items():
+                yield number, held.position
 
     def row(self, number: int) -> PaperRow:
         """A position as it is now. Raises KeyError."""
