@@ -1,0 +1,166 @@
+"""The original's records as the wire has them: features, metadata, candles, outcomes.
+
+Whatever a caller stored from an earlier score can be given back: what is missing or odd in
+it is left out, never guessed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import msgspec
+
+from protocol.limits import MAX_CANDLES
+from protocol.messages import Bar, OutcomeRequest, ScoreReply, Symbol, TimeframeData
+
+_EARLIEST_S = 946_684_800.0  # 2000-01-01: a smaller number is no time
+_ID_CHARS = 128
+_WORD_CHARS = 64
+
+
+@dataclass(frozen=True)
+class MarketFeatures:
+    """The ten features beside the base score, and which score they belong to.
+
+    The defaults are the schema's neutral values (the session's: off-peak). `timestamp` is the
+    caller's UTC time in seconds when the score came, `score_id` the service's id of it.
+
+        MarketFeatures(**metadata["features"])
+    """
+
+    atr_volatility: float = 50.0
+    volume_delta: float = 50.0
+    tf_alignment: float = 50.0
+    sentiment_score: float = 50.0
+    whale_activity: float = 0.0
+    spread_quality: float = 50.0
+    correlation_check: float = 50.0
+    session_bonus: float = 10.0
+    momentum_strength: float = 50.0
+    support_resistance: float = 50.0
+    symbol: str = ""
+    timestamp: float = 0.0
+    base_score: float = 0.0
+    score_id: str = ""
+
+
+_FIELDS = frozenset(field.name for field in fields(MarketFeatures))
+
+
+def metadata_of(reply: ScoreReply, model_stats: dict[str, Any], now_s: float) -> dict[str, Any]:
+    """Every field of the reply and every key of the original, as plain values.
+
+    What nobody knows is None: without the model there is no probability. `error` is there
+    only where something went wrong.
+    """
+    said = {name: _plain(getattr(reply, name)) for name in ScoreReply.__struct_fields__}
+    known = {name: value for name, value in said["features"].items() if name in _FIELDS}
+    known |= {"symbol": reply.symbol, "timestamp": now_s, "base_score": reply.original_base_score}
+    said["features"] = asdict(MarketFeatures(**known))
+    said["model_stats"] = model_stats
+    if reply.ml_enhanced_score is None:
+        said["ml_enhanced_score"] = reply.original_base_score
+    if reply.session_bonus is None:
+        said["session_bonus"] = 0.0
+    if reply.error is None:
+        del said["error"]
+    return said
+
+
+def outcome_request(
+    signal_id: object,
+    features: MarketFeatures | Mapping[str, Any] | None,
+    outcome: bool,
+    data: Mapping[str, Any] | None,
+) -> OutcomeRequest:
+    """The report of an outcome. Raises ValueError where nothing says which signal it is of.
+
+    The word in `data['outcome']` says more than win or not (a time-out is neither) and
+    counts where there is one. Symbol, base score and time stand in for a missing score id.
+    """
+    data = data or {}
+    known = asdict(features) if isinstance(features, MarketFeatures) else dict(features or {})
+    runtime_s = number(data.get("runtime_seconds"), low=0.0)
+    minutes = number(data.get("runtime_minutes"), low=0.0)
+    if runtime_s is None and minutes is not None:
+        runtime_s = 60.0 * minutes
+    score_id = text(known.get("score_id"), _ID_CHARS)
+    meant: dict[str, Any] = {}
+    if score_id is None:
+        meant = {
+            "symbol": _symbol(known.get("symbol")),
+            "base_score": number(known.get("base_score"), low=0.0, high=100.0),
+            "scored_at": number(known.get("timestamp"), low=_EARLIEST_S),
+        }
+    return OutcomeRequest(
+        outcome=text(data.get("outcome"), _WORD_CHARS) or bool(outcome),
+        signal_id=text(signal_id, _ID_CHARS),
+        score_id=score_id,
+        realised_r=number(data.get("realised_r")),
+        final_pips=number(data.get("final_pips")),
+        max_favorable_pips=number(data.get("max_favorable_pips")),
+        max_adverse_pips=number(data.get("max_adverse_pips")),
+        runtime_seconds=runtime_s,
+        closed_at=_moment(data.get("closed_at", data.get("completed_at"))),
+        **meant,
+    )
+
+
+def candles_of(data: Mapping[str, Any] | None) -> TimeframeData | None:
+    """The newest candles of each timeframe that are candles; None where there are none."""
+    if not data:
+        return None
+    kept = {}
+    for name in TimeframeData.__struct_fields__:
+        entries = list(data.get(name) or ())[-MAX_CANDLES:]
+        kept[name] = [bar for bar in map(_bar, entries) if bar is not None]
+    return TimeframeData(**kept) if any(kept.values()) else None
+
+
+def _bar(candle: Any) -> Bar | None:
+    if not isinstance(candle, Mapping):
+        return None
+    prices = [number(candle.get(name), low=1e-12) for name in ("open", "high", "low", "close")]
+    stamp = candle.get("time", candle.get("timestamp"))
+    time_ = text(stamp, 64) if isinstance(stamp, str) else number(stamp)
+    if None in prices or time_ is None:
+        return None
+    volume = number(candle.get("volume"), low=0.0) or 0.0
+    return Bar(**dict(zip(("open", "high", "low", "close"), prices)), time=time_, volume=volume)  # type: ignore[arg-type]  # noqa: B905
+
+
+def number(value: object, low: float = -1e12, high: float = 1e12) -> float | None:
+    """A finite number within bounds, numpy's scalars too; None for anything else."""
+    if value is None or isinstance(value, (bool, str, bytes)):
+        return None
+    try:
+        real = float(value)  # type: ignore[arg-type]  # what has no __float__ is caught
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return real if math.isfinite(real) and low <= real <= high else None
+
+
+def text(value: object, longest: int) -> str | None:
+    """A text of at most `longest` characters, numbers as they are written; else None."""
+    if value is None or isinstance(value, (bool, float, bytes)):
+        return None
+    written = value if isinstance(value, str) else str(value)
+    return written if 0 < len(written) <= longest else None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else msgspec.to_builtins(value)
+
+
+def _symbol(value: Any) -> str | None:
+    try:
+        return msgspec.convert(value, Symbol)
+    except msgspec.ValidationError:
+        return None
+
+
+def _moment(value: object) -> float | str | None:
+    return text(value, _WORD_CHARS) if isinstance(value, str) else number(value)

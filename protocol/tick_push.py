@@ -1,0 +1,107 @@
+"""Ticks pushed to the service's ingest without ever waiting: what cannot leave at once is dropped.
+
+One PUSH socket for all threads of a process, under a lock that is held for a send that
+does not block; a forked child makes its own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import zmq
+
+from protocol.connection import check_endpoint, connected
+from protocol.curve import CurveKeys
+from protocol.ea_feed import Tick, encode_tick, parse_stamp
+from protocol.market_features import number
+
+WAITING_TICKS = 1000
+"""So many may wait for a slow receiver; a newer tick is then dropped, not the caller held up."""
+
+
+def tick_frame(symbol: str, tick: Mapping[str, Any], now_s: float) -> bytes:
+    """A tick with the original's keys as a message of the feed. Raises ValueError for no quote.
+
+    `timestamp` is epoch seconds or `YYYY.MM.DD HH:MM:SS`, `now_s` without one; `spread` is not
+    read, it follows from bid and ask.
+    """
+    bid, ask = number(tick.get("bid"), low=0.0), number(tick.get("ask"), low=0.0)
+    given = tick.get("timestamp")
+    stamp_s = parse_stamp(given if isinstance(given, str) else number(given))
+    if given is None:
+        stamp_s = now_s
+    if bid is None or ask is None or stamp_s is None or not isinstance(symbol, str):
+        raise ValueError("a tick has a symbol, bid, ask and a time")
+    volume = number(tick.get("volume"), low=0.0) or 0.0
+    return encode_tick(Tick(symbol, bid, ask, volume, stamp_s))
+
+
+class TickPush:
+    """Pushes frames to an ingest endpoint; connects with the first one."""
+
+    def __init__(self, endpoint: str, curve: CurveKeys | None = None) -> None:
+        """Raises ValueError for what is no endpoint."""
+        self._endpoint = check_endpoint(endpoint)
+        self._curve = curve
+        self._line: _Line | None = None
+        self._making = threading.Lock()
+        self._inherited: list[_Line] = []
+
+    def push(self, frame: bytes) -> bool:
+        """Hand a frame over; False where it had to be dropped. Never waits, never raises."""
+        try:
+            return self._own_line().push(frame)
+        except zmq.ZMQError:
+            return False
+
+    def close(self) -> None:
+        """Close the socket; what has not left yet is dropped. The next push opens another."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
+
+    def _own_line(self) -> _Line:
+        line = self._line
+        if line is not None and line.pid == os.getpid():
+            return line
+        if line is not None:  # forked: the parent's socket, and locks in whatever state
+            self._inherited.append(line)
+            self._line, self._making = None, threading.Lock()
+        with self._making:
+            if self._line is None:
+                self._line = _Line(self._endpoint, self._curve)
+                weakref.finalize(self, self._line.close).atexit = False
+            return self._line
+
+
+class _Line:
+    """The socket of one process."""
+
+    def __init__(self, endpoint: str, curve: CurveKeys | None) -> None:
+        self.pid = os.getpid()
+        self._lock = threading.Lock()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        try:
+            socket = self._context.socket(zmq.PUSH)
+            socket.setsockopt(zmq.SNDHWM, WAITING_TICKS)
+            self._socket = connected(socket, endpoint, curve)
+        except zmq.ZMQError:
+            self._context.destroy(linger=0)
+            raise
+
+    def push(self, frame: bytes) -> bool:
+        with self._lock:
+            try:
+                self._socket.send(frame, zmq.NOBLOCK)
+            except zmq.ZMQError:  # full, not connected, or closed meanwhile
+                return False
+            return True
+
+    def close(self) -> None:
+        if self.pid == os.getpid():
+            with self._lock:
+                self._context.destroy(linger=0)

@@ -1,0 +1,181 @@
+"""The original's training manager over the trainer's command, a process of its own.
+
+Training takes minutes: `force_training` waits for it and belongs into a script, a cron job
+or a thread; `start_training` returns at once. Neither runs anything inside the caller.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from protocol.compat import CryptoMLScorer
+
+DEFAULT_COMMAND = "signal-scorer-train"
+TRAIN_TIMEOUT_S = 600.0
+STATUS_TIMEOUT_S = 30.0
+KEPT_OUTPUT_BYTES = 20_000
+PUBLISHED = "published "
+_ENDS = {
+    3: "rejected",
+    4: "not enough samples",
+    75: "another trainer is at work",
+    78: "the trainer's configuration or journal cannot be used",
+}
+_NOT_STARTED = -1
+_TIMED_OUT = -2
+
+
+class Ended(NamedTuple):
+    """How a command ended: its exit code (negative: not by itself) and the end of its output."""
+
+    code: int
+    output: str
+
+    @property
+    def last_line(self) -> str:
+        """The sentence that says what came of it."""
+        lines = self.output.strip().splitlines()
+        return lines[-1] if lines else ""
+
+    @property
+    def published(self) -> bool:
+        """Whether there is a new model."""
+        return self.code == 0 and self.last_line.startswith(PUBLISHED)
+
+    @property
+    def verdict(self) -> str:
+        """The exit code in words."""
+        if self.code == 0:
+            return "published" if self.published else "nothing to do"
+        return _ENDS.get(self.code, "failed")
+
+
+class MLTrainingManager:
+    """Runs `signal-scorer-train`; where it is installed is $SIGNAL_SCORER_TRAINER's business.
+
+    That variable, or `command`, may hold a whole command line (a container, another
+    environment's path). With `truth_tracker_path` the trainer reads that truth log,
+    otherwise those of its configuration.
+    """
+
+    def __init__(
+        self,
+        truth_tracker_path: str | os.PathLike[str] | None = None,
+        ml_scorer: CryptoMLScorer | None = None,
+        *,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        given = os.environ.get("SIGNAL_SCORER_TRAINER") or DEFAULT_COMMAND
+        self._command = list(command) if command is not None else shlex.split(given)
+        self._truth_log = None if truth_tracker_path is None else os.fspath(truth_tracker_path)
+        self._scorer = ml_scorer
+        self._running = threading.Lock()
+        self._last: Ended | None = None
+
+    def force_training(self, timeout_s: float = TRAIN_TIMEOUT_S) -> bool:
+        """Train and wait; True where a model was published. Never raises.
+
+        The trainer's test is never skipped: a candidate that is not better is rejected. After
+        `timeout_s` the trainer is ended; the model in service stays as it was.
+        """
+        if not self._running.acquire(blocking=False):
+            return False
+        try:
+            self._last = self._run(["train", "--force"], timeout_s)
+        finally:
+            self._running.release()
+        return self._last.published
+
+    def start_training(self, timeout_s: float = TRAIN_TIMEOUT_S) -> bool:
+        """Train beside the caller and return at once; False where it is training already.
+
+        What came of it stands in `get_training_status()['training']`.
+        """
+        if self._running.locked():
+            return False
+        threading.Thread(
+            target=self.force_training, args=(timeout_s,), name="scorer-train", daemon=True
+        ).start()
+        return True
+
+    def get_training_status(self, timeout_s: float = STATUS_TIMEOUT_S) -> dict[str, Any]:
+        """`ml_scorer_stats`, `latest_performance`, and `training` of this manager. Never raises.
+
+        Waits for `signal-scorer-train status`, which reads the journal and the truth log:
+        seconds, at most `timeout_s`. `latest_performance` holds its lines and the last verdict.
+        """
+        told = self._run(["status"], timeout_s)
+        lines = told.output.strip().splitlines()
+        last_run = [line for line in lines if line.startswith("last run")]
+        last = self._last
+        return {
+            "ml_scorer_stats": self._own_scorer().get_model_stats(),
+            "latest_performance": {
+                "available": told.code == 0,
+                "last_run": last_run[0].partition("last run")[2].strip() if last_run else None,
+                "lines": lines,
+            },
+            "training": {
+                "running": self._running.locked(),
+                "verdict": None if last is None else last.verdict,
+                "text": None if last is None else last.last_line,
+                "exit_code": None if last is None else last.code,
+            },
+        }
+
+    def _own_scorer(self) -> CryptoMLScorer:
+        if self._scorer is None:
+            from protocol.compat import get_crypto_ml_scorer
+
+            self._scorer = get_crypto_ml_scorer()
+        return self._scorer
+
+    def _run(self, arguments: list[str], timeout_s: float) -> Ended:
+        truth_log = ["--truth-log", self._truth_log] if self._truth_log else []
+        # A file, not a pipe: a trainer that outlives its caller must not fail over its output.
+        with tempfile.TemporaryFile() as output:
+            try:
+                process = subprocess.Popen(  # noqa: S603  the operator's own command
+                    [*self._command, *arguments, *truth_log],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                return Ended(
+                    _NOT_STARTED,
+                    f"cannot start {shlex.join(self._command)}: {error.strerror}; "
+                    "install it there, or name it in $SIGNAL_SCORER_TRAINER",
+                )
+            try:
+                code = process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                return Ended(_TIMED_OUT, f"{_tail(output)}\nended after {timeout_s:g} s")
+            return Ended(code, _tail(output))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its children: gently, then not."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(5.0)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+        return
+
+
+def _tail(output: IO[bytes]) -> str:
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - KEPT_OUTPUT_BYTES))
+    return output.read().decode("utf-8", "replace")
