@@ -72,6 +72,7 @@ class Responder:
     def refuse(self, body: bytes, code: str, message: str) -> bytes:
         """A refusal without scoring, with the base score to fall back on where there is one."""
         self._vitals.requests[f"refused_{code}"] += 1
+        self._vitals.answered["unknown", code] += 1
         fallback, request_id = None, None
         try:
             decoded = codec.decode_request(body)
@@ -89,7 +90,7 @@ class Responder:
             decoded = codec.decode_request(waiting.body)
         except DecodeError as error:
             self._vitals.requests[f"refused_{error.code}"] += 1
-            return _Draft("refused", started_s, refusal=_refusal(error))
+            return _Draft("unknown", started_s, refusal=_refusal(error))
         draft = _Draft(decoded.request.op, started_s, decoded.request_id, decoded.ignored)
         self._vitals.requests[draft.op] += 1
         try:
@@ -137,9 +138,13 @@ class Responder:
 
     def _encoded(self, draft: _Draft) -> bytes:
         try:
-            return self._encode(draft)
+            reply = self._encode(draft)
         except Exception as fault:  # the others' replies must still leave
-            return codec.pack(self._internal(fault, draft.op, None, draft.request_id))
+            draft.refusal = self._internal(fault, draft.op, None, draft.request_id)
+            reply = codec.pack(draft.refusal)
+        refusal = draft.refusal
+        self._vitals.answered[draft.op, refusal["error"]["code"] if refusal else "ok"] += 1
+        return reply
 
     def _encode(self, draft: _Draft) -> bytes:
         if draft.refusal is not None:
@@ -150,7 +155,7 @@ class Responder:
         if draft.op in ("score", "score_many"):
             elapsed_ms = (self._clock.monotonic_s() - draft.decoded_s) * 1000.0
             more["prediction_time_ms"] = elapsed_ms
-            self._vitals.latencies_ms.append(elapsed_ms)
+            self._vitals.took(draft.op, elapsed_ms)
         if draft.op == "score_many":
             scores = codec.packed_list([_packed(part) for part in draft.parts])
             return codec.extended(codec.packed_entry("scores", scores), more)

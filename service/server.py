@@ -131,8 +131,7 @@ class Server:
                 work += self._apply_ticks(feed)
         for name in self._housekeeping.turn():
             self._reconnect(name)
-        elapsed_ms = (self._clock.monotonic_s() - started_s) * 1000.0
-        self._vitals.longest_turn_ms = max(self._vitals.longest_turn_ms, elapsed_ms)
+        self._vitals.turned(self._clock.monotonic_s() - started_s)
         return work
 
     def _accept(self, refusal: tuple[str, str] | None = None) -> None:

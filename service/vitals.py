@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ import protocol
 from protocol.limits import PROTOCOL_VERSION
 from protocol.schema import FINGERPRINT
 from service.engine import Engine
+from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
 from service.journal import Journal
 from service.symbol_feed import Endpoint
 
 KEPT_LATENCIES = 4096
+TIMED_OPS = ("score", "score_many")
 MAX_NOTES = 8
 MAX_PATH_CHARS = 200
 """Texts in a reply stay well below what a client decodes."""
@@ -39,9 +42,24 @@ class Vitals:
     last_rejection: str | None = None
     silent_feeds: set[str] = field(default_factory=set)
     longest_turn_ms: float = 0.0
+    answered: Counter[tuple[str, str]] = field(default_factory=Counter)
+    latency: dict[str, Histogram] = field(
+        default_factory=lambda: {op: Histogram(LATENCY_BOUNDS_S) for op in TIMED_OPS}
+    )
+    turns: Histogram = field(default_factory=lambda: Histogram(TURN_BOUNDS_S))
     clock_steps: int = 0
     handshakes: Counter[str] = field(default_factory=Counter)
     client_key_faults: tuple[str, ...] = ()
+
+    def took(self, op: str, elapsed_ms: float) -> None:
+        """A score or a batch was answered in this time, from decoded to encoded."""
+        self.latencies_ms.append(elapsed_ms)
+        self.latency[op].observe(elapsed_ms / 1000.0)
+
+    def turned(self, elapsed_s: float) -> None:
+        """The loop was busy for this long: whatever came meanwhile had to wait."""
+        self.turns.observe(elapsed_s)
+        self.longest_turn_ms = max(self.longest_turn_ms, elapsed_s * 1000.0)
 
 
 def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dict[str, Any]:
@@ -53,6 +71,8 @@ def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> di
     notes = [] if engine.model else ["no model: base scores are served"]
     if vitals.last_rejection:
         notes.append(f"a published model was refused: {vitals.last_rejection}")
+    if engine.drift.drifting:
+        notes.append(f"unlike what the model knows: {', '.join(engine.drift.drifting)}")
     notes += [f"client keys: {fault}" for fault in vitals.client_key_faults[:MAX_NOTES]]
     return {
         "ready": not reasons,
@@ -78,20 +98,26 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
         "requests": dict(vitals.requests),
         "scores": dict(engine.counts),
         "latency_ms": _percentiles(vitals.latencies_ms),
+        "cache_hit_rates": {name: hits / (hits + misses) for name, hits, misses in caches(engine)},
         "feed": {
             "received": engine.intake.received,
             "counts": dict(engine.intake.counts),
             "skipped": dict(engine.intake.skipped),
             "changes": dict(engine.intake.changes),
             "event_time_s": engine.intake.event_s,
+            "lag_s": feed_lag_s(engine),
             "endpoints": [_endpoint(endpoint, utc_s) for endpoint in vitals.endpoints],
         },
         "symbols": len(engine.intake.feeds),
+        "symbols_warm": engine.warmth.warm,
+        "mode": engine.mode,
         "model": _model(engine, utc_s),
+        "drift": _drift(engine),
         "swaps": vitals.swaps,
         "rejections": dict(vitals.rejections),
         "journal": {
             "path": str(journal.path)[-MAX_PATH_CHARS:],
+            "size_bytes": _size_bytes(journal.path),
             "errors": journal.errors,
             "unwritten": journal.unwritten,
             "fault": journal.fault,
@@ -100,6 +126,42 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
         "clock_steps": vitals.clock_steps,
         "handshakes": dict(vitals.handshakes),
     }
+
+
+def caches(engine: Engine) -> list[tuple[str, int, int]]:
+    """(name, hits, misses) of each cache that was asked at least once."""
+    counts = dict(engine.counts)
+    names = sorted({key.rpartition("_")[0] for key in counts if key.endswith(("_hit", "_miss"))})
+    return [(name, counts.get(f"{name}_hit", 0), counts.get(f"{name}_miss", 0)) for name in names]
+
+
+def feed_lag_s(engine: Engine) -> float | None:
+    """How old the newest event was when it was received; None before the first."""
+    event_s = engine.intake.event_s
+    return None if event_s is None else engine.intake.event_receive_s - event_s
+
+
+def _drift(engine: Engine) -> dict[str, Any]:
+    drift = engine.drift
+    return {
+        "signals": drift.signals,
+        "drifting": list(drift.drifting),
+        "features": {
+            name: {"psi": found.psi, "limit": found.limit, "drifting": found.drifting}
+            for name, found in dict(drift.found).items()
+        },
+    }
+
+
+def _size_bytes(path: Path) -> int:
+    """The journal with its WAL; 0 where there is none."""
+    total = 0
+    for part in (path, path.with_name(path.name + "-wal")):
+        try:
+            total += part.stat().st_size
+        except OSError:
+            continue
+    return total
 
 
 def _endpoint(endpoint: Endpoint, utc_s: float) -> dict[str, Any]:
