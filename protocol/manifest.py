@@ -118,21 +118,31 @@ class Calibration(Strict, frozen=True):
 
 
 class Samples(Strict, frozen=True):
-    """What the model was trained on: `n_effective` counts overlapping signals once."""
+    """What the model was trained on: `n_effective` counts overlapping signals once.
+
+    Scored from `first_s` to `last_s`; the last of them had ended by `ended_s`.
+    """
 
     first_s: Time
     last_s: Time
     n: Count
     n_effective: Annotated[float, Meta(ge=0.0, le=1e9)]
     base_rate: Unit
+    ended_s: Time | None = None
 
 
 class Verdict(Strict, frozen=True):
-    """The gate's word: `metrics` by predictor (challenger, champion, logit, constant)."""
+    """The gate's word: `metrics` by predictor (challenger, champion, constant, logit_...).
+
+    `improvement` is by how many nats a signal the challenger's log loss lies below the
+    predictor's, `improvement_low` its one-sided 95 % bound by days. `failed` names each
+    condition that did not hold.
+    """
 
     published: bool
     reason: Text
     metrics: dict[Name, dict[Name, Number]]
+    failed: tuple[Text, ...] = ()
 
 
 class Reference(Strict, frozen=True):

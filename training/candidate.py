@@ -1,26 +1,35 @@
-"""A candidate model: fitted, tested on what came later, judged. Nothing is written here."""
+"""A candidate model: walked forward, judged, fitted on all. Nothing is written here."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
+from protocol.manifest import Calibration, Verdict
 from protocol.manifest import Samples as Span
-from protocol.manifest import Verdict
 from service.forest import Forest
-from training.calibrate import served
-from training.fit import fit_forest, importances, pack
-from training.holdout import Floats, HoldOut, final_calibration, hold_out
+from service.model import Model
+from training import champion
+from training.bound import blocks, days
+from training.calibrate import fit_calibration, served
+from training.fit import fit_forest, importances, pack, parity
+from training.gate import Checks, Unseen, judge
 from training.publish import ManifestDraft, golden_inputs, reference
 from training.samples import Samples
 from training.settings import Settings
+from training.walk_forward import Floats, WalkForward, walk_forward
 
 _BREAK_EVEN = (
     "A signal of reward:risk b and cost c (in units of the risk) breaks even at a win "
     "probability of (1 + c) / (1 + b)."
 )
+
+
+_TIMED_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +38,29 @@ class Candidate:
 
     made_s: float
     samples: Samples
-    held_out: HoldOut
+    walk: WalkForward
     verdict: Verdict
     estimator: RandomForestClassifier
     forest: Forest
     importances: dict[str, float]
     seed: int
+    unseen: Unseen | None = None
+
+    @property
+    def gain(self) -> float:
+        """The challenger's log loss below the constant's, in nats a signal."""
+        return self.verdict.metrics["constant"]["improvement"]
 
 
-def make(samples: Samples, settings: Settings, *, now_s: float) -> Candidate:
-    """Test, then fit on all. Raises NotEnough where the samples allow no test."""
+def make(
+    samples: Samples,
+    settings: Settings,
+    *,
+    now_s: float,
+    current: Model | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Candidate:
+    """Walk forward, fit on all, judge against `current` too. Raises NotEnough."""
 
     def fit(part: Samples) -> RandomForestClassifier:
         return fit_forest(
@@ -53,41 +75,38 @@ def make(samples: Samples, settings: Settings, *, now_s: float) -> Candidate:
     def predictor(part: Samples) -> Callable[[Floats], Floats]:
         return pack(fit(part)).predict_many
 
-    held_out = hold_out(samples, predictor)
+    walk = walk_forward(samples, predictor, settings.rhythm, progress=progress)
     estimator = fit(samples)
+    forest = pack(estimator)
+    unseen = None if current is None else champion.ask(current, walk)
+    checks = Checks(parity(estimator, forest, samples.x), row_seconds(forest, samples.x))
     return Candidate(
         made_s=now_s,
         samples=samples,
-        held_out=held_out,
-        verdict=judge(held_out),
+        walk=walk,
+        verdict=judge(walk, checks, unseen),
         estimator=estimator,
-        forest=pack(estimator),
+        forest=forest,
         importances=importances(estimator),
         seed=settings.seed,
+        unseen=unseen,
     )
 
 
-def judge(held_out: HoldOut) -> Verdict:
-    """Better than the constant on unseen signals, or not; in words and numbers."""
-    losses = {name: f"{values['log_loss']:.4f}" for name, values in held_out.metrics.items()}
-    better = held_out.gain > 0
-    if better:
-        judgement = ". One hold-out: a first sign, not proof."
-    elif held_out.shrink_weight == 0:
-        judgement = ": in the past it could not be told from chance, so it promises the base rate."
-    else:
-        judgement = ": no better than guessing."
-    reason = (
-        f"On {len(held_out.test)} later signals the model's log loss was {losses['challenger']} "
-        f"nats, a constant's {losses['constant']}{judgement}"
-    )
-    return Verdict(published=better, reason=reason, metrics=held_out.metrics)
+def row_seconds(forest: Forest, x: Floats, clock: Callable[[], float] = time.perf_counter) -> float:
+    """The quickest of some rows: another one may have waited for the processor."""
+    quickest = float("inf")
+    for row in x[: min(len(x), _TIMED_ROWS)]:
+        begun = clock()
+        forest.predict(row)
+        quickest = min(quickest, clock() - begun)
+    return quickest
 
 
 def draft(candidate: Candidate) -> ManifestDraft:
     """What the manifest says of a candidate that is to be published."""
-    samples, held_out, estimator = candidate.samples, candidate.held_out, candidate.estimator
-    calibration = final_calibration(held_out, samples)
+    samples, walk, estimator = candidate.samples, candidate.walk, candidate.estimator
+    calibration = final_calibration(walk, samples)
     return ManifestDraft(
         directed=bool(samples.direction.any()),
         min_samples_leaf=int(estimator.min_samples_leaf),
@@ -101,10 +120,25 @@ def draft(candidate: Candidate) -> ManifestDraft:
             n=len(samples),
             n_effective=samples.n_effective,
             base_rate=samples.base_rate,
+            ended_s=float(np.max(samples.end_s)),
         ),
         verdict=candidate.verdict,
         # Drift is measured against what will be seen: answers to rows that were not fitted.
-        reference=reference(samples.x, served(calibration, held_out.raw)),
+        reference=reference(samples.x, served(calibration, walk.raw)),
         golden=golden_inputs(samples.x, candidate.forest, seed=candidate.seed),
         break_even=_BREAK_EVEN,
+    )
+
+
+def final_calibration(walk: WalkForward, samples: Samples) -> Calibration:
+    """Calibration for the forest refitted on all, from every out-of-sample answer."""
+    past = walk.past
+    return fit_calibration(
+        walk.past_raw,
+        past.win,
+        n_effective=past.n_effective,
+        weight=past.weight,
+        groups=days(past.time_s),
+        blocks=blocks(past.time_s),
+        base_rate=samples.base_rate,
     )

@@ -16,6 +16,7 @@ import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
 from training.labels import Label, Prefer, choose, of_truth_log
+from training.overlap import uniqueness
 from training.samples import Samples
 from training.scored import Score, labels_by_id, scores_of, vector_of
 from training.truth_log import Outcome, words
@@ -158,6 +159,9 @@ def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
     scores = [score for score, _ in kept]
     labels = [label for _, label in kept]
     x = np.array([vector_of(s) for s in scores], dtype=np.float64).reshape(-1, FEATURE_COUNT)
+    time_s = np.array([s.time_s for s in scores], dtype=np.float64)
+    end_s = np.array([_end_s(s, o, rules) for s, o in kept], dtype=np.float64)
+    symbol = np.array([s.symbol for s in scores], dtype=np.str_)
     nan = float("nan")
 
     def known(values: list[float | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -166,17 +170,18 @@ def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
     return Samples(
         x=x,
         win=np.array([bool(label.win) for label in labels], dtype=np.bool_),
-        time_s=np.array([s.time_s for s in scores], dtype=np.float64),
-        end_s=np.array([_end_s(s, o, rules) for s, o in kept], dtype=np.float64),
-        weight=np.ones(len(kept)),
+        time_s=time_s,
+        end_s=end_s,
+        weight=uniqueness(symbol, time_s, end_s),
         realised_r=known([label.realised_r for label in labels]),
         reward_risk=known([s.reward_risk for s in scores]),
         cost_r=known([s.cost_r for s in scores]),
         win_probability=known([s.win_probability for s in scores]),
         final_score=np.array([s.final_score for s in scores], dtype=np.float64),
+        stop_spreads=known([s.stop_spreads for s in scores]),
         direction=np.array([s.direction for s in scores], dtype=np.int8),
         backfilled=np.zeros(len(kept), dtype=np.bool_),
-        symbol=np.array([s.symbol for s in scores], dtype=np.str_),
+        symbol=symbol,
         pattern=np.array([s.pattern or "" for s in scores], dtype=np.str_),
         score_id=np.array([s.score_id for s in scores], dtype=np.str_),
         label_source=np.array([label.source for label in labels], dtype=np.str_),

@@ -21,14 +21,25 @@ from training.wording import meaning, percent
 
 _METRICS = (
     ("log_loss", "log loss, nats", "{:.4f}"),
+    ("improvement", "the model's log loss below it, nats", "{:+.4f}"),
+    ("improvement_low", "at least, with 95 % confidence", "{:+.4f}"),
     ("brier", "Brier score", "{:.4f}"),
     ("auc", "AUC", "{:.3f}"),
+    ("ece", "expected calibration error", "{:.3f}"),
     ("win_rate_top_half", "win rate of the better-rated half", "{:.1%}"),
+    ("r_taken", "R a signal, better-rated half", "{:+.3f}"),
+    ("r_all", "R a signal, all", "{:+.3f}"),
+    ("n", "unseen signals", "{:.0f}"),
+    ("days", "days", "{:.0f}"),
 )
+_NOT_OF_A_CONSTANT = ("auc", "win_rate_top_half")
 _PREDICTORS = {
-    "challenger": "model, calibrated",
+    "challenger": "model, as served",
     "challenger_raw": "forest, uncalibrated",
-    "constant": "constant (base rate of the past)",
+    "constant": "constant (win rate of the past)",
+    "logit_base_score": "rule: base score",
+    "logit_stop_spreads": "rule: stop distance in spreads",
+    "champion": "champion",
 }
 
 
@@ -38,19 +49,20 @@ def render(candidate: Candidate, data: Dataset, log: TruthLog, history: list[Eve
         loader=PackageLoader("training"), autoescape=True, undefined=StrictUndefined
     )
     environment.filters |= {"when": _when, "percent": percent, "meaning": meaning}
-    held_out = candidate.held_out
+    walk, verdict = candidate.walk, candidate.verdict
     page = environment.get_template("report.html").render(
         made_s=candidate.made_s,
-        verdict=candidate.verdict,
+        verdict=verdict,
         samples=candidate.samples,
-        held_out=held_out,
-        test=held_out.test,
+        walk=walk,
+        test=walk.test,
+        own=verdict.metrics["challenger"],
         data=data,
         log=log,
-        rows=_rows(held_out.metrics),
-        predictors=[_PREDICTORS.get(name, name) for name in held_out.metrics],
-        reliability=_inline(plots.reliability(held_out.p, held_out.test.win)),
-        deciles=_inline(plots.deciles(held_out.p, held_out.test.win)),
+        rows=_rows(verdict.metrics),
+        predictors=[_PREDICTORS.get(name, name) for name in verdict.metrics],
+        reliability=_inline(plots.reliability(walk.p, walk.test.win)),
+        deciles=_inline(plots.deciles(walk.p, walk.test.win)),
         importances=_inline(plots.importances(candidate.importances)),
         tried=history[:-21:-1],
     )
@@ -63,7 +75,7 @@ def _rows(metrics: Mapping[str, Mapping[str, float]]) -> list[tuple[str, list[st
             label,
             [
                 ""
-                if name == "constant" and key in ("auc", "win_rate_top_half")
+                if key not in values or (name == "constant" and key in _NOT_OF_A_CONSTANT)
                 else form.format(values[key])
                 for name, values in metrics.items()
             ],

@@ -18,8 +18,9 @@ class Samples:
     """n samples in order of `time_s`; every column has n rows.
 
     `x` (n, 11) in schema order; `win` bool; `time_s` when scored and `end_s` when ended,
-    UTC seconds; `weight` 0..1 (average uniqueness; 1 until overlap is weighed);
-    `realised_r`, `reward_risk`, `cost_r`, `win_probability` (as served) NaN where unknown;
+    UTC seconds; `weight` 0..1 (average uniqueness, see `overlap`); `realised_r`,
+    `reward_risk`, `cost_r`, `win_probability` (as served) and `stop_spreads` (distance from
+    entry to stop in spreads, when scored) NaN where unknown;
     `direction` +1, -1, 0; `backfilled` marks vectors that were not scored live.
     """
 
@@ -33,6 +34,7 @@ class Samples:
     cost_r: Floats
     win_probability: Floats
     final_score: Floats
+    stop_spreads: Floats
     direction: NDArray[np.int8]
     backfilled: NDArray[np.bool_]
     symbol: NDArray[np.str_]
@@ -49,9 +51,8 @@ class Samples:
 
     @property
     def n_effective(self) -> float:
-        """How many independent samples weigh as much: Kish's (sum w)^2 / sum w^2."""
-        total = float(np.sum(self.weight))
-        return total * total / float(np.sum(self.weight**2)) if total > 0 else 0.0
+        """How many signals on their own weigh as much: the sum of uniqueness."""
+        return float(np.sum(self.weight))
 
     @property
     def base_rate(self) -> float:

@@ -13,7 +13,8 @@ from training.labels import Label, of_journal
 
 _SCORES = """
 select score_id, signal_id, symbol, direction, pattern, scored_at, event_time, final_score,
-       win_probability, fingerprint, features, missing, reward_risk, cost_r
+       win_probability, fingerprint, features, missing, reward_risk, cost_r,
+       bid, ask, entry_price, stop_loss
 from scores order by seq
 """
 _OUTCOMES = """
@@ -40,11 +41,24 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     missing: str
     reward_risk: float | None
     cost_r: float | None
+    bid: float | None
+    ask: float | None
+    entry_price: float | None
+    stop_loss: float | None
 
     @property
     def time_s(self) -> float:
         """When it was scored, on the feed's clock where that is known."""
         return self.event_time if np.isfinite(self.event_time) else self.scored_at
+
+    @property
+    def stop_spreads(self) -> float | None:
+        """The distance from entry to stop in spreads of the quote it was scored at."""
+        entry, stop = self.entry_price, self.stop_loss
+        if self.bid is None or self.ask is None or entry is None or stop is None:
+            return None
+        spread = self.ask - self.bid
+        return abs(entry - stop) / spread if spread > 0.0 else None
 
 
 def vector_of(score: Score) -> NDArray[np.float64]:

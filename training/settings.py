@@ -19,6 +19,7 @@ from service.settings import Config
 from training.dataset import JoinRules
 from training.truth_log import Rules
 from training.truth_log.files import with_rotated
+from training.walk_forward import Rhythm
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -36,6 +37,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep: int = 5
     jobs: int = -1
     seed: int = 42
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """The walk-forward's: a window as often as is retrained, cohorts as when joined."""
+        return Rhythm(step=self.min_new or 100, holding_s=self.joining.max_holding_s)
 
     def truth_log_files(self) -> list[Path]:
         """The configured logs together with their rotated parts, oldest name first."""

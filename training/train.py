@@ -1,7 +1,7 @@
-"""One run of the trainer: read, join, test on what came later, fit on all, publish or not.
+"""One run of the trainer: read, join, walk forward, fit on all, publish or not.
 
-The current model stays unless the candidate's log loss on signals that it had not seen is
-below a constant's. Whatever the run finds ends in the report and in the history, also
+The current model stays unless the gate finds the candidate's advantage established on
+signals that it had not seen. Whatever the run finds ends in the report and in the history, also
 when nothing is published: without the rejected nobody can tell how many were tried.
 """
 
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from service.errors import ModelRejected
 from training.dataset import Dataset, read_dataset
 from training.history import Event, last_trained, read_history
-from training.holdout import NotEnough
 from training.settings import Settings
 from training.truth_log import TruthLog, read_truth_logs
+from training.walk_forward import NotEnough
 
 if TYPE_CHECKING:
     from training.candidate import Candidate
@@ -48,6 +49,7 @@ def train(
     """
     # Loaded late: what only looks at the data starts without scikit-learn and matplotlib.
     from training.candidate import make
+    from training.champion import current_model
     from training.publish import TrainerLock
     from training.report import render
 
@@ -59,8 +61,9 @@ def train(
         if early is not None:
             return early
         try:
-            progress(f"testing on the later part of {len(data.samples)} samples")
-            candidate = make(data.samples, settings, now_s=now_s)
+            progress(f"walking forward through {len(data.samples)} samples")
+            current = current_model(settings.models)
+            candidate = make(data.samples, settings, now_s=now_s, current=current)
         except NotEnough as lack:
             return Run(NOT_ENOUGH, f"not enough samples: {lack}; the current model stays")
         report = render(candidate, data, log, history)
@@ -109,14 +112,11 @@ def _too_early(settings: Settings, data: Dataset, history: list[Event], force: b
 def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
     """Publish, or record the rejection; the history gets one line either way."""
     from training.candidate import draft
-    from training.publish import Pinned, append_history, publish
+    from training.publish import Pinned, publish
 
     verdict = candidate.verdict
     if not verdict.published:
-        event = {"event": "rejected", "at": candidate.made_s, "why": verdict.reason}
-        facts = {"n": len(candidate.samples), "gain": candidate.held_out.gain, "verdict": verdict}
-        append_history(settings.models, event | facts)
-        return Run(REJECTED, f"rejected: {verdict.reason} The current model stays.")
+        return _reject(candidate, verdict.reason, settings)
     try:
         version = publish(
             settings.models,
@@ -126,11 +126,39 @@ def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
             now_s=candidate.made_s,
             why=verdict.reason,
             keep=settings.keep,
-            details={"gain": candidate.held_out.gain},
+            details={"gain": candidate.gain},
         )
     except Pinned as pinned:
-        return Run(NOTHING_TO_DO, f"nothing published: {pinned}")
+        return Run(NOTHING_TO_DO, f"nothing published: {pinned}.{_review(candidate, settings)}")
+    except ModelRejected as refusal:
+        return _reject(candidate, f"the service would refuse it: {refusal}.", settings)
     return Run(PUBLISHED, f"published {version}. {verdict.reason}", version)
+
+
+def _reject(candidate: Candidate, why: str, settings: Settings) -> Run:
+    from training.publish import append_history
+
+    event = {"event": "rejected", "at": candidate.made_s, "why": why}
+    facts = {"n": len(candidate.samples), "gain": candidate.gain, "verdict": candidate.verdict}
+    append_history(settings.models, event | facts)
+    review = _review(candidate, settings)
+    return Run(REJECTED, f"rejected: {why} The current model stays.{review}")
+
+
+def _review(candidate: Candidate, settings: Settings) -> str:
+    """Renew the champion's age where it still beats the constant on what it had not seen."""
+    from training.champion import still_better
+    from training.registry import revalidate
+
+    champion = candidate.unseen
+    if champion is None:
+        return ""
+    gain = still_better(champion, candidate.walk)
+    if gain is None:
+        return " It was not found better than a constant since, so its age goes on."
+    why = f"still {gain:+.4f} nats below a constant on what came since"
+    revalidate(settings.models, now_s=candidate.made_s, why=why)
+    return f" Re-validated: {why}."
 
 
 def _replace(path: Path, content: bytes) -> None:

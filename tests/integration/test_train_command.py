@@ -10,7 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from builders import NOW_S, small_model
 from click.testing import CliRunner, Result
 from scored_journal import EVERY_S, START_S, score_row, vectors, write_journal
 
@@ -84,7 +86,33 @@ def test_nothing_new_is_nothing_to_do(edge: Path) -> None:
     assert result.exit_code == 0
     assert "nothing to do: 0 new samples" in result.output
     assert len(events(edge)) == 1
-    assert "published" in run(edge, "train", "--min-new", "0").output
+
+
+def test_a_champion_that_has_seen_everything_cannot_be_displaced(edge: Path) -> None:
+    assert run(edge, "train").exit_code == 0
+    before = (edge / "models" / "CURRENT.json").read_bytes()
+    result = run(edge, "train", "--min-new", "0")
+    assert result.exit_code == 3
+    assert "0 days of signals that the champion had not seen" in result.output
+    assert "its age goes on" in result.output
+    assert (edge / "models" / "CURRENT.json").read_bytes() == before
+
+
+def test_a_champion_that_goes_on_winning_is_re_validated(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.db", 400, edge=0.3)
+    assert run(tmp_path, "train").exit_code == 0
+    found = read_pointer(tmp_path / "models")
+    assert found is not None
+    (tmp_path / "journal.db").unlink()
+    # The same signals and 200 later ones: too few to show that a new model is no worse.
+    write_journal(tmp_path / "journal.db", 600, edge=0.3)
+    assert run(tmp_path, "train").exit_code == 3
+    after = read_pointer(tmp_path / "models")
+    assert after is not None
+    assert after[0].version == found[0].version
+    assert after[0].reviewed_at > found[0].reviewed_at
+    assert [event["event"] for event in events(tmp_path)][-2:] == ["rejected", "re-validated"]
+    assert "champion" in events(tmp_path)[-2]["verdict"]["metrics"]  # type: ignore[index]
 
 
 def test_too_few_samples_end_with_4_and_say_how_many(tmp_path: Path) -> None:
@@ -92,13 +120,17 @@ def test_too_few_samples_end_with_4_and_say_how_many(tmp_path: Path) -> None:
     result = run(tmp_path, "train")
     assert result.exit_code == 4
     assert "99 of 100" in result.output
-    assert run(tmp_path, "train", "--force").exit_code in (0, 3)
+    forced = run(tmp_path, "train", "--force")
+    assert forced.exit_code == 4
+    assert "days, 5 are needed" in forced.output
 
 
 def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
-    x = vectors(200)
-    journal.write([score_row(i, x[i]) for i in range(200)])
+    x = vectors(300)
+    luck = np.random.default_rng(3).random(300)
+    win = luck < np.where(x[:, 8] > 50, 0.85, 0.15)
+    journal.write([score_row(i, x[i]) for i in range(300)])
     journal.close()
     log = tmp_path / "truth_log.jsonl"
     log.write_text(
@@ -108,13 +140,13 @@ def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
                     "signal_id": f"SIG_{i}",
                     "symbol": "EURUSD",
                     "completed": True,
-                    "outcome": "WIN_TP" if x[i, 8] > 50 else "LOSS_SL",
+                    "outcome": "WIN_TP" if win[i] else "LOSS_SL",
                     "completed_at": START_S + EVERY_S * i + 300,
                     "runtime_seconds": 300,
                 }
             )
             + "\n"
-            for i in range(200)
+            for i in range(300)
         )
     )
     result = run(tmp_path, "train", "--truth-log", str(log))
@@ -162,8 +194,8 @@ def test_a_wrong_zone_ends_with_78(edge: Path) -> None:
 
 def test_models_are_listed_and_rolled_back(edge: Path) -> None:
     assert "no model" in run(edge, "models", journal=False).output
-    for _ in range(2):
-        assert run(edge, "train", "--force").exit_code == 0
+    for later_s in (0.0, 60.0):
+        small_model(edge / "models", now_s=NOW_S + later_s)
     listed = run(edge, "models", journal=False).output
     newest, older = re.findall(r"\d{8}T\d{6}Z-[0-9a-f]{6}", listed)
     assert f"* {newest}" in listed
@@ -175,13 +207,12 @@ def test_models_are_listed_and_rolled_back(edge: Path) -> None:
 
 
 def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
-    assert run(edge, "train").exit_code == 0
-    found = read_pointer(edge / "models")
-    assert found is not None
-    assert run(edge, "pin", found[0].version, journal=False).exit_code == 0
+    version = small_model(edge / "models")
+    assert run(edge, "pin", version, journal=False).exit_code == 0
     result = run(edge, "train", "--force")
-    assert (result.exit_code, "pinned" in result.output) == (0, True)
+    assert (result.exit_code, "is pinned" in result.output) == (0, True)
     assert run(edge, "unpin", journal=False).exit_code == 0
+    # It knows nothing of this market, so nothing but the pin was in the way.
     assert "published" in run(edge, "train", "--force").output
 
 

@@ -42,9 +42,9 @@ WIDTH = 120
 @click.option(
     "--signals-a-day",
     type=click.FloatRange(min=10, max=1000),
-    default=80.0,
+    default=60.0,
     show_default=True,
-    help="Of the market's days, which last two seconds.",
+    help="Of the market's days, which last one or two seconds.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=7, show_default=True)
 @click.option(

@@ -72,7 +72,7 @@ class Market:
         seed: int,
         instruments: tuple[Instrument, ...] = INSTRUMENTS,
         *,
-        density: float = 4.0,
+        density: float = 2.4,
     ) -> None:
         self.instruments = instruments
         self._rng = np.random.default_rng(seed)
@@ -111,7 +111,7 @@ class Market:
         """Second of the hour, bid, ask and volume of one symbol's ticks, in order of time."""
         rng, instrument = self._rng, self.instruments[at]
         activity = np.exp(0.5 * (0.6 * moods[:, _VOLATILITY] + 0.8 * moods[:, _ACTIVITY]))
-        count = 2 + rng.poisson(max(0.0, self._density - 2.0) * activity)
+        count = 1 + rng.poisson(max(0.0, self._density - 1.0) * activity)
         minute = np.repeat(np.arange(MINUTES), count)
         second = np.sort(minute * 60.0 + 60.0 * rng.random(len(minute)))
         size = 1e-4 * instrument.minute_bps * np.exp(0.45 * moods[:, _VOLATILITY])

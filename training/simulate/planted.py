@@ -4,8 +4,9 @@
     p = sigmoid(intercept + strength * g)
 
 `line` is a sum over TERMS as in `truth`, `bent` an interaction and a curve that no
-straight line follows. The base score tells little, as on real signals. The rule: what a signal wins by is p alone, plus luck that signals
-of one cluster and of one day share; so the best that anyone can do is known.
+straight line follows. The base score tells little, as on real signals. The rule: what a
+signal wins by is p alone, plus luck that signals of one cluster and of one day share; so
+the best that anyone can do is known.
 """
 
 from __future__ import annotations
@@ -151,7 +152,9 @@ def vectors(moods: Floats, time_s: Floats) -> Floats:
         "support_resistance": 100.0 * share[:, 9],
         "base_score": np.round(75.0 + 7.0 * moods[:, 10], 1),
     }
-    return np.clip(np.column_stack([columns[name] for name in FEATURE_NAMES]), 0.0, 100.0)
+    x = np.column_stack([columns[name] for name in FEATURE_NAMES])
+    result: Floats = np.clip(x, 0.0, 100.0)
+    return result
 
 
 def fresh(n: int, *, seed: int) -> Floats:

@@ -33,6 +33,7 @@ MARKET_START_S = 1_741_564_800.0
 WARM_UP_S = 5_400.0
 """An hour shows that a symbol has no deals, and 21 minutes fill the longest window."""
 
+DAY_S = 86_400.0
 TICK_S = 0.1
 START_LIMIT_S = 30.0
 TRAIN_LIMIT_S = 180.0
@@ -44,16 +45,21 @@ SHORTEST_LIVE = 0.12
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """`hours_a_second` is the market's pace, `a_day` the signals of a market day."""
+    """`hours_a_second` is the market's pace, `a_day` the signals of a market day.
+
+    Outcomes are collected for `min_days` at least: the trainer's gate counts days, and wants
+    five of signals that its candidate had not seen.
+    """
 
     directory: Path
     seconds: float = 45.0
     strength: float = 1.5
     base_rate: float = 0.45
     seed: int = 7
-    hours_a_second: float = 12.0
-    a_day: float = 80.0
+    hours_a_second: float = 24.0
+    a_day: float = 60.0
     min_outcomes: int = 250
+    min_days: float = 11.0
     report: bool = False
 
 
@@ -115,6 +121,7 @@ class _Play:
             lambda: (
                 scene.elapsed_s >= COLLECTED * seconds
                 and len(self.account.closed) >= self.options.min_outcomes
+                and self.feed.event_s >= MARKET_START_S + DAY_S * self.options.min_days
             )
         )
         for stage, until in ((3, RETRAINED), (5, 1.0)):
@@ -139,11 +146,10 @@ class _Play:
         self.feed.start()
         self._until(lambda: self.feed.heard, START_LIMIT_S, "the service to subscribe")
         self._stage(1)
-        day_s = 86_400.0
         settings = Settings(
             endpoint=ready[0],
             truth_log=self.truth_log,
-            every_s=day_s / self.options.a_day,
+            every_s=DAY_S / self.options.a_day,
             seed=self.options.seed,
             report=self.options.report,
         )
@@ -270,7 +276,7 @@ class _Play:
         return Facts(
             interrupted=interrupted,
             seconds=self.scene.elapsed_s,
-            market_days=(self.feed.event_s - MARKET_START_S) / 86_400.0,
+            market_days=(self.feed.event_s - MARKET_START_S) / DAY_S,
             frames=self.feed.sent,
             strength=options.strength,
             base_rate=options.base_rate,

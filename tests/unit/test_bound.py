@@ -1,0 +1,54 @@
+"""The bound by days: right on the average, few days and shared luck included."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from training.bound import clustered, days, normal_deviate, t_quantile
+
+
+def test_single_rows_give_the_textbook_standard_error() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    found = clustered(values, np.ones(50), np.arange(50))
+    assert found.value == pytest.approx(values.mean())
+    assert found.error == pytest.approx(stats.sem(values))
+    assert found.low == pytest.approx(values.mean() - stats.t.ppf(0.95, 49) * stats.sem(values))
+
+
+def test_rows_of_a_group_count_once() -> None:
+    values = np.random.default_rng(0).normal(size=20)
+    once = clustered(values, np.ones(20), np.arange(20))
+    often = clustered(np.repeat(values, 7), np.ones(140), np.repeat(np.arange(20), 7))
+    assert often == pytest.approx(once)
+
+
+def test_one_day_establishes_nothing() -> None:
+    found = clustered(np.ones(100), np.ones(100), np.zeros(100, np.int64))
+    assert found.low == -np.inf
+
+
+@pytest.mark.parametrize("count", [5, 10, 30])
+def test_shared_luck_passes_no_more_often_than_promised(count: int) -> None:
+    rng = np.random.default_rng(count)
+    passed = 0
+    for _ in range(400):
+        day = rng.integers(count, size=200)
+        values = rng.normal(size=count)[day] + rng.normal(size=200)
+        passed += clustered(values, np.ones(200), day).low > 0
+    # 5 % of 400 and three standard deviations of that.
+    assert passed <= 20 + 13
+
+
+def test_quantiles_are_scipys() -> None:
+    assert t_quantile(4) == pytest.approx(stats.t.ppf(0.95, 4))
+    for t in (-3.0, 0.0, 0.4, 5.0):
+        expected = stats.norm.ppf(stats.t.cdf(t, 6))
+        assert normal_deviate(t, 6) == pytest.approx(expected, abs=1e-9)
+    assert 0.0 < normal_deviate(1e9, 200) < 31.0
+    assert normal_deviate(float("nan"), 5) == 0.0
+
+
+def test_a_day_begins_at_midnight_utc() -> None:
+    assert days(np.array([0.0, 86_399.9, 86_400.0])).tolist() == [0, 0, 1]

@@ -1,0 +1,183 @@
+"""The gate: each condition can stop a candidate on its own, and every number is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+from sample_rows import sample_rows
+
+from protocol.manifest import Verdict
+from training.champion import still_better
+from training.gate import Checks, Unseen, judge
+from training.measure import (
+    calibration_error,
+    calibration_slope,
+    expected_r,
+    measure,
+    net_r,
+    taken_r,
+)
+from training.samples import Floats
+from training.walk_forward import NotEnough, WalkForward
+
+SOUND = Checks(parity=0.0, row_s=4e-5)
+N = 1200
+
+
+def walked(p: Floats | None = None, *, edge: float = 0.2, days: float = 20.0) -> WalkForward:
+    """Answers of one who knows the edge, or `p`."""
+    rows = sample_rows(N, edge=edge, every_s=86_400.0 * days / N)
+    rows = replace(rows, reward_risk=np.ones(N), cost_r=np.full(N, 0.05))
+    knows = 0.5 + edge * np.where(rows.x[:, 8] > 50, 1.0, -1.0)
+    said = knows if p is None else p
+    flat = np.full(N, 0.5)
+    return WalkForward(
+        test=rows,
+        p=said,
+        calibrated=said,
+        raw=said,
+        others={"constant": flat, "logit_base_score": flat},
+        past=rows,
+        past_raw=said,
+        windows=10,
+        purged=0,
+    )
+
+
+def failures(walk: WalkForward, checks: Checks = SOUND, champion: Unseen | None = None) -> str:
+    verdict = judge(walk, checks, champion)
+    assert verdict.published == (not verdict.failed)
+    return "; ".join(verdict.failed)
+
+
+def champion_says(p: Floats, since: int = 0) -> Unseen:
+    at = np.arange(N) >= since
+    return Unseen("20260101T000000Z-000000", at, p[at])
+
+
+def test_a_plain_edge_is_published_with_every_number() -> None:
+    verdict = judge(walked(), SOUND, champion_says(np.full(N, 0.5)))
+    assert verdict.published
+    assert set(verdict.metrics) == {
+        "challenger",
+        "challenger_raw",
+        "constant",
+        "logit_base_score",
+        "champion",
+    }
+    assert {"calibration_slope", "r_taken", "r_all", "parity", "row_us"} <= set(
+        verdict.metrics["challenger"]
+    )
+    for other in ("constant", "logit_base_score", "champion"):
+        shown = verdict.metrics[other]
+        assert 0 < shown["improvement_low"] < shown["improvement"]
+        assert shown["days"] == 20
+    assert msgspec.json.decode(msgspec.json.encode(verdict), type=Verdict) == verdict
+
+
+def test_a_rule_as_good_as_the_forest_keeps_it_out() -> None:
+    walk = walked()
+    rule = walk.others | {"logit_stop_spreads": walk.p}
+    assert "stop distance against spread" in failures(replace(walk, others=rule))
+
+
+@pytest.mark.parametrize(("stretch", "stopped"), [(0.5, True), (1.0, False), (2.0, True)])
+def test_a_slope_off_its_range_keeps_it_out(stretch: float, stopped: bool) -> None:
+    walk = walked()
+    odds = np.log(walk.p / (1 - walk.p)) * stretch
+    bold = replace(walk, calibrated=1 / (1 + np.exp(-odds)))
+    assert ("calibration slope" in failures(bold)) == stopped
+
+
+def test_what_tells_nothing_apart_is_kept_out() -> None:
+    found = failures(walked(np.full(N, 0.5)))
+    assert "no better than the constant" in found
+    assert "tells no signal from another" in found
+
+
+def test_skill_that_costs_eat_is_kept_out() -> None:
+    walk = walked()
+    # The likely winners pay little, the others much.
+    paid = np.where(walk.p > 0.5, 0.1, 5.0)
+    rows = replace(walk.test, realised_r=np.where(walk.test.win, paid, -1.0))
+    assert "its better half made" in failures(replace(walk, test=rows))
+
+
+@pytest.mark.parametrize(
+    ("checks", "word"),
+    [(Checks(1e-6, 4e-5), "differs"), (Checks(0.0, 0.05), "a row takes")],
+)
+def test_a_forest_that_is_wrong_or_slow_is_kept_out(checks: Checks, word: str) -> None:
+    assert word in failures(walked(), checks)
+
+
+def test_a_better_champion_stays() -> None:
+    walk = walked(np.where(walked().p > 0.5, 0.55, 0.45))
+    better = champion_says(walked().p)
+    assert "maybe worse than the champion" in failures(walk, champion=better)
+
+
+def test_an_equal_champion_is_displaced() -> None:
+    assert failures(walked(), champion=champion_says(walked().p)) == ""
+
+
+def test_a_champion_of_four_days_ago_cannot_be_judged() -> None:
+    said = champion_says(np.full(N, 0.5), since=N * 16 // 20)
+    assert "only 4 days" in failures(walked(), champion=said)
+
+
+def test_four_days_are_not_enough() -> None:
+    with pytest.raises(NotEnough, match="4 days, 5 are needed"):
+        judge(walked(days=4.0), SOUND)
+
+
+def test_a_champion_is_reviewed_by_the_constant() -> None:
+    walk = walked()
+    gain = still_better(champion_says(walk.p), walk)
+    assert gain is not None
+    assert gain > 0.05
+    assert still_better(champion_says(1 - walk.p), walk) is None
+    assert still_better(champion_says(walk.p, since=N - 60), walk) is None
+
+
+def test_metrics_agree_with_their_definitions() -> None:
+    p, win = np.array([0.8, 0.6, 0.3, 0.1]), np.array([True, False, True, False])
+    found = measure(p, win, np.ones(4))
+    assert found["log_loss"] == pytest.approx(-np.log(0.8 * 0.4 * 0.3 * 0.9) / 4)
+    assert found["brier"] == pytest.approx((0.04 + 0.36 + 0.49 + 0.01) / 4)
+    # Of the four pairs of a win and a loss, three are in the right order.
+    assert found["auc"] == pytest.approx(0.75)
+    assert found["ece"] == pytest.approx((0.2 + 0.6 + 0.7 + 0.1) / 4)
+    assert found["win_rate_top_half"] == 0.5
+    assert measure(np.full(4, 0.5), win, np.ones(4))["auc"] == 0.5
+
+
+def test_certainty_that_fails_costs_a_finite_loss() -> None:
+    found = measure(np.array([0.0, 1.0]), np.array([True, False]), np.ones(2))
+    assert np.isfinite(found["log_loss"])
+
+
+def test_true_probabilities_have_slope_one_and_no_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.1, 0.9, 50_000)
+    win, weight = rng.random(50_000) < p, np.ones(50_000)
+    assert calibration_slope(p, win, weight) == pytest.approx(1.0, abs=0.03)
+    assert calibration_error(p, win.astype(float), weight) < 0.01
+    assert calibration_slope(np.full(10, 0.3), win[:10], np.ones(10)) is None
+
+
+def test_r_is_realised_where_known_and_by_terms_elsewhere() -> None:
+    nan = float("nan")
+    rows = sample_rows(
+        3,
+        win=np.array([True, False, True]),
+        realised_r=np.array([nan, nan, 0.7]),
+        reward_risk=np.array([1.5, 1.5, 1.5]),
+        cost_r=np.array([0.1, 0.1, 0.1]),
+    )
+    assert net_r(rows) == pytest.approx([1.4, -1.1, 0.7])
+    assert expected_r(np.full(3, 0.5), rows) == pytest.approx([0.15] * 3)
+    assert taken_r(np.array([0.9, 0.1, 0.8]), rows) == pytest.approx((1.05, 1.0 / 3))

@@ -1,0 +1,56 @@
+"""Uniqueness against a walk through time second by second."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.overlap import families, uniqueness
+
+SYMBOLS = ("EURUSD", "GBPUSD", "EURJPY", "BTCUSD", "ETHUSD", "US30")
+SIGNALS = st.tuples(st.sampled_from(SYMBOLS), st.integers(0, 40), st.integers(1, 30))
+
+
+def slow(rows: list[tuple[str, int, int]]) -> list[float]:
+    found = []
+    for symbol, start, length in rows:
+        kin = [(s, d) for other, s, d in rows if families(other) & families(symbol)]
+        shares = [1 / sum(s <= t < s + d for s, d in kin) for t in range(start, start + length)]
+        found.append(sum(shares) / length)
+    return found
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(SIGNALS, min_size=1, max_size=25))
+def test_it_is_the_mean_share_over_a_signals_life(rows: list[tuple[str, int, int]]) -> None:
+    symbol = np.array([row[0] for row in rows])
+    start, length = (np.array([row[i] for row in rows], float) for i in (1, 2))
+    assert uniqueness(symbol, start, start + length) == pytest.approx(slow(rows))
+
+
+def test_copies_of_a_signal_weigh_as_much_as_one() -> None:
+    weight = uniqueness(np.full(8, "EURUSD"), np.zeros(8), np.full(8, 60.0))
+    assert weight.sum() == pytest.approx(1.0)
+
+
+def test_a_signal_without_a_life_counts() -> None:
+    assert uniqueness(np.array(["EURUSD"]), np.zeros(1), np.zeros(1)).tolist() == [1.0]
+    assert len(uniqueness(np.array([], np.str_), np.zeros(0), np.zeros(0))) == 0
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "related"),
+    [
+        ("EURUSD", "USDJPY", True),
+        ("EURUSD", "AUDNZD", False),
+        ("BTCUSD", "ETHUSDT", True),
+        ("BTCUSD", "EURUSD", False),
+        ("XAUUSD", "XAGUSD", True),
+        ("US30", "NAS100", False),
+        ("eurusd.r", "EURUSD", True),
+    ],
+)
+def test_related_are_those_that_share_a_leg_or_a_kind(a: str, b: str, related: bool) -> None:
+    assert bool(families(a) & families(b)) == related

@@ -1,0 +1,97 @@
+"""What predictions are worth, in the numbers that verdict and report show. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.logit import fit_logit, log_loss, logit, with_constant
+from training.samples import Samples
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+ECE_BINS = 10
+
+
+def measure(p: Floats, win: Bools, weight: Floats) -> dict[str, float]:
+    """What predictions `p` (m,) of `win` (m,) are worth; AUC 0.5 for a constant.
+
+    `log_loss` in nats, `ece` is the mean gap between promise and win rate over tenths. The
+    top half is by `p`, ties in order of time, so for a constant it is the earlier half and
+    says nothing.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    top = best_half(p)
+    return {
+        "log_loss": float(np.average(log_loss(p, win), weights=weight)),
+        "brier": float(np.average((p - win) ** 2, weights=weight)),
+        "auc": float(roc_auc_score(win, p, sample_weight=weight)),
+        "ece": calibration_error(p, win.astype(np.float64), weight),
+        "win_rate_top_half": float(np.average(win[top], weights=weight[top])),
+        "win_rate": float(np.average(win, weights=weight)),
+        "n": float(len(p)),
+    }
+
+
+def best_half(score: Floats) -> NDArray[np.intp]:
+    """The rows of the better half by `score` (m,), ties in order."""
+    return np.argsort(-score, kind="stable")[: (len(score) + 1) // 2]
+
+
+def calibration_error(p: Floats, happened: Floats, weight: Floats) -> float:
+    """Expected calibration error: mean |mean p - mean happened| over tenths by `p`.
+
+    `happened` (m,) are wins as 0 and 1, or true probabilities where they are known.
+    Naeini, Cooper and Hauskrecht, AAAI 2015, with bins of equal size.
+    """
+    parts = np.array_split(np.argsort(p, kind="stable"), min(ECE_BINS, len(p)))
+    sums = [
+        (float(weight[part].sum()), float(np.sum(weight[part] * (p[part] - happened[part]))))
+        for part in parts
+    ]
+    return sum(abs(gap) for _, gap in sums) / sum(total for total, _ in sums)
+
+
+def calibration_slope(p: Floats, win: Bools, weight: Floats) -> float | None:
+    """The slope of a logistic regression of the wins on logit(p): 1 is right, below 1 too bold.
+
+    None where the predictions do not vary. Cox, Biometrika 45 (1958) 562.
+    """
+    odds = logit(p)
+    if float(np.ptp(odds)) < 1e-9:
+        return None
+    return float(fit_logit(with_constant(odds), win.astype(np.float64), weight)[0])
+
+
+def net_r(samples: Samples) -> Floats:
+    """What each signal made in R, costs taken off: realised where known, else by its terms.
+
+    NaN where neither is known.
+    """
+    cost = np.nan_to_num(samples.cost_r, nan=0.0)
+    by_terms = np.where(samples.win, samples.reward_risk, -1.0) - cost
+    result: Floats = np.where(np.isfinite(samples.realised_r), samples.realised_r, by_terms)
+    return result
+
+
+def expected_r(p: Floats, samples: Samples) -> Floats:
+    """E[R] = p b - (1 - p) - c of each signal, b = 1 where it is unknown."""
+    reward = np.where(np.isfinite(samples.reward_risk), samples.reward_risk, 1.0)
+    result: Floats = p * reward - (1.0 - p) - np.nan_to_num(samples.cost_r, nan=0.0)
+    return result
+
+
+def taken_r(p: Floats, samples: Samples) -> tuple[float, float] | None:
+    """Mean R of the half with the best expected R, and of all; None where no R is known."""
+    made = net_r(samples)
+    known = np.isfinite(made)
+    if not known.any():
+        return None
+    rows, weight = samples.take(known), samples.weight[known]
+    top = best_half(expected_r(p[known], rows))
+    made = made[known]
+    return float(np.average(made[top], weights=weight[top])), float(
+        np.average(made, weights=weight)
+    )

@@ -1,0 +1,66 @@
+"""How much of a signal is its own: overlapping signals share their luck, and count once.
+
+Two signals overlap while both run and their symbols are related: the same symbol, pairs
+with a currency in common, two cryptocurrencies, two metals. Relations are by name, so the
+weights need no prices and cannot be fitted to the outcomes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+CRYPTO = ("BTC", "XBT", "ETH", "LTC", "XRP", "SOL", "ADA", "DOT", "DOGE", "BNB", "BCH", "LINK")
+METALS = ("XAU", "XAG", "XPT", "XPD", "GOLD", "SILVER")
+CURRENCIES = frozenset(
+    {"AUD", "CAD", "CHF", "CNH", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "JPY"}
+    | {"MXN", "NOK", "NZD", "PLN", "SEK", "SGD", "THB", "TRY", "USD", "ZAR"}
+)
+
+
+def families(symbol: str) -> frozenset[str]:
+    """What a symbol moves with; symbols that share one are related.
+
+    >>> sorted(families("EURUSD")), sorted(families("BTCUSD.r")), sorted(families("US30"))
+    (['EUR', 'USD'], ['crypto'], ['US30'])
+    """
+    name = symbol.upper()
+    if name.startswith(CRYPTO):
+        return frozenset({"crypto"})
+    if name.startswith(METALS):
+        return frozenset({"metal"})
+    legs = {name[:3], name[3:6]}
+    return frozenset(legs) if legs <= CURRENCIES else frozenset({name})
+
+
+def uniqueness(symbol: NDArray[np.str_], time_s: Floats, end_s: Floats) -> Floats:
+    """Average uniqueness (n,), in 0..1: the mean of 1 / (signals running) over a signal's life.
+
+    Running are all signals of related symbols, itself among them. Lopez de Prado, Advances
+    in Financial Machine Learning (2018), 4.4. The sum is the effective number of signals.
+    """
+    weight = np.ones(len(symbol))
+    # A signal without a life still stands for a moment.
+    end_s = np.maximum(end_s, time_s + 1.0)
+    names = np.unique(symbol).tolist()
+    kin = {name: families(name) for name in names}
+    for name in names:
+        related = np.isin(symbol, [other for other in names if kin[other] & kin[name]])
+        own = symbol == name
+        at, area = _area(time_s[related], end_s[related])
+        shared = np.interp(end_s[own], at, area) - np.interp(time_s[own], at, area)
+        weight[own] = shared / (end_s[own] - time_s[own])
+    return np.clip(weight, 0.0, 1.0)
+
+
+def _area(starts: Floats, ends: Floats) -> tuple[Floats, Floats]:
+    """The integral of 1 / (signals running) at every moment at which their number changes."""
+    at = np.unique(np.concatenate([starts, ends]))
+    change = np.bincount(np.searchsorted(at, starts), minlength=len(at)) - np.bincount(
+        np.searchsorted(at, ends), minlength=len(at)
+    )
+    running = np.cumsum(change)[:-1]
+    slope = np.where(running > 0, 1.0 / np.maximum(running, 1), 0.0)
+    return at, np.concatenate([[0.0], np.cumsum(slope * np.diff(at))])

@@ -1,0 +1,197 @@
+"""An expanding walk-forward: every answer is given by what had ended before its question.
+
+Window after window is predicted by a forest, the simple rules and a constant, all fitted
+to the same past; and calibrated by the answers given before, once those signals had ended.
+No number is fitted to the rows that it is measured on. No shuffling and no out-of-bag
+score: overlapping signals would tell on each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from training import rules
+from training.bound import blocks, days
+from training.calibrate import Curve, fit_curve
+from training.samples import Samples
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
+# Fits on samples and returns raw probabilities (m,) for rows (m, 11).
+Fit = Callable[[Samples], Callable[[Floats], Floats]]
+
+# The first forest grows on a fifth of the samples; the first answers only calibrate.
+FIRST_SHARE = 0.2
+CALIBRATION_SHARE = 0.1
+LEAST_FIRST, LEAST_CALIBRATION = 30, 20
+FEWEST_WINDOWS, MOST_WINDOWS = 6, 40
+
+
+class NotEnough(Exception):  # noqa: N818
+    """The samples do not allow a test; the text says what is lacking."""
+
+
+class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
+    """`step` samples a window, as often as is retrained. Seconds before a window's start.
+
+    `embargo_s` as long as the longest feature window (240 bars of a minute);
+    `holding_s` for a cohort to ripen: younger rows do not train, though they ended early.
+    """
+
+    step: int = 100
+    embargo_s: float = 14_400.0
+    holding_s: float = 7_500.0
+
+
+@dataclass(frozen=True, slots=True)
+class WalkForward:
+    """Answers to unseen rows. `past` (k,) rows and their `past_raw` include the tested ones.
+
+    For the m rows of `test`: `p` as served, `calibrated` before it was shrunk, `raw` the
+    forest's, and what each of `others` (constant, rules) said.
+    """
+
+    test: Samples
+    p: Floats
+    calibrated: Floats
+    raw: Floats
+    others: dict[str, Floats]
+    past: Samples
+    past_raw: Floats
+    windows: int
+    purged: int
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """The day of each tested row."""
+        return days(self.test.time_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """One window: its rows, what was said of them, what trained."""
+
+    rows: Rows
+    raw: Floats
+    others: dict[str, Floats]
+    start_s: float
+    base_rate: float
+
+
+def windows(samples: Samples, rhythm: Rhythm) -> list[tuple[int, int]]:
+    """First and last + 1 row of each window; signals of one moment are not divided."""
+    n = len(samples)
+    first = max(LEAST_FIRST, round(FIRST_SHARE * n))
+    if first >= n:
+        return []
+    count = int(np.clip((n - first) // max(rhythm.step, 1), FEWEST_WINDOWS, MOST_WINDOWS))
+    cuts = np.linspace(first, n, min(count, n - first) + 1).round().astype(int)
+    whole = np.searchsorted(samples.time_s, samples.time_s[cuts[:-1]], side="left")
+    return list(pairwise(np.unique(np.append(whole, n)).tolist()))
+
+
+def trainable(samples: Samples, start_s: float, rhythm: Rhythm) -> NDArray[np.bool_]:
+    """Rows (n,) that may train for a window that begins at `start_s`.
+
+    Ended before the embargo, and of a cohort whose holding time had passed by then:
+    those that ended early would else arrive alone.
+    """
+    until_s = start_s - rhythm.embargo_s
+    ripe = samples.time_s < until_s - rhythm.holding_s
+    return (samples.end_s < until_s) & ripe
+
+
+def walk_forward(
+    samples: Samples,
+    fit: Fit,
+    rhythm: Rhythm,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> WalkForward:
+    """Walk through samples in order of time. Raises NotEnough.
+
+    Backfilled rows train and are never asked. `progress` hears windows done and all.
+    """
+    columns = rules.applicable(samples)
+    answers: list[_Answers] = []
+    purged = 0
+    plan = windows(samples, rhythm)
+    for number, (start, stop) in enumerate(plan):
+        start_s = float(samples.time_s[start])
+        train = trainable(samples, start_s, rhythm)
+        purged += int(np.count_nonzero(samples.time_s < start_s)) - int(np.count_nonzero(train))
+        rows = np.arange(start, stop)[~samples.backfilled[start:stop]]
+        past = samples.take(train)
+        if len(rows) and past.both_classes:
+            asked = samples.take(rows)
+            others = {"constant": np.full(len(rows), past.base_rate)}
+            others |= {name: rules.predict(rule, past, asked) for name, rule in columns.items()}
+            answers.append(_Answers(rows, fit(past)(asked.x), others, start_s, past.base_rate))
+        progress(number + 1, len(plan))
+    return _tested(samples, answers, rhythm, len(plan), purged)
+
+
+def _tested(
+    samples: Samples, answers: list[_Answers], rhythm: Rhythm, count: int, purged: int
+) -> WalkForward:
+    """Calibrate each window by the answers before it; those that only calibrate stay out."""
+    least = max(LEAST_CALIBRATION, CALIBRATION_SHARE * len(samples))
+    tested: list[tuple[_Answers, Curve]] = []
+    for number, window in enumerate(answers):
+        curve = _curve(samples, answers[:number], window, rhythm, least)
+        if curve is not None:
+            tested.append((window, curve))
+    if not tested:
+        raise NotEnough(
+            f"{len(samples)} samples leave no later signals to be tested on, after those that "
+            "train and those that calibrate"
+        )
+
+    def joined(parts: list[Floats]) -> Floats:
+        return np.concatenate(parts)
+
+    test = samples.take(np.concatenate([window.rows for window, _ in tested]))
+    if not test.both_classes:
+        raise NotEnough(f"the {len(test)} signals to be tested on lack a win or a loss")
+    return WalkForward(
+        test=test,
+        p=joined([curve.served(window.raw) for window, curve in tested]),
+        calibrated=joined([curve.calibrated(window.raw) for window, curve in tested]),
+        raw=joined([window.raw for window, _ in tested]),
+        others={
+            name: joined([window.others[name] for window, _ in tested])
+            for name in tested[0][0].others
+        },
+        past=samples.take(np.concatenate([window.rows for window in answers])),
+        past_raw=joined([window.raw for window in answers]),
+        windows=count,
+        purged=purged,
+    )
+
+
+def _curve(
+    samples: Samples, before: list[_Answers], window: _Answers, rhythm: Rhythm, least: float
+) -> Curve | None:
+    """The calibration by the earlier answers whose signals had ended; None where too few."""
+    if not before:
+        return None
+    rows = np.concatenate([answers.rows for answers in before])
+    raw = np.concatenate([answers.raw for answers in before])
+    known = trainable(samples, window.start_s, rhythm)[rows]
+    past = samples.take(rows[known])
+    if len(past) < least or not past.both_classes:
+        return None
+    return fit_curve(
+        raw[known],
+        past.win,
+        n_effective=past.n_effective,
+        weight=past.weight,
+        blocks=blocks(past.time_s),
+        base_rate=window.base_rate,
+    )
