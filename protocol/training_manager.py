@@ -88,21 +88,17 @@ class MLTrainingManager:
         """
         if not self._running.acquire(blocking=False):
             return False
-        try:
-            self._last = self._run(["train", "--force"], timeout_s)
-        finally:
-            self._running.release()
-        return self._last.published
+        return self._train(timeout_s)
 
     def start_training(self, timeout_s: float = TRAIN_TIMEOUT_S) -> bool:
         """Train beside the caller and return at once; False where it is training already.
 
         What came of it stands in `get_training_status()['training']`.
         """
-        if self._running.locked():
+        if not self._running.acquire(blocking=False):
             return False
         threading.Thread(
-            target=self.force_training, args=(timeout_s,), name="scorer-train", daemon=True
+            target=self._train, args=(timeout_s,), name="scorer-train", daemon=True
         ).start()
         return True
 
@@ -130,6 +126,13 @@ class MLTrainingManager:
                 "exit_code": None if last is None else last.code,
             },
         }
+
+    def _train(self, timeout_s: float) -> bool:
+        try:
+            self._last = self._run(["train", "--force"], timeout_s)
+        finally:
+            self._running.release()
+        return self._last.published
 
     def _own_scorer(self) -> CryptoMLScorer:
         if self._scorer is None:

@@ -1,0 +1,437 @@
+"""The original's four integration steps against the real service, and what happens without it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import builders
+import pytest
+import zmq
+from harness import Service, eventually, running
+from serving import rows
+from wire import answering, free_address
+
+from protocol import compat
+from protocol.compat import CryptoMLScorer, MarketFeatures, MLTrainingManager, get_crypto_ml_scorer
+from training.dataset import JoinRules, read_dataset
+
+ORIGINAL_STATS = {
+    "model_version",
+    "trained_at",
+    "sample_count",
+    "feature_count",
+    "avg_prediction_time_ms",
+    "cache_size",
+    "feature_importance",
+    "model_available",
+}
+TICK = {"bid": 50_000, "ask": 50_008, "spread": 0.00016, "volume": 1500}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No process-wide scorer from before, none left behind."""
+    monkeypatch.setattr(compat, "_process_wide", None)
+    return monkeypatch
+
+
+class EliteGuardWithCitadel:
+    """The four steps as the original's documentation writes them."""
+
+    def __init__(self) -> None:
+        self.ml_scorer = get_crypto_ml_scorer()
+        self.m1_data: dict[str, deque[dict[str, Any]]] = {}
+
+    def process_market_data(self, symbol: str, tick_data: Any) -> None:
+        self.ml_scorer.update_market_data(
+            symbol,
+            {
+                "bid": tick_data.bid,
+                "ask": tick_data.ask,
+                "spread": tick_data.spread,
+                "volume": tick_data.volume,
+                "timestamp": tick_data.timestamp,
+            },
+        )
+
+    def generate_pattern_signal(self, pattern_signal: Any) -> Any:
+        timeframe_data = {
+            "M1": list(self.m1_data[pattern_signal.pair])[-10:],
+            "M5": [],
+            "M15": [],
+        }
+        enhanced_score, ml_metadata = self.ml_scorer.enhance_signal_score(
+            symbol=pattern_signal.pair,
+            base_score=pattern_signal.confidence,
+            timeframe_data=timeframe_data,
+        )
+        pattern_signal.confidence = enhanced_score
+        pattern_signal.ml_enhanced = True
+        pattern_signal.ml_metadata = ml_metadata
+        return pattern_signal
+
+    def record_signal_outcome(self, signal_id: str, outcome_data: dict[str, Any]) -> None:
+        if "ml_metadata" in outcome_data:
+            features_dict = outcome_data["ml_metadata"]["features"]
+            features = MarketFeatures(**features_dict)
+            outcome = outcome_data["outcome"] == "WIN"
+            self.ml_scorer.record_signal_outcome(
+                signal_id=signal_id,
+                features=features,
+                outcome=outcome,
+                outcome_data=outcome_data,
+            )
+
+
+def ingest(folder: Path) -> str:
+    return f"ipc://{folder}/ingest.sock"
+
+
+def test_the_four_steps_run_and_the_outcome_is_found_by_its_score_id(
+    tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    with running(tmp_path, with_feed=True, FEED_INGEST=ingest(tmp_path)) as service:
+        service.warm()
+        builders.small_model(service.models_dir, now_s=time.time())
+        eventually(lambda: serving(service), "the model")
+        environment.setenv("SIGNAL_SCORER_ENDPOINT", service.address)
+        environment.setenv("SIGNAL_SCORER_INGEST", ingest(tmp_path))
+        guard = EliteGuardWithCitadel()
+        guard.ml_scorer._client._options.budget_s = 10.0  # a busy machine, not the subject
+        tick = SimpleNamespace(**TICK, timestamp=time.time())
+
+        def accepted() -> bool:
+            tick.bid, tick.timestamp = tick.bid + 1, time.time()
+            guard.process_market_data("BTCUSD", tick)
+            with service.client() as client:
+                return bool(client.features("BTCUSD")["feed_age_s"] is not None)
+
+        eventually(accepted, "a pushed tick")
+        assert guard.ml_scorer.counts["ticks_pushed"] > 0
+
+        bar = {"open": 1.1, "high": 1.2, "low": 1.0, "close": 1.1, "time": time.time() // 60 * 60}
+        guard.m1_data["EURUSD"] = deque([bar | {"time": bar["time"] - 60 * n} for n in (3, 2, 1)])
+        signal = guard.generate_pattern_signal(SimpleNamespace(pair="EURUSD", confidence=72.5))
+        metadata = signal.ml_metadata
+        assert metadata["status"] == "success", metadata
+        assert signal.confidence == metadata["final_score"]
+        assert 0 < metadata["win_probability"] < 1
+        assert metadata["ml_confidence"] == 100 * metadata["win_probability"]
+        assert set(metadata["model_stats"]) >= ORIGINAL_STATS
+
+        guard.record_signal_outcome(
+            "ELITE_GUARD_EURUSD_123",
+            {"outcome": "WIN_TP", "runtime_seconds": 2700, "ml_metadata": metadata},
+        )
+        (outcome,) = rows(service.journal_path, "SELECT * FROM outcomes")
+        assert outcome["score_id"] == metadata["score_id"] == metadata["features"]["score_id"]
+        assert (outcome["outcome"], outcome["win"]) == ("WIN_TP", 1)
+        assert (outcome["signal_id"], outcome["runtime_s"]) == ("ELITE_GUARD_EURUSD_123", 2700.0)
+        samples = read_dataset(
+            service.journal_path, {}, JoinRules(max_holding_s=1.0), now_s=time.time() + 1e6
+        ).samples
+        assert samples.win.tolist() == [True]
+        guard.ml_scorer.close()
+
+
+def serving(service: Service) -> bool:
+    with service.client() as client:
+        return client.health()["model"] is not None
+
+
+def test_the_keywords_gain_the_rest(tmp_path: Path) -> None:
+    with running(tmp_path, with_feed=True) as service:
+        service.warm()
+        builders.small_model(service.models_dir, directed=True, now_s=time.time())
+        eventually(lambda: serving(service), "the model")
+        scorer = CryptoMLScorer(service.address, timeout_ms=10_000)
+        assert scorer.enhance_signal_score("EURUSD", 72.5)[1]["status"] == "no_direction"
+        score, metadata = scorer.enhance_signal_score(
+            "EURUSD",
+            72.5,
+            signal_id=4711,
+            direction="buy",
+            entry_price=1.1,
+            stop_loss=1.098,
+            take_profit=1.103,
+            pattern="ORDER_BLOCK_BOUNCE",
+        )
+        assert metadata["status"] == "success"
+        assert score == metadata["final_score"]
+        assert metadata["reward_risk"] == pytest.approx(1.5)
+        assert isinstance(metadata["take"], bool)
+        assert service.scores()[-1]["pattern"] == "ORDER_BLOCK_BOUNCE"
+        assert service.scores()[-1]["signal_id"] == "4711"
+        stats = scorer.get_model_stats()
+        assert set(stats) >= ORIGINAL_STATS
+        assert stats["model_version"] == metadata["model_version"]
+        assert (stats["model_available"], stats["sample_count"]) == (True, builders.ROWS)
+        assert stats["feature_importance"] == metadata["feature_importance"]
+        assert stats["avg_prediction_time_ms"] > 0
+        assert stats["cache_size"] == 2
+        scorer.close()
+
+
+def test_an_outcome_without_any_id_joins_where_one_score_can_be_meant(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        scorer = CryptoMLScorer(service.address, timeout_ms=10_000)
+        _, alone = scorer.enhance_signal_score("EURUSD", 61.5)
+        _, first = scorer.enhance_signal_score("GBPUSD", 70.0)
+        _, second = scorer.enhance_signal_score("GBPUSD", 70.0)
+
+        def record(metadata: dict[str, Any]) -> None:
+            features = MarketFeatures(**{**metadata["features"], "score_id": ""})
+            assert scorer.record_signal_outcome("EG_1", features, True, {"outcome": "WIN"})
+
+        record(alone)
+        record(first)
+        record(second)
+        joined = rows(service.journal_path, "SELECT score_id FROM outcomes ORDER BY seq")
+        assert [row["score_id"] for row in joined] == [alone["score_id"], None, None]
+        scorer.close()
+
+
+def test_without_the_service_nothing_raises_and_nothing_is_held_up() -> None:
+    scorer = CryptoMLScorer(free_address(), free_address(), timeout_ms=20)
+    for n in range(500):
+        score, metadata = scorer.enhance_signal_score("EURUSD", 72.5, signal_id=str(n))
+        assert score == 72.5
+        assert (metadata["status"], metadata["used_base_score"]) == ("unreachable", True)
+        scorer.update_market_data("EURUSD", TICK)
+    features = MarketFeatures(**metadata["features"])
+    assert features.score_id == ""
+    assert scorer.record_signal_outcome("1", features, True, {"outcome": "WIN"}) is False
+    stats = scorer.get_model_stats()
+    assert stats["model_available"] is False
+    assert stats["client"]["ticks_dropped"] == 500
+    assert stats["outcomes_waiting"] == 1
+    scorer.close()
+
+
+@pytest.mark.parametrize(
+    ("args", "more"),
+    [
+        (("EURUSD", None), {}),
+        (("EURUSD", "72.5"), {}),
+        (("EURUSD", 101.0), {}),
+        (("EUR USD", 50.0), {}),
+        ((None, 50.0), {}),
+        (("EURUSD", object()), {}),
+        (("EURUSD", 50.0, {"M1": 7}), {}),
+        (("EURUSD", 50.0, "M1"), {}),
+        (("EURUSD", 50.0), {"direction": "UP"}),
+        (("EURUSD", 50.0), {"direction": "BUY", "entry_price": 1.0, "stop_loss": 1.1}),
+        (("EURUSD", 50.0), {"entry_price": "high"}),
+        (("EURUSD", 50.0), {"signal_id": "x" * 200}),
+    ],
+)
+def test_whatever_is_asked_the_base_score_comes_back(
+    args: tuple[Any, ...], more: dict[str, Any]
+) -> None:
+    with answering() as server:
+        scorer = CryptoMLScorer(server.address, timeout_ms=5000)
+        score, metadata = scorer.enhance_signal_score(*args, **more)
+        assert score is args[1]
+        assert (metadata["status"], metadata["used_base_score"]) == ("error", True)
+        assert metadata["error"]
+        assert scorer.counts["scores_failed"] == 1
+        assert not server.requests
+        for outcome in ((object(), 7, None, None), (None, {}, True, {}), ("a", None, True, "x")):
+            assert scorer.record_signal_outcome(*outcome) in (True, False)
+        scorer.update_market_data(None, None)  # type: ignore[arg-type]
+        assert scorer.counts["ticks_invalid"] == 1
+        scorer.close()
+
+
+def test_outcomes_that_could_not_be_told_are_sent_later(tmp_path: Path) -> None:
+    address = free_address()
+    scorer = CryptoMLScorer(address, timeout_ms=20)
+    for n in range(5):
+        assert not scorer.record_signal_outcome(f"EG_{n}", None, n % 2 == 0, {})
+    scorer.close()  # the circuit is closed: the next call asks
+    with running(tmp_path, SCORE_BIND=address) as service:
+        eventually(
+            lambda: (
+                scorer.record_signal_outcome("EG_5", None, True, {})
+                and not scorer.get_model_stats()["outcomes_waiting"]
+            ),
+            "all reports to be taken",
+        )
+        reported = rows(service.journal_path, "SELECT DISTINCT signal_id, win FROM outcomes")
+        assert {(r["signal_id"], r["win"]) for r in reported} == {
+            (f"EG_{n}", int(n in (0, 2, 4, 5))) for n in range(6)
+        }
+    scorer.close()
+
+
+def test_a_receiver_that_stopped_reading_costs_ticks_and_no_time() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    stuck = context.socket(zmq.PULL)
+    stuck.setsockopt(zmq.RCVHWM, 1)
+    address = f"tcp://127.0.0.1:{stuck.bind_to_random_port('tcp://127.0.0.1')}"
+    scorer = CryptoMLScorer(free_address(), address)
+
+    def full() -> bool:
+        scorer.update_market_data("EURUSD", TICK | {"timestamp": 1_757_944_800})
+        return scorer.counts["ticks_pushed"] > 1000 and scorer.counts["ticks_dropped"] > 1000
+
+    for _ in range(2_000_000):
+        if full():
+            break
+    assert full()
+    scorer.close()
+    context.destroy(linger=0)
+
+
+def test_many_threads_push_and_score_at_once() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    pull = context.socket(zmq.PULL)
+    ingest_address = f"tcp://127.0.0.1:{pull.bind_to_random_port('tcp://127.0.0.1')}"
+    with answering() as server:
+        scorer = CryptoMLScorer(server.address, ingest_address, timeout_ms=10_000)
+        first = TICK | {"timestamp": 1_757_944_800}
+        eventually(lambda: scorer.update_market_data("A", first) or pull.poll(0), "a connection")
+        wrong: list[Any] = []
+
+        def work(base: float) -> None:
+            for _ in range(25):
+                scorer.update_market_data("EURUSD", first)
+                score, metadata = scorer.enhance_signal_score("EURUSD", base)
+                if score != base or metadata["status"] != "no_model":
+                    wrong.append(metadata)
+
+        threads = [threading.Thread(target=work, args=(float(n),)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+        received = 0
+        while pull.poll(200):
+            assert b'"tick"' in pull.recv()
+            received += 1
+        assert received == scorer.counts["ticks_pushed"]
+        scorer.close()
+    context.destroy(linger=0)
+
+
+def test_the_process_wide_scorer_is_one_and_works_after_a_fork() -> None:
+    code = """
+import os, sys
+from protocol.compat import get_crypto_ml_scorer
+scorer = get_crypto_ml_scorer()
+assert get_crypto_ml_scorer() is scorer
+tick = {"bid": 1.0, "ask": 1.1, "timestamp": 1757944800}
+assert scorer.enhance_signal_score("EURUSD", 5.0)[0] == 5.0
+scorer.update_market_data("EURUSD", tick)
+child = os.fork()
+if child == 0:
+    fine = get_crypto_ml_scorer() is scorer
+    for _ in range(20):
+        score, metadata = scorer.enhance_signal_score("EURUSD", 7.0)
+        fine = fine and (score, metadata["status"]) == (7.0, "no_model")
+        scorer.update_market_data("EURUSD", tick)
+    os._exit(0 if fine else 1)
+for _ in range(20):
+    assert scorer.enhance_signal_score("EURUSD", 5.0)[1]["status"] == "no_model"
+    scorer.update_market_data("EURUSD", tick)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    with answering() as server:
+        environ = os.environ | {"SIGNAL_SCORER_ENDPOINT": server.address}
+        done = subprocess.run(
+            [sys.executable, "-c", code.replace("get_crypto_ml_scorer()\n", GENEROUS, 1)],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+GENEROUS = "get_crypto_ml_scorer()\nscorer._client._options.budget_s = 10.0\n"
+
+
+def trainer_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNAL_SCORER_STATE_DIR", str(folder))
+    monkeypatch.setenv("SIGNAL_SCORER_TRAINER", f"{sys.executable} -m training")
+
+
+def test_training_runs_the_trainer_and_says_what_came_of_it(
+    tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    trainer_environment(tmp_path, environment)
+    with running(tmp_path) as service:
+        scorer = CryptoMLScorer(service.address, timeout_ms=10_000)
+        scorer.enhance_signal_score("EURUSD", 61.5, signal_id="EG_1")
+        truth_log = tmp_path / "truth_log.jsonl"
+        truth_log.touch()
+        manager = MLTrainingManager(truth_log, scorer)
+        assert manager.force_training() is False
+        status = manager.get_training_status()
+        assert status["training"]["verdict"] == "not enough samples"
+        assert status["training"]["running"] is False
+        assert status["latest_performance"]["available"], status
+        assert status["latest_performance"]["last_run"] == "none yet"
+        assert set(status["ml_scorer_stats"]) >= ORIGINAL_STATS
+        assert scorer.retrain_model() is False
+        scorer.close()
+
+
+def script(folder: Path, text: str) -> list[str]:
+    path = folder / "trainer.py"
+    path.write_text(text)
+    return [sys.executable, str(path)]
+
+
+def test_true_means_a_model_was_published(tmp_path: Path) -> None:
+    says = "import sys; print('reading'); print(sys.argv[2]); print('{}'); sys.exit({})"
+    for line, code, published in (
+        ("published 20261122T020000Z-3f9c2a. It is better.", 0, True),
+        ("nothing published: a model is pinned", 0, False),
+        ("published nothing", 3, False),
+    ):
+        manager = MLTrainingManager(command=script(tmp_path, says.format(line, code)))
+        assert manager.force_training() is published
+
+
+def test_a_trainer_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+    hang = (
+        "import subprocess, sys, pathlib, signal\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN) if sys.argv[-1] == 'deaf' else None\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(child.pid))\n"
+        "print('working', flush=True)\n"
+        "child.wait()\n"
+    )
+    manager = MLTrainingManager(command=script(tmp_path, hang))
+    assert manager.start_training(timeout_s=3.0)
+    eventually(lambda: (tmp_path / "pid").exists(), "the trainer to start", 10)
+    assert manager.start_training() is False
+    assert manager.force_training() is False
+    eventually(lambda: not manager._running.locked(), "the trainer to be ended")
+    child = int((tmp_path / "pid").read_text())
+    eventually(lambda: not Path(f"/proc/{child}/cmdline").exists() or ended(child), "no orphan")
+
+
+def ended(pid: int) -> bool:
+    return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+
+
+def test_a_trainer_that_is_not_there_is_said() -> None:
+    scorer = CryptoMLScorer(free_address(), timeout_ms=10)
+    manager = MLTrainingManager(ml_scorer=scorer, command=["no-such-trainer"])
+    assert manager.force_training() is False
+    status = manager.get_training_status()
+    assert "SIGNAL_SCORER_TRAINER" in status["training"]["text"]
+    assert status["latest_performance"]["available"] is False
+    assert status["ml_scorer_stats"]["model_available"] is False
+    scorer.close()
