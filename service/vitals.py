@@ -111,7 +111,7 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
         "symbols": len(engine.intake.feeds),
         "symbols_warm": engine.warmth.warm,
         "mode": engine.mode,
-        "model": _model(engine, utc_s),
+        "model": _model(engine, utc_s, in_full=True),
         "drift": _drift(engine),
         "swaps": vitals.swaps,
         "rejections": dict(vitals.rejections),
@@ -175,15 +175,15 @@ def _endpoint(endpoint: Endpoint, utc_s: float) -> dict[str, Any]:
     }
 
 
-def _model(engine: Engine, utc_s: float) -> dict[str, Any] | None:
+def _model(engine: Engine, utc_s: float, *, in_full: bool = False) -> dict[str, Any] | None:
     if engine.model is None:
         return None
-    return {
+    importances = {"feature_importance": engine.model.manifest.importances} if in_full else {}
+    return importances | {
         "version": engine.model.version,
         "age_s": utc_s - engine.model.manifest.created_at,
         "reviewed_age_s": utc_s - engine.model.reviewed_at,
         "samples": engine.model.manifest.samples.n,
-        "feature_importance": engine.model.manifest.importances,
     }
 
 
