@@ -79,7 +79,9 @@ def publish_model(models: Path, x: np.ndarray, y: np.ndarray) -> object:
         seed=42,
         calibration=fit_calibration(forest.predict_many(x), y, n_effective=float(len(x))),
         importances=importances(estimator),
-        samples=Samples(time.time() - 864_000.0, time.time(), len(x), float(len(x)), float(y.mean())),
+        samples=Samples(
+            time.time() - 864_000.0, time.time(), len(x), float(len(x)), float(y.mean())
+        ),
         verdict=Verdict(True, "benchmark", {}),
         reference=reference(x, forest.predict_many(x)),
         golden=golden_inputs(x, forest),
