@@ -1,24 +1,30 @@
-"""The Prometheus view of the service, on an HTTP port of its own thread.
+"""The Prometheus view of the service, on an HTTP port of its own threads.
 
-Metrics are read from the vitals when they are scraped; the serving loop pays nothing.
+Metrics are made of plain counts when they are scraped; the serving loop pays nothing. What is
+read here may change meanwhile: tables are copied in one step, and nothing is computed on the
+loop's own state.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 import structlog
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 import protocol
 from service.clock import Clock
 from service.engine import Engine
+from service.families import counter, gauge, histogram, labelled, total
 from service.journal import Journal
-from service.vitals import Vitals, health, stats
+from service.symbol_class import symbol_class
+from service.vitals import Vitals, caches, health, stats
 
 log = structlog.get_logger("scorer")
 
@@ -31,62 +37,133 @@ class VitalsCollector(Collector):
         self._engine = engine
         self._journal = journal
         self._clock = clock
+        self._lock = threading.Lock()
+        self._ticks_seen: dict[str, int] = {}
+        self._ticks_by_class: Counter[str] = Counter()
 
     def collect(self) -> Iterator[Metric]:
         """All families; names end in their unit."""
         now = self._clock.utc_s()
         about = stats(self._vitals, self._engine, self._journal, now)
         state = health(self._vitals, self._engine, self._journal, now)
-        yield _gauge("ready", "1 while the service does all that it is for", state["ready"])
-        yield _gauge("uptime_seconds", "Seconds since start", about["uptime_s"])
-        yield _counter("requests", "Requests by op or refusal", "op", about["requests"])
-        yield _counter("scores", "Scores by status, retries, faults", "kind", about["scores"])
-        yield _counter("feed_messages", "Feed messages by fate", "fate", about["feed"]["counts"])
-        yield _counter("feed_skipped", "Feed messages by type", "type", about["feed"]["skipped"])
-        yield _counter("feed_changes", "What became of symbols", "kind", about["feed"]["changes"])
-        yield _gauge("symbols", "Symbols kept", about["symbols"])
-        yield _gauge("longest_turn_ms", "Longest cycle of the loop", about["longest_turn_ms"])
-        yield _gauge("journal_errors", "Failed journal operations", about["journal"]["errors"])
-        yield _gauge("journal_unwritten", "Answers not kept", about["journal"]["unwritten"])
-        yield _counter("model_rejections", "Refused models", "reason", about["rejections"])
-        yield _gauge("model_swaps", "Models installed since start", about["swaps"])
-        yield from self._model(about)
-        yield from self._feeds(about)
-        latency = GaugeMetricFamily(
-            "signal_scorer_latency_ms", "Score latency, decoded to encoded", labels=["quantile"]
-        )
-        for name, value in about["latency_ms"].items():
-            latency.add_metric([name], value)
-        yield latency
+        yield gauge("ready", "1 while the service does all that it is for", state["ready"])
+        yield gauge("uptime_seconds", "Seconds since start", about["uptime_s"])
+        yield labelled("mode", "1 for the mode that is served", ["mode"], [((about["mode"],), 1)])
+        yield from self._requests(about)
+        yield from self._feed(about)
+        yield from _model(about)
+        yield from _drift(about)
+        yield from _journal(about["journal"])
+        yield from self._rest(about)
 
-    def _model(self, about: dict[str, object]) -> Iterator[Metric]:
-        info = GaugeMetricFamily(
-            "signal_scorer_model_info", "The serving model", labels=["version", "service"]
+    def _requests(self, about: dict[str, Any]) -> Iterator[Metric]:
+        vitals, scores = self._vitals, about["scores"]
+        yield counter(
+            "requests", "Answers by op and code", ["op", "status"], dict(vitals.answered).items()
         )
-        model = about["model"]
-        if isinstance(model, dict):
-            info.add_metric([model["version"], protocol.__version__], 1.0)
-            yield _gauge("model_age_seconds", "Since it was trained", model["age_s"])
-            yield _gauge(
-                "model_reviewed_age_seconds", "Since it was reviewed", model["reviewed_age_s"]
-            )
-        yield info
+        dropped = about["requests"].get("reply_dropped", 0)
+        yield total("replies_dropped", "Answers whose client reads none or is gone", dropped)
+        yield counter(
+            "scores",
+            "Signals answered, by status",
+            ["status"],
+            [((k[7:],), n) for k, n in scores.items() if k.startswith("status_")],
+        )
+        yield total("retries", "Signals answered as before", scores.get("retry", 0))
+        yield total(
+            "model_faults", "Vectors that the model failed on", scores.get("model_fault", 0)
+        )
+        yield histogram("latency_seconds", "Decoded to encoded", "op", vitals.latency.items())
+        yield histogram("turn_seconds", "How long the loop was busy", None, [("", vitals.turns)])
+        longest_s = about["longest_turn_ms"] / 1000.0
+        yield gauge("longest_turn_seconds", "The longest turn since start", longest_s)
+        yield counter(
+            "cache_lookups",
+            "Lookups by cache and result",
+            ["cache", "result"],
+            [
+                ((name, result), count)
+                for name, hits, misses in caches(self._engine)
+                for result, count in (("hit", hits), ("miss", misses))
+            ],
+        )
+        yield counter("handshakes", "Keys let in and refused", ["result"], about["handshakes"])
 
-    def _feeds(self, about: dict[str, object]) -> Iterator[Metric]:
-        age = GaugeMetricFamily(
-            "signal_scorer_feed_age_seconds", "Since its last message", labels=["endpoint"]
-        )
-        offset = GaugeMetricFamily(
-            "signal_scorer_feed_clock_offset_seconds", "Its clock less UTC", labels=["endpoint"]
-        )
+    def _feed(self, about: dict[str, Any]) -> Iterator[Metric]:
         feed = about["feed"]
-        assert isinstance(feed, dict)
-        for endpoint in feed["endpoints"]:
-            if endpoint["age_s"] is not None:
-                age.add_metric([endpoint["name"]], endpoint["age_s"])
-            offset.add_metric([endpoint["name"]], endpoint["clock_offset_s"])
-        yield age
-        yield offset
+        yield counter("feed_messages", "Ticks and candles by fate", ["fate"], feed["counts"])
+        yield counter("feed_skipped", "Other messages by type", ["type"], feed["skipped"])
+        yield counter("feed_changes", "What became of symbols", ["kind"], feed["changes"])
+        yield counter("ticks", "Ticks applied, by class of symbol", ["symbol_class"], self._ticks())
+        yield gauge("symbols", "Symbols kept", about["symbols"])
+        yield gauge("symbols_warm", "Symbols with history enough", about["symbols_warm"])
+        if feed["lag_s"] is not None:
+            yield gauge("feed_lag_seconds", "Age of the newest event on receipt", feed["lag_s"])
+        endpoints = feed["endpoints"]
+        yield labelled(
+            "feed_age_seconds",
+            "Since its last message",
+            ["endpoint"],
+            [((e["name"],), e["age_s"]) for e in endpoints if e["age_s"] is not None],
+        )
+        yield labelled(
+            "feed_clock_offset_seconds",
+            "Its clock less UTC",
+            ["endpoint"],
+            [((e["name"],), e["clock_offset_s"]) for e in endpoints],
+        )
+
+    def _ticks(self) -> dict[str, int]:
+        """Totals by class that never fall, though a symbol's own count goes with the symbol."""
+        with self._lock:
+            now = {name: feed.ticks for name, feed in dict(self._engine.intake.feeds).items()}
+            for name, ticks in now.items():
+                before = self._ticks_seen.get(name, 0)
+                # Fewer than before: it was dropped and began again.
+                self._ticks_by_class[symbol_class(name)] += ticks - (
+                    before if ticks >= before else 0
+                )
+            self._ticks_seen = now
+            return dict(self._ticks_by_class)
+
+    def _rest(self, about: dict[str, Any]) -> Iterator[Metric]:
+        paper = self._engine.paper
+        yield gauge("paper_positions", "Signals followed on paper", len(paper))
+        yield counter("paper", "What became of them", ["fate"], dict(paper.counts))
+        yield total("clock_steps", "Steps of the wall clock", about["clock_steps"])
+
+
+def _model(about: dict[str, Any]) -> Iterator[Metric]:
+    model = about["model"]
+    labels = ["version", "service"]
+    served = [] if model is None else [((model["version"], protocol.__version__), 1.0)]
+    yield labelled("model_info", "The serving model", labels, served)
+    if model is not None:
+        yield gauge("model_age_seconds", "Since it was trained", model["age_s"])
+        reviewed = model["reviewed_age_s"]
+        yield gauge("model_reviewed_age_seconds", "Since it was reviewed", reviewed)
+    yield total("model_swaps", "Models installed since start", about["swaps"])
+    yield counter("model_rejections", "Refused models", ["reason"], about["rejections"])
+
+
+def _drift(about: dict[str, Any]) -> Iterator[Metric]:
+    drift = about["drift"]
+    found = [((name,), one) for name, one in drift["features"].items()]
+    labels = ["feature"]
+    yield gauge("drift_signals", "Signals that drift is judged by", drift["signals"])
+    psi = [(key, one["psi"]) for key, one in found]
+    yield labelled("drift_psi", "Population stability index", labels, psi)
+    limit = [(key, one["limit"]) for key, one in found]
+    yield labelled("drift_psi_limit", "The index that is called a drift", labels, limit)
+    drifting = [(key, float(one["drifting"])) for key, one in found]
+    yield labelled("drifting", "1 where the index is beyond its limit", labels, drifting)
+
+
+def _journal(journal: dict[str, Any]) -> Iterator[Metric]:
+    yield gauge("journal_size_bytes", "Of the file and its WAL", journal["size_bytes"])
+    yield gauge("journal_failing", "1 while nothing can be written", journal["fault"] is not None)
+    yield total("journal_errors", "Failed journal operations", journal["errors"])
+    yield total("journal_unwritten", "Answers not kept", journal["unwritten"])
 
 
 class Metrics:
@@ -109,12 +186,14 @@ class Metrics:
             self._server = start_http_server(
                 int(port), addr=host.strip("[]"), registry=self._registry
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             log.error(
                 "no metrics: the address cannot be bound; set metrics.bind",
                 bind=self._bind,
                 error=str(error),
             )
+            return
+        log.info("metrics", address=f"http://{host}:{self._server[0].server_port}/metrics")
 
     def stop(self) -> None:
         """Stop listening."""
@@ -124,14 +203,3 @@ class Metrics:
             server.server_close()
             thread.join()
             self._server = None
-
-
-def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"signal_scorer_{name}", text, value=float(value))
-
-
-def _counter(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(f"signal_scorer_{name}", text, labels=[label])
-    for key, count in counts.items():
-        family.add_metric([key], count)
-    return family

@@ -1,0 +1,203 @@
+"""The metrics as Prometheus gets them: scraped over HTTP and parsed by its own parser."""
+
+from __future__ import annotations
+
+import urllib.request
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import builders
+import pytest
+import zmq
+from harness import Service, eventually, running
+from prometheus_client.parser import text_string_to_metric_families
+from serving import body, unpacked
+
+from protocol import messages
+from service.histogram import LATENCY_BOUNDS_S, Histogram
+from service.symbol_class import symbol_class
+
+
+class Scrape:
+    """One answer, looked up by name and labels."""
+
+    def __init__(self, address: str) -> None:
+        with urllib.request.urlopen(address, timeout=10) as reply:
+            text = reply.read().decode()
+        self.families = {family.name: family for family in text_string_to_metric_families(text)}
+
+    def value(self, name: str, **labels: str) -> float:
+        found = [
+            sample.value
+            for family in self.families.values()
+            for sample in family.samples
+            if sample.name == f"signal_scorer_{name}" and sample.labels == labels
+        ]
+        assert len(found) == 1, (name, labels, found)
+        return found[0]
+
+
+class Served(NamedTuple):
+    """What a service said after some work, over HTTP and over its own socket."""
+
+    scrape: Scrape
+    version: str
+    stats: dict[str, Any]
+
+
+def asked(address: str, request: bytes) -> dict[str, Any]:
+    """One request without the client, which refuses to send nonsense."""
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.linger = 0
+        socket.connect(address)
+        socket.send(request)
+        assert socket.poll(10_000)
+        return unpacked(socket.recv())
+
+
+def address_of(service: Service) -> str:
+    def found() -> str | None:
+        return next((e["address"] for e in service.log if e.get("event") == "metrics"), None)
+
+    return eventually(found, "metrics")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    folder = tmp_path_factory.mktemp("metrics")
+    version = builders.small_model(folder / "models")
+    with running(
+        folder, with_feed=True, METRICS_BIND="127.0.0.1:0", MODEL_EXPIRE_AFTER_DAYS="0"
+    ) as service:
+        service.warm("EURUSD", "GBPUSD", "XAUUSD", "BTCUSD")
+        with service.client() as client:
+            for at in range(4):
+                assert client.score("EURUSD", 70.0 + at).status == "success"
+            client.score("EURUSD", 71.0, signal_id="a")
+            client.score("EURUSD", 71.0, signal_id="a")
+            client.score("NOSUCH", 71.0)
+            client.sentiment("EURUSD", 60.0)
+            assert asked(service.address, body("nonsense"))["ok"] is False
+            stats = client.stats()
+        eventually(
+            lambda: Scrape(address_of(service)).value("symbols_warm") == 4, "four warm symbols"
+        )
+        return Served(Scrape(address_of(service)), version, stats)
+
+
+def test_answers_are_counted_by_op_and_code(served: Served):
+    assert served.scrape.value("requests_total", op="score", status="ok") == 7
+    assert served.scrape.value("requests_total", op="sentiment", status="ok") == 1
+    assert served.scrape.value("requests_total", op="unknown", status="unknown_op") == 1
+    assert served.scrape.value("scores_total", status="success") == 5
+    assert served.scrape.value("scores_total", status="unknown_symbol") == 1
+    assert served.scrape.value("retries_total") == 1
+    assert served.scrape.value("replies_dropped_total") == 0
+
+
+def test_latencies_lie_in_buckets_from_fifty_microseconds(served: Served):
+    family = served.scrape.families["signal_scorer_latency_seconds"]
+    buckets = [
+        (float(sample.labels["le"]), sample.value)
+        for sample in family.samples
+        if sample.name.endswith("_bucket") and sample.labels["op"] == "score"
+    ]
+    assert [bound for bound, _ in buckets] == [*LATENCY_BOUNDS_S, float("inf")]
+    assert buckets[0][0] == pytest.approx(50e-6)
+    counts = [count for _, count in buckets]
+    assert counts == sorted(counts)
+    assert counts[-1] == served.scrape.value("latency_seconds_count", op="score") == 7
+    assert 0 < served.scrape.value("latency_seconds_sum", op="score") < 7 * 10
+    assert served.scrape.value("turn_seconds_count") > 0
+    assert served.scrape.value("longest_turn_seconds") > 0
+
+
+def test_the_feed_is_counted_by_fate_and_by_class_of_symbol(served: Served):
+    assert served.scrape.value("feed_messages_total", fate="tick_accepted") == 20
+    assert served.scrape.value("ticks_total", symbol_class="forex") == 10
+    assert served.scrape.value("ticks_total", symbol_class="metal") == 5
+    assert served.scrape.value("ticks_total", symbol_class="crypto") == 5
+    assert served.scrape.value("symbols") == 4
+    assert -1 < served.scrape.value("feed_lag_seconds") < 60
+    endpoint = served.stats["feed"]["endpoints"][0]["name"]
+    assert 0 <= served.scrape.value("feed_age_seconds", endpoint=endpoint) < 60
+
+
+def test_the_model_the_journal_and_the_caches_are_shown(served: Served):
+    info = served.scrape.families["signal_scorer_model_info"].samples[0]
+    assert info.labels["version"] == served.version
+    assert served.scrape.value("model_swaps_total") == 1
+    assert served.scrape.value("model_age_seconds") > 0
+    assert served.scrape.value("journal_size_bytes") > 4096
+    assert served.scrape.value("journal_errors_total") == 0
+    assert served.scrape.value("journal_failing") == 0
+    asked_caches = served.stats["cache_hit_rates"]
+    assert {"vector", "model", "correlation"} <= set(asked_caches)
+    assert all(0 <= rate <= 1 for rate in asked_caches.values())
+    for cache in asked_caches:
+        assert served.scrape.value("cache_lookups_total", cache=cache, result="miss") >= 1
+    assert served.scrape.value("ready") == 1
+    assert served.scrape.value("mode", mode="live") == 1
+
+
+def test_stats_say_the_same_in_their_own_words(served: Served):
+    stats = served.stats
+    assert stats["requests"]["score"] == 7
+    assert set(stats["latency_ms"]) == {"p50", "p95", "p99", "p99_9"}
+    assert stats["drift"] == {"signals": 5, "drifting": [], "features": {}}
+    assert stats["journal"]["size_bytes"] > 0
+
+
+def test_a_drift_is_in_the_metrics_in_the_score_and_in_health(tmp_path: Path):
+    builders.small_model(tmp_path / "models")
+    with running(
+        tmp_path, with_feed=True, METRICS_BIND="127.0.0.1:0", MODEL_EXPIRE_AFTER_DAYS="0"
+    ) as service:
+        service.warm()
+        with service.client() as client:
+            signals = [{"symbol": "EURUSD", "base_score": 99.0} for _ in range(120)]
+            client.call(messages.ScoreManyRequest(signals=signals))
+            eventually(
+                lambda: "base_score" in client.stats()["drift"]["drifting"], "the drift to be seen"
+            )
+            reply = client.score("EURUSD", 99.0)
+            assert "base_score" in reply.drifting
+            assert reply.status == "success"
+            assert any("base_score" in note for note in client.health()["notes"])
+        scrape = Scrape(address_of(service))
+        assert scrape.value("drifting", feature="base_score") == 1
+        psi = scrape.value("drift_psi", feature="base_score")
+        assert psi > scrape.value("drift_psi_limit", feature="base_score") >= 0.2
+
+
+def test_an_address_that_is_taken_costs_the_metrics_only(tmp_path: Path):
+    with running(tmp_path / "a", METRICS_BIND="127.0.0.1:0") as first:
+        taken = address_of(first).removeprefix("http://").removesuffix("/metrics")
+        with running(tmp_path / "b", METRICS_BIND=taken) as second, second.client() as client:
+            assert client.health()["uptime_s"] >= 0
+            assert any("no metrics" in line.get("event", "") for line in second.log)
+
+
+def test_a_bucket_holds_what_is_at_most_its_bound():
+    histogram = Histogram((0.1, 1.0))
+    for value in (0.05, 0.1, 0.5, 7.0):
+        histogram.observe(value)
+    assert histogram.cumulative() == [("0.1", 2), ("1", 3), ("+Inf", 4)]
+    assert histogram.sum_s == pytest.approx(7.65)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "expected"),
+    [
+        ("EURUSD", "forex"),
+        ("usdjpy.r", "forex"),
+        ("EUR/GBP", "forex"),
+        ("XAUUSD", "metal"),
+        ("BTCUSDT", "crypto"),
+        ("ETHEUR", "crypto"),
+        ("US30", "other"),
+        ("USDX", "other"),
+    ],
+)
+def test_a_symbol_is_of_one_class(symbol: str, expected: str):
+    assert symbol_class(symbol) == expected
