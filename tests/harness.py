@@ -152,7 +152,7 @@ class Service:
 
     def scores(self) -> list[dict[str, Any]]:
         """Scores in the journal."""
-        return rows(self.journal_path, "SELECT * FROM scores ORDER BY seq")
+        return rows(self.journal_path, "SELECT * FROM scored ORDER BY seq")
 
     def close(self) -> None:
         """End it, whatever state it is in."""

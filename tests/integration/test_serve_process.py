@@ -16,7 +16,7 @@ from serving import body, history, published_model, rows, tick, unpacked
 
 from protocol.client import ScorerClient
 
-ROUNDS = 6
+ROUNDS = 5
 
 
 class Asking:
