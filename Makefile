@@ -1,12 +1,17 @@
 # make setup   .venv with the locked dependencies (nothing to do when it is current)
 # make run     the demo: feed, service, signals, trainer, hot swap, on free ports of its own
 # make test    lint, types, import contracts, tests
+# make evidence-paper   paper outcomes on recorded markets against a brute-force oracle
+# make oracle             every recorded market through the intake, compared with the batch oracle
+# make account            what became of every row of every recorded file
+# make bench-features     rate of taking in ticks, cost of a vector, memory, a minute's end, growth
+# make evidence-features  the pictures of docs/features.md
 # make lock    resolve the lock files anew (needs network; uv is installed into .venv)
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.current
 
-.PHONY: setup run test lint lock clean
+.PHONY: setup run test lint lock clean evidence-paper oracle account bench-features evidence-features
 
 setup: $(STAMP)
 
@@ -28,6 +33,22 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest
+
+evidence-paper: setup
+	$(BIN)/python scripts/oracle_paper.py
+
+oracle: setup
+	$(BIN)/python scripts/oracle_features.py
+
+account: setup
+	$(BIN)/python scripts/account_market.py
+
+bench-features: setup
+	$(BIN)/python scripts/bench_takein.py
+	$(BIN)/python scripts/bench_features.py
+
+evidence-features: setup
+	$(BIN)/python scripts/plot_features.py
 
 lock: setup
 	$(BIN)/python -m pip install --quiet uv
