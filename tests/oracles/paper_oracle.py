@@ -41,8 +41,10 @@ class Answer(NamedTuple):
     adverse_r: float | None = None
 
 
-def follow(asked: Asked, quotes: Iterable[Quote], holding_s: float, gap_s: float) -> Answer | None:
-    """The end of a signal on the quotes that followed; None where it is still open."""
+def follow(
+    asked: Asked, quotes: Iterable[Quote], holding_s: float, gap_s: float, until_s: float
+) -> Answer | None:
+    """The end of a signal on the quotes that followed up to `until_s`; None: still open."""
     buy, stop, target = asked.buy, asked.stop, asked.target
     deadline = asked.t + holding_s
     opened: float | None = None
@@ -74,7 +76,11 @@ def follow(asked: Asked, quotes: Iterable[Quote], holding_s: float, gap_s: float
             return _result(asked, "WIN_TP", at, target, opened_at, opened, seen)
         seen.append(leave)
         last_t = t
-    return None
+    if until_s - last_t <= gap_s:
+        return None
+    if opened is not None and deadline <= last_t + gap_s:
+        return _result(asked, "EXPIRED", deadline, seen[-1], opened_at, opened, seen)
+    return Answer("VOID", last_t)
 
 
 def _result(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from oracles.paper_oracle import Answer, Asked, Quote, follow
+from oracles.paper_comparison import answer_to
+from oracles.paper_oracle import Asked, Quote, follow
 from scored_journal import score_row
 
 from service.paper import Paper
@@ -241,23 +242,6 @@ def asked_at(t: float, signal: tuple[int, bool, int, int, int]) -> Asked:
     return Asked(t, buy, entry, entry - sign * stop, entry + sign * target)
 
 
-def answer_of(end: Ended) -> Answer:
-    row = outcome_row(end, 0.0)
-    if end.word == "VOID":
-        return Answer("VOID", end.at_s)
-    return Answer(
-        row.outcome,
-        row.closed_at,
-        row.win,
-        row.realised_r,
-        row.closed_price,
-        row.opened_at,
-        row.opened_price,
-        row.max_favorable_r,
-        row.max_adverse_r,
-    )
-
-
 def restarted(paper: Paper) -> Paper:
     """Another process that found every row in the journal."""
     again = paper_of()
@@ -294,10 +278,12 @@ def test_every_outcome_equals_the_oracles_also_over_restarts_and_sweeps(
                     stop_loss=float(request.stop),
                     take_profit=float(request.target),
                 )
-        ends |= {end.position.score_id: answer_of(end) for end in paper.ended.values()}
+        ends |= {end.position.score_id: answer_to(end) for end in paper.ended.values()}
         if number in restarts:
             paper = restarted(paper)
+    paper.sweep(t + 1.0)
+    ends |= {end.position.score_id: answer_to(end) for end in paper.ended.values()}
     for score_id, (request, first) in asked.items():
-        expected = follow(request, quotes[first:], HOLDING_S, GAP_S)
+        expected = follow(request, quotes[first:], HOLDING_S, GAP_S, t + 1.0)
         assert ends.get(score_id) == expected
         assert (expected is None) == (score_id in {paper.row(n).score_id for n in paper.numbers()})
