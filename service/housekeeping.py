@@ -19,6 +19,7 @@ from service.clock import Clock, SystemClock
 from service.engine import Engine
 from service.features.state import SymbolSnapshot, SymbolState
 from service.journal import Journal, StoredReply
+from service.mode_file import ModeWatch
 from service.model_watch import Event as ModelEvent
 from service.model_watch import Loaded, ModelWatch, Rejected, Removed
 from service.paper_keeping import PaperKeeping
@@ -91,6 +92,7 @@ class Housekeeping:
         self._vitals = vitals
         self._recorder = recorder
         self._allowed = allowed
+        self._mode = ModeWatch(config.path("."))
         self._recorder_fault: str | None = None
         self._second_due_s = 0.0
         self._checkpoint_due_s = clock.monotonic_s() + CHECKPOINT_S
@@ -145,6 +147,7 @@ class Housekeeping:
         self.due_s = now_s + TURN_S
         utc_s = self._clock.utc_s()
         self._follow(self._watch.take())
+        self._follow_mode()
         self._engine.advance(utc_s)
         self._save_some_bars(utc_s)
         self._paper.turn(now_s, utc_s)
@@ -193,6 +196,26 @@ class Housekeeping:
         elif isinstance(found, Removed):
             # The pointer is gone: what was proven goes on serving until another is published.
             self.event("model_pointer_missing")
+
+    def _follow_mode(self) -> None:
+        """Serve in the mode that was commanded, or as configured where no command stands."""
+        found = self._mode.look()
+        if found is None:
+            return
+        if found.refused:
+            self._vitals.mode_note = f"a mode was refused: {found.refused}"
+            self.event("mode_refused", reason=found.refused, mode=self._engine.mode)
+            return
+        before, configured = self._engine.mode, self._config.score.mode
+        mode, by = configured, "the configuration"
+        if found.command is not None:
+            mode, by = found.command.mode, found.command.by
+        self._engine.set_mode(mode)
+        changed = mode != configured
+        self._vitals.mode_note = (
+            f"mode {mode} was commanded by {by}; {configured} is configured" if changed else None
+        )
+        self.event("mode", mode=mode, before=before, by=by)
 
     def _save_some_bars(self, utc_s: float) -> None:
         minute = int(utc_s) // 60

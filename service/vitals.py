@@ -50,6 +50,7 @@ class Vitals:
     clock_steps: int = 0
     handshakes: Counter[str] = field(default_factory=Counter)
     client_key_faults: tuple[str, ...] = ()
+    mode_note: str | None = None
 
     def took(self, op: str, elapsed_ms: float) -> None:
         """A score or a batch was answered in this time, from decoded to encoded."""
@@ -71,6 +72,8 @@ def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> di
     notes = [] if engine.model else ["no model: base scores are served"]
     if vitals.last_rejection:
         notes.append(f"a published model was refused: {vitals.last_rejection}")
+    if vitals.mode_note:
+        notes.append(vitals.mode_note)
     if engine.drift.drifting:
         notes.append(f"unlike what the model knows: {', '.join(engine.drift.drifting)}")
     notes += [f"client keys: {fault}" for fault in vitals.client_key_faults[:MAX_NOTES]]
@@ -95,6 +98,7 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
     """Counters since start, latency percentiles in ms, feed clocks, model, journal."""
     return {
         "uptime_s": utc_s - vitals.started_utc_s,
+        "state_dir": str(engine.config.path(".").absolute())[-MAX_PATH_CHARS:],
         "requests": dict(vitals.requests),
         "scores": dict(engine.counts),
         "latency_ms": _percentiles(vitals.latencies_ms),

@@ -1,0 +1,72 @@
+"""`mode`: writes the command for a mode and waits until the service has followed it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+
+from protocol.client import ScorerClient, ScorerUnavailable
+from protocol.messages import Mode
+from service.config import load
+from service.mode_file import FILE_NAME, Command, write
+
+FOLLOWED_WITHIN_S = 2.0
+LOOK_S = 0.05
+
+
+class ModeCommandError(Exception):
+    """A mode that was not taken; the text says why and what to do."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
+    """Command a mode (`configured`: none) and say what came of it.
+
+    Raises ModeCommandError where it cannot be written or is not followed, ConfigError.
+    """
+    config = load(config_path).config
+    folder = config.path(".")
+    try:
+        write(
+            folder, None if wanted == "configured" else Command(_mode(wanted), _who(), time.time())
+        )
+    except OSError as error:
+        raise ModeCommandError(
+            f"cannot write {folder / FILE_NAME}: {error.strerror}; run this as root or as the "
+            "service's user",
+            73,
+        ) from None
+    due = config.score.mode if wanted == "configured" else wanted
+    end_s = time.monotonic() + FOLLOWED_WITHIN_S
+    while True:
+        try:
+            served = client.health()["mode"]
+        except ScorerUnavailable:
+            return f"{due}: written; no service answers, it holds from the next start"
+        if served == due:
+            return f"{due}: served from now on"
+        if time.monotonic() > end_s:
+            raise ModeCommandError(
+                f"the service still serves {served}: it keeps its state in "
+                f"{client.stats()['state_dir']}, this command wrote to {folder.absolute()}; "
+                "name the service's configuration with --config",
+                1,
+            )
+        time.sleep(LOOK_S)
+
+
+def _mode(word: str) -> Mode:
+    assert word in ("live", "shadow", "off")
+    return word  # type: ignore[return-value]  # one of the three
+
+
+def _who() -> str:
+    """Who asked, for the journal; sudo's caller rather than root."""
+    try:
+        return (os.environ.get("SUDO_USER") or getpass.getuser())[:64]
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"

@@ -1,0 +1,123 @@
+"""The mode that an operator commanded: one small file in the state directory.
+
+Who may write there may command; there is no request for it on any socket. The file is the
+command and its memory at once: the service looks at it ten times a second, and reads it again
+at its next start. Without it the configuration's mode holds.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from protocol.messages import Mode
+
+FILE_NAME = "mode.json"
+MAX_BYTES = 4096
+MAX_TEXT_CHARS = 200
+
+
+class Command(msgspec.Struct, frozen=True):
+    """The mode, who wanted it and when (UTC s)."""
+
+    mode: Mode
+    by: Annotated[str, Meta(max_length=MAX_TEXT_CHARS)] = ""
+    at: float = 0.0
+
+
+class Look(NamedTuple):
+    """What a look found that is new: a command, its withdrawal (None), or why it is refused."""
+
+    command: Command | None
+    refused: str | None = None
+
+
+def write(folder: Path, command: Command | None) -> None:
+    """Command a mode, or with None withdraw the command. Raises OSError.
+
+    All or nothing, and on disk when this returns: a crash leaves the old word or the new one.
+    """
+    path = folder / FILE_NAME
+    if command is None:
+        path.unlink(missing_ok=True)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{FILE_NAME}.{os.getpid()}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+        try:
+            os.write(descriptor, msgspec.json.encode(command) + b"\n")
+            # The service may be another user: it has to read what root wrote.
+            os.fchmod(descriptor, 0o644)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        fresh.replace(path)
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def read(folder: Path) -> Command | None:
+    """The command that stands, None without one. Raises ValueError for one that is refused."""
+    try:
+        descriptor = os.open(
+            folder / FILE_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        )
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    try:
+        status = os.fstat(descriptor)
+        _check_writer(status)
+        content = os.read(descriptor, MAX_BYTES)
+    finally:
+        os.close(descriptor)
+    try:
+        return msgspec.json.decode(content, type=Command)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"is no command: {error}") from None
+
+
+def _check_writer(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("is no regular file")
+    if status.st_uid not in (0, os.geteuid()):
+        raise ValueError(f"belongs to user {status.st_uid}: only the service's or root commands")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ValueError("may be written by others; run `signal-scorer mode` to write it anew")
+
+
+class ModeWatch:
+    """Looks whether the command changed; `look` costs one stat where it did not."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / FILE_NAME
+        self._seen: tuple[int, int, int, int] | None = None
+
+    def look(self) -> Look | None:
+        """What is new since the last look; None where nothing is."""
+        try:
+            status = os.lstat(self._path)
+        except FileNotFoundError:
+            before, self._seen = self._seen, None
+            return None if before is None else Look(None)
+        except OSError:
+            return None  # a folder that cannot be looked into takes no command back
+        # Changing the owner or mode moves ctime, so that a refused file is looked at again.
+        seen = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if seen == self._seen:
+            return None
+        self._seen = seen
+        try:
+            return Look(read(self._folder))
+        except ValueError as error:
+            return Look(None, f"{self._path} {error}"[:MAX_TEXT_CHARS])

@@ -1,0 +1,184 @@
+"""The mode commanded from outside: who may, how soon, and that it outlives the process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import builders
+import pytest
+from harness import Service, eventually, running
+from serving import Parts
+
+from service.engine_replay import compare
+from service.mode_file import FILE_NAME, Command, ModeWatch, read, write
+
+
+def signal_scorer(service: Service, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = os.environ | {
+        "SIGNAL_SCORER_STATE_DIR": str(service.folder),
+        "SIGNAL_SCORER_ENDPOINT": service.address,
+        "SUDO_USER": "trader",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments, "--timeout-ms", "5000"],
+        capture_output=True,
+        text=True,
+        env=environ,
+    )
+
+
+def test_a_command_is_followed_journalled_and_outlives_a_kill(tmp_path: Path):
+    builders.small_model(tmp_path / "models")
+    with running(tmp_path, with_feed=True, MODEL_EXPIRE_AFTER_DAYS="0") as service:
+        service.warm()
+        with service.client() as client:
+            assert client.score("EURUSD", 70.0).status == "success"
+            done = signal_scorer(service, "mode", "shadow")
+            assert (done.returncode, done.stdout) == (0, "shadow: served from now on\n")
+            reply = client.score("EURUSD", 71.0)
+            assert (reply.status, reply.final_score) == ("shadow", 71.0)
+            assert reply.shadow is not None
+            assert any("commanded by trader" in note for note in client.health()["notes"])
+        service.kill()
+        service.start()
+        assert signal_scorer(service, "mode").stdout == "shadow\n"
+        done = signal_scorer(service, "mode", "configured")
+        assert done.stdout == "live: served from now on\n"
+        with service.client() as client:
+            assert not any("command" in note for note in client.health()["notes"])
+        told = [(e["before"], e["mode"], e["by"]) for e in service.events("mode")]
+        assert told == [
+            ("live", "shadow", "trader"),
+            ("live", "shadow", "trader"),  # at the second start
+            ("shadow", "live", "the configuration"),
+        ]
+
+
+def test_without_a_service_the_command_waits_for_the_next_start(tmp_path: Path):
+    service = Service(tmp_path, SCORE_BIND="tcp://127.0.0.1:*")
+    service.address = "tcp://127.0.0.1:1"
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "mode", "off", "--timeout-ms", "100"],
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {"SIGNAL_SCORER_STATE_DIR": str(tmp_path), "SIGNAL_SCORER_ENDPOINT": service.address},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "holds from the next start" in done.stdout
+    try:
+        service.start()
+        with service.client() as client:
+            assert client.health()["mode"] == "off"
+            assert client.score("EURUSD", 50.0).status == "off"
+    finally:
+        service.close()
+
+
+def test_a_command_for_another_folder_says_where_the_service_looks(tmp_path: Path):
+    with running(tmp_path / "a") as service:
+        other = Service(tmp_path / "b")
+        other.address = service.address
+        done = signal_scorer(other, "mode", "off")
+        assert done.returncode == 1
+        assert str(tmp_path / "a") in done.stderr
+
+
+def test_a_mode_changed_within_a_recording_is_replayed_to_the_bit(tmp_path: Path):
+    builders.small_model(tmp_path / "models")
+    with running(
+        tmp_path, with_feed=True, RECORD_ENABLED="true", MODEL_EXPIRE_AFTER_DAYS="0"
+    ) as service:
+        service.warm()
+        with service.client() as client:
+            for wanted in ("shadow", "off", "live"):
+                client.score("EURUSD", 70.0)
+                write(service.folder, Command(wanted))
+                eventually(lambda w=wanted: client.health()["mode"] == w, wanted)
+            client.score("EURUSD", 70.0)
+        assert service.terminate()[0] == 0
+        account = compare(sorted((tmp_path / "segments").glob("*")), service.journal_path)
+        assert (account.rows, account.identical) == (4, 4), account.lines()
+        assert [row["status"] for row in service.scores()] == [
+            "success",
+            "shadow",
+            "off",
+            "success",
+        ]
+
+
+def test_it_is_followed_within_a_second_by_the_clock_of_the_loop(tmp_path: Path):
+    parts = Parts(tmp_path)
+    parts.housekeeping.turn()
+    write(tmp_path, Command("off", "me", 1.0))
+    parts.clock.advance(0.5)
+    parts.housekeeping.turn()
+    assert parts.engine.mode == "off"
+
+
+def other_owner(path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(path, 12345, 12345)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (lambda path: path.chmod(0o664), "others"),
+        (lambda path: path.chmod(0o646), "others"),
+        (other_owner, "12345"),
+        (lambda path: path.write_text("{"), "no command"),
+        (lambda path: path.write_text('{"mode": "loud"}'), "no command"),
+        (lambda path: path.write_bytes(b"\xff" * 10_000), "no command"),
+        (lambda path: (path.unlink(), path.symlink_to("elsewhere")), "cannot be read"),
+        (lambda path: (path.unlink(), path.mkdir()), "regular"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "regular"),
+    ],
+)
+def test_a_file_without_authority_or_sense_changes_nothing_and_is_told_once(
+    tmp_path: Path, spoil, word: str
+):
+    parts = Parts(tmp_path)
+    write(tmp_path, Command("shadow", "me", 1.0))
+    parts.housekeeping.turn()
+    spoil(tmp_path / FILE_NAME)
+    for _ in range(3):
+        parts.clock.advance(1.0)
+        parts.housekeeping.turn()
+    assert parts.engine.mode == "shadow"
+    events = parts.rows("SELECT * FROM events WHERE kind = 'mode_refused'")
+    assert len(events) == 1
+    assert word in events[0]["detail"]
+    assert any("refused" in note for note in parts.ask("health")["notes"])
+
+
+def test_a_mended_file_is_read_again(tmp_path: Path):
+    watch = ModeWatch(tmp_path)
+    assert watch.look() is None
+    write(tmp_path, Command("off"))
+    (tmp_path / FILE_NAME).chmod(0o666)
+    look = watch.look()
+    assert look is not None
+    assert look.refused
+    assert watch.look() is None
+    (tmp_path / FILE_NAME).chmod(0o644)
+    look = watch.look()
+    assert look is not None
+    assert look.command == Command("off")
+
+
+def test_what_is_written_is_read_back_and_may_be_read_by_the_service(tmp_path: Path):
+    before = os.umask(0o077)
+    try:
+        write(tmp_path / "new", Command("shadow", "me", 2.0))
+    finally:
+        os.umask(before)
+    assert read(tmp_path / "new") == Command("shadow", "me", 2.0)
+    assert (tmp_path / "new" / FILE_NAME).stat().st_mode & 0o777 == 0o644
+    write(tmp_path / "new", None)
+    write(tmp_path / "new", None)
+    assert read(tmp_path / "new") is None
