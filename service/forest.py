@@ -25,6 +25,10 @@ Floats = NDArray[np.float64]
 # to follow the decisions than to gather feature and threshold anew at every level.
 DENSE_NODES = 20_000
 
+# From so many rows on it is quicker to step all of them down together, a level at a time,
+# than one after the other; up to so many at once, what is gathered stays in the cache.
+LEAST_TOGETHER, MOST_TOGETHER = 6, 64
+
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
@@ -75,12 +79,15 @@ class Forest:
         return float(self.arrays.probability.take(leaves).sum()) / len(leaves)
 
     def predict_many(self, rows: Floats) -> Floats:
-        """Return `predict` (n,) of each row of (n, features), bit by bit the same.
-
-        Row by row on purpose: one row's nodes stay in the cache, which makes this quicker
-        than walking many rows a level at a time.
-        """
-        return np.array([self.predict(row) for row in rows], np.float64)
+        """Return `predict` (n,) of each row of (n, features), bit by bit the same."""
+        found = np.empty(len(rows), np.float64)
+        for start in range(0, len(rows), MOST_TOGETHER):
+            part = rows[start : start + MOST_TOGETHER]
+            if len(part) < LEAST_TOGETHER:
+                found[start : start + len(part)] = [self.predict(row) for row in part]
+            else:
+                found[start : start + len(part)] = self._predict_together(_rounded(part))
+        return found
 
     def contributions(self, row: Floats) -> tuple[float, Floats]:
         """Return the bias (the word without features) and each feature's share (features,).
@@ -111,6 +118,17 @@ class Forest:
         for level in range(self.depth):
             node = self._next.take(node, out=self._node[level & 1], mode="clip")
         return node
+
+    def _predict_together(self, x: Floats) -> Floats:
+        """Step rows (n, features), rounded, down all trees: each level in a few calls."""
+        values, first = x.ravel(), np.arange(0, x.size, x.shape[1])[:, np.newaxis]
+        node: NDArray[np.intp] = np.broadcast_to(self._roots, (len(x), self.trees))
+        for _ in range(self.depth):
+            value = values.take(self._feature.take(node) + first)
+            node = self._left.take(node) + (value > self.arrays.threshold.take(node))
+        # A row's leaves lie in a row, so they are added up in the order of a single one's.
+        total: Floats = self.arrays.probability.take(node).sum(axis=1)
+        return total / self.trees
 
     def _walk_levels(self, x: Floats) -> NDArray[np.intp]:
         """Decide only at the nodes that are met."""

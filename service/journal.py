@@ -184,7 +184,9 @@ class Journal:
         """Write rows in one transaction; all or, on a fault, none of them."""
         if not rows:
             return []
-        written = self._transact(lambda: [self._insert(row) for row in rows])
+        # One statement is a transaction of its own, without two more calls.
+        alone = len(rows) == 1 and isinstance(rows[0], ScoreRow)
+        written = self._transact(lambda: [self._insert(row) for row in rows], alone=alone)
         if written is None:
             self.unwritten += sum(not isinstance(row, EventRow) for row in rows)
             return [Written(False)] * len(rows)
@@ -258,12 +260,17 @@ class Journal:
             self._connection.close()
             self._connection = None
 
-    def _transact(self, work: Callable[[], T]) -> T | None:
-        """Do work in one transaction; None, with nothing of it kept, where it fails."""
+    def _transact(self, work: Callable[[], T], *, alone: bool = False) -> T | None:
+        """Do work in one transaction; None, with nothing of it kept, where it fails.
+
+        `alone` says that the work is one statement.
+        """
         if self.fault is not None or not self.open():
             return None
         assert self._connection is not None
         try:
+            if alone:
+                return work()
             self._connection.execute("BEGIN IMMEDIATE")
             done = work()
             self._connection.execute("COMMIT")

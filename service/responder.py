@@ -48,10 +48,14 @@ class _Draft:
 
     op: str
     decoded_s: float
-    request_id: str | int | None = None
-    ignored: tuple[str, ...] = ()
+    decoded: codec.Decoded | None = None
     parts: list[_Part | dict[str, Any]] = field(default_factory=list)
     refusal: dict[str, Any] | None = None
+
+    @property
+    def request_id(self) -> str | int | None:
+        """Echoed; None where the request had none or was not understood."""
+        return self.decoded.request_id if self.decoded is not None else None
 
 
 class Responder:
@@ -65,7 +69,13 @@ class Responder:
 
     def answer(self, waiting: Sequence[Waiting]) -> list[bytes]:
         """One reply body for each request body, in order. Never raises for what was sent."""
-        drafts = [self._draft(item) for item in waiting]
+        now = self._clock.utc_s()
+        drafts = [self._decoded(item) for item in waiting]
+        asked = [draft.decoded.request for draft in drafts if draft.decoded is not None]
+        self._expect([r for r in asked if isinstance(r, messages.ScoreRequest)], now)
+        for draft, item in zip(drafts, waiting, strict=True):
+            if draft.decoded is not None:
+                self._answer(draft, draft.decoded, item, now)
         self._write([part for d in drafts for part in d.parts if isinstance(part, _Part)])
         return [self._encoded(draft) for draft in drafts]
 
@@ -84,44 +94,71 @@ class Responder:
             messages.error_reply(code, message, fallback=fallback, request_id=request_id)
         )
 
-    def _draft(self, waiting: Waiting) -> _Draft:
+    def _decoded(self, waiting: Waiting) -> _Draft:
         started_s = self._clock.monotonic_s()
         try:
             decoded = codec.decode_request(waiting.body)
         except DecodeError as error:
             self._vitals.requests[f"refused_{error.code}"] += 1
             return _Draft("unknown", started_s, refusal=_refusal(error))
-        draft = _Draft(decoded.request.op, started_s, decoded.request_id, decoded.ignored)
-        self._vitals.requests[draft.op] += 1
+        self._vitals.requests[decoded.request.op] += 1
+        return _Draft(decoded.request.op, started_s, decoded)
+
+    def _expect(self, signals: Sequence[messages.ScoreRequest], now: float) -> None:
         try:
-            if isinstance(decoded.request, messages.ScoreManyRequest):
-                draft.parts = [self._one_of_many(s, waiting) for s in decoded.request.signals]
+            self._engine.expect(signals, now)
+        except Exception:  # the signal at fault meets it again, alone, and is told
+            self._vitals.requests["apart"] += 1
+
+    def _answer(self, draft: _Draft, decoded: codec.Decoded, waiting: Waiting, now: float) -> None:
+        request = decoded.request
+        try:
+            if isinstance(request, messages.ScoreManyRequest):
+                draft.parts = self._many(request.signals, waiting, now)
+            elif isinstance(request, messages.HealthRequest):
+                found = health(self._vitals, self._engine, self._journal, now)
+                draft.parts = [_Part(Answer(found))]
+            elif isinstance(request, messages.StatsRequest):
+                found = stats(self._vitals, self._engine, self._journal, now)
+                draft.parts = [_Part(Answer(found))]
             else:
-                draft.parts = [_Part(self._answer(decoded, waiting))]
+                waited_s = self._waited_s(waiting)
+                answer = self._engine.on_request(request, waiting.body, now, waited_s)
+                draft.parts = [_Part(answer)]
         except Exception as fault:  # whatever went wrong costs this request only
-            base = _fallback(decoded.request)
+            base = _fallback(request)
             draft.refusal = self._internal(fault, draft.op, base, decoded.request_id)
-        return draft
 
-    def _answer(self, decoded: codec.Decoded, waiting: Waiting) -> Answer:
-        now = self._clock.utc_s()
-        match decoded.request:
-            case messages.HealthRequest():
-                return Answer(health(self._vitals, self._engine, self._journal, now))
-            case messages.StatsRequest():
-                return Answer(stats(self._vitals, self._engine, self._journal, now))
-        return self._engine.on_request(decoded.request, waiting.body, now, self._waited_s(waiting))
+    def _many(
+        self, contents: Sequence[dict[str, Any]], waiting: Waiting, now: float
+    ) -> list[_Part | dict[str, Any]]:
+        """A batch: what is wrong with one signal costs the others nothing."""
+        signals = [self._signal(content) for content in contents]
+        self._expect([s for s in signals if isinstance(s, messages.ScoreRequest)], now)
+        return [
+            self._one_of_many(signal, content, waiting, now)
+            if isinstance(signal, messages.ScoreRequest)
+            else signal
+            for signal, content in zip(signals, contents, strict=True)
+        ]
 
-    def _one_of_many(self, content: dict[str, Any], waiting: Waiting) -> _Part | dict[str, Any]:
-        """One signal of a batch: what is wrong with it costs the others nothing."""
+    def _signal(self, content: dict[str, Any]) -> messages.ScoreRequest | dict[str, Any]:
         try:
-            signal = codec.decode_signal(content)
+            return codec.decode_signal(content)
         except DecodeError as error:
             self._vitals.requests[f"refused_{error.code}"] += 1
             return _bare(_refusal(error))
-        body, now = codec.pack(content), self._clock.utc_s()
+
+    def _one_of_many(
+        self,
+        signal: messages.ScoreRequest,
+        content: dict[str, Any],
+        waiting: Waiting,
+        now: float,
+    ) -> _Part | dict[str, Any]:
+        waited_s = self._waited_s(waiting)
         try:
-            answer = self._engine.on_request(signal, body, now, self._waited_s(waiting))
+            answer = self._engine.on_request(signal, codec.pack(content), now, waited_s)
         except Exception as fault:  # as for a single one
             return _bare(self._internal(fault, signal.op, signal.base_score, None))
         return _Part(answer, codec.unknown_keys(content, "score"))
@@ -150,8 +187,8 @@ class Responder:
         if draft.refusal is not None:
             return codec.pack(draft.refusal)
         more: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": draft.request_id, "ok": True}
-        if draft.ignored:
-            more["ignored"] = draft.ignored
+        if draft.decoded is not None and draft.decoded.ignored:
+            more["ignored"] = draft.decoded.ignored
         if draft.op in ("score", "score_many"):
             elapsed_ms = (self._clock.monotonic_s() - draft.decoded_s) * 1000.0
             more["prediction_time_ms"] = elapsed_ms

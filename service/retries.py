@@ -59,7 +59,8 @@ class Retries:
             return
         known = self._answers.get((row.signal_id, row.digest))
         if known is not None and known.row is row:
-            self._answers[row.signal_id, row.digest] = known._replace(row=None)
+            kept = Remembered(known.at_s, known.digest, known.reply)
+            self._answers[row.signal_id, row.digest] = kept
 
 
 def content_digest(request: ScoreRequest) -> bytes:

@@ -111,4 +111,7 @@ def base_score_reason(at: Situation) -> str | None:
         (at.model_expired, "expired_model"),
         (at.model_wants_direction and at.direction == 0, "no_direction"),
     )
-    return next((reason for holds, reason in reasons if holds), None)
+    for holds, reason in reasons:
+        if holds:
+            return reason
+    return None

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import structlog
 import zmq
+from zmq.backend import zmq_poll
 
 from service import sockets
 from service.clock import Clock
@@ -28,8 +29,12 @@ from service.zap import AllowList, Door
 log = structlog.get_logger("scorer")
 
 
-TICKS_BETWEEN_LOOKS = 16
-"""So many ticks are applied in a row before a waiting request goes first."""
+# As plain numbers: an enumeration's operators cost more than the calls.
+POLLIN = int(zmq.POLLIN)
+NOBLOCK_MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
+
+TICKS_A_REQUEST = 16
+"""So many ticks may be applied for each answer before a waiting request goes first."""
 
 
 class Arrived(NamedTuple):
@@ -97,10 +102,10 @@ class Server:
             self._context.destroy(linger=0)
             self._free_paths()
             raise
-        self._poller = zmq.Poller()
         doors = [self._door.socket] if self._door else []
-        for socket in (self._scoring, *(feed.socket for feed in self._feeds), *doors):
-            self._poller.register(socket, zmq.POLLIN)
+        sources = (self._scoring, *(feed.socket for feed in self._feeds), *doors)
+        # What a zmq.Poller keeps, without what it checks anew at each poll.
+        self._watched = [(socket, POLLIN) for socket in sources]
 
     @property
     def score_address(self) -> str:
@@ -119,16 +124,16 @@ class Server:
         """One cycle. Returns the number of requests and ticks it worked off."""
         due_s = self._housekeeping.due_s - self._clock.monotonic_s()
         timeout_ms = 0 if self._arrived else min(100, max(0, int(due_s * 1000.0) + 1))
-        ready = dict(self._poller.poll(timeout_ms))
+        ready = dict(zmq_poll(self._watched, timeout_ms))
         started_s = self._clock.monotonic_s()
         if self._door is not None and self._door.socket in ready:
             self._door.answer()
         if self._scoring in ready:
             self._accept()
-        work = self._answer()
+        answered = work = self._answer()
         for feed in self._feeds:
             if feed.socket in ready:
-                work += self._apply_ticks(feed)
+                work += self._apply_ticks(feed, TICKS_A_REQUEST * max(1, answered))
         for name in self._housekeeping.turn():
             self._reconnect(name)
         self._vitals.turned(self._clock.monotonic_s() - started_s)
@@ -136,32 +141,36 @@ class Server:
 
     def _accept(self, refusal: tuple[str, str] | None = None) -> None:
         """Take all that waits on the scoring socket; refuse what exceeds the limit, or all."""
-        limit = self._config.limits.waiting_requests
         # Bounded as well, or a flood of refusals would starve the ticks.
-        for _ in range(2 * limit):
+        for _ in range(2 * self._config.limits.waiting_requests):
+            try:
+                frames = self._scoring.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._take(frames, refusal)
             if not self._requests_wait():
                 return
-            frames = self._scoring.recv_multipart(zmq.NOBLOCK)
-            if len(frames) < 2:
-                continue  # an identity without a body carries nothing to answer
-            envelope, bodies = split(frames)
-            if refusal is not None:
-                self._refuse(envelope, bodies[0], *refusal)
-            elif len(bodies) > 1:
-                self._refuse(
-                    envelope, bodies[0], "malformed", f"{len(bodies)} body frames; send one"
-                )
-            elif len(self._arrived) >= limit:
-                self._refuse(envelope, bodies[0], "overloaded", f"{limit} requests wait already")
-            else:
-                waiting = Waiting(bodies[0], self._clock.monotonic_s())
-                self._arrived.append(Arrived(envelope, waiting))
+
+    def _take(self, frames: list[bytes], refusal: tuple[str, str] | None) -> None:
+        """Put a message in line, or say at once why it is not answered."""
+        if len(frames) < 2:
+            return  # an identity without a body carries nothing to answer
+        envelope, bodies = split(frames)
+        limit = self._config.limits.waiting_requests
+        if refusal is not None:
+            self._refuse(envelope, bodies[0], *refusal)
+        elif len(bodies) > 1:
+            self._refuse(envelope, bodies[0], "malformed", f"{len(bodies)} body frames; send one")
+        elif len(self._arrived) >= limit:
+            self._refuse(envelope, bodies[0], "overloaded", f"{limit} requests wait already")
+        else:
+            self._arrived.append(Arrived(envelope, Waiting(bodies[0], self._clock.monotonic_s())))
 
     def _requests_wait(self) -> bool:
         """Cheaper than an exception for every time that nothing waits."""
         events = self._scoring.getsockopt(zmq.EVENTS)
         assert isinstance(events, int)
-        return bool(events & zmq.POLLIN)
+        return bool(events & POLLIN)
 
     def _refuse(self, envelope: list[bytes], body: bytes, code: str, message: str) -> None:
         self._send(envelope, self._responder.refuse(body, code, message))
@@ -178,7 +187,10 @@ class Server:
 
     def _send(self, envelope: list[bytes], reply: bytes) -> None:
         try:
-            self._scoring.send_multipart([*envelope, reply], zmq.NOBLOCK)
+            # As send_multipart does, which looks at each frame's type before it.
+            for frame in envelope:
+                self._scoring.send(frame, NOBLOCK_MORE)
+            self._scoring.send(reply, zmq.NOBLOCK)
         except zmq.Again:
             # The client's queue is full: it asks and never reads. Others must not wait for it.
             self._vitals.requests["reply_dropped"] += 1
@@ -186,12 +198,12 @@ class Server:
             self._vitals.requests["reply_dropped"] += 1
             log.debug("reply not sent", error=str(error))
 
-    def _apply_ticks(self, feed: Feed) -> int:
-        """Some ticks at least, and more as long as no request waits for them."""
+    def _apply_ticks(self, feed: Feed, least: int) -> int:
+        """So many ticks at least, and more as long as no request waits for them."""
         limit = self._config.limits.ticks_per_cycle
         on_frame, receive = self._engine.on_frame, feed.socket.recv
         for count in range(limit):
-            if count and not count % TICKS_BETWEEN_LOOKS and self._requests_wait():
+            if count >= least and not count % TICKS_A_REQUEST and self._requests_wait():
                 return count
             try:
                 frame = receive(zmq.NOBLOCK)
@@ -218,10 +230,10 @@ class Server:
         """Rebuild a silent feed's socket: a half-dead connection can look alive for ever."""
         for index, feed in enumerate(self._feeds):
             if feed.endpoint.name == name and feed.socket.socket_type == zmq.SUB:
-                self._poller.unregister(feed.socket)
+                self._watched = [pair for pair in self._watched if pair[0] is not feed.socket]
                 feed.socket.close(linger=0)
                 socket = self._feed_socket(name)
-                self._poller.register(socket, zmq.POLLIN)
+                self._watched.append((socket, POLLIN))
                 self._feeds[index] = Feed(socket, feed.endpoint)
 
     def _drain_and_close(self) -> None:

@@ -8,6 +8,7 @@ changes; a correlation when any closed bar does; an answer when the vector or th
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import msgspec
 import numpy as np
@@ -26,6 +27,7 @@ class Kept(msgspec.Struct):
 
     key: tuple[int, int, float | None]
     vector: Vector
+    is_new: bool = True
     model: Model | None = None
     base_score: float = 0.0
     probability: Probability | None = None
@@ -40,6 +42,8 @@ class Vectors:
         self._minute = 0
         self._correlations: dict[str, float | None] = {}
         self._correlation_key = (0, 0)
+        self._expected: dict[tuple[float, ...], Probability] = {}
+        self._expected_of: Model | None = None
 
     def roll(self, now_s: float) -> None:
         """Close all bars whose minute has ended, once a minute."""
@@ -63,19 +67,30 @@ class Vectors:
             state = SymbolState(symbol)
             state.sentiment = self._intake.sentiment(symbol)
             return compute_vector(state, int(now_s), direction, base_score, None)
-        correlation = self._correlation(feed, now_s)
-        key = (feed.state.revision, int(now_s), correlation)
-        kept = feed.kept.get(direction)
-        if kept is not None and kept.key == key:
-            self._counts["vector_hit"] += 1
-            values = kept.vector.values
-            if values[-1] == base_score:
-                return kept.vector
-            return msgspec.structs.replace(kept.vector, values=(*values[:-1], base_score))
-        self._counts["vector_miss"] += 1
-        vector = compute_vector(feed.state, int(now_s), direction, base_score, correlation)
-        feed.kept[direction] = Kept(key, vector)
-        return vector
+        kept = self._keep(feed, now_s, direction, base_score)
+        self._counts["vector_miss" if kept.is_new else "vector_hit"] += 1
+        kept.is_new = False
+        values = kept.vector.values
+        if values[-1] == base_score:
+            return kept.vector
+        return msgspec.structs.replace(kept.vector, values=(*values[:-1], base_score))
+
+    def expect(
+        self, asked: Iterable[tuple[SymbolFeed, int, float]], now_s: float, model: Model
+    ) -> None:
+        """Ask the model at once about each feed, direction and base score that comes now.
+
+        A signal whose vector is another by then is asked about on its own, like any.
+        """
+        rows = set()
+        for feed, direction, base_score in asked:
+            kept = self._keep(feed, now_s, direction, base_score)
+            rows.add((*kept.vector.values[:-1], base_score))
+        ordered = list(rows)
+        self._expected_of = model
+        self._expected = dict(
+            zip(ordered, model.probabilities(np.array(ordered, np.float64)), strict=True)
+        )
 
     def answer(
         self, feed: SymbolFeed | None, direction: int, vector: Vector, model: Model
@@ -87,7 +102,8 @@ class Vectors:
             self._counts["model_hit"] += 1
             return kept.probability
         self._counts["model_miss"] += 1
-        probability = model.probability(np.array(vector.values))
+        expected = self._expected.get(vector.values) if model is self._expected_of else None
+        probability = expected or model.probability(np.array(vector.values))
         if kept is not None:
             kept.model, kept.base_score, kept.probability = model, base_score, probability
         return probability
@@ -95,8 +111,19 @@ class Vectors:
     def forget(self) -> None:
         """Keep nothing: the next answers are worked out anew."""
         self._correlations.clear()
+        self._expected.clear()
         for feed in self._intake.feeds.values():
             feed.kept.clear()
+
+    def _keep(self, feed: SymbolFeed, now_s: float, direction: int, base_score: float) -> Kept:
+        """What is kept of a symbol and direction, made anew where it is of another moment."""
+        correlation = self._correlation(feed, now_s)
+        key = (feed.state.revision, int(now_s), correlation)
+        kept = feed.kept.get(direction)
+        if kept is None or kept.key != key:
+            vector = compute_vector(feed.state, int(now_s), direction, base_score, correlation)
+            kept = feed.kept[direction] = Kept(key, vector)
+        return kept
 
     def _correlation(self, feed: SymbolFeed, now_s: float) -> float | None:
         key = (int(now_s) // 60, self._intake.revision)
