@@ -5,6 +5,7 @@ others are given changes nothing.
 """
 
 from collections.abc import Iterable
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -39,27 +40,34 @@ def correlation_check(
     own_there = ~np.isnan(own)
     if np.count_nonzero(own_there) < _MIN_COMMON:
         return None
-    named = sorted((s for s in others if s.symbol != target.symbol), key=lambda s: s.symbol)
-    if not named:
+    chosen: list[tuple[str, Floats]] = []
+    for state in _by_activity([s for s in others if s.symbol != target.symbol], minute):
+        returns = state.minute_returns(minute)
+        if np.count_nonzero(own_there & ~np.isnan(returns)) >= _MIN_COMMON:
+            chosen.append((state.symbol, returns))
+            if len(chosen) == _MAX_OTHERS:
+                break
+    if not chosen:
         return None
-    returns = np.stack([state.minute_returns(minute) for state in named])
-    common = ~np.isnan(returns) & own_there
-    enough = np.flatnonzero(common.sum(axis=1) >= _MIN_COMMON)
-    chosen = _most_active([named[i] for i in enough], minute)
-    rows = enough[chosen]
-    rho = _correlations(own, returns[rows], common[rows])
+    # By name, so that the sum is the same whatever order the symbols came in.
+    rows = np.stack([returns for _, returns in sorted(chosen, key=itemgetter(0))])
+    rho = _correlations(own, rows, own_there & ~np.isnan(rows))
     rho = rho[~np.isnan(rho)]
     return 100.0 * (1.0 - float(np.mean(np.abs(rho)))) if rho.size else None
 
 
-def _most_active(states: list[SymbolState], minute: int) -> list[int]:
-    """Indices of the states that take part, in the given order."""
+def _by_activity(states: list[SymbolState], minute: int) -> list[SymbolState]:
+    """Most ticks in the 20 minutes before `minute` first; in any order where all take part.
+
+    Most symbols' returns are then never worked out: at a minute's end that would cost more than
+    everything else together.
+    """
     if len(states) <= _MAX_OTHERS:
-        return list(range(len(states)))
+        return states
     end = minute * MINUTE_S
-    ticks = [state.ticks_between(end - _ACTIVITY_S, end - 1) for state in states]
-    order = sorted(range(len(states)), key=lambda i: (-ticks[i], states[i].symbol))
-    return sorted(order[:_MAX_OTHERS])
+    return sorted(
+        states, key=lambda state: (-state.ticks_between(end - _ACTIVITY_S, end - 1), state.symbol)
+    )
 
 
 def _correlations(own: Floats, others: Floats, common: npt.NDArray[np.bool_]) -> Floats:
