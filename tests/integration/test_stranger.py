@@ -1,0 +1,214 @@
+"""A client made of pyzmq and msgpack alone, by docs/protocol.md, against the real service.
+
+Nothing of `protocol` is used to talk: only the document, its bytes and its own client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgpack
+import pytest
+import wire_document
+import zmq
+from harness import Service, running
+from wire_document import golden, tables
+
+PATIENCE_MS = 20_000
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("stranger"), with_feed=True) as service:
+        service.warm()
+        yield service
+
+
+@pytest.fixture(scope="module")
+def documented() -> dict[str, Any]:
+    """What the document's Python defines."""
+    names: dict[str, Any] = {}
+    exec(wire_document.snippets()[0], names)
+    return names
+
+
+@pytest.fixture
+def socket(service: Service) -> Iterator[zmq.Socket[bytes]]:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    socket = context.socket(zmq.REQ)
+    socket.connect(service.address)
+    yield socket
+    context.destroy(linger=0)
+
+
+def ask(socket: zmq.Socket[bytes], body: bytes) -> dict[str, Any]:
+    socket.send(body)
+    assert socket.poll(PATIENCE_MS), "no reply"
+    return msgpack.unpackb(socket.recv())
+
+
+def pack(**content: Any) -> bytes:
+    return msgpack.packb({"v": 1, **content})
+
+
+def test_the_documents_client_and_its_example_work(
+    service: Service, documented: dict[str, Any]
+) -> None:
+    documented["Client"].__init__.__defaults__ = (service.address, PATIENCE_MS / 1000, 2)
+    names = dict(documented)
+    exec(wire_document.snippets()[1], names)
+    assert names["score"] == 72.5
+    assert names["reply"]["status"] == "no_model"
+    client = names["client"]
+    assert client.ask("health")["ready"] is True
+    with pytest.raises(ValueError, match="too large"):
+        client.ask("score", pad="x" * 300_000)
+    client.context.destroy(linger=0)
+
+
+def test_the_documents_client_gives_up_in_time_and_recovers(documented: dict[str, Any]) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    deaf = context.socket(zmq.ROUTER)
+    port = deaf.bind_to_random_port("tcp://127.0.0.1")
+    client = documented["Client"](f"tcp://127.0.0.1:{port}", budget_s=0.3, tries=3)
+    assert client.ask("health") is None
+    sent = []
+    while deaf.poll(100):
+        sent.append(deaf.recv_multipart()[-1])
+    assert sent
+    assert len(set(sent)) == 1, "the same bytes again"
+    client.context.destroy(linger=0)
+    context.destroy(linger=0)
+
+
+@pytest.mark.parametrize("one", [g for g in golden() if "op" in g.content], ids=lambda g: g.title)
+def test_the_golden_requests_are_answered(
+    socket: zmq.Socket[bytes], one: wire_document.Golden
+) -> None:
+    reply = ask(socket, one.body)
+    assert (reply["v"], reply["id"], reply["ok"]) == (1, one.content["id"], True), reply
+    assert "ignored" not in reply
+
+
+def test_a_reply_holds_what_the_table_says_and_nothing_else(socket: zmq.Socket[bytes]) -> None:
+    reply = ask(socket, pack(op="score", id=1, symbol="EURUSD", base_score=72.5, explain=True))
+    fields = {row[0]: row for row in tables("### `score`")[2]}
+    envelope = {"v", "id", "ok"}
+    assert set(reply) - envelope <= set(fields)
+    assert {name for name, row in fields.items() if not row[2]} <= set(reply)
+    types = {"string": str, "boolean": bool, "number": float, "map": dict, "array": list}
+    for name in set(reply) - envelope:
+        word = fields[name][1].split()[0]
+        assert isinstance(reply[name], types.get(word, str)), name
+    assert len(reply["features"]) == 12
+    assert reply["features"]["score_id"] == reply["score_id"]
+
+
+@pytest.mark.parametrize(
+    ("op", "more"),
+    [
+        ("outcome", {"outcome": "WIN", "signal_id": "nobody"}),
+        ("health", {}),
+        ("stats", {}),
+        ("features", {"symbol": "EURUSD"}),
+    ],
+)
+def test_the_other_replies_hold_what_the_document_names(
+    socket: zmq.Socket[bytes], op: str, more: dict[str, Any]
+) -> None:
+    reply = ask(socket, pack(op=op, id=1, **more))
+    text = wire_document.section(f"### `{op}`")
+    for name in set(reply) - {"v", "id", "ok"}:
+        if op != "stats":
+            assert f"`{name}`" in text, name
+    if op == "stats":
+        named = text.partition("The reply")[2]
+        for name in ("uptime_s", "requests", "scores", "latency_ms", "feed", "journal", "model"):
+            assert f"`{name}`" in named
+            assert name in reply
+
+
+def test_all_envelopes_come_back(service: Service) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    body = pack(op="health", id="x")
+    correlated = context.socket(zmq.REQ)
+    correlated.setsockopt(zmq.REQ_CORRELATE, 1)
+    correlated.setsockopt(zmq.REQ_RELAXED, 1)
+    correlated.connect(service.address)
+    assert ask(correlated, body)["id"] == "x"
+    dealer = context.socket(zmq.DEALER)
+    dealer.connect(service.address)
+    for envelope in ([], [b""], [b"a", b"bc", b""]):
+        dealer.send_multipart([*envelope, body])
+        assert dealer.poll(PATIENCE_MS)
+        *echoed, reply = dealer.recv_multipart()
+        assert echoed == envelope
+        assert msgpack.unpackb(reply)["ok"] is True
+    dealer.send_multipart([b"", body, body])
+    assert dealer.poll(PATIENCE_MS)
+    assert msgpack.unpackb(dealer.recv_multipart()[-1])["error"]["code"] == "malformed"
+    for number in range(50):
+        dealer.send_multipart([b"", pack(op="health", id=number)])
+    ids = set()
+    for _ in range(50):
+        assert dealer.poll(PATIENCE_MS)
+        ids.add(msgpack.unpackb(dealer.recv_multipart()[-1])["id"])
+    assert ids == set(range(50))
+    assert not dealer.poll(50), "exactly one reply each"
+    context.destroy(linger=0)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field", "fallback"),
+    [
+        (b"\xc1", "malformed", None, None),
+        (b"", "malformed", None, None),
+        (msgpack.packb([1]), "malformed", None, None),
+        (pack(op="score", symbol="EURUSD", base_score=7.0, x=b"bin"), "malformed", None, None),
+        (
+            pack(op="score", symbol="EURUSD", base_score=7.0, x=[[[[[[1]]]]]]),
+            "malformed",
+            None,
+            7.0,
+        ),
+        (msgpack.packb({"v": 2, "op": "score", "base_score": 7}), "unsupported_version", "v", 7.0),
+        (pack(op="guess", base_score=7.0), "unknown_op", "op", 7.0),
+        (pack(op="score", base_score=7.0), "invalid_field", "symbol", 7.0),
+        (pack(op="score", symbol="EURUSD", base_score=101.0), "invalid_field", "base_score", None),
+        (pack(op="health", pad=["x" * 1000] * 263), "too_large", None, None),
+    ],
+)
+def test_refusals_carry_what_the_document_says(
+    socket: zmq.Socket[bytes], body: bytes, code: str, field: str | None, fallback: float | None
+) -> None:
+    reply = ask(socket, body)
+    assert reply["ok"] is False
+    error = reply["error"]
+    assert (error["code"], error.get("field"), reply.get("fallback")) == (code, field, fallback)
+    assert ("versions" in reply) == (code == "unsupported_version")
+
+
+def test_a_batch_has_a_fate_for_each(socket: zmq.Socket[bytes]) -> None:
+    signals = [{"symbol": "EURUSD", "base_score": 1.0, "typo": 1}, {"base_score": 2.0}]
+    reply = ask(socket, pack(op="score_many", id=1, signals=signals))
+    first, second = reply["scores"]
+    assert (first["ok"], first["final_score"], first["ignored"]) == (True, 1.0, ["typo"])
+    assert (second["ok"], second["error"]["code"], second["fallback"]) == (
+        False,
+        "invalid_field",
+        2.0,
+    )
+
+
+def test_unknown_keys_are_named_and_a_retry_gets_the_first_reply(
+    service: Service, socket: zmq.Socket[bytes]
+) -> None:
+    request = {"op": "score", "symbol": "EURUSD", "base_score": 72.5, "signal_id": "stranger"}
+    first = ask(socket, pack(id=1, **request))
+    again = ask(socket, pack(id="other", deadline_ms=5000.0, **request))
+    assert again["id"] == "other"
+    told = ("score_id", "final_score", "features", "status")
+    assert [first[key] for key in told] == [again[key] for key in told]
+    assert [row["signal_id"] for row in service.scores()].count("stranger") == 1
+    assert ask(socket, pack(op="health", hope=1))["ignored"] == ["hope"]

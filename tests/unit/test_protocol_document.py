@@ -1,0 +1,134 @@
+"""docs/protocol.md says what the code does: tables, limits, golden bytes."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any, get_args
+
+import msgpack
+import msgspec
+import pytest
+import wire_document
+from wire_document import Golden, golden, tables
+
+from protocol import codec, limits, messages
+from service import responder, scoring, server
+from service import sockets as service_sockets
+
+REQUESTS = [one for one in golden() if one.title.startswith("Request")]
+REPLIES = [one for one in golden() if one.title.startswith("Reply")]
+
+
+def named(pairs: list[Golden]) -> Any:
+    return pytest.mark.parametrize("one", pairs, ids=[one.title for one in pairs])
+
+
+@named(golden())
+def test_both_forms_of_a_golden_message_are_the_same(one: Golden) -> None:
+    assert msgpack.packb(one.content) == one.body
+    assert msgpack.unpackb(one.body) == one.content
+
+
+@named(REQUESTS)
+def test_a_golden_request_is_what_our_client_sends_and_our_server_reads(one: Golden) -> None:
+    decoded = codec.decode_request(one.body)
+    assert decoded.ignored == ()
+    assert decoded.request_id == one.content["id"]
+    assert codec.encode_request(decoded.request, decoded.request_id) == one.body
+
+
+def test_every_operation_has_a_golden_request_and_a_section() -> None:
+    assert {one.content["op"] for one in REQUESTS} == set(messages.REQUESTS)
+    headings = re.findall(r"^### `(\w+)`$", wire_document.TEXT, re.M)
+    assert headings == list(messages.REQUESTS)
+
+
+@named([one for one in REPLIES if "status" in one.content])
+def test_a_golden_score_is_read_by_our_client_with_nothing_left_over(one: Golden) -> None:
+    reply = msgspec.convert(codec.unpack(one.body), messages.ScoreReply)
+    known = {*messages.ScoreReply.__struct_fields__, "v", "id", "ok"}
+    assert set(one.content) <= known
+    for key in one.content.keys() & known - {"v", "id", "ok", "missing", "explanation"}:
+        assert getattr(reply, key) == one.content[key], key
+
+
+@named([one for one in REPLIES if not one.content["ok"]])
+def test_a_golden_refusal_is_what_our_server_writes(one: Golden) -> None:
+    error = one.content["error"]
+    assert one.content == messages.error_reply(
+        error["code"],
+        error["message"],
+        field=error.get("field"),
+        fallback=one.content["fallback"],
+        request_id=one.content["id"],
+    )
+
+
+@pytest.mark.parametrize("op", [op for op in messages.REQUESTS if op not in ("health", "stats")])
+def test_the_table_of_an_operation_names_its_fields_and_which_are_required(op: str) -> None:
+    rows = tables(f"### `{op}`")[0]
+    fields = {field.name: field for field in msgspec.structs.fields(messages.REQUESTS[op])}
+    assert [row[0] for row in rows] == list(fields)
+    for name, _, need, _ in rows:
+        assert (need == "required") == fields[name].required, name
+
+
+def test_the_tables_of_candles_and_replies_name_their_fields() -> None:
+    _, candle, reply, statuses = tables("### `score`")
+    assert [row[0] for row in candle] == list(messages.Bar.__struct_fields__)
+    ours = [name for name in messages.ScoreReply.__struct_fields__ if name != "ignored"]
+    assert {row[0] for row in reply} == set(ours)
+    assert {row[0] for row in statuses} == set(get_args(messages.Status))
+    view = next(row[3] for row in reply if row[0] == "shadow")
+    assert view.partition("as ")[2].split(", ") == list(messages.ModelView.__struct_fields__)
+
+
+def test_defaults_of_a_reply_are_the_documents() -> None:
+    written = {None: "nil", "": '""', True: "true", "live": "live", "none": "none"}
+    for field in msgspec.structs.fields(messages.ScoreReply):
+        if field.name == "ignored":
+            continue
+        row = next(r for r in tables("### `score`")[2] if r[0] == field.name)
+        if field.required:
+            assert row[2] == "", field.name
+        elif field.default_factory is not msgspec.NODEFAULT:
+            assert row[2] in ("{}", "[]"), field.name
+        else:
+            value = field.default
+            assert row[2] == ("[]" if value == () else written[value]), field.name
+
+
+def test_the_statuses_stand_in_the_order_of_the_code() -> None:
+    source = inspect.getsource(scoring.base_score_reason)
+    order = re.findall(r', "(\w+)"\)', source)
+    documented = [row[0] for row in tables("### `score`")[3]]
+    assert [status for status in documented if status in order] == order
+
+
+def test_the_limits_are_the_codes() -> None:
+    said = {row[0]: int(row[1].split()[0]) for row in tables("## Bodies")[0]}
+    assert said == {
+        "request": limits.MAX_BODY_BYTES,
+        "message of any socket (MAXMSGSIZE)": limits.MAX_MESSAGE_BYTES,
+        "string": limits.MAX_STRING,
+        "array": limits.MAX_ARRAY,
+        "map": limits.MAX_MAP,
+        "nesting": limits.MAX_DEPTH,
+        "id": limits.MAX_ID_CHARS,
+        "symbol": limits.MAX_SYMBOL_CHARS,
+        "signals of a score_many": limits.MAX_SIGNALS,
+        "candles of a timeframe": limits.MAX_CANDLES,
+        "unknown keys that are named in ignored": limits.MAX_IGNORED_KEYS,
+    }
+
+
+def test_every_code_that_the_service_can_send_is_in_the_table() -> None:
+    _, codes = tables("## Errors")
+    documented = {row[0] for row in codes}
+    sources = "".join(map(inspect.getsource, (codec, responder, server, service_sockets)))
+    for code in documented:
+        assert f'"{code}"' in sources, code
+    sent = set(re.findall(r'(?:DecodeError|error_reply)\(\s*"(\w+)"', sources))
+    assert sent <= documented
+    assert {"malformed", "too_large"} <= sent
