@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.schema import FEATURE_NAMES, SCHEMA
+from protocol.schema import FEATURE_NAMES, FINGERPRINT, SCHEMA
 from service.correlation import correlation_check
 from service.features.state import Sentiment, SymbolState
 from service.features.vector import FUNCTIONS, Vector, compute_vector
@@ -87,6 +88,22 @@ def value(vector: Vector, name: str) -> float:
 
 def test_the_functions_stand_in_the_schemas_order() -> None:
     assert tuple(function.__name__ for function in FUNCTIONS) == FEATURE_NAMES
+
+
+@FEATURES
+def test_every_number_of_a_feature_moves_the_fingerprint(feature) -> None:
+    at = SCHEMA.features.index(feature)
+    for name in feature.constants:
+        changed = msgspec.structs.replace(feature, constants=feature.constants | {name: -1})
+        features = (*SCHEMA.features[:at], changed, *SCHEMA.features[at + 1 :])
+        assert msgspec.structs.replace(SCHEMA, features=features).fingerprint != FINGERPRINT
+
+
+def test_every_number_that_features_share_moves_the_fingerprint() -> None:
+    assert {"kept_bars", "max_missing_bars", "observation_gap_s"} <= SCHEMA.constants.keys()
+    for name in SCHEMA.constants:
+        changed = msgspec.structs.replace(SCHEMA, constants=SCHEMA.constants | {name: -1})
+        assert changed.fingerprint != FINGERPRINT
 
 
 @FEATURES
