@@ -7,7 +7,6 @@ the socket of a running service included.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import ipaddress
 import os
 import stat
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.errors import ConfigError
+from service.locks import HeldError, hold
 
 IPC, TCP = "ipc://", "tcp://"
 LOCK_SUFFIX = ".lock"
@@ -70,31 +70,22 @@ def ipc_path(address: str) -> Path:
 def claim(path: Path) -> int:
     """Lock an ipc path for this process and make its folder; returns the descriptor to keep.
 
-    Closing it, or the end of the process however it comes, gives the path free. The lock's
-    file stays: a removed one could be locked twice. Raises BindError.
+    Closing it, or the end of the process however it comes, gives the path free. Raises
+    BindError.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_replaceable(path)
-        lock = path.with_name(path.name + LOCK_SUFFIX)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(lock, flags, 0o600)
+        return hold(path.with_name(path.name + LOCK_SUFFIX))
     except OSError as error:
         raise BindError(
             f"cannot claim ipc://{path}: {error}; is the folder writable for this user?"
         ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-        os.close(descriptor)
+    except HeldError as error:
         raise BindError(
-            f"ipc://{path} is served by another process ({holder}); stop that one, or set "
+            f"ipc://{path} is served by another process ({error.holder}); stop that one, or set "
             "another path in score.bind"
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -23,6 +24,7 @@ from service.engine import Engine
 from service.errors import ConfigError
 from service.housekeeping import Housekeeping, TooManyFaults
 from service.journal import Journal
+from service.locks import HeldError, hold
 from service.metrics import Metrics
 from service.model_watch import ModelWatch
 from service.recorded_engine import RecordedEngine
@@ -47,6 +49,7 @@ def serve(sourced: Sourced) -> int:
     vitals = Vitals(clock.utc_s(), clock.monotonic_s())
     engine, recorder = _engine(config, clock)
     journal = Journal(config.journal_path)
+    _claim(config.journal_path)
     watch = ModelWatch(
         config.models_dir,
         interval_s=config.model.poll_s,
@@ -93,6 +96,21 @@ def serve(sourced: Sourced) -> int:
         if recorder is not None:
             recorder.close()
     return code
+
+
+def _claim(journal: Path) -> None:
+    """Two services writing one journal would each answer the other's retries wrongly."""
+    try:
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        hold(journal.with_name(journal.name + ".lock"))
+    except HeldError as error:
+        raise ConfigError(
+            f"the journal {journal} is written by another service (process {error.holder}); "
+            "stop that one, or set another state_dir or journal.path"
+        ) from None
+    except OSError as error:
+        # Without a writable disk it serves all the same, and says so.
+        log.error("journal cannot be locked", path=str(journal), error=str(error))
 
 
 def _engine(config: Config, clock: SystemClock) -> tuple[Engine, SegmentWriter | None]:

@@ -120,9 +120,11 @@ def test_sigterm_answers_what_was_accepted_and_ends_within_two_seconds(tmp_path:
             assert reply["ok"] == (str(reply["id"]) in kept)
         # Nothing that was scored went unanswered.
         assert len(kept) == sum(reply["ok"] for reply in replies)
-        assert [path.name for path in tmp_path.iterdir() if "journal" in path.name] == [
-            "journal.db"
-        ]
+        # No WAL is left: the file is complete by itself.
+        assert {path.name for path in tmp_path.glob("journal*")} == {
+            "journal.db",
+            "journal.db.lock",
+        }
         assert service.events("stopped") == [{}]
 
 
@@ -153,6 +155,19 @@ def test_a_port_that_is_taken_ends_it_with_advice(tmp_path: Path) -> None:
         assert "score.bind" in text
         with first.client() as client:
             assert client.health()["ready"] is True
+
+
+def test_a_journal_has_one_writer(tmp_path: Path) -> None:
+    with running(tmp_path) as first:
+        second = Service(tmp_path)
+        second.launch()
+        assert second.wait() == 78
+        assert eventually(
+            lambda: next((line for line in second.log if "is written by" in str(line)), None),
+            "advice",
+        )
+        with first.client() as client:
+            assert client.score("EURUSD", 70.0).journalled
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+"""One process at a time for what two would spoil: a journal, an ipc path.
+
+The lock is the kernel's (flock) and ends with the process however that ends. Its file stays:
+one that was removed could be locked twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class HeldError(Exception):
+    """Another process has it; `holder` is its process id, as far as it said one."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"held by process {holder}")
+        self.holder = holder
+
+
+def hold(lock: Path) -> int:
+    """Lock a file, made where there is none; returns the descriptor that keeps it locked.
+
+    Raises HeldError, or OSError where the file cannot be made.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(lock, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise HeldError(holder) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
