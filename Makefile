@@ -45,6 +45,7 @@ account: setup
 
 bench-features: setup
 	$(BIN)/python scripts/bench_takein.py
+	$(BIN)/python scripts/bench_takein_process.py
 	$(BIN)/python scripts/bench_features.py
 
 evidence-features: setup

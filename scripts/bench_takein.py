@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import zmq
@@ -77,8 +78,7 @@ class Bench:
         self.clock = SystemClock()
 
     def close(self) -> None:
-        self.orders.send(b"end")
-        self.publisher.wait(10)
+        self.publisher.kill()
         self.context.destroy(linger=0)
 
     def block(self, way: str, queued: bool) -> float:
@@ -124,8 +124,10 @@ class Bench:
 
 
 def report(name: str, ticks: list[Tick], volume_is_deal: bool, rounds: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        bench = Bench(ticks, volume_is_deal, Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        closing(Bench(ticks, volume_is_deal, Path(folder))) as bench,
+    ):
         for queued in (False, True):
             spent: dict[str, list[float]] = {way: [] for way in WAYS}
             for _ in range(rounds):
@@ -135,13 +137,10 @@ def report(name: str, ticks: list[Tick], volume_is_deal: bool, rounds: int) -> N
             for way in WAYS:
                 ratios = [p / t for p, t in zip(spent[WAYS[1]], spent[way], strict=True)]
                 median_us = statistics.median(spent[way])
-                print(
-                    f"  {way:18} {median_us:5.2f} us a tick, {1e6 / median_us:9,.0f} a second, ",
-                    end="",
-                )
+                print(f"  {way:18} {median_us:5.2f} us a tick, ", end="")
+                print(f"{1e6 / median_us:9,.0f} a second, ", end="")
                 print(f"{statistics.median(ratios):.2f} of the rate of parsing alone", end="")
                 print(f" ({min(ratios):.2f} to {max(ratios):.2f})")
-        bench.close()
 
 
 def to_present(ticks: list[Tick]) -> list[Tick]:
