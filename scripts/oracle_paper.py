@@ -59,7 +59,7 @@ def nanoseconds(ticks: list[Tick], count: int) -> float:
             deadline=ticks[0].stamp_s + 1e9,
             last_time=ticks[0].stamp_s,
         )
-        paper.resume(row)
+        paper.resume([row], [])
     books = paper.books
     began = perf_counter()
     for tick in ticks:

@@ -109,11 +109,10 @@ class Engine:
     def remember(self, signal_id: str, remembered: Remembered) -> None:
         """Keep an answered signal for its retries, for example one read from the journal."""
         self._retries.remember(signal_id, remembered)
-        self.paper.known(signal_id)
 
-    def resume(self, position: PaperRow) -> None:
-        """Follow a paper position from before a restart."""
-        self.paper.resume(position)
+    def resume(self, positions: Sequence[PaperRow], scored: Sequence[str]) -> None:
+        """Follow paper positions from before a restart; `scored` are ids of known signals."""
+        self.paper.resume(positions, scored)
 
     def written(self, row: ScoreRow) -> None:
         """The journal has this row: retries of its signal need not carry it any more."""

@@ -118,7 +118,8 @@ class _Run:
             signal_id, at_s, digest, reply = values
             engine.remember(signal_id, Remembered(at_s, digest, reply))
         elif kind == recording.RESUMED:
-            engine.resume(msgspec.msgpack.decode(values[0], type=PaperRow))
+            packed, scored = values
+            engine.resume(msgspec.msgpack.decode(packed, type=list[PaperRow]), scored)
         elif kind == recording.SET_BACK:
             engine.clock_set_back(*values)
         elif kind == recording.MODE:

@@ -100,6 +100,7 @@ _UNFOLLOWED = (
     " FROM (SELECT * FROM scores ORDER BY seq DESC LIMIT :limit) AS s"
     " WHERE scored_at >= :since AND direction != 0"
     " AND entry_price + stop_loss + take_profit IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM lookup WHERE signal_id = s.signal_id AND seq < s.seq)"
     " AND NOT EXISTS (SELECT 1 FROM paper WHERE paper.score_id = s.score_id)"
     " AND NOT EXISTS (SELECT 1 FROM outcomes AS o"
     " WHERE o.score_id = s.score_id AND o.source = 'paper') ORDER BY seq"
@@ -230,10 +231,18 @@ class Journal:
         return [PaperRow(**dict(zip(_PAPER_COLUMNS, row, strict=True))) for row in rows]
 
     def load_unfollowed(self, since: float, holding_s: float, limit: int) -> list[PaperRow]:
-        """Positions of scores since a time (UTC s) that have none, nor an end of one."""
+        """Positions of signals first scored since a time (UTC s) without one or an end of one."""
+        self.catch_up(-1)
         values = {"since": since, "holding_s": holding_s, "limit": limit}
         rows = self._run(_UNFOLLOWED, values)
         return [PaperRow(**dict(zip(_PAPER_COLUMNS, row, strict=False))) for row in rows]
+
+    def load_signals(self, limit: int) -> list[str]:
+        """The ids of the signals that were scored last, oldest first."""
+        newest = (
+            "SELECT signal_id FROM lookup WHERE signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?"
+        )
+        return [signal_id for (signal_id,) in reversed(self._run(newest, (limit,)))]
 
     def setting(self, key: str) -> str | None:
         """A value that survives a restart (the mode)."""

@@ -20,7 +20,7 @@ from service.paper_result import Ended, judge
 from service.records import PaperRow, ScoreRow
 from service.settings import PaperSection
 
-KNOWN_SIGNALS = 65_536
+KNOWN_SIGNALS = 16_384
 """Signal ids remembered, so that only a signal's first score is followed."""
 
 
@@ -69,19 +69,19 @@ class Paper:
         self.counts["followed"] += 1
         self.changed[self._open(position)] = None
 
-    def resume(self, position: PaperRow) -> None:
-        """Follow a position from before a restart; its next tick may not come too late."""
-        if not self.rules.enabled or len(self._symbols) >= self.rules.max_positions:
-            self.counts["refused_limit"] += self.rules.enabled
-            return
-        if position.signal_id is not None:
-            self._knew(position.signal_id)
-        self.counts["resumed"] += 1
-        self.changed[self._open(position)] = None
+    def resume(self, positions: Iterable[PaperRow], scored: Iterable[str]) -> None:
+        """Follow positions from before a restart; `scored` are signals that had their first.
 
-    def known(self, signal_id: str) -> None:
-        """This signal was scored before."""
-        self._knew(signal_id)
+        The next tick of a position may not come later than any other tick might.
+        """
+        for signal_id in scored:
+            self._knew(signal_id)
+        for position in positions:
+            if len(self._symbols) >= self.rules.max_positions:
+                self.counts["refused_limit"] += 1
+            else:
+                self.counts["resumed"] += 1
+                self.changed[self._open(position)] = None
 
     def sweep(self, now_s: float) -> None:
         """Once a second of event time: end what was not seen for too long, drop empty books."""

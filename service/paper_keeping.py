@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from service.engine import Engine
 from service.journal import Journal
+from service.paper import KNOWN_SIGNALS
 from service.paper_result import outcome_row
 
 log = structlog.get_logger("scorer")
@@ -47,8 +48,7 @@ class PaperKeeping:
         )
         canonical = self._engine.intake.canonical
         rows += [replace(row, symbol=canonical(row.symbol)) for row in lost]
-        for row in rows:
-            self._engine.resume(row)
+        self._engine.resume(rows, self._journal.load_signals(KNOWN_SIGNALS))
         if rows:
             log.info("paper positions restored", open=len(rows), of_scores=len(lost))
 

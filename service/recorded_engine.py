@@ -6,6 +6,7 @@ being deterministic, what came out can be had again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -93,10 +94,11 @@ class RecordedEngine(Engine):
         self.writer.append((recording.REMEMBERED, signal_id, at_s, digest, reply))
         super().remember(signal_id, remembered)
 
-    def resume(self, position: PaperRow) -> None:
+    def resume(self, positions: Sequence[PaperRow], scored: Sequence[str]) -> None:
         """See Engine."""
-        self.writer.append((recording.RESUMED, msgspec.msgpack.encode(position)))
-        super().resume(position)
+        packed = msgspec.msgpack.encode(positions)
+        self.writer.append((recording.RESUMED, packed, list(scored)))
+        super().resume(positions, scored)
 
     def written(self, row: ScoreRow) -> None:
         """See Engine."""

@@ -1,0 +1,271 @@
+"""Paper positions and the journal: batched writes, restarts, kills, broken disks, the trainer."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import eventually, running
+from serving import START_S, Parts, rows, tick
+
+from service.clock import ManualClock
+from training.dataset import JoinRules, read_dataset
+
+LEVELS = {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.099, "take_profit": 1.102}
+OUTCOMES = "SELECT * FROM outcomes ORDER BY seq"
+
+
+class Session(Parts):
+    """One process after another on the same files and the same clock."""
+
+    def step(self, price: float, after_s: float = 1.0) -> None:
+        """Some time later a tick of EURUSD with a spread of 0.0001."""
+        self.clock.advance(after_s)
+        self.feed(tick("EURUSD", self.clock.utc_s(), price, volume=1.0))
+
+    def turn(self) -> None:
+        """Housekeeping, which is due."""
+        self.clock.advance(0.2)
+        self.housekeeping.turn()
+
+    def signal(self, signal_id: str | None = "S", **changes: Any) -> dict[str, Any]:
+        """Score a signal with levels."""
+        return self.score(signal_id=signal_id, **(LEVELS | changes))
+
+    def restarted(self, after_s: float = 1.0, **values: str) -> Session:
+        """A new process on what lies on the disk; this one was killed."""
+        self.clock.advance(after_s)
+        self.journal.close()
+        again = Session(self.config.journal_path.parent, self.clock, **values)
+        assert again.journal.open()
+        again.housekeeping.restore()
+        return again
+
+    def outcomes(self) -> list[tuple[str, float | None]]:
+        """Word and R of the outcomes in the journal."""
+        return [(row["outcome"], row["realised_r"]) for row in self.rows(OUTCOMES)]
+
+    def open(self) -> list[str]:
+        """Signal ids of the open positions in the journal."""
+        return [row["signal_id"] for row in self.rows("SELECT * FROM paper ORDER BY event_time")]
+
+
+def session(folder: Path, **values: str) -> Session:
+    begun = Session(folder, ManualClock(START_S), **values)
+    assert begun.journal.open()
+    begun.housekeeping.restore()
+    begun.step(1.1)
+    return begun
+
+
+def test_a_scored_signal_ends_in_the_journal_under_its_score(tmp_path: Path):
+    at = session(tmp_path)
+    reply = at.signal()
+    at.step(1.1005)
+    at.turn()
+    assert at.open() == ["S"]
+    at.step(1.1021, after_s=9.8)
+    assert at.outcomes() == []
+    at.turn()
+    (row,) = at.rows(OUTCOMES)
+    assert (row["source"], row["outcome"], row["win"]) == ("paper", "WIN_TP", 1)
+    assert (row["score_id"], row["signal_id"]) == (reply["score_id"], None)
+    assert (row["opened_price"], row["closed_price"]) == (1.1006, 1.102)
+    assert row["runtime_s"] == pytest.approx(10.0)
+    assert row["max_favorable_r"] == row["realised_r"]
+    assert at.open() == []
+    assert at.engine.paper.counts == {"followed": 1, "win_tp": 1}
+
+
+def test_neither_a_retry_nor_a_revision_opens_a_second_position(tmp_path: Path):
+    at = session(tmp_path)
+    at.signal()
+    at.signal()
+    at.signal(take_profit=1.2)
+    assert len(at.engine.paper) == 1
+    at.step(1.1)
+    at.step(1.1021)
+    at.signal(take_profit=1.3)
+    assert len(at.engine.paper) == 0
+    at.turn()
+    again = at.restarted(after_s=100)
+    again.signal(take_profit=1.2)
+    assert len(again.engine.paper) == 0
+
+
+def test_a_broker_symbol_is_followed_under_the_name_its_feed_has(tmp_path: Path):
+    at = session(tmp_path, FEED_SYMBOL_SUFFIXES=".r")
+    at.signal(symbol="EURUSD.r")
+    at.turn()
+    at = at.restarted(FEED_SYMBOL_SUFFIXES=".r")
+    at.step(1.1)
+    at.step(1.0989)
+    at.turn()
+    assert [word for word, _ in at.outcomes()] == ["LOSS_SL"]
+
+
+def test_a_position_goes_on_after_a_restart_as_if_there_was_none(tmp_path: Path):
+    ends = []
+    for name, restarts in (("without", 0), ("with", 3)):
+        at = session(tmp_path / name)
+        at.signal()
+        for number, price in enumerate((1.1, 1.0995, 1.1012, 1.1003)):
+            at.step(price)
+            if number < restarts:
+                at.housekeeping.save_all()
+                at = at.restarted(after_s=0.0)
+        at.step(1.0985)
+        at.turn()
+        (row,) = at.rows(OUTCOMES)
+        ends.append({k: row[k] for k in row if k.startswith(("max_", "opened", "closed", "real"))})
+        assert at.open() == []
+    assert ends[0] == ends[1]
+
+
+def test_a_restart_that_took_too_long_voids(tmp_path: Path):
+    at = session(tmp_path)
+    at.signal()
+    at.step(1.1)
+    at.turn()
+    at = at.restarted(after_s=301)
+    at.step(1.1021)
+    at.turn()
+    assert at.outcomes() == [("VOID", None)]
+    assert at.open() == []
+
+
+def test_a_score_whose_position_a_kill_prevented_is_followed_after_it(tmp_path: Path):
+    at = session(tmp_path)
+    at.signal()
+    at.signal("T", direction=None)
+    at.signal(take_profit=1.2)
+    assert at.open() == []
+    at = at.restarted()
+    assert len(at.engine.paper) == 1
+    at.step(1.1)
+    at.step(1.1021)
+    at.turn()
+    assert [word for word, _ in at.outcomes()] == ["WIN_TP"]
+    assert len(at.restarted().engine.paper) == 0
+
+
+def test_an_end_that_a_kill_kept_from_the_journal_comes_again_and_only_once(tmp_path: Path):
+    at = session(tmp_path)
+    at.signal()
+    at.step(1.1)
+    at.turn()
+    at.step(1.1021)
+    assert len(at.engine.paper.ended) == 1
+    at = at.restarted()
+    assert len(at.engine.paper) == 1
+    at.step(1.1021)
+    at.turn()
+    assert [word for word, _ in at.outcomes()] == ["WIN_TP"]
+    at = at.restarted()
+    at.turn()
+    assert len(at.outcomes()) == 1
+
+
+def test_a_journal_that_fails_for_a_while_gets_everything_later(tmp_path: Path):
+    at = session(tmp_path)
+    at.signal()
+    at.step(1.1)
+    at.turn()
+    at.journal._failed(OSError("no space left"))
+    at.step(1.1021)
+    at.turn()
+    assert at.outcomes() == []
+    for _ in range(10):
+        at.turn()
+    assert [word for word, _ in at.outcomes()] == ["WIN_TP"]
+    assert len(at.engine.paper.ended) == 0
+
+
+def test_a_weekend_of_voids_is_written_in_bounded_parts(tmp_path: Path):
+    at = session(tmp_path)
+    for number in range(600):
+        at.signal(f"S{number}")
+    at.clock.advance(86_400)
+    at.turn()
+    assert len(at.engine.paper) == 0
+    assert len(at.outcomes()) == 256
+    at.turn()
+    at.turn()
+    assert len(at.outcomes()) == 600
+
+
+def test_how_far_positions_have_come_is_written_every_ten_seconds(tmp_path: Path):
+    at = session(tmp_path)
+    at.signal()
+    at.step(1.1)
+    at.turn()
+    at.step(1.1010)
+    at.turn()
+    assert at.rows("SELECT best_price FROM paper") == [{"best_price": 1.1}]
+    at.clock.advance(10)
+    at.turn()
+    assert at.rows("SELECT best_price FROM paper") == [{"best_price": 1.101}]
+
+
+def test_the_trainer_finds_a_sample_for_each_outcome_that_is_none_too_quick(tmp_path: Path):
+    """Paper outcomes only, no truth log: what the service wrote is what the trainer joins."""
+    at = Session(tmp_path, ManualClock(START_S))
+    assert at.journal.open()
+    at.warm()
+    rng, price = random.Random(3), 1.1
+    for number in range(900):
+        price += rng.gauss(0, 2e-4)
+        at.step(price, after_s=5.0)
+        at.feed(tick("GBPUSD", at.clock.utc_s(), 1.3 + 1e-5 * (number % 50)))
+        if number % 3 == 0 and number < 600:
+            sign = rng.choice((1, -1))
+            levels = {"entry_price": price, "stop_loss": price - sign * 1e-3}
+            levels["take_profit"] = price + sign * 1.5e-3
+            at.signal(f"S_{number}", direction="BUY" if sign > 0 else "SELL", **levels)
+        at.turn()
+    ends = at.rows(OUTCOMES)
+    at.journal.close()
+    rules = JoinRules(max_holding_s=600.0)
+    found = read_dataset(at.config.journal_path, {}, rules, now_s=START_S + 1e6)
+    samples = found.samples
+    assert set(samples.label_source) == {"paper"}
+    by_score = {row["score_id"]: row for row in ends if row["win"] is not None}
+    assert len(by_score) > 150
+    assert samples.both_classes
+    quick = {score for score, row in by_score.items() if row["runtime_s"] < rules.min_delay_s}
+    assert set(samples.score_id) == set(by_score) - quick
+    for score_id, win, realised_r in zip(
+        samples.score_id, samples.win, samples.realised_r, strict=True
+    ):
+        assert bool(win) == bool(by_score[score_id]["win"])
+        assert realised_r == by_score[score_id]["realised_r"]
+
+
+def test_positions_of_the_real_process_survive_kill_9(tmp_path: Path):
+    with running(tmp_path, with_feed=True) as service:
+        service.warm()
+        with service.client() as client:
+            for name in ("A", "B"):
+                levels = LEVELS | {"take_profit": 1.102 if name == "A" else 1.5}
+                client.score("EURUSD", 70.0, signal_id=name, **levels)
+        now = client_now(service)
+        service._feed.send(tick("EURUSD", now + 1, 1.1, volume=1.0))
+        look = "SELECT signal_id FROM paper WHERE opened_price IS NOT NULL"
+        eventually(lambda: len(rows(service.journal_path, look)) == 2, "both fills")
+        service.kill()
+        service.start()
+        service._feed.send(tick("EURUSD", now + 2, 1.1021, volume=2.0))
+        found = eventually(lambda: rows(service.journal_path, OUTCOMES), "the end")
+        assert [row["outcome"] for row in found] == ["WIN_TP"]
+        remains = eventually(
+            lambda: rows(service.journal_path, "SELECT signal_id FROM paper"), "the other one"
+        )
+        assert remains == [{"signal_id": "B"}]
+
+
+def client_now(service: Any) -> float:
+    """The event time of the newest tick that the service has."""
+    with service.client() as client:
+        return float(client.stats()["feed"]["event_time_s"])
