@@ -21,8 +21,8 @@ Ints = NDArray[np.int64]
 COVERAGE = 0.9
 RESAMPLES = 200
 GRID = np.linspace(0.0, 1.0, 41)
-# A forest with leaves of 5 % is too timid by about this much, measured on planted edges.
-SLOPE = Prior(mean=1.3, spread=0.5)
+# Forests of such large leaves are too timid by about this much, measured on planted edges.
+SLOPE = Prior(mean=1.5, spread=0.5)
 # The odds against an edge that evidence has to overcome; see `shrink_weight`.
 ODDS_AGAINST = 20.0
 

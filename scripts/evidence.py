@@ -1,0 +1,244 @@
+"""What is claimed of the trainer, measured: each command prints its numbers and the target.
+
+    python scripts/evidence.py edge | null | small | scale    (make evidence-edge, ...)
+
+Samples come from `training.simulate.planted`, whose truth is known. Everything goes through
+the trainer's own `make` (and, for scale, its command line); nothing is measured on a copy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from training.calibrate import Curve, curve_of, served
+from training.candidate import Candidate, final_calibration, make
+from training.measure import best_half, calibration_error
+from training.samples import Floats, Samples
+from training.settings import Settings
+from training.simulate import planted
+from training.simulate.truth import best_win_rate, expected_log_loss
+from training.walk_forward import NotEnough
+
+ROOT = Path(__file__).resolve().parents[1]
+FRESH = 20_000
+SETTINGS = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+NOTHING = planted.Edge(float(np.log(0.7 / 0.3)), 0.0, 0.7)
+CROWD = planted.Crowd(size=6.0, shared=0.5, daily=0.15)
+# Original's parameters, as its documentation gives them.
+ORIGINAL = {"n_estimators": 150, "max_depth": 12, "min_samples_split": 10, "min_samples_leaf": 5}
+
+
+def candidate(samples: Samples) -> Candidate | None:
+    """What the trainer makes of samples; None where they do not suffice."""
+    try:
+        return make(samples, SETTINGS, now_s=0.0)
+    except NotEnough:
+        return None
+
+
+def achieved(score: Floats, p: Floats) -> float:
+    """The share of the achievable improvement of the win rate at half coverage."""
+    best = best_win_rate(p, 0.5) - p.mean()
+    return float((p[best_half(score)].mean() - p.mean()) / best)
+
+
+def answers(found: Candidate, x: Floats) -> tuple[Floats, Curve]:
+    """The served probabilities of a candidate as it would be published."""
+    calibration = final_calibration(found.walk, found.samples)
+    return served(calibration, found.forest.predict_many(x)), curve_of(calibration)
+
+
+def edge_seed(seed: int) -> dict[str, float]:
+    """One trainer on 2,000 outcomes with the planted edge, and its rivals."""
+    truth = planted.edge(0.7, 0.8)
+    samples = planted.samples(2000, 60.0, truth, seed=seed)
+    found = candidate(samples)
+    assert found is not None
+    x = planted.fresh(FRESH, seed=seed)
+    p = truth.probability(x)
+    said, curve = answers(found, x)
+    original = RandomForestClassifier(**ORIGINAL, random_state=42, n_jobs=1)
+    original.fit(samples.x, samples.win)
+    scale = StandardScaler().fit(samples.x)
+    line = LogisticRegression(C=1e6, max_iter=500).fit(scale.transform(samples.x), samples.win)
+    metrics = found.verdict.metrics
+    return {
+        "won": float(samples.win.mean()),
+        "effective": samples.n_effective,
+        "model": achieved(said, p),
+        "half": float(p[best_half(said)].mean()),
+        "best": best_win_rate(p, 0.5),
+        "original": achieved(original.predict_proba(x)[:, 1], p),
+        "line": achieved(line.decision_function(scale.transform(x)), p),
+        "ece": calibration_error(said, p, np.ones(len(p))),
+        "published": float(found.verdict.published),
+        "slope": metrics["challenger"].get("calibration_slope", 0.0),
+        "bound": metrics["constant"]["improvement_low"],
+        "rule": metrics["logit_base_score"]["improvement_low"],
+        "w": curve.shrink_weight,
+        "tested": metrics["challenger"]["n"],
+    }
+
+
+def edge(seeds: int) -> None:
+    """Planted edge: 70 % win, 80 % of the best half, 2,000 outcomes."""
+    runs = Parallel(2)(delayed(edge_seed)(seed) for seed in range(seeds))
+    column = {name: np.array([run[name] for run in runs]) for name in runs[0]}
+    middle = {name: float(np.median(values)) for name, values in column.items()}
+    print(f"planted edge, 2,000 outcomes over 60 days, {seeds} seeds; medians over seeds")
+    print(f"  all signals won                   {middle['won']:.1%}")
+    print(f"  effective n                       {middle['effective']:.0f}")
+    print(f"  best half, by the truth           {middle['best']:.1%}")
+    print(f"  model's half, out of sample       {middle['half']:.1%}")
+    low, high = np.quantile(column["model"], [0.1, 0.9])
+    print(
+        f"  share of what can be achieved     {middle['model']:.1%}   target >= 85 %  "
+        f"(10 % to 90 % of seeds: {low:.1%} to {high:.1%})"
+    )
+    print(f"    the original's parameters       {middle['original']:.1%}")
+    print(f"    a logistic regression           {middle['line']:.1%}")
+    print(
+        f"  expected calibration error        {middle['ece']:.4f}   target <= 0.03  "
+        f"({np.mean(column['ece'] <= 0.03):.0%} of seeds within)"
+    )
+    print(f"  gate publishes                    {column['published'].mean():.1%}   target >= 95 %")
+    print(f"  calibration slope                 {middle['slope']:.2f}")
+    print(f"  bound against the constant        {middle['bound']:+.4f} nats")
+    print(f"  bound against the base score      {middle['rule']:+.4f} nats")
+    print(f"  trust w                           {middle['w']:.2f}")
+
+
+def null_seed(days: float, a_day: float, seed: int) -> tuple[float, list[str]]:
+    """One candidate where there is nothing to find: unseen days, conditions that failed."""
+    n = round(days * a_day)
+    truth = planted.edge(0.7, 0.8)
+    samples = planted.samples(n, days, truth, seed=seed, crowd=CROWD, shuffled=True)
+    found = candidate(samples)
+    if found is None:
+        return 0.0, ["not enough"]
+    return found.verdict.metrics["constant"]["days"], [
+        condition.split(" (")[0][:40] for condition in found.verdict.failed
+    ]
+
+
+def null(candidates: int) -> None:
+    """No edge: labels of other vectors, in clusters that share their luck."""
+    print(
+        f"no edge: labels shuffled by cluster; clusters of {CROWD.size:.0f} signals that share "
+        f"{CROWD.shared:.0%} of features and luck, days {CROWD.daily:.0%}"
+    )
+    for unseen, days, a_day in ((5, 7.0, 60.0), (10, 14.0, 60.0), (30, 43.0, 30.0)):
+        runs = Parallel(2)(delayed(null_seed)(days, a_day, seed) for seed in range(candidates))
+        passed = sum(not failed for _, failed in runs)
+        bound = sum(not any(f.startswith("no better than the con") for f in x) for _, x in runs)
+        judged = [found for found, failed in runs if failed != ["not enough"]]
+        print(
+            f"  {unseen:>2} days of unseen signals (of {days:.0f}, {round(days * a_day)} signals; "
+            f"found {min(judged):.0f} to {max(judged):.0f}): {passed} of {candidates} pass = "
+            f"{passed / candidates:.1%}   target <= 5 %"
+        )
+        print(f"     the bound against the constant alone would pass {bound / candidates:.1%}")
+        why = Counter(f.split(" 0")[0][:28] for _, failed in runs for f in set(failed))
+        print("     " + ", ".join(f"{name}: {count}" for name, count in why.most_common(3)))
+
+
+def small_seed(n: int, days: float, half: float, seed: int) -> tuple[bool, float, float]:
+    """Published or not, its log loss above the constant's out of sample, its trust w."""
+    truth = NOTHING if half <= 0.7 else planted.edge(0.7, half)
+    samples = planted.samples(n, days, truth, seed=seed + 5000)
+    found = candidate(samples)
+    if found is None:
+        return False, float("nan"), float("nan")
+    x = planted.fresh(FRESH, seed=seed + 5000)
+    p = truth.probability(x)
+    said, curve = answers(found, x)
+    constant = np.full(len(p), samples.base_rate)
+    harm = expected_log_loss(p, said) - expected_log_loss(p, constant)
+    return found.verdict.published, harm, curve.shrink_weight
+
+
+def small(seeds: int) -> None:
+    """Published models on few samples are never worse than the constant."""
+    print(
+        "log loss above the constant's, out of sample, in nats (below 0: better); target <= 0.002"
+    )
+    print("at the median of what passed the gate; 'all' is every candidate, passed or not")
+    print("     n  best half  passed   median of passed  worst of passed  median of all  median w")
+    for n, days, share in ((100, 25.0, 2), (300, 40.0, 2), (1000, 60.0, 1), (3000, 120.0, 0.5)):
+        count = max(8, round(seeds * share))
+        for half in (0.70, 0.74, 0.78, 0.82, 0.87):
+            runs = Parallel(2)(delayed(small_seed)(n, days, half, seed) for seed in range(count))
+            passed = [harm for ok, harm, _ in runs if ok]
+            every = [harm for _, harm, _ in runs]
+            median, worst = (
+                (f"{np.median(passed):+.4f}", f"{max(passed):+.4f}") if passed else ("-", "-")
+            )
+            print(
+                f"  {n:>4}  {half:>8.0%}  {len(passed):>3}/{count:<3}  {median:>15}  {worst:>15}"
+                f"  {np.nanmedian(every):>+13.4f}  {np.nanmedian([w for *_, w in runs]):>8.2f}",
+                flush=True,
+            )
+
+
+def scale(n: int) -> None:
+    """The trainer's command on a journal of 5,000 samples: time and memory, all included."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from scored_journal import outcome_row, score_row
+
+    from service.journal import Journal
+
+    samples = planted.samples(n, 150.0, planted.edge(0.7, 0.8), seed=1)
+    with tempfile.TemporaryDirectory() as place:
+        journal = Journal(Path(place) / "journal.db")
+        for i in range(n):
+            time_s, end_s = float(samples.time_s[i]), float(samples.end_s[i])
+            given = {"scored_at": time_s, "event_time": time_s, "symbol": str(samples.symbol[i])}
+            end = outcome_row(i, bool(samples.win[i]), closed_at=end_s, received_at=end_s)
+            journal.write([score_row(i, samples.x[i], **given), end])
+        journal.close()
+        command = [sys.executable, "-m", "training", "train", "--jobs", "2"]
+        command += ["--journal", f"{place}/journal.db", "--models", f"{place}/models"]
+        begun = time.perf_counter()
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        seconds = time.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"{n:,} samples: walk-forward, fit, gate, report and publication, {os.cpu_count()} cores")
+    print(f"  wall time   {seconds:.1f} s     target <= 90 s")
+    print(f"  peak memory {peak:.0f} MiB   target <= 700 MiB")
+    print(f"  exit code   {done.returncode}; {done.stdout.strip().splitlines()[-1]}")
+
+
+def main() -> None:
+    """One command, or all in order."""
+    commands = {
+        "edge": (edge, 50),
+        "null": (null, 200),
+        "small": (small, 20),
+        "scale": (scale, 5000),
+    }
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=commands)
+    parser.add_argument("--count", type=int, help="Seeds, candidates or samples.")
+    given = parser.parse_args()
+    command, count = commands[given.command]
+    begun = time.perf_counter()
+    command(given.count or count)
+    print(f"  ({time.perf_counter() - begun:.0f} s)")
+
+
+if __name__ == "__main__":
+    main()
