@@ -20,7 +20,7 @@ from protocol import codec, messages, questions
 from protocol.connection import no_socket
 from protocol.curve import CurveKeys
 from protocol.home import DEFAULT_ENDPOINT, Options, Resident
-from protocol.pool import Pool
+from protocol.pool import AllBusy, Pool
 from protocol.questions import Question, ScorerRefused, ScorerUnavailable
 
 T = TypeVar("T")
@@ -110,6 +110,8 @@ class AsyncScorerClient(Resident[zmq.asyncio.Context]):
             reply = await self._pool().ask(body, request_id)
         except zmq.ZMQError as error:
             raise no_socket(self._options.endpoint, error) from None
+        except AllBusy:
+            raise
         except ScorerUnavailable:
             guard.timed_out()
             raise

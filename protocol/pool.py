@@ -16,7 +16,11 @@ import zmq.asyncio
 
 from protocol.connection import connected, no_answer
 from protocol.home import Options
-from protocol.questions import reply_to
+from protocol.questions import ScorerUnavailable, reply_to
+
+
+class AllBusy(ScorerUnavailable):
+    """More calls at a time than `max_sockets`; it says nothing about the service."""
 
 
 class Pool:
@@ -37,6 +41,8 @@ class Pool:
         deadline_s = time.monotonic() + options.budget_s
         socket = await self._slot()
         try:
+            if time.monotonic() >= deadline_s:
+                raise _all_busy(options.budget_s)
             for tries_left in range(options.tries, 0, -1):
                 left_s = max(0.0, deadline_s - time.monotonic()) / tries_left
                 socket = socket or self._open()
@@ -77,7 +83,7 @@ class Pool:
         try:
             return await asyncio.wait_for(self._slots.get(), budget_s)
         except asyncio.TimeoutError:
-            raise no_answer(self._options.endpoint, budget_s, 0) from None
+            raise _all_busy(budget_s) from None
 
     def _open(self) -> zmq.asyncio.Socket:
         options = self._options
@@ -88,6 +94,10 @@ class Pool:
             socket.close()
             socket = None
         self._slots.put_nowait(socket)
+
+
+def _all_busy(budget_s: float) -> AllBusy:
+    return AllBusy(f"no socket was free within {budget_s * 1000:.0f} ms")
 
 
 async def _ask_once(
