@@ -53,7 +53,7 @@ class AllowList:
         self.names: Mapping[bytes, str] = {}
         self.faults: tuple[str, ...] = ()
         self.stale = True
-        self._signature: Signature = ()
+        self._signature: Signature | None = None
 
     def look(self) -> bool:
         """Read the folder again where something in it changed; True where it was read.
@@ -64,10 +64,10 @@ class AllowList:
         try:
             signature = self._sign()
         except OSError as error:
-            read = self.stale or bool(self._signature) or not self.faults
-            self.names, self._signature, self.stale = {}, (), False
-            self.faults = (f"{self.folder}: {error.strerror}: no client is let in",)
-            return read
+            fault = f"{self.folder}: {error.strerror}: no client is let in"
+            news = self.stale or self.faults != (fault,)
+            self.names, self.faults, self._signature, self.stale = {}, (fault,), None, False
+            return news
         if not self.stale and signature == self._signature:
             return False
         self.stale, self._signature = False, signature

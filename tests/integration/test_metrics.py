@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving import body, unpacked
 
 from protocol import messages
+from service.engine_replay import compare
 from service.histogram import LATENCY_BOUNDS_S, Histogram
 from service.symbol_class import symbol_class
 
@@ -148,10 +149,14 @@ def test_stats_say_the_same_in_their_own_words(served: Served):
     assert stats["journal"]["size_bytes"] > 0
 
 
-def test_a_drift_is_in_the_metrics_in_the_score_and_in_health(tmp_path: Path):
+def test_a_drift_is_in_the_metrics_the_score_health_and_the_replay(tmp_path: Path):
     builders.small_model(tmp_path / "models")
     with running(
-        tmp_path, with_feed=True, METRICS_BIND="127.0.0.1:0", MODEL_EXPIRE_AFTER_DAYS="0"
+        tmp_path,
+        with_feed=True,
+        METRICS_BIND="127.0.0.1:0",
+        MODEL_EXPIRE_AFTER_DAYS="0",
+        RECORD_ENABLED="true",
     ) as service:
         service.warm()
         with service.client() as client:
@@ -168,6 +173,10 @@ def test_a_drift_is_in_the_metrics_in_the_score_and_in_health(tmp_path: Path):
         assert scrape.value("drifting", feature="base_score") == 1
         psi = scrape.value("drift_psi", feature="base_score")
         assert psi > scrape.value("drift_psi_limit", feature="base_score") >= 0.2
+        assert service.terminate()[0] == 0
+    # It is a part of the engine's state: the recording gives the same words again.
+    account = compare(sorted((tmp_path / "segments").iterdir()), tmp_path / "journal.db")
+    assert account.identical == account.rows == 121, account.lines()
 
 
 def test_an_address_that_is_taken_costs_the_metrics_only(tmp_path: Path):
