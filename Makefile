@@ -1,6 +1,7 @@
 # make setup   .venv with the locked dependencies (nothing to do when it is current)
 # make run     the demo: feed, service, signals, trainer, hot swap, on free ports of its own
 # make test    lint, types, import contracts, tests
+# make evidence-edge, -null, -small, -scale   what docs/evidence.md claims of the trainer, measured
 # make evidence-paper   paper outcomes on recorded markets against a brute-force oracle
 # make oracle             every recorded market through the intake, compared with the batch oracle
 # make account            what became of every row of every recorded file
@@ -11,7 +12,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 BIN := .venv/bin
 STAMP := .venv/.current
 
-.PHONY: setup run test lint lock clean evidence-paper oracle account bench-features evidence-features
+.PHONY: setup run test lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-paper oracle account bench-features evidence-features
 
 setup: $(STAMP)
 
@@ -33,6 +34,9 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest
+
+evidence-edge evidence-null evidence-small evidence-scale: setup
+	$(BIN)/python scripts/evidence.py $(@:evidence-%=%)
 
 evidence-paper: setup
 	$(BIN)/python scripts/oracle_paper.py

@@ -19,8 +19,10 @@ Ints = NDArray[np.int64]
 
 TREES = 150
 MAX_DEPTH = 12
-# Each tree sees half of the rows: trees that differ more rank a faint edge better.
-ROWS_A_TREE = 0.5
+# Each tree draws half of the effective sample: overlapping rows are seldom drawn together,
+# so a leaf's rows are its own, and trees that differ more rank a faint edge better.
+DRAWN = 0.5
+FEWEST_DRAWN = 30
 PARITY_TOLERANCE = 1e-12
 
 
@@ -56,7 +58,7 @@ def fit_forest(
         max_depth=MAX_DEPTH,
         min_samples_leaf=min_samples_leaf(n_effective),
         max_features="sqrt",
-        max_samples=ROWS_A_TREE,
+        max_samples=min(len(y), max(FEWEST_DRAWN, round(DRAWN * n_effective))),
         class_weight=None,
         random_state=seed,
         n_jobs=n_jobs,
