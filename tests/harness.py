@@ -47,6 +47,8 @@ class Feed:
         self._socket.setsockopt(zmq.LINGER, 0)
         # Every subscription is told, not only the first: the service may restart.
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+        # A test that floods counts on every tick.
+        self._socket.setsockopt(zmq.SNDHWM, 0)
         port = self._socket.bind_to_random_port("tcp://127.0.0.1")
         self.address = f"tcp://127.0.0.1:{port}"
 

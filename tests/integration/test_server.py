@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,55 +12,17 @@ import zmq
 from harness import Feed, eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import START_S, Parts, body, history, tick, unpacked
+from served import Served
+from serving import START_S, body, history, tick, unpacked
 
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 from service.errors import ConfigError
-from service.server import Server, split
+from service.server import split
 
 PATIENCE_MS = 20_000
 SCORE = {"symbol": "EURUSD", "base_score": 61.5}
 
 Socket = zmq.Socket[bytes]
-
-
-class Served(Parts):
-    """The parts behind sockets on ports of the system's choice."""
-
-    def __init__(self, folder: Path, **values: str) -> None:
-        super().__init__(
-            folder,
-            **({"SCORE_BIND": "tcp://127.0.0.1:*", "FEED_ENDPOINTS": "[]"} | values),
-        )
-        self.server = Server(
-            self.config, self.clock, self.engine, self.responder, self.housekeeping, self.vitals
-        )
-        self.address = self.server.score_address
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
-
-    def run(self) -> Served:
-        """Serve in a thread until closed."""
-        self._thread = threading.Thread(target=self.server.run, args=(self._stop.is_set,))
-        self._thread.start()
-        return self
-
-    def turn_until(self, look: Callable[[], Any], what: str) -> None:
-        """Turn the cycle by hand until something holds."""
-
-        def once() -> bool:
-            self.server.turn()
-            return bool(look())
-
-        eventually(once, what)
-
-    def close(self) -> None:
-        self._stop.set()
-        if self._thread is None:
-            self.server.run(self._stop.is_set)
-        else:
-            self._thread.join()
-        self.journal.close()
 
 
 @pytest.fixture

@@ -124,9 +124,20 @@ def test_a_contribution_belongs_to_the_feature_that_was_split():
     assert np.count_nonzero(shares) == 1
 
 
-def test_many_rows_give_the_same_bits_as_one_at_a_time(grown):
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 63, 64, 65, 131])
+def test_many_rows_give_the_same_bits_as_one_at_a_time(grown, count):
     _, forest, x = grown
-    assert forest.predict_many(x[:20]).tolist() == [forest.predict(r) for r in x[:20]]
+    assert forest.predict_many(x[:count]).tolist() == [forest.predict(r) for r in x[:count]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(numpy_arrays(np.float64, (7, 11), elements=st.floats(-1e6, 1e6)), st.integers(1, 20))
+def test_rows_that_walk_together_agree_with_each_alone(values, trees):
+    forest, _ = small_draft(0)
+    few = Forest(replace(forest.arrays, roots=forest.arrays.roots[:trees]), forest.depth)
+    # However the rows lie in memory.
+    for rows in (values, np.asfortranarray(values)):
+        assert few.predict_many(rows).tolist() == [few.predict(row) for row in values]
 
 
 def test_a_prediction_leaves_nothing_behind_for_the_next(grown):

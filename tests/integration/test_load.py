@@ -1,0 +1,173 @@
+"""Floods of requests and of ticks over real sockets: neither starves the other.
+
+Turned by hand and judged by counts, so that a slow machine changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+from harness import Feed, eventually
+from served import Served
+from serving import START_S, body, tick, unpacked
+
+from service.server import TICKS_A_REQUEST
+
+TICKS = 5_000
+
+
+class Flooded:
+    """A service whose feed and whose one client can both be filled to the brim."""
+
+    def __init__(self, folder: Path, **values: str) -> None:
+        self.feed = Feed()
+        self.served = Served(folder, FEED_ENDPOINTS=self.feed.address, **values)
+        self.feed.wait_for_subscriber()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.client = self._context.socket(zmq.DEALER)
+        self.client.setsockopt(zmq.SNDHWM, 0)
+        self.client.setsockopt(zmq.RCVHWM, 0)
+        self.client.connect(self.served.address)
+
+    @property
+    def ticks(self) -> int:
+        return self.served.engine.intake.received
+
+    def send_ticks(self, count: int = TICKS) -> None:
+        """More ticks than the service takes before it is turned."""
+        self.feed.send(*(tick("EURUSD", START_S, 1.1 + n * 1e-6) for n in range(count)))
+        (endpoint,) = self.served.server._feeds
+        assert endpoint.socket.poll(20_000)
+
+    def ask(self, *numbers: int) -> None:
+        """One score for each number, all of which have arrived at least in part."""
+        for n in numbers:
+            self.client.send(body("score", id=n, symbol="EURUSD", base_score=n % 100))
+        assert self.served.server._scoring.poll(20_000)
+
+    def replies(self) -> list[dict[str, object]]:
+        """What has come back by now."""
+        found = []
+        while self.client.poll(0):
+            found.append(unpacked(self.client.recv()))
+        return found
+
+    def close(self) -> None:
+        self.served.close()
+        self.client.close(linger=0)
+        self._context.term()
+        self.feed.close()
+
+
+@pytest.fixture
+def flooded(tmp_path: Path) -> Iterator[Flooded]:
+    flooded = Flooded(tmp_path, LIMITS_WAITING_REQUESTS="100000")
+    yield flooded
+    flooded.close()
+
+
+def test_a_flood_of_requests_lets_ticks_go_on(flooded: Flooded) -> None:
+    flooded.send_ticks()
+    flooded.ask(*range(TICKS))
+    answered = 0
+
+    def all_ticks() -> bool:
+        nonlocal answered
+        before = flooded.ticks
+        work = flooded.served.server.turn()
+        answered += work - (flooded.ticks - before)
+        return flooded.ticks == TICKS
+
+    eventually(all_ticks, "every tick")
+    # There was no turn without a request that waited.
+    assert 0 < answered < TICKS
+    came: list[dict[str, object]] = []
+
+    def all_replies() -> bool:
+        flooded.served.server.turn()
+        came.extend(flooded.replies())
+        return len(came) == TICKS
+
+    eventually(all_replies, "every reply")
+    assert [reply["id"] for reply in came] == list(range(TICKS))
+    assert all(reply["ok"] for reply in came)
+
+
+def test_a_flood_of_ticks_lets_requests_go_on(flooded: Flooded) -> None:
+    flooded.send_ticks(sent := TICKS)
+    for n in range(50):
+        if sent - flooded.ticks < TICKS // 2:
+            sent += TICKS
+            flooded.send_ticks()
+        flooded.ask(n)
+        before = flooded.ticks
+        assert flooded.served.server._feeds[0].socket.poll(20_000)
+        # It has arrived, so the very next turn answers it, and takes some ticks as well.
+        assert flooded.served.server.turn() > 1
+        assert 0 < flooded.ticks - before <= flooded.served.config.limits.ticks_per_cycle
+        assert flooded.client.poll(20_000), "no reply after one turn"
+        (reply,) = flooded.replies()
+        assert (reply["ok"], reply["id"]) == (True, n)
+
+
+def test_ticks_stop_for_a_request_that_comes_among_them(flooded: Flooded) -> None:
+    flooded.send_ticks()
+    server = flooded.served.server
+    flooded.ask(1)
+    # As if it had come after the turn had looked for requests.
+    assert server._apply_ticks(server._feeds[0], TICKS_A_REQUEST) == TICKS_A_REQUEST
+    assert server._apply_ticks(server._feeds[0], 3 * TICKS_A_REQUEST) == 3 * TICKS_A_REQUEST
+
+
+def test_beyond_the_limit_is_refused_in_the_same_turn(tmp_path: Path) -> None:
+    flooded = Flooded(tmp_path, LIMITS_WAITING_REQUESTS="8", LIMITS_REQUESTS_PER_CYCLE="2")
+    try:
+        flooded.ask(*range(400))
+        came: list[dict[str, object]] = []
+
+        def refused() -> bool:
+            waited = len(flooded.served.server._arrived)
+            flooded.served.server.turn()
+            came.extend(flooded.replies())
+            assert len(flooded.served.server._arrived) <= 8
+            return waited > 0 and any(not reply["ok"] for reply in came)
+
+        eventually(refused, "a refusal")
+
+        # Eight wait and two a turn are answered: the refusals have overtaken them.
+        def all_came() -> bool:
+            flooded.served.server.turn()
+            came.extend(flooded.replies())
+            return len(came) == 400
+
+        eventually(all_came, "all replies")
+    finally:
+        flooded.close()
+    late = [reply for reply in came if not reply["ok"]]
+    assert {reply["error"]["code"] for reply in late} == {"overloaded"}  # type: ignore[index]
+    assert all(reply["fallback"] == reply["id"] % 100 for reply in late)  # type: ignore[operator]
+    assert len(flooded.served.rows()) == 400 - len(late)
+
+
+def test_the_deadline_counts_the_time_in_line(tmp_path: Path) -> None:
+    flooded = Flooded(tmp_path, LIMITS_REQUESTS_PER_CYCLE="1")
+    try:
+        for deadline_ms in (5.0, 5.0, 50.0):
+            content = {"symbol": "EURUSD", "base_score": 70.0, "deadline_ms": deadline_ms}
+            flooded.client.send(body("score", **content))
+        server, came = flooded.served.server, []
+        # The first turn takes all three off the socket, at one moment.
+        eventually(lambda: server._scoring.poll(0), "a request")
+        server._accept()
+        eventually(lambda: server._accept() or len(server._arrived) == 3, "three requests")
+        for _ in range(3):
+            server._answer()
+            flooded.served.clock.advance(0.01)
+        eventually(lambda: came.extend(flooded.replies()) or len(came) == 3, "three replies")
+    finally:
+        flooded.close()
+    assert [reply["status"] for reply in came] == ["unknown_symbol", "deadline", "unknown_symbol"]
+    assert all(reply["final_score"] == 70.0 for reply in came)

@@ -1,0 +1,52 @@
+"""The service's parts behind real sockets, in this process: turned by hand or run in a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness import eventually
+from serving import Parts
+
+from service.server import Server
+
+
+class Served(Parts):
+    """The parts behind sockets on ports of the system's choice."""
+
+    def __init__(self, folder: Path, **values: str) -> None:
+        super().__init__(
+            folder,
+            **({"SCORE_BIND": "tcp://127.0.0.1:*", "FEED_ENDPOINTS": "[]"} | values),
+        )
+        self.server = Server(
+            self.config, self.clock, self.engine, self.responder, self.housekeeping, self.vitals
+        )
+        self.address = self.server.score_address
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def run(self) -> Served:
+        """Serve in a thread until closed."""
+        self._thread = threading.Thread(target=self.server.run, args=(self._stop.is_set,))
+        self._thread.start()
+        return self
+
+    def turn_until(self, look: Callable[[], Any], what: str) -> None:
+        """Turn the cycle by hand until something holds."""
+
+        def once() -> bool:
+            self.server.turn()
+            return bool(look())
+
+        eventually(once, what)
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread is None:
+            self.server.run(self._stop.is_set)
+        else:
+            self._thread.join()
+        self.journal.close()
