@@ -1,0 +1,83 @@
+"""`keygen` on real folders: modes whatever the umask, nothing overwritten, a next step."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from protocol.curve import CurveKeys, read_public, read_secret
+from service.keygen import KeygenError, keygen
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_secrets_are_their_owners_and_publics_everybodys(tmp_path: Path, umask: int):
+    before = os.umask(umask)
+    try:
+        made = keygen(tmp_path / "keys", "elite_guard")
+    finally:
+        os.umask(before)
+    assert made.client_secret
+    assert made.client_public
+    assert [mode(path) for path in (made.server_secret, made.client_secret)] == [0o600, 0o600]
+    assert [mode(path) for path in (made.server_public, made.client_public)] == [0o644, 0o644]
+    assert mode(made.clients_dir) == 0o755
+
+
+def test_the_halves_belong_together_and_lie_where_the_configuration_wants_them(tmp_path: Path):
+    made = keygen(tmp_path, "elite_guard")
+    assert made.client_secret
+    assert made.client_public
+    assert read_secret(made.server_secret).public == read_public(made.server_public)
+    keys = CurveKeys.read(made.server_public, made.client_secret)
+    assert keys.own.public == read_public(made.client_public)
+    assert made.client_public == tmp_path / "clients" / "elite_guard.pub"
+
+
+def test_a_second_client_keeps_the_servers_pair(tmp_path: Path):
+    first = keygen(tmp_path, "a")
+    secret = first.server_secret.read_bytes()
+    second = keygen(tmp_path, "b")
+    assert first.new_server
+    assert not second.new_server
+    assert second.server_secret.read_bytes() == secret
+    second.server_public.unlink()
+    keygen(tmp_path, None)
+    assert read_public(second.server_public) == read_secret(second.server_secret).public
+
+
+def test_nothing_is_overwritten(tmp_path: Path):
+    made = keygen(tmp_path, "a")
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(KeygenError, match="not overwritten"):
+        keygen(tmp_path, "a")
+    assert made.client_public
+    made.client_public.unlink()
+    with pytest.raises(KeygenError, match=r"a\.key is there"):
+        keygen(tmp_path, "a")
+    assert all(path.read_bytes() == files[path] for path in files if path.exists())
+
+
+@pytest.mark.parametrize("name", ["", "../a", "a/b", ".hidden", "server", "a" * 65, "a b"])
+def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(KeygenError, match="no name for a client"):
+        keygen(tmp_path, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_says_what_to_do_next_and_a_second_time_why_not(tmp_path: Path):
+    command = [sys.executable, "-m", "service", "keygen", "--name", "elite_guard", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert f'server_secret_file = "{tmp_path}/server.key"' in done.stdout
+    assert 'CurveKeys.read("server.pub", "elite_guard.key")' in done.stdout
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 73
+    assert "not overwritten" in again.stderr
