@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 
 from bench_data import events, gold, minutes, walk
 
@@ -121,14 +121,19 @@ def many_symbols() -> None:
     rows = {len(feed.state.bars) for feed in engine.intake.feeds.values()}
     print(f"{SYMBOLS} symbols x {rows} bars, all windows full: {after:.0f} MiB resident ", end="")
     print(f"({before:.0f} before, {bars:.0f} with the bars alone)")
-    stalls = []
+    stalls, cpu = [], []
     for minute in range(25, 35):
         many_ticks(engine, endpoint, names, range(minute * 240, minute * 240 + 1))
-        began = perf_counter()
+        began, began_cpu = perf_counter(), thread_time()
         engine.advance((MINUTE + minute + 1) * 60.0 + 0.01)
         stalls.append((perf_counter() - began) * 1e3)
+        cpu.append((thread_time() - began_cpu) * 1e3)
     print(f"  a minute's end with all {SYMBOLS} bars to close: median ", end="")
-    print(f"{statistics.median(stalls):.2f} ms, longest of {len(stalls)}: {max(stalls):.2f} ms")
+    print(
+        f"{statistics.median(stalls):.2f} ms, longest of {len(stalls)}: {max(stalls):.2f} ms; ",
+        end="",
+    )
+    print(f"CPU time {statistics.median(cpu):.2f} and {max(cpu):.2f} ms")
     for symbols in (1, 40, SYMBOLS):
         began = perf_counter()
         for name in names[:symbols]:
