@@ -6,11 +6,17 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from harness import eventually, running
 from serving import START_S, Parts, rows, tick
 
 from service.clock import ManualClock
+from service.engine import Engine
+from service.engine_replay import _Run
+from service.paper_result import outcome_row
+from service.recording import read_segments
+from service.settings import Config
 from training.dataset import JoinRules, read_dataset
 
 LEVELS = {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.099, "take_profit": 1.102}
@@ -269,3 +275,36 @@ def client_now(service: Any) -> float:
     """The event time of the newest tick that the service has."""
     with service.client() as client:
         return float(client.stats()["feed"]["event_time_s"])
+
+
+def test_a_recording_ends_its_positions_as_the_live_service_did(tmp_path: Path):
+    """Over a restart, too: what was taken up again is an input like any other."""
+    with running(tmp_path, with_feed=True, RECORD_ENABLED="true") as service:
+        service.warm()
+        now = client_now(service)
+        for number in range(4):
+            with service.client() as client:
+                client.score("EURUSD", 70.0, signal_id=f"S{number}", **LEVELS)
+            now += 1
+            prices = (1.1, 1.1004, 1.0996, 1.1021 if number == 3 else 1.1001)
+            expected = service.received() + len(prices)
+            service._feed.send(*(tick("EURUSD", now, p, volume=1.0 + p) for p in prices))
+            eventually(lambda count=expected: service.received() == count, "the ticks")
+            if number == 1:
+                assert service.terminate()[0] == 0
+                service.start()
+        assert service.terminate()[0] == 0
+    runs = sorted((tmp_path / "segments").glob("*.rec.gz"))
+    assert len(runs) == 2
+    header, *records = read_segments(runs[1:])
+    run = _Run(Engine(msgspec.convert(header[5], type=Config), header[2]))
+    for record in records:
+        run.apply(record)
+    written = rows(service.journal_path, OUTCOMES)
+    assert len(written) == 4
+    again = [outcome_row(end, 0.0) for end in run._engine.paper.ended.values()]
+    for ours, theirs in zip(again, written, strict=True):
+        names = [name for name in ours.__struct_fields__ if name in theirs]
+        same = {name: getattr(ours, name) == theirs[name] for name in names}
+        same.pop("received_at")
+        assert all(same.values()), same

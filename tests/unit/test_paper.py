@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -123,15 +124,22 @@ def test_a_path_that_was_not_seen_for_too_long_is_void():
     assert told(run((1, 99, 101), (21, 99, 101), (41.5, 99, 101))) == ("VOID", None, None, 21)
     assert run((1, 99, 101), (21, 99, 101), (41, 99, 101)) is None
     assert told(run((20.5, 99, 101))) == ("VOID", None, None, 0)
+    assert run((20, 99, 101), (40, 99, 101)) is None
 
 
 def test_a_gap_that_begins_shortly_before_the_holding_time_ends_is_none():
     quotes = [(t, 99, 101) for t in range(5, 100, 15)]
     assert told(run(*quotes, (9000, 99, 101))) == ("EXPIRED", False, -0.2, 100.0)
+    just = [(t, 99, 101) for t in range(0, 81, 20)]
+    assert told(run(*just, (9000, 99, 101))) == ("EXPIRED", False, -0.2, 100.0)
+    early = [(t, 99, 101) for t in range(0, 76, 15)]
+    assert told(run(*early, (9000, 99, 101))) == ("VOID", None, None, 75)
 
 
 def test_time_that_runs_backwards_is_void():
     assert told(run((1, 99, 101), (2, 99, 101), (1.5, 99, 101))) == ("VOID", None, None, 2)
+    quotes = [(t, 99, 101) for t in range(5, 100, 15)]
+    assert told(run(*quotes, (94, 99, 101))) == ("VOID", None, None, 95)
 
 
 def test_a_stamp_of_whole_seconds_from_just_before_the_scoring_opens_at_the_scoring():
@@ -182,6 +190,10 @@ def test_more_than_the_limit_are_not_followed_and_counted():
     tick(paper, 2, 120, 121)
     ask_for(paper, 9)
     assert len(paper) == 1
+    again = paper_of(max_positions=1)
+    row = paper.row(paper.numbers()[0])
+    again.resume([row, msgspec.structs.replace(row, score_id="other")], [])
+    assert (len(again), again.counts["refused_limit"]) == (1, 1)
 
 
 def test_switched_off_nothing_is_followed():
@@ -211,8 +223,25 @@ def test_a_silent_symbol_ends_without_a_tick_and_leaves_nothing_behind():
     assert len(paper) == 2
     paper.sweep(22.0)
     assert len(paper) == 1
+    paper.sweep(35.0)
+    assert len(paper) == 1
     paper.sweep(36.0)
     assert (len(paper), paper.books) == (0, {})
+
+
+def test_extremes_from_before_a_restart_count():
+    for quotes, favorable_r, adverse_r in (
+        (((1, 99, 101), (2, 93, 95), (3, 99, 101), (4, 120, 121)), 1.9, 0.8),
+        (((1, 99, 101), (2, 111, 113), (3, 99, 101), (4, 90, 92)), 1.0, 1.1),
+    ):
+        paper = paper_of()
+        ask_for(paper)
+        for quote in quotes:
+            tick(paper, *quote)
+            if len(paper):
+                paper = restarted(paper)
+        (end,) = paper.ended.values()
+        assert (end.favorable_r, end.adverse_r) == (favorable_r, adverse_r)
 
 
 def test_what_the_journal_never_takes_is_bounded():
@@ -225,7 +254,7 @@ def test_what_the_journal_never_takes_is_bounded():
 
 PRICES = st.integers(85, 125)
 QUOTES = st.lists(
-    st.tuples(st.sampled_from([0, 0, 1, 2, 5, 11]), PRICES, st.sampled_from([0, 1, 2, 8, 40])),
+    st.tuples(st.sampled_from([0, 0, 1, 2, 5, 20, 21]), PRICES, st.sampled_from([0, 1, 2, 8, 40])),
     min_size=1,
     max_size=60,
 )
@@ -250,7 +279,7 @@ def restarted(paper: Paper) -> Paper:
 
 
 @given(QUOTES, SIGNALS, st.sets(st.integers(0, 59), max_size=3), st.booleans())
-@example([(0, 100, 2), (11, 100, 2), (11, 100, 2)], [(0, True, 101, 9, 9)], {1}, True)
+@example([(0, 100, 2), (21, 100, 2), (5, 100, 2)], [(0, True, 101, 9, 9)], {1}, True)
 @settings(max_examples=150, deadline=None)
 def test_every_outcome_equals_the_oracles_also_over_restarts_and_sweeps(
     steps, signals, restarts, sweeps
@@ -266,7 +295,7 @@ def test_every_outcome_equals_the_oracles_also_over_restarts_and_sweeps(
         tick(paper, *quotes[-1])
         for i, signal in enumerate(signals):
             if signal[0] == number:
-                request = asked_at(t + 0.5, signal)
+                request = asked_at(t + 0.5 * (i % 2), signal)
                 asked[f"score-{i}"] = (request, number + 1)
                 ask_for(
                     paper,
