@@ -36,12 +36,19 @@ def correlation_check(
     before `minute` (ties by name). A pair without variance has no rho. None without any.
     `others` are the live symbols; the target itself is left out.
     """
+    return among(target, by_activity(list(others), minute), minute)
+
+
+def among(target: SymbolState, ordered: list[SymbolState], minute: int) -> float | None:
+    """`correlation_check` among live symbols that were put `by_activity` once for many targets."""
     own = target.minute_returns(minute)
     own_there = ~np.isnan(own)
     if np.count_nonzero(own_there) < _MIN_COMMON:
         return None
     chosen: list[tuple[str, Floats]] = []
-    for state in _by_activity([s for s in others if s.symbol != target.symbol], minute):
+    for state in ordered:
+        if state.symbol == target.symbol:
+            continue
         returns = state.minute_returns(minute)
         if np.count_nonzero(own_there & ~np.isnan(returns)) >= _MIN_COMMON:
             chosen.append((state.symbol, returns))
@@ -56,7 +63,7 @@ def correlation_check(
     return 100.0 * (1.0 - float(np.mean(np.abs(rho)))) if rho.size else None
 
 
-def _by_activity(states: list[SymbolState], minute: int) -> list[SymbolState]:
+def by_activity(states: list[SymbolState], minute: int) -> list[SymbolState]:
     """Most ticks in the 20 minutes before `minute` first; in any order where all take part.
 
     Most symbols' returns are then never worked out: at a minute's end that would cost more than

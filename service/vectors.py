@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from service.bars import MAX_MISSING_MINUTES
-from service.correlation import correlation_check
+from service.correlation import among, by_activity
 from service.features.state import SymbolState
 from service.features.vector import Vector, compute_vector
 from service.intake import Intake
@@ -42,6 +42,7 @@ class Vectors:
         self._minute = 0
         self._correlations: dict[str, float | None] = {}
         self._correlation_key = (0, 0)
+        self._live: list[SymbolState] = []
         self._expected: dict[tuple[float, ...], Probability] = {}
         self._expected_of: Model | None = None
 
@@ -111,6 +112,7 @@ class Vectors:
     def forget(self) -> None:
         """Keep nothing: the next answers are worked out anew."""
         self._correlations.clear()
+        self._correlation_key = (0, 0)
         self._expected.clear()
         for feed in self._intake.feeds.values():
             feed.kept.clear()
@@ -130,12 +132,12 @@ class Vectors:
         if key != self._correlation_key:
             self._correlation_key = key
             self._correlations.clear()
+            live = [f.state for f in self._intake.feeds.values() if _is_live(f.state, now_s)]
+            self._live = by_activity(live, key[0])
         symbol = feed.state.symbol
         if symbol not in self._correlations:
             self._counts["correlation_miss"] += 1
-            others = [other.state for other in self._intake.feeds.values() if other is not feed]
-            live = [state for state in others if _is_live(state, now_s)]
-            self._correlations[symbol] = correlation_check(feed.state, live, key[0])
+            self._correlations[symbol] = among(feed.state, self._live, key[0])
         else:
             self._counts["correlation_hit"] += 1
         return self._correlations[symbol]
