@@ -37,15 +37,37 @@ def main() -> None:
 @reading_options
 @click.option("--min-new", type=click.IntRange(min=0), help="New samples to start for (100).")
 @click.option("--min-samples", type=click.IntRange(min=1), help="Samples to start at (100).")
-@click.option("--force", is_flag=True, help="Skip the counts; never the test.")
+@click.option("--force", is_flag=True, help="Skip the counts; never the gate.")
 @click.option("--jobs", type=int, default=-1, show_default=True, help="Processes to fit with.")
 def train(force: bool, **options: Any) -> None:
-    """Read, join, test, and publish a model that beats a constant on later signals."""
+    """Read, join, walk forward, and publish a model whose advantage is established."""
     from training.train import train as run_training
 
     with advice():
         settings = settings_of(options)
         run = run_training(settings, now_s=time.time(), force=force, progress=click.echo)
+    click.echo(run.text)
+    sys.exit(run.code)
+
+
+@main.command(epilog=EXAMPLE + "signal-scorer-train evaluate --report evaluation.html")
+@store_options
+@reading_options
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("evaluation.html"),
+    show_default=True,
+    help="Where the page goes.",
+)
+@click.option("--jobs", type=int, default=-1, show_default=True, help="Processes to fit with.")
+def evaluate(report: Path, **options: Any) -> None:
+    """Walk forward and say what the gate would, in a page too; publish nothing."""
+    from training.train import evaluate as run_evaluation
+
+    with advice():
+        settings = settings_of(options)
+        run = run_evaluation(settings, report, now_s=time.time(), progress=click.echo)
     click.echo(run.text)
     sys.exit(run.code)
 

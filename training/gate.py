@@ -148,10 +148,11 @@ def _sentence(
 ) -> str:
     constant = metrics["constant"]
     low = constant.get("improvement_low")
-    least = f", at least {_nats(low)} with 95 % confidence" if low is not None else ""
+    least = f" (at least {_nats(low)} with 95 % confidence)" if low is not None else ""
+    gain = constant["improvement"]
     found = (
         f"On {len(walk.test)} unseen signals of {day_count} days the model's log loss was "
-        f"{_nats(constant['improvement'])} below a constant's{least}"
+        f"{abs(gain):.4f} nats {'below' if gain >= 0.0 else 'above'} a constant's{least}"
     )
     return f"{found}. Not established: {'; '.join(failed)}." if failed else f"{found}."
 

@@ -71,6 +71,33 @@ def train(
         return _publish(candidate, report, settings)
 
 
+def evaluate(
+    settings: Settings,
+    report: Path,
+    *,
+    now_s: float,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> Run:
+    """Walk forward and write the report to `report`; nothing is published or recorded."""
+    from training.candidate import make
+    from training.champion import current_model
+    from training.report import render
+
+    log, data = gather(settings, now_s=now_s, progress=progress)
+    if not data.samples.both_classes:
+        return Run(NOT_ENOUGH, f"not enough samples: {len(data.samples)}")
+    try:
+        progress(f"walking forward through {len(data.samples)} samples")
+        current = current_model(settings.models)
+        candidate = make(data.samples, settings, now_s=now_s, current=current)
+    except NotEnough as lack:
+        return Run(NOT_ENOUGH, f"not enough samples: {lack}")
+    report.parent.mkdir(parents=True, exist_ok=True)
+    _replace(report, render(candidate, data, log, read_history(settings.models)))
+    would = "would be published" if candidate.verdict.published else "would be rejected"
+    return Run(0, f"{would}: {candidate.verdict.reason} The report is {report}.")
+
+
 def gather(
     settings: Settings, *, now_s: float, progress: Callable[[str], None] = lambda _text: None
 ) -> tuple[TruthLog, Dataset]:

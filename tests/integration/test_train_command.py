@@ -234,13 +234,22 @@ def test_report_is_one_page_that_needs_nothing_else(edge: Path) -> None:
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
 
 
+def test_an_evaluation_publishes_and_records_nothing(edge: Path) -> None:
+    page = edge / "pages" / "evaluation.html"
+    result = run(edge, "evaluate", "--report", str(page))
+    assert result.exit_code == 0
+    assert "would be published" in result.output
+    assert "Published." in page.read_text()
+    assert not (edge / "models").exists()
+
+
 def test_truth_check_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["truth", "check", str(tmp_path / "none.jsonl")])
     assert result.exit_code == 2
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "status", "models", "rollback", "pin", "unpin", "truth check"]
+    "command", ["train", "evaluate", "status", "models", "rollback", "pin", "unpin", "truth check"]
 )
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     result = CliRunner().invoke(main, [*command.split(), "--help"])
