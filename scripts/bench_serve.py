@@ -19,7 +19,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgpack
@@ -62,7 +64,7 @@ def market(n: int) -> tuple[np.ndarray, np.ndarray]:
     return x, rng.uniform(size=n) < 1 / (1 + np.exp(-logit))
 
 
-def publish_model(models: Path, x: np.ndarray, y: np.ndarray) -> object:
+def publish_model(models: Path, x: np.ndarray, y: np.ndarray, seed: int = 42) -> object:
     """A forest of 150 trees of depth 12, published as the trainer does it."""
     from protocol.manifest import Samples, Verdict
     from training.calibrate import fit_calibration
@@ -70,13 +72,13 @@ def publish_model(models: Path, x: np.ndarray, y: np.ndarray) -> object:
     from training.fit import fit_forest, importances, min_samples_leaf, pack
     from training.publish import TrainerLock, publish
 
-    estimator = fit_forest(x, y, n_effective=float(len(x)), n_jobs=2)
+    estimator = fit_forest(x, y, n_effective=float(len(x)), seed=seed, n_jobs=2)
     forest = pack(estimator)
     draft = ManifestDraft(
         directed=False,
         min_samples_leaf=min_samples_leaf(len(x)),
         max_features=3,
-        seed=42,
+        seed=seed,
         calibration=fit_calibration(forest.predict_many(x), y, n_effective=float(len(x))),
         importances=importances(estimator),
         samples=Samples(
@@ -95,8 +97,9 @@ def publish_model(models: Path, x: np.ndarray, y: np.ndarray) -> object:
 class Service:
     """`signal-scorer serve` as operators run it, journal on."""
 
-    def __init__(self, folder: Path, feed: str) -> None:
-        environ = os.environ | {
+    def __init__(self, folder: Path, feed: str, **values: str) -> None:
+        environ = os.environ | {f"SIGNAL_SCORER_{key}": value for key, value in values.items()}
+        environ |= {
             "SIGNAL_SCORER_STATE_DIR": str(folder),
             "SIGNAL_SCORER_SCORE_BIND": "tcp://127.0.0.1:*",
             "SIGNAL_SCORER_FEED_ENDPOINTS": feed,
@@ -104,13 +107,27 @@ class Service:
             "SIGNAL_SCORER_LOG_LEVEL": "info",
         }
         command = [sys.executable, "-m", "service", "serve"]
+        started_s = time.monotonic()
         self.process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr
         for line in self.process.stderr:
             if '"ready"' in line:
+                self.ready_s = time.monotonic() - started_s
                 self.address = json.loads(line)["address"]
+                # Its log is read on, or it would wait for us with a full pipe.
+                threading.Thread(target=self.process.stderr.read, daemon=True).start()
                 return
         raise SystemExit("the service did not start")
+
+    def resident_mib(self) -> float:
+        """Resident memory now."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def cpu_s(self) -> float:
+        """User and system time so far, of all its threads."""
+        times = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
 
     def __enter__(self) -> Service:
         return self
@@ -123,9 +140,9 @@ class Service:
 class Publisher:
     """The feed in a process of its own; its rate is set over a pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, symbols: Sequence[str] = SYMBOLS) -> None:
         self._pipe, theirs = mp.Pipe()
-        self._process = mp.Process(target=publish_ticks, args=(theirs,), daemon=True)
+        self._process = mp.Process(target=publish_ticks, args=(theirs, symbols), daemon=True)
         self._process.start()
         self.address = self._pipe.recv()
 
@@ -146,11 +163,12 @@ class Publisher:
         self._process.kill()
 
 
-def publish_ticks(pipe: mp.connection.Connection) -> None:
+def publish_ticks(pipe: mp.connection.Connection, symbols: Sequence[str]) -> None:
     """Ticks stamped now, in small batches, at the rate last asked for."""
     from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
 
     socket = zmq.Context().socket(zmq.XPUB)
+    socket.setsockopt(zmq.SNDHWM, 0)
     pipe.send(f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}")
     rate, sent, since, number = 0, 0, time.monotonic(), itertools.count()
     while True:
@@ -160,10 +178,10 @@ def publish_ticks(pipe: mp.connection.Connection) -> None:
                 socket.recv()
                 minute = int(time.time()) // 60
                 # A tick first: it tells the clock offset by which candles are dated.
-                for symbol in SYMBOLS:
+                for symbol in symbols:
                     socket.send(encode_tick(Tick(symbol, 1.1, 1.1001, 1.0, time.time())))
-                for ago, symbol in itertools.product(range(60, 0, -1), SYMBOLS):
-                    p = 1.1 + (ago * 7 + SYMBOLS.index(symbol) * 13) % 17 * 1e-4
+                for ago, (place, symbol) in itertools.product(range(60, 0, -1), enumerate(symbols)):
+                    p = 1.1 + (ago * 7 + place * 13) % 17 * 1e-4
                     at = (minute - ago) * 60.0
                     candle = Candle(symbol, "M1", at, p, p + 2e-4, p - 2e-4, p + 1e-4)
                     socket.send(encode_candle(candle))
@@ -176,7 +194,7 @@ def publish_ticks(pipe: mp.connection.Connection) -> None:
         for _ in range(due):
             i = next(number)
             p = 1.1 + (i * 7919 % 89) * 1e-5
-            tick = Tick(SYMBOLS[i % 15], p, p + 1e-4, float(i % 4), time.time())
+            tick = Tick(symbols[i % len(symbols)], p, p + 1e-4, float(i % 4), time.time())
             socket.send(encode_tick(tick))
         sent += due
         time.sleep(0.001)
@@ -208,12 +226,15 @@ def echo_server(pipe: mp.connection.Connection, reply: bytes) -> None:
         socket.send_multipart(frames)
 
 
-def request_body(number: int) -> bytes:
-    """A usual request, as the client packs it, with an id of its own."""
+def request_body(number: int, symbols: Sequence[str] = SYMBOLS) -> bytes:
+    """A usual request, as the client packs it, with an id and a base score of its own.
+
+    A base score that came before could be answered without asking the forest.
+    """
     body: bytes = msgpack.packb(
         {
-            "symbol": SYMBOLS[number % 15],
-            "base_score": 60.0 + number % 30,
+            "symbol": symbols[number % len(symbols)],
+            "base_score": 60.0 + number * 7919 % 30_011 / 1000.0,
             "signal_id": f"ELITE_GUARD_{os.getpid()}_{number}_{time.monotonic_ns()}",
             "direction": "BUY" if number % 2 else "SELL",
             "pattern": "LIQUIDITY_SWEEP_REVERSAL",

@@ -97,7 +97,8 @@ _LOAD_PAPER = f"SELECT {', '.join(_PAPER_COLUMNS)} FROM paper ORDER BY event_tim
 _UNFOLLOWED = (
     "SELECT score_id, signal_id, symbol, direction, stop_loss, take_profit,"
     " abs(entry_price - stop_loss), event_time, event_time + :holding_s, event_time"
-    " FROM (SELECT * FROM scores ORDER BY seq DESC LIMIT :limit) AS s"
+    " FROM (SELECT score_id, signal_id, symbol, direction, entry_price, stop_loss, take_profit,"
+    " event_time, scored_at, seq FROM scores ORDER BY seq DESC LIMIT :limit) AS s"
     " WHERE scored_at >= :since AND direction != 0"
     " AND entry_price + stop_loss + take_profit IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM lookup WHERE signal_id = s.signal_id AND seq < s.seq)"
@@ -215,9 +216,10 @@ class Journal:
     def load_replies(self, since: float, limit: int) -> list[StoredReply]:
         """The newest replies since a time (UTC s), oldest first, for retries after a restart."""
         rows = self._run(
+            # A score's number is not below its microsecond: older ones are not read.
             "SELECT signal_id, scored_at, digest, reply FROM scores"
-            " WHERE signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?",
-            (limit,),
+            " WHERE seq >= ? AND signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?",
+            (int(since * 1e6), limit),
         )
         return [StoredReply(*row) for row in reversed(rows) if row[1] >= since]
 

@@ -1,0 +1,180 @@
+"""Models swapped under load: what it costs, and whether any answer is a mixture of two.
+
+    python scripts/bench_swap.py [--swaps 1000]
+
+One client asks without a pause while 100 symbols tick, and has another of two models
+published as soon as a reply names the one before. Every reply is worked out again from the
+vector that it names: it must be exactly its model's. Blocks without swaps lie in between.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import multiprocessing as mp
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgpack
+import numpy as np
+import zmq
+from bench_serve import Publisher, Service, market, publish_model, request_body
+
+from protocol.manifest import POINTER_NAME
+from protocol.schema import FEATURE_NAMES
+from service.bundle import DEFAULT_LIMITS, decode_pointer, load, read_pointer_bytes
+from service.model import Model
+
+SYMBOLS = [f"SYM{i:03d}" for i in range(100)]
+TICKS_PER_S = 2_000
+SWAPS_A_BLOCK = 50
+
+
+class Asked(NamedTuple):
+    """A reply, and how long it took (us)."""
+
+    took_us: float
+    version: str
+    raw: float
+    vector: tuple[float, ...]
+
+
+def main() -> None:
+    """Run and print."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--swaps", type=int, default=1000)
+    given = options.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        pointers = publish_two(folder / "models")
+        models = {p: read_model(folder / "models", content) for p, content in pointers.items()}
+        feed = stack.enter_context(Publisher(SYMBOLS))
+        with Service(folder, feed.address, MODEL_POLL_S="0.02") as service:
+            print(f"ready {service.ready_s:.2f} s after its start, without a journal")
+            feed.warm()
+            client = stack.enter_context(asking(service.address))
+            wait_until_warm(client)
+            feed.rate(TICKS_PER_S)
+            run(given.swaps, client, service, folder / "models", pointers, models)
+        with Service(folder, feed.address) as service:
+            print(f"ready {service.ready_s:.2f} s after a restart, {len(SYMBOLS)} symbols restored")
+
+
+def run(
+    swaps: int,
+    client: Callable[[], Asked],
+    service: Service,
+    folder: Path,
+    pointers: dict[str, bytes],
+    models: dict[str, Model],
+) -> None:
+    """Blocks with and without swaps in turn; every reply is checked after its block."""
+    during: list[float] = []
+    without: list[float] = []
+    turns = itertools.cycle(pointers)
+    resident: list[float] = []
+    for _ in range(swaps // SWAPS_A_BLOCK):
+        swapped = swap_block(client, folder, pointers, turns)
+        quiet = [client() for _ in range(len(swapped) // 2)]
+        check([*swapped, *quiet], models)
+        during += [asked.took_us for asked in swapped]
+        without += [asked.took_us for asked in quiet]
+        resident.append(service.resident_mib())
+    print(f"{swaps} swaps, {len(during) + len(without):,} requests: each answered by one model")
+    for name, times in (("without swaps", without), ("during swaps", during)):
+        p50, p99, p999 = np.percentile(times, (50, 99, 99.9))
+        print(f"{name:14} p50 {p50:,.0f} us, p99 {p99:,.0f} us, p99.9 {p999:,.0f} us")
+    print(f"p99 during swaps {np.percentile(during, 99) / np.percentile(without, 99):.2f} times")
+    print(
+        f"resident {resident[0]:.1f} MiB after {SWAPS_A_BLOCK} swaps, {resident[-1]:.1f} at the "
+        f"end, {max(resident):.1f} at the most; {len(SYMBOLS)} symbols"
+    )
+
+
+def swap_block(
+    client: Callable[[], Asked], folder: Path, pointers: dict[str, bytes], turns: Iterator[str]
+) -> list[Asked]:
+    """Ask; whenever a reply names the model that was published last, publish the other."""
+    found: list[Asked] = []
+    for version in itertools.islice(turns, SWAPS_A_BLOCK):
+        incoming = folder / "incoming"
+        incoming.write_bytes(pointers[version])
+        incoming.replace(folder / POINTER_NAME)
+        end_s = time.monotonic() + 30.0
+        while not found or found[-1].version != version:
+            found.append(client())
+            if time.monotonic() > end_s:
+                raise SystemExit(f"{version} was not served within 30 s")
+    return found
+
+
+def check(block: list[Asked], models: dict[str, Model]) -> None:
+    """Each raw probability is exactly what its model, and not the other, says of the vector."""
+    vectors = np.array([asked.vector for asked in block])
+    said = {version: model.forest.predict_many(vectors) for version, model in models.items()}
+    for at, asked in enumerate(block):
+        if asked.raw != said[asked.version][at]:
+            raise SystemExit(f"{asked.raw} is not what {asked.version} says of {asked.vector}")
+    first, second = said.values()
+    if np.mean(first == second) > 0.01:
+        raise SystemExit("the two models agree too often to be told apart")
+
+
+def publish_two(models: Path) -> dict[str, bytes]:
+    """Two models of the usual size, by version the pointer that names it; the second serves."""
+    x, y = market(3000)
+    found = {}
+    for seed in (1, 2):
+        publish_model(models, x, y, seed)
+        content = read_pointer_bytes(models)
+        assert content is not None
+        found[decode_pointer(content).version] = content
+    return found
+
+
+def read_model(models: Path, pointer: bytes) -> Model:
+    """As the service reads it."""
+    return load(models, decode_pointer(pointer), DEFAULT_LIMITS)
+
+
+@contextlib.contextmanager
+def asking(address: str) -> Iterator[Callable[[], Asked]]:
+    """A client that asks about one symbol after the other and never gets an error."""
+    numbers = itertools.count()
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.connect(address)
+        socket.setsockopt(zmq.RCVTIMEO, 30_000)
+
+        def ask() -> Asked:
+            body = request_body(next(numbers), SYMBOLS)
+            started = time.perf_counter()
+            socket.send(body)
+            packed = socket.recv()
+            took_us = (time.perf_counter() - started) * 1e6
+            reply = msgpack.unpackb(packed)
+            if not reply["ok"] or reply["status"] not in ("success", "warming_up"):
+                raise SystemExit(f"answered {reply}")
+            vector = tuple(reply["features"][name] for name in FEATURE_NAMES)
+            return Asked(
+                took_us, reply["model_version"], reply.get("raw_probability", -1.0), vector
+            )
+
+        yield ask
+
+
+def wait_until_warm(client: Callable[[], Asked]) -> None:
+    """Until every symbol is answered by the model."""
+    for _ in range(300):
+        if all(client().raw >= 0.0 for _ in SYMBOLS):
+            return
+        time.sleep(0.1)
+    raise SystemExit("the symbols do not get warm")
+
+
+if __name__ == "__main__":
+    mp.set_start_method("spawn")
+    main()
