@@ -136,8 +136,8 @@ def test_symbols_that_are_gone_leave_nothing(journal: Journal) -> None:
 def test_the_newest_replies_come_back_oldest_first(journal: Journal) -> None:
     for i in range(10):
         at = 1000.0 + i
-        journal.write([score(int(at * 1e6), scored_at=at, reply=bytes([i]))])
-    journal.write([score(2_000_000_000, scored_at=2000.0, signal_id=None)])
+        journal.write([score(i, seq=int(at * 1e6), scored_at=at, reply=bytes([i]))])
+    journal.write([score(11, seq=2_000_000_000, scored_at=2000.0, signal_id=None)])
     found = journal.load_replies(1003.0, 4)
     assert [reply.reply for reply in found] == [b"\6", b"\7", b"\x08", b"\x09"]
 
