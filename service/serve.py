@@ -62,6 +62,8 @@ def serve(sourced: Sourced) -> int:
     stop = _StopFlag(allowed)
     if not journal.open():
         log.error("journal cannot be opened", path=str(journal.path), error=journal.fault)
+    # One that is killed within ten seconds each time would add to its WAL for ever.
+    journal.checkpoint()
     housekeeping.restore()
     server = Server(config, clock, engine, responder, housekeeping, vitals, allowed)
     # The first look at the models is ours, before READY; later ones are the thread's.
