@@ -31,7 +31,7 @@ import structlog
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from fuzz_inputs import SYMBOLS, feed_messages, requests
-from serving import START_S, Parts, history, published_model
+from serving import START_S, Parts, history, published_model, tick
 
 from protocol import codec
 from protocol.errors import DecodeError
@@ -117,6 +117,9 @@ def fuzz_frames(
             found.append(f"journal: {parts.journal.fault} after {bodies!r:.2000}")
             parts.journal.recover(parts.clock.utc_s())
         turn(parts, rng.choice((0.0, 0.001, 0.2)), found)
+        if rng.random() < 0.02:
+            now_s = parts.clock.utc_s()
+            parts.feed(*(tick(name, now_s, 1.1 + rng.random() * 1e-3) for name in SYMBOLS))
     parts.journal.close()
 
 
