@@ -152,6 +152,34 @@ class TruthLogSection(Section, frozen=True, kw_only=True):
     max_watch_delay_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 60.0
 
 
+class MonitorSection(Section, frozen=True, kw_only=True):
+    """`[monitor]`: the served model against its promise; read by the trainer only.
+
+    With `rollback` a model whose live loss is significantly worse than the previous one's or a
+    constant's is replaced by the previous one. `textfile` is for Prometheus' node exporter.
+    `state` remembers what the alert command was told; beside the models directory by default.
+    """
+
+    rollback: bool = False
+    win_rate_days: Annotated[float, Meta(ge=1, le=3650)] = 30.0
+    warn_points: Annotated[float, Meta(ge=0, le=100)] = 5.0
+    textfile: str = ""
+    state: str = ""
+
+
+class AlertsSection(Section, frozen=True, kw_only=True):
+    """`[alerts]`: a program that is told of changes, as JSON on its stdin; never through a shell.
+
+    Run when what is wrong changes and when all is well again, at most once in
+    `min_interval_s`; what changed meanwhile is told afterwards. With `warnings` of those too.
+    """
+
+    command: tuple[str, ...] = ()
+    warnings: bool = False
+    min_interval_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 3600.0
+    timeout_s: Seconds = 30.0
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file. `state_dir` is where relative paths lie."""
 
@@ -168,6 +196,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     log: LogSection = LogSection()
     training: TrainingSection = TrainingSection()
     truth_log: TruthLogSection = TruthLogSection()
+    monitor: MonitorSection = MonitorSection()
+    alerts: AlertsSection = AlertsSection()
 
     def path(self, name: str) -> Path:
         """`name` as a path, in the state directory unless it is absolute."""
