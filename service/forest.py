@@ -50,16 +50,20 @@ class Forest:
     def __init__(self, arrays: Arrays, depth: int, *, dense_nodes: int = DENSE_NODES) -> None:
         self.arrays = arrays
         self.depth = depth
+        self._dense = len(arrays.left) <= dense_nodes
+        laid, decided = _twin_leaves_last(arrays) if self._dense else (arrays, 0)
         # Gathering is quickest by native integers as wide as a pointer: widened once.
-        self._feature = arrays.feature.astype(np.intp)
-        self._left = arrays.left.astype(np.intp)
-        self._roots = arrays.roots.astype(np.intp)
-        self._dense = self.nodes <= dense_nodes
-        size = self.nodes if self._dense else self.trees
+        self._feature = laid.feature.astype(np.intp)
+        self._left = laid.left.astype(np.intp)
+        self._roots = laid.roots.astype(np.intp)
+        self._threshold, self._probability = laid.threshold, laid.probability
+        size = decided if self._dense else self.trees
+        self._decided = self._feature[:size], self._threshold[:size], self._left[:size]
         self._value = np.empty(size, np.float64)
-        self._threshold = arrays.threshold if self._dense else np.empty(size, np.float64)
+        self._limit = np.empty(size, np.float64)
         self._right = np.empty(size, np.bool_)
-        self._next = np.empty(size, np.intp)
+        # What is never decided stays where it is.
+        self._next = self._left.copy() if self._dense else np.empty(size, np.intp)
         self._node = np.empty((2, self.trees), np.intp)
 
     @property
@@ -76,7 +80,7 @@ class Forest:
         """Return the probability of a win, 0..1, of one vector (features,) of finite values."""
         x = _rounded(row)
         leaves = self._walk_dense(x) if self._dense else self._walk_levels(x)
-        return float(self.arrays.probability.take(leaves).sum()) / len(leaves)
+        return float(self._probability.take(leaves).sum()) / len(leaves)
 
     def predict_many(self, rows: Floats) -> Floats:
         """Return `predict` (n,) of each row of (n, features), bit by bit the same."""
@@ -97,11 +101,11 @@ class Forest:
         the bias are `predict(row)` up to rounding.
         """
         x = _rounded(row)
-        probability, node = self.arrays.probability, self._roots
+        probability, node = self._probability, self._roots
         shares = np.zeros(len(x), np.float64)
         for _ in range(self.depth):
             feature = self._feature[node]
-            after = self._left[node] + (x[feature] > self.arrays.threshold[node])
+            after = self._left[node] + (x[feature] > self._threshold[node])
             # A leaf steps onto itself: no change.
             change = probability[after] - probability[node]
             shares += np.bincount(feature, weights=change, minlength=len(x))
@@ -110,10 +114,11 @@ class Forest:
 
     def _walk_dense(self, x: Floats) -> NDArray[np.intp]:
         """Decide at every node of the forest, then follow the decisions."""
+        feature, threshold, left = self._decided
         # mode="clip" lets take() write straight into `out`; the indices are in range.
-        x.take(self._feature, out=self._value, mode="clip")
-        np.greater(self._value, self._threshold, out=self._right)
-        np.add(self._left, self._right, out=self._next)
+        x.take(feature, out=self._value, mode="clip")
+        np.greater(self._value, threshold, out=self._right)
+        np.add(left, self._right, out=self._next[: len(left)])
         node = self._roots
         for level in range(self.depth):
             node = self._next.take(node, out=self._node[level & 1], mode="clip")
@@ -125,9 +130,9 @@ class Forest:
         node: NDArray[np.intp] = np.broadcast_to(self._roots, (len(x), self.trees))
         for _ in range(self.depth):
             value = values.take(self._feature.take(node) + first)
-            node = self._left.take(node) + (value > self.arrays.threshold.take(node))
+            node = self._left.take(node) + (value > self._threshold.take(node))
         # A row's leaves lie in a row, so they are added up in the order of a single one's.
-        total: Floats = self.arrays.probability.take(node).sum(axis=1)
+        total: Floats = self._probability.take(node).sum(axis=1)
         return total / self.trees
 
     def _walk_levels(self, x: Floats) -> NDArray[np.intp]:
@@ -137,11 +142,35 @@ class Forest:
         for _ in range(self.depth):
             self._feature.take(node, out=gathered, mode="clip")
             x.take(gathered, out=self._value, mode="clip")
-            self.arrays.threshold.take(node, out=self._threshold, mode="clip")
-            np.greater(self._value, self._threshold, out=self._right)
+            self._threshold.take(node, out=self._limit, mode="clip")
+            np.greater(self._value, self._limit, out=self._right)
             self._left.take(node, out=self._next, mode="clip")
             np.add(self._next, self._right, out=node)
         return node
+
+
+def _twin_leaves_last(arrays: Arrays) -> tuple[Arrays, int]:
+    """The same forest with pairs of leaves behind all other nodes, and how many those are.
+
+    At a leaf nothing is decided; siblings have to stay together, so only pairs can be moved.
+    """
+    nodes = np.arange(len(arrays.left))
+    leaf = arrays.left == nodes
+    left = arrays.left[~leaf]
+    first = left[leaf[left] & leaf[left + 1]]
+    twin = np.zeros(len(nodes), np.bool_)
+    twin[first] = twin[first + 1] = True
+    order = np.concatenate([nodes[~twin], nodes[twin]])
+    place = np.empty(len(nodes), np.int32)
+    place[order] = nodes
+    laid = Arrays(
+        feature=arrays.feature[order],
+        threshold=arrays.threshold[order],
+        left=place[arrays.left[order]],
+        probability=arrays.probability[order],
+        roots=place[arrays.roots],
+    )
+    return laid, int(len(nodes) - twin.sum())
 
 
 def check_structure(arrays: Arrays, depth: int, feature_count: int, max_nodes: int) -> None:
