@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 BIN := .venv/bin
 STAMP := .venv/.current
 
-.PHONY: setup run test lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-paper oracle account bench-features evidence-features
+.PHONY: setup run test lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-paper oracle account bench-features bench-serve bench-swap evidence-features
 
 setup: $(STAMP)
 
@@ -51,6 +51,13 @@ bench-features: setup
 	$(BIN)/python scripts/bench_takein.py
 	$(BIN)/python scripts/bench_takein_process.py
 	$(BIN)/python scripts/bench_features.py
+
+bench-serve: setup
+	$(BIN)/python scripts/bench_serve.py
+	$(BIN)/python scripts/bench_steps.py
+
+bench-swap: setup
+	$(BIN)/python scripts/bench_swap.py
 
 evidence-features: setup
 	$(BIN)/python scripts/plot_features.py
