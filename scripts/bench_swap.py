@@ -93,6 +93,7 @@ def run(
         f"resident {resident[0]:.1f} MiB after {SWAPS_A_BLOCK} swaps, {resident[-1]:.1f} at the "
         f"end, {max(resident):.1f} at the most; {len(SYMBOLS)} symbols"
     )
+    print("resident MiB after each block:", *(f"{mib:.0f}" for mib in resident))
 
 
 def swap_block(

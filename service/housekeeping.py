@@ -35,6 +35,8 @@ log = structlog.get_logger("scorer")
 TURN_S = 0.1
 SECOND_S = 1.0
 CHECKPOINT_S = 10.0
+CHECKPOINT_ROWS = 512
+"""A checkpoint's wait grows with what there is to move: under load it comes early."""
 SYMBOLS_PER_TURN = 32
 MAX_DETAIL_CHARS = 300
 
@@ -151,6 +153,8 @@ class Housekeeping:
         self._engine.advance(utc_s)
         self._save_some_bars(utc_s)
         self._paper.turn(now_s, utc_s)
+        if self._journal.in_wal >= CHECKPOINT_ROWS:
+            self._journal.checkpoint()
         if now_s < self._second_due_s:
             return []
         self._second_due_s = now_s + SECOND_S

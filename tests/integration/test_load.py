@@ -14,6 +14,7 @@ from harness import Feed, eventually
 from served import Served
 from serving import START_S, body, tick, unpacked
 
+from service.housekeeping import CHECKPOINT_ROWS, TURN_S
 from service.server import TICKS_A_REQUEST
 
 TICKS = 5_000
@@ -171,3 +172,30 @@ def test_the_deadline_counts_the_time_in_line(tmp_path: Path) -> None:
         flooded.close()
     assert [reply["status"] for reply in came] == ["unknown_symbol", "deadline", "unknown_symbol"]
     assert all(reply["final_score"] == 70.0 for reply in came)
+
+
+def burst(flooded: Flooded, count: int) -> None:
+    """So many scores, all answered."""
+    flooded.ask(*range(count))
+    came: list[dict[str, object]] = []
+
+    def all_came() -> bool:
+        flooded.served.server.turn()
+        came.extend(flooded.replies())
+        return len(came) == count
+
+    eventually(all_came, "the replies")
+
+
+def test_under_load_the_journal_is_checkpointed_early(flooded: Flooded) -> None:
+    journal, sizes = flooded.served.journal, []
+    wal = journal.path.with_name(journal.path.name + "-wal")
+    for _ in range(4):
+        burst(flooded, 2 * CHECKPOINT_ROWS)
+        # Far less than a checkpoint's usual interval passes between the bursts.
+        flooded.served.clock.advance(TURN_S)
+        flooded.served.server.turn()
+        assert journal.in_wal < CHECKPOINT_ROWS
+        sizes.append(wal.stat().st_size)
+    # What was moved is written over: the file does not grow with the load.
+    assert sizes[-1] < 1.5 * sizes[0]
