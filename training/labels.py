@@ -14,6 +14,8 @@ import msgspec
 from training.truth_log import Outcome, Reason, words
 
 Prefer = Literal["paper", "reported"]
+VOID = "VOID"
+"""What the service calls a paper position that it lost sight of."""
 
 
 class Label(msgspec.Struct, frozen=True, gc=False):
@@ -54,7 +56,9 @@ def of_journal(
 ) -> Label:
     """A row of the journal's outcomes as a label; its word is judged as a truth log's is."""
     doubt = ""
-    if win is None:
+    if word == VOID:
+        doubt = "void"
+    elif win is None:
         try:
             win = words.result(word, realised_r, pips)
             doubt = "" if win is not None else Reason.NO_RESULT
@@ -71,7 +75,9 @@ def choose(
     reported: list[Label] = []
     reason = "no_outcome"
     for label in labels:
-        doubt = label.doubt or _doubt(label, scored_s, min_delay_s)
+        # The service saw its paper outcomes happen: a stop hit within seconds is a true loss.
+        seen = label.source == "paper"
+        doubt = label.doubt or ("" if seen else _doubt(label, scored_s, min_delay_s))
         if doubt:
             reason = doubt
         else:

@@ -27,6 +27,7 @@ MEANING: dict[str, str] = {
     Reason.CONTRADICTING_SIGNALS: "lines of one id speak of different trades",
     Reason.REPEATED: "said before by another line",
     "no_outcome": "no outcome known yet",
+    "void": "its paper position was lost sight of: a gap in the feed, or another source",
     "cohort_still_open": "younger than the holding time: its slower neighbours are still running",
     "later_revision": "the same signal scored again; its first score counts",
     "other_features": "scored with other feature definitions",

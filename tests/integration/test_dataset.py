@@ -210,3 +210,11 @@ def test_what_comes_later_changes_no_sample_there_is(
     assert np.array_equal(after.x[: len(before)], before.x)
     assert np.array_equal(after.win[: len(before)], before.win)
     assert np.array_equal(after.end_s[: len(before)], before.end_s)
+
+
+def test_a_paper_outcome_within_seconds_is_believed_and_a_void_one_is_not(read: Read) -> None:
+    quick = outcome_row(0, False, source="paper", closed_at=START_S + 2, runtime_s=2.0)
+    void = outcome_row(1, None, "VOID", source="paper")
+    data = read(score_row(0, X[0]), score_row(1, X[1]), quick, void)
+    assert data.samples.win.tolist() == [False]
+    assert data.excluded == {"void": 1}
