@@ -1,8 +1,8 @@
 """`signal-scorer-train`: the trainer's command line. A batch program that keeps nothing running.
 
-Exit codes: 0 done or nothing to do, 3 candidate rejected, 4 not enough samples, 75 another
-trainer is at work, 78 the configuration or the journal cannot be used; 1 a version that is
-not there to be pointed at.
+Exit codes: 0 done or nothing to do, 3 candidate rejected, 4 not enough samples, 5 the monitor
+has an alert, 75 another trainer is at work, 78 the configuration or the journal cannot be used;
+1 a version that is not there to be pointed at.
 """
 
 from __future__ import annotations
@@ -88,6 +88,33 @@ def status(**options: Any) -> None:
         history = read_history(settings.models)
         for line in describe(data, history, min_samples=settings.min_samples, now_s=now_s):
             click.echo(line)
+
+
+@main.command(epilog=EXAMPLE + "signal-scorer-train monitor --textfile /run/metrics/scorer.prom")
+@store_options
+@reading_options
+@click.option("--textfile", type=click.Path(path_type=Path), help="Write metrics for Prometheus.")
+def monitor(textfile: Path | None, **options: Any) -> None:
+    """Hold the served model against its promise: inputs, calibration, win rate, age.
+
+    Exit code 5 while there is an alert. Tells [alerts] command of changes.
+    """
+    from service.config import load
+    from training import monitor as watching
+    from training.train import gather
+
+    with advice():
+        settings = settings_of(options)
+        named = None if textfile is None else str(textfile.absolute())
+        config = load(options["config_path"], flags={"monitor.textfile": named}).config
+        now_s = time.time()
+        _, data = gather(settings, now_s=now_s)
+        seen = watching.look(data, settings, config, now_s=now_s)
+        for line in watching.describe(seen):
+            click.echo(line)
+        for line in watching.act(seen, settings, config, now_s=now_s):
+            click.echo(line)
+    sys.exit(watching.DEGRADED if seen.degraded else watching.FINE)
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train models --models var/models")

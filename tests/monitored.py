@@ -1,0 +1,68 @@
+"""A model that serves and what became of the signals it answered, for the monitor's tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from builders import NOW_S, small_draft
+from scored_journal import outcome_row, score_row
+
+from service.bundle import load, read_pointer
+from service.journal import Journal
+from service.model import Model
+from training.publish import TrainerLock, publish
+
+EVERY_S = 3600.0
+FIRST_S = NOW_S + 86_400.0
+
+
+def publish_small(models: Path, *, now_s: float = NOW_S, seed: int = 0) -> Model:
+    """Publish a small model of what `builders.training_rows` follow, and load it."""
+    forest, draft = small_draft(seed)
+    with TrainerLock(models):
+        publish(models, forest, draft, b"<html></html>", now_s=now_s, why="test")
+    found = read_pointer(models)
+    assert found is not None
+    return load(models, found[0])
+
+
+def answer_signals(
+    journal: Path,
+    model: Model,
+    n: int,
+    *,
+    holds: bool = True,
+    worse_by: float = 0.0,
+    shift: float = 0.0,
+    seed: int = 5,
+) -> None:
+    """`n` signals an hour apart that `model` answered, with their outcomes, from FIRST_S on.
+
+    They win as often as it says, less `worse_by`; without `holds` all with the base rate. All
+    features are `shift` higher than those it was trained on.
+    """
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0.0, 100.0, (n, 11)) + shift
+    said = np.array([answer.p for answer in model.probabilities(x)])
+    true = said if holds else np.full(n, model.manifest.calibration.base_rate)
+    win = rng.random(n) < true - worse_by
+    rows: list[object] = []
+    for i in range(n):
+        at_s = FIRST_S + EVERY_S * i
+        rows.append(
+            score_row(
+                i,
+                x[i],
+                scored_at=at_s,
+                event_time=at_s,
+                status="success",
+                win_probability=float(said[i]),
+                model_version=model.version,
+                take=bool(said[i] > model.manifest.calibration.base_rate),
+            )
+        )
+        rows.append(outcome_row(i, bool(win[i]), closed_at=at_s + 300, received_at=at_s + 301))
+    written = Journal(journal)
+    assert all(row.journalled for row in written.write(rows))  # type: ignore[arg-type]
+    written.close()

@@ -1,0 +1,59 @@
+"""What the models answered live, as the journal has it: by score for outcomes, in order for drift.
+
+The rule: a model is held against what it said when it was asked, never against what it would
+say today.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from protocol.schema import FEATURE_COUNT, FINGERPRINT
+from service.drift import WINDOW
+from training.samples import Floats
+
+_ADVICE = "select score_id, model_version, take, final_score, status from scores"
+_NEWEST = (
+    "select event_time, scored_at, features from scores"
+    " where model_version = ? and fingerprint = ? order by seq desc limit ?"
+)
+
+
+class Advice(msgspec.Struct, frozen=True, gc=False):
+    """Of one score: the model that answered, or None, and whether it would have taken the signal.
+
+    `take` is None where there was no answer, or the signal had no reward and risk.
+    """
+
+    version: str | None
+    take: bool | None
+    final_score: float
+    status: str
+
+
+def advice_by_score(journal: Path) -> dict[str, Advice]:
+    """By score id. Raises sqlite3.Error or FileNotFoundError where there is no journal."""
+    from service.journal import open_reader
+
+    with closing(open_reader(journal)) as connection:
+        return {
+            score_id: Advice(version, None if take is None else bool(take), final_score, status)
+            for score_id, version, take, final_score, status in connection.execute(_ADVICE)
+        }
+
+
+def newest_vectors(journal: Path, version: str) -> list[tuple[float, Floats]]:
+    """The newest 1,000 vectors (11,) that a model answered and when, UTC seconds; oldest first."""
+    from service.journal import open_reader
+
+    with closing(open_reader(journal)) as connection:
+        rows = connection.execute(_NEWEST, (version, FINGERPRINT, WINDOW)).fetchall()
+    return [
+        (event_s if np.isfinite(event_s) else scored_s, np.frombuffer(features, dtype="<f8"))
+        for event_s, scored_s, features in reversed(rows)
+        if len(features) == 8 * FEATURE_COUNT
+    ]

@@ -1,0 +1,175 @@
+"""What the monitor looks at: inputs, calibration and loss, win rate, age; each on its own.
+
+The rule: a check says what it found in numbers, and "not enough" where they are too few. Pure: the
+same model and the same outcomes give the same findings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from service.drift import MIN_SIGNALS, Drift
+from service.model import Model
+from training.bound import clustered, days, t_quantile
+from training.cusum import Limit, chart, increments
+from training.live import Live
+from training.logit import log_loss
+from training.samples import Floats
+from training.wording import percent
+
+Level = Literal["fine", "unknown", "warning", "alert"]
+
+FEWEST, FEWEST_DAYS = 50, 5
+INTERVAL = 0.998
+"""Of the win rate: it is looked at after every outcome, so an exclusion must not be chance."""
+DAY_S = 86_400.0
+REVIEW_DUE = 0.8
+"""Of the days after which a model that was not reviewed is no longer used."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One check: `text` is a sentence for the operator, `facts` the numbers behind it."""
+
+    name: str
+    level: Level
+    text: str
+    facts: dict[str, float] = {}
+
+
+def input_drift(model: Model, answered: Sequence[tuple[float, Floats]]) -> Finding:
+    """PSI of the newest vectors (11,) that the model answered, against its deciles."""
+    drift = Drift()
+    drift.follow(model)
+    for at_s, vector in answered:
+        drift.observe(at_s, vector.tolist())
+    if len(answered) < MIN_SIGNALS:
+        text = f"{len(answered)} answered signals, {MIN_SIGNALS} are needed"
+        return Finding("input_drift", "unknown", text, {"signals": float(len(answered))})
+    for _ in model.manifest.feature_names:
+        drift.look()
+    facts = {"signals": float(drift.signals)}
+    facts |= {f"psi_{name}": found.psi for name, found in drift.found.items()}
+    if drift.drifting:
+        parts = [
+            f"{name} (PSI {drift.found[name].psi:.2f}, limit {drift.found[name].limit:.2f})"
+            for name in drift.drifting
+        ]
+        text = f"no longer like the signals it was trained on: {', '.join(parts)}"
+        return Finding("input_drift", "alert", text, facts)
+    name = max(drift.found, key=lambda name: drift.found[name].psi / drift.found[name].limit)
+    found = drift.found[name]
+    text = (
+        f"{drift.signals:,} signals look as in training; nearest to its limit is {name}, "
+        f"PSI {found.psi:.2f} of {found.limit:.2f}"
+    )
+    return Finding("input_drift", "fine", text, facts)
+
+
+def calibration_and_loss(live: Live, base_rate: float, limit: Limit) -> Finding:
+    """The promise held against every outcome since the model was published."""
+    n = len(live)
+    if not n:
+        return Finding("calibration", "unknown", "no outcome of what it answered yet")
+    steps = increments(live.p, live.win, base_rate)
+    charts = {name: chart(live.weight * step, limit.nats) for name, step in steps.items()}
+    ours = float(np.average(log_loss(live.p, live.win), weights=live.weight))
+    constant = np.full(n, base_rate)
+    theirs = float(np.average(log_loss(constant, live.win), weights=live.weight))
+    facts = {
+        "outcomes": float(n),
+        "log_loss": ours,
+        "log_loss_constant": theirs,
+        "cusum_limit": limit.nats,
+    } | {f"cusum_{name}": float(found.values[-1]) for name, found in charts.items()}
+    on = [name for name, found in charts.items() if found.alarm[-1]]
+    losses = f"log loss {ours:.3f}, a constant's {theirs:.3f}, over {n:,} outcomes"
+    if on:
+        since = min(_since(charts[name].alarm) for name in on)
+        began = f"{datetime.fromtimestamp(float(live.time_s[since]), UTC):%Y-%m-%d %H:%M} UTC"
+        text = f"{' and '.join(_BROKEN[name] for name in on)}, since {began}; {losses}"
+        return Finding("calibration", "alert", text, facts)
+    near = max(float(found.values[-1]) for found in charts.values())
+    text = f"the promise holds (CUSUM {near:.1f} of {limit.nats:.1f}); {losses}"
+    if math.isfinite(limit.noticed_after):
+        text += f". A lost edge would show after about {limit.noticed_after:.0f} outcomes"
+    else:
+        text += ". It promises too little for a lost edge to show within 2,000 outcomes"
+    return Finding("calibration", "fine", text, facts)
+
+
+_BROKEN = {
+    "vanished": "what it says no longer tells winners from losers",
+    "lower": "fewer win than it says",
+}
+
+
+def _since(alarm: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
+    """The row at which the alarm that is on last came on."""
+    off = np.flatnonzero(~alarm)
+    return int(off[-1]) + 1 if len(off) else 0
+
+
+def win_rate(live: Live, *, window_days: float, warn_points: float) -> Finding:
+    """Won against promised over the last days, the interval by days."""
+    rows = live.last_days(window_days)
+    n, day_count = len(rows), len(np.unique(days(rows.time_s)))
+    if n < FEWEST or day_count < FEWEST_DAYS:
+        text = (
+            f"{n} outcomes of {day_count} days within {window_days:.0f} days; "
+            f"{FEWEST} of {FEWEST_DAYS} are needed"
+        )
+        return Finding("win_rate", "unknown", text, {"outcomes": float(n)})
+    short, margin = shortfall(rows)
+    won = float(np.average(rows.win, weights=rows.weight))
+    promised = won + short
+    facts = {
+        "outcomes": float(n),
+        "won": won,
+        "promised": promised,
+        "low": won - margin,
+        "high": won + margin,
+    }
+    text = (
+        f"{percent(won)} of {n:,} won in {window_days:.0f} days, promised were "
+        f"{percent(promised)} (won {percent(max(0.0, won - margin))} to "
+        f"{percent(min(1.0, won + margin))} with {100 * INTERVAL:.1f} % confidence)"
+    )
+    level: Level = "fine"
+    if 100.0 * short > warn_points:
+        level = "alert" if short > margin else "warning"
+    return Finding("win_rate", level, text, facts)
+
+
+def shortfall(rows: Live) -> tuple[float, float]:
+    """By how much the win rate is below the mean promise, and half of its interval.
+
+    The error is the larger of that by days and that of independent signals: few days that
+    happen to agree would promise too much.
+    """
+    below = clustered(rows.p - rows.win, rows.weight, days(rows.time_s))
+    total = float(rows.weight.sum())
+    alone = float(np.sqrt(np.sum(rows.weight**2 * rows.p * (1.0 - rows.p)))) / total
+    quantile = t_quantile(below.clusters - 1, 0.5 + INTERVAL / 2.0)
+    return below.value, quantile * max(below.error, alone)
+
+
+def age(model: Model, *, expire_after_days: float, now_s: float) -> Finding:
+    """How long since the model was last reviewed, against when it is no longer used."""
+    passed = max(0.0, (now_s - model.reviewed_at) / DAY_S)
+    facts = {"days": passed}
+    if expire_after_days == 0.0:
+        return Finding("age", "fine", f"reviewed {passed:.0f} days ago; it does not expire", facts)
+    text = f"reviewed {passed:.0f} days ago, expires after {expire_after_days:.0f}"
+    if passed >= expire_after_days:
+        text += ": no longer used, base scores are served; run train"
+    elif passed >= REVIEW_DUE * expire_after_days:
+        text += ": run train, which reviews it"
+    else:
+        return Finding("age", "fine", text, facts)
+    return Finding("age", "alert", text, facts)

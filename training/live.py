@@ -1,0 +1,53 @@
+"""The outcomes of what one model answered live, in the order in which the signals came.
+
+Made from the same samples that train, so paper and reported outcomes, their doubts and
+their weights are the same; a signal counts once its cohort's holding time has passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.answered import Advice
+from training.samples import Floats, Samples
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """m outcomes: the vector `x` (m, 11), the served `p`, `win`, `weight`, `time_s` (UTC s)."""
+
+    x: Floats
+    p: Floats
+    win: Bools
+    weight: Floats
+    time_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.win)
+
+    def take(self, index: Bools | slice) -> Live:
+        """The rows at `index`."""
+        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def last_days(self, days: float) -> Live:
+        """Those scored within `days` before the newest of them."""
+        if not len(self):
+            return self
+        return self.take(self.time_s > self.time_s[-1] - 86_400.0 * days)
+
+
+def live_of(samples: Samples, advice: Mapping[str, Advice], version: str) -> Live:
+    """Of `samples`, what the model `version` answered."""
+    asked = [
+        (found := advice.get(score_id)) is not None and found.version == version
+        for score_id in samples.score_id.tolist()
+    ]
+    at = np.array(asked, dtype=np.bool_) & np.isfinite(samples.win_probability)
+    rows = samples.take(at & ~samples.backfilled)
+    return Live(rows.x, rows.win_probability, rows.win, rows.weight, rows.time_s)

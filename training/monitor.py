@@ -1,0 +1,199 @@
+"""`monitor`: the served model against its promise. Looks, tells, and where allowed takes back.
+
+The rule: a run keeps nothing but what it told last. All else is worked out anew from the
+journal, so a run that was missed changes nothing, and two runs on the same journal say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import wrap
+
+import msgspec
+
+from service.bundle import load, read_pointer
+from service.errors import ModelRejected
+from service.model import Model
+from service.settings import Config
+from training import alerts, checks, retreat
+from training.answered import advice_by_score, newest_vectors
+from training.checks import Finding
+from training.cusum import Limit, limit_of, promise_of
+from training.dataset import Dataset
+from training.live import Live, live_of
+from training.publish import LockHeld
+from training.settings import Settings
+
+FINE, DEGRADED = 0, 5
+WIDTH = 98
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What a run found. `version` is the model it looked at, `live` its number of outcomes."""
+
+    version: str | None
+    findings: tuple[Finding, ...]
+    live: int = 0
+    retreat: retreat.Retreat | None = None
+
+    @property
+    def degraded(self) -> bool:
+        """Whether there is an alert."""
+        return any(finding.level == "alert" for finding in self.findings)
+
+
+def look(data: Dataset, settings: Settings, config: Config, *, now_s: float) -> Seen:
+    """Hold the current model against its promise; nothing is changed.
+
+    Raises sqlite3.Error or FileNotFoundError where the journal cannot be read.
+    """
+    try:
+        found = read_pointer(settings.models)
+        if found is None:
+            text = "no model is published: base scores are served, nothing was promised"
+            return Seen(None, (Finding("model", "unknown", text),))
+        model = load(settings.models, found[0])
+    except ModelRejected as error:
+        text = f"the service would not load it: {error}; `models` lists others"
+        return Seen(None, (Finding("model", "alert", text),))
+    live = live_of(data.samples, advice_by_score(settings.journal), model.version)
+    answered = newest_vectors(settings.journal, model.version)
+    limit = limit_of(promise_of(model.manifest))
+    findings = (
+        checks.input_drift(model, answered),
+        *outcome_findings(live, model.manifest.calibration.base_rate, limit, config),
+        checks.age(model, expire_after_days=config.model.expire_after_days, now_s=now_s),
+    )
+    back = _retreat(model, live, findings, settings.models, config)
+    return Seen(model.version, findings, len(live), back)
+
+
+def outcome_findings(
+    live: Live, base_rate: float, limit: Limit, config: Config
+) -> tuple[Finding, Finding]:
+    """What the outcomes say: calibration and loss, and the win rate."""
+    return (
+        checks.calibration_and_loss(live, base_rate, limit),
+        checks.win_rate(
+            live,
+            window_days=config.monitor.win_rate_days,
+            warn_points=config.monitor.warn_points,
+        ),
+    )
+
+
+def _retreat(
+    model: Model, live: Live, findings: tuple[Finding, ...], models_dir: Path, config: Config
+) -> retreat.Retreat | None:
+    if not any(f.name == "calibration" and f.level == "alert" for f in findings):
+        return None
+    return retreat.consider(model, live.last_days(config.monitor.win_rate_days), models_dir)
+
+
+def act(seen: Seen, settings: Settings, config: Config, *, now_s: float) -> list[str]:
+    """Roll back where it is due and allowed, tell of changes, write the metrics; says what it did.
+
+    A place that cannot be written is said and changes nothing else.
+    """
+    said: list[str] = []
+    findings, urgent = seen.findings, False
+    if seen.retreat is not None:
+        text, urgent = _take_back(seen.retreat, settings, config, now_s)
+        said.append(text)
+        if urgent:
+            findings += (Finding(alerts.ROLLBACK, "alert", text),)
+    problem = _tell(findings, seen.version, settings, config, now_s=now_s, urgent=urgent)
+    if problem:
+        said.append(f"alert not delivered: {problem}; tried again next time")
+    if config.monitor.textfile:
+        from training import textfile
+
+        path = config.path(config.monitor.textfile)
+        try:
+            textfile.write(path, findings, now_s=now_s, model=seen.version, delivered=not problem)
+        except OSError as error:
+            said.append(f"metrics not written to {path}: {error.strerror}")
+    return said
+
+
+def _take_back(
+    back: retreat.Retreat, settings: Settings, config: Config, now_s: float
+) -> tuple[str, bool]:
+    """What became of the rollback, and whether the pointer has moved."""
+    if not back.due:
+        return f"no rollback: {back.text}", False
+    if not config.monitor.rollback:
+        return (
+            f"rollback to {back.to} is advised and not allowed ([monitor] rollback = false): "
+            f"{back.text}"
+        ), False
+    try:
+        text = retreat.carry_out(back, settings.models, now_s=now_s)
+    except LockHeld as held:
+        return f"rollback put off: {held}", False
+    return text, text.startswith("rolled back")
+
+
+def _tell(
+    findings: tuple[Finding, ...],
+    version: str | None,
+    settings: Settings,
+    config: Config,
+    *,
+    now_s: float,
+    urgent: bool,
+) -> str:
+    """Tell the alert command what is new; returns why that failed, or nothing."""
+    if not config.alerts.command:
+        return ""
+    path = state_path(settings, config)
+    alert = alerts.news(
+        alerts.read_state(path), findings, config.alerts, now_s=now_s, model=version, urgent=urgent
+    )
+    if alert is None:
+        return ""
+    problem = alerts.tell(alert, config.alerts)
+    if problem:
+        return problem
+    try:
+        alerts.write_state(path, alerts.told(alert))
+    except OSError as error:
+        return f"told, but {path} cannot be written ({error.strerror})"
+    return ""
+
+
+def state_path(settings: Settings, config: Config) -> Path:
+    """Where it is kept what was told last: as configured, else beside the models."""
+    if config.monitor.state:
+        return config.path(config.monitor.state)
+    return settings.models.parent / "monitor.json"
+
+
+def describe(seen: Seen) -> Iterator[str]:
+    """Lines for the terminal and the log."""
+    outcomes = f", {seen.live:,} outcomes since" if seen.version else ""
+    yield f"model         {seen.version or 'none'}{outcomes}"
+    for finding in seen.findings:
+        level = "ALERT" if finding.level == "alert" else finding.level
+        head = f"{finding.name.replace('_', ' '):<13} {level:<8} "
+        yield from wrap(
+            head + finding.text,
+            WIDTH,
+            subsequent_indent=" " * len(head),
+            drop_whitespace=True,
+            break_long_words=False,
+        )
+    yield f"verdict       {_verdict(seen)}"
+
+
+def _verdict(seen: Seen) -> str:
+    if seen.degraded:
+        wrong = [f.name.replace("_", " ") for f in seen.findings if f.level == "alert"]
+        return f"degraded: {', '.join(wrong)}"
+    warned = [f.name.replace("_", " ") for f in seen.findings if f.level == "warning"]
+    if warned:
+        return f"no alert; watch {', '.join(warned)}"
+    if any(f.level == "unknown" for f in seen.findings):
+        return "no alert; not everything can be judged yet"
+    return "fine"

@@ -1,0 +1,116 @@
+"""Whether the served model is to be taken back, and the doing of it.
+
+The rule: only on evidence beyond the alarm itself. The alarm of calibration and loss is on, over
+the last days the model's log loss is above the previous champion's or the constant's for sure
+(99 %, by days), and the previous one did better on the same signals. A pinned model stays, and
+one that a rollback brought back is not taken back in turn: two bad models must not take turns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from protocol.manifest import MANIFEST_NAME, Pointer
+from service.bundle import load
+from service.errors import ModelRejected
+from service.model import Model
+from training.bound import clustered, days, t_quantile
+from training.checks import FEWEST, FEWEST_DAYS
+from training.history import read_history
+from training.live import Live
+from training.logit import log_loss
+from training.publish import TrainerLock, current_pointer
+from training.registry import RegistryError, rollback
+from training.samples import Floats
+
+CONFIDENCE = 0.99
+
+
+class Retreat(msgspec.Struct, frozen=True):
+    """`due` says that all conditions hold; `text` is the reason either way."""
+
+    due: bool
+    text: str
+    version: str = ""
+    to: str = ""
+
+
+def consider(model: Model, live: Live, models_dir: Path) -> Retreat:
+    """Hold the model's live loss against the previous champion's and the constant's.
+
+    `live` are the outcomes of the last days. Nothing is changed.
+    """
+    pointer = current_pointer(models_dir)
+    if pointer is None or pointer.version != model.version:
+        return Retreat(False, "another model has been published meanwhile")
+    if pointer.pinned:
+        return Retreat(False, "it is pinned")
+    if pointer.previous is None:
+        return Retreat(False, "there is no previous model")
+    if _brought_back(models_dir):
+        return Retreat(False, "a rollback brought it here; a new model is wanted")
+    try:
+        previous = load(models_dir, _pointer_to(models_dir, pointer.previous))
+    except (OSError, ModelRejected) as error:
+        return Retreat(False, f"the previous model cannot be served: {error}")
+    trained = previous.manifest.samples
+    rows = live.take(live.time_s > max(trained.last_s, trained.ended_s or 0.0))
+    if len(rows) < FEWEST or len(np.unique(days(rows.time_s))) < FEWEST_DAYS:
+        return Retreat(False, f"{len(rows)} outcomes are too few to choose by")
+    return _compared(model, previous, rows)
+
+
+def carry_out(retreat: Retreat, models_dir: Path, *, now_s: float) -> str:
+    """Point back and record it in the history; returns what came of it.
+
+    Raises LockHeld where a trainer is at work: the next run looks again.
+    """
+    with TrainerLock(models_dir):
+        pointer = current_pointer(models_dir)
+        if pointer is None or pointer.version != retreat.version or pointer.pinned:
+            return "not rolled back: another model has been published or pinned meanwhile"
+        try:
+            rollback(models_dir, retreat.to, now_s=now_s, why=f"monitor: {retreat.text}"[:1900])
+        except RegistryError as error:
+            return f"rollback failed: {error}"
+    return f"rolled back to {retreat.to}: {retreat.text}"
+
+
+def _compared(model: Model, previous: Model, rows: Live) -> Retreat:
+    theirs = np.array([answer.p for answer in previous.probabilities(rows.x)])
+    constant = np.full(len(rows), model.manifest.calibration.base_rate)
+    over_previous, sure_previous = _worse(rows, theirs)
+    over_constant, sure_constant = _worse(rows, constant)
+    text = (
+        f"on {len(rows):,} signals its log loss was {over_previous:+.4f} nats a signal above the "
+        f"previous model's and {over_constant:+.4f} above a constant's"
+    )
+    if not (sure_previous or sure_constant):
+        return Retreat(False, f"{text}: not significant")
+    if over_previous <= 0.0:
+        return Retreat(False, f"{text}: the previous model is no better")
+    return Retreat(True, text, model.version, previous.version)
+
+
+def _worse(rows: Live, other: Floats) -> tuple[float, bool]:
+    """By how many nats a signal the served answers lose more, and whether that is sure."""
+    excess = log_loss(rows.p, rows.win) - log_loss(other, rows.win)
+    mean = clustered(excess, rows.weight, days(rows.time_s))
+    margin = t_quantile(mean.clusters - 1, CONFIDENCE) * mean.error
+    return mean.value, bool(mean.value > margin)
+
+
+def _pointer_to(models_dir: Path, version: str) -> Pointer:
+    """A pointer by which the service's own reader verifies a version. Raises OSError."""
+    content = (models_dir / version / MANIFEST_NAME).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    return Pointer(version, digest, max(len(content), 1), 0.0, "to compare with", 0.0)
+
+
+def _brought_back(models_dir: Path) -> bool:
+    moves = [e.event for e in read_history(models_dir) if e.event in ("published", "rolled back")]
+    return bool(moves) and moves[-1] == "rolled back"
