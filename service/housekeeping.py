@@ -132,7 +132,8 @@ class Housekeeping:
     def _remember(self, known: StoredReply) -> None:
         try:
             msgspec.msgpack.decode(known.reply, type=dict[str, object])
-        except msgspec.MsgspecError as error:
+        # Text that is none and nesting without end are no MsgspecError.
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             log.warning("reply not restored", signal_id=known.signal_id, error=str(error))
             return
         remembered = Remembered(known.scored_at, known.digest, known.reply)

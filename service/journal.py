@@ -12,6 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -128,6 +129,9 @@ class Written(NamedTuple):
     score_id: str | None = None
 
 
+WRITTEN = Written(True)
+
+
 class StoredReply(NamedTuple):
     """An answered signal read back for its retries."""
 
@@ -140,8 +144,9 @@ class StoredReply(NamedTuple):
 class Journal:
     """The writer. `fault` says what is wrong now; while there is one nothing is written.
 
-    `errors` counts failed operations, `unwritten` the scores and outcomes that were answered
-    without being kept, `in_wal` the rows written since the last checkpoint.
+    `errors` counts failed operations and rows found that it never writes, `unwritten` the
+    scores and outcomes that were answered without being kept, `in_wal` the rows written since
+    the last checkpoint.
     """
 
     def __init__(self, path: Path) -> None:
@@ -187,9 +192,12 @@ class Journal:
         """Write rows in one transaction; all or, on a fault, none of them."""
         if not rows:
             return []
-        # One statement is a transaction of its own, without two more calls.
-        alone = len(rows) == 1 and isinstance(rows[0], ScoreRow)
-        written = self._transact(lambda: [self._insert(row) for row in rows], alone=alone)
+        scores = [row for row in rows if isinstance(row, ScoreRow)]
+        if len(scores) < len(rows):
+            written = self._transact(lambda: [self._insert(row) for row in rows])
+        else:
+            # One statement is a transaction of its own, without two more calls.
+            written = self._transact(lambda: self._insert_scores(scores), alone=len(scores) == 1)
         if written is None:
             self.unwritten += sum(not isinstance(row, EventRow) for row in rows)
             return [Written(False)] * len(rows)
@@ -223,7 +231,8 @@ class Journal:
             " WHERE seq >= ? AND signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?",
             (int(since * 1e6), limit),
         )
-        return [StoredReply(*row) for row in reversed(rows) if row[1] >= since]
+        replies = self._sound(StoredReply, list(reversed(rows)))
+        return [reply for reply in replies if reply.scored_at >= since]
 
     def save_paper(self, rows: Sequence[PaperRow], ended: Sequence[OutcomeRow]) -> bool:
         """Keep open positions as they are now and ends, whose positions go, in one transaction."""
@@ -231,22 +240,20 @@ class Journal:
 
     def load_paper(self) -> list[PaperRow]:
         """All open positions."""
-        rows = self._run(_LOAD_PAPER)
-        return [PaperRow(**dict(zip(_PAPER_COLUMNS, row, strict=True))) for row in rows]
+        return self._sound_paper(self._run(_LOAD_PAPER))
 
     def load_unfollowed(self, since: float, holding_s: float, limit: int) -> list[PaperRow]:
         """Positions of signals first scored since a time (UTC s) without one or an end of one."""
         self.catch_up(-1)
         values = {"since": since, "holding_s": holding_s, "limit": limit}
-        rows = self._run(_UNFOLLOWED, values)
-        return [PaperRow(**dict(zip(_PAPER_COLUMNS, row, strict=False))) for row in rows]
+        return self._sound_paper(self._run(_UNFOLLOWED, values))
 
     def load_signals(self, limit: int) -> list[str]:
         """The ids of the signals that were scored last, oldest first."""
         newest = (
             "SELECT signal_id FROM lookup WHERE signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?"
         )
-        return [signal_id for (signal_id,) in reversed(self._run(newest, (limit,)))]
+        return self._sound(str, [row[0] for row in reversed(self._run(newest, (limit,)))])
 
     def setting(self, key: str) -> str | None:
         """A value that survives a restart (the mode)."""
@@ -296,6 +303,24 @@ class Journal:
             return None
         return done
 
+    def _sound_paper(self, rows: list[Any]) -> list[PaperRow]:
+        """Positions of rows that begin with their columns."""
+        named = [dict(zip(_PAPER_COLUMNS, row, strict=False)) for row in rows]
+        return [row for row in self._sound(PaperRow, named) if _can_be_followed(row)]
+
+    def _sound(self, kind: type[T], rows: list[Any]) -> list[T]:
+        """Rows as what they are; one that nobody of ours wrote is left out and an error.
+
+        SQLite finds no turned bit within a row, and keeps any type in any column.
+        """
+        found = []
+        for row in rows:
+            try:
+                found.append(msgspec.convert(row, kind))
+            except (msgspec.MsgspecError, ValueError):
+                self.errors += 1
+        return found
+
     def _insert_bars(self, bars: list[tuple[Any, ...]], symbols: list[tuple[Any, ...]]) -> bool:
         assert self._connection is not None
         many = self._connection.executemany
@@ -326,6 +351,14 @@ class Journal:
             )
             return Written(True)
         return self._insert_outcome(row)
+
+    def _insert_scores(self, rows: Sequence[ScoreRow]) -> list[Written]:
+        assert self._connection is not None
+        if len(rows) == 1:
+            self._connection.execute(_INSERT_SCORE, msgspec.structs.astuple(rows[0]))
+        else:
+            self._connection.executemany(_INSERT_SCORE, map(msgspec.structs.astuple, rows))
+        return [WRITTEN] * len(rows)
 
     def _insert_outcome(self, row: OutcomeRow) -> Written:
         assert self._connection is not None
@@ -395,6 +428,14 @@ def seq_of(score_id: str | None) -> int | None:
     except ValueError:
         return None
     return seq if seq < 1 << 63 else None
+
+
+def _can_be_followed(row: PaperRow) -> bool:
+    """Whether the numbers of a position are such as `paper` makes them."""
+    numbers = [value for value in msgspec.structs.astuple(row) if isinstance(value, float)]
+    entered = (row.opened_at, row.opened_price, row.best_price, row.worst_price, row.last_price)
+    whole = len({value is None for value in entered}) == 1
+    return abs(row.direction) == 1 and row.risk > 0.0 and whole and all(map(isfinite, numbers))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
