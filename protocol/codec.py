@@ -82,7 +82,7 @@ def extended(packed: bytes, more: dict[str, Any]) -> bytes:
         count, start = int.from_bytes(packed[1:3], "big"), 3
     else:
         raise ValueError("no small msgpack map")
-    tail = pack(more)
+    tail: bytes = msgspec.msgpack.encode(more)
     if len(more) > 15 or count + len(more) > 0xFFFF:
         raise ValueError("too many keys")
     head = b"\xde" + (count + len(more)).to_bytes(2, "big")
