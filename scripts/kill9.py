@@ -6,13 +6,15 @@ Two clients score without a pause and a feed of 500 ticks/s goes on, with bursts
 at a random moment the process is killed and started again on the same address, journal and
 model. After each kill the file must be intact (PRAGMA integrity_check), before anybody has
 recovered it, and hold every score and outcome that was answered `journalled`. Printed: the
-times from start to READY and to the first answer, and what was compared.
+times from start to READY (and what of it the process was busy itself) and to the first answer,
+and what was compared.
 Exit code 1 where a row is missing, the file is not whole, or READY took two seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import sqlite3
@@ -122,12 +124,13 @@ def main() -> None:
 
 def rounds(service: Service, feed: Feed, count: int, longest_s: float, rng: random.Random) -> bool:
     """Kill `count` times; False where something was lost or slow."""
-    ready, first, wrong = [], [], []
+    ready, busy, first, wrong = [], [], [], []
     scores = outcomes = wal_bytes = 0
     for number in range(count):
         started_s = time.monotonic()
         service.start()
         ready.append(time.monotonic() - started_s)
+        busy.append(busy_s(service))
         asked_s = time.monotonic()
         asking = [Asking(service.address, f"{number}{name}") for name in "ab"]
         ticking = Ticking(feed)
@@ -149,6 +152,9 @@ def rounds(service: Service, feed: Feed, count: int, longest_s: float, rng: rand
     print(f"largest WAL found {wal_bytes / 2**20:.1f} MiB")
     print(f"start to READY (and subscribed): median {statistics.median(ready):.3f} s, "
           f"most {max(ready):.3f} s")  # fmt: skip
+    print(f"of that busy itself: median {statistics.median(busy):.3f} s, most {max(busy):.3f} s; "
+          f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; "
+          f"journal {service.journal_path.stat().st_size / 2**20:.0f} MiB")  # fmt: skip
     print(f"first answer after that: median {1e3 * statistics.median(first):.1f} ms, "
           f"most {1e3 * max(first):.1f} ms")  # fmt: skip
     print(f"after the last kill ready in {time.monotonic() - begun_s:.3f} s, exit code "
@@ -157,6 +163,13 @@ def rounds(service: Service, feed: Feed, count: int, longest_s: float, rng: rand
         print("NOT  " + text)
     print(f"{len(wrong)} things wrong")
     return not wrong and max(ready) < READY_LIMIT_S
+
+
+def busy_s(service: Service) -> float:
+    """Processor seconds that the process has used so far: what another machine's load is not."""
+    assert service.process
+    fields = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def lost(journal: Path, asking: list[Asking]) -> list[str]:
