@@ -450,6 +450,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _open_writer(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, timeout=0.25)
     try:
+        # Several scores fit a page of a new file: most are written without making another.
+        connection.execute("PRAGMA page_size=8192")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint=0")
