@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -34,7 +34,7 @@ _WORDS = {
 }
 
 
-class Context(NamedTuple):
+class Context(msgspec.Struct, frozen=True):
     """The moment of a score: what the engine knew and how it is set."""
 
     seq: int

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from protocol.messages import Signal
 
 
@@ -81,7 +83,7 @@ def take(probability_low: float, terms: Terms, margin_r: float) -> bool | None:
     return None if low_r is None else low_r > margin_r
 
 
-class Situation(NamedTuple):
+class Situation(msgspec.Struct, frozen=True):
     """All that may stand between a signal and its enhanced score."""
 
     known_symbol: bool

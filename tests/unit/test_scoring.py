@@ -8,6 +8,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from protocol.messages import Signal
 from service import scoring
@@ -137,13 +138,13 @@ OBSTACLES = (
 def test_every_set_of_obstacles_gives_the_first_of_them() -> None:
     for chosen in itertools.product((False, True), repeat=len(OBSTACLES)):
         obstacles = [o for o, there in zip(OBSTACLES, chosen, strict=True) if there]
-        at = FINE._replace(
-            **{key: value for _, change in obstacles for key, value in change.items()}
+        at = replace(
+            FINE, **{key: value for _, change in obstacles for key, value in change.items()}
         )
         assert scoring.base_score_reason(at) == (obstacles[0][0] if obstacles else None)
 
 
 def test_shadow_and_a_direction_are_no_obstacles() -> None:
-    assert scoring.base_score_reason(FINE._replace(mode="shadow")) is None
-    assert scoring.base_score_reason(FINE._replace(model_wants_direction=True)) is None
-    assert scoring.base_score_reason(FINE._replace(direction=0)) is None
+    assert scoring.base_score_reason(replace(FINE, mode="shadow")) is None
+    assert scoring.base_score_reason(replace(FINE, model_wants_direction=True)) is None
+    assert scoring.base_score_reason(replace(FINE, direction=0)) is None
