@@ -8,6 +8,7 @@ housekeeping finds the two more than a second apart.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -22,11 +23,12 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks; `wall_s` is the one that may step."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall_s: Callable[[], float] = time.time) -> None:
         self.steps = 0
-        self._anchor_s = time.time() - time.monotonic()
+        self._wall_s = wall_s
+        self._anchor_s = wall_s() - time.monotonic()
 
     def utc_s(self) -> float:
         """Seconds since the epoch: the anchor carried on by the monotonic clock."""
@@ -38,7 +40,7 @@ class SystemClock:
 
     def reanchor(self) -> float:
         """Follow a step of the wall clock of more than a second; returns the step in s."""
-        step_s = time.time() - self.utc_s()
+        step_s = self._wall_s() - self.utc_s()
         if abs(step_s) <= 1.0:
             return 0.0
         self.steps += 1

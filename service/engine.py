@@ -114,6 +114,10 @@ class Engine:
         """Follow paper positions from before a restart; `scored` are ids of known signals."""
         self.paper.resume(positions, scored)
 
+    def number_above(self, seq: int) -> None:
+        """Give scores higher numbers than this one, which a run on a later clock may have used."""
+        self._seq = max(self._seq, seq)
+
     def written(self, row: ScoreRow) -> None:
         """The journal has this row: retries of its signal need not carry it any more."""
         self._retries.written(row)

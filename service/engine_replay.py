@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,12 @@ class _Run:
         self._engine = engine
         self._endpoints: dict[int, Endpoint] = {}
         self._unwritten: dict[str, ScoreRow] = {}
+        self._as_they_are: dict[int, Callable[..., None]] = {
+            recording.ADVANCE: engine.advance,
+            recording.MODE: engine.set_mode,
+            recording.NUMBERED: engine.number_above,
+            recording.SET_BACK: engine.clock_set_back,
+        }
 
     def apply(self, record: list[Any]) -> ScoreRow | None:
         """Feed one record; the row of a score that it made."""
@@ -98,8 +104,6 @@ class _Run:
         if kind == recording.FRAME:
             index, receive_time_s, frame = values
             engine.on_frame(self._endpoints[index], frame, receive_time_s)
-        elif kind == recording.ADVANCE:
-            engine.advance(*values)
         elif kind == recording.REQUEST:
             return self._request(*values)
         elif kind == recording.WRITTEN:
@@ -120,10 +124,8 @@ class _Run:
         elif kind == recording.RESUMED:
             packed, scored = values
             engine.resume(msgspec.msgpack.decode(packed, type=list[PaperRow]), scored)
-        elif kind == recording.SET_BACK:
-            engine.clock_set_back(*values)
-        elif kind == recording.MODE:
-            engine.set_mode(values[0])
+        elif kind in self._as_they_are:
+            self._as_they_are[kind](*values)
         return None
 
     def _request(

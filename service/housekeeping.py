@@ -122,6 +122,7 @@ class Housekeeping:
                 log.warning("symbol not restored", symbol=row.symbol, error=str(error))
                 continue
             self._saved[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
+        self._engine.number_above(self._journal.last_seq())
         since_s = utc_s - self._config.score.retry_window_s
         stored = self._journal.load_replies(since_s, self._config.limits.remembered_replies)
         for known in stored:

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 KEPT_BARS = 240
+LAST_SEQ = 1 << 62
+"""A number beyond is a damaged one: a microsecond of the year 148,000."""
 
 _TABLES = """
 CREATE TABLE scores(
@@ -237,6 +239,11 @@ class Journal:
     def save_paper(self, rows: Sequence[PaperRow], ended: Sequence[OutcomeRow]) -> bool:
         """Keep open positions as they are now and ends, whose positions go, in one transaction."""
         return self._transact(lambda: self._insert_paper(rows, ended)) is not None
+
+    def last_seq(self) -> int:
+        """The highest number of a score; 0 where there is none that could be added to."""
+        rows = self._run("SELECT seq FROM scores ORDER BY seq DESC LIMIT 1")
+        return rows[0][0] if rows and 0 < rows[0][0] < LAST_SEQ else 0
 
     def load_paper(self) -> list[PaperRow]:
         """All open positions."""

@@ -100,6 +100,11 @@ class RecordedEngine(Engine):
         self.writer.append((recording.RESUMED, packed, list(scored)))
         super().resume(positions, scored)
 
+    def number_above(self, seq: int) -> None:
+        """See Engine."""
+        self.writer.append((recording.NUMBERED, seq))
+        super().number_above(seq)
+
     def written(self, row: ScoreRow) -> None:
         """See Engine."""
         self.writer.append((recording.WRITTEN, row.score_id))

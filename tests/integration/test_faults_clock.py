@@ -1,0 +1,96 @@
+"""Clocks that jump, while it runs or between two runs: it follows, counts and loses nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness import eventually, running
+from serving import START_S, Parts, tick
+
+from service.clock import ManualClock, SystemClock
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+HOUR_S = 3600.0
+
+
+class Wall:
+    """A wall clock that is set by hand; the monotonic clock goes on beside it."""
+
+    def __init__(self) -> None:
+        self.at_s = START_S
+
+    def __call__(self) -> float:
+        return self.at_s
+
+
+@pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S, 86_400.0, -1.5])
+def test_a_step_of_the_wall_clock_is_followed_and_counted(tmp_path: Path, step_s: float) -> None:
+    wall = Wall()
+    clock = SystemClock(wall)
+    parts = Parts(tmp_path, clock)
+    parts.journal.open()
+    parts.warm()
+    before_s = clock.utc_s()
+    wall.at_s += step_s
+    assert abs(clock.utc_s() - before_s) < 1.0  # until housekeeping looks, nothing steps
+    parts.housekeeping.turn()
+    assert abs(clock.utc_s() - before_s - step_s) < 1.0
+    assert parts.ask("stats")["clock_steps"] == 1
+    assert "clock_stepped" in [row["kind"] for row in parts.rows("SELECT kind FROM events")]
+    parts.feed(tick("EURUSD", clock.utc_s()))
+    reply = parts.score(signal_id="after")
+    assert reply["journalled"] is True
+    assert reply["feed_age_s"] < 1.0
+    assert parts.ask("outcome", outcome="WIN", signal_id="after")["matched"] is True
+    parts.journal.close()
+
+
+def test_less_than_a_second_is_no_step() -> None:
+    wall = Wall()
+    clock = SystemClock(wall)
+    wall.at_s += 0.9
+    assert clock.reanchor() == 0.0
+
+
+def test_scores_after_a_restart_on_an_earlier_clock_are_kept_and_found(tmp_path: Path) -> None:
+    first = Parts(tmp_path, ManualClock(START_S))
+    first.journal.open()
+    first.housekeeping.restore()
+    ahead = [first.score(signal_id=f"A{n}")["score_id"] for n in range(3)]
+    first.journal.catch_up()
+    first.journal.close()
+
+    second = Parts(tmp_path, ManualClock(START_S - HOUR_S))
+    second.journal.open()
+    second.housekeeping.restore()
+    # Once it has come as far as the first run was, no number may be used again.
+    behind = [second.score(signal_id=f"B{n}")["score_id"] for n in range(3)]
+    second.clock.advance(HOUR_S)
+    again = [second.score(signal_id=f"C{n}")["score_id"] for n in range(3)]
+    kept = [row["score_id"] for row in second.rows()]
+    assert kept == ahead + behind + again
+    for signal_id in ("A1", "B1", "C1"):
+        assert second.ask("outcome", outcome="WIN", signal_id=signal_id)["matched"] is True
+    second.journal.close()
+
+
+@pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime (Debian: faketime) is not here")
+def test_the_process_goes_on_through_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = tmp_path / "offset"
+    setting.write_text("+0")
+    monkeypatch.setenv("LD_PRELOAD", str(FAKETIME))
+    monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(setting))
+    monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
+    monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    with running(tmp_path) as service, service.client() as client:
+        monkeypatch.undo()
+        for count, offset in enumerate(("+3600", "-3600", "+0"), 1):
+            setting.write_text(offset)
+            eventually(lambda n=count: client.stats()["clock_steps"] == n, "the step")
+            reply = client.score("EURUSD", 75.0, signal_id=offset)
+            assert reply.journalled is True
+            assert client.outcome("WIN", signal_id=offset)["matched"] is True
+        steps = [round(event["seconds"] / HOUR_S) for event in service.events("clock_stepped")]
+        assert steps == [1, -2, 1]
+        assert client.health()["ready"] is True
