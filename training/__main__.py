@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from service.scoring import Weights
 from training.options import (
     EXAMPLE,
     EXIT_REFUSED,
@@ -87,6 +88,53 @@ def status(**options: Any) -> None:
         _, data = gather(settings, now_s=now_s)
         history = read_history(settings.models)
         for line in describe(data, history, min_samples=settings.min_samples, now_s=now_s):
+            click.echo(line)
+
+
+@main.command(epilog=EXAMPLE + "signal-scorer-train results --weeks 8")
+@store_options
+@reading_options
+@click.option("--weeks", type=click.IntRange(1, 520), default=12, show_default=True)
+def results(weeks: int, **options: Any) -> None:
+    """Show week by week what all signals made, those the model took and those it rejected."""
+    from training.answered import advice_by_score
+    from training.results import describe
+    from training.train import gather
+
+    with advice():
+        settings = settings_of(options)
+        now_s = time.time()
+        _, data = gather(settings, now_s=now_s)
+        advices = advice_by_score(settings.journal)
+        for line in describe(data.samples, advices, weeks=weeks, now_s=now_s):
+            click.echo(line)
+
+
+@main.command(epilog=EXAMPLE + "signal-scorer-train thresholds --today 70 --pattern OB_BOUNCE=75")
+@store_options
+@click.option("--today", type=click.FloatRange(0, 100), help="Your threshold on the base score.")
+@click.option(
+    "--pattern", "patterns", multiple=True, metavar="NAME=SCORE", help="One for a pattern."
+)
+def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -> None:
+    """Translate thresholds on the base score to the final score, by pattern.
+
+    The final score that passes as many signals; without --today for some usual thresholds.
+    """
+    from service.config import load
+    from training.champion import current_model
+    from training.thresholds import asked_signals, describe
+
+    with advice():
+        settings = settings_of(options)
+        by_pattern = _by_pattern(patterns)
+        model = current_model(settings.models)
+        if model is None:
+            leave("no model is served, so there is no final score yet", EXIT_REFUSED)
+        score = load(options["config_path"]).config.score
+        weights = Weights(score.base_weight, score.model_weight, score.session_bonus_weight)
+        scores = asked_signals(settings.journal, settings.joining.max_missing)
+        for line in describe(model, scores, weights, today=today, by_pattern=by_pattern):
             click.echo(line)
 
 
@@ -204,6 +252,19 @@ def check(files: tuple[Path, ...], **options: Any) -> None:
     with advice():
         for line in check_files(files, settings_of(options).reading):
             click.echo(line)
+
+
+def _by_pattern(given: tuple[str, ...]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise click.BadParameter(
+                f"{text!r} is not NAME=SCORE", param_hint="--pattern"
+            ) from None
+    return found
 
 
 def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> None:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from textwrap import wrap
 
 from training.dataset import Dataset
 from training.history import Event, last_trained
+from training.walk_forward import CALIBRATION_SHARE, FIRST_SHARE
 from training.wording import meaning, percent
 
+WIDTH = 98
 # Measured on 227,000 and 67,000 real signals: fewer cannot show two points of win rate.
-SIGNALS_FOR_TWO_POINTS = 14_000
+UNSEEN_FOR_TWO_POINTS = 14_000
+# The walk-forward's first samples only train and calibrate.
+SIGNALS_FOR_TWO_POINTS = round(UNSEEN_FOR_TWO_POINTS / (1.0 - FIRST_SHARE - CALIBRATION_SHARE))
+
+
+_SOURCES = {
+    "paper": "followed on paper",
+    "request": "reported by request",
+    "truth_log": "from truth logs",
+}
 
 
 def describe(
@@ -21,6 +34,10 @@ def describe(
     n = len(samples)
     rate = f", {percent(samples.base_rate)} won" if n else ""
     yield f"samples          {n} of {data.scored} scored signals{rate}"
+    sources = Counter(samples.label_source.tolist())
+    if sources:
+        named = ", ".join(f"{count} {_SOURCES.get(s, s)}" for s, count in sources.most_common())
+        yield f"outcomes         {named}"
     for reason, count in data.excluded.items():
         yield f"  {reason:<20} {count:>7}  {meaning(reason)}"
     if data.unmatched:
@@ -34,14 +51,15 @@ def describe(
         yield _reached(f"first {min_samples}", samples.time_s.tolist(), min_samples, pace, now_s)
         yield _reached("+2 points", samples.time_s.tolist(), SIGNALS_FOR_TWO_POINTS, pace, now_s)
         yield (
-            f"                 (to show two points of win rate takes about "
-            f"{SIGNALS_FOR_TWO_POINTS:,} unseen signals)"
+            f"                 (the earliest: it takes about {UNSEEN_FOR_TWO_POINTS:,} unseen "
+            f"signals, {SIGNALS_FOR_TWO_POINTS:,} in all)"
         )
     last = last_trained(history)
     if last is None:
         yield "last run         none yet"
     else:
-        yield f"last run         {_day(last.at)}: {last.event} on {last.n} samples. {last.why}"
+        text = f"last run         {_day(last.at)}: {last.event} on {last.n} samples. {last.why}"
+        yield from wrap(text, WIDTH, subsequent_indent=" " * 17)
 
 
 def _reached(name: str, times_s: list[float], goal: int, pace: float, now_s: float) -> str:

@@ -1,0 +1,198 @@
+"""What is claimed of the monitor, measured: false alarms while the edge lasts, and the delay after.
+
+    python scripts/evidence_monitor.py [--models 24] [--runs 40]      (make evidence-monitor)
+
+Models come from the trainer itself, on 2,000 outcomes with a planted edge (70 % of all win, 80 %
+of the best half), where its gate would publish them. Each is then asked about signals that it has
+not seen, 33 a day, and their outcomes are drawn from the truth. The checks are the monitor's own:
+calibration and loss, and win rate, after every outcome; input drift at every tenth signal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from evidence import CROWD, candidate
+from joblib import Parallel, delayed
+
+from protocol.schema import FEATURE_NAMES
+from service.drift import MIN_SIGNALS, examine
+from training.calibrate import served
+from training.candidate import draft
+from training.checks import win_rate
+from training.cusum import Limit, Promise, chart, increments, limit_of
+from training.live import Live
+from training.samples import Floats, Samples
+from training.simulate import planted
+
+LASTING, BEFORE, AFTER = 500, 200, 1300
+A_DAY = 33
+NEVER = 10**6
+SHARED = planted.Crowd(size=3.0, shared=0.3, daily=0.05)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A model as it would be published, and what the monitor takes from its manifest."""
+
+    seed: int
+    promise: Promise
+    limit: Limit
+    deciles: dict[str, tuple[float, ...]]
+    served: object
+
+
+class First(NamedTuple):
+    """The outcome after which each check raised its alert first; NEVER where none did."""
+
+    loss: int
+    win_rate: int
+    drift: int
+
+    @property
+    def any(self) -> int:
+        return min(self)
+
+
+def published(seed: int) -> Published | None:
+    """A trainer's run; None where the gate keeps the candidate back."""
+    found = candidate(planted.samples(2000, 60.0, planted.edge(0.7, 0.8), seed=seed))
+    if found is None or not found.verdict.published:
+        return None
+    made = draft(found)
+    promise = Promise(
+        made.calibration.base_rate, made.reference.probability, made.samples.n_effective
+    )
+
+    def answer(x: Floats) -> Floats:
+        return served(made.calibration, found.forest.predict_many(x))
+
+    return Published(seed, promise, limit_of(promise), made.reference.features, answer)
+
+
+def stream(seed: int, n: int, crowd: planted.Crowd) -> Samples:
+    """`n` signals that nobody has seen, with wins by the truth."""
+    truth = planted.edge(0.7, 0.8)
+    return planted.samples(n, n / A_DAY, truth, seed=seed + 900_000, crowd=crowd)
+
+
+def live_of(model: Published, rows: Samples, gone_after: int | None, lower: float) -> Live:
+    """What the model answered; from `gone_after` on all win with one rate, `lower` by so much."""
+    win = rows.win.copy()
+    if gone_after is not None:
+        rng = np.random.default_rng([model.seed, int(rows.x[0].sum() * 1e6)])
+        late = len(win) - gone_after
+        win[gone_after:] = rng.random(late) < 0.7 - lower
+    return Live(rows.x, model.served(rows.x), win, rows.weight, rows.time_s)  # type: ignore[operator]
+
+
+def first_alerts(model: Published, live: Live, start: int) -> First:
+    """When each check raises its first alert after the outcome `start`."""
+    steps = increments(live.p, live.win, model.promise.base_rate)
+    alarm = np.zeros(len(live), dtype=bool)
+    for step in steps.values():
+        alarm |= chart(live.weight * step, model.limit.nats).alarm
+    loss = _first(alarm[start:])
+    rate = NEVER
+    for n in range(start + 1, len(live) + 1):
+        if n - start > min(loss, LASTING):
+            break
+        found = win_rate(live.take(slice(0, n)), window_days=30.0, warn_points=5.0)
+        if found.level == "alert":
+            rate = n - start
+            break
+    return First(loss, rate, _drift(model, live, start))
+
+
+def _drift(model: Published, live: Live, start: int) -> int:
+    for n in range(max(MIN_SIGNALS, start + 10), start + LASTING + 1, 10):
+        for at, name in enumerate(FEATURE_NAMES):
+            values = live.x[:n, at]
+            if examine(values, model.deciles[name], model.promise.n_effective).drifting:
+                return n - start
+    return NEVER
+
+
+def _first(alarm: np.ndarray) -> int:
+    return int(alarm.argmax()) + 1 if alarm.any() else NEVER
+
+
+Runs = dict[str, list[First]]
+
+
+def measured(seed: int, runs: int) -> tuple[float, float, Runs] | None:
+    """All streams of one model: its limit, the delay that it predicts, first alerts."""
+    model = published(seed)
+    if model is None:
+        return None
+    found: Runs = {name: [] for name in ("lasts", "shared", "crowd", "gone", "lower")}
+    for run in range(runs):
+        number = 10_000 * seed + run
+        for name, crowd in (("lasts", planted.ALONE), ("shared", SHARED), ("crowd", CROWD)):
+            rows = stream(number, LASTING, crowd)
+            found[name].append(first_alerts(model, live_of(model, rows, None, 0.0), 0))
+        rows = stream(number, BEFORE + AFTER, planted.ALONE)
+        for name, lower in (("gone", 0.0), ("lower", 0.1)):
+            live = live_of(model, rows, BEFORE, lower)
+            first = first_alerts(model, live, BEFORE)
+            # An alert from before the change is a false one, not a quick one.
+            if _quiet(model, live):
+                found[name].append(first)
+    return model.limit.nats, model.limit.noticed_after, found
+
+
+def _quiet(model: Published, live: Live) -> bool:
+    steps = increments(live.p, live.win, model.promise.base_rate)
+    return not any(
+        chart((live.weight * step)[:BEFORE], model.limit.nats).alarm.any()
+        for step in steps.values()
+    )
+
+
+def share(firsts: list[First], within: int = LASTING) -> str:
+    """Of runs, those with an alert within so many outcomes: by any check and by each."""
+    by = [np.mean([getattr(f, name) <= within for f in firsts]) for name in First._fields]
+    whole = np.mean([f.any <= within for f in firsts])
+    return f"{whole:6.1%}   (loss {by[0]:.1%}, win rate {by[1]:.1%}, drift {by[2]:.1%})"
+
+
+def delays(firsts: list[First]) -> str:
+    """The quantiles of outcomes until the first alert of loss or win rate."""
+    waits = np.array([min(f.loss, f.win_rate) for f in firsts])
+    low, middle, high = np.quantile(waits, [0.1, 0.5, 0.9], method="higher")
+    shown = ["more" if value == NEVER else str(value) for value in (low, high)]
+    return f"{middle:4d}   (10 % to 90 % of runs: {shown[0]} to {shown[1]})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", type=int, default=24, help="Trained models.")
+    parser.add_argument("--runs", type=int, default=40, help="Streams a model and a case.")
+    given = parser.parse_args()
+    begun = time.perf_counter()
+    tried = Parallel(2)(delayed(measured)(seed, given.runs) for seed in range(given.models))
+    done = [found for found in tried if found is not None]
+    runs: Runs = {name: [f for *_, found in done for f in found[name]] for name in done[0][2]}
+    limits = [nats for nats, *_ in done]
+    print(
+        f"{len(done)} of {given.models} trained models published, {len(runs['lasts'])} runs a "
+        f"case, {A_DAY} signals a day; limit {min(limits):.1f} to {max(limits):.1f} nats"
+    )
+    print(f"an alert within {LASTING} outcomes while the edge lasts")
+    print(f"  signals on their own              {share(runs['lasts'])}   target <= 5 %")
+    print(f"  in threes that share 30 %         {share(runs['shared'])}")
+    print(f"  in sixes that share 50 %, days 15 %{share(runs['crowd'])}")
+    print("outcomes from the end of the edge to the alert of loss or win rate, median")
+    print(f"  all win 70 %, whatever it says    {delays(runs['gone'])}   target <= 250")
+    print(f"  all win 60 %                      {delays(runs['lower'])}")
+    predicted = np.median([after for _, after, _ in done])
+    print(f"  what the monitor itself predicts  {predicted:4.0f}   (median over models)")
+    print(f"  ({time.perf_counter() - begun:.0f} s)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""`results`: for the trader, week by week: all signals, those the model would have taken, the rest.
+
+The rule: what was taken is held against all signals of the same window that the model advised
+on, never against another time. What is not sure is called not established.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from textwrap import wrap
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.answered import Advice
+from training.bound import clustered, days, t_quantile
+from training.measure import net_r
+from training.samples import Floats, Samples
+
+Bools = NDArray[np.bool_]
+
+WIDTH = 98
+DAY_S = 86_400.0
+WEEK_S = 7 * DAY_S
+MONDAY_S = 4 * DAY_S
+"""1970-01-05, the first Monday of the epoch."""
+Z90 = 1.6448536269514722
+"""Two-sided 90 % of the normal distribution; its ends are one-sided 95 % bounds."""
+FEWEST, FEWEST_DAYS = 100, 5
+
+
+class Group(NamedTuple):
+    """Signals of one kind in one window: n, share won with its 90 % interval, mean R net of cost.
+
+    `r` is NaN where it is known of none, the rates are NaN without signals.
+    """
+
+    n: int
+    won: float
+    low: float
+    high: float
+    r: float
+
+
+class Gain(NamedTuple):
+    """What taking only some added: points of the whole (0..1) or R, with its 90 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    days: int
+
+
+def group(samples: Samples, at: Bools) -> Group:
+    """Summarise the signals `at` (n,); overlapping ones count by their weight.
+
+    The interval is Wilson's on the effective number (JASA 22 (1927) 209).
+    """
+    count = int(np.count_nonzero(at))
+    if not count:
+        return Group(0, np.nan, np.nan, np.nan, np.nan)
+    rows = samples.take(at)
+    n = rows.n_effective
+    won = rows.base_rate
+    middle = (won + Z90**2 / (2 * n)) / (1 + Z90**2 / n)
+    half = Z90 * np.sqrt(won * (1 - won) / n + Z90**2 / (4 * n * n)) / (1 + Z90**2 / n)
+    made = net_r(rows)
+    known = np.isfinite(made)
+    r = float(np.average(made[known], weights=rows.weight[known])) if known.any() else np.nan
+    return Group(count, won, float(middle - half), float(middle + half), r)
+
+
+def gain(values: Floats, weight: Floats, taken: Bools, time_s: Floats) -> Gain | None:
+    """The mean of `values` (n,) over those taken less that over all, its error by days.
+
+    Linearised as a difference of two ratios, so that what both share counts once. None where
+    nothing or everything was taken.
+    """
+    if not taken.any() or taken.all():
+        return None
+    total, part = float(weight.sum()), float(weight[taken].sum())
+    all_mean = float(np.sum(weight * values)) / total
+    taken_mean = float(np.sum(weight[taken] * values[taken])) / part
+    influence = np.where(taken, (values - taken_mean) * total / part, 0.0) - (values - all_mean)
+    spread = clustered(influence, weight, days(time_s))
+    value = taken_mean - all_mean
+    margin = np.inf
+    if spread.clusters > 1:
+        margin = t_quantile(spread.clusters - 1) * spread.error
+    return Gain(value, value - margin, value + margin, len(values), spread.clusters)
+
+
+def describe(
+    samples: Samples, advice: Mapping[str, Advice], *, weeks: int, now_s: float
+) -> Iterator[str]:
+    """Lines for the terminal: the table of the last weeks, and the verdict of all of them."""
+    first_s = _monday(now_s) - (weeks - 1) * WEEK_S
+    rows = samples.take(samples.time_s >= first_s)
+    if not len(rows):
+        newest = f"; the newest is of {_day(samples.time_s[-1])}" if len(samples) else ""
+        yield f"no outcome of a signal scored in the last {weeks} weeks{newest}"
+        return
+    taken, rejected = advised(rows, advice)
+    everything = np.ones(len(rows), dtype=np.bool_)
+    yield from _head()
+    week = np.floor((rows.time_s - MONDAY_S) / WEEK_S)
+    for number in np.unique(week).tolist():
+        at = week == number
+        yield _line(_day(MONDAY_S + number * WEEK_S), rows, (at, at & taken, at & rejected))
+    yield "-" * WIDTH
+    yield _line("together", rows, (everything, taken, rejected))
+    yield "n signals, share won and its 90 % interval, mean R net of costs; weeks begin Monday, UTC"
+    yield ""
+    for sentence in verdict(rows, taken, rejected):
+        yield from wrap(sentence, WIDTH, subsequent_indent="  ")
+
+
+def advised(rows: Samples, advice: Mapping[str, Advice]) -> tuple[Bools, Bools]:
+    """Which rows (n,) the model that answered them would have taken, and which not.
+
+    Neither where it was not asked, or the signal has no reward and risk.
+    """
+    found = [advice.get(score_id) for score_id in rows.score_id.tolist()]
+    taken = np.array([a is not None and a.take is True for a in found], dtype=np.bool_)
+    rejected = np.array([a is not None and a.take is False for a in found], dtype=np.bool_)
+    return taken & ~rows.backfilled, rejected & ~rows.backfilled
+
+
+def verdict(rows: Samples, taken: Bools, rejected: Bools) -> Iterator[str]:
+    """One sentence on the win rate, one on R, and what they do not cover."""
+    both = rows.take(taken | rejected)
+    without = len(rows) - len(both)
+    chosen = taken[taken | rejected]
+    by_wins = gain(both.win.astype(np.float64), both.weight, chosen, both.time_s)
+    if by_wins is None:
+        yield f"Not established: {_one_sided(len(both), chosen)}."
+    else:
+        yield _sentence("won", by_wins, int(chosen.sum()), 100.0, " points", 1)
+        made = net_r(both)
+        known = np.isfinite(made)
+        by_r = gain(made[known], both.weight[known], chosen[known], both.time_s[known])
+        if by_r is not None:
+            yield _sentence("made", by_r, int(chosen[known].sum()), 1.0, " R a signal", 2)
+    if without:
+        yield (
+            f"{without} of {len(rows)} signals carry no advice (no model, or no reward and risk) "
+            "and are left out of this."
+        )
+
+
+def _one_sided(n: int, chosen: Bools) -> str:
+    if not n:
+        return "the model has advised on none of these signals"
+    kind = "all" if chosen.all() else "none"
+    return f"the model would have taken {kind} of the {n} signals it advised on"
+
+
+def _sentence(what: str, gain: Gain, taken: int, unit: float, name: str, places: int) -> str:
+    value, low, high = (f"{unit * v:+.{places}f}" for v in (gain.value, gain.low, gain.high))
+    found = (
+        f"the {taken:,} taken {what} {value}{name} against all {gain.n:,} advised on "
+        f"(90 % interval {low} to {high})"
+    )
+    if gain.days < FEWEST_DAYS or gain.n < FEWEST:
+        return (
+            f"Not established: {gain.n} signals of {gain.days} days, and {FEWEST} of {FEWEST_DAYS} "
+            f"are the least. So far {found}."
+        )
+    if gain.low > 0.0:
+        return f"Established: {found}."
+    if gain.high < 0.0:
+        return f"Worse: {found}."
+    return f"Not established: {found}, which holds 0."
+
+
+def _head() -> Iterator[str]:
+    yield f"{'':<11}{'all':<29}{'taken by the model':<29}{'rejected by it':<29}".rstrip()
+    column = f"{'n':>5} {'won':>4} {'90 %':>8} {'R':>6}     "
+    yield f"{'week of':<11}{column}{column}{column}".rstrip()
+
+
+def _line(name: str, rows: Samples, parts: tuple[Bools, Bools, Bools]) -> str:
+    cells = [_cell(group(rows, at)) for at in parts]
+    return f"{name:<11}{''.join(cells)}".rstrip()
+
+
+def _cell(found: Group) -> str:
+    if not found.n:
+        return f"{'-':>5}{'':24}"
+    interval = f"{100 * found.low:.0f}..{100 * found.high:.0f}"
+    r = f"{found.r:+.2f}" if np.isfinite(found.r) else "-"
+    return f"{found.n:>5} {100 * found.won:>3.0f}% {interval:>8} {r:>6}     "
+
+
+def _monday(time_s: float) -> float:
+    return float(np.floor((time_s - MONDAY_S) / WEEK_S) * WEEK_S + MONDAY_S)
+
+
+def _day(time_s: float) -> str:
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d}"
