@@ -134,13 +134,15 @@ def null_seed(days: float, a_day: float, seed: int) -> tuple[float, list[str]]:
     ]
 
 
-def null(candidates: int) -> None:
+def null(candidates: int, horizon: int | None = None) -> None:
     """No edge: labels of other vectors, in clusters that share their luck."""
     print(
         f"no edge: labels shuffled by cluster; clusters of {CROWD.size:.0f} signals that share "
         f"{CROWD.shared:.0%} of features and luck, days {CROWD.daily:.0%}"
     )
     for unseen, days, a_day in ((5, 7.0, 60.0), (10, 14.0, 60.0), (30, 43.0, 30.0)):
+        if horizon not in (None, unseen):
+            continue
         judged = null_runs(days, a_day, candidates)
         spans = [found for found, _ in judged]
         passed = sum(not failed for _, failed in judged)
@@ -227,9 +229,12 @@ def scale(n: int) -> None:
         begun = time.perf_counter()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    peak, cpu_s = used.ru_maxrss / 1024, used.ru_utime + used.ru_stime
     print(f"{n:,} samples: walk-forward, fit, gate, report and publication, {os.cpu_count()} cores")
     print(f"  wall time   {seconds:.1f} s     target <= 90 s")
+    busy = os.getloadavg()[0]
+    print(f"  of it work  {cpu_s:.1f} s of processor time (load of the machine {busy:.1f})")
     print(f"  peak memory {peak:.0f} MiB   target <= 700 MiB")
     print(f"  exit code   {done.returncode}; {done.stdout.strip().splitlines()[-1]}")
 
@@ -245,10 +250,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=commands)
     parser.add_argument("--count", type=int, help="Seeds, candidates or samples.")
+    parser.add_argument("--days", type=int, choices=(5, 10, 30), help="null: only this horizon.")
     given = parser.parse_args()
     command, count = commands[given.command]
     begun = time.perf_counter()
-    command(given.count or count)
+    if given.command == "null":
+        null(given.count or count, given.days)
+    else:
+        command(given.count or count)
     print(f"  ({time.perf_counter() - begun:.0f} s)")
 
 
