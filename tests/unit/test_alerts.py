@@ -1,0 +1,93 @@
+"""When the alert program is told, and what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from service.settings import AlertsSection
+from training.alerts import MAX_TEXT, State, news, read_state, told, write_state
+from training.checks import Finding
+
+HOUR = AlertsSection(command=("x",), min_interval_s=3600.0)
+FINE = Finding("win_rate", "fine", "as promised")
+WARNED = Finding("win_rate", "warning", "a little low")
+LOW = Finding("win_rate", "alert", "low")
+LOST = Finding("calibration", "alert", "lost")
+
+
+def test_what_is_fine_and_was_fine_is_no_news() -> None:
+    assert news(State(), [FINE], HOUR, now_s=1e9, model="m") is None
+
+
+def test_the_first_alert_is_told_at_once_and_only_once() -> None:
+    alert = news(State(), [LOW, FINE], HOUR, now_s=1e9, model="m")
+    assert alert is not None
+    assert (alert.event, alert.findings, alert.recovered) == ("degraded", (LOW,), ())
+    assert "alert win rate: low" in alert.text
+    assert news(told(alert), [LOW], HOUR, now_s=1e9 + 1e6, model="m") is None
+
+
+def test_recovery_is_told() -> None:
+    alert = news(State({"win_rate": "alert"}, 1e9), [FINE], HOUR, now_s=1e9 + 7200, model="m")
+    assert alert is not None
+    assert (alert.event, alert.findings, alert.recovered) == ("recovered", (), ("win_rate",))
+    assert "fine again: win rate" in alert.text
+    assert told(alert).told == {}
+
+
+def test_a_change_within_the_interval_is_told_after_it_as_things_stand_then() -> None:
+    state = State({"win_rate": "alert"}, 1e9)
+    assert news(state, [LOST], HOUR, now_s=1e9 + 3599, model="m") is None
+    late = news(state, [LOST], HOUR, now_s=1e9 + 3600, model="m")
+    assert late is not None
+    assert (late.event, late.recovered) == ("changed", ("win_rate",))
+
+
+def test_what_comes_back_to_what_was_told_within_the_interval_was_never_news() -> None:
+    state = State({"win_rate": "alert"}, 1e9)
+    assert news(state, [FINE], HOUR, now_s=1e9 + 60, model="m") is None
+    assert news(state, [LOW], HOUR, now_s=1e9 + 9999, model="m") is None
+
+
+def test_a_clock_set_back_does_not_silence() -> None:
+    state = State({"win_rate": "alert"}, 2e9)
+    assert news(state, [LOST], HOUR, now_s=1e9, model="m") is not None
+
+
+def test_what_is_urgent_does_not_wait() -> None:
+    gone = Finding("rollback", "alert", "rolled back")
+    state = State({"win_rate": "alert"}, 1e9)
+    alert = news(state, [LOW, gone], HOUR, now_s=1e9 + 1, model="m", urgent=True)
+    assert alert is not None
+    assert told(alert).told == {"win_rate": "alert"}
+
+
+def test_warnings_are_told_only_where_wanted() -> None:
+    assert news(State(), [WARNED], HOUR, now_s=1e9, model="m") is None
+    both = AlertsSection(command=("x",), warnings=True)
+    assert news(State(), [WARNED], both, now_s=1e9, model="m") is not None
+
+
+def test_a_warning_that_becomes_an_alert_is_news() -> None:
+    both = AlertsSection(command=("x",), warnings=True)
+    state = State({"win_rate": "warning"}, 0.0)
+    alert = news(state, [LOW], both, now_s=1e9, model="m")
+    assert alert is not None
+    assert (alert.event, alert.recovered) == ("changed", ())
+
+
+def test_a_text_fits_a_telephone() -> None:
+    endless = Finding("calibration", "alert", "x" * 9999)
+    alert = news(State(), [endless], HOUR, now_s=1e9, model=None)
+    assert alert is not None
+    assert len(alert.text) == MAX_TEXT
+
+
+def test_a_state_is_read_as_written_and_a_damaged_one_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "monitor.json"
+    assert read_state(path) == State()
+    write_state(path, State({"a": "alert"}, 5.0))
+    assert read_state(path) == State({"a": "alert"}, 5.0)
+    assert [p.name for p in path.parent.iterdir()] == ["monitor.json"]
+    path.write_bytes(b"\xff{")
+    assert read_state(path) == State()
