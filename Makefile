@@ -6,6 +6,8 @@
 # make oracle             every recorded market through the intake, compared with the batch oracle
 # make account            what became of every row of every recorded file
 # make bench-features     rate of taking in ticks, cost of a vector, memory, a minute's end, growth
+# make bench-serve        latency and throughput of scoring against a bare echo, and the steps of a score
+# make bench-swap         models swapped under load: latency, memory, and whether any answer is mixed
 # make evidence-features  the pictures of docs/features.md
 # make lock    resolve the lock files anew (needs network; uv is installed into .venv)
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
