@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from service.locks import HeldError, hold
 from service.records import BarRow, EventRow, Meant, OutcomeRow, PaperRow, ScoreRow, SymbolRow
 
 T = TypeVar("T")
@@ -159,6 +160,18 @@ class Journal:
         self.in_wal = 0
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._unclaimed = False
+
+    def claim(self) -> None:
+        """Be the only process that writes here. Raises HeldError where another one does.
+
+        Raises OSError where the disk does not let us; then it is tried again whenever the file
+        is opened, and nothing is written without it.
+        """
+        self._unclaimed = True
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        hold(self.path.with_name(self.path.name + ".lock"))
+        self._unclaimed = False
 
     def open(self) -> bool:
         """Open or create the file and bring its schema forward; False where it cannot be."""
@@ -166,9 +179,11 @@ class Journal:
             return True
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self._unclaimed:
+                self.claim()
             self._connection = _open_writer(self.path)
             self._file = _identity(self.path)
-        except _FAULTS as error:
+        except (*_FAULTS, HeldError) as error:
             self._failed(error)
             return False
         self.fault = None

@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -24,7 +23,7 @@ from service.engine import Engine
 from service.errors import ConfigError
 from service.housekeeping import Housekeeping, TooManyFaults
 from service.journal import Journal
-from service.locks import HeldError, hold
+from service.locks import HeldError
 from service.metrics import Metrics
 from service.model_watch import ModelWatch
 from service.recorded_engine import RecordedEngine
@@ -49,7 +48,7 @@ def serve(sourced: Sourced) -> int:
     vitals = Vitals(clock.utc_s(), clock.monotonic_s())
     engine, recorder = _engine(config, clock)
     journal = Journal(config.journal_path)
-    _claim(config.journal_path)
+    _claim(journal)
     watch = ModelWatch(
         config.models_dir,
         interval_s=config.model.poll_s,
@@ -100,19 +99,18 @@ def serve(sourced: Sourced) -> int:
     return code
 
 
-def _claim(journal: Path) -> None:
+def _claim(journal: Journal) -> None:
     """Two services writing one journal would each answer the other's retries wrongly."""
     try:
-        journal.parent.mkdir(parents=True, exist_ok=True)
-        hold(journal.with_name(journal.name + ".lock"))
+        journal.claim()
     except HeldError as error:
         raise ConfigError(
-            f"the journal {journal} is written by another service (process {error.holder}); "
+            f"the journal {journal.path} is written by another service (process {error.holder}); "
             "stop that one, or set another state_dir or journal.path"
         ) from None
     except OSError as error:
         # Without a writable disk it serves all the same, and says so.
-        log.error("journal cannot be locked", path=str(journal), error=str(error))
+        log.error("journal cannot be locked", path=str(journal.path), error=str(error))
 
 
 def _engine(config: Config, clock: SystemClock) -> tuple[Engine, SegmentWriter | None]:

@@ -1,0 +1,145 @@
+"""Disks that are full or read-only, real ones: answers go on, health tells, and it mends itself.
+
+They mount a small tmpfs and so take root; elsewhere they skip, saying so.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import Service, eventually, running
+
+from protocol.client import ScorerClient
+
+
+def mount(*arguments: str) -> bool:
+    """Whether mount(8) did it."""
+    try:
+        return subprocess.run(["mount", *arguments], check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, of 3 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if not mount("-t", "tmpfs", "-o", "size=3m", "scorer-test", str(place)):
+        pytest.skip("mounting a tmpfs takes root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that leaves no room."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                return filler
+            raise
+
+
+def score(client: ScorerClient, number: int) -> tuple[bool, str]:
+    """One score, which is given in any case; (journalled, id)."""
+    reply = client.score("EURUSD", number % 100, signal_id=f"S{number}", direction="BUY")
+    assert reply.status == "unknown_symbol"
+    assert reply.final_score == number % 100
+    return reply.journalled, reply.score_id
+
+
+def the_journal_holds(service: Service, score_ids: list[str]) -> None:
+    """An intact file with exactly what was said to be in it, as far as `score_ids` go."""
+    kept = {row["score_id"] for row in service.scores()}
+    assert kept.issuperset(score_ids)
+    with sqlite3.connect(service.journal_path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+
+
+def test_a_full_disk_costs_the_journal_and_no_answer_until_there_is_room(disk: Path) -> None:
+    with running(disk) as service, service.client() as client:
+        kept = [score_id for journalled, score_id in [score(client, 0)] if journalled]
+        filler = fill(disk)
+        number = 0
+
+        def one_that_is_not_journalled() -> bool:
+            nonlocal number
+            number += 1
+            journalled, score_id = score(client, number)
+            if journalled:
+                kept.append(score_id)
+            return not journalled
+
+        eventually(one_that_is_not_journalled, "the disk to be full")
+        eventually(lambda: not client.health()["ready"], "a warning")
+        assert "full" in client.health()["reasons"][0]
+        filler.unlink()
+        eventually(lambda: client.health()["ready"], "recovery")
+        journalled, score_id = score(client, 10_000)
+        assert journalled
+        the_journal_holds(service, [*kept, score_id])
+        assert service.terminate()[0] == 0
+
+
+def test_it_starts_on_a_full_disk_and_keeps_a_journal_once_there_is_room(disk: Path) -> None:
+    filler = fill(disk)
+    with running(disk) as service, service.client() as client:
+        assert score(client, 1)[0] is False
+        assert client.health()["ready"] is False
+        filler.unlink()
+        eventually(lambda: client.health()["ready"], "recovery")
+        journalled, score_id = score(client, 2)
+        assert journalled
+        the_journal_holds(service, [score_id])
+
+
+def test_it_starts_on_a_read_only_disk_and_keeps_a_journal_once_it_may(disk: Path) -> None:
+    assert mount("-o", "remount,ro", str(disk))
+    with running(disk) as service, service.client() as client:
+        assert score(client, 1)[0] is False
+        health = client.health()
+        assert health["ready"] is False
+        assert "journal" in health["reasons"][0]
+        assert mount("-o", "remount,rw", str(disk))
+        eventually(lambda: client.health()["ready"], "recovery")
+        journalled, score_id = score(client, 2)
+        assert journalled
+        the_journal_holds(service, [score_id])
+        # What could not be locked at the start is held from now on.
+        second = Service(disk)
+        try:
+            second.launch()
+            assert second.wait() == 78
+        finally:
+            second.close()
+        assert score(client, 3)[0] is True
+
+
+def test_it_starts_beside_a_journal_on_a_disk_that_became_read_only(disk: Path) -> None:
+    with running(disk) as service:
+        with service.client() as client:
+            kept, score_id = score(client, 1)
+            assert kept
+        assert service.terminate()[0] == 0
+        assert mount("-o", "remount,ro", str(disk))
+        service.start()
+        with service.client() as client:
+            assert score(client, 2)[0] is False
+            assert client.health()["ready"] is False
+            assert mount("-o", "remount,rw", str(disk))
+            eventually(lambda: client.health()["ready"], "recovery")
+            assert score(client, 3)[0] is True
+        the_journal_holds(service, [score_id])
+        assert service.terminate()[0] == 0
