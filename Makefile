@@ -2,6 +2,7 @@
 # make run     the demo: feed, service, signals, trainer, hot swap, on free ports of its own
 # make test    lint, types, import contracts, tests
 # make evidence-edge, -null, -small, -scale   what docs/evidence.md claims of the trainer, measured
+# make evidence-monitor   false alarms of the monitor, and how soon it notices a lost edge
 # make evidence-paper   paper outcomes on recorded markets against a brute-force oracle
 # make oracle             every recorded market through the intake, compared with the batch oracle
 # make account            what became of every row of every recorded file
@@ -14,7 +15,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 BIN := .venv/bin
 STAMP := .venv/.current
 
-.PHONY: setup run test lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-paper oracle account bench-features bench-serve bench-swap evidence-features
+.PHONY: setup run test lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-paper oracle account bench-features bench-serve bench-swap evidence-features
 
 setup: $(STAMP)
 
@@ -39,6 +40,9 @@ test: lint
 
 evidence-edge evidence-null evidence-small evidence-scale: setup
 	$(BIN)/python scripts/evidence.py $(@:evidence-%=%)
+
+evidence-monitor: setup
+	$(BIN)/python scripts/evidence_monitor.py
 
 evidence-paper: setup
 	$(BIN)/python scripts/oracle_paper.py

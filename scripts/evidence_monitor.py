@@ -1,6 +1,6 @@
 """What is claimed of the monitor, measured: false alarms while the edge lasts, and the delay after.
 
-    python scripts/evidence_monitor.py [--models 24] [--runs 40]      (make evidence-monitor)
+    python scripts/evidence_monitor.py [--models 24] [--runs 20]      (make evidence-monitor)
 
 Models come from the trainer itself, on 2,000 outcomes with a planted edge (70 % of all win, 80 %
 of the best half), where its gate would publish them. Each is then asked about signals that it has
@@ -11,22 +11,24 @@ calibration and loss, and win rate, after every outcome; input drift at every te
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
-from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from evidence import CROWD, candidate
 from joblib import Parallel, delayed
 
-from protocol.schema import FEATURE_NAMES
-from service.drift import MIN_SIGNALS, examine
-from training.calibrate import served
+from service.bundle import load, read_pointer
+from service.drift import MIN_SIGNALS
+from service.model import Model
 from training.candidate import draft
-from training.checks import win_rate
-from training.cusum import Limit, Promise, chart, increments, limit_of
+from training.checks import input_drift, win_rate
+from training.cusum import Limit, chart, increments, limit_of, promise_of
 from training.live import Live
-from training.samples import Floats, Samples
+from training.publish import TrainerLock, publish
+from training.samples import Samples
 from training.simulate import planted
 
 LASTING, BEFORE, AFTER = 500, 200, 1300
@@ -35,15 +37,13 @@ NEVER = 10**6
 SHARED = planted.Crowd(size=3.0, shared=0.3, daily=0.05)
 
 
-@dataclass(frozen=True)
-class Published:
-    """A model as it would be published, and what the monitor takes from its manifest."""
+class Published(NamedTuple):
+    """A model as the service would load it, and what the monitor makes of its manifest."""
 
     seed: int
-    promise: Promise
+    model: Model
+    base_rate: float
     limit: Limit
-    deciles: dict[str, tuple[float, ...]]
-    served: object
 
 
 class First(NamedTuple):
@@ -63,15 +63,15 @@ def published(seed: int) -> Published | None:
     found = candidate(planted.samples(2000, 60.0, planted.edge(0.7, 0.8), seed=seed))
     if found is None or not found.verdict.published:
         return None
-    made = draft(found)
-    promise = Promise(
-        made.calibration.base_rate, made.reference.probability, made.samples.n_effective
-    )
-
-    def answer(x: Floats) -> Floats:
-        return served(made.calibration, found.forest.predict_many(x))
-
-    return Published(seed, promise, limit_of(promise), made.reference.features, answer)
+    with tempfile.TemporaryDirectory() as place:
+        models = Path(place)
+        with TrainerLock(models):
+            publish(models, found.forest, draft(found), b"", now_s=planted.START_S, why="measured")
+        pointer = read_pointer(models)
+        assert pointer is not None
+        model = load(models, pointer[0])
+    promise = promise_of(model.manifest)
+    return Published(seed, model, promise.base_rate, limit_of(promise))
 
 
 def stream(seed: int, n: int, crowd: planted.Crowd) -> Samples:
@@ -87,12 +87,13 @@ def live_of(model: Published, rows: Samples, gone_after: int | None, lower: floa
         rng = np.random.default_rng([model.seed, int(rows.x[0].sum() * 1e6)])
         late = len(win) - gone_after
         win[gone_after:] = rng.random(late) < 0.7 - lower
-    return Live(rows.x, model.served(rows.x), win, rows.weight, rows.time_s)  # type: ignore[operator]
+    p = np.array([answer.p for answer in model.model.probabilities(rows.x)])
+    return Live(rows.x, p, win, rows.weight, rows.time_s)
 
 
 def first_alerts(model: Published, live: Live, start: int) -> First:
     """When each check raises its first alert after the outcome `start`."""
-    steps = increments(live.p, live.win, model.promise.base_rate)
+    steps = increments(live.p, live.win, model.base_rate)
     alarm = np.zeros(len(live), dtype=bool)
     for step in steps.values():
         alarm |= chart(live.weight * step, model.limit.nats).alarm
@@ -109,11 +110,12 @@ def first_alerts(model: Published, live: Live, start: int) -> First:
 
 
 def _drift(model: Published, live: Live, start: int) -> int:
-    for n in range(max(MIN_SIGNALS, start + 10), start + LASTING + 1, 10):
-        for at, name in enumerate(FEATURE_NAMES):
-            values = live.x[:n, at]
-            if examine(values, model.deciles[name], model.promise.n_effective).drifting:
-                return n - start
+    if start:
+        return NEVER  # only the outcomes change there
+    for n in range(MIN_SIGNALS, LASTING + 1, 10):
+        answered = list(zip(live.time_s[:n].tolist(), live.x[:n], strict=True))
+        if input_drift(model.model, answered).level == "alert":
+            return n
     return NEVER
 
 
@@ -146,7 +148,7 @@ def measured(seed: int, runs: int) -> tuple[float, float, Runs] | None:
 
 
 def _quiet(model: Published, live: Live) -> bool:
-    steps = increments(live.p, live.win, model.promise.base_rate)
+    steps = increments(live.p, live.win, model.base_rate)
     return not any(
         chart((live.weight * step)[:BEFORE], model.limit.nats).alarm.any()
         for step in steps.values()
@@ -171,7 +173,7 @@ def delays(firsts: list[First]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=24, help="Trained models.")
-    parser.add_argument("--runs", type=int, default=40, help="Streams a model and a case.")
+    parser.add_argument("--runs", type=int, default=20, help="Streams a model and a case.")
     given = parser.parse_args()
     begun = time.perf_counter()
     tried = Parallel(2)(delayed(measured)(seed, given.runs) for seed in range(given.models))

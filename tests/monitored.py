@@ -36,16 +36,19 @@ def answer_signals(
     worse_by: float = 0.0,
     shift: float = 0.0,
     seed: int = 5,
+    truth: Model | None = None,
 ) -> None:
     """`n` signals an hour apart that `model` answered, with their outcomes, from FIRST_S on.
 
-    They win as often as it says, less `worse_by`; without `holds` all with the base rate. All
-    features are `shift` higher than those it was trained on.
+    They win as often as it says (or `truth` does), less `worse_by`; without `holds` all with the
+    base rate. All features are `shift` higher than those it was trained on.
     """
     rng = np.random.default_rng(seed)
     x = rng.uniform(0.0, 100.0, (n, 11)) + shift
     said = np.array([answer.p for answer in model.probabilities(x)])
-    true = said if holds else np.full(n, model.manifest.calibration.base_rate)
+    true = np.array([answer.p for answer in (truth or model).probabilities(x)])
+    if not holds:
+        true = np.full(n, model.manifest.calibration.base_rate)
     win = rng.random(n) < true - worse_by
     rows: list[object] = []
     for i in range(n):

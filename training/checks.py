@@ -14,10 +14,11 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from service.drift import MIN_SIGNALS, Drift
+from service.drift import MIN_SIGNALS
 from service.model import Model
 from training.bound import clustered, days, t_quantile
 from training.cusum import Limit, chart, increments
+from training.input_drift import examine
 from training.live import Live
 from training.logit import log_loss
 from training.samples import Floats
@@ -29,6 +30,7 @@ FEWEST, FEWEST_DAYS = 50, 5
 INTERVAL = 0.998
 """Of the win rate: it is looked at after every outcome, so an exclusion must not be chance."""
 DAY_S = 86_400.0
+MOST_NAMED = 4
 REVIEW_DUE = 0.8
 """Of the days after which a model that was not reviewed is no longer used."""
 
@@ -44,30 +46,21 @@ class Finding(msgspec.Struct, frozen=True):
 
 def input_drift(model: Model, answered: Sequence[tuple[float, Floats]]) -> Finding:
     """PSI of the newest vectors (11,) that the model answered, against its deciles."""
-    drift = Drift()
-    drift.follow(model)
-    for at_s, vector in answered:
-        drift.observe(at_s, vector.tolist())
-    if len(answered) < MIN_SIGNALS:
-        text = f"{len(answered)} answered signals, {MIN_SIGNALS} are needed"
-        return Finding("input_drift", "unknown", text, {"signals": float(len(answered))})
-    for _ in model.manifest.feature_names:
-        drift.look()
-    facts = {"signals": float(drift.signals)}
-    facts |= {f"psi_{name}": found.psi for name, found in drift.found.items()}
-    if drift.drifting:
-        parts = [
-            f"{name} (PSI {drift.found[name].psi:.2f}, limit {drift.found[name].limit:.2f})"
-            for name in drift.drifting
-        ]
-        text = f"no longer like the signals it was trained on: {', '.join(parts)}"
+    n = len(answered)
+    if n < MIN_SIGNALS:
+        text = f"{n} answered signals, {MIN_SIGNALS} are needed"
+        return Finding("input_drift", "unknown", text, {"signals": float(n)})
+    by_name = examine(model, answered)
+    facts = {"signals": float(n)} | {f"psi_{name}": seen.psi for name, seen in by_name.items()}
+    worst = sorted(by_name, key=lambda name: -by_name[name].psi / by_name[name].limit)
+    drifting = [name for name in worst if by_name[name].drifting]
+    shown = [f"{name} (PSI {by_name[name].psi:.2f} of {by_name[name].limit:.2f})" for name in worst]
+    if drifting:
+        more = f" and {len(drifting) - MOST_NAMED} more" if len(drifting) > MOST_NAMED else ""
+        named = ", ".join(shown[: min(len(drifting), MOST_NAMED)])
+        text = f"{n:,} signals are no longer like those it was trained on: {named}{more}"
         return Finding("input_drift", "alert", text, facts)
-    name = max(drift.found, key=lambda name: drift.found[name].psi / drift.found[name].limit)
-    found = drift.found[name]
-    text = (
-        f"{drift.signals:,} signals look as in training; nearest to its limit is {name}, "
-        f"PSI {found.psi:.2f} of {found.limit:.2f}"
-    )
+    text = f"{n:,} signals look as in training; nearest to its limit is {shown[0]}"
     return Finding("input_drift", "fine", text, facts)
 
 

@@ -25,7 +25,7 @@ Bools = NDArray[np.bool_]
 
 LOWER = 0.5
 HORIZON = 500
-FALSE_ALARMS = 0.04
+FALSE_ALARMS = 0.02
 """Of runs over HORIZON outcomes, the promise holding; all checks together may raise 5 %."""
 LEARNED_SHARE = 0.5
 """Of the effective signals that count for how sure level and slope of the promise are: the
@@ -98,7 +98,7 @@ def chart(steps: Floats, limit: float) -> Chart:
 
 
 def limit_of(promise: Promise) -> Limit:
-    """The limit that 4 % of runs of 500 outcomes reach while the promise holds.
+    """The limit that 2 % of runs of 500 outcomes reach while the promise holds.
 
     Level and slope of the promise are drawn anew for each run as far as they are uncertain
     by what they were learned from (the information of a logistic regression).

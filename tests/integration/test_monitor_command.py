@@ -1,0 +1,291 @@
+"""The monitor as it is run: exit codes, whom it tells, what it writes, what it takes back."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builders import NOW_S, small_draft
+from click.testing import CliRunner, Result
+from monitored import answer_signals, publish_small
+from msgspec.structs import replace as with_fields
+
+from service.bundle import load, read_pointer
+from training.__main__ import main
+from training.publish import TrainerLock, publish
+from training.registry import pin
+from training.registry import rollback as point_back
+
+EXPIRES = "\n[model]\nexpire_after_days = 0\n"
+
+
+def monitor(place: Path, *arguments: str, config: str = "") -> Result:
+    """One run on the journal and models of this test; models do not age."""
+    (place / "config.toml").write_text(config + EXPIRES)
+    places = ["--models", str(place / "models"), "--journal", str(place / "journal.db")]
+    options = [*places, "--config", str(place / "config.toml"), *arguments]
+    return CliRunner().invoke(main, ["monitor", *options], catch_exceptions=False)
+
+
+def program(place: Path, body: str = 'cat >> "$0.told"') -> str:
+    """A program that keeps what it is told, and the configuration that names it."""
+    path = place / "alert program.sh"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return f"[alerts]\ncommand = [{json.dumps(str(path))}]\nmin_interval_s = 0\n"
+
+
+def told(place: Path) -> list[dict[str, object]]:
+    path = place / "alert program.sh.told"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def rewrite(place: Path, *, n: int = 400, **changes: object) -> None:
+    """The journal anew, with other outcomes of the current model."""
+    (place / "journal.db").unlink(missing_ok=True)
+    found = read_pointer(place / "models")
+    assert found is not None
+    answer_signals(place / "journal.db", load(place / "models", found[0]), n, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Path:
+    publish_small(tmp_path / "models")
+    rewrite(tmp_path)
+    return tmp_path
+
+
+def test_a_promise_that_holds_ends_with_0(served: Path) -> None:
+    result = monitor(served)
+    assert result.exit_code == 0, result.output
+    assert "400 outcomes" in result.output
+    assert "verdict       fine" in result.output
+    assert all(len(line) <= 100 for line in result.output.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"holds": False}, "no longer tells winners from losers"),
+        ({"worse_by": 0.25}, "fewer win than it says"),
+        ({"shift": 40.0}, "no longer like those it was trained on"),
+    ],
+)
+def test_what_is_broken_ends_with_5_and_is_named(
+    served: Path, changes: dict[str, object], words: str
+) -> None:
+    rewrite(served, **changes)
+    result = monitor(served)
+    assert result.exit_code == 5
+    assert words in " ".join(result.output.split())
+
+
+def test_without_a_model_nothing_was_promised(tmp_path: Path) -> None:
+    publish_small(tmp_path / "models")
+    rewrite(tmp_path)
+    (tmp_path / "models" / "CURRENT.json").unlink()
+    result = monitor(tmp_path)
+    assert result.exit_code == 0
+    assert "no model is published" in result.output
+
+
+def test_a_pointer_to_a_damaged_model_is_an_alert(served: Path) -> None:
+    found = read_pointer(served / "models")
+    assert found is not None
+    forest = served / "models" / found[0].version / "forest.npz"
+    forest.chmod(0o644)
+    forest.write_bytes(forest.read_bytes()[:-1])
+    result = monitor(served)
+    assert result.exit_code == 5
+    assert "would not load it" in result.output
+
+
+def test_without_a_journal_it_ends_with_78(tmp_path: Path) -> None:
+    assert monitor(tmp_path).exit_code == 78
+
+
+def test_the_program_is_told_once_and_of_the_recovery(served: Path) -> None:
+    config = program(served)
+    assert monitor(served, config=config).exit_code == 0
+    assert told(served) == []
+    rewrite(served, worse_by=0.25)
+    for _ in range(3):
+        assert monitor(served, config=config).exit_code == 5
+    (alert,) = told(served)
+    assert (alert["v"], alert["event"]) == (1, "degraded")
+    names = {finding["name"] for finding in alert["findings"]}  # type: ignore[attr-defined]
+    assert names == {"calibration", "win_rate"}
+    rewrite(served)
+    assert monitor(served, config=config).exit_code == 0
+    assert [alert["event"] for alert in told(served)] == ["degraded", "recovered"]
+    assert told(served)[-1]["recovered"] == ["calibration", "win_rate"]
+    assert (served / "monitor.json").exists()
+
+
+def test_no_shell_reads_the_command(served: Path) -> None:
+    rewrite(served, worse_by=0.25)
+    target = served / "made"
+    config = f'[alerts]\ncommand = ["true; touch {target}"]\n'
+    result = monitor(served, config=config)
+    assert "cannot be run: No such file" in result.output
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("echo why >&2; exit 3", "ended with 3: why"),
+        ("exec sleep 60", "did not end within 0.2 s"),
+        ("exit 0 # reads nothing", ""),
+    ],
+)
+def test_a_program_that_fails_is_said_and_tried_again(served: Path, body: str, words: str) -> None:
+    rewrite(served, worse_by=0.25)
+    config = program(served, body) + "timeout_s = 0.2\n"
+    result = monitor(served, "--textfile", str(served / "m.prom"), config=config)
+    assert result.exit_code == 5
+    assert words in result.output
+    assert ("alert not delivered" in result.output) == bool(words)
+    ok = "0.0" if words else "1.0"
+    assert f"alert_command_ok {ok}" in (served / "m.prom").read_text()
+    assert monitor(served, config=program(served)).exit_code == 5
+    assert len(told(served)) == (1 if words else 0)
+
+
+def test_the_metrics_are_written_whole(served: Path) -> None:
+    path = served / "metrics" / "scorer.prom"
+    assert monitor(served, "--textfile", str(path)).exit_code == 0
+    text = path.read_text()
+    assert "signal_scorer_monitor_degraded 0.0" in text
+    assert 'signal_scorer_monitor_finding{check="win_rate",level="fine"} 1.0' in text
+    assert 'signal_scorer_monitor_value{check="input_drift",name="psi_whale_activity"}' in text
+    assert [p.name for p in path.parent.iterdir()] == ["scorer.prom"]
+
+
+def test_metrics_that_cannot_be_written_change_nothing_else(served: Path) -> None:
+    (served / "file").write_text("")
+    result = monitor(served, "--textfile", str(served / "file" / "m.prom"))
+    assert result.exit_code == 0
+    assert "metrics not written" in result.output
+
+
+ALLOWED = "[monitor]\nrollback = true\n"
+
+
+def two_models(place: Path) -> tuple[str, str]:
+    """An older model whose promise holds, and a newer one that says far too high odds."""
+    older = publish_small(place / "models")
+    forest, draft = small_draft()
+    bold = with_fields(draft.calibration, intercept=draft.calibration.intercept + 1.5)
+    with TrainerLock(place / "models"):
+        newer = publish(
+            place / "models",
+            forest,
+            replace(draft, calibration=bold),
+            b"",
+            now_s=NOW_S + 3600,
+            why="test",
+        )
+    (place / "journal.db").unlink(missing_ok=True)
+    found = read_pointer(place / "models")
+    assert found is not None
+    # Signals win as the older model says; the newer one answers them.
+    answer_signals(place / "journal.db", load(place / "models", found[0]), 400, truth=older)
+    return older.version, newer
+
+
+def current(place: Path) -> str:
+    found = read_pointer(place / "models")
+    assert found is not None
+    return found[0].version
+
+
+def history(place: Path) -> list[dict[str, object]]:
+    lines = (place / "models" / "history.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_worse_model_is_taken_back_told_and_recorded(tmp_path: Path) -> None:
+    older, newer = two_models(tmp_path)
+    result = monitor(tmp_path, config=ALLOWED + program(tmp_path))
+    assert result.exit_code == 5
+    assert f"rolled back to {older}" in result.output
+    assert current(tmp_path) == older
+    event = history(tmp_path)[-1]
+    assert (event["event"], event["version"]) == ("rolled back", older)
+    assert str(event["why"]).startswith("monitor: on 400 signals")
+    (alert,) = told(tmp_path)
+    assert alert["model"] == newer
+    assert "rolled back" in str(alert["text"])
+
+
+def test_it_is_only_advised_where_it_is_not_allowed(tmp_path: Path) -> None:
+    older, newer = two_models(tmp_path)
+    result = monitor(tmp_path)
+    assert f"rollback to {older} is advised and not allowed" in result.output
+    assert current(tmp_path) == newer
+
+
+def test_a_pinned_model_stays(tmp_path: Path) -> None:
+    _, newer = two_models(tmp_path)
+    pin(tmp_path / "models", newer, now_s=NOW_S + 7200)
+    result = monitor(tmp_path, config=ALLOWED)
+    assert result.exit_code == 5
+    assert "no rollback: it is pinned" in result.output
+    assert current(tmp_path) == newer
+
+
+def test_what_a_rollback_brought_is_not_taken_back_in_turn(tmp_path: Path) -> None:
+    older, newer = two_models(tmp_path)
+    point_back(tmp_path / "models", now_s=NOW_S + 7200, why="by hand")
+    point_back(tmp_path / "models", now_s=NOW_S + 7300, why="by hand")
+    assert current(tmp_path) == newer
+    result = monitor(tmp_path, config=ALLOWED)
+    assert "a rollback brought it here" in result.output
+    assert current(tmp_path) == newer != older
+
+
+def test_a_previous_model_that_is_no_better_is_not_returned_to(served: Path) -> None:
+    publish_small(served / "models", now_s=NOW_S + 3600)
+    rewrite(served, holds=False)
+    before = current(served)
+    result = monitor(served, config=ALLOWED)
+    assert result.exit_code == 5
+    assert "the previous model is no better" in result.output
+    assert current(served) == before
+
+
+def test_a_trainer_at_work_puts_the_rollback_off(tmp_path: Path) -> None:
+    _, newer = two_models(tmp_path)
+    with TrainerLock(tmp_path / "models"):
+        result = monitor(tmp_path, config=ALLOWED)
+    assert result.exit_code == 5
+    assert "rollback put off" in result.output
+    assert current(tmp_path) == newer
+
+
+def test_without_an_alert_nothing_is_even_considered(served: Path) -> None:
+    publish_small(served / "models", now_s=NOW_S + 3600)
+    rewrite(served)
+    result = monitor(served, config=ALLOWED)
+    assert result.exit_code == 0
+    assert "rollback" not in result.output
+
+
+def test_results_and_thresholds_are_read_off_the_same_files(served: Path) -> None:
+    places = ["--models", str(served / "models"), "--journal", str(served / "journal.db")]
+    shown = CliRunner().invoke(main, ["results", "--weeks", "520", *places], catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert "Established: the" in shown.output
+    shown = CliRunner().invoke(main, ["thresholds", "--today", "70", *places])
+    assert shown.exit_code == 0
+    assert "ORDER_BLOCK_BOUNCE" in shown.output
+    shown = CliRunner().invoke(main, ["thresholds", "--pattern", "x", *places])
+    assert shown.exit_code == 2
+    (served / "models" / "CURRENT.json").unlink()
+    shown = CliRunner().invoke(main, ["thresholds", *places])
+    assert shown.exit_code == 1
+    assert "no model is served" in shown.stderr

@@ -1,0 +1,181 @@
+"""What the monitor says of made-up outcomes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from builders import NOW_S
+from monitored import publish_small
+from sample_rows import sample_rows
+
+from service.model import Model
+from training.answered import Advice
+from training.bound import DAY_S
+from training.checks import (
+    Finding,
+    age,
+    calibration_and_loss,
+    input_drift,
+    shortfall,
+    win_rate,
+)
+from training.cusum import Limit
+from training.live import Live, live_of
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return publish_small(tmp_path_factory.mktemp("models"))
+
+
+def outcomes(n: int, *, p: float, won: float, days: int = 20) -> Live:
+    """`n` outcomes evenly over `days`, of which the share `won` are wins, evenly."""
+    wins = np.floor(won * np.arange(1, n + 1)) > np.floor(won * np.arange(n))
+    time_s = NOW_S + days * DAY_S * np.arange(n) / n
+    return Live(np.zeros((n, 11)), np.full(n, p), wins, np.ones(n), time_s)
+
+
+def rate(live: Live) -> Finding:
+    return win_rate(live, window_days=30.0, warn_points=5.0)
+
+
+def test_a_win_rate_as_promised_is_fine() -> None:
+    found = rate(outcomes(400, p=0.7, won=0.7))
+    assert found.level == "fine"
+    assert found.facts["won"] == pytest.approx(0.7, abs=0.01)
+    assert found.facts["promised"] == pytest.approx(0.7, abs=0.01)
+
+
+def test_six_points_below_is_a_warning_while_chance_may_explain_them() -> None:
+    found = rate(outcomes(400, p=0.7, won=0.64))
+    assert found.level == "warning"
+    assert found.facts["high"] > 0.7
+
+
+def test_an_alert_needs_an_interval_that_excludes_the_promise() -> None:
+    found = rate(outcomes(400, p=0.7, won=0.5))
+    assert found.level == "alert"
+    assert found.facts["high"] < 0.7
+
+
+def test_four_points_below_is_fine_however_sure() -> None:
+    found = rate(outcomes(20_000, p=0.7, won=0.66))
+    assert found.facts["high"] < 0.7
+    assert found.level == "fine"
+
+
+def test_better_than_promised_is_fine() -> None:
+    assert rate(outcomes(400, p=0.5, won=0.8)).level == "fine"
+
+
+def test_only_the_last_days_count() -> None:
+    early = outcomes(400, p=0.7, won=0.2)
+    late = outcomes(400, p=0.7, won=0.7)
+    both = Live(
+        np.vstack([early.x, late.x]),
+        np.concatenate([early.p, late.p]),
+        np.concatenate([early.win, late.win]),
+        np.ones(800),
+        np.concatenate([early.time_s, late.time_s + 50 * DAY_S]),
+    )
+    assert rate(both).level == "fine"
+    assert rate(both).facts["outcomes"] == 400
+
+
+@pytest.mark.parametrize(("n", "days"), [(49, 20), (400, 3)])
+def test_few_outcomes_or_days_are_not_judged(n: int, days: int) -> None:
+    assert rate(outcomes(n, p=0.7, won=0.0, days=days)).level == "unknown"
+
+
+def test_a_shortfall_is_the_promise_less_the_wins_by_weight() -> None:
+    live = outcomes(100, p=0.7, won=0.5)
+    weighted = Live(live.x, live.p, live.win, np.where(live.win, 1.0, 3.0), live.time_s)
+    short, margin = shortfall(weighted)
+    assert short == pytest.approx(0.7 - 50 / 200)
+    assert margin > 0.0
+
+
+def test_outcomes_that_no_longer_follow_what_is_said_raise_the_alarm() -> None:
+    said = np.tile([0.9, 0.1], 200)
+    time_s = NOW_S + 3600.0 * np.arange(400)
+    even = np.arange(400) // 2 % 2 == 0  # half of either kind win
+    live = Live(np.zeros((400, 11)), said, even, np.ones(400), time_s)
+    found = calibration_and_loss(live, 0.5, Limit(5.0, 80.0))
+    assert found.level == "alert"
+    assert "no longer tells winners from losers" in found.text
+    assert found.facts["log_loss"] > found.facts["log_loss_constant"]
+
+
+def test_fewer_wins_across_the_board_raise_the_other_alarm() -> None:
+    found = calibration_and_loss(outcomes(300, p=0.7, won=0.5), 0.7, Limit(5.0, 80.0))
+    assert found.level == "alert"
+    assert "fewer win than it says" in found.text
+    assert "winners from losers" not in found.text
+
+
+def test_an_alarm_says_since_when() -> None:
+    live = outcomes(300, p=0.7, won=0.5)
+    before = outcomes(300, p=0.7, won=0.75)
+    both = Live(
+        np.zeros((600, 11)),
+        np.full(600, 0.7),
+        np.concatenate([before.win, live.win]),
+        np.ones(600),
+        np.concatenate([before.time_s - 30 * DAY_S, live.time_s]),
+    )
+    found = calibration_and_loss(both, 0.7, Limit(5.0, 80.0))
+    assert "since 2025-09" in found.text  # the good ones lie in August
+
+
+def test_without_outcomes_nothing_is_said_of_the_loss() -> None:
+    none = outcomes(10, p=0.7, won=0.5).take(np.zeros(10, dtype=bool))
+    assert calibration_and_loss(none, 0.7, Limit(5.0, 80.0)).level == "unknown"
+
+
+def vectors(n: int, shift: float = 0.0) -> list[tuple[float, np.ndarray]]:
+    x = np.random.default_rng(8).uniform(0.0, 100.0, (n, 11))
+    x[:, 3] += shift
+    return [(NOW_S + 3600.0 * i, row) for i, row in enumerate(x)]
+
+
+def test_inputs_as_in_training_are_fine(model: Model) -> None:
+    found = input_drift(model, vectors(300))
+    assert found.level == "fine"
+    assert len([name for name in found.facts if name.startswith("psi_")]) == 11
+
+
+def test_a_feature_that_moved_is_named(model: Model) -> None:
+    found = input_drift(model, vectors(300, shift=40.0))
+    assert found.level == "alert"
+    assert "sentiment_score" in found.text
+    assert "volume_delta" not in found.text
+
+
+def test_99_signals_are_too_few_for_drift(model: Model) -> None:
+    assert input_drift(model, vectors(99, shift=40.0)).level == "unknown"
+    assert input_drift(model, vectors(100, shift=60.0)).level == "alert"
+
+
+@pytest.mark.parametrize(
+    ("days", "level"), [(0.0, "fine"), (27.9, "fine"), (28.1, "alert"), (40.0, "alert")]
+)
+def test_age_is_an_alert_from_four_fifths_of_expiry(model: Model, days: float, level: str) -> None:
+    now_s = model.reviewed_at + days * DAY_S
+    assert age(model, expire_after_days=35.0, now_s=now_s).level == level
+    assert age(model, expire_after_days=0.0, now_s=now_s).level == "fine"
+
+
+def test_an_expired_model_is_said_not_to_serve(model: Model) -> None:
+    found = age(model, expire_after_days=35.0, now_s=model.reviewed_at + 36 * DAY_S)
+    assert "no longer used" in found.text
+
+
+def test_outcomes_are_of_the_model_that_answered() -> None:
+    samples = sample_rows(4, win_probability=np.array([0.6, 0.7, np.nan, 0.8]))
+    advice = {
+        "0": Advice("ours", True, 60.0, "success"),
+        "1": Advice("older", True, 60.0, "success"),
+        "2": Advice("ours", None, 60.0, "success"),
+    }
+    live = live_of(samples, advice, "ours")
+    assert live.p.tolist() == [0.6]

@@ -1,0 +1,125 @@
+"""What the trader is shown of signals taken and rejected."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sample_rows import sample_rows
+
+from training.answered import Advice
+from training.results import DAY_S, WEEK_S, describe, gain, group
+from training.samples import Samples
+
+MONDAY_S = 1_757_894_400.0  # 2025-09-15
+WEEKS = 3
+
+
+def weeks_of_signals(n: int, *, edge: float, **changes: object) -> Samples:
+    """`n` signals over three weeks from a Monday on; momentum above 50 wins more by `edge`."""
+    every_s = WEEKS * WEEK_S / n
+    samples = sample_rows(n, edge=edge, every_s=every_s)
+    time_s = samples.time_s + MONDAY_S
+    return sample_rows(
+        n, edge=edge, every_s=every_s, **({"time_s": time_s, "end_s": time_s + 60.0} | changes)
+    )
+
+
+def advice_of(samples: Samples) -> dict[str, Advice]:
+    """Takes what has momentum above 50."""
+    return {
+        score_id: Advice("m", bool(samples.x[i, 8] > 50), 70.0, "success")
+        for i, score_id in enumerate(samples.score_id.tolist())
+    }
+
+
+def lines(samples: Samples, advice: dict[str, Advice], weeks: int = 12) -> list[str]:
+    now_s = MONDAY_S + WEEKS * WEEK_S - 1.0
+    return list(describe(samples, advice, weeks=weeks, now_s=now_s))
+
+
+def test_a_line_for_each_week_and_one_for_all() -> None:
+    samples = weeks_of_signals(600, edge=0.2)
+    shown = lines(samples, advice_of(samples))
+    dates = [line[:10] for line in shown if line.startswith("2025")]
+    assert dates == ["2025-09-15", "2025-09-22", "2025-09-29"]
+    assert all(len(line) <= 100 for line in shown)
+    (total,) = (line.split() for line in shown if line.startswith("together"))
+    taken = int((samples.x[:, 8] > 50).sum())
+    # n, won, interval and R of each of the three groups.
+    assert [total[1], total[5], total[9]] == ["600", str(taken), str(600 - taken)]
+
+
+def test_an_edge_is_established_and_nothing_is_not() -> None:
+    clear = weeks_of_signals(600, edge=0.2)
+    assert any(line.startswith("Established: the") for line in lines(clear, advice_of(clear)))
+    nothing = weeks_of_signals(600, edge=0.0)
+    assert any(line.startswith("Not established") for line in lines(nothing, advice_of(nothing)))
+
+
+def test_taking_the_wrong_ones_is_called_worse() -> None:
+    wrong = weeks_of_signals(600, edge=-0.2)
+    assert any(line.startswith("Worse: the") for line in lines(wrong, advice_of(wrong)))
+
+
+def test_few_signals_establish_nothing_however_they_went() -> None:
+    samples = weeks_of_signals(60, edge=0.5)
+    shown = lines(samples, advice_of(samples))
+    assert any("60 signals of 21 days, and 100 of 5" in line for line in shown)
+
+
+def test_signals_without_advice_count_among_all_and_in_no_claim() -> None:
+    samples = weeks_of_signals(600, edge=0.2)
+    advice = advice_of(samples)
+    for score_id in samples.score_id[:200].tolist():
+        advice[score_id] = Advice(None, None, 70.0, "no_model")
+    shown = " ".join(" ".join(lines(samples, advice)).split())
+    assert "200 of 600 signals carry no advice" in shown
+    assert "against all 400 advised on" in shown
+
+
+def test_where_all_were_taken_there_is_nothing_to_compare() -> None:
+    samples = weeks_of_signals(300, edge=0.0)
+    advice = {i: Advice("m", True, 70.0, "success") for i in samples.score_id.tolist()}
+    shown = lines(samples, advice)
+    assert any("would have taken all of the 300 signals" in line for line in shown)
+
+
+def test_only_the_weeks_asked_for_are_shown() -> None:
+    samples = weeks_of_signals(600, edge=0.2)
+    shown = lines(samples, advice_of(samples), weeks=1)
+    assert [line[:10] for line in shown if line.startswith("2025")] == ["2025-09-29"]
+
+
+def test_no_outcome_in_these_weeks_is_said_with_the_newest_there_is() -> None:
+    samples = weeks_of_signals(30, edge=0.0)
+    now_s = MONDAY_S + 99 * WEEK_S
+    (line,) = describe(samples, {}, weeks=2, now_s=now_s)
+    assert "the newest is of 2025-10-05" in line
+
+
+def test_results_are_net_of_costs_and_weighed() -> None:
+    samples = sample_rows(
+        2,
+        win=np.array([True, False]),
+        weight=np.array([1.0, 3.0]),
+        reward_risk=np.full(2, 2.0),
+        cost_r=np.full(2, 0.1),
+    )
+    found = group(samples, np.ones(2, dtype=bool))
+    assert found.won == pytest.approx(0.25)
+    assert found.r == pytest.approx((1.9 - 3 * 1.1) / 4)
+    assert found.low < 0.25 < found.high
+
+
+def test_the_interval_of_a_gain_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(11)
+    inside = 0
+    for _ in range(400):
+        taken = rng.random(400) < 0.4
+        won = (rng.random(400) < np.where(taken, 0.6, 0.5)).astype(float)
+        time_s = np.sort(rng.random(400)) * 40 * DAY_S
+        found = gain(won, np.ones(400), taken, time_s)
+        assert found is not None
+        inside += found.low <= 0.06 <= found.high
+    # 0.6 - (0.4 * 0.6 + 0.6 * 0.5) = 0.06; 90 % of 400 is 360, its standard deviation 6.
+    assert 340 <= inside <= 380

@@ -1,0 +1,82 @@
+"""The threshold on another scale that passes as many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import NOW_S
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monitored import answer_signals, publish_small
+
+from service.model import Model
+from service.scoring import Weights
+from training.thresholds import asked_signals, describe, final_scores, translate
+
+WEIGHTS = Weights(0.4, 0.6, 1.0)
+
+
+@given(st.integers(0, 2**32), st.integers(50, 300), st.floats(0, 100))
+@settings(max_examples=60, deadline=None)
+def test_it_passes_as_many_as_can_be_to_a_tenth(seed: int, n: int, threshold: float) -> None:
+    rng = np.random.default_rng(seed)
+    base, final = rng.uniform(0, 100, n), rng.uniform(0, 100, n)
+    found = translate(base, final, threshold)
+    assert found.wanted == np.count_nonzero(base >= threshold)
+    if found.score is None:
+        assert not found.wanted
+        return
+    assert found.passed == np.count_nonzero(final >= found.score)
+    best = min(abs(np.count_nonzero(final >= at / 10) - found.wanted) for at in range(1002))
+    assert abs(found.passed - found.wanted) == best
+
+
+def test_a_scale_that_only_stretches_keeps_the_threshold() -> None:
+    base = np.arange(100.0)
+    assert translate(base, base / 2, 70.0).score == pytest.approx(35.0)
+
+
+def test_few_signals_are_not_translated() -> None:
+    assert translate(np.full(49, 90.0), np.full(49, 90.0), 70.0).score is None
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    found = publish_small(tmp_path / "models")
+    answer_signals(tmp_path / "journal.db", found, 200)
+    return found
+
+
+def test_signals_are_scored_as_the_service_would(model: Model, tmp_path: Path) -> None:
+    scores = asked_signals(tmp_path / "journal.db", 3)
+    final = final_scores(model, scores, WEIGHTS)
+    at = 17
+    p, vector = scores[at].win_probability, np.frombuffer(scores[at].features)
+    assert p is not None
+    enhanced = 0.4 * vector[10] + 60.0 * p
+    assert final[at] == pytest.approx(min(100.0, min(100.0, enhanced) + vector[7]))
+
+
+def test_each_pattern_has_its_threshold_and_all_together(model: Model, tmp_path: Path) -> None:
+    scores = asked_signals(tmp_path / "journal.db", 3)
+    shown = list(describe(model, scores, WEIGHTS, today=70.0, by_pattern={}))
+    assert "200 signals" in shown[0]
+    assert [line.split()[0] for line in shown[-2:]] == ["ORDER_BLOCK_BOUNCE", "all"]
+    assert all(len(line) <= 100 for line in shown)
+
+
+def test_without_a_threshold_of_today_usual_ones_are_shown(model: Model, tmp_path: Path) -> None:
+    scores = asked_signals(tmp_path / "journal.db", 3)
+    shown = list(describe(model, scores, WEIGHTS, today=None, by_pattern={}))
+    assert shown[1].split() == ["base", "threshold", "signals", "65", "70", "75", "80"]
+
+
+def test_signals_that_the_model_was_trained_on_are_not_used_unsaid(tmp_path: Path) -> None:
+    model = publish_small(tmp_path / "models", now_s=NOW_S)
+    answer_signals(tmp_path / "journal.db", model, 60)
+    scores = asked_signals(tmp_path / "journal.db", 3)[:40]
+    shown = list(describe(model, scores, WEIGHTS, today=70.0, by_pattern={}))
+    assert "only 40 signals are newer" in shown[1]
+    assert "too few" in shown[2]
