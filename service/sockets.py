@@ -29,6 +29,9 @@ from service.settings import Config
 __all__ = ["BindError", "Guard", "feed_keys", "feed_socket", "guard", "ingest_socket"]
 
 REQUEST_HWM = 1024
+REPLY_HWM = 4096
+"""Replies that may wait for one peer: a burst is refused faster than a busy machine lets
+libzmq's thread send, and each refusal is a reply that is owed."""
 FEED_HWM = 100_000
 """A burst of this many ticks waits for us; beyond it a PUB drops for this subscriber."""
 HANDSHAKE_MS = 5_000
@@ -111,6 +114,9 @@ def scoring_socket(
         check_address(address, protected=guarded.insecure or guarded.encrypts(address))
     socket = context.socket(zmq.ROUTER)
     _common(socket, REQUEST_HWM)
+    socket.setsockopt(zmq.SNDHWM, REPLY_HWM)
+    # Without it libzmq drops in silence what a peer takes too slowly; with it the server counts.
+    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
     # Replies that were accepted are worth half a second at the end.
     socket.setsockopt(zmq.LINGER, 500)
     resolved = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
+import struct
 from pathlib import Path
 
 import pytest
-from harness import Service, running
-from serving import Parts
+import zmq
+from harness import Service, eventually, running
+from serving import Parts, body
 
 
 def in_the_file_alone(journal: Path) -> int:
@@ -69,3 +72,50 @@ def test_a_row_that_nobody_wrote_costs_only_itself(tmp_path: Path, damage: str) 
         after.housekeeping.turn()
     assert after.ask("health")["ready"] is True
     after.journal.close()
+
+
+def test_clients_that_leave_before_their_reply_leave_nothing_behind(tmp_path: Path) -> None:
+    with running(tmp_path) as service, service.client() as client:
+        client.health()
+        before = descriptors(service)
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        for number in range(100):
+            with context.socket(zmq.DEALER) as dealer:
+                dealer.setsockopt(zmq.LINGER, 0 if number % 2 else 200)
+                dealer.connect(service.address)
+                for _ in range(20):
+                    dealer.send_multipart([b"", body("score", symbol="EURUSD", base_score=1.0)])
+        context.destroy(linger=200)
+        host, port = service.address.removeprefix("tcp://").split(":")
+        for _ in range(100):
+            line = socket.create_connection((host, int(port)))
+            # A reset rather than an orderly end.
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            line.close()
+        eventually(lambda: descriptors(service) <= before, "their connections to be closed")
+        assert client.score("EURUSD", 50.0).journalled is True
+        assert client.health()["ready"] is True
+
+
+def test_replies_to_one_who_never_reads_are_dropped_and_counted(tmp_path: Path) -> None:
+    with running(tmp_path) as service, service.client() as client:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        deaf = context.socket(zmq.DEALER)
+        deaf.setsockopt(zmq.RCVHWM, 1)
+        deaf.setsockopt(zmq.RCVBUF, 4096)
+        deaf.connect(service.address)
+
+        def dropped() -> int:
+            for _ in range(1_000):
+                deaf.send_multipart([b"", body("stats")])
+            return int(client.stats()["requests"].get("reply_dropped", 0))
+
+        eventually(dropped, "its queue to be full")
+        assert client.score("EURUSD", 50.0).journalled is True
+        context.destroy(linger=0)
+
+
+def descriptors(service: Service) -> int:
+    """Open files and sockets of the process."""
+    assert service.process
+    return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
