@@ -33,8 +33,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import builders
 from harness import Service, eventually
+from serving import Parts
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
+from service.model import Model
 from service.model_watch import Loaded, ModelWatch, Rejected
 
 STEP = 4096
@@ -175,6 +177,9 @@ def examine(
     first = watch.poll_once()
     assert isinstance(first, Loaded)
     watch.take()
+    parts = Parts(folder / "parts")
+    parts.journal.open()
+    parts.warm()
     said: Counter[tuple[str, str]] = Counter()
     wrong: list[str] = []
     begun_s, total = time.monotonic(), 0
@@ -198,6 +203,9 @@ def examine(
             said[damage.file, "verified and served"] += 1
             if damage.file != POINTER_NAME and not consistent:
                 wrong.append(f"{damage.file} {damage.kind}: SERVED")
+            unlike = answered(parts, event.model)
+            if unlike:
+                wrong.append(f"{damage.file} {damage.kind}: {unlike}")
         else:
             said[damage.file, f"{event}"] += 1
             wrong.append(f"{damage.file} {damage.kind}: {event}")
@@ -209,6 +217,18 @@ def examine(
     for text in wrong[:10]:
         print("NOT  " + text)
     return not wrong
+
+
+def answered(parts: Parts, model: Model) -> str | None:
+    """Whether a model that passed can be served; None where it can, else what went wrong."""
+    parts.engine.install(model)
+    reply = parts.score(direction="BUY", explain=True)
+    for op in ("health", "stats"):
+        if parts.ask(op)["ok"] is not True:
+            return f"{op} failed"
+    if not (reply["ok"] and reply["journalled"] and 0 <= reply["final_score"] <= 100):
+        return f"answered {reply}"
+    return None if reply["status"] in ("success", "expired_model") else f"status {reply['status']}"
 
 
 def put(

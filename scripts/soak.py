@@ -49,7 +49,7 @@ MIB = 1024.0
 def main() -> None:
     """Run, print, draw; exit code 1 where something is not flat."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--minutes", type=float, default=30.0)
+    options.add_argument("--minutes", type=float, default=30.0, help="2 at the least")
     options.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "soak.png")
     options.add_argument("--samples", type=Path, help="write or, with --minutes 0, read them here")
     given = options.parse_args()
