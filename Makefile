@@ -10,12 +10,16 @@
 # make bench-serve        latency and throughput of scoring against a bare echo, and the steps of a score
 # make bench-swap         models swapped under load: latency, memory, and whether any answer is mixed
 # make evidence-features  the pictures of docs/features.md
+# make fuzz    a million hostile frames, feed messages, the same on sockets, damaged journals
+# make corrupt damaged models before the watch and the process
+# make kill9   kill -9 under load, a hundred times
+# make soak    half an hour of everything at once; draws docs/images/soak.png
 # make lock    resolve the lock files anew (needs network; uv is installed into .venv)
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.current
 
-.PHONY: setup run test lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-paper oracle account bench-features bench-serve bench-swap evidence-features
+.PHONY: setup run test lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-paper oracle account bench-features bench-serve bench-swap evidence-features fuzz corrupt kill9 soak
 
 setup: $(STAMP)
 
@@ -67,6 +71,20 @@ bench-swap: setup
 
 evidence-features: setup
 	$(BIN)/python scripts/plot_features.py
+
+fuzz: setup
+	$(BIN)/python -W error scripts/fuzz_inside.py
+	$(BIN)/python scripts/fuzz_wire.py
+	$(BIN)/python -W error scripts/fuzz_journal.py
+
+corrupt: setup
+	$(BIN)/python scripts/corrupt_bundles.py
+
+kill9: setup
+	$(BIN)/python scripts/kill9.py
+
+soak: setup
+	$(BIN)/python scripts/soak.py
 
 lock: setup
 	$(BIN)/python -m pip install --quiet uv
