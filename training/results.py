@@ -45,9 +45,10 @@ class Group(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """What taking only some added: points of the whole (0..1) or R, with its 90 % interval."""
+    """What taking only some added to the mean of all, with its 90 % interval; shares or R."""
 
-    value: float
+    taken: float
+    all: float
     low: float
     high: float
     n: int
@@ -67,10 +68,17 @@ def group(samples: Samples, at: Bools) -> Group:
     won = rows.base_rate
     middle = (won + Z90**2 / (2 * n)) / (1 + Z90**2 / n)
     half = Z90 * np.sqrt(won * (1 - won) / n + Z90**2 / (4 * n * n)) / (1 + Z90**2 / n)
-    made = net_r(rows)
-    known = np.isfinite(made)
+    made, known = net_r(rows), result_known(rows)
     r = float(np.average(made[known], weights=rows.weight[known])) if known.any() else np.nan
     return Group(count, won, float(middle - half), float(middle + half), r)
+
+
+def result_known(rows: Samples) -> Bools:
+    """Rows (n,) whose R is known however they ended.
+
+    A loss of unknown reward costs 1 R, but beside wins that are left out it would tell a lie.
+    """
+    return np.isfinite(rows.realised_r) | np.isfinite(rows.reward_risk)
 
 
 def gain(values: Floats, weight: Floats, taken: Bools, time_s: Floats) -> Gain | None:
@@ -90,7 +98,7 @@ def gain(values: Floats, weight: Floats, taken: Bools, time_s: Floats) -> Gain |
     margin = np.inf
     if spread.clusters > 1:
         margin = t_quantile(spread.clusters - 1) * spread.error
-    return Gain(value, value - margin, value + margin, len(values), spread.clusters)
+    return Gain(taken_mean, all_mean, value - margin, value + margin, len(values), spread.clusters)
 
 
 def describe(
@@ -138,12 +146,11 @@ def verdict(rows: Samples, taken: Bools, rejected: Bools) -> Iterator[str]:
     if by_wins is None:
         yield f"Not established: {_one_sided(len(both), chosen)}."
     else:
-        yield _sentence("won", by_wins, int(chosen.sum()), 100.0, " points", 1)
-        made = net_r(both)
-        known = np.isfinite(made)
+        yield _sentence(by_wins, int(chosen.sum()), _WINS)
+        made, known = net_r(both), result_known(both)
         by_r = gain(made[known], both.weight[known], chosen[known], both.time_s[known])
         if by_r is not None:
-            yield _sentence("made", by_r, int(chosen[known].sum()), 1.0, " R a signal", 2)
+            yield _sentence(by_r, int(chosen[known].sum()), _RESULT)
     if without:
         yield (
             f"{without} of {len(rows)} signals carry no advice (no model, or no reward and risk) "
@@ -158,11 +165,29 @@ def _one_sided(n: int, chosen: Bools) -> str:
     return f"the model would have taken {kind} of the {n} signals it advised on"
 
 
-def _sentence(what: str, gain: Gain, taken: int, unit: float, name: str, places: int) -> str:
-    value, low, high = (f"{unit * v:+.{places}f}" for v in (gain.value, gain.low, gain.high))
+class _Unit(NamedTuple):
+    """How a gain is said: scaled, formatted, named; its difference in `step`."""
+
+    verb: str
+    scale: float
+    form: str
+    name: str
+    step: str
+
+
+_WINS = _Unit("won", 100.0, ".1f", " %", " points")
+_RESULT = _Unit("made", 1.0, "+.2f", " R a signal", " R")
+
+
+def _sentence(gain: Gain, taken: int, unit: _Unit) -> str:
+    value, whole = (f"{unit.scale * v:{unit.form}}" for v in (gain.taken, gain.all))
+    more, low, high = (
+        f"{unit.scale * v:+{unit.form.lstrip('+')}}"
+        for v in (gain.taken - gain.all, gain.low, gain.high)
+    )
     found = (
-        f"the {taken:,} taken {what} {value}{name} against all {gain.n:,} advised on "
-        f"(90 % interval {low} to {high})"
+        f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {gain.n:,} advised on {whole}: "
+        f"{more}{unit.step} (90 % interval {low} to {high})"
     )
     if gain.days < FEWEST_DAYS or gain.n < FEWEST:
         return (
@@ -173,7 +198,7 @@ def _sentence(what: str, gain: Gain, taken: int, unit: float, name: str, places:
         return f"Established: {found}."
     if gain.high < 0.0:
         return f"Worse: {found}."
-    return f"Not established: {found}, which holds 0."
+    return f"Not established: {found}, and that interval holds 0."
 
 
 def _head() -> Iterator[str]:

@@ -51,8 +51,12 @@ def describe(
         yield _reached(f"first {min_samples}", samples.time_s.tolist(), min_samples, pace, now_s)
         yield _reached("+2 points", samples.time_s.tolist(), SIGNALS_FOR_TWO_POINTS, pace, now_s)
         yield (
-            f"                 (the earliest: it takes about {UNSEEN_FOR_TWO_POINTS:,} unseen "
-            f"signals, {SIGNALS_FOR_TWO_POINTS:,} in all)"
+            "                 the earliest that two points more wins could be established: with "
+            f"{UNSEEN_FOR_TWO_POINTS:,}"
+        )
+        yield (
+            "                 signals that trained no model before they were tested on, "
+            f"{SIGNALS_FOR_TWO_POINTS:,} in all"
         )
     last = last_trained(history)
     if last is None:

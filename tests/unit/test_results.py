@@ -74,7 +74,7 @@ def test_signals_without_advice_count_among_all_and_in_no_claim() -> None:
         advice[score_id] = Advice(None, None, 70.0, "no_model")
     shown = " ".join(" ".join(lines(samples, advice)).split())
     assert "200 of 600 signals carry no advice" in shown
-    assert "against all 400 advised on" in shown
+    assert "all 400 advised on" in shown
 
 
 def test_where_all_were_taken_there_is_nothing_to_compare() -> None:
@@ -109,6 +109,13 @@ def test_results_are_net_of_costs_and_weighed() -> None:
     assert found.won == pytest.approx(0.25)
     assert found.r == pytest.approx((1.9 - 3 * 1.1) / 4)
     assert found.low < 0.25 < found.high
+
+
+def test_losses_alone_are_no_result_where_the_reward_of_wins_is_unknown() -> None:
+    samples = weeks_of_signals(600, edge=0.2)  # no reward and risk at all
+    shown = lines(samples, advice_of(samples))
+    assert not any("R a signal" in line for line in shown)
+    assert np.isnan(group(samples, np.ones(600, dtype=bool)).r)
 
 
 def test_the_interval_of_a_gain_covers_the_truth_as_often_as_it_says() -> None:
