@@ -2,11 +2,13 @@
 
 The rule: the thread hands over immutable values through a bounded queue and touches nothing
 else of the loop's. A candidate that fails is reported once and left alone until the
-pointer's content changes; whatever goes wrong here, the loop goes on with what it has.
+pointer's content changes, unless it was the machine that failed: then it is tried again.
+Whatever goes wrong here, the loop goes on with what it has.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import threading
 from collections import deque
@@ -26,6 +28,7 @@ from service.errors import ModelRejected, RejectReason
 from service.model import Model
 
 MAX_WAITING = 8
+PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class ModelWatch:
         self._seen: str | None = None
         self._signature: Signature = None
         self._settled = False
+        self._passing = False
         self.faults = 0
 
     def start(self) -> None:
@@ -120,12 +124,13 @@ class ModelWatch:
             signature = self._sign()
             # A date tells two writes apart only when some time lies between them: read
             # until one look has found the signature unchanged.
-            if signature == self._signature and self._settled:
+            if signature == self._signature and self._settled and not self._passing:
                 return None
             self._settled = signature == self._signature
             self._signature = signature
             content = read_pointer_bytes(self._models_dir)
         except ModelRejected as error:
+            self._passing = _passes(error)
             # No content, no digest: what is wrong stands in for it.
             digest = hashlib.sha256(str(error).encode()).hexdigest()
             return self._once(digest, Rejected(digest, error.reason, error.detail, None))
@@ -137,7 +142,14 @@ class ModelWatch:
         if content is None:
             return self._gone()
         digest = hashlib.sha256(content).hexdigest()
-        return None if digest == self._seen else self._once(digest, self._load(content, digest))
+        if digest == self._seen and not self._passing:
+            return None
+        self._passing = False
+        event = self._load(content, digest)
+        if isinstance(event, Loaded):
+            self._seen = digest
+            return event
+        return self._once(digest, event)
 
     def _load(self, content: bytes, digest: str) -> Event:
         version = None
@@ -146,6 +158,7 @@ class ModelWatch:
             version = pointer.version
             return Loaded(load(self._models_dir, pointer, self._limits), digest)
         except ModelRejected as error:
+            self._passing = _passes(error)
             return Rejected(digest, error.reason, error.detail, version)
         # For example MemoryError: this candidate is not for us.
         except Exception as error:
@@ -180,3 +193,9 @@ class ModelWatch:
         # The loop looks without being woken too; counted, and shown with the statistics.
         except Exception:
             self.faults += 1
+
+
+def _passes(rejection: ModelRejected) -> bool:
+    """Whether it says nothing of the candidate: no descriptor, no memory, a disk at fault."""
+    cause = rejection.__cause__
+    return isinstance(cause, OSError) and cause.errno in PASSING

@@ -19,6 +19,7 @@ from zmq.backend import zmq_poll
 from service import sockets
 from service.clock import Clock
 from service.engine import Engine
+from service.errors import ConfigError
 from service.housekeeping import Housekeeping
 from service.responder import Responder, Waiting
 from service.settings import Config
@@ -230,9 +231,14 @@ class Server:
         """Rebuild a silent feed's socket: a half-dead connection can look alive for ever."""
         for index, feed in enumerate(self._feeds):
             if feed.endpoint.name == name and feed.socket.socket_type == zmq.SUB:
+                try:
+                    socket = self._feed_socket(name)
+                except (zmq.ZMQError, ConfigError) as error:
+                    # Peers may have used up the descriptors: the old one may yet come back.
+                    log.error("feed socket not rebuilt", endpoint=name, error=str(error))
+                    continue
                 self._watched = [pair for pair in self._watched if pair[0] is not feed.socket]
                 feed.socket.close(linger=0)
-                socket = self._feed_socket(name)
                 self._watched.append((socket, POLLIN))
                 self._feeds[index] = Feed(socket, feed.endpoint)
 

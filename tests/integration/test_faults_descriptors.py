@@ -1,0 +1,83 @@
+"""Peers that use up the descriptors: what needs a new one waits, and everything else goes on."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from builders import NOW_S, small_model
+from harness import Feed, Service, eventually
+from serving import published_model
+
+from service.model_watch import Loaded, ModelWatch, Rejected
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """This process can open nothing meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_model_is_not_to_blame_for_the_machine(tmp_path: Path) -> None:
+    watch = ModelWatch(tmp_path)
+    small_model(tmp_path)
+    assert isinstance(watch.poll_once(), Loaded)
+    later = small_model(tmp_path, now_s=NOW_S + 1)
+    with no_descriptor_left():
+        found = [watch.poll_once() for _ in range(5)]
+    assert isinstance(found[0], Rejected)
+    assert "Too many open files" in found[0].detail
+    assert found[1:] == [None] * 4  # it is told once
+    found = [watch.poll_once() for _ in range(3)]
+    assert isinstance(found[0], Loaded)
+    assert found[0].model.version == later
+    assert found[1:] == [None, None]
+
+
+def test_it_goes_on_without_a_descriptor_and_recovers(tmp_path: Path) -> None:
+    feed = Feed()
+    service = Service(tmp_path, feed, FEED_SILENCE_S="0.5").start()
+    lines: list[socket.socket] = []
+    try:
+        with service.client() as client:
+            assert client.health()["model"] is None
+            assert service.process
+            pid = str(service.process.pid)
+            used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+            limited = ["prlimit", "--pid", pid, f"--nofile={used + 2}:"]
+            if subprocess.run(limited, check=False).returncode:
+                pytest.skip("prlimit is not there to take the descriptors away")
+            host, port = service.address.removeprefix("tcp://").split(":")
+            for _ in range(20):
+                lines.append(socket.socket())
+                lines[-1].setblocking(False)
+                lines[-1].connect_ex((host, int(port)))
+            version = published_model(tmp_path / "models", time.time()).version
+            eventually(
+                lambda: any(one.get("event") == "feed socket not rebuilt" for one in service.log),
+                "the feed's socket to be wanted anew",
+            )
+            assert client.score("EURUSD", 50.0).journalled is True
+            for line in lines:
+                line.close()
+            subprocess.run(["prlimit", "--pid", pid, "--nofile=1024:"], check=True)
+            eventually(lambda: client.health()["model"], "the model")
+            assert client.health()["model"]["version"] == version
+        assert service.terminate()[0] == 0
+    finally:
+        service.close()
+        feed.close()
