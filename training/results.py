@@ -104,13 +104,17 @@ def gain(values: Floats, weight: Floats, taken: Bools, time_s: Floats) -> Gain |
 def describe(
     samples: Samples, advice: Mapping[str, Advice], *, weeks: int, now_s: float
 ) -> Iterator[str]:
-    """Lines for the terminal: the table of the last weeks, and the verdict of all of them."""
-    first_s = _monday(now_s) - (weeks - 1) * WEEK_S
-    rows = samples.take(samples.time_s >= first_s)
-    if not len(rows):
-        newest = f"; the newest is of {_day(samples.time_s[-1])}" if len(samples) else ""
-        yield f"no outcome of a signal scored in the last {weeks} weeks{newest}"
+    """Lines for the terminal: the table of the last weeks, and the verdict of all of them.
+
+    The weeks end with that of the newest outcome, which is said where it is not of late.
+    """
+    if not len(samples):
+        yield "no outcome of a scored signal yet; `status` shows why"
         return
+    newest_s = float(samples.time_s[-1])
+    rows = samples.take(samples.time_s >= _monday(newest_s) - (weeks - 1) * WEEK_S)
+    if now_s - newest_s > WEEK_S:
+        yield f"no outcome since {_day(newest_s)}; {weeks} weeks up to then"
     taken, rejected = advised(rows, advice)
     everything = np.ones(len(rows), dtype=np.bool_)
     yield from _head()

@@ -90,11 +90,18 @@ def test_only_the_weeks_asked_for_are_shown() -> None:
     assert [line[:10] for line in shown if line.startswith("2025")] == ["2025-09-29"]
 
 
-def test_no_outcome_in_these_weeks_is_said_with_the_newest_there_is() -> None:
+def test_old_outcomes_are_shown_with_how_old_they_are() -> None:
     samples = weeks_of_signals(30, edge=0.0)
-    now_s = MONDAY_S + 99 * WEEK_S
-    (line,) = describe(samples, {}, weeks=2, now_s=now_s)
-    assert "the newest is of 2025-10-05" in line
+    shown = list(describe(samples, {}, weeks=2, now_s=MONDAY_S + 99 * WEEK_S))
+    assert "no outcome since 2025-10-05" in shown[0]
+    dates = [line[:10] for line in shown if line.startswith("2025")]
+    assert dates == ["2025-09-22", "2025-09-29"]
+
+
+def test_without_outcomes_it_says_where_to_look() -> None:
+    none = weeks_of_signals(30, edge=0.0).take(np.zeros(30, dtype=bool))
+    (line,) = describe(none, {}, weeks=2, now_s=MONDAY_S)
+    assert "`status` shows why" in line
 
 
 def test_results_are_net_of_costs_and_weighed() -> None:
