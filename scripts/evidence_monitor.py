@@ -1,6 +1,6 @@
 """What is claimed of the monitor, measured: false alarms while the edge lasts, and the delay after.
 
-    python scripts/evidence_monitor.py [--models 24] [--runs 20]      (make evidence-monitor)
+    python scripts/evidence_monitor.py [--models 24] [--runs 16]      (make evidence-monitor)
 
 Models come from the trainer itself, on 2,000 outcomes with a planted edge (70 % of all win, 80 %
 of the best half), where its gate would publish them. Each is then asked about signals that it has
@@ -173,7 +173,7 @@ def delays(firsts: list[First]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=24, help="Trained models.")
-    parser.add_argument("--runs", type=int, default=20, help="Streams a model and a case.")
+    parser.add_argument("--runs", type=int, default=16, help="Streams a model and a case.")
     given = parser.parse_args()
     begun = time.perf_counter()
     tried = Parallel(2)(delayed(measured)(seed, given.runs) for seed in range(given.models))
