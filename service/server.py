@@ -34,6 +34,9 @@ log = structlog.get_logger("scorer")
 POLLIN = int(zmq.POLLIN)
 NOBLOCK_MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 
+MAX_FRAMES = 64
+"""Of one message: the routing envelope and the body."""
+
 TICKS_A_REQUEST = 16
 """So many ticks may be applied for each answer before a waiting request goes first."""
 
@@ -145,12 +148,25 @@ class Server:
         # Bounded as well, or a flood of refusals would starve the ticks.
         for _ in range(2 * self._config.limits.waiting_requests):
             try:
-                frames = self._scoring.recv_multipart(zmq.NOBLOCK)
+                frames = self._receive()
             except zmq.Again:
                 return
             self._take(frames, refusal)
             if not self._requests_wait():
                 return
+
+    def _receive(self) -> list[bytes]:
+        """A message; of one with too many frames the first. Raises zmq.Again where none waits.
+
+        No option of libzmq bounds their number, which one peer can make millions.
+        """
+        receive, option = self._scoring.recv, self._scoring.getsockopt
+        frames = [receive(zmq.NOBLOCK)]
+        while option(zmq.RCVMORE):
+            frame = receive()
+            if len(frames) <= MAX_FRAMES:
+                frames.append(frame)
+        return frames
 
     def _take(self, frames: list[bytes], refusal: tuple[str, str] | None) -> None:
         """Put a message in line, or say at once why it is not answered."""
@@ -160,6 +176,8 @@ class Server:
         limit = self._config.limits.waiting_requests
         if refusal is not None:
             self._refuse(envelope, bodies[0], *refusal)
+        elif len(frames) > MAX_FRAMES:
+            self._refuse(envelope, b"", "malformed", f"more than {MAX_FRAMES} frames; send one")
         elif len(bodies) > 1:
             self._refuse(envelope, bodies[0], "malformed", f"{len(bodies)} body frames; send one")
         elif len(self._arrived) >= limit:

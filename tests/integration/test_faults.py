@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zmq
 from harness import Service, eventually, running
-from serving import Parts, body
+from serving import Parts, body, unpacked
 
 from protocol.client import ScorerRefused
 
@@ -119,6 +119,27 @@ def test_replies_to_one_who_never_reads_are_dropped_and_counted(tmp_path: Path) 
             eventually(dropped, "its queue to be full")
             eventually(lambda: client.score("EURUSD", 50.0).journalled, "a score")
     finally:
+        context.destroy(linger=0)
+
+
+@pytest.mark.parametrize("marks", [0, 1])
+def test_a_message_of_very_many_frames_is_refused_and_not_kept(tmp_path: Path, marks: int) -> None:
+    with running(tmp_path) as service, service.client() as client:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        dealer = context.socket(zmq.DEALER)
+        dealer.connect(service.address)
+        envelope = [b"mark"] * marks + [b""] * (1 - marks)
+        dealer.send_multipart([*envelope, *[b"x"] * 5_000])
+        assert dealer.poll(10_000)
+        *echoed, reply = dealer.recv_multipart()
+        assert echoed[:1] == envelope
+        assert len(echoed) <= 64
+        assert unpacked(reply)["error"]["code"] == "malformed"
+        dealer.send_multipart([b"", body("health")])
+        assert dealer.poll(10_000)
+        assert unpacked(dealer.recv_multipart()[-1])["ok"] is True
+        assert not dealer.poll(50)
+        assert client.health()["ready"] is True
         context.destroy(linger=0)
 
 
