@@ -68,10 +68,11 @@ def calibration_slope(p: Floats, win: Bools, weight: Floats) -> float | None:
 def net_r(samples: Samples) -> Floats:
     """What each signal made in R, costs taken off: realised where known, else by its terms.
 
-    NaN where neither is known.
+    NaN where neither is known: for a loss too, since losses alone would look like ruin.
     """
     cost = np.nan_to_num(samples.cost_r, nan=0.0)
     by_terms = np.where(samples.win, samples.reward_risk, -1.0) - cost
+    by_terms[~np.isfinite(samples.reward_risk)] = np.nan
     result: Floats = np.where(np.isfinite(samples.realised_r), samples.realised_r, by_terms)
     return result
 
