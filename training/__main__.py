@@ -1,9 +1,4 @@
-"""`signal-scorer-train`: the trainer's command line. A batch program that keeps nothing running.
-
-Exit codes: 0 done or nothing to do, 3 candidate rejected, 4 not enough samples, 5 the monitor
-has an alert, 75 another trainer is at work, 78 the configuration or the journal cannot be used;
-1 a version that is not there to be pointed at.
-"""
+"""`signal-scorer-train`: the trainer's command line. A batch program that keeps nothing running."""
 
 from __future__ import annotations
 
@@ -16,6 +11,7 @@ from typing import Any
 
 import click
 
+from service import exit_codes
 from service.scoring import Weights
 from training.options import (
     EXAMPLE,
@@ -28,9 +24,17 @@ from training.options import (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=exit_codes.epilog(exit_codes.TRAINER),
+)
 def main() -> None:
-    """Train, judge and publish models from what the service and Elite Guard have recorded."""
+    """Train, judge and publish models from what the service and Elite Guard have recorded.
+
+    \b
+    Example:
+      signal-scorer-train COMMAND --help
+    """
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train train --truth-log truth_log.jsonl")

@@ -1,0 +1,93 @@
+"""`replay`: recordings published as a feed, or run through the engine again."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from service.commands.root import cli, example
+
+
+@cli.command(
+    **example("signal-scorer replay ticks.jsonl --clock-offset 3h"),
+)
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--bind", default="tcp://127.0.0.1:5560", show_default=True)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0, min_open=True),
+    help="Recorded seconds per second; without it as fast as the subscriber follows.",
+)
+@click.option(
+    "--clock-offset", default="0", show_default=True, help="What the sender's clock is ahead: 3h."
+)
+@click.option(
+    "--format",
+    "fmt",
+    type=click.Choice(["ea", "binance", "coinbase", "fx"]),
+    help="How to read the files; found out from their first line where not given.",
+)
+@click.option("--symbol", help="For fx files whose name does not say it.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first messages.")
+@click.option("--until", type=click.DateTime(), help="Only up to this time (UTC) of the recording.")
+@click.option(
+    "--engine",
+    is_flag=True,
+    help="FILES are recorded segments: run them through the engine and compare with --journal.",
+)
+@click.option("--journal", type=click.Path(path_type=Path), help="For --engine.")
+@click.option("--wait-s", type=click.FloatRange(0), help="Give up waiting for a subscriber.")
+def replay(
+    files: tuple[Path, ...],
+    clock_offset: str,
+    until: datetime | None,
+    engine: bool,
+    journal: Path | None,
+    **options: Any,
+) -> None:
+    """Publish recorded FILES as the EA's bridge would, their stamps moved to the present."""
+    if engine:
+        sys.exit(_replay_engine(files, journal))
+    from service.market_files import MarketFileError
+    from service.replay import ReplayError, parse_offset
+    from service.replay import replay as run
+    from service.replay_progress import show_progress
+
+    try:
+        with show_progress(sys.stderr) as progress:
+            options["clock_offset_s"] = parse_offset(clock_offset)
+            if until is not None:
+                options["until_s"] = until.replace(tzinfo=UTC).timestamp()
+            account = run(files, progress=progress, **options)
+    except (ReplayError, MarketFileError, ValueError) as error:
+        click.echo(f"signal-scorer: {error}", err=True)
+        sys.exit(getattr(error, "exit_code", 66))
+    for line in account.lines():
+        click.echo(line)
+    sys.exit(0 if account.adds_up else 1)
+
+
+def _replay_engine(segments: tuple[Path, ...], journal: Path | None) -> int:
+    """Exit code 0 only where every row is the journal's to the bit."""
+    import sqlite3
+
+    from service.engine_replay import compare
+
+    if journal is None:
+        from service.config import load
+
+        journal = load().config.journal_path
+    try:
+        account = compare(segments, journal)
+    except (OSError, sqlite3.Error) as error:
+        click.echo(f"signal-scorer: {error}", err=True)
+        return 66
+    for line in account.lines():
+        click.echo(line)
+    return 1 if account.different or account.absent else 0

@@ -1,0 +1,100 @@
+"""The group that every command belongs to, and the options and errors that they share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+import protocol
+from protocol.client import DEFAULT_ENDPOINT, ScorerClient, ScorerRefused, ScorerUnavailable
+from protocol.curve import CurveKeys, KeyFileError
+from service import exit_codes
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(dir_okay=False),
+    help="TOML file; without it $SIGNAL_SCORER_CONFIG, the defaults and "
+    "SIGNAL_SCORER_<SECTION>_<KEY> hold.",
+)
+endpoint_option = click.option(
+    "--endpoint",
+    default=DEFAULT_ENDPOINT,
+    show_default=True,
+    envvar="SIGNAL_SCORER_ENDPOINT",
+    help="Where the service listens.",
+)
+timeout_option = click.option(
+    "--timeout-ms", default=1000.0, show_default=True, help="Budget of the whole call."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=exit_codes.epilog(exit_codes.SCORER),
+)
+@click.version_option(protocol.__version__)
+@click.option(
+    "--server-key",
+    envvar="SIGNAL_SCORER_SERVER_KEY",
+    type=click.Path(dir_okay=False),
+    help="Public key of an encrypted service; with --key.",
+)
+@click.option(
+    "--key",
+    envvar="SIGNAL_SCORER_KEY",
+    type=click.Path(dir_okay=False),
+    help="Own secret key, for an encrypted service.",
+)
+def cli(server_key: str | None, key: str | None) -> None:
+    """Scores trading signals beside a signal engine, over ZeroMQ.
+
+    \b
+    Example:
+      signal-scorer COMMAND --help
+    """
+    if (server_key is None) != (key is None):
+        raise click.UsageError("--server-key and --key belong together")
+
+
+def own_keys() -> CurveKeys | None:
+    """The keys that were named before the command."""
+    given = click.get_current_context().find_root().params
+    if not given["key"]:
+        return None
+    try:
+        return CurveKeys.read(given["server_key"], given["key"])
+    except KeyFileError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def client_of(endpoint: str, timeout_ms: float, *, strict: bool = False) -> ScorerClient:
+    """A client for one command, with the keys that were named before it."""
+    return ScorerClient(endpoint, timeout_ms, strict=strict, curve=own_keys())
+
+
+def example(text: str) -> dict[str, str]:
+    """The epilog of a command: one line that can be copied."""
+    return {"epilog": f"\b\nExample:\n  {text}"}
+
+
+def ask(call: Callable[[], Any]) -> Any:
+    """The answer of the service; without one the command ends here."""
+    try:
+        return call()
+    except ScorerUnavailable as error:
+        click.echo(f"signal-scorer: {error}", err=True)
+        sys.exit(exit_codes.UNAVAILABLE)
+    except (ScorerRefused, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def show(reply: dict[str, Any]) -> None:
+    """A reply as JSON, without what belongs to the wire."""
+    shown = {key: value for key, value in reply.items() if key not in ("v", "id", "ok")}
+    click.echo(json.dumps(shown, indent=2))

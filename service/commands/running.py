@@ -1,0 +1,65 @@
+"""Commands that run something: the service, the demo, a replay; and what a start wants first."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from service.commands.root import cli, config_option, example
+
+
+@cli.command(**example("SIGNAL_SCORER_FEED_ENDPOINTS=tcp://127.0.0.1:5560 signal-scorer serve"))
+@config_option
+def serve(config_path: str | None) -> None:
+    """Run the service until SIGTERM or Ctrl-C."""
+    from service.config import load
+    from service.serve import serve as run
+
+    sys.exit(run(load(config_path)))
+
+
+@cli.command(**example("signal-scorer config --config /etc/signal-scorer/config.toml"))
+@config_option
+def config(config_path: str | None) -> None:
+    """Print every key with its value and where it comes from."""
+    import msgspec
+
+    from service.config import load
+
+    sourced = load(config_path)
+    for section, values in msgspec.to_builtins(sourced.config).items():
+        table = values if isinstance(values, dict) else {"": values}
+        click.echo(f"[{section}]" if isinstance(values, dict) else "")
+        for key, value in table.items():
+            name = f"{section}.{key}" if key else section
+            source = sourced.sources.get(name, "default")
+            click.echo(f"{key or section} = {json.dumps(value)}  # {source}")
+        click.echo()
+
+
+@cli.command(**example("signal-scorer keygen --name elite_guard /etc/signal-scorer/keys"))
+@click.option("--name", help="Make a pair for this client too.")
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def keygen(name: str | None, folder: Path) -> None:
+    """Make the CURVE keys of the service, and of a client, in DIR."""
+    from service.keygen import keygen as make
+    from service.keygen import next_steps
+
+    for line in next_steps(make(folder, name)):
+        click.echo(line)
+
+
+@cli.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True},
+    **example("signal-scorer demo --seconds 60"),
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def demo(options: tuple[str, ...]) -> None:
+    """Play the whole loop on a simulated market, in under a minute."""
+    from service.demo import demo as run
+
+    run(list(options))

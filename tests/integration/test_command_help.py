@@ -1,0 +1,91 @@
+"""Every command of both command lines says what it does, with an example that it understands."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from service import exit_codes
+from service.__main__ import cli
+from training.__main__ import main as trainer
+from training.simulate.__main__ import main as demo
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = re.compile(r"[A-Z_]+=\S+")
+
+
+def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from walk(inner, f"{path} {name}")
+    else:
+        # The demo's options and help are the simulation's.
+        yield path, demo if path == "signal-scorer demo" else command
+
+
+COMMANDS = dict(walk(cli, "signal-scorer")) | dict(walk(trainer, "signal-scorer-train"))
+
+
+def example_of(path: str, text: str) -> list[str]:
+    """The arguments of the example behind the command's own name."""
+    line = text.partition("Example:")[2].strip().splitlines()[0]
+    words = shlex.split(line.partition("&&")[0].partition("|")[0].partition(">")[0])
+    while words and ENVIRONMENT.fullmatch(words[0]):
+        words.pop(0)
+    name = path.split()
+    assert words[: len(name)] == name, line
+    return words[len(name) :]
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_command_shows_an_example_that_it_takes(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = COMMANDS[path]
+    with click.Context(command, info_name=path) as context:
+        text = command.get_help(context)
+    assert command.help, "no word on what it does"
+    arguments = example_of(path, text)
+    monkeypatch.chdir(tmp_path)
+    for word in arguments:
+        if word.endswith((".jsonl", ".gz")):
+            (tmp_path / word).touch()
+    # Raises where an option or an argument of the example is not known.
+    with command.make_context(path, list(arguments)):
+        pass
+
+
+def literals() -> Iterator[tuple[Path, int]]:
+    """The numbers that the source gives as exit codes."""
+    for path in [*(ROOT / "service").rglob("*.py"), *(ROOT / "training").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+                for target in node.targets:
+                    name = getattr(target, "id", "")
+                    if name == "exit_code" or name.startswith("EXIT_"):
+                        yield path, node.value.value  # type: ignore[misc]
+
+
+def test_every_exit_code_has_a_meaning() -> None:
+    known = exit_codes.SCORER.keys() | exit_codes.TRAINER.keys()
+    found = list(literals())
+    assert len(found) > 5
+    assert not [(path, code) for path, code in found if code not in known]
+
+
+@pytest.mark.parametrize(
+    ("group", "meanings"),
+    [(cli, exit_codes.SCORER), (trainer, exit_codes.TRAINER)],
+    ids=["signal-scorer", "signal-scorer-train"],
+)
+def test_the_help_lists_the_exit_codes(group: click.Group, meanings: dict[int, str]) -> None:
+    with click.Context(group) as context:
+        text = group.get_help(context)
+    for code, meaning in meanings.items():
+        assert f"{code:>3}  {meaning}" in text
