@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,20 @@ def test_damaged_archive_gives_what_came_before_and_says_so(path: Path, damage: 
     assert len(log.problems) == 1
     assert log.signals
     assert_adds_up(log)
+
+
+def test_log_in_a_closed_folder_is_a_problem_not_an_error(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    me = os.geteuid()
+    if me == 0:  # who may look everywhere
+        os.seteuid(65534)
+    try:
+        log = read_truth_logs(with_rotated(closed / "truth_log.jsonl"), RULES)
+    finally:
+        os.seteuid(me)
+        closed.chmod(0o700)
+    assert "Permission denied" in log.problems[0]
 
 
 def test_absent_file_is_a_problem_not_an_error(path: Path) -> None:

@@ -36,11 +36,13 @@ def lines_of(path: Path, problem: Callable[[str], None]) -> Iterator[bytes | Non
 
 def with_rotated(path: Path) -> list[Path]:
     """`path` and what a log rotator made of it (`.1`, `.2.gz`, `-20251101.gz`), by name."""
-    if not path.parent.is_dir():
+    try:
+        beside = list(path.parent.iterdir())
+    except OSError:  # none, or closed to us: reading the log itself will tell
         return [path]
     rotated = (
         other
-        for other in path.parent.iterdir()
+        for other in beside
         if other.name.startswith((f"{path.name}.", f"{path.name}-"))
         and other.name[len(path.name) + 1 :].removesuffix(".gz").replace("-", "").isdigit()
     )
