@@ -1,0 +1,340 @@
+#!/bin/sh
+# Installs, upgrades or removes the service and its trainer on a machine with systemd.
+# The rule: it may be run again at any time; it builds first and switches last, goes back where
+# the new release does not come up, and never touches the journal, the models or the
+# configuration that it finds.
+set -eu
+umask 022
+
+usage() {
+    cat <<'TEXT'
+Usage: sh deploy/install.sh [OPTION]...     as root, in a checkout of the project
+
+  --client-user NAME   let this user ask through the ipc socket (Elite Guard's); repeatable
+  --truth-log PATH     the log of outcomes, also where only root may look; repeatable
+  --timers             start the trainer by systemd timers instead of cron
+  --cron               back to cron
+  --wheels DIR         no network: take all packages from this folder. Make it with
+                         pip download --require-hashes --only-binary :all: -d DIR \
+                           -r requirements/training.txt -r requirements/build.txt
+  --python PATH        the Python to use (3.11 or newer; found where not given)
+  --no-start           install, but start nothing
+  --uninstall          remove everything but configuration, journal, models and users
+
+Run it again from a newer checkout to upgrade; what was chosen before stays chosen.
+TEXT
+}
+
+here=$(cd "$(dirname "$0")" && pwd)
+project=$(dirname "$here")
+prefix=/opt/signal-scorer
+etc=/etc/signal-scorer
+state=/var/lib/signal-scorer
+units=/etc/systemd/system
+tmpfiles=/etc/tmpfiles.d/signal-scorer.conf
+cron=/etc/cron.d/signal-scorer
+commands=/usr/local/bin
+jobs="signal-scorer-train signal-scorer-monitor"
+clients=scorer-clients
+
+main() {
+    action=install trigger='' wheels='' python='' start=yes users='' logs=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --client-user) users="$users ${2:?--client-user wants a NAME}"; shift ;;
+            --truth-log) logs="$logs ${2:?--truth-log wants a PATH}"; check_path "$2"; shift ;;
+            --timers) trigger=timers ;;
+            --cron) trigger=cron ;;
+            --wheels) wheels=$(cd "${2:?--wheels wants a DIR}" && pwd); shift ;;
+            --python) python=${2:?--python wants a PATH}; shift ;;
+            --no-start) start=no ;;
+            --uninstall) action=uninstall ;;
+            -h | --help) usage; exit 0 ;;
+            *) usage >&2; refuse "unknown option $1" ;;
+        esac
+        shift
+    done
+    [ "$(id -u)" -eq 0 ] || refuse "run it as root: sudo sh $0"
+    [ -d /run/systemd/system ] || refuse "systemd does not run here; see docs/install.md for containers"
+    exec 9> /run/lock/signal-scorer-install
+    flock -n 9 || refuse "it runs already; let it finish"
+    if [ "$action" = uninstall ]; then
+        uninstall
+    else
+        install_all
+    fi
+}
+
+say() { printf '%s\n' "$*"; }
+
+refuse() {
+    printf 'install.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+check_path() {
+    case $1 in
+        *[!A-Za-z0-9._/+@=,-]*) refuse "--truth-log $1: a path of letters, digits and ._/+@=,- only, please" ;;
+        /*) ;;
+        *) refuse "--truth-log $1: give the whole path, from /" ;;
+    esac
+}
+
+install_all() {
+    check_users
+    choose_trigger
+    find_python
+    make_users
+    make_folders
+    before=$(readlink "$prefix/current" || true)
+    build_release
+    install_files
+    install_truth_logs
+    install_trigger
+    systemd-tmpfiles --create "$tmpfiles"
+    systemctl daemon-reload
+    switch_release
+    next_steps
+}
+
+check_users() {
+    for user in $users; do
+        id "$user" >/dev/null 2>&1 ||
+            refuse "--client-user $user: there is no such user; create it first, or check the name"
+    done
+}
+
+# What was chosen before stays; without a choice it is cron, where there is one.
+choose_trigger() {
+    if [ -z "$trigger" ]; then
+        if [ -e "$units/signal-scorer-train.timer" ] || [ ! -d /etc/cron.d ] || ! has_cron; then
+            trigger=timers
+        else
+            trigger=cron
+        fi
+    elif [ "$trigger" = cron ]; then
+        has_cron || refuse "--cron: no cron is installed; apt-get install cron, or use --timers"
+    fi
+}
+
+has_cron() { command -v cron >/dev/null || command -v crond >/dev/null; }
+
+find_python() {
+    for candidate in ${python:-python3 python3.14 python3.13 python3.12 python3.11}; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            python=$(command -v "$candidate")
+            "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+                refuse "$python cannot make environments; apt-get install python3-venv"
+            return
+        fi
+    done
+    refuse "Python 3.11 or newer is needed; apt-get install python3-venv, or name one with --python"
+}
+
+make_users() {
+    getent group scorer >/dev/null || groupadd --system scorer
+    getent group "$clients" >/dev/null || groupadd --system "$clients"
+    for user in scorer scorer-trainer; do
+        id "$user" >/dev/null 2>&1 || useradd --system --gid scorer --no-create-home \
+            --home-dir "$state" --shell /usr/sbin/nologin "$user"
+    done
+    for user in $users; do
+        usermod --append --groups "$clients" "$user"
+    done
+}
+
+# Also mends what a command that was run as root has left behind.
+make_folders() {
+    install -d -m 0755 "$prefix" "$prefix/releases" "$prefix/truth" "$prefix/alert" "$etc"
+    install -d -m 0750 -o scorer -g scorer "$state"
+    install -d -m 0750 -o scorer-trainer -g scorer "$state/models" /var/cache/signal-scorer
+    find "$state/models" ! -user scorer-trainer -exec chown -h scorer-trainer:scorer {} +
+    find "$state" -path "$state/models" -prune -o -user root -exec chown -h scorer:scorer {} +
+}
+
+# A release is named by what is in it, so that installing the same again builds nothing.
+build_release() {
+    version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$project/pyproject.toml")
+    digest=$(cd "$project" && {
+        find protocol service training pyproject.toml README.md requirements -type f \
+            ! -path '*/__pycache__/*' -print | LC_ALL=C sort | xargs sha256sum
+        "$python" -V
+    } | sha256sum | cut -c1-12)
+    release=$prefix/releases/$version-$digest
+    [ ! -e "$release/complete" ] || return 0
+    say "building $release with $("$python" -V)"
+    rm -rf "$release" "$prefix/.build"
+    offline=''
+    [ -z "$wheels" ] || offline="--no-index --find-links $wheels"
+    "$python" -m venv "$prefix/.build"
+    fetch "$prefix/.build" "$project/requirements/build.txt"
+    "$prefix/.build/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-index \
+        --no-build-isolation --no-deps --wheel-dir "$prefix/.build/wheel" "$project"
+    "$python" -m venv "$release"
+    fetch "$release" "$project/requirements/training.txt"
+    "$release/bin/python" -m pip install --quiet --disable-pip-version-check --no-index \
+        --no-deps "$prefix"/.build/wheel/*.whl
+    rm -rf "$prefix/.build"
+    "$release/bin/signal-scorer" --version >/dev/null
+    : > "$release/complete"
+}
+
+fetch() {
+    # shellcheck disable=SC2086  # $offline is options
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir \
+        --only-binary :all: --require-hashes $offline -r "$2" ||
+        refuse "the packages of $2 could not be installed (see above); without network use --wheels"
+}
+
+install_files() {
+    [ -e "$etc/config.toml" ] || install -m 0644 "$here/config.toml" "$etc/config.toml"
+    unit_changed=no
+    cmp -s "$here/systemd/signal-scorer.service" "$units/signal-scorer.service" || unit_changed=yes
+    for unit in signal-scorer.service signal-scorer-train.service signal-scorer-monitor.service \
+        signal-scorer-alert@.service; do
+        install -m 0644 "$here/systemd/$unit" "$units/$unit"
+    done
+    install -m 0644 "$here/systemd/tmpfiles.conf" "$tmpfiles"
+    for script in "$here"/alert/*.sh; do
+        install -m 0755 "$script" "$prefix/alert/${script##*/}"
+    done
+    for command in signal-scorer signal-scorer-train; do
+        install -m 0755 "$here/bin/$command" "$commands/$command"
+    done
+}
+
+# The trainer's units see each log's folder, or the log alone where the folder itself is closed.
+install_truth_logs() {
+    [ -n "$logs" ] || return 0
+    number=0 binds='' paths=''
+    for log in $logs; do
+        number=$((number + 1))
+        source=${log%/*} target=$prefix/truth/$number
+        paths="$paths${paths:+,}$target/${log##*/}"
+        [ -d "$source" ] || refuse "--truth-log $log: there is no folder $source"
+        case $(stat -L -c %A "$source") in
+            ???????r?x*) ;;
+            *)
+                say "note: $source is closed to others, so only the log itself is shown to the trainer, without rotated parts"
+                source=$log target=$target/${log##*/} ;;
+        esac
+        binds="${binds}BindReadOnlyPaths=-$source:$target
+"
+    done
+    for job in $jobs; do
+        mkdir -p "$units/$job.service.d"
+        cat > "$units/$job.service.d/truth-log.conf" <<CONF
+# Written by install.sh --truth-log.
+[Service]
+Environment=SIGNAL_SCORER_TRUTH_LOG_PATHS=$paths
+TemporaryFileSystem=$prefix/truth:ro
+$binds
+CONF
+    done
+}
+
+install_trigger() {
+    if [ "$trigger" = cron ]; then
+        remove_timers
+        install -m 0644 "$here/cron/signal-scorer" "$cron"
+    else
+        rm -f "$cron"
+        for job in $jobs; do
+            install -m 0644 "$here/systemd/$job.timer" "$units/$job.timer"
+        done
+    fi
+}
+
+remove_timers() {
+    for job in $jobs; do
+        [ ! -e "$units/$job.timer" ] || systemctl --quiet disable --now "$job.timer"
+        rm -f "$units/$job.timer"
+    done
+}
+
+# A rename, so that `current` is the old release or the new one at any time.
+point_to() {
+    ln -s "$1" "$prefix/.current"
+    mv -T "$prefix/.current" "$prefix/current"
+}
+
+switch_release() {
+    [ "$release" = "$before" ] || point_to "$release"
+    [ "$start" = yes ] || return 0
+    [ "$trigger" = cron ] || for job in $jobs; do systemctl --quiet enable --now "$job.timer"; done
+    if systemctl --quiet is-active signal-scorer; then
+        if [ "$release" = "$before" ] && [ "$unit_changed" = no ]; then
+            say "the service is this release already and was left alone"
+            return 0
+        fi
+    elif [ -z "$before" ] || systemctl --quiet is-failed signal-scorer; then
+        systemctl --quiet enable signal-scorer
+        systemctl reset-failed signal-scorer 2>/dev/null || true
+    else
+        say "the service was stopped by hand, and stays so: systemctl start signal-scorer"
+        return 0
+    fi
+    systemctl restart signal-scorer || go_back
+    remove_old_releases
+}
+
+go_back() {
+    journalctl --quiet --no-pager -u signal-scorer -n 15 >&2 || true
+    if [ -z "$before" ] || [ "$before" = "$release" ] || [ ! -e "$before/complete" ]; then
+        refuse "the service does not start; its last lines are above"
+    fi
+    point_to "$before"
+    systemctl reset-failed signal-scorer
+    systemctl restart signal-scorer || refuse "neither the new release nor $before starts"
+    refuse "the new release did not start (its last lines are above); $before serves again"
+}
+
+# The one before stays, for a way back: ln -sfn RELEASE $prefix/current, restart.
+remove_old_releases() {
+    for old in "$prefix"/releases/*; do
+        [ "$old" = "$release" ] || [ "$old" = "$before" ] || rm -rf "$old"
+    done
+}
+
+next_steps() {
+    say "installed $release; the trainer is started by $trigger"
+    [ "$start" = yes ] || say "start it:        systemctl enable --now signal-scorer"
+    say "configuration:   $etc/config.toml, then systemctl restart signal-scorer"
+    say "is it well?      signal-scorer health; journalctl -u signal-scorer"
+    say "a first score:   signal-scorer score --symbol EURUSD --base-score 75 --direction BUY"
+    say "the trainer:     signal-scorer-train status"
+    for user in $users; do
+        say "$user may use ipc:///run/signal-scorer/score.sock from its next login or restart on"
+    done
+    for log in $logs; do
+        case $(stat -L -c %A "$log" 2>/dev/null) in
+            ???????r*) ;;
+            '') say "note: $log is not there yet; it is read as soon as it is" ;;
+            *) say "note: $log is closed to the trainer: chmod o+r $log (its folder may keep others out)" ;;
+        esac
+    done
+}
+
+uninstall() {
+    systemctl --quiet disable --now signal-scorer 2>/dev/null || true
+    for job in $jobs; do
+        systemctl --quiet stop "$job.service" 2>/dev/null || true
+    done
+    remove_timers
+    rm -f "$cron" "$tmpfiles" "$commands/signal-scorer" "$commands/signal-scorer-train"
+    for unit in signal-scorer signal-scorer-train signal-scorer-monitor signal-scorer-alert@; do
+        rm -f "$units/$unit.service"
+    done
+    for job in $jobs; do
+        rm -f "$units/$job.service.d/truth-log.conf"
+        rmdir "$units/$job.service.d" 2>/dev/null || true
+    done
+    rm -rf "$prefix" /var/cache/signal-scorer /run/signal-scorer
+    systemctl daemon-reload
+    systemctl --quiet reset-failed 'signal-scorer*' 2>/dev/null || true
+    say "removed. What is yours is left: $state (journal, models) and $etc (configuration), with"
+    say "the users scorer and scorer-trainer that own it. To be rid of that too:"
+    say "  rm -r $state $etc; userdel scorer; userdel scorer-trainer; groupdel $clients"
+}
+
+main "$@"

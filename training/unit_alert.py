@@ -1,0 +1,71 @@
+"""Tells the alert command of a systemd unit that failed, and of a job that is well again.
+
+    python -m training.unit_alert signal-scorer-train
+
+Started by the unit's OnFailure= and OnSuccess=; $MONITOR_SERVICE_RESULT says what happened.
+The rule: a job, which runs every hour or week, is told of when it begins to fail and when that is
+over; the service itself each time that systemd gives it up.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from socket import gethostname
+
+import msgspec
+
+from service.config import load
+from service.errors import EXIT_CONFIG, ConfigError
+from service.settings import AlertsSection, Config
+from training import alerts
+from training.checks import Finding
+
+JOBS = frozenset({"signal-scorer-train", "signal-scorer-monitor"})
+UNIT = "unit"
+
+
+def tell(unit: str, environ: Mapping[str, str], config: Config, *, now_s: float) -> str:
+    """Tell of what became of a unit; returns what was done, in words. Raises OSError."""
+    result = environ.get("MONITOR_SERVICE_RESULT", "unknown")
+    wrong = [] if result == "success" else [Finding(UNIT, "alert", _what(unit, result, environ))]
+    path = config.models_dir / f".{unit}.alert"
+    state = alerts.read_state(path) if unit in JOBS else alerts.State()
+    # What the interval holds back would be lost: nothing asks again before the next run.
+    alert = alerts.news(state, wrong, config.alerts, now_s=now_s, model=None, urgent=True)
+    if alert is None:
+        return f"{unit}: {result}, nothing new"
+    text = wrong[0].text if wrong else f"{unit} on {gethostname()} is well again"
+    problem = _deliver(msgspec.structs.replace(alert, text=text), config.alerts)
+    if not problem and unit in JOBS:
+        alerts.write_state(path, alerts.told(alert))
+    return f"{text}: {problem or 'told'}"
+
+
+def _what(unit: str, result: str, environ: Mapping[str, str]) -> str:
+    code = environ.get("MONITOR_EXIT_STATUS")
+    status = f"{result}, {code}" if code else result
+    return f"{unit} failed on {gethostname()} ({status}); see journalctl -u {unit}"
+
+
+def _deliver(alert: alerts.Alert, settings: AlertsSection) -> str:
+    """Why it was not told, or nothing."""
+    if not settings.command:
+        return "nobody was told, [alerts] command is empty"
+    return alerts.tell(alert, settings)
+
+
+def main() -> None:
+    """Tell of the unit that is named."""
+    try:
+        config = load().config
+        print(tell(sys.argv[1], os.environ, config, now_s=time.time()))
+    except (ConfigError, IndexError) as error:
+        print(f"unit_alert: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
+
+
+if __name__ == "__main__":
+    main()
