@@ -29,7 +29,7 @@ MAX_SOCKETS = 1000
 """A context of libzmq holds 1,023."""
 
 
-class AsyncScorerClient(Resident[zmq.asyncio.Context]):
+class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
     """Asks the service from coroutines; see `ScorerClient` for the arguments.
 
     `max_sockets` calls of one loop are under way at a time.
@@ -152,5 +152,5 @@ class AsyncScorerClient(Resident[zmq.asyncio.Context]):
         home, loop = self._at_home(), asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
-            pool = self._pools[loop] = Pool(home.context, self._options, self._max_sockets)
+            pool = self._pools[loop] = Pool(home.sockets, self._options, self._max_sockets)
         return pool

@@ -31,7 +31,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class ScorerClient(Resident[zmq.Context[zmq.Socket[bytes]]]):
+class ScorerClient(Resident[zmq.Socket[bytes]]):
     """Asks the service; usable from many threads and after a fork.
 
     `timeout_ms` is the budget of a whole call, retries included; see `home.Options`.
@@ -157,9 +157,9 @@ class ScorerClient(Resident[zmq.Context[zmq.Socket[bytes]]]):
         self._local = threading.local()
         return [connection]
 
-    def _connection(self, home: Home[zmq.Context[zmq.Socket[bytes]]]) -> Connection:
+    def _connection(self, home: Home[zmq.Socket[bytes]]) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = Connection(home.context, self._options.endpoint, self._options.curve)
+            connection = Connection(home.sockets, self._options.endpoint, self._options.curve)
             self._local.connection = connection
         return connection

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import zmq
 
@@ -44,18 +44,49 @@ def connected(socket: S, endpoint: str, curve: CurveKeys | None) -> S:
     return socket
 
 
+class Sockets(Generic[S]):
+    """REQ sockets of one context and one process, each known until it is closed.
+
+    The context itself knows its sockets by weak references. Those are gone when the garbage
+    collector takes a client apart, and ending a context waits for ever for a socket that is open.
+    """
+
+    def __init__(self, context: zmq.Context[S]) -> None:
+        self.pid = os.getpid()
+        self._context = context
+        self._known: set[S] = set()
+
+    def open(self, endpoint: str, curve: CurveKeys | None) -> S:
+        """A fresh socket, connected. Raises zmq.ZMQError."""
+        socket = connected(self._context.socket(zmq.REQ), endpoint, curve)
+        self._known.add(socket)
+        return socket
+
+    def close(self, socket: S) -> None:
+        """Close one, unless it belongs to the process that this one was forked from."""
+        if self.pid == os.getpid():
+            self._known.discard(socket)
+            socket.close()
+
+    def end(self) -> None:
+        """Close all of them and their context, likewise."""
+        if self.pid == os.getpid():
+            while self._known:
+                self._known.pop().close()
+            self._context.destroy(linger=0)
+
+
 class Connection:
     """A thread's socket; it is closed when its thread is gone."""
 
     def __init__(
         self,
-        context: zmq.Context[zmq.Socket[bytes]],
+        sockets: Sockets[zmq.Socket[bytes]],
         endpoint: str,
         curve: CurveKeys | None = None,
     ) -> None:
         """Raises zmq.ZMQError, for example where no descriptor is left."""
-        self.pid = os.getpid()
-        self._context = context
+        self._sockets = sockets
         self._endpoint = endpoint
         self._curve = curve
         self._socket = self._open()
@@ -80,18 +111,17 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket, unless it belongs to the process that this one was forked from."""
-        if self.pid == os.getpid():
-            self._socket.close()
+        self._sockets.close(self._socket)
 
     def __del__(self) -> None:
         if hasattr(self, "_socket"):
             self.close()
 
     def _open(self) -> zmq.Socket[bytes]:
-        return connected(self._context.socket(zmq.REQ), self._endpoint, self._curve)
+        return self._sockets.open(self._endpoint, self._curve)
 
     def _reopen(self) -> None:
-        self._socket.close()
+        self._sockets.close(self._socket)
         self._socket = self._open()
 
     def _try_once(self, body: bytes, request_id: int, until_s: float) -> dict[str, Any] | None:

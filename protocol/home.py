@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import zmq
 
-from protocol.connection import check_endpoint
+from protocol.connection import Sockets, check_endpoint
 from protocol.curve import CurveKeys
 from protocol.prober import Guard
 
-C = TypeVar("C", bound="zmq.Context[Any]")
+S = TypeVar("S", bound="zmq.Socket[Any]")
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5561"
 MAX_TIMEOUT_MS = 3_600_000
@@ -75,25 +76,29 @@ class Options:
         )
 
 
-class Home(Generic[C]):
-    """A client's context and circuit in one process."""
+class Home(Generic[S]):
+    """A client's sockets and circuit in one process."""
 
-    def __init__(self, options: Options, make_context: type[C]) -> None:
-        self.pid = os.getpid()
-        self.context = make_context()
+    def __init__(self, options: Options, context: zmq.Context[S]) -> None:
+        self.sockets = Sockets(context)
         self.guard = options.guard()
+
+    @property
+    def pid(self) -> int:
+        """The process that it is of use in."""
+        return self.sockets.pid
 
     def close(self) -> None:
         """End the probing and close every socket, unless they are another process's."""
         if self.pid == os.getpid():
             self.guard.reset()
-            self.context.destroy(linger=0)
+            self.sockets.end()
 
 
-class Resident(Generic[C]):
+class Resident(Generic[S]):
     """A client that is at home in whatever process it is used."""
 
-    def __init__(self, options: Options, make_context: type[C]) -> None:
+    def __init__(self, options: Options, make_context: Callable[[], zmq.Context[S]]) -> None:
         self._options = options
         self._make_context = make_context
         self._inherited: list[Any] = []
@@ -104,14 +109,14 @@ class Resident(Generic[C]):
         """Whether the service is taken to be away: calls are answered without asking it."""
         return self._at_home().guard.is_open
 
-    def _at_home(self) -> Home[C]:
+    def _at_home(self) -> Home[S]:
         if self._home.pid != os.getpid():
             self._inherited += [self._home, *self._leave()]
             self._home = self._move_in()
         return self._home
 
-    def _move_in(self) -> Home[C]:
-        home = Home(self._options, self._make_context)
+    def _move_in(self) -> Home[S]:
+        home = Home(self._options, self._make_context())
         # Not at exit: other threads may still be asking, and the system closes all of it.
         weakref.finalize(self, home.close).atexit = False
         return home

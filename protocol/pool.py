@@ -14,7 +14,7 @@ from typing import Any
 import zmq
 import zmq.asyncio
 
-from protocol.connection import connected, no_answer
+from protocol.connection import Sockets, no_answer
 from protocol.home import Options
 from protocol.questions import ScorerUnavailable, reply_to
 
@@ -26,9 +26,8 @@ class AllBusy(ScorerUnavailable):
 class Pool:
     """The sockets of one loop. A slot holds an idle socket, or nothing until it is needed."""
 
-    def __init__(self, context: zmq.asyncio.Context, options: Options, size: int) -> None:
-        self._pid = os.getpid()
-        self._context = context
+    def __init__(self, sockets: Sockets[zmq.asyncio.Socket], options: Options, size: int) -> None:
+        self._sockets = sockets
         self._options = options
         self._closed = False
         self._slots: asyncio.LifoQueue[zmq.asyncio.Socket | None] = asyncio.LifoQueue()
@@ -52,11 +51,11 @@ class Pool:
                     reply = None
                 if reply is not None:
                     return reply
-                socket.close()
+                self._sockets.close(socket)
                 socket = None
         except BaseException:  # cancelled while it waited: the reply may still come
             if socket is not None:
-                socket.close()
+                self._sockets.close(socket)
                 socket = None
             raise
         finally:
@@ -66,12 +65,12 @@ class Pool:
     def close(self) -> None:
         """Close what is idle; what is in use is closed when it comes back."""
         self._closed = True
-        if self._pid != os.getpid():
+        if self._sockets.pid != os.getpid():
             return
         while not self._slots.empty():
             socket = self._slots.get_nowait()
             if socket is not None:
-                socket.close()
+                self._sockets.close(socket)
 
     def __del__(self) -> None:
         self.close()
@@ -87,11 +86,11 @@ class Pool:
 
     def _open(self) -> zmq.asyncio.Socket:
         options = self._options
-        return connected(self._context.socket(zmq.REQ), options.endpoint, options.curve)
+        return self._sockets.open(options.endpoint, options.curve)
 
     def _give_back(self, socket: zmq.asyncio.Socket | None) -> None:
         if self._closed and socket is not None:
-            socket.close()
+            self._sockets.close(socket)
             socket = None
         self._slots.put_nowait(socket)
 

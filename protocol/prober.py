@@ -15,7 +15,7 @@ import zmq
 
 from protocol import codec, messages
 from protocol.breaker import Breaker, pause_s
-from protocol.connection import Connection, not_asked
+from protocol.connection import Connection, Sockets, not_asked
 from protocol.curve import CurveKeys
 from protocol.questions import ScorerUnavailable
 
@@ -70,7 +70,7 @@ class Guard:
         self._breaker.answered()
 
     def _probe(self, stop: threading.Event) -> None:
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        sockets: Sockets[zmq.Socket[bytes]] = Sockets(zmq.Context())
         connection: Connection | None = None
         try:
             for number in itertools.count(1):
@@ -78,7 +78,7 @@ class Guard:
                     return
                 try:
                     # Kept from probe to probe, so that it is connected when it is asked.
-                    connection = connection or Connection(context, self._endpoint, self._curve)
+                    connection = connection or Connection(sockets, self._endpoint, self._curve)
                     body = codec.encode_request(messages.HealthRequest(), number)
                     connection.ask(body, number, self._budget_s, 1)
                 except (ScorerUnavailable, zmq.ZMQError):
@@ -87,4 +87,4 @@ class Guard:
                     self._breaker.answered()
                 return
         finally:
-            context.destroy(linger=0)
+            sockets.end()
