@@ -82,7 +82,7 @@ def evaluate(report: Path, **options: Any) -> None:
 @reading_options
 def status(**options: Any) -> None:
     """Show how many outcomes there are, why others do not count, and the last verdict."""
-    from training.history import read_history
+    from service.history import read_history
     from training.status import describe
     from training.train import gather
 

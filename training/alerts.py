@@ -1,22 +1,22 @@
-"""Who is told of changes: a program of the operator's, by JSON on its stdin.
+"""When the operator's alert program is told of changes, and what it was told last.
 
 The rule: it is told when what is wrong changes and when all is well again, not every hour that
 it stays so; at most once in an interval, and then of how things stand by then. What it was told
-last is kept in a file that is whole or the old one. No shell, and nothing of ours in its argv.
+last is kept in a file that is whole or the old one. `service.alerting` runs the program.
 """
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
+from service.alerting import Alert, Event, Finding, tell
 from service.settings import AlertsSection
-from training.checks import Finding
 from training.durable import rename, write_file
+
+__all__ = ["Alert", "State", "news", "read_state", "tell", "told", "write_state"]
 
 ROLLBACK = "rollback"
 MAX_TEXT = 1500
@@ -28,21 +28,6 @@ class State(msgspec.Struct, frozen=True):
 
     told: dict[str, str] = {}
     told_at: float = 0.0
-
-
-class Alert(msgspec.Struct, frozen=True):
-    """What the program gets on stdin, one JSON object. `text` is all of it in words.
-
-    `findings` are those that are not fine now, `recovered` the names of those that were not.
-    """
-
-    v: int
-    event: Literal["degraded", "changed", "recovered"]
-    at: float
-    model: str | None
-    text: str
-    findings: tuple[Finding, ...]
-    recovered: tuple[str, ...]
 
 
 def read_state(path: Path) -> State:
@@ -79,32 +64,10 @@ def news(
     # A clock that was set back must not silence us.
     if not urgent and 0.0 <= now_s - state.told_at < settings.min_interval_s:
         return None
-    event: Literal["degraded", "changed", "recovered"] = "changed" if state.told else "degraded"
+    event: Event = "changed" if state.told else "degraded"
     if not wrong:
         event = "recovered"
     return Alert(1, event, now_s, model, _text(event, model, wrong, recovered), wrong, recovered)
-
-
-def tell(alert: Alert, settings: AlertsSection) -> str:
-    """Run the program; returns why it failed, or nothing."""
-    name = settings.command[0]
-    try:
-        done = subprocess.run(  # noqa: S603  the operator named it
-            list(settings.command),
-            input=msgspec.json.encode(alert) + b"\n",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=settings.timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"{name} did not end within {settings.timeout_s:g} s"
-    except OSError as error:
-        return f"{name} cannot be run: {error.strerror}"
-    if done.returncode == 0:
-        return ""
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    return f"{name} ended with {done.returncode}" + (f": {said[-1][:200]}" if said else "")
 
 
 def told(alert: Alert) -> State:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
 
-import msgspec
 import numpy as np
 
+from service.alerting import Finding, Level
 from service.drift import MIN_SIGNALS
 from service.model import Model
 from training.bound import clustered, days, t_quantile
@@ -24,8 +23,6 @@ from training.logit import log_loss
 from training.samples import Floats
 from training.wording import percent
 
-Level = Literal["fine", "unknown", "warning", "alert"]
-
 FEWEST, FEWEST_DAYS = 50, 5
 INTERVAL = 0.998
 """Of the win rate: it is looked at after every outcome, so an exclusion must not be chance."""
@@ -33,15 +30,6 @@ DAY_S = 86_400.0
 MOST_NAMED = 4
 REVIEW_DUE = 0.8
 """Of the days after which a model that was not reviewed is no longer used."""
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One check: `text` is a sentence for the operator, `facts` the numbers behind it."""
-
-    name: str
-    level: Level
-    text: str
-    facts: dict[str, float] = {}
 
 
 def input_drift(model: Model, answered: Sequence[tuple[float, Floats]]) -> Finding:

@@ -12,13 +12,13 @@ from textwrap import wrap
 
 import msgspec
 
+from service.alerting import Finding
 from service.bundle import load, read_pointer
 from service.errors import ModelRejected
 from service.model import Model
 from service.settings import Config
 from training import alerts, checks, retreat
 from training.answered import advice_by_score, newest_vectors
-from training.checks import Finding
 from training.cusum import Limit, limit_of, promise_of
 from training.dataset import Dataset
 from training.live import Live, live_of

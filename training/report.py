@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from service.history import Event
 from training import plots
 from training.candidate import Candidate
 from training.dataset import Dataset
-from training.history import Event
 from training.truth_log import TruthLog
 from training.wording import meaning, percent
 

@@ -17,10 +17,10 @@ import numpy as np
 from protocol.manifest import MANIFEST_NAME, Pointer
 from service.bundle import load
 from service.errors import ModelRejected
+from service.history import read_history
 from service.model import Model
 from training.bound import clustered, days, t_quantile
 from training.checks import FEWEST, FEWEST_DAYS
-from training.history import read_history
 from training.live import Live
 from training.logit import log_loss
 from training.publish import TrainerLock, current_pointer

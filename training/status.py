@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from textwrap import wrap
 
+from service.history import Event, last_trained
 from training.dataset import Dataset
-from training.history import Event, last_trained
 from training.walk_forward import CALIBRATION_SHARE, FIRST_SHARE
 from training.wording import meaning, percent
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from training.checks import Finding
+from service.alerting import Finding
 
 PREFIX = "signal_scorer_monitor_"
 LEVELS = ("fine", "unknown", "warning", "alert")

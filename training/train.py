@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from service.errors import ModelRejected
+from service.history import Event, last_trained, read_history
 from training.dataset import Dataset, read_dataset
-from training.history import Event, last_trained, read_history
 from training.settings import Settings
 from training.truth_log import TruthLog, read_truth_logs
 from training.walk_forward import NotEnough

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from service.alerting import Finding
 from service.settings import AlertsSection
 from training.alerts import MAX_TEXT, State, news, read_state, told, write_state
-from training.checks import Finding
 
 HOUR = AlertsSection(command=("x",), min_interval_s=3600.0)
 FINE = Finding("win_rate", "fine", "as promised")

@@ -1,4 +1,4 @@
-"""What earlier runs left in `history.jsonl`, read leniently: a damaged line is passed over."""
+"""What the trainer left in `history.jsonl`, read leniently: a damaged line is passed over."""
 
 from __future__ import annotations
 

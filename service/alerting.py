@@ -1,0 +1,62 @@
+"""How the operator's alert program is told something: one JSON object on its stdin.
+
+No shell, and nothing of ours in its argv. When it is told is the monitor's business.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Literal
+
+import msgspec
+
+from service.settings import AlertsSection
+
+Level = Literal["fine", "unknown", "warning", "alert"]
+Event = Literal["degraded", "changed", "recovered", "test"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One check: `text` is a sentence for the operator, `facts` the numbers behind it."""
+
+    name: str
+    level: Level
+    text: str
+    facts: dict[str, float] = {}
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """What the program gets on stdin, one JSON object. `text` is all of it in words.
+
+    `findings` are those that are not fine now, `recovered` the names of those that were not.
+    """
+
+    v: int
+    event: Event
+    at: float
+    model: str | None
+    text: str
+    findings: tuple[Finding, ...]
+    recovered: tuple[str, ...]
+
+
+def tell(alert: Alert, settings: AlertsSection) -> str:
+    """Run the program; returns why it failed, or nothing."""
+    name = settings.command[0]
+    try:
+        done = subprocess.run(  # noqa: S603  the operator named it
+            list(settings.command),
+            input=msgspec.json.encode(alert) + b"\n",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=settings.timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{name} did not end within {settings.timeout_s:g} s"
+    except OSError as error:
+        return f"{name} cannot be run: {error.strerror}"
+    if done.returncode == 0:
+        return ""
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return f"{name} ended with {done.returncode}" + (f": {said[-1][:200]}" if said else "")
