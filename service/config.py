@@ -53,10 +53,10 @@ def load(
     if runtime_directory:
         local = f"ipc://{runtime_directory.split(':')[0]}/score.sock"
         _put(tree, sources, "score.bind", [*ScoreSection().bind, local], "$RUNTIME_DIRECTORY")
-    file = path or environ.get(f"{PREFIX}CONFIG")
+    file = config_file(path, environ)
     if file:
         for key, value in _flatten(_read(file)):
-            _put(tree, sources, key, value, file)
+            _put(tree, sources, key, value, str(file))
     for name, text in sorted(environ.items()):
         named = _key_of(name)
         if named:
@@ -70,9 +70,16 @@ def load(
         raise ConfigError(_advice(str(error), sources)) from None
 
 
-def _read(path: str) -> dict[str, Any]:
+def config_file(path: str | None, environ: Mapping[str, str] | None = None) -> Path | None:
+    """The file that is read: the one that is named, else $SIGNAL_SCORER_CONFIG's, else none."""
+    environ = os.environ if environ is None else environ
+    file = path or environ.get(f"{PREFIX}CONFIG")
+    return Path(file) if file else None
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}; is the path right?") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -64,8 +64,11 @@ def write(folder: Path, command: Command | None) -> None:
         os.close(directory)
 
 
-def read(folder: Path) -> Command | None:
-    """The command that stands, None without one. Raises ValueError for one that is refused."""
+def read(folder: Path, owner: int | None = None) -> Command | None:
+    """The command that stands, None without one. Raises ValueError for one that is refused.
+
+    `owner` is the user that the service runs as, where that is not ours.
+    """
     try:
         descriptor = os.open(
             folder / FILE_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -76,7 +79,7 @@ def read(folder: Path) -> Command | None:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     try:
         status = os.fstat(descriptor)
-        _check_writer(status)
+        _check_writer(status, os.geteuid() if owner is None else owner)
         content = os.read(descriptor, MAX_BYTES)
     finally:
         os.close(descriptor)
@@ -86,10 +89,10 @@ def read(folder: Path) -> Command | None:
         raise ValueError(f"is no command: {error}") from None
 
 
-def _check_writer(status: os.stat_result) -> None:
+def _check_writer(status: os.stat_result, owner: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("is no regular file")
-    if status.st_uid not in (0, os.geteuid()):
+    if status.st_uid not in (0, owner):
         raise ValueError(f"belongs to user {status.st_uid}: only the service's or root commands")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ValueError("may be written by others; run `signal-scorer mode` to write it anew")

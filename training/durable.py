@@ -43,6 +43,8 @@ class TrainerLock:
         except BlockingIOError:
             os.close(descriptor)
             raise LockHeld(f"another trainer holds {self._path}; let it finish") from None
+        # When the last run was: one that has nothing to do leaves no other trace.
+        os.utime(descriptor)
         self._descriptor = descriptor
         return self
 

@@ -1,0 +1,179 @@
+"""Addresses: free, or held by the running service; and who may reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from service import sockets
+from service.addresses import (
+    IPC,
+    LOCK_SUFFIX,
+    TCP,
+    check_address,
+    ipc_path,
+    is_loopback,
+    is_open,
+)
+from service.doctor.finding import Finding, fail, ok, refused, warn
+from service.doctor.scene import Scene
+from service.doctor.system import WRITE, Process, listener, locks, nearest_there, obstacle
+from service.errors import ConfigError
+
+CHECK = "addresses"
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Each address of `score.bind`, `feed.ingest` and `metrics.bind`."""
+    config = scene.config
+    for key, address in [("score.bind", bind) for bind in config.score.bind] + [
+        ("feed.ingest", config.feed.ingest)
+    ]:
+        if not address:
+            continue
+        open_to_others = _protection(scene, address)
+        if open_to_others is not None:
+            yield open_to_others
+        if address.startswith(IPC):
+            yield _path(scene, address)
+        elif address.startswith(TCP):
+            yield _port(scene, key, address, address[len(TCP) :])
+    if config.metrics.bind:
+        yield from _metrics(scene, config.metrics.bind)
+
+
+def _protection(scene: Scene, address: str) -> Finding | None:
+    """What serve would refuse, and what it would not but an operator should know."""
+    score = scene.config.score
+    try:
+        guarded = sockets.guard(scene.config)
+    except ConfigError:
+        return None  # told by the keys' check
+    try:
+        check_address(address, protected=guarded.insecure or guarded.encrypts(address))
+    except ConfigError as error:
+        return refused(CHECK, address, error)
+    if score.allow_insecure and is_open(address) and not guarded.encrypts(address):
+        return warn(
+            CHECK,
+            address,
+            "is open to every machine that reaches it (score.allow_insecure)",
+            "unless the network itself keeps others out, make keys: signal-scorer keygen "
+            "--name CLIENT DIR, and take allow_insecure away",
+        )
+    return None
+
+
+def _port(scene: Scene, key: str, address: str, text: str) -> Finding:
+    host, _, number = text.rpartition(":")
+    if not number.isdigit():
+        return ok(CHECK, address, "any free port is taken")
+    held = listener("" if host == "*" else host.strip("[]"), int(number))
+    if held is None:
+        if scene.running is not None:
+            return fail(
+                CHECK,
+                address,
+                f"the running service does not listen here ({key})",
+                "restart it, so that it takes up its configuration",
+            )
+        return ok(CHECK, address, "free")
+    if scene.stranger is not None and scene.stranger.address == address:
+        return fail(
+            CHECK,
+            address,
+            "is held by a signal-scorer with another state directory, "
+            f"{scene.stranger.stats.get('state_dir')}",
+            f"name that one's configuration with --config, or set another address in {key}",
+        )
+    if _is_the_service(scene, held):
+        return ok(CHECK, address, "held by the running service")
+    return fail(
+        CHECK,
+        address,
+        f"is taken by {held.name} (process {held.pid or 'unknown'})",
+        f"stop that program, or set another address in {key}",
+    )
+
+
+def _is_the_service(scene: Scene, held: Process) -> bool:
+    if scene.holder is not None and held.pid:
+        return held.pid == scene.holder.pid
+    return scene.running is not None or scene.holder is not None
+
+
+def _path(scene: Scene, address: str) -> Finding:
+    path = ipc_path(address)
+    lock = path.with_name(path.name + LOCK_SUFFIX)
+    if (path.exists() or path.is_symlink()) and not path.is_socket():
+        return fail(
+            CHECK,
+            address,
+            f"{path} is there and is no socket; serve does not replace it",
+            f"move it away: mv {path} {path}.aside",
+        )
+    holders = [found.pid for found in locks(lock)]
+    if holders:
+        if scene.holder is not None and scene.holder.pid not in holders:
+            return fail(
+                CHECK,
+                address,
+                f"is served by another process ({holders[0]})",
+                "stop that one, or set another path in score.bind",
+            )
+        return ok(CHECK, address, "held by the running service")
+    if scene.running is not None:
+        return fail(
+            CHECK,
+            address,
+            "the running service does not listen here",
+            "restart it, so that it takes up its configuration",
+        )
+    folder = nearest_there(path.parent)
+    hindrance = obstacle(folder, scene.owner, WRITE)
+    if hindrance is not None:
+        return fail(
+            CHECK,
+            address,
+            f"user {scene.owner_name} may not write in {hindrance}",
+            "let systemd make the folder (RuntimeDirectory=signal-scorer), or give it to that "
+            f"user: install -d -o {scene.owner_name} {path.parent}",
+        )
+    return ok(CHECK, address, "free")
+
+
+def _metrics(scene: Scene, bind: str) -> Iterator[Finding]:
+    if not is_loopback(TCP + bind):
+        yield warn(
+            CHECK,
+            f"metrics at {bind}",
+            "can be read from other machines: they have no keys",
+            "set metrics.bind to 127.0.0.1:9461, or let a firewall admit the scraper alone",
+        )
+    host, _, number = bind.rpartition(":")
+    if not number.isdigit() or not 0 < int(number) < 65_536:
+        yield fail(
+            CHECK,
+            f"metrics at {bind}",
+            "is no address: the service runs without metrics",
+            "write metrics.bind like 127.0.0.1:9461, or empty for none",
+        )
+        return
+    held = listener(host.strip("[]"), int(number))
+    if held is not None and not _is_the_service(scene, held):
+        yield fail(
+            CHECK,
+            f"metrics at {bind}",
+            f"is taken by {held.name} (process {held.pid or 'unknown'}): no metrics",
+            "stop that program, or set another address in metrics.bind",
+        )
+    elif held is None and scene.running is not None:
+        yield fail(
+            CHECK,
+            f"metrics at {bind}",
+            "the running service gives none here",
+            "restart it; its log says why the address could not be bound",
+        )
+    else:
+        yield ok(
+            CHECK, f"metrics at {bind}", "free" if held is None else "held by the running service"
+        )

@@ -1,0 +1,222 @@
+"""The feed: does it speak, is it what an EA sends, and is its clock the one that was configured.
+
+Beside what the running service says, `doctor` subscribes for itself, briefly: a PUB serves one
+more subscriber without noticing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import zmq
+
+from protocol.ea_feed import Candle, Candles, Skipped, Tick, parse
+from service import sockets
+from service.clock_offset import QUARTER_S, SLACK_S
+from service.doctor.finding import Finding, fail, ok, refused, warn
+from service.doctor.scene import Scene
+from service.doctor.system import listener
+from service.errors import ConfigError
+
+CHECK = "feed"
+ENOUGH_TICKS = 50
+BEHIND_S = 30.0
+MAX_SAMPLE_CHARS = 60
+CLOSED = "; FX markets are closed now, at the weekend"
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came from an endpoint: `leads_s` are stamp minus receipt of its ticks."""
+
+    messages: int = 0
+    ticks: int = 0
+    candles: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    lead_s: float = -math.inf
+    sample: str = ""
+
+    def add(self, frame: bytes, now_s: float) -> None:
+        """Count one message."""
+        self.messages += 1
+        found = parse(frame)
+        if isinstance(found, Tick):
+            self.ticks += 1
+            self.lead_s = max(self.lead_s, found.stamp_s - now_s)
+        elif isinstance(found, Candle | Candles):
+            self.candles += 1
+        elif isinstance(found, Skipped):
+            self.skipped[found.kind] += 1
+            if found.kind == "garbage":
+                self.sample = repr(frame[:MAX_SAMPLE_CHARS].decode("utf-8", "replace"))
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Each endpoint; the service's own view first."""
+    feed = scene.config.feed
+    if not feed.endpoints and not feed.ingest:
+        yield warn(
+            CHECK,
+            "feed.endpoints",
+            "names no feed, and feed.ingest takes none: no symbol will ever be warm",
+            "set feed.endpoints to the bridge's PUB, for example tcp://127.0.0.1:5560",
+        )
+    try:
+        keys = sockets.feed_keys(scene.config)
+    except ConfigError:
+        keys = {}  # told by the keys' check
+    for address in feed.endpoints:
+        try:
+            heard = listen(address, scene.listen_s, keys.get(address))
+        except ConfigError as error:
+            yield refused(CHECK, address, error)
+            continue
+        yield from _endpoint(scene, address, heard)
+
+
+def listen(address: str, seconds: float, keys: Any = None) -> Heard:
+    """Subscribe until enough has come or the time is over. Raises ConfigError for no address."""
+    heard = Heard()
+    end_s = time.monotonic() + seconds
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        socket = sockets.feed_socket(context, address, keys)
+        while heard.ticks < ENOUGH_TICKS and (left_s := end_s - time.monotonic()) > 0:
+            if socket.poll(int(left_s * 1000) + 1):
+                heard.add(socket.recv(), time.time())
+        return heard
+    finally:
+        context.destroy(linger=0)
+
+
+def _endpoint(scene: Scene, address: str, heard: Heard) -> Iterator[Finding]:
+    known = _known(scene, address)
+    if not heard.messages:
+        yield _silent(scene, address, known)
+        return
+    if not heard.ticks:
+        yield _no_ticks(address, heard, known)
+        return
+    clock = list(_clock(scene, address, heard, known))
+    yield from clock
+    if not clock:
+        yield ok(CHECK, address, f"{heard.ticks} ticks heard, {_offset(heard.lead_s)}")
+
+
+def _known(scene: Scene, address: str) -> dict[str, Any] | None:
+    """What the running service says of this endpoint."""
+    if scene.running is None:
+        return None
+    endpoints = scene.running.stats["feed"]["endpoints"]
+    return next((one for one in endpoints if one["name"] == address), None)
+
+
+def _silent(scene: Scene, address: str, known: dict[str, Any] | None) -> Finding:
+    age_s = None if known is None else known["age_s"]
+    if age_s is not None and age_s < scene.config.feed.silence_s:
+        return ok(CHECK, address, f"quiet now; the service heard it {age_s:.0f} s ago")
+    since = "" if age_s is None else f", the service last heard it {_span(age_s)} ago"
+    if address.startswith("tcp://127.") and not _listened(address):
+        return fail(
+            CHECK,
+            address,
+            f"nothing listens there{since}",
+            "start the bridge that publishes the EA's ticks, or correct feed.endpoints",
+        )
+    text = f"is silent: nothing in {scene.listen_s:g} s{since}"
+    advice = "is the terminal connected and its EA attached to a chart? Is it the right port?"
+    if _weekend(scene.now_s):
+        return warn(CHECK, address, text + CLOSED, f"look again when they have opened. {advice}")
+    return fail(CHECK, address, text, advice)
+
+
+def _no_ticks(address: str, heard: Heard, known: dict[str, Any] | None) -> Finding:
+    named = ", ".join(f"{count} {kind}" for kind, count in heard.skipped.most_common(4))
+    if heard.skipped["garbage"] and not heard.candles:
+        return fail(
+            CHECK,
+            address,
+            f"sends what is no message of an EA: {heard.sample}",
+            "is another program's PUB on this port? docs/protocol.md shows what is read",
+        )
+    if known is not None and known["age_s"] is not None and known["age_s"] < BEHIND_S:
+        return ok(CHECK, address, f"no tick while listening; {named or 'candles'} came")
+    return fail(
+        CHECK,
+        address,
+        f"sends no ticks, only {named or 'candles'}",
+        "is the market open, and are symbols in the EA's market watch?",
+    )
+
+
+def _clock(
+    scene: Scene, address: str, heard: Heard, known: dict[str, Any] | None
+) -> Iterator[Finding]:
+    """Whether its stamps become UTC by the offset that is in use."""
+    setting = scene.config.feed.clock_offset
+    due_s = math.ceil((heard.lead_s - SLACK_S) / QUARTER_S) * QUARTER_S
+    behind_s = due_s - heard.lead_s
+    if setting != "auto" and abs(setting - due_s) >= QUARTER_S:
+        yield fail(
+            CHECK,
+            address,
+            f"its clock offset is wrong: {_offset(heard.lead_s)}, "
+            f"feed.clock_offset = {setting:g} s",
+            f'set feed.clock_offset = "auto", or {due_s:g}',
+        )
+    elif setting == "auto" and known is not None and known["clock_state"] == "live":
+        if abs(known["clock_offset_s"] - due_s) >= QUARTER_S:
+            yield warn(
+                CHECK,
+                address,
+                f"{_offset(heard.lead_s)}; the service uses {known['clock_offset_s']:g} s",
+                "it follows within a minute; if not, set feed.clock_offset and restart",
+            )
+    elif setting == "auto" and known is not None and known["clock_state"] == "history":
+        yield warn(
+            CHECK,
+            address,
+            "its stamps run faster than the wall: a recording is being played",
+            "for a live feed set feed.clock_offset and restart",
+        )
+    if behind_s > BEHIND_S and not _weekend(scene.now_s):
+        yield warn(
+            CHECK,
+            address,
+            f"its newest tick is {_span(behind_s)} behind: either the clock that stamps it is "
+            "wrong by more than a time zone, or the quotes are old",
+            "compare the terminal's server time with the true one; is the market open?",
+        )
+
+
+def _listened(address: str) -> bool:
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    return port.isdigit() and listener(host, int(port)) is not None
+
+
+def _offset(lead_s: float) -> str:
+    hours = math.ceil((lead_s - SLACK_S) / QUARTER_S) * QUARTER_S / 3600.0
+    if hours == 0:
+        return "its clock is UTC"
+    return f"its clock is {abs(hours):g} h {'ahead of' if hours > 0 else 'behind'} UTC"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
+
+
+def _weekend(now_s: float) -> bool:
+    """Friday 22:00 to Sunday 21:00 UTC, in winter and in summer."""
+    now = datetime.fromtimestamp(now_s, UTC)
+    hour = now.weekday() * 24 + now.hour
+    return 4 * 24 + 22 <= hour < 6 * 24 + 21

@@ -1,0 +1,135 @@
+"""Files and folders: may the service use them, may nobody else, and is there room."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.doctor.finding import Finding, fail, ok, warn
+from service.doctor.scene import Scene
+from service.doctor.system import (
+    ENTER,
+    READ,
+    WRITE,
+    mode_text,
+    nearest_there,
+    obstacle,
+    others_may_write,
+)
+from service.journal_summary import amount
+
+CHECK = "files"
+DISK = "disk"
+MIB = 1 << 20
+SCARCE_BYTES, FULL_BYTES = 1024 * MIB, 100 * MIB
+SCARCE_FILES = 1000
+INCOMING = ".incoming-"
+FORGOTTEN_S = 6 * 3600.0
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """The state directory, the models, the configuration's file."""
+    yield _folder(scene, scene.state_dir, READ | WRITE | ENTER, "state_dir")
+    models = scene.config.models_dir
+    if models.exists() and not scene.state_dir.samefile(models):
+        yield _folder(scene, models, READ | ENTER, "model.directory")
+        yield from _leftovers(models, scene.now_s)
+    file = scene.config_file
+    if file is not None:
+        yield _configuration(scene, file)
+
+
+def disk(scene: Scene) -> Iterator[Finding]:
+    """Room on each file system that something is written to."""
+    config = scene.config
+    folders = [config.journal_path.parent, config.models_dir]
+    if config.record.enabled:
+        folders.append(config.path(config.record.directory))
+    seen: set[int] = set()
+    for folder in map(nearest_there, folders):
+        device = folder.stat().st_dev
+        if device not in seen:
+            seen.add(device)
+            yield _room(folder)
+
+
+def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
+    if not path.exists():
+        parent = nearest_there(path)
+        hindrance = obstacle(parent, scene.owner, WRITE | ENTER)
+        if hindrance is not None:
+            return fail(
+                CHECK,
+                path,
+                f"is not there, and user {scene.owner_name} may not make it in {hindrance}",
+                f"install -d -o {scene.owner_name} {path}, or set another {key}",
+            )
+        return ok(CHECK, path, "will be made by the service")
+    hindrance = obstacle(path, scene.owner, wanted)
+    if hindrance is not None:
+        what = "write to" if wanted & WRITE else "read"
+        return fail(
+            CHECK,
+            hindrance,
+            f"user {scene.owner_name}, as whom the service runs, may not {what} it ({key})",
+            f"chown {scene.owner_name} {hindrance}, or chmod u+rwx; and mind who else writes there",
+        )
+    if others_may_write(path):
+        return fail(
+            CHECK,
+            path,
+            f"every user of this machine may write to it (mode {mode_text(path)})",
+            f"chmod o-w {path}: who writes there commands the mode and the models",
+        )
+    return ok(CHECK, path, f"usable by {scene.owner_name}, mode {mode_text(path)}")
+
+
+def _configuration(scene: Scene, file: Path) -> Finding:
+    if others_may_write(file) or others_may_write(file.absolute().parent):
+        return fail(
+            CHECK,
+            file,
+            "every user of this machine may change or replace the configuration",
+            f"chmod o-w {file} {file.absolute().parent}",
+        )
+    hindrance = obstacle(file, scene.owner, READ)
+    if hindrance is not None:
+        return fail(
+            CHECK,
+            file,
+            f"user {scene.owner_name} may not read it (at {hindrance}): it would not start again",
+            f"chgrp {scene.owner_name} {file} and chmod g+r {file}",
+        )
+    return ok(CHECK, file, f"readable by {scene.owner_name}, mode {mode_text(file)}")
+
+
+def _leftovers(models: Path, now_s: float) -> Iterator[Finding]:
+    for path in models.glob(f"{INCOMING}*"):
+        if now_s - path.stat().st_mtime > FORGOTTEN_S:
+            made = time.strftime("%Y-%m-%d", time.gmtime(path.stat().st_mtime))
+            yield warn(
+                CHECK,
+                path,
+                f"a publication of {made} was interrupted",
+                "nothing of it is used; the next signal-scorer-train train removes it",
+            )
+
+
+def _room(folder: Path) -> Finding:
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    said = f"{amount(free)} free"
+    advice = (
+        "make room, or move state_dir: with a full disk answers go on, and none is kept; "
+        "signal-scorer journal stats says how fast the journal grows"
+    )
+    if free < FULL_BYTES:
+        return fail(DISK, folder, said, advice)
+    if free < SCARCE_BYTES:
+        return warn(DISK, folder, said, advice)
+    # File systems without a number of files say 0 of 0.
+    if status.f_files and status.f_favail < SCARCE_FILES:
+        return fail(DISK, folder, f"room for {status.f_favail} more files only", advice)
+    return ok(DISK, folder, said)

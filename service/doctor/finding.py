@@ -1,0 +1,47 @@
+"""What a check found: about what, how bad, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+Level = Literal["ok", "warn", "fail"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One fact. `about` is the file, address or key that it concerns; `ok` needs no advice."""
+
+    check: str
+    level: Level
+    about: str
+    text: str
+    advice: str = ""
+
+
+def ok(check: str, about: object, text: str) -> Finding:
+    """As it should be."""
+    return Finding(check, "ok", str(about), text)
+
+
+def warn(check: str, about: object, text: str, advice: str) -> Finding:
+    """It serves, and somebody should look."""
+    return Finding(check, "warn", str(about), text, advice)
+
+
+def fail(check: str, about: object, text: str, advice: str) -> Finding:
+    """Something of what the service is for does not work, or would not after a restart."""
+    return Finding(check, "fail", str(about), text, advice)
+
+
+def refused(check: str, about: object, error: Exception) -> Finding:
+    """An error of ours, which says what is wrong and, behind a semicolon, what to do."""
+    text, _, advice = str(error).partition("; ")
+    return fail(check, about, text, advice or "correct it, then run doctor again")
+
+
+def exit_code(findings: Iterable[Finding], *, strict: bool) -> int:
+    """1 where something fails; where `strict`, a warning counts too."""
+    bad = ("fail", "warn") if strict else ("fail",)
+    return int(any(finding.level in bad for finding in findings))

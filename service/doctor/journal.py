@@ -1,0 +1,182 @@
+"""The journal: whole, of a schema that is known, writable by the service and by nobody else now."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from service.doctor.finding import Finding, fail, ok, warn
+from service.doctor.scene import Scene
+from service.doctor.system import READ, WRITE, locks, obstacle, process
+from service.journal import SCHEMA_VERSION
+from service.journal_export import stamp
+from service.journal_reading import JournalUnreadable, open_quietly, schema_of, wal_of
+from service.journal_summary import amount, bytes_of
+
+CHECK = "journal"
+LARGE_WAL_BYTES = 64 << 20
+CHECK_S = 5.0
+"""A reader that stays keeps the WAL from being emptied: a large file is not read to its end."""
+STEPS_A_LOOK = 100_000
+WRITER_BYTE = "120"
+"""Of the -shm file: WAL_WRITE_LOCK, which a transaction holds (sqlite.org/walformat.html)."""
+LOCKED_FOR_S = 0.5
+LOOKS = 5
+RESTARTS, RESTARTS_S = 5, 3600.0
+AHEAD_S = 60.0
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Of the file, without waiting for anybody."""
+    path = scene.config.journal_path
+    if not path.exists():
+        yield ok(CHECK, path, "will be made by the service")
+        return
+    if not path.is_file():
+        yield fail(
+            CHECK, path, "is no file: nothing is journalled", f"move it away, then restart: {path}"
+        )
+        return
+    yield from _rights(scene, path)
+    yield from _writer(scene, path)
+    wal = bytes_of(wal_of(path))
+    if wal > LARGE_WAL_BYTES:
+        yield warn(
+            CHECK,
+            wal_of(path),
+            f"{amount(wal)} wait to be moved into the journal",
+            "some reader stays in it: end long queries and backups; without one, restart the "
+            "service and look at the disk",
+        )
+    try:
+        with closing(open_quietly(path)) as connection:
+            yield from _content(scene, path, connection)
+    except JournalUnreadable as error:
+        yield _unreadable(path, str(error))
+    except sqlite3.Error as error:
+        yield _damaged(path, str(error))
+
+
+def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
+    for file in (path, wal_of(path), path.with_name(path.name + "-shm")):
+        if file.exists():
+            hindrance = obstacle(file, scene.owner, READ | WRITE)
+            if hindrance is not None:
+                yield fail(
+                    CHECK,
+                    hindrance,
+                    f"user {scene.owner_name}, as whom the service runs, may not write it: "
+                    "answers are not kept",
+                    f"chown {scene.owner_name}: {path}*",
+                )
+                return
+
+
+def _writer(scene: Scene, path: Path) -> Iterator[Finding]:
+    """Another program's transaction that goes on; ours are over within milliseconds."""
+    shm = path.with_name(path.name + "-shm")
+    ours = scene.holder.pid if scene.holder else None
+
+    def others() -> set[int]:
+        return {
+            lock.pid
+            for lock in locks(shm)
+            if lock.kind == "POSIX WRITE" and lock.first == WRITER_BYTE and lock.pid != ours
+        }
+
+    staying = others()
+    for _ in range(LOOKS):
+        if not staying:
+            return
+        time.sleep(LOCKED_FOR_S / LOOKS)
+        staying &= others()
+    for pid in staying:
+        who = process(pid)
+        yield fail(
+            CHECK,
+            path,
+            f"is locked by {who.name if who else 'a program'} (process {pid}): "
+            "answers are not kept meanwhile",
+            f"end its transaction, or the program: kill {pid}",
+        )
+
+
+def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterator[Finding]:
+    schema = schema_of(connection)
+    if schema > SCHEMA_VERSION:
+        yield fail(
+            CHECK,
+            path,
+            f"has schema {schema}, this program knows {SCHEMA_VERSION}: it was written by a "
+            "newer version",
+            "install that version again, or restore a backup that was made before it",
+        )
+        return
+    problem, whole = _integrity(connection, full=scene.full)
+    if problem is not None:
+        yield _damaged(path, problem)
+        return
+    newest = connection.execute("SELECT scored_at FROM scores ORDER BY seq DESC LIMIT 1").fetchone()
+    if newest is not None and newest[0] > scene.now_s + AHEAD_S:
+        yield fail(
+            CHECK,
+            path,
+            f"its last score is of {stamp(newest[0])} UTC, which is yet to come",
+            "the clock was ahead then or is behind now: compare `date -u` with the true time",
+        )
+    yield from _restarts(scene, path, connection)
+    known = f"schema {schema}" + (", brought forward at start" if schema < SCHEMA_VERSION else "")
+    read = "whole" if whole else f"not read to its end in {CHECK_S:g} s (--full does)"
+    last = "no score yet" if newest is None else f"last score {stamp(newest[0])} UTC"
+    yield ok(CHECK, path, f"{amount(bytes_of(path))}, {known}, {read}; {last}")
+
+
+def _restarts(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterator[Finding]:
+    (count,) = connection.execute(
+        "SELECT count(*) FROM events WHERE kind = 'started' AND at > ? AND at <= ?",
+        (scene.now_s - RESTARTS_S, scene.now_s),
+    ).fetchone()
+    if count > RESTARTS:
+        yield warn(
+            CHECK,
+            path,
+            f"the service was started {count} times within an hour",
+            "its log says why it ended: journalctl -u signal-scorer -p warning",
+        )
+
+
+def _integrity(connection: sqlite3.Connection, *, full: bool) -> tuple[str | None, bool]:
+    """(what is wrong, whether it was looked at to its end)."""
+    end_s = time.monotonic() + CHECK_S
+    if not full:
+        connection.set_progress_handler(lambda: time.monotonic() > end_s, STEPS_A_LOOK)
+    try:
+        rows = connection.execute("PRAGMA quick_check(3)").fetchall()
+    except sqlite3.OperationalError as error:
+        if "interrupted" in str(error):
+            return None, False
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+    found = [str(row[0]) for row in rows if row[0] != "ok"]
+    return ("; ".join(found)[:300] if found else None), True
+
+
+def _unreadable(path: Path, text: str) -> Finding:
+    if "not a database" in text or "malformed" in text:
+        return _damaged(path, text)
+    what, _, advice = text.partition("; ")
+    return warn(CHECK, path, what, advice or "run doctor as the service's user, or as root")
+
+
+def _damaged(path: Path, text: str) -> Finding:
+    return fail(
+        CHECK,
+        path,
+        f"is damaged: {text}",
+        "stop the service, copy the files away (they may be mended with sqlite3's .recover), "
+        "and `signal-scorer restore` the last backup; meanwhile answers go on",
+    )

@@ -1,0 +1,109 @@
+"""The model that would be served, read and verified as the service does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from protocol.manifest import POINTER_NAME
+from service.bundle import Limits, load, read_pointer
+from service.doctor.finding import Finding, fail, ok, warn
+from service.doctor.scene import Scene
+from service.doctor.system import READ, obstacle
+from service.errors import ModelRejected, RejectReason
+from service.model import Model
+
+CHECK = "model"
+DAY_S = 86_400.0
+REVIEW_DUE = 0.8
+"""Of the days after which it is no longer used: the monitor's alert."""
+BACK = "serve another one: signal-scorer-train models, then signal-scorer-train rollback VERSION"
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Pointer, bundle, age, and whether it is what the running service serves."""
+    models = scene.config.models_dir
+    try:
+        found = read_pointer(models)
+        if found is None:
+            yield _none(models)
+            return
+        limits = Limits(scene.config.model.max_file_bytes, scene.config.model.max_nodes)
+        model = load(models, found[0], limits)
+    except ModelRejected as error:
+        yield _rejected(models, error)
+        return
+    yield from _rights(scene, models, model.version)
+    yield _age(scene, model)
+    yield from _served(scene, model)
+
+
+def _none(models: Path) -> Finding:
+    try:
+        versions = sorted(
+            path.name for path in models.iterdir() if (path / "manifest.json").exists()
+        )
+    except OSError:
+        versions = []
+    if versions:
+        return fail(
+            CHECK,
+            models / POINTER_NAME,
+            f"is missing, though {len(versions)} models are there",
+            f"point at one: signal-scorer-train rollback {versions[-1]}",
+        )
+    return warn(
+        CHECK,
+        models,
+        "no model yet: base scores are served",
+        "normal in the first weeks; signal-scorer-train status says how far the outcomes have come",
+    )
+
+
+def _rejected(models: Path, error: ModelRejected) -> Finding:
+    advice = {
+        RejectReason.FINGERPRINT: "train anew with this version: signal-scorer-train train --force",
+        RejectReason.UNREADABLE: "if it is there, let the service's user read it: chmod -R "
+        f"g+rX {models}; if not, {BACK}",
+        RejectReason.TOO_LARGE: "raise model.max_file_bytes, or " + BACK,
+        RejectReason.LATENCY: "run doctor again on a quieter machine; if it stays, " + BACK,
+    }.get(error.reason, BACK)
+    return fail(CHECK, models, f"the published model is not usable: {error}", advice)
+
+
+def _rights(scene: Scene, models: Path, version: str) -> Iterator[Finding]:
+    for path in (models / POINTER_NAME, *sorted((models / version).iterdir())):
+        hindrance = obstacle(path, scene.owner, READ)
+        if hindrance is not None:
+            yield fail(
+                CHECK,
+                hindrance,
+                f"user {scene.owner_name}, as whom the service runs, may not read it",
+                f"chmod -R o+rX,g+rX {models}, or add {scene.owner_name} to its group",
+            )
+            return
+
+
+def _age(scene: Scene, model: Model) -> Finding:
+    passed = max(0.0, (scene.now_s - model.reviewed_at) / DAY_S)
+    limit = scene.config.model.expire_after_days
+    said = f"reviewed {passed:.0f} days ago" + (f", expires after {limit:.0f}" if limit else "")
+    train = "run signal-scorer-train train, and see that cron does (doctor's trainer check)"
+    if limit and passed >= limit:
+        return fail(CHECK, model.version, f"{said}: no longer used, base scores are served", train)
+    if limit and passed >= REVIEW_DUE * limit:
+        return warn(CHECK, model.version, said, train)
+    return ok(CHECK, model.version, f"verified, {model.manifest.samples.n} samples, {said}")
+
+
+def _served(scene: Scene, model: Model) -> Iterator[Finding]:
+    if scene.running is None:
+        return
+    served = (scene.running.health.get("model") or {}).get("version")
+    if served != model.version:
+        yield fail(
+            CHECK,
+            model.version,
+            f"is published, but the service serves {served or 'base scores'}",
+            "its log and `signal-scorer health` say why it was refused; a restart tries again",
+        )

@@ -1,0 +1,157 @@
+"""The running service: does it answer, is it ready, in which mode, and what it complains of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import protocol
+from service import mode_file
+from service.doctor.finding import Finding, fail, ok, warn
+from service.doctor.scene import Running, Scene, askable
+
+CHECK = "service"
+MODE = "mode"
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """What its `health` and `stats` say."""
+    running = scene.running
+    if running is None:
+        yield _absent(scene)
+        return
+    yield _ready(running)
+    yield from _version(running)
+    yield from _losses(running)
+    for note in running.health.get("notes", ()):
+        if "restart" in note:
+            yield warn(CHECK, running.address, note, "restart it when it suits: systemctl restart")
+    drift = running.stats.get("drift", {}).get("drifting", ())
+    if drift:
+        yield warn(
+            CHECK,
+            running.address,
+            f"inputs are unlike those that the model was trained on: {', '.join(drift)}",
+            "signal-scorer-train monitor judges it; docs/monitoring.md says what to make of it",
+        )
+
+
+def mode(scene: Scene) -> Iterator[Finding]:
+    """Anything but live is somebody's decision, which somebody may have forgotten."""
+    configured = scene.config.score.mode
+    path = scene.state_dir / mode_file.FILE_NAME
+    try:
+        command = mode_file.read(scene.state_dir, owner=scene.owner)
+    except ValueError as error:
+        yield fail(
+            MODE,
+            path,
+            f"{error}: it is not obeyed, {configured} is served",
+            "write it anew as root or the service's user: signal-scorer mode "
+            "live|shadow|off|configured",
+        )
+        return
+    wanted = configured if command is None else command.mode
+    if wanted == "live":
+        yield ok(MODE, path if command else "score.mode", "live")
+    elif command is None:
+        yield warn(
+            MODE,
+            "score.mode",
+            f"{wanted} is configured: base scores are served",
+            f"when {wanted} has done its work: signal-scorer mode live",
+        )
+    else:
+        yield warn(
+            MODE,
+            path,
+            f"{wanted} was commanded by {command.by or 'somebody'} on {_day(command.at)}: "
+            "base scores are served",
+            "when it has done its work: signal-scorer mode live",
+        )
+
+
+def _absent(scene: Scene) -> Finding:
+    holder = scene.holder
+    if holder is not None:
+        addresses = askable(scene.config, None)
+        if not addresses:
+            return ok(
+                CHECK,
+                f"process {holder.pid}",
+                "runs; all its addresses want keys: give --server-key and --key to ask it",
+            )
+        return fail(
+            CHECK,
+            f"process {holder.pid}",
+            f"holds the journal and does not answer at {', '.join(addresses)}: "
+            "it hangs, is stopped, or listens elsewhere",
+            "systemctl restart signal-scorer; its log and `signal-scorer journal tail` say more",
+        )
+    return warn(
+        CHECK,
+        ", ".join(scene.config.score.bind),
+        "no service runs with this configuration",
+        "start it: systemctl start signal-scorer, or signal-scorer serve --config FILE",
+    )
+
+
+def _ready(running: Running) -> Finding:
+    health = running.health
+    if health["ready"]:
+        return ok(CHECK, running.address, f"ready, up {health['uptime_s'] / 3600:.1f} h")
+    return fail(
+        CHECK,
+        running.address,
+        f"is not ready: {'; '.join(health['reasons'])}",
+        "the other findings say what to do; answers go on meanwhile",
+    )
+
+
+def _version(running: Running) -> Iterator[Finding]:
+    theirs = running.health.get("versions", {}).get("service")
+    if theirs != protocol.__version__:
+        yield warn(
+            CHECK,
+            running.address,
+            f"runs version {theirs}, {protocol.__version__} is installed",
+            "restart it to use what was installed",
+        )
+
+
+def _losses(running: Running) -> Iterator[Finding]:
+    stats = running.stats
+    journal, requests = stats["journal"], stats["requests"]
+    if journal["unwritten"]:
+        yield warn(
+            CHECK,
+            running.address,
+            f"{journal['unwritten']} answers were given and not kept since its start",
+            "they are lost for training; the journal's and the disk's findings say why",
+        )
+    for key, what, advice in (
+        (
+            "refused_overloaded",
+            "requests were refused because too many waited",
+            "docs/operations.md, Capacity: ask in batches, or from fewer places at once",
+        ),
+        (
+            "reply_dropped",
+            "replies were dropped since their client read none",
+            "look for a client that asks and does not wait",
+        ),
+        (
+            "refused_internal",
+            "requests met a fault of this program",
+            "its log has each with a traceback; please report it",
+        ),
+    ):
+        if requests.get(key):
+            yield warn(CHECK, running.address, f"{requests[key]} {what}", advice)
+
+
+def _day(at_s: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):
+        return "an unknown day"

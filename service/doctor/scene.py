@@ -1,0 +1,150 @@
+"""What every check looks at: the configuration, the running service's answers, who it runs as."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
+from protocol.curve import CurveKeys
+from service.addresses import IPC, TCP, ipc_path, is_loopback
+from service.config import Sourced
+from service.doctor.system import Process, listener, locks, process
+from service.settings import Config
+
+ASK_MS = 2000.0
+LOCK_SUFFIX = ".lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that answers: where, and its `health` and `stats`."""
+
+    address: str
+    health: dict[str, Any]
+    stats: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """`running` is the service of this configuration, `stranger` one of another that answers
+    at its address. `holder` is the process that holds the journal; `owner` the user that the
+    service runs as, or will."""
+
+    config: Config
+    now_s: float
+    listen_s: float = 3.0
+    full: bool = False
+    config_file: Path | None = None
+    running: Running | None = None
+    stranger: Running | None = None
+    holder: Process | None = None
+    owner: int = 0
+
+    @property
+    def state_dir(self) -> Path:
+        """Where relative paths lie."""
+        return self.config.path(".").absolute()
+
+    @property
+    def owner_name(self) -> str:
+        """For advice: a name where there is one."""
+        return user_name(self.owner)
+
+
+def look_around(
+    sourced: Sourced,
+    *,
+    now_s: float,
+    listen_s: float,
+    full: bool = False,
+    config_file: Path | None = None,
+    keys: CurveKeys | None = None,
+    ask_ms: float = ASK_MS,
+) -> Scene:
+    """Ask whatever answers at the configured addresses, and see who holds the journal."""
+    config = sourced.config
+    holder = journal_holder(config)
+    answers = (_ask(address, keys, ask_ms) for address in askable(config, keys))
+    found = next((answer for answer in answers if answer is not None), None)
+    ours = found is not None and _is_ours(found, config)
+    return Scene(
+        config,
+        now_s,
+        listen_s,
+        full,
+        config_file,
+        found if ours else None,
+        None if ours else found,
+        holder,
+        _owner(config, holder),
+    )
+
+
+def askable(config: Config, keys: CurveKeys | None) -> list[str]:
+    """The addresses of the service that can be asked from here, the local ones first."""
+    addresses = []
+    for bind in config.score.bind:
+        if bind.startswith(IPC):
+            addresses.append(bind)
+        elif bind.startswith(TCP):
+            host, _, port = bind[len(TCP) :].rpartition(":")
+            guarded = bool(config.curve.server_secret_file) and (
+                config.curve.loopback or not is_loopback(bind)
+            )
+            if port.isdigit() and (keys is not None or not guarded):
+                local = host if host not in ("*", "0.0.0.0") else "127.0.0.1"  # noqa: S104
+                addresses.append(f"{TCP}{local}:{port}")
+    return addresses
+
+
+def journal_holder(config: Config) -> Process | None:
+    """The process that writes the journal, as the kernel's lock says."""
+    path = config.journal_path
+    lock = path.with_name(path.name + LOCK_SUFFIX)
+    pids = [found.pid for found in locks(lock) if found.kind.startswith("FLOCK")]
+    return process(pids[0]) if pids else None
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, or its number."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _ask(address: str, keys: CurveKeys | None, ask_ms: float) -> Running | None:
+    if not _listened(address):
+        return None
+    try:
+        with ScorerClient(address, ask_ms, retries=0, curve=keys) as client:
+            return Running(address, client.health(), client.stats())
+    except (ScorerUnavailable, ScorerRefused, KeyError, ValueError):
+        return None
+
+
+def _listened(address: str) -> bool:
+    """Whether it is worth the wait: an address of another machine may be."""
+    if address.startswith(IPC):
+        return ipc_path(address).is_socket()
+    host, _, port = address[len(TCP) :].rpartition(":")
+    return not is_loopback(address) or listener(host.strip("[]"), int(port)) is not None
+
+
+def _is_ours(found: Running, config: Config) -> bool:
+    theirs = str(found.stats.get("state_dir", ""))
+    return bool(theirs) and str(config.path(".").absolute()).endswith(theirs)
+
+
+def _owner(config: Config, holder: Process | None) -> int:
+    if holder is not None:
+        return holder.uid
+    try:
+        return config.path(".").stat().st_uid
+    except OSError:
+        return os.geteuid()

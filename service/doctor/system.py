@@ -1,0 +1,189 @@
+"""What Linux says of ports, locks, processes and permissions, read from /proc and never tried out.
+
+A port that is bound or a lock that is taken to find out whether it is free could be what a
+service misses that starts at that moment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+READ, WRITE, ENTER = 4, 2, 1
+LISTEN = "0A"
+TIME_ERROR = 5
+_TIMEX_BYTES = 256
+
+
+class Process(NamedTuple):
+    """A process; `name` is its command line's beginning, `uid` its user."""
+
+    pid: int
+    uid: int
+    name: str
+
+
+class Lock(NamedTuple):
+    """A file lock that a process holds, on bytes `first` to `last` (empty: to the end)."""
+
+    kind: str
+    pid: int
+    first: str
+    last: str
+
+
+def process(pid: int) -> Process | None:
+    """What is known of a process; None where it is gone."""
+    try:
+        uid = (PROC / str(pid)).stat().st_uid
+        words = (PROC / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return None
+    return Process(pid, uid, " ".join(words.split("\0"))[:60].strip() or "a process")
+
+
+def listener(host: str, port: int) -> Process | None:
+    """Who listens on a port of an address, also by listening on all.
+
+    A process whose descriptors may not be read is named by pid 0.
+    """
+    inodes = _listening(host, port)
+    if not inodes:
+        return None
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for folder in PROC.glob("[0-9]*/fd"):
+        try:
+            links = {_target(link) for link in folder.iterdir()}
+        except OSError:
+            continue
+        if links & wanted:
+            found = process(int(folder.parent.name))
+            if found is not None:
+                return found
+    return Process(0, -1, "a process of another user")
+
+
+def locks(path: Path) -> list[Lock]:
+    """The locks on a file, by any process that may be seen."""
+    try:
+        status = path.stat()
+        lines = (PROC / "locks").read_text().splitlines()
+    except OSError:
+        return []
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    found = []
+    for line in lines:
+        words = line.split()
+        # A lock that is waited for has an arrow in front of its kind.
+        if len(words) == 8 and words[5] == place:
+            found.append(Lock(f"{words[1]} {words[3]}", int(words[4]), words[6], words[7]))
+    return found
+
+
+def obstacle(path: Path, uid: int, wanted: int) -> Path | None:
+    """What keeps a user from `wanted` (READ, WRITE, ENTER) on a path; None where nothing does.
+
+    The path itself, or the first folder that it may not pass through.
+    """
+    for folder in reversed(path.absolute().parents):
+        if not _allows(folder, uid, ENTER):
+            return folder
+    return None if _allows(path, uid, wanted) else path
+
+
+def nearest_there(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    path = path.absolute()
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def others_may_write(path: Path) -> bool:
+    """Whether any user of the machine may change it. A sticky folder keeps files apart."""
+    mode = path.stat().st_mode
+    return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
+
+
+def mode_text(path: Path) -> str:
+    """The mode as chmod takes it."""
+    return f"{stat.S_IMODE(path.stat().st_mode):04o}"
+
+
+def clock_is_synchronised() -> bool | None:
+    """Whether something keeps the clock right, as the kernel was told; None: not known."""
+    timex = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes = 0: nothing is set
+    try:
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(timex)
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != TIME_ERROR
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # closed meanwhile
+        return ""
+
+
+def _allows(path: Path, uid: int, wanted: int) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    if uid == 0:
+        return True
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid == uid:
+        return mode >> 6 & wanted == wanted
+    if status.st_gid in _groups(uid):
+        return mode >> 3 & wanted == wanted
+    return mode & wanted == wanted
+
+
+def _groups(uid: int) -> frozenset[int]:
+    import pwd
+
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return frozenset()
+    return frozenset(os.getgrouplist(entry.pw_name, entry.pw_gid))
+
+
+def _listening(host: str, port: int) -> set[str]:
+    """Inodes of the sockets that take connections to this address."""
+    try:
+        infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
+    except OSError:
+        infos = []
+    addresses = {str(info[4][0]) for info in infos}
+    found = set()
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = (PROC / "net" / name).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            words = line.split()
+            local, _, local_port = words[1].partition(":")
+            if words[3] != LISTEN or int(local_port, 16) != port:
+                continue
+            there = _address(local)
+            if there in addresses or not there.strip("0.:") or not host:
+                found.add(words[9])
+    return found
+
+
+def _address(text: str) -> str:
+    """An address of /proc/net/tcp: words of four bytes in the machine's order."""
+    words = bytes.fromhex(text)
+    ordered = b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4))
+    family = socket.AF_INET if len(ordered) == 4 else socket.AF_INET6
+    return socket.inet_ntop(family, ordered)

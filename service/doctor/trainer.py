@@ -1,0 +1,153 @@
+"""The trainer and the monitor: did they run lately, can they read, and whom they would tell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from service.doctor.finding import Finding, fail, ok, warn
+from service.doctor.scene import Scene, user_name
+from service.doctor.system import READ, obstacle
+from service.history import last_trained, read_history
+from service.journal_export import stamp
+from service.journal_reading import JournalUnreadable, open_quietly
+
+CHECK = "trainer"
+ALERTS = "alerts"
+DAY_S = 86_400.0
+WEEKLY_S = 8 * DAY_S
+"""Cron runs it once a week; a day more is no news."""
+HOURLY_S = 3 * 3600.0
+LOCK = ".lock"
+CRON = "install deploy/cron/signal-scorer or the timers, and look at its log: journalctl -t "
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Its truth logs, its last run, the monitor's."""
+    yield from _truth_logs(scene)
+    yield _last_run(scene)
+    textfile = scene.config.monitor.textfile
+    if textfile:
+        yield _monitor(scene, scene.config.path(textfile))
+
+
+def alerts(scene: Scene) -> Iterator[Finding]:
+    """The program that is told of changes; `--test-alert` runs it."""
+    command = scene.config.alerts.command
+    if not command:
+        yield ok(ALERTS, "alerts.command", "none: nobody is told unless Prometheus does")
+        return
+    found = shutil.which(command[0])
+    if found is None:
+        there = Path(command[0]).exists()
+        yield fail(
+            ALERTS,
+            command[0],
+            "is not executable" if there else "is not there: nobody would be told",
+            f"chmod +x {command[0]}" if there else "correct alerts.command, an argv without shell",
+        )
+        return
+    hindrance = obstacle(Path(found), _trainer(scene), READ)
+    if hindrance is not None:
+        yield fail(
+            ALERTS,
+            hindrance,
+            f"user {user_name(_trainer(scene))}, as whom the monitor runs, may not use it",
+            f"chmod -R o+rX {found}",
+        )
+        return
+    yield ok(ALERTS, command[0], "there; signal-scorer doctor --test-alert tries it out")
+
+
+def _trainer(scene: Scene) -> int:
+    """The user that the trainer runs as: the models are its own."""
+    try:
+        return scene.config.models_dir.stat().st_uid
+    except OSError:
+        return scene.owner
+
+
+def _truth_logs(scene: Scene) -> Iterator[Finding]:
+    config = scene.config
+    try:
+        ZoneInfo(config.truth_log.timezone)
+    except (ValueError, OSError, KeyError):
+        if config.truth_log.timezone != "UTC":
+            yield fail(
+                CHECK,
+                "truth_log.timezone",
+                f"there is no zone named {config.truth_log.timezone!r}",
+                "use UTC or a name such as Europe/Athens",
+            )
+    for path in map(config.path, config.truth_log.paths):
+        if not path.exists() and obstacle(path.parent, _trainer(scene), READ) is None:
+            yield fail(
+                CHECK,
+                path,
+                "the truth log is not there: no reported outcome is learnt from",
+                "correct truth_log.paths; signal-scorer-train truth check FILE reads one",
+            )
+            continue
+        hindrance = obstacle(path, _trainer(scene), READ)
+        if hindrance is not None:
+            yield fail(
+                CHECK,
+                path,
+                f"user {user_name(_trainer(scene))}, as whom the trainer runs, may not read it "
+                f"(at {hindrance})",
+                f"deploy/install.sh --truth-log {path} arranges that, or: setfacl -m "
+                f"u:{user_name(_trainer(scene))}:rX {hindrance}",
+            )
+            continue
+        yield ok(CHECK, path, f"readable, changed {stamp(path.stat().st_mtime)} UTC")
+
+
+def _last_run(scene: Scene) -> Finding:
+    models = scene.config.models_dir
+    last = last_trained(read_history(models))
+    ran_s = max(_modified(models / LOCK), 0.0 if last is None else last.at)
+    verdict = "" if last is None else f"; last verdict {stamp(last.at)}: {last.event}"
+    if scene.now_s - ran_s <= WEEKLY_S:
+        return ok(CHECK, models, f"ran {stamp(ran_s)} UTC{verdict}")
+    since_s = _first_score_s(scene)
+    if since_s is None or scene.now_s - since_s <= WEEKLY_S:
+        return ok(CHECK, models, "has nothing to do yet: the first scores are younger than a week")
+    when = "never ran" if not ran_s else f"last ran {stamp(ran_s)} UTC"
+    return warn(CHECK, models, when + verdict, CRON + "signal-scorer-train")
+
+
+def _monitor(scene: Scene, path: Path) -> Finding:
+    written_s = _modified(path)
+    if not written_s:
+        return warn(
+            CHECK, path, "the monitor has written no metrics yet", CRON + "signal-scorer-monitor"
+        )
+    if scene.now_s - written_s > HOURLY_S:
+        return warn(
+            CHECK,
+            path,
+            f"the monitor last ran {stamp(written_s)} UTC; hourly is due",
+            CRON + "signal-scorer-monitor",
+        )
+    return ok(CHECK, path, f"the monitor ran {stamp(written_s)} UTC")
+
+
+def _modified(path: Path) -> float:
+    try:
+        return os.stat(path).st_mtime  # noqa: PTH116  0.0 for none, in one step
+    except OSError:
+        return 0.0
+
+
+def _first_score_s(scene: Scene) -> float | None:
+    try:
+        with closing(open_quietly(scene.config.journal_path)) as connection:
+            row = connection.execute("SELECT scored_at FROM scores ORDER BY seq LIMIT 1").fetchone()
+    except (JournalUnreadable, sqlite3.Error):
+        return None  # told by the journal's check
+    return None if row is None else float(row[0])

@@ -1,0 +1,163 @@
+"""The journal as people and programs read it, beside the service and without a trace.
+
+The rule: nothing here writes, not even SQLite's shared memory, and no read is long: a reader
+that stays keeps the WAL from being emptied.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+Kind = Literal["scores", "outcomes", "events"]
+KINDS: tuple[Kind, ...] = ("scores", "outcomes", "events")
+TIME_OF: dict[Kind, str] = {"scores": "scored_at", "outcomes": "received_at", "events": "at"}
+PAGE_ROWS = 500
+
+
+class JournalUnreadable(Exception):  # noqa: N818  a state of things
+    """A journal that cannot be read; the text says why and what to do."""
+
+    exit_code = 66  # EX_NOINPUT of sysexits.h
+
+
+class Row(NamedTuple):
+    """One row of one table, by column; `seq` says where to go on reading."""
+
+    kind: Kind
+    at: float
+    seq: int
+    columns: dict[str, Any]
+
+
+class Summary(NamedTuple):
+    """What a journal holds. `first_s` and `last_s` are of the scores, None without any."""
+
+    schema: int
+    scores: int
+    outcomes: int
+    events: int
+    open_positions: int
+    first_s: float | None
+    last_s: float | None
+    by_status: dict[str, int]
+    by_outcome: dict[tuple[str, str], int]
+
+
+def wal_of(path: Path) -> Path:
+    """The file that holds what was not yet moved into the journal."""
+    return path.with_name(path.name + "-wal")
+
+
+def open_quietly(path: Path) -> sqlite3.Connection:
+    """A connection that leaves no trace, whether or not the service writes meanwhile.
+
+    Raises JournalUnreadable.
+    """
+    if not path.exists():
+        raise JournalUnreadable(f"no journal at {path}; is it the service's configuration?")
+    if not wal_of(path).exists():
+        option = "immutable=1"
+    elif path.with_name(path.name + "-shm").exists():
+        # Read by what is there; where no writer is, SQLite keeps the index to itself.
+        option = "readonly_shm=1"
+    else:
+        raise JournalUnreadable(
+            f"{wal_of(path)} has lost its -shm file, so that reading would have to write; "
+            "the service puts it in order at its next start"
+        )
+    try:
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro&{option}", uri=True, timeout=2.0
+        )
+        connection.execute("PRAGMA schema_version").fetchone()
+    except (sqlite3.Error, OSError) as error:
+        raise JournalUnreadable(_why(path, error)) from None
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def schema_of(connection: sqlite3.Connection) -> int:
+    """The version of its schema; 0 for a file that no service has used."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def summary(connection: sqlite3.Connection) -> Summary:
+    """Counts and times; scores are counted by their shortest table. Raises sqlite3.Error."""
+
+    def one(statement: str) -> Any:
+        return connection.execute(statement).fetchone()[0]
+
+    first = one("SELECT min(scored_at) FROM lookup")
+    newest = connection.execute("SELECT scored_at FROM scores ORDER BY seq DESC LIMIT 1").fetchone()
+    statuses = connection.execute("SELECT status, count(*) FROM scores GROUP BY status")
+    outcomes = connection.execute(
+        "SELECT source, outcome, count(*) FROM outcomes GROUP BY source, outcome"
+    )
+    by_status = {str(status): int(count) for status, count in statuses}
+    return Summary(
+        schema=schema_of(connection),
+        scores=sum(by_status.values()),
+        outcomes=one("SELECT count(*) FROM outcomes"),
+        events=one("SELECT count(*) FROM events"),
+        open_positions=one("SELECT count(*) FROM paper"),
+        first_s=first,
+        last_s=newest[0] if newest else None,
+        by_status=by_status,
+        by_outcome={(source, word): count for source, word, count in outcomes},
+    )
+
+
+def newest(connection: sqlite3.Connection, kind: Kind, limit: int) -> list[Row]:
+    """The last rows of a table, oldest first. Raises sqlite3.Error."""
+    found = connection.execute(
+        f"SELECT * FROM {kind} ORDER BY seq DESC LIMIT ?",  # noqa: S608  one of three words
+        (limit,),
+    ).fetchall()
+    return [_row(kind, row) for row in reversed(found)]
+
+
+def after(
+    connection: sqlite3.Connection,
+    kind: Kind,
+    seq: int,
+    *,
+    since_s: float = float("-inf"),
+    until_s: float = float("inf"),
+) -> Iterator[Row]:
+    """All rows behind `seq` within a time (UTC s), page by page. Raises sqlite3.Error.
+
+    Rows that are written meanwhile come as well.
+    """
+    statement = (
+        f"SELECT * FROM {kind} WHERE seq > ?"  # noqa: S608  one of three words
+        f" AND {TIME_OF[kind]} >= ? AND {TIME_OF[kind]} < ? ORDER BY seq LIMIT {PAGE_ROWS}"
+    )
+    while True:
+        page = connection.execute(statement, (seq, since_s, until_s)).fetchall()
+        for row in page:
+            yield _row(kind, row)
+        if len(page) < PAGE_ROWS:
+            return
+        seq = page[-1]["seq"]
+
+
+def positions(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
+    """Open paper positions as they were last saved, newest first. Raises sqlite3.Error."""
+    found = connection.execute("SELECT * FROM paper ORDER BY event_time DESC LIMIT ?", (limit,))
+    return [dict(row) for row in found]
+
+
+def _row(kind: Kind, row: sqlite3.Row) -> Row:
+    columns = dict(row)
+    return Row(kind, float(columns[TIME_OF[kind]]), int(columns["seq"]), columns)
+
+
+def _why(path: Path, error: Exception) -> str:
+    text = f"{path} cannot be read: {error}"
+    if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
+        return f"{text}; `signal-scorer doctor` says what to do"
+    return f"{text}; run this as the service's user, as one of its group, or as root"

@@ -1,0 +1,54 @@
+"""What a journal holds, in lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.journal_export import stamp
+from service.journal_reading import Summary, wal_of
+
+DAY_S = 86_400.0
+
+
+def lines(path: Path, found: Summary) -> Iterator[str]:
+    """Size, rows by kind and status, and the pace."""
+    size, wal = bytes_of(path), bytes_of(wal_of(path))
+    yield f"journal    {path}, schema {found.schema}"
+    yield f"size       {amount(size)} and {amount(wal)} not yet moved into it"
+    yield f"scores     {found.scores:,}" + (f"  {_counts(found.by_status)}" if found.scores else "")
+    for (source, word), count in sorted(found.by_outcome.items(), key=lambda item: -item[1]):
+        yield f"outcomes   {count:,} {word} ({source})"
+    yield f"paper      {found.open_positions:,} positions open"
+    yield f"events     {found.events:,}"
+    if found.first_s is None or found.last_s is None:
+        return
+    yield f"from       {stamp(found.first_s)} UTC"
+    yield f"to         {stamp(found.last_s)} UTC"
+    days = (found.last_s - found.first_s) / DAY_S
+    if days >= 1.0:
+        a_day = found.scores / days
+        growth = size * 365.0 / days
+        yield f"pace       {a_day:,.0f} scores a day; at this pace {amount(growth)} a year"
+
+
+def bytes_of(path: Path) -> int:
+    """The size of a file; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def amount(size: float) -> str:
+    """Bytes as people say them: 512 B, 3.4 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError
+
+
+def _counts(counts: dict[str, int]) -> str:
+    named = sorted(counts.items(), key=lambda item: -item[1])
+    return "(" + ", ".join(f"{count:,} {name}" for name, count in named) + ")"
