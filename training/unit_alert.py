@@ -17,11 +17,11 @@ from socket import gethostname
 
 import msgspec
 
+from service.alerting import Finding
 from service.config import load
 from service.errors import EXIT_CONFIG, ConfigError
 from service.settings import AlertsSection, Config
 from training import alerts
-from training.checks import Finding
 
 JOBS = frozenset({"signal-scorer-train", "signal-scorer-monitor"})
 UNIT = "unit"
