@@ -7,10 +7,12 @@ loop's own state.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 from wsgiref.simple_server import WSGIServer
 
 import structlog
@@ -19,14 +21,31 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 import protocol
+from protocol import messages
 from service.clock import Clock
-from service.engine import Engine
+from service.engine import DAY_S, Engine
+from service.errors import RejectReason
 from service.families import counter, gauge, histogram, labelled, total
 from service.journal import Journal
-from service.symbol_class import symbol_class
+from service.symbol_class import CLASSES, symbol_class
 from service.vitals import Vitals, caches, health, stats
 
 log = structlog.get_logger("scorer")
+
+REFUSALS = (
+    *("malformed", "unsupported_version", "unknown_op", "invalid_field", "too_large"),
+    *("overloaded", "shutting_down", "internal"),
+)
+# A series that begins with its first count has no increase: what is alerted on begins at 0.
+_NO_REQUESTS = (
+    dict.fromkeys((("unknown", code) for code in REFUSALS), 0)
+    | dict.fromkeys(((op, "ok") for op in messages.REQUESTS), 0)
+    | dict.fromkeys(((op, "internal") for op in messages.REQUESTS), 0)
+)
+_NO_SCORES = dict.fromkeys(get_args(messages.Status), 0)
+_NO_FAULTS = {"tick_fault": 0, "candle_fault": 0}
+_NO_HANDSHAKES = {"admitted": 0, "refused": 0}
+_NO_REJECTIONS = dict.fromkeys(map(str, RejectReason), 0)
 
 
 class VitalsCollector(Collector):
@@ -39,7 +58,7 @@ class VitalsCollector(Collector):
         self._clock = clock
         self._lock = threading.Lock()
         self._ticks_seen: dict[str, int] = {}
-        self._ticks_by_class: Counter[str] = Counter()
+        self._ticks_by_class: Counter[str] = Counter(dict.fromkeys(CLASSES, 0))
 
     def collect(self) -> Iterator[Metric]:
         """All families; names end in their unit."""
@@ -48,18 +67,23 @@ class VitalsCollector(Collector):
         state = health(self._vitals, self._engine, self._journal, now)
         yield gauge("ready", "1 while the service does all that it is for", state["ready"])
         yield gauge("uptime_seconds", "Seconds since start", about["uptime_s"])
+        started_s = self._vitals.started_utc_s
+        yield gauge("start_time_seconds", "When it started, UTC", started_s)
         yield labelled("mode", "1 for the mode that is served", ["mode"], [((about["mode"],), 1)])
         yield from self._requests(about)
         yield from self._feed(about)
-        yield from _model(about)
+        yield from self._model(about)
         yield from _drift(about)
-        yield from _journal(about["journal"])
+        yield from _journal(about["journal"], self._journal.path)
         yield from self._rest(about)
 
     def _requests(self, about: dict[str, Any]) -> Iterator[Metric]:
         vitals, scores = self._vitals, about["scores"]
         yield counter(
-            "requests", "Answers by op and code", ["op", "status"], dict(vitals.answered).items()
+            "requests",
+            "Answers by op and code",
+            ["op", "status"],
+            (_NO_REQUESTS | dict(vitals.answered)).items(),
         )
         dropped = about["requests"].get("reply_dropped", 0)
         yield total("replies_dropped", "Answers whose client reads none or is gone", dropped)
@@ -67,7 +91,7 @@ class VitalsCollector(Collector):
             "scores",
             "Signals answered, by status",
             ["status"],
-            [((k[7:],), n) for k, n in scores.items() if k.startswith("status_")],
+            _NO_SCORES | {k[7:]: n for k, n in scores.items() if k.startswith("status_")},
         )
         yield total("retries", "Signals answered as before", scores.get("retry", 0))
         yield total(
@@ -87,15 +111,24 @@ class VitalsCollector(Collector):
                 for result, count in (("hit", hits), ("miss", misses))
             ],
         )
-        yield counter("handshakes", "Keys let in and refused", ["result"], about["handshakes"])
+        yield counter(
+            "handshakes",
+            "Keys let in and refused",
+            ["result"],
+            _NO_HANDSHAKES | about["handshakes"],
+        )
 
     def _feed(self, about: dict[str, Any]) -> Iterator[Metric]:
         feed = about["feed"]
-        yield counter("feed_messages", "Ticks and candles by fate", ["fate"], feed["counts"])
+        yield counter(
+            "feed_messages", "Ticks and candles by fate", ["fate"], _NO_FAULTS | feed["counts"]
+        )
         yield counter("feed_skipped", "Other messages by type", ["type"], feed["skipped"])
         yield counter("feed_changes", "What became of symbols", ["kind"], feed["changes"])
         yield counter("ticks", "Ticks applied, by class of symbol", ["symbol_class"], self._ticks())
+        limit = self._engine.config.limits.symbols
         yield gauge("symbols", "Symbols kept", about["symbols"])
+        yield gauge("symbols_limit", "No more are kept", limit)
         yield gauge("symbols_warm", "Symbols with history enough", about["symbols_warm"])
         if feed["lag_s"] is not None:
             yield gauge("feed_lag_seconds", "Age of the newest event on receipt", feed["lag_s"])
@@ -112,6 +145,19 @@ class VitalsCollector(Collector):
             ["endpoint"],
             [((e["name"],), e["clock_offset_s"]) for e in endpoints],
         )
+        yield counter(
+            "feed_clock_changes",
+            "How often that changed",
+            ["endpoint"],
+            {e["name"]: e["clock_changes"] for e in endpoints},
+        )
+        silent = self._vitals.silent_feeds.copy()
+        yield labelled(
+            "feed_silent",
+            "1 while it is silent for longer than feed.silence_s",
+            ["endpoint"],
+            [((e["name"],), float(e["name"] in silent)) for e in endpoints],
+        )
 
     def _ticks(self) -> dict[str, int]:
         """Totals by class that never fall, though a symbol's own count goes with the symbol."""
@@ -126,24 +172,31 @@ class VitalsCollector(Collector):
             self._ticks_seen = now
             return dict(self._ticks_by_class)
 
+    def _model(self, about: dict[str, Any]) -> Iterator[Metric]:
+        model = about["model"]
+        labels = ["version", "service"]
+        served = [] if model is None else [((model["version"], protocol.__version__), 1.0)]
+        yield labelled("model_info", "The serving model", labels, served)
+        if model is not None:
+            yield gauge("model_age_seconds", "Since it was trained", model["age_s"])
+            reviewed = model["reviewed_age_s"]
+            yield gauge("model_reviewed_age_seconds", "Since it was reviewed", reviewed)
+        days = self._engine.config.model.expire_after_days
+        if days:
+            yield gauge("model_expire_after_seconds", "Reviewed before that, no more", days * DAY_S)
+        refused = self._vitals.last_rejection is not None
+        yield gauge("model_refused", "1 while the published model is refused", refused)
+        yield total("model_swaps", "Models installed since start", about["swaps"])
+        rejections = _NO_REJECTIONS | about["rejections"]
+        yield counter("model_rejections", "Refused models", ["reason"], rejections)
+
     def _rest(self, about: dict[str, Any]) -> Iterator[Metric]:
         paper = self._engine.paper
+        limit = self._engine.config.paper.max_positions
         yield gauge("paper_positions", "Signals followed on paper", len(paper))
+        yield gauge("paper_positions_limit", "No more are followed", limit)
         yield counter("paper", "What became of them", ["fate"], dict(paper.counts))
         yield total("clock_steps", "Steps of the wall clock", about["clock_steps"])
-
-
-def _model(about: dict[str, Any]) -> Iterator[Metric]:
-    model = about["model"]
-    labels = ["version", "service"]
-    served = [] if model is None else [((model["version"], protocol.__version__), 1.0)]
-    yield labelled("model_info", "The serving model", labels, served)
-    if model is not None:
-        yield gauge("model_age_seconds", "Since it was trained", model["age_s"])
-        reviewed = model["reviewed_age_s"]
-        yield gauge("model_reviewed_age_seconds", "Since it was reviewed", reviewed)
-    yield total("model_swaps", "Models installed since start", about["swaps"])
-    yield counter("model_rejections", "Refused models", ["reason"], about["rejections"])
 
 
 def _drift(about: dict[str, Any]) -> Iterator[Metric]:
@@ -159,8 +212,20 @@ def _drift(about: dict[str, Any]) -> Iterator[Metric]:
     yield labelled("drifting", "1 where the index is beyond its limit", labels, drifting)
 
 
-def _journal(journal: dict[str, Any]) -> Iterator[Metric]:
+def _journal(journal: dict[str, Any], path: Path) -> Iterator[Metric]:
     yield gauge("journal_size_bytes", "Of the file and its WAL", journal["size_bytes"])
+    try:
+        wal_bytes = path.with_name(path.name + "-wal").stat().st_size
+    except OSError:
+        wal_bytes = 0
+    yield gauge("journal_wal_bytes", "Of that, the WAL", wal_bytes)
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        pass  # journal_failing tells of a place that is gone
+    else:
+        yield gauge("journal_disk_free_bytes", "Left for us", disk.f_bavail * disk.f_frsize)
+        yield gauge("journal_disk_size_bytes", "Of that disk", disk.f_blocks * disk.f_frsize)
     yield gauge("journal_failing", "1 while nothing can be written", journal["fault"] is not None)
     yield total("journal_errors", "Failed journal operations", journal["errors"])
     yield total("journal_unwritten", "Answers not kept", journal["unwritten"])

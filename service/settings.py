@@ -134,7 +134,10 @@ class LogSection(Section, frozen=True, kw_only=True):
 
 
 class TrainingSection(Section, frozen=True, kw_only=True):
-    """`[training]`: read by the trainer only; here so that one file configures both."""
+    """`[training]`: read by the trainer only; here so that one file configures both.
+
+    `textfile` is for Prometheus' node exporter: when `train` ran last, and how it ended.
+    """
 
     min_samples: Count = 100
     min_new: Annotated[int, Meta(ge=0, le=10_000_000)] = 100
@@ -142,6 +145,7 @@ class TrainingSection(Section, frozen=True, kw_only=True):
     keep_models: Count = 5
     max_holding_s: Seconds = 7500.0
     labels: Literal["paper", "reported"] = "paper"
+    textfile: str = ""
 
 
 class TruthLogSection(Section, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FOREX, METAL, CRYPTO, OTHER = "forex", "metal", "crypto", "other"
+FOREX, METAL, CRYPTO, OTHER = CLASSES = "forex", "metal", "crypto", "other"
 
 _CURRENCIES = frozenset(
     (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import time
 import urllib.request
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import builders
 import pytest
@@ -17,6 +19,8 @@ from protocol import messages
 from service.engine_replay import compare
 from service.histogram import LATENCY_BOUNDS_S, Histogram
 from service.symbol_class import symbol_class
+
+PROTOCOL_DOC = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text()
 
 
 class Scrape:
@@ -139,6 +143,48 @@ def test_the_model_the_journal_and_the_caches_are_shown(served: Served):
         assert served.scrape.value("cache_lookups_total", cache=cache, result="miss") >= 1
     assert served.scrape.value("ready") == 1
     assert served.scrape.value("mode", mode="live") == 1
+
+
+def test_what_alerts_ask_for_is_there_before_it_happens(served: Served):
+    refused = re.findall(r"^\| `(\w+)` \|", PROTOCOL_DOC.split("## Errors")[1], re.M)
+    assert "overloaded" in refused
+    for code in refused:
+        if code not in ("error", "fallback", "versions"):
+            assert served.scrape.value("requests_total", op="unknown", status=code) in (0, 1), code
+    for op in messages.REQUESTS:
+        assert served.scrape.value("requests_total", op=op, status="internal") == 0
+    for status in get_args(messages.Status):
+        assert served.scrape.value("scores_total", status=status) >= 0
+    assert served.scrape.value("ticks_total", symbol_class="other") == 0
+    assert served.scrape.value("feed_messages_total", fate="tick_fault") == 0
+    assert served.scrape.value("handshakes_total", result="refused") == 0
+    assert served.scrape.value("model_rejections_total", reason="golden") == 0
+    assert served.scrape.value("model_refused") == 0
+
+
+def test_what_fills_up_is_shown_beside_its_limit(served: Served):
+    assert served.scrape.value("symbols") < served.scrape.value("symbols_limit") == 512
+    assert served.scrape.value("paper_positions") < served.scrape.value("paper_positions_limit")
+    free = served.scrape.value("journal_disk_free_bytes")
+    assert 0 < free < served.scrape.value("journal_disk_size_bytes")
+    assert 0 < served.scrape.value("journal_wal_bytes") < served.scrape.value("journal_size_bytes")
+    # Models of any age are served here: then there is no limit to hold an age against.
+    assert "signal_scorer_model_expire_after_seconds" not in served.scrape.families
+    assert abs(served.scrape.value("start_time_seconds") - time.time()) < 300
+
+
+def test_a_silent_feed_and_a_refused_model_are_states(tmp_path: Path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "CURRENT.json").write_text("{")
+    values = {"METRICS_BIND": "127.0.0.1:0", "FEED_SILENCE_S": "0.2"}
+    with running(tmp_path, FEED_ENDPOINTS="tcp://127.0.0.1:1", **values) as service:
+        address, silent = address_of(service), {"endpoint": "tcp://127.0.0.1:1"}
+        eventually(lambda: Scrape(address).value("feed_silent", **silent) == 1, "silence")
+        scrape = Scrape(address)
+        assert scrape.value("feed_clock_changes_total", **silent) == 0
+        assert scrape.value("model_refused") == 1
+        assert scrape.value("model_rejections_total", reason="pointer") == 1
+        assert scrape.value("model_expire_after_seconds") == 35 * 86_400
 
 
 def test_stats_say_the_same_in_their_own_words(served: Served):
