@@ -44,13 +44,15 @@ def main() -> None:
 @click.option("--min-samples", type=click.IntRange(min=1), help="Samples to start at (100).")
 @click.option("--force", is_flag=True, help="Skip the counts; never the gate.")
 @click.option("--jobs", type=int, default=-1, show_default=True, help="Processes to fit with.")
-def train(force: bool, **options: Any) -> None:
+@click.option("--textfile", type=click.Path(path_type=Path), help="Write metrics for Prometheus.")
+def train(force: bool, textfile: Path | None, **options: Any) -> None:
     """Read, join, walk forward, and publish a model whose advantage is established."""
     from training.train import train as run_training
 
     with advice():
         settings = settings_of(options)
         run = run_training(settings, now_s=time.time(), force=force, progress=click.echo)
+        _tell_prometheus(run.result, textfile, options["config_path"])
     click.echo(run.text)
     sys.exit(run.code)
 
@@ -269,6 +271,23 @@ def _by_pattern(given: tuple[str, ...]) -> dict[str, float]:
                 f"{text!r} is not NAME=SCORE", param_hint="--pattern"
             ) from None
     return found
+
+
+def _tell_prometheus(result: str, textfile: Path | None, config_path: str | None) -> None:
+    """Write the configured textfile; where that fails it is said, and the run stays what it was."""
+    from service.config import load
+
+    named = None if textfile is None else str(textfile.absolute())
+    config = load(config_path, flags={"training.textfile": named}).config
+    if not config.training.textfile:
+        return
+    from training.textfile import write_train
+
+    path = config.path(config.training.textfile)
+    try:
+        write_train(path, result, now_s=time.time())
+    except OSError as error:
+        click.echo(f"metrics not written to {path}: {error.strerror}")
 
 
 def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> None:

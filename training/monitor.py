@@ -111,7 +111,9 @@ def act(seen: Seen, settings: Settings, config: Config, *, now_s: float) -> list
 
         path = config.path(config.monitor.textfile)
         try:
-            textfile.write(path, findings, now_s=now_s, model=seen.version, delivered=not problem)
+            textfile.write_monitor(
+                path, findings, now_s=now_s, model=seen.version, delivered=not problem
+            )
         except OSError as error:
             said.append(f"metrics not written to {path}: {error.strerror}")
     return said

@@ -1,19 +1,25 @@
-"""The monitor's numbers for Prometheus' node exporter, as a file that is whole or the old one."""
+"""The trainer's and the monitor's numbers for Prometheus' node exporter.
+
+Each in a file of its own, which is whole or the old one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from service.alerting import Finding
 
-PREFIX = "signal_scorer_monitor_"
+MONITOR, TRAIN = "signal_scorer_monitor_", "signal_scorer_train_"
 LEVELS = ("fine", "unknown", "warning", "alert")
+RESULTS = ("published", "nothing_to_do", "rejected", "not_enough")
+
+Maker = Callable[..., Gauge]
 
 
-def write(
+def write_monitor(
     path: Path,
     findings: Sequence[Finding],
     *,
@@ -25,11 +31,7 @@ def write(
 
     Raises OSError.
     """
-    registry = CollectorRegistry()
-
-    def gauge(name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(PREFIX + name, text, labels, registry=registry)
-
+    gauge, done = _file(path, MONITOR)
     gauge("last_run_timestamp_seconds", "When the monitor ran last.").set(now_s)
     degraded = any(finding.level == "alert" for finding in findings)
     gauge("degraded", "1 while there is an alert: exit code 5.").set(degraded)
@@ -42,5 +44,28 @@ def write(
             levels.labels(finding.name, level).set(finding.level == level)
         for name, value in finding.facts.items():
             facts.labels(finding.name, name).set(value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_to_textfile(str(path), registry)
+    done()
+
+
+def write_train(path: Path, result: str, *, now_s: float) -> None:
+    """Write when `train` came to its end, and how: one of RESULTS. Raises OSError."""
+    gauge, done = _file(path, TRAIN)
+    gauge("last_run_timestamp_seconds", "When train came to its end last.").set(now_s)
+    ends = gauge("result", "1 for how it ended.", "result")
+    for name in RESULTS:
+        ends.labels(name).set(name == result)
+    done()
+
+
+def _file(path: Path, prefix: str) -> tuple[Maker, Callable[[], None]]:
+    """What makes gauges under a prefix, and what writes them."""
+    registry = CollectorRegistry()
+
+    def gauge(name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(prefix + name, text, labels, registry=registry)
+
+    def done() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_to_textfile(str(path), registry)
+
+    return gauge, done

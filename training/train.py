@@ -34,6 +34,13 @@ class Run(msgspec.Struct, frozen=True):
     text: str
     version: str | None = None
 
+    @property
+    def result(self) -> str:
+        """One word: `published`, `nothing_to_do`, `rejected` or `not_enough`."""
+        if self.code == 0:
+            return "published" if self.version else "nothing_to_do"
+        return {REJECTED: "rejected", NOT_ENOUGH: "not_enough"}[self.code]
+
 
 def train(
     settings: Settings,

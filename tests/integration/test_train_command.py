@@ -8,12 +8,14 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import NOW_S, small_model
 from click.testing import CliRunner, Result
+from prometheus_client.parser import text_string_to_metric_families
 from scored_journal import EVERY_S, START_S, score_row, vectors, write_journal
 
 from service.bundle import load, read_pointer
@@ -41,10 +43,31 @@ def edge(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_prometheus_is_told_when_it_ran_and_how_it_ended(edge: Path) -> None:
+    textfile = edge / "metrics" / "train.prom"
+    before_s = time.time()
+    run(edge, "train", "--min-samples", "401", "--textfile", str(textfile))
+    assert told(textfile)["signal_scorer_train_result", "not_enough"] == 1.0
+    assert told(textfile)["signal_scorer_train_result", "published"] == 0.0
+    ran_s = told(textfile)["signal_scorer_train_last_run_timestamp_seconds", None]
+    assert before_s <= ran_s <= time.time()
+    (edge / "file").write_text("")
+    inside = str(edge / "file" / "train.prom")
+    result = run(edge, "train", "--min-samples", "401", "--textfile", inside)
+    assert result.exit_code == 4
+    assert "metrics not written" in result.output
+
+
+def told(textfile: Path) -> dict[tuple[str, str | None], float]:
+    families = text_string_to_metric_families(textfile.read_text())
+    return {(s.name, s.labels.get("result")): s.value for f in families for s in f.samples}
+
+
 def test_an_edge_is_published_and_the_service_can_load_it(edge: Path) -> None:
-    result = run(edge, "train")
+    result = run(edge, "train", "--textfile", str(edge / "train.prom"))
     assert result.exit_code == 0, result.output
     assert "published" in result.output
+    assert told(edge / "train.prom")["signal_scorer_train_result", "published"] == 1.0
     found = read_pointer(edge / "models")
     assert found is not None
     model = load(edge / "models", found[0])
