@@ -1,6 +1,8 @@
 # make setup   .venv with the locked dependencies (nothing to do when it is current)
 # make run     the demo: feed, service, signals, trainer, hot swap, on free ports of its own
 # make test    lint, types, import contracts, tests
+# make test-alerts   the alert rules and their tests, by promtool
+# make test-watch   each alert made to fire by a real fault, before a real Prometheus
 # make evidence-edge, -null, -small, -scale   what docs/evidence.md claims of the trainer, measured
 # make evidence-monitor   false alarms of the monitor, and how soon it notices a lost edge
 # make evidence-paper   paper outcomes on recorded markets against a brute-force oracle
@@ -19,7 +21,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 BIN := .venv/bin
 STAMP := .venv/.current
 
-.PHONY: setup run test lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-paper oracle account bench-features bench-serve bench-swap evidence-features fuzz corrupt kill9 soak
+.PHONY: setup run test test-alerts test-watch lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-paper oracle account bench-features bench-serve bench-swap evidence-features fuzz corrupt kill9 soak
 
 setup: $(STAMP)
 
@@ -41,6 +43,12 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest
+
+test-alerts:
+	cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml
+
+test-watch: setup
+	$(BIN)/python scripts/watch.py
 
 evidence-edge evidence-null evidence-small evidence-scale: setup
 	$(BIN)/python scripts/evidence.py $(@:evidence-%=%)

@@ -1,0 +1,60 @@
+"""The alerts as files: each is explained, each is tested, and promtool agrees."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+RULES = (PROMETHEUS / "alerts.yml").read_text()
+TESTS = (PROMETHEUS / "alerts_test.yml").read_text()
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
+ALERTS = re.findall(r"^ +- alert: (\w+)$", RULES, re.M)
+
+
+def test_every_alert_has_an_entry_in_the_runbook_and_no_entry_is_left_over() -> None:
+    assert len(ALERTS) > 30
+    assert len(set(ALERTS)) == len(ALERTS)
+    assert sorted(re.findall(r"^### (\w+)$", RUNBOOK, re.M)) == sorted(ALERTS)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_says_how_bad_it_is_and_where_to_read_on(alert: str) -> None:
+    rule = RULES.split(f"- alert: {alert}\n")[1].split("- alert: ")[0]
+    assert re.search(r"severity: (critical|warning|info)\b", rule)
+    assert f"runbook: docs/runbook.md#{alert.lower()}\n" in rule
+    assert re.search(r"summary: \S", rule)
+    assert re.search(r"description: \S", rule)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_is_seen_to_fire_and_to_keep_quiet(alert: str) -> None:
+    fires = re.findall(rf"ALERTS{{alertname=\"{alert}\",alertstate=\"firing\",", TESTS)
+    quiet = re.findall(rf"{{expr: 'ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}}'", TESTS)
+    assert fires
+    assert quiet
+
+
+def test_every_metric_that_is_asked_for_is_documented() -> None:
+    documents = (ROOT / "docs" / "metrics.md").read_text()
+    monitoring = (ROOT / "docs" / "monitoring.md").read_text()
+    asked = set(re.findall(r"\bsignal_scorer_(\w+)", RULES)) - {"market_open"}
+    for name in asked:
+        plain = re.sub(r"_(bucket|count|sum)$", "", name)
+        short = re.sub(r"^(monitor|train)_", "", plain)
+        where = documents if short == plain else monitoring
+        assert f"`{short}`" in where, name
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_finds_them_right() -> None:
+    for arguments in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
+        done = subprocess.run(
+            ["promtool", *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
