@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from service.commands import asking, journal, replaying, running, watching
+from service.commands import asking, journal, keeping, replaying, running, watching
 from service.commands.root import cli
 
-__all__ = ["asking", "cli", "journal", "main", "replaying", "running", "watching"]
+__all__ = ["asking", "cli", "journal", "keeping", "main", "replaying", "running", "watching"]
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from service.alerting import Alert, Event, Finding, tell
+from service.durable import rename, write_file
 from service.settings import AlertsSection
-from training.durable import rename, write_file
 
 __all__ = ["Alert", "State", "news", "read_state", "tell", "told", "write_state"]
 

@@ -17,11 +17,7 @@ import msgspec
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
 from service.bundle import decode_pointer, load_directory, read_pointer
-from service.errors import ModelRejected
-from service.forest import Forest
-from service.forest_file import encode
-from training.draft import ManifestDraft, golden_inputs, manifest, reference, versions
-from training.durable import (
+from service.durable import (
     LockHeld,
     Step,
     TrainerLock,
@@ -31,6 +27,10 @@ from training.durable import (
     sync_directory,
     write_file,
 )
+from service.errors import ModelRejected
+from service.forest import Forest
+from service.forest_file import encode
+from training.draft import ManifestDraft, golden_inputs, manifest, reference, versions
 
 __all__ = [
     "LockHeld",

@@ -15,8 +15,8 @@ from builders import NOW_S, small_draft, small_model
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, Pointer
 from service.bundle import load, read_pointer
+from service.durable import append_line
 from service.errors import ModelRejected
-from training.durable import append_line
 from training.publish import LockHeld, Pinned, TrainerLock, append_history, publish
 from training.registry import RegistryError, list_models, pin, revalidate, rollback, unpin
 
@@ -161,7 +161,7 @@ def test_two_trainers_are_kept_apart(tmp_path):
 
 def test_a_killed_trainer_does_not_hold_the_lock(tmp_path):
     program = (
-        "import os, signal, sys, pathlib; from training.durable import TrainerLock\n"
+        "import os, signal, sys, pathlib; from service.durable import TrainerLock\n"
         "TrainerLock(pathlib.Path(sys.argv[1])).__enter__()\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -1,0 +1,210 @@
+"""`backup`: a folder with journal, models and configuration, while everything runs.
+
+The rule: it is written under a name that nobody takes for a backup, flushed, verified and only
+then renamed; killed at any moment it leaves a backup or none. The journal is copied by SQLite
+within one read transaction, which keeps no writer waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+import protocol
+from protocol.manifest import MANIFEST_NAME, POINTER_NAME
+from service import backup_manifest as form
+from service import exit_codes, mode_file
+from service.backup_manifest import BackupError, Entry, Manifest
+from service.bundle import decode_pointer, load, read_pointer_bytes
+from service.config import Sourced
+from service.durable import Step, no_step, sync_directory
+from service.errors import ModelRejected
+from service.history import HISTORY_NAME
+from service.journal_reading import JournalUnreadable, open_quietly
+
+TRIES = 3
+"""A publication may displace the current model while it is being copied."""
+
+
+def make(
+    sourced: Sourced,
+    config_file: Path | None,
+    target: Path,
+    *,
+    now_s: float,
+    step: Step = no_step,
+) -> Manifest:
+    """Make `target`, which must not be there yet or be empty. Raises BackupError."""
+    target = target.absolute()
+    if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
+        raise BackupError(
+            f"{target} is there already and is not touched; name a new folder, for example "
+            "with the date",
+            exit_codes.CANT_CREATE,
+        )
+    work = target.with_name(f".{target.name}.incoming-{os.getpid()}")
+    try:
+        _remove_dead(target)
+        work.mkdir(parents=True, mode=0o700)
+        writer = _Writer(work, step)
+        manifest = _fill(writer, sourced, config_file, now_s)
+        form.verify(work, manifest)
+        writer.content(form.NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+        for folder in (path for path in work.rglob("*") if path.is_dir()):
+            sync_directory(folder, step)
+        sync_directory(work, step)
+        step("rename")
+        work.rename(target)
+        sync_directory(target.parent, step)
+    except OSError as error:
+        raise BackupError(
+            f"cannot write {target}: {error.strerror or error}", exit_codes.CANT_CREATE
+        ) from None
+    except sqlite3.Error as error:
+        raise BackupError(
+            f"the journal cannot be copied: {error}; `signal-scorer doctor` looks closer"
+        ) from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return manifest
+
+
+class _Writer:
+    """Writes files below a folder, flushed, and keeps what they are."""
+
+    def __init__(self, folder: Path, step: Step) -> None:
+        self.folder = folder
+        self.entries: dict[str, Entry] = {}
+        self._step = step
+
+    def content(self, name: str, content: bytes) -> None:
+        """A file from memory."""
+        import io
+
+        self._write(name, io.BytesIO(content))
+
+    def file(self, name: str, source: Path) -> None:
+        """A copy of a regular file. Raises OSError."""
+        with form.open_regular(source) as file:
+            self._write(name, file)
+
+    def journal(self, source: Path) -> int:
+        """A consistent copy of the journal, in one file; returns its schema."""
+        self._step(f"copy {form.JOURNAL}")
+        path = self.folder / form.JOURNAL
+        with (
+            closing(open_quietly(source)) as reading,
+            closing(sqlite3.connect(path, isolation_level=None)) as writing,
+        ):
+            reading.backup(writing)
+            self._step(f"close {form.JOURNAL}")
+            # One file without a WAL beside it: what is copied on is whole.
+            writing.execute("PRAGMA journal_mode=DELETE")
+        path.chmod(0o600)
+        self._sync(path)
+        schema = form.check_journal(path)
+        with form.open_regular(path) as file:
+            self.entries[form.JOURNAL] = form.copy(file, lambda _chunk: None)
+        return schema
+
+    def _write(self, name: str, source: object) -> None:
+        self._step(f"write {name}")
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with path.open("wb") as file:
+            self.entries[name] = form.copy(source, file.write)  # type: ignore[arg-type]
+        path.chmod(0o600)
+        self._sync(path)
+
+    def _sync(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: float) -> Manifest:
+    config = sourced.config
+    schema = None
+    if config.journal_path.exists():
+        try:
+            schema = writer.journal(config.journal_path)
+        except JournalUnreadable as error:
+            raise BackupError(str(error)) from None
+    model, problems = _models(writer, config.models_dir)
+    mode = config.path(mode_file.FILE_NAME)
+    if mode.is_file():
+        writer.file(form.MODE, mode)
+    if config_file is not None:
+        writer.file(form.CONFIG, config_file)
+    writer.content(form.EFFECTIVE, msgspec.json.format(msgspec.json.encode(sourced), indent=1))
+    if config.curve.server_secret_file or config.curve.feed_secret_file:
+        problems = (*problems, "secret keys are not in a backup: keep them apart from it")
+    return Manifest(
+        made_at=now_s,
+        program=protocol.__version__,
+        schema=schema,
+        model=model,
+        files=writer.entries,
+        problems=problems,
+    )
+
+
+def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]:
+    """All published models and the pointer; which one it names, and what is wrong with it."""
+    if not models.is_dir():
+        return None, ()
+    history = models / HISTORY_NAME
+    if history.is_file():
+        writer.file(f"{form.MODELS}/{HISTORY_NAME}", history)
+    for _ in range(TRIES):
+        try:
+            content = read_pointer_bytes(models)
+            version = None if content is None else decode_pointer(content).version
+        except ModelRejected as error:
+            return None, (f"the models' pointer cannot be used and is not saved: {error}",)
+        _bundles(writer, models)
+        saved = f"{form.MODELS}/{version}/{MANIFEST_NAME}" in writer.entries
+        if content is None or (saved and read_pointer_bytes(models) == content):
+            break
+    else:
+        return None, (f"the current model {version} is not there: its pointer is not saved",)
+    if content is None or version is None:
+        return None, ()
+    writer.content(f"{form.MODELS}/{POINTER_NAME}", content)
+    try:
+        load(writer.folder / form.MODELS, decode_pointer(content))
+    except ModelRejected as error:
+        return version, (f"saved as it is, but the service would refuse {version}: {error}",)
+    return version, ()
+
+
+def _bundles(writer: _Writer, models: Path) -> None:
+    """Bundles never change once they are there, and may be removed at any time."""
+    for folder in sorted(path.parent for path in models.glob(f"*/{MANIFEST_NAME}")):
+        names = [f"{form.MODELS}/{folder.name}/{path.name}" for path in folder.iterdir()]
+        if folder.name.startswith(".") or any(name in writer.entries for name in names):
+            continue
+        try:
+            for name in names:
+                writer.file(name, models / folder.name / Path(name).name)
+        except FileNotFoundError:
+            for name in names:
+                writer.entries.pop(name, None)
+            shutil.rmtree(writer.folder / form.MODELS / folder.name, ignore_errors=True)
+
+
+def _remove_dead(target: Path) -> None:
+    """What a backup to this very name left when it was killed."""
+    if not target.parent.is_dir():
+        return
+    for path in target.parent.glob(f".{target.name}.incoming-*"):
+        pid = path.name.rpartition("-")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(path, ignore_errors=True)

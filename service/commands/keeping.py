@@ -1,0 +1,67 @@
+"""Commands that save what the service has learnt, and bring it back."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from service.commands.root import cli, config_option, example
+
+folder_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+
+
+@cli.command(**example("signal-scorer backup /var/backups/signal-scorer/2026-11-25"))
+@config_option
+@folder_argument
+def backup(config_path: str | None, folder: Path) -> None:
+    """Save journal, models, mode and configuration in the new folder DIR.
+
+    While everything runs. Secret keys are not in it. Killed half way it leaves no DIR.
+    """
+    from service.backup import make
+    from service.config import config_file, load
+    from service.journal_summary import amount
+
+    now_s = time.time()
+    manifest = make(load(config_path), config_file(config_path), folder, now_s=now_s)
+    size = sum(entry.size for entry in manifest.files.values())
+    schema = "no journal" if manifest.schema is None else f"journal of schema {manifest.schema}"
+    click.echo(f"{folder}: {len(manifest.files)} files, {amount(size)}, {schema}, ", nl=False)
+    click.echo(f"model {manifest.model or 'none'}")
+    for problem in manifest.problems:
+        click.echo(f"note: {problem}")
+
+
+@cli.command(**example("signal-scorer restore /var/backups/signal-scorer/2026-11-25"))
+@config_option
+@folder_argument
+@click.option(
+    "--force", is_flag=True, help="Replace what is there, and keep it beside: nothing is lost."
+)
+@click.option("--check", is_flag=True, help="Only verify the backup.")
+def restore(config_path: str | None, folder: Path, force: bool, check: bool) -> None:
+    """Verify the backup DIR and put it in place; the service must not run.
+
+    The configuration in it is left where it is: it says where the rest goes, and is yours to
+    put in place first.
+    """
+    from service import backup_manifest as form
+    from service.config import load
+    from service.restore import restore as put_back
+
+    if check:
+        manifest = form.read(folder)
+        form.verify(folder, manifest)
+        click.echo(f"{folder}: all {len(manifest.files)} files are as they were saved")
+        return
+    config = load(config_path).config
+    done = put_back(config, folder, force=force, now_s=time.time())
+    made = datetime.fromtimestamp(done.manifest.made_at, UTC)
+    click.echo(f"restored the backup of {made:%Y-%m-%d %H:%M} UTC: ", nl=False)
+    click.echo(f"{config.journal_path}, model {done.manifest.model or 'none'}")
+    for path in done.aside:
+        click.echo(f"what was there lies in {path}")
+    click.echo("next: start the service, then signal-scorer doctor")

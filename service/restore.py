@@ -1,0 +1,243 @@
+"""`restore`: a verified backup put in place of what is there, of which nothing is lost.
+
+The rule: first everything is copied and verified beside its place, then each file moves by one
+rename, the models' pointer last. What was there goes into a folder `before-restore-TIME`. The
+locks of service and trainer are held meanwhile, so that neither starts in between.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from protocol.manifest import MANIFEST_NAME, POINTER_NAME
+from service import backup_manifest as form
+from service import exit_codes, mode_file
+from service.backup_manifest import BackupError, Manifest
+from service.durable import LockHeld, Step, TrainerLock, no_step, sync_directory
+from service.history import HISTORY_NAME
+from service.journal_reading import wal_of
+from service.locks import HeldError, hold
+from service.settings import Config
+
+STAGED = ".restore-incoming"
+ASIDE = "before-restore"
+
+
+class Restored(NamedTuple):
+    """What was put in place, and where that lies now which was there."""
+
+    manifest: Manifest
+    aside: tuple[Path, ...]
+
+
+class Place:
+    """A folder that files are put into: staged beside their place, then moved there."""
+
+    def __init__(self, root: Path, stamp: str, step: Step) -> None:
+        self.root = root
+        self.staged = root / STAGED
+        self.aside = root / f"{ASIDE}-{stamp}"
+        self._step = step
+
+    def stage(self, source: Path, name: str, entry: form.Entry, mode: int) -> None:
+        """Copy one file beside its place, and see that it is the one that was saved."""
+        self._step(f"stage {name}")
+        path = self.staged / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with form.open_regular(source) as file, path.open("wb") as copy:
+            found = form.copy(file, copy.write)
+            copy.flush()
+            os.fsync(copy.fileno())
+        if found != entry:
+            raise BackupError(f"{source} is not the file that was saved; take another backup")
+        path.chmod(mode)
+        _give_to_owner_of(self.root, path)
+
+    def keep(self, name: str) -> None:
+        """Let what is in the place lie in the folder aside as well."""
+        path = self.root / name
+        if not os.path.lexists(path):
+            return
+        self._step(f"keep {name}")
+        self.aside.mkdir(exist_ok=True, mode=0o700)
+        os.link(path, self.aside / name, follow_symlinks=False)
+        sync_directory(self.aside)
+
+    def move_aside(self, name: str) -> None:
+        """Take something out of the place."""
+        if os.path.lexists(self.root / name):
+            self._step(f"move aside {name}")
+            self.aside.mkdir(exist_ok=True, mode=0o700)
+            (self.root / name).rename(self.aside / name)
+            sync_directory(self.aside)
+
+    def put(self, name: str) -> None:
+        """Move what is staged to its place, replacing a file of that name at once."""
+        self._step(f"put {name}")
+        (self.staged / name).rename(self.root / name)
+        sync_directory(self.root)
+
+    def clean(self) -> None:
+        """Remove what an interrupted restore, or this one, staged."""
+        shutil.rmtree(self.staged, ignore_errors=True)
+
+
+def restore(
+    config: Config, folder: Path, *, force: bool, now_s: float, step: Step = no_step
+) -> Restored:
+    """Verify a backup and put it in place. Raises BackupError, before anything was changed
+    unless the disk fails half way; then the same command completes it."""
+    manifest = form.read(folder)
+    form.verify(folder, manifest)
+    stamp = f"{datetime.fromtimestamp(now_s, UTC):%Y%m%dT%H%M%SZ}"
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(_nobody_at_work(config))
+            _refuse_existing(config, manifest, force=force)
+            journal = Place(config.journal_path.parent, stamp, step)
+            state = Place(config.path("."), stamp, step)
+            models = Place(config.models_dir, stamp, step)
+            for place in (journal, state, models):
+                place.clean()
+                stack.callback(place.clean)
+            _stage(folder, manifest, config, journal, state, models)
+            _journal(config, manifest, journal)
+            _mode(manifest, state)
+            _models(manifest, models)
+            kept = {place.aside for place in (journal, state, models)}
+            return Restored(manifest, tuple(sorted(path for path in kept if path.is_dir())))
+    except OSError as error:
+        raise BackupError(
+            f"restore ended half way: {error}; nothing is lost: make room or set rights right, "
+            "and run it again with --force",
+            exit_codes.CANT_CREATE,
+        ) from None
+
+
+@contextmanager
+def _nobody_at_work(config: Config) -> Iterator[None]:
+    """Hold the service's lock and the trainer's. Raises BackupError where either is at work."""
+    path = config.journal_path
+    lock = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        config.models_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = hold(lock)
+    except OSError as error:
+        raise BackupError(
+            f"cannot lock {lock}: {error.strerror}; run it as root",
+            exit_codes.CANT_CREATE,
+        ) from None
+    except HeldError as error:
+        raise BackupError(
+            f"the service runs (process {error.holder}) and would go on with the old journal; "
+            "stop it first: systemctl stop signal-scorer",
+            exit_codes.TRY_LATER,
+        ) from None
+    try:
+        _give_to_owner_of(path.parent, lock)
+        with TrainerLock(config.models_dir):
+            _give_to_owner_of(config.models_dir, config.models_dir / ".lock")
+            yield
+    except LockHeld as error:
+        raise BackupError(str(error), exit_codes.TRY_LATER) from None
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_existing(config: Config, manifest: Manifest, *, force: bool) -> None:
+    there = []
+    if form.JOURNAL in manifest.files and config.journal_path.exists():
+        there.append(config.journal_path)
+    if f"{form.MODELS}/{POINTER_NAME}" in manifest.files:
+        there += [path for path in [config.models_dir / POINTER_NAME] if path.exists()]
+    if there and not force:
+        raise BackupError(
+            f"{' and '.join(map(str, there))} would be replaced; --force does it and keeps what "
+            f"is there in a folder {ASIDE}-TIME beside it",
+            exit_codes.CANT_CREATE,
+        )
+
+
+def _stage(
+    folder: Path, manifest: Manifest, config: Config, journal: Place, state: Place, models: Place
+) -> None:
+    for name, entry in manifest.files.items():
+        if name == form.JOURNAL:
+            journal.stage(folder / name, config.journal_path.name, entry, 0o640)
+        elif name == form.MODE:
+            # The service obeys no command that others than its user could have written.
+            state.stage(folder / name, mode_file.FILE_NAME, entry, 0o644)
+        elif name.startswith(f"{form.MODELS}/"):
+            # The service, which is another user than the trainer, reads them.
+            models.stage(folder / name, name.removeprefix(f"{form.MODELS}/"), entry, 0o644)
+
+
+def _journal(config: Config, manifest: Manifest, place: Place) -> None:
+    if form.JOURNAL not in manifest.files:
+        return
+    path = config.journal_path
+    if path.exists():
+        _empty_wal(path)
+    # A WAL belongs to its own file: beside another one it would be applied to that.
+    for part in (wal_of(path), path.with_name(path.name + "-shm")):
+        place.move_aside(part.name)
+    place.keep(path.name)
+    place.put(path.name)
+
+
+def _empty_wal(path: Path) -> None:
+    """Move what is in the WAL into the journal; a damaged journal keeps its WAL aside."""
+    with suppress(sqlite3.Error):
+        connection = sqlite3.connect(path, timeout=2.0)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
+
+
+def _mode(manifest: Manifest, place: Place) -> None:
+    if form.MODE in manifest.files:
+        place.keep(mode_file.FILE_NAME)
+        place.put(mode_file.FILE_NAME)
+
+
+def _models(manifest: Manifest, place: Place) -> None:
+    """Bundles first, the pointer last; models that are not in the backup stay."""
+    names = {name.split("/")[1] for name in manifest.files if name.startswith(f"{form.MODELS}/")}
+    versions = {name for name in names if (place.staged / name / MANIFEST_NAME).exists()}
+    for version in sorted(versions):
+        if _same(place.root / version, place.staged / version):
+            continue
+        place.move_aside(version)
+        _give_to_owner_of(place.root, place.staged / version)
+        (place.staged / version).chmod(0o755)
+        place.put(version)
+    for name in (HISTORY_NAME, POINTER_NAME):
+        if name in names:
+            place.keep(name)
+            place.put(name)
+
+
+def _same(ours: Path, theirs: Path) -> bool:
+    """Whether a bundle is there already: it never changes, so its files' bytes decide."""
+    try:
+        return all(
+            (ours / path.name).read_bytes() == path.read_bytes() for path in theirs.iterdir()
+        )
+    except OSError:
+        return False
+
+
+def _give_to_owner_of(folder: Path, path: Path) -> None:
+    """Root restores for the users that own the folders."""
+    if os.geteuid() == 0:
+        status = folder.stat()
+        os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
