@@ -1,6 +1,6 @@
 """The trainer's and the monitor's numbers for Prometheus' node exporter.
 
-Each in a file of its own, which is whole or the old one.
+Each in a file of its own, which is whole or the old one, and which node exporter's user may read.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from service.alerting import Finding
 
@@ -66,6 +66,10 @@ def _file(path: Path, prefix: str) -> tuple[Maker, Callable[[], None]]:
 
     def done() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_to_textfile(str(path), registry)
+        # Of a name that node exporter passes over.
+        scratch = path.with_name(f".{path.name}.tmp")
+        scratch.write_bytes(generate_latest(registry))
+        scratch.chmod(0o644)  # whatever the umask: there is no secret in it
+        scratch.replace(path)
 
     return gauge, done

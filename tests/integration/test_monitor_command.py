@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -155,9 +156,14 @@ def test_a_program_that_fails_is_said_and_tried_again(served: Path, body: str, w
     assert len(told(served)) == (1 if words else 0)
 
 
-def test_the_metrics_are_written_whole(served: Path) -> None:
+def test_the_metrics_are_written_whole_and_for_others_to_read(served: Path) -> None:
     path = served / "metrics" / "scorer.prom"
-    assert monitor(served, "--textfile", str(path)).exit_code == 0
+    before = os.umask(0o027)
+    try:
+        assert monitor(served, "--textfile", str(path)).exit_code == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
     text = path.read_text()
     assert "signal_scorer_monitor_degraded 0.0" in text
     assert 'signal_scorer_monitor_finding{check="win_rate",level="fine"} 1.0' in text
