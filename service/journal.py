@@ -497,11 +497,19 @@ def _open_writer(path: Path) -> sqlite3.Connection:
 def open_reader(path: Path) -> sqlite3.Connection:
     """A read-only connection, also for another user and while the service runs.
 
-    Raises FileNotFoundError or sqlite3.Error. A WAL file beside the database needs the
-    shared-memory file, so the file is taken as immutable only where there is no WAL.
+    Raises FileNotFoundError or sqlite3.Error.
+    """
+    return sqlite3.connect(reader_uri(path), uri=True, timeout=2.0)
+
+
+def reader_uri(path: Path) -> str:
+    """What SQLite opens a journal by for reading. Raises FileNotFoundError.
+
+    A WAL file beside the database needs the shared-memory file, so the file is taken as
+    immutable only where there is no WAL.
     """
     if not path.exists():
         raise FileNotFoundError(f"no journal at {path}; has the service run with it?")
     has_wal = path.with_name(path.name + "-wal").exists()
     mode = "mode=ro" if has_wal else "mode=ro&immutable=1"
-    return sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=2.0)
+    return f"{path.resolve().as_uri()}?{mode}"

@@ -136,6 +136,7 @@ class LogSection(Section, frozen=True, kw_only=True):
 class TrainingSection(Section, frozen=True, kw_only=True):
     """`[training]`: read by the trainer only; here so that one file configures both.
 
+    `journals` are read beside the own one: those of replicas.
     `textfile` is for Prometheus' node exporter: when `train` ran last, and how it ended.
     """
 
@@ -145,6 +146,7 @@ class TrainingSection(Section, frozen=True, kw_only=True):
     keep_models: Count = 5
     max_holding_s: Seconds = 7500.0
     labels: Literal["paper", "reported"] = "paper"
+    journals: tuple[str, ...] = ()
     textfile: str = ""
 
 

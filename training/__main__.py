@@ -111,7 +111,7 @@ def results(weeks: int, **options: Any) -> None:
         settings = settings_of(options)
         now_s = time.time()
         _, data = gather(settings, now_s=now_s)
-        advices = advice_by_score(settings.journal)
+        advices = advice_by_score(settings.journals)
         for line in describe(data.samples, advices, weeks=weeks, now_s=now_s):
             click.echo(line)
 
@@ -139,7 +139,7 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
             leave("no model is served, so there is no final score yet", EXIT_REFUSED)
         score = load(options["config_path"]).config.score
         weights = Weights(score.base_weight, score.model_weight, score.session_bonus_weight)
-        scores = asked_signals(settings.journal, settings.joining.max_missing)
+        scores = asked_signals(settings.journals, settings.joining.max_missing)
         for line in describe(model, scores, weights, today=today, by_pattern=by_pattern):
             click.echo(line)
 

@@ -7,13 +7,13 @@ say today.
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT
 from service.drift import WINDOW
+from training.journals import Journals, open_journals
 from training.samples import Floats
 
 _ADVICE = "select score_id, model_version, take, final_score, status from scores"
@@ -35,22 +35,18 @@ class Advice(msgspec.Struct, frozen=True, gc=False):
     status: str
 
 
-def advice_by_score(journal: Path) -> dict[str, Advice]:
+def advice_by_score(journals: Journals) -> dict[str, Advice]:
     """By score id. Raises sqlite3.Error or FileNotFoundError where there is no journal."""
-    from service.journal import open_reader
-
-    with closing(open_reader(journal)) as connection:
+    with closing(open_journals(journals)) as connection:
         return {
             score_id: Advice(version, None if take is None else bool(take), final_score, status)
             for score_id, version, take, final_score, status in connection.execute(_ADVICE)
         }
 
 
-def newest_vectors(journal: Path, version: str) -> list[tuple[float, Floats]]:
+def newest_vectors(journals: Journals, version: str) -> list[tuple[float, Floats]]:
     """The newest 1,000 vectors (11,) that a model answered and when, UTC seconds; oldest first."""
-    from service.journal import open_reader
-
-    with closing(open_reader(journal)) as connection:
+    with closing(open_journals(journals)) as connection:
         rows = connection.execute(_NEWEST, (version, FINGERPRINT, WINDOW)).fetchall()
     return [
         (event_s if np.isfinite(event_s) else scored_s, np.frombuffer(features, dtype="<f8"))

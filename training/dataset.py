@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
+from training.journals import Journals, open_journals
 from training.labels import Label, Prefer, choose, of_truth_log
 from training.overlap import uniqueness
 from training.samples import Samples
@@ -48,16 +48,14 @@ class Dataset(msgspec.Struct, frozen=True):
 
 
 def read_dataset(
-    journal: Path, reported: Mapping[str, Outcome], rules: JoinRules, *, now_s: float
+    journals: Journals, reported: Mapping[str, Outcome], rules: JoinRules, *, now_s: float
 ) -> Dataset:
-    """Join the journal's scores with its own outcomes and `reported` ones, by id.
+    """Join the scores of one journal or several with their outcomes and `reported` ones, by id.
 
-    `reported` comes from the truth logs, by signal id. Raises sqlite3.Error where the
+    `reported` comes from the truth logs, by signal id. Raises sqlite3.Error where a
     journal cannot be read, FileNotFoundError where there is none.
     """
-    from service.journal import open_reader
-
-    with closing(open_reader(journal)) as connection:
+    with closing(open_journals(journals)) as connection:
         connection.execute("begin")  # both tables as of one moment
         labels = labels_by_id(connection)
         for signal_id, outcome in reported.items():

@@ -57,8 +57,8 @@ def look(data: Dataset, settings: Settings, config: Config, *, now_s: float) -> 
     except ModelRejected as error:
         text = f"the service would not load it: {error}; `models` lists others"
         return Seen(None, (Finding("model", "alert", text),))
-    live = live_of(data.samples, advice_by_score(settings.journal), model.version)
-    answered = newest_vectors(settings.journal, model.version)
+    live = live_of(data.samples, advice_by_score(settings.journals), model.version)
+    answered = newest_vectors(settings.journals, model.version)
     limit = limit_of(promise_of(model.manifest))
     findings = (
         checks.input_drift(model, answered),

@@ -26,7 +26,13 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that reads the journal or the models."""
     for option in (
         click.option("--config", "config_path", help="Configuration file (TOML)."),
-        click.option("--journal", type=click.Path(path_type=Path), help="The service's journal."),
+        click.option(
+            "--journal",
+            "journals",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="The service's journal; again for each replica's.",
+        ),
         click.option("--models", type=click.Path(path_type=Path), help="Directory of the models."),
     )[::-1]:
         command = option(command)
@@ -70,10 +76,12 @@ def settings_of(options: dict[str, Any]) -> Settings:
     def path(name: str) -> str | None:
         return str(options[name].absolute()) if options.get(name) else None
 
+    journals = [str(given.absolute()) for given in options.get("journals") or ()]
     return trainer_settings.effective(
         options.get("config_path"),
         {
-            "journal.path": path("journal"),
+            "journal.path": journals[0] if journals else None,
+            "training.journals": journals[1:] or None,
             "model.directory": path("models"),
             "truth_log.paths": [str(p.absolute()) for p in options.get("truth_logs") or ()] or None,
             "truth_log.timezone": options.get("timezone"),

@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     journal: Path
     models: Path
+    replicas: tuple[Path, ...] = ()
     truth_logs: tuple[Path, ...] = ()
     reading: Rules = Rules()
     joining: JoinRules = JoinRules()
@@ -37,6 +38,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep: int = 5
     jobs: int = -1
     seed: int = 42
+
+    @property
+    def journals(self) -> tuple[Path, ...]:
+        """The service's own journal, then those of its replicas."""
+        return (self.journal, *self.replicas)
 
     @property
     def rhythm(self) -> Rhythm:
@@ -62,6 +68,7 @@ def effective(
     return Settings(
         journal=config.journal_path,
         models=config.models_dir,
+        replicas=tuple(config.path(path) for path in config.training.journals),
         truth_logs=tuple(config.path(path) for path in config.truth_log.paths),
         reading=_given(
             Rules(zone=_zone(config), max_watch_delay_s=config.truth_log.max_watch_delay_s),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
 from service.model import Model
 from service.scoring import Weights, blend
 from training.dataset import MARKET_FEATURES
+from training.journals import Journals, open_journals
 from training.samples import Floats
 from training.scored import Score, scores_of, vector_of
 from training.truth_log import words
@@ -39,15 +39,13 @@ class Translated(NamedTuple):
     n: int
 
 
-def asked_signals(journal: Path, max_missing: int) -> list[Score]:
+def asked_signals(journals: Journals, max_missing: int) -> list[Score]:
     """Every signal once, as it was scored first, whether or not its outcome is known.
 
     Without tests, and without those that would get the base score for want of history. Raises
     sqlite3.Error or FileNotFoundError where the journal cannot be read.
     """
-    from service.journal import open_reader
-
-    with closing(open_reader(journal)) as connection:
+    with closing(open_journals(journals)) as connection:
         scores = scores_of(connection)
     first: dict[str, Score] = {}
     for score in scores:

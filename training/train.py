@@ -110,7 +110,7 @@ def gather(
 ) -> tuple[TruthLog, Dataset]:
     """Everything there is to learn from: the truth logs read, and joined with the journal."""
     files = settings.truth_log_files()
-    progress(f"reading {settings.journal} and {len(files)} truth log file(s)")
+    progress(f"reading {_named(settings.journals)} and {len(files)} truth log file(s)")
     log = read_truth_logs(files, settings.reading)
     for problem in log.problems:
         progress(f"not read to the end: {problem}")
@@ -119,7 +119,11 @@ def gather(
             f"truth logs: {len(log.outcomes)} usable outcomes in {log.lines} lines"
             + ("" if log.outcomes else "; `truth check` says why none can be believed")
         )
-    return log, read_dataset(settings.journal, log.outcomes, settings.joining, now_s=now_s)
+    return log, read_dataset(settings.journals, log.outcomes, settings.joining, now_s=now_s)
+
+
+def _named(journals: tuple[Path, ...]) -> str:
+    return str(journals[0]) if len(journals) == 1 else f"{len(journals)} journals"
 
 
 def _too_early(settings: Settings, data: Dataset, history: list[Event], force: bool) -> Run | None:

@@ -1,0 +1,105 @@
+"""Journals of replicas, read together: what is in several files is as if it were in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from monitored import answer_signals, publish_small
+from scored_journal import START_S, outcome_row, score_row, vectors
+
+from service.errors import ConfigError
+from service.journal import Journal
+from service.records import OutcomeRow, ScoreRow
+from training.__main__ import main
+from training.answered import advice_by_score, newest_vectors
+from training.dataset import JoinRules, read_dataset
+from training.journals import MAX_JOURNALS, open_journals
+
+N = 60
+X = vectors(N)
+RULES = JoinRules(max_holding_s=600.0)
+LATER_S = START_S + 1e6
+
+
+def written(path: Path, rows: list[ScoreRow | OutcomeRow]) -> Path:
+    journal = Journal(path)
+    assert all(done.journalled for done in journal.write(rows))
+    journal.close()
+    return path
+
+
+def test_scores_and_outcomes_that_fell_to_different_replicas_are_joined(tmp_path: Path) -> None:
+    scores = [score_row(i, X[i]) for i in range(N)]
+    ends = [outcome_row(i, i % 3 > 0) for i in range(N)]
+    whole = written(tmp_path / "one.db", [*scores, *ends])
+    # A proxy hands out requests in turn: an outcome need not come to where its signal was scored.
+    parts = [
+        written(tmp_path / f"part{k}.db", [*scores[k::3], *ends[(k + 1) % 3 :: 3]])
+        for k in range(3)
+    ]
+    one = read_dataset(whole, {}, RULES, now_s=LATER_S)
+    several = read_dataset(parts, {}, RULES, now_s=LATER_S)
+    assert several.scored == one.scored == N
+    assert several.excluded == one.excluded
+    assert len(several.samples) == len(one.samples) > N // 2
+    for column in ("x", "win", "time_s", "end_s", "weight"):
+        assert np.array_equal(getattr(several.samples, column), getattr(one.samples, column))
+    assert advice_by_score(parts) == advice_by_score(whole)
+
+
+def test_a_signal_that_two_replicas_scored_is_one_sample_the_earlier(tmp_path: Path) -> None:
+    first = score_row(0, X[0], signal_id="RETRIED", score_id="a-0")
+    again = score_row(1, X[1], signal_id="RETRIED", score_id="b-1")
+    parts = [
+        written(tmp_path / "b.db", [again, outcome_row(0, True, score_id="b-1", signal_id=None)]),
+        written(tmp_path / "a.db", [first]),
+    ]
+    data = read_dataset(parts, {}, RULES, now_s=LATER_S)
+    assert data.excluded == {"later_revision": 1}
+    assert data.samples.score_id.tolist() == ["a-0"]
+    assert data.samples.win.tolist() == [True]
+
+
+def test_the_newest_vectors_are_the_newest_of_all(tmp_path: Path) -> None:
+    model = publish_small(tmp_path / "models")
+    answer_signals(tmp_path / "one.db", model, 30)
+    whole = newest_vectors(tmp_path / "one.db", model.version)
+    (tmp_path / "rest").mkdir()
+    answer_signals(tmp_path / "rest" / "two.db", model, 10)
+    both = newest_vectors([tmp_path / "one.db", tmp_path / "rest" / "two.db"], model.version)
+    assert len(both) == len(whole) + 10
+    times = [at_s for at_s, _ in both]
+    assert times == sorted(times)
+
+
+def test_nothing_is_written_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    parts = [written(tmp_path / f"{k}.db", [score_row(k, X[k])]) for k in range(2)]
+    before = [path.read_bytes() for path in parts]
+    read_dataset(parts, {}, RULES, now_s=LATER_S)
+    assert [path.read_bytes() for path in parts] == before
+    with pytest.raises(FileNotFoundError, match=r"gone\.db"):
+        open_journals([parts[0], tmp_path / "gone.db"])
+    with pytest.raises(ConfigError, match="at most"):
+        open_journals([parts[0]] * (MAX_JOURNALS + 1))
+    open_journals([parts[0]] * MAX_JOURNALS).close()
+
+
+def test_the_trainer_takes_several_by_option_and_by_configuration(tmp_path: Path) -> None:
+    for k in range(2):
+        mine = range(k, N, 2)
+        rows = [score_row(i, X[i]) for i in mine]
+        written(tmp_path / f"{k}.db", [*rows, *(outcome_row(i, True) for i in mine)])
+    journals = [str(tmp_path / f"{k}.db") for k in range(2)]
+    models = ["--models", str(tmp_path / "models")]
+    options = [*models, "--journal", journals[0], "--journal", journals[1]]
+    by_option = CliRunner().invoke(main, ["status", *options], catch_exceptions=False)
+    assert f"of {N} scored signals" in by_option.output
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[journal]\npath = "{journals[0]}"\n[training]\njournals = ["{journals[1]}"]\n'
+    )
+    by_file = CliRunner().invoke(main, ["status", *models, "--config", str(config)])
+    assert by_file.output == by_option.output
