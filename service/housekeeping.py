@@ -19,6 +19,7 @@ from service.clock import Clock, SystemClock
 from service.engine import Engine
 from service.features.state import SymbolSnapshot, SymbolState
 from service.journal import Journal, StoredReply
+from service.mode_file import Look as ModeLook
 from service.mode_file import ModeWatch
 from service.model_watch import Event as ModelEvent
 from service.model_watch import Loaded, ModelWatch, Rejected, Removed
@@ -179,6 +180,12 @@ class Housekeeping:
         while self._unsaved:
             self._save_batch()
 
+    def reconfigure(self, config: Config) -> None:
+        """Go on with a configuration that differs in keys of `reload.LIVE` alone."""
+        before, self._config = self._config, config
+        if config.score.mode != before.score.mode:
+            self._obey(self._mode.again())
+
     def event(self, kind: str, **detail: str | float | int | bool | None) -> None:
         """Log something worth finding again, and keep it in the journal."""
         log.info(kind, **detail)
@@ -204,10 +211,12 @@ class Housekeeping:
             self.event("model_pointer_missing")
 
     def _follow_mode(self) -> None:
-        """Serve in the mode that was commanded, or as configured where no command stands."""
         found = self._mode.look()
-        if found is None:
-            return
+        if found is not None:
+            self._obey(found)
+
+    def _obey(self, found: ModeLook) -> None:
+        """Serve in the mode that was commanded, or as configured where no command stands."""
         if found.refused:
             self._vitals.mode_note = f"a mode was refused: {found.refused}"
             self.event("mode_refused", reason=found.refused, mode=self._engine.mode)

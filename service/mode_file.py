@@ -124,3 +124,8 @@ class ModeWatch:
             return Look(read(self._folder))
         except ValueError as error:
             return Look(None, f"{self._path} {error}"[:MAX_TEXT_CHARS])
+
+    def again(self) -> Look:
+        """What stands, whether or not it was seen before."""
+        self._seen = None
+        return self.look() or Look(None)

@@ -7,16 +7,16 @@ when all of that stands, so that the first request is answered like any other.
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 import structlog
 
 from protocol.limits import PROTOCOL_VERSION
-from service import systemd
+from service import logs, systemd
 from service.clock import SystemClock
 from service.config import Sourced
 from service.engine import Engine
@@ -28,9 +28,10 @@ from service.metrics import Metrics
 from service.model_watch import ModelWatch
 from service.recorded_engine import RecordedEngine
 from service.recording import SegmentWriter
+from service.reload import Reload
 from service.responder import Responder
 from service.server import Server
-from service.settings import Config, LogSection
+from service.settings import Config
 from service.vitals import Vitals
 from service.zap import AllowList
 
@@ -39,10 +40,13 @@ log = structlog.get_logger("scorer")
 EXIT_FAULTS = 70  # EX_SOFTWARE of sysexits.h
 
 
-def serve(sourced: Sourced) -> int:
-    """Run until SIGTERM or SIGINT. Raises ConfigError or sockets.BindError."""
+def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
+    """Run until SIGTERM or SIGINT. Raises ConfigError or sockets.BindError.
+
+    `reread` loads the configuration again, after a SIGHUP.
+    """
     config = sourced.config
-    configure_logging(config.log)
+    logs.configure(config.log)
     log.info("configuration", **_shown(sourced))
     clock = SystemClock()
     vitals = Vitals(clock.utc_s(), clock.monotonic_s())
@@ -58,7 +62,8 @@ def serve(sourced: Sourced) -> int:
     allowed = _allowed(config)
     housekeeping = Housekeeping(config, clock, engine, journal, watch, vitals, recorder, allowed)
     responder = Responder(engine, journal, vitals, clock)
-    stop = _StopFlag(allowed)
+    reload = Reload(config, reread, allowed, housekeeping.reconfigure, vitals.wait_for_restart)
+    stop = _Signals(reload)
     if not journal.open():
         log.error("journal cannot be opened", path=str(journal.path), error=journal.fault)
     # One that is killed within ten seconds each time would add to its WAL for ever.
@@ -138,53 +143,31 @@ def _allowed(config: Config) -> AllowList | None:
     return AllowList(config.path(config.curve.clients_dir))
 
 
-class _StopFlag:
-    """True once SIGTERM or SIGINT came; SIGHUP has the list of clients read again.
+class _Signals:
+    """True once SIGTERM or SIGINT came; after a SIGHUP the loop's next question reloads.
 
     The handlers set a flag and nothing else.
     """
 
-    def __init__(self, allowed: AllowList | None) -> None:
+    def __init__(self, reload: Callable[[], None]) -> None:
         self.received: str | None = None
-        self._allowed = allowed
+        self._hung_up = False
+        self._reload = reload
         signal.signal(signal.SIGHUP, self._on_hangup)
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
     def __call__(self) -> bool:
+        if self._hung_up:
+            self._hung_up = False
+            self._reload()
         return self.received is not None
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.received = signal.Signals(number).name
 
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
-        if self._allowed is not None:
-            self._allowed.stale = True
-
-
-def configure_logging(section: LogSection) -> None:
-    """JSON lines where no terminal reads them, else something for people. To stderr."""
-    as_json = section.format == "json" or (section.format == "auto" and not sys.stderr.isatty())
-    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info if as_json else _keep,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[section.level.upper()]
-        ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-
-
-def _keep(
-    _logger: structlog.types.WrappedLogger, _name: str, event: structlog.types.EventDict
-) -> structlog.types.EventDict:
-    return event
+        self._hung_up = True
 
 
 def _shown(sourced: Sourced) -> dict[str, object]:

@@ -51,6 +51,11 @@ class Vitals:
     handshakes: Counter[str] = field(default_factory=Counter)
     client_key_faults: tuple[str, ...] = ()
     mode_note: str | None = None
+    restart_for: tuple[str, ...] = ()
+
+    def wait_for_restart(self, keys: tuple[str, ...]) -> None:
+        """These keys were changed and are not what runs."""
+        self.restart_for = keys
 
     def took(self, op: str, elapsed_ms: float) -> None:
         """A score or a batch was answered in this time, from decoded to encoded."""
@@ -74,6 +79,9 @@ def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> di
         notes.append(f"a published model was refused: {vitals.last_rejection}")
     if vitals.mode_note:
         notes.append(vitals.mode_note)
+    if vitals.restart_for:
+        keys = ", ".join(vitals.restart_for[:MAX_NOTES])
+        notes.append(f"the configuration was changed; a restart is needed for {keys}")
     if engine.drift.drifting:
         notes.append(f"unlike what the model knows: {', '.join(engine.drift.drifting)}")
     notes += [f"client keys: {fault}" for fault in vitals.client_key_faults[:MAX_NOTES]]

@@ -5,31 +5,43 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from service.commands.root import cli, config_option, example
 
+if TYPE_CHECKING:
+    from service.settings import Config
+
 
 @cli.command(**example("SIGNAL_SCORER_FEED_ENDPOINTS=tcp://127.0.0.1:5560 signal-scorer serve"))
 @config_option
 def serve(config_path: str | None) -> None:
-    """Run the service until SIGTERM or Ctrl-C."""
+    """Run the service until SIGTERM or Ctrl-C; SIGHUP has the configuration read again."""
     from service.config import load
     from service.serve import serve as run
 
-    sys.exit(run(load(config_path)))
+    sys.exit(run(load(config_path), lambda: load(config_path)))
 
 
 @cli.command(**example("signal-scorer config --config /etc/signal-scorer/config.toml"))
 @config_option
-def config(config_path: str | None) -> None:
-    """Print every key with its value and where it comes from."""
+@click.option("--check", is_flag=True, help="Print nothing but what serve would refuse.")
+def config(config_path: str | None, check: bool) -> None:
+    """Print every key with its value and where it comes from.
+
+    Exit code 78 for a configuration that cannot be used.
+    """
     import msgspec
 
     from service.config import load
 
     sourced = load(config_path)
+    if check:
+        _check(sourced.config)
+        click.echo(f"fine: {len(sourced.sources)} keys are set")
+        return
     for section, values in msgspec.to_builtins(sourced.config).items():
         table = values if isinstance(values, dict) else {"": values}
         click.echo(f"[{section}]" if isinstance(values, dict) else "")
@@ -38,6 +50,17 @@ def config(config_path: str | None) -> None:
             source = sourced.sources.get(name, "default")
             click.echo(f"{key or section} = {json.dumps(value)}  # {source}")
         click.echo()
+
+
+def _check(config: Config) -> None:
+    """Raise ConfigError for what serve would, before it opens anything."""
+    from service import sockets
+    from service.addresses import check_address
+
+    guarded = sockets.guard(config)
+    sockets.feed_keys(config)
+    for address in filter(None, (*config.score.bind, config.feed.ingest)):
+        check_address(address, protected=guarded.insecure or guarded.encrypts(address))
 
 
 @cli.command(**example("signal-scorer keygen --name elite_guard /etc/signal-scorer/keys"))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,3 +93,54 @@ def test_the_help_lists_the_exit_codes(group: click.Group, meanings: dict[int, s
         text = group.get_help(context)
     for code, meaning in meanings.items():
         assert f"{code:>3}  {meaning}" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code", "said"),
+    [
+        ("FEED_SILENCE_S", "20", 0, "fine: 1 keys"),
+        ("FEED_SILENCE_S", "-1", 78, "feed.silence_s"),
+        ("SCORE_BIND", "tcp://0.0.0.0:5561", 78, "other machines"),
+        ("CURVE_SERVER_SECRET_FILE", "/nowhere/server.key", 78, "/nowhere/server.key"),
+    ],
+)
+def test_a_configuration_can_be_checked_before_it_is_used(
+    name: str, value: str, code: int, said: str
+) -> None:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGNAL_SCORER_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "config", "--check"],
+        env=environ | {f"SIGNAL_SCORER_{name}": value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr
+
+
+COMPLETING = """
+eval "$(_SIGNAL_SCORER_COMPLETE=bash_source signal-scorer)"
+eval "$(_SIGNAL_SCORER_TRAIN_COMPLETE=bash_source signal-scorer-train)"
+complete_for() {
+    COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+    "$(complete -p "$1" | sed 's/.*-F \\([^ ]*\\) .*/\\1/')" "$1"
+    echo "${COMPREPLY[@]}"
+}
+complete_for signal-scorer jour
+complete_for signal-scorer journal ex
+complete_for signal-scorer mode sh
+complete_for signal-scorer doctor --te
+complete_for signal-scorer-train roll
+"""
+
+
+def test_bash_completes_both_command_lines() -> None:
+    bash, folder = shutil.which("bash"), Path(sys.executable).parent
+    if bash is None or not (folder / "signal-scorer").exists():
+        pytest.skip("no bash, or the commands are not installed beside this Python")
+    environ = os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [bash, "--norc", "-c", COMPLETING], env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["journal", "export", "shadow", "--test-alert", "rollback"]

@@ -1,0 +1,59 @@
+"""The log: JSON lines where no terminal reads them, else something for people. To stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+from service.settings import LogSection
+
+_LEVELS = logging.getLevelNamesMapping()
+
+
+class _Threshold:
+    """Drops what is below a level that may change: loggers keep what they were made with."""
+
+    def __init__(self) -> None:
+        self.least = logging.INFO
+
+    def __call__(
+        self, _logger: structlog.types.WrappedLogger, name: str, event: structlog.types.EventDict
+    ) -> structlog.types.EventDict:
+        if _LEVELS.get(name.upper(), logging.ERROR) < self.least:
+            raise structlog.DropEvent
+        return event
+
+
+_threshold = _Threshold()
+
+
+def configure(section: LogSection) -> None:
+    """Set format and level, once, before anything is logged."""
+    set_level(section.level)
+    as_json = section.format == "json" or (section.format == "auto" and not sys.stderr.isatty())
+    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            _threshold,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info if as_json else _keep,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def set_level(level: str) -> None:
+    """From now on log this level and above."""
+    _threshold.least = _LEVELS[level.upper()]
+
+
+def _keep(
+    _logger: structlog.types.WrappedLogger, _name: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    return event

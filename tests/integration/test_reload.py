@@ -1,0 +1,135 @@
+"""SIGHUP: what may change is taken up, what may not is named, and nothing is interrupted."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Service, eventually, running
+from serving import settings
+
+from service import mode_file
+from service.reload import LIVE, TRAINERS, compare, with_live
+from service.settings import Config
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Iterator[tuple[Service, Callable[[str], None]]]:
+    """A running service, and what writes its file and has it read again."""
+    file = tmp_path / "config.toml"
+    file.write_text("")
+    with running(tmp_path / "state", CONFIG=str(file)) as service:
+
+        def change(text: str) -> None:
+            file.write_text(text)
+            assert service.process
+            service.process.send_signal(signal.SIGHUP)
+
+        yield service, change
+
+
+def logged(service: Service, event: str) -> dict[str, Any]:
+    """The newest line of this kind, which comes."""
+
+    def look() -> dict[str, Any] | None:
+        return next((one for one in reversed(service.log) if one.get("event") == event), None)
+
+    return eventually(look, event)
+
+
+def test_what_may_change_is_taken_up_without_a_restart(
+    configured: tuple[Service, Callable[[str], None]],
+) -> None:
+    service, change = configured
+    with service.client() as client:
+        uptime_s = client.health()["uptime_s"]
+        change('[score]\nmode = "shadow"\n[limits]\nfaults_per_minute = 99\n')
+        eventually(lambda: client.health()["mode"] == "shadow", "the configured mode")
+        assert logged(service, "reloaded")["changed"] == {
+            "limits.faults_per_minute": "10 -> 99",
+            "score.mode": "live -> shadow",
+        }
+        change("")
+        eventually(lambda: client.health()["mode"] == "live", "the default again")
+        assert client.health()["uptime_s"] > uptime_s
+
+
+def test_a_commanded_mode_stands_above_a_changed_configuration(
+    configured: tuple[Service, Callable[[str], None]],
+) -> None:
+    service, change = configured
+    with service.client() as client:
+        mode_file.write(service.folder, mode_file.Command("off", "anna", 0.0))
+        eventually(lambda: client.health()["mode"] == "off", "the command")
+        change('[score]\nmode = "shadow"\n')
+        logged(service, "reloaded")
+        assert client.health()["mode"] == "off"
+        mode_file.write(service.folder, None)
+        eventually(lambda: client.health()["mode"] == "shadow", "the configuration")
+
+
+def test_the_log_changes_its_level(configured: tuple[Service, Callable[[str], None]]) -> None:
+    service, change = configured
+    change('[log]\nlevel = "error"\n[score]\nmode = "shadow"\n')
+    with service.client() as client:
+        eventually(lambda: client.health()["mode"] == "shadow", "the reload")
+        # It was quiet when it took the mode up, which is logged otherwise.
+        assert not [line for line in service.log if line.get("event") == "mode"]
+        change("")
+        assert logged(service, "reloaded")["changed"]["log.level"] == "error -> info"
+        assert logged(service, "mode")["mode"] == "live"
+
+
+def test_what_needs_a_restart_is_named_and_changes_nothing(
+    configured: tuple[Service, Callable[[str], None]],
+) -> None:
+    service, change = configured
+    change("[feed]\nstale_after_s = 7\n[limits]\nsymbols = 3\n[training]\nmin_samples = 200\n")
+    assert logged(service, "changed, but a restart is needed")["keys"] == [
+        "feed.stale_after_s",
+        "limits.symbols",
+    ]
+    assert logged(service, "reloaded")["of_the_trainer"] == ["training.min_samples"]
+    with service.client() as client:
+        (note,) = [note for note in client.health()["notes"] if "restart" in note]
+        assert "limits.symbols" in note
+        change("")
+        eventually(
+            lambda: not [note for note in client.health()["notes"] if "restart" in note],
+            "what was taken back to need none",
+        )
+
+
+def test_a_file_that_is_wrong_changes_nothing(
+    configured: tuple[Service, Callable[[str], None]],
+) -> None:
+    service, change = configured
+    change('[score]\nmode = "shadow"\nbimd = 1\n')
+    line = logged(service, "configuration not reloaded; what was loaded before holds")
+    assert "bimd" in line["error"]
+    with service.client() as client:
+        assert client.health()["mode"] == "live"
+        assert client.score("EURUSD", 70.0).journalled is True
+
+
+def test_every_key_is_taken_up_named_or_the_trainers() -> None:
+    fields = [
+        f"{section}.{key}"
+        for section in Config.__struct_fields__
+        if section != "state_dir"
+        for key in getattr(Config(), section).__struct_fields__
+    ]
+    assert set(fields) >= LIVE
+    assert all(any(field.startswith(prefix) for field in fields) for prefix in TRAINERS)
+
+
+def test_keys_that_wait_for_a_restart_are_not_taken_up() -> None:
+    before = settings()
+    after = settings(SCORE_MODE="off", SCORE_RETRY_WINDOW_S="5", STATE_DIR="elsewhere")
+    assert compare(before, after).restart == ("state_dir", "score.retry_window_s")
+    now = with_live(before, after)
+    assert (now.score.mode, now.score.retry_window_s, now.state_dir) == ("off", 60.0, "var")
+    assert compare(now, after).live == {}
