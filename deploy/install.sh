@@ -330,6 +330,7 @@ uninstall() {
         rmdir "$units/$job.service.d" 2>/dev/null || true
     done
     rm -rf "$prefix" /var/cache/signal-scorer /run/signal-scorer
+    rm -f /var/lib/systemd/timers/stamp-signal-scorer-*
     systemctl daemon-reload
     systemctl --quiet reset-failed 'signal-scorer*' 2>/dev/null || true
     say "removed. What is yours is left: $state (journal, models) and $etc (configuration), with"

@@ -140,9 +140,13 @@ class Connection:
 
 def no_answer(endpoint: str, budget_s: float, tries: int) -> ScorerUnavailable:
     """What is said when the budget is spent."""
+    advice = "is signal-scorer running?"
+    if _closed_to_us(endpoint):
+        advice = (
+            "this user may not use that socket: put it into the socket's group, and log in anew"
+        )
     return ScorerUnavailable(
-        f"{endpoint} did not answer within {budget_s * 1000:.0f} ms ({tries} tries); "
-        "is signal-scorer running?"
+        f"{endpoint} did not answer within {budget_s * 1000:.0f} ms ({tries} tries); {advice}"
     )
 
 
@@ -156,6 +160,20 @@ def not_asked(endpoint: str) -> ScorerUnavailable:
 def no_socket(endpoint: str, error: zmq.ZMQError) -> ScorerUnavailable:
     """What is said where the system gives no socket."""
     return ScorerUnavailable(f"no socket to {endpoint}: {error}")
+
+
+def _closed_to_us(endpoint: str) -> bool:
+    """Whether an ipc path is there and not for this user; libzmq only ever says nothing."""
+    scheme, _, path = endpoint.partition("://")
+    if scheme != "ipc":
+        return False
+    try:
+        os.stat(path)  # noqa: PTH116  Path.exists raises in some versions and not in others
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _sent(socket: zmq.Socket[bytes], body: bytes) -> bool:

@@ -1,10 +1,11 @@
 """Tells the alert command of a systemd unit that failed, and of a job that is well again.
 
-    python -m training.unit_alert signal-scorer-train
+    python -m training.unit_alert UNIT[:WORD]
 
 Started by the unit's OnFailure= and OnSuccess=; $MONITOR_SERVICE_RESULT says what happened.
 The rule: a job, which runs every hour or week, is told of when it begins to fail and when that is
-over; the service itself each time that systemd gives it up.
+over; the service itself each time that systemd gives it up. A configuration that the unit failed
+for is read as far as it goes: its [alerts] may still be right.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from socket import gethostname
 
 import msgspec
@@ -57,14 +60,29 @@ def _deliver(alert: alerts.Alert, settings: AlertsSection) -> str:
     return alerts.tell(alert, settings)
 
 
+def _config(environ: Mapping[str, str]) -> Config:
+    """The configuration, or what of it is needed here. Raises ConfigError."""
+    try:
+        return load(environ=environ).config
+    except ConfigError as error:
+        try:
+            text = Path(environ.get("SIGNAL_SCORER_CONFIG", "")).read_text(encoding="utf-8")
+            table = tomllib.loads(text)
+            known = {key: table[key] for key in ("state_dir", "alerts") if key in table}
+            return msgspec.convert(known, Config)
+        except (OSError, ValueError):
+            raise error from None
+
+
 def main() -> None:
     """Tell of the unit that is named."""
     try:
-        config = load().config
-        print(tell(sys.argv[1], os.environ, config, now_s=time.time()))
+        unit = sys.argv[1].partition(":")[0]
+        said = tell(unit, os.environ, _config(os.environ), now_s=time.time())
     except (ConfigError, IndexError) as error:
         print(f"unit_alert: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)
+    print(said)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from harness import Service, eventually, running
 
-from protocol.client import ScorerClient
+from protocol.client import ScorerClient, ScorerUnavailable
 from service.addresses import BindError, claim
 
 
@@ -102,3 +102,22 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(BindError, match="writable"):
         claim(tmp_path / "file" / "score.sock")
+
+
+def test_a_client_that_may_not_use_the_socket_is_told_so(tmp_path: Path, path: Path):
+    path.parent.mkdir()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    path.chmod(0o000)
+    me = os.geteuid()
+    if me == 0:  # who may use every socket
+        os.seteuid(65534)
+    try:
+        with (
+            ScorerClient(f"ipc://{path}", 100, strict=True) as client,
+            pytest.raises(ScorerUnavailable, match="socket's group"),
+        ):
+            client.health()
+    finally:
+        os.seteuid(me)
+        listener.close()

@@ -52,7 +52,7 @@ def test_a_job_is_told_of_when_it_begins_to_fail_and_when_that_is_over(tmp_path:
         operator.unit_ended(MONITOR, "exit-code", "78")
     operator.unit_ended(TRAIN, "timeout")
     for _ in range(2):
-        operator.unit_ended(MONITOR, "success")
+        operator.unit_ended(f"{MONITOR}:well", "success")
     events = [(alert["event"], str(alert["text"])) for alert in operator.heard()]
     assert [event for event, _ in events] == ["degraded", "degraded", "recovered"]
     assert "signal-scorer-monitor failed" in events[0][1]
@@ -75,6 +75,14 @@ def test_what_was_not_delivered_is_told_again(tmp_path: Path) -> None:
         said = operator.unit_ended(TRAIN, "exit-code", "1")
         assert "ended with 3" in said
     assert len(operator.heard()) == 2
+
+
+def test_a_configuration_that_is_wrong_elsewhere_still_names_the_program(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    with (tmp_path / "config.toml").open("a") as file:
+        file.write('[score]\nmode = "lively"\n')
+    operator.unit_ended(SERVICE, "exit-code", "78")
+    assert [alert["event"] for alert in operator.heard()] == ["degraded"]
 
 
 @pytest.mark.parametrize("unit", [TRAIN, SERVICE])

@@ -1,0 +1,91 @@
+"""`make test-deploy`: the product on a real Debian under a real systemd, and in its image.
+
+    python3 tests/deploy [--cache DIR] [--only PART]...
+
+Makes a root file system (kept in the cache), boots it, follows docs/install.md in it, and looks
+at everything that the operator counts on, printing what was seen. Root on a Debian is needed; what
+is missing is installed by apt. Only the standard library is used: it runs before any setup.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import document
+import host
+import rootfs
+import supervision
+import trainer
+import upgrade
+from machine import Machine, booted
+from product import SOURCE, Product
+from report import Report
+
+PROJECT = Path(__file__).resolve().parents[2]
+PARTS = ("document", "supervision", "trainer", "upgrade", "uninstall", "image")
+SKIPPED = 0
+
+
+def main() -> int:
+    """Run the parts; 0 where all held, 1 where not."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--cache", type=Path, default=host.cache_folder())
+    options.add_argument("--only", action="append", choices=PARTS, help="repeatable")
+    given = options.parse_args()
+    try:
+        host.prepare()
+    except host.Unsuitable as why:
+        print(f"skipped: {why}")
+        return SKIPPED
+    report = Report()
+    wanted = given.only or PARTS
+    with tempfile.TemporaryDirectory(prefix="signal-scorer-deploy-") as scratch:
+        if set(wanted) - {"image"}:
+            with _machine(given.cache, Path(scratch)) as machine:
+                _booted_parts(Product(machine), report, wanted)
+    return report.verdict()
+
+
+def _booted_parts(product: Product, report: Report, wanted: tuple[str, ...]) -> None:
+    with report.part("As a new user: docs/install.md on a bare Debian"):
+        _follow_document(product, report)
+    looks = {
+        "supervision": ("Under systemd", supervision.look),
+        "trainer": ("The trainer", trainer.look),
+        "upgrade": ("Upgrades", upgrade.look),
+        "uninstall": ("Uninstalled", upgrade.remove),
+    }
+    for name, (title, look) in looks.items():
+        if name in wanted and not report.failed:
+            with report.part(title):
+                look(product, report)
+
+
+def _follow_document(product: Product, report: Report) -> None:
+    """The commands as they stand there, from the first to the score."""
+    commands = document.commands(PROJECT / "docs" / "install.md", "Five commands")
+    report.seen("commands", len(commands), held=len(commands) <= 5)
+    for command in commands:
+        done = product.machine.run(command, folder=SOURCE)
+        last = done.out.splitlines()[-1] if done.out else ""
+        report.seen(f"$ {command}", f"{last} ({done.took_s:.0f} s)")
+    scored = "base 75 -> final" in done.out
+    report.seen("a signal is scored", done.out.splitlines()[0], held=scored)
+
+
+@contextmanager
+def _machine(cache: Path, scratch: Path) -> Iterator[Machine]:
+    base = rootfs.base(cache, "machine")
+    with rootfs.writable(base, scratch / "machine") as root:
+        host.copy_project(PROJECT, root / SOURCE.lstrip("/"))
+        with booted(root, "signal-scorer-test", scratch / "console.log") as machine:
+            yield machine
+
+
+if __name__ == "__main__":
+    sys.exit(main())

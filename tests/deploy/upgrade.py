@@ -1,0 +1,115 @@
+"""Another release while Elite Guard asks on, a release that does not start, and the way out."""
+
+from __future__ import annotations
+
+import json
+from subprocess import Popen
+
+from machine import Machine
+from product import CLIENT, INSIDE, PYTHON, SOURCE, STATE, Product
+from report import Report
+
+BUDGET_MS = 5000
+WHEELS = "/var/tmp/wheels"
+NEWER = "/srv/newer"
+BROKEN = "/srv/broken"
+
+
+def look(product: Product, report: Report) -> None:
+    """All of it; leaves the product removed."""
+    _wheels(product, report)
+    _under_load(product, report)
+    _broken(product, report)
+
+
+def _wheels(product: Product, report: Report) -> None:
+    done = product.machine.run(
+        f"{PYTHON} -m pip download --quiet --require-hashes --only-binary :all: -d {WHEELS} "
+        f"-r {SOURCE}/requirements/training.txt -r {SOURCE}/requirements/build.txt"
+    )
+    count = product.machine.out(f"ls {WHEELS} | wc -l")
+    report.seen("wheels for a machine without network", f"{count} files in {done.took_s:.0f} s")
+
+
+def _under_load(product: Product, report: Report) -> None:
+    machine = product.machine
+    machine.run(
+        f"cp -a {SOURCE} {NEWER};"
+        f"sed -i 's/^version = .*/version = \"0.1.99\"/' {NEWER}/pyproject.toml"
+    )
+    before = product.pid()
+    with product.feed():
+        product.warm()
+        with machine.running(_load("upgrade"), user=CLIENT) as asking:
+            installed = machine.run(f"unshare --net sh {NEWER}/deploy/install.sh --wheels {WHEELS}")
+            said = _said(machine, asking)
+    release = machine.out("readlink /opt/signal-scorer/current")
+    held = "0.1.99" in release and product.pid() != before
+    report.seen("upgrade without network", f"{installed.took_s:.0f} s, {release}", held=held)
+    _judge(product, report, "upgrade", said)
+
+
+def _broken(product: Product, report: Report) -> None:
+    """A release that does not come up: the one before serves on."""
+    machine = product.machine
+    machine.run(
+        f"cp -a {NEWER} {BROKEN}; sed -i '1i raise SystemExit(3)' {BROKEN}/service/serve.py"
+    )
+    before = machine.out("readlink /opt/signal-scorer/current")
+    with machine.running(_load("broken"), user=CLIENT) as asking:
+        failed = machine.run(f"sh {BROKEN}/deploy/install.sh --wheels {WHEELS}", check=False)
+        product.ready()
+        said = _said(machine, asking)
+    last = failed.out.splitlines()[-1]
+    held = failed.code == 1 and machine.out("readlink /opt/signal-scorer/current") == before
+    report.seen("a release that does not start", last, held=held)
+    report.seen("requests meanwhile", said, held=said["asked"] > 0)
+
+
+def _load(tag: str) -> str:
+    return f"{PYTHON} {INSIDE}/load.py {tag} {BUDGET_MS}"
+
+
+def _said(machine: Machine, asking: Popen[str]) -> dict[str, object]:
+    """End the load; what it counted."""
+    machine.run(f"pkill -TERM -f '^{PYTHON} {INSIDE}/load.py'")
+    out, _ = asking.communicate(timeout=30)
+    return dict(json.loads(out.strip().splitlines()[-1]))
+
+
+def _judge(product: Product, report: Report, tag: str, said: dict[str, object]) -> None:
+    query = (
+        "SELECT count(*), count(DISTINCT signal_id) FROM scores "
+        f"WHERE signal_id LIKE '{tag}!_%' ESCAPE '!'"
+    )
+    kept = product.rows(query)
+    asked = said["asked"]
+    lost = dict(said["statuses"]).get("unreachable", 0)  # type: ignore[call-overload]
+    held = lost == 0 and kept == f"[({asked}, {asked})]"
+    seen = f"{said}, budget {BUDGET_MS} ms; rows and signals in the journal {kept}"
+    report.seen("no request was lost, none scored twice", seen, held=held)
+
+
+def remove(product: Product, report: Report) -> None:
+    """Uninstall, look what is left, install again."""
+    machine = product.machine
+    product.answered()
+    machine.run("systemctl stop signal-scorer")
+    sums = f"cd / && find {STATE} /etc/signal-scorer -type f | LC_ALL=C sort | xargs sha256sum"
+    before = machine.out(sums)
+    said = machine.run(f"sh {SOURCE}/deploy/install.sh --uninstall")
+    same = machine.out(sums) == before
+    report.seen(
+        "uninstall",
+        f"{len(before.splitlines())} files of data left as they were: {same}",
+        held=same,
+    )
+    left = machine.out(
+        "find / -xdev \\( -path /srv -o -path /proc -o -path /var/log \\) -prune -o "
+        "-name '*signal-scorer*' -print | grep -v -e ^/var/lib/signal -e ^/etc/signal || true"
+    )
+    report.seen("else left", left or "nothing", held=not left)
+    report.seen("says", said.out.splitlines()[0])
+    machine.run(f"sh {SOURCE}/deploy/install.sh --wheels {WHEELS}")
+    model = product.ready()["model"]
+    report.seen("installed again, the same model serves", model, held=model is not None)
