@@ -98,6 +98,7 @@ lock: setup
 	$(BIN)/python -m pip install --quiet uv
 	cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-package signal-scorer --extra dev ../pyproject.toml -o dev.txt
 	cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-package signal-scorer --extra training -c dev.txt ../pyproject.toml -o training.txt
+	cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-package signal-scorer --extra dask -c dev.txt ../pyproject.toml -o dask.txt
 	cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-package signal-scorer --extra service -c dev.txt ../pyproject.toml -o service.txt
 	cd requirements && grep -o 'hatchling[^"]*' ../pyproject.toml | head -1 | ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c dev.txt - -o build.txt
 
