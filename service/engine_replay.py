@@ -68,6 +68,19 @@ def replay_segments(paths: Sequence[Path]) -> Iterator[tuple[int, ScoreRow | Non
     beginning of their run.
     """
     records = read_segments(paths)
+    run = begin(records)
+    yield recording.HEADER, None
+    for record in records:
+        yield record[0], run.apply(record)
+
+
+def begin(
+    records: Iterator[list[Any]], configured: Callable[[Config], Config] = lambda config: config
+) -> Rerun:
+    """An engine for what follows the header, which is taken off `records`. Raises RecordingError.
+
+    `configured` may change the configuration that was recorded.
+    """
     header = next(records, None)
     if header is None or header[0] != recording.HEADER:
         raise RecordingError("the first segment of the run is missing: name all, in order")
@@ -77,17 +90,14 @@ def replay_segments(paths: Sequence[Path]) -> Iterator[tuple[int, ScoreRow | Non
             f"recorded by version {program} with features {fingerprint}; "
             f"this one has {FINGERPRINT}: replay with the version that recorded"
         )
-    run = _Run(Engine(msgspec.convert(config, type=Config), run_id))
-    yield recording.HEADER, None
-    for record in records:
-        yield record[0], run.apply(record)
+    return Rerun(Engine(configured(msgspec.convert(config, type=Config)), run_id))
 
 
-class _Run:
+class Rerun:
     """An engine and what has to be kept to feed it."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self._endpoints: dict[int, Endpoint] = {}
         self._unwritten: dict[str, ScoreRow] = {}
         self._as_they_are: dict[int, Callable[..., None]] = {
@@ -100,7 +110,7 @@ class _Run:
     def apply(self, record: list[Any]) -> ScoreRow | None:
         """Feed one record; the row of a score that it made."""
         kind, *values = record
-        engine = self._engine
+        engine = self.engine
         if kind == recording.FRAME:
             index, receive_time_s, frame = values
             engine.on_frame(self._endpoints[index], frame, receive_time_s)
@@ -132,7 +142,7 @@ class _Run:
         self, op: str, receive_time_s: float, waited_s: float, body: bytes
     ) -> ScoreRow | None:
         request = msgspec.convert(codec.unpack(body), type=REQUESTS[op])
-        answer = self._engine.on_request(request, body, receive_time_s, waited_s)
+        answer = self.engine.on_request(request, body, receive_time_s, waited_s)
         if not isinstance(answer.row, ScoreRow):
             return None
         self._unwritten[answer.row.score_id] = answer.row

@@ -36,8 +36,12 @@ TRAINER: Mapping[int, str] = {
     3: "the candidate was rejected (routine)",
     4: "not enough samples yet (routine)",
     5: "the monitor has an alert (routine)",
+    NO_INPUT: "a recording that cannot be read, or is not what it should be",
+    UNAVAILABLE: "no Dask scheduler or worker answers, or it is another version",
+    CANT_CREATE: "the backfill's result cannot be written",
     TRY_LATER: "another trainer is at work",
     CONFIG: "the configuration or the journal cannot be used",
+    INTERRUPTED: "interrupted: a backfill leaves nothing behind",
 }
 """Of `signal-scorer-train`."""
 

@@ -138,6 +138,7 @@ class TrainingSection(Section, frozen=True, kw_only=True):
 
     `journals` are read beside the own one: those of replicas.
     `textfile` is for Prometheus' node exporter: when `train` ran last, and how it ended.
+    `backfills` are files that `backfill` made: their signals train and never evaluate.
     """
 
     min_samples: Count = 100
@@ -148,6 +149,7 @@ class TrainingSection(Section, frozen=True, kw_only=True):
     labels: Literal["paper", "reported"] = "paper"
     journals: tuple[str, ...] = ()
     textfile: str = ""
+    backfills: tuple[str, ...] = ()
 
 
 class TruthLogSection(Section, frozen=True, kw_only=True):

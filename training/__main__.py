@@ -13,6 +13,7 @@ import click
 
 from service import exit_codes
 from service.scoring import Weights
+from training.backfill.command import backfill
 from training.options import (
     EXAMPLE,
     EXIT_REFUSED,
@@ -230,6 +231,9 @@ def unpin(**options: Any) -> None:
         return "the same model, no longer pinned"
 
     _change(options, point)
+
+
+main.add_command(backfill)
 
 
 @main.group()

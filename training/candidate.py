@@ -123,8 +123,9 @@ def draft(candidate: Candidate) -> ManifestDraft:
             ended_s=float(np.max(samples.end_s)),
         ),
         verdict=candidate.verdict,
-        # Drift is measured against what will be seen: answers to rows that were not fitted.
-        reference=reference(samples.x, served(calibration, walk.raw)),
+        # Drift is measured against what will be seen: live signals, and answers to rows that
+        # were not fitted.
+        reference=reference(samples.x[~samples.backfilled], served(calibration, walk.raw)),
         golden=golden_inputs(samples.x, candidate.forest, seed=candidate.seed),
         break_even=_BREAK_EVEN,
     )

@@ -1,20 +1,24 @@
 """The join: scored signals of the journal with their outcomes, every exclusion counted.
 
-Features are the recorded ones. Each row of `scores` ends in exactly one place: a sample,
+Features are the recorded ones, or those of files that `backfill` made, which are marked and
+yield to what was scored live. Each row of `scores` ends in exactly one place: a sample,
 or a named exclusion; so the counts add up and can be checked by anyone.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
-from training.journals import Journals, open_journals
+from training.journals import Journals, open_backfill, open_journals
 from training.labels import Label, Prefer, choose, of_truth_log
 from training.overlap import uniqueness
 from training.samples import Samples
@@ -38,7 +42,11 @@ class JoinRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """Samples by time, and the account: `scored` = samples + sum of `excluded`."""
+    """Samples by time, and the account: `scored` = samples + sum of `excluded`.
+
+    `scored` counts the rows of all files, backfilled ones too; `differ` the signals whose paper
+    and reported outcome contradict each other, `unmatched` the outcomes of unknown signals.
+    """
 
     samples: Samples
     scored: int
@@ -47,55 +55,73 @@ class Dataset(msgspec.Struct, frozen=True):
     unmatched: int
 
 
+class Source(NamedTuple):
+    """The scores of one file with what is known of their ends."""
+
+    scores: list[Score]
+    labels: Mapping[str, list[Label]]
+
+
 def read_dataset(
-    journals: Journals, reported: Mapping[str, Outcome], rules: JoinRules, *, now_s: float
+    journals: Journals,
+    reported: Mapping[str, Outcome],
+    rules: JoinRules,
+    *,
+    now_s: float,
+    backfills: Sequence[Path] = (),
 ) -> Dataset:
     """Join the scores of one journal or several with their outcomes and `reported` ones, by id.
 
-    `reported` comes from the truth logs, by signal id. Raises sqlite3.Error where a
-    journal cannot be read, FileNotFoundError where there is none.
+    `reported` comes from the truth logs, by signal id; `backfills` are files that `backfill`
+    made. Raises sqlite3.Error where a file cannot be read, FileNotFoundError where there is
+    none, ConfigError where one is given as the other: what was not scored live never evaluates.
     """
-    with closing(open_journals(journals)) as connection:
+    live = _source(open_journals(journals), reported)
+    made = [_source(open_backfill(path), reported) for path in backfills]
+    return _join([live, *made], rules, now_s)
+
+
+def _source(opened: sqlite3.Connection, reported: Mapping[str, Outcome]) -> Source:
+    with closing(opened) as connection:
         connection.execute("begin")  # both tables as of one moment
         labels = labels_by_id(connection)
         for signal_id, outcome in reported.items():
             labels[signal_id].append(of_truth_log(outcome))
-        return _join(scores_of(connection), labels, rules, now_s)
+        return Source(scores_of(connection), labels)
 
 
-def _join(
-    scores: list[Score], labels: Mapping[str, list[Label]], rules: JoinRules, now_s: float
-) -> Dataset:
+def _join(sources: Sequence[Source], rules: JoinRules, now_s: float) -> Dataset:
     excluded: Counter[str] = Counter()
     differ = 0
     kept: list[tuple[Score, Label]] = []
-    seen: set[str] = set()
-    ripe_s = _ripe(scores, rules, now_s)
-    for score in scores:
-        reason = _unfit(score, seen, rules)
-        if not reason:
-            choice = choose(
-                _labels_of(score, labels),
-                scored_s=score.time_s,
-                prefer=rules.prefer,
-                min_delay_s=rules.min_delay_s,
-            )
-            differ += choice.differ
-            reason = choice.reason
-            if choice.label is not None and score.time_s > ripe_s:
-                reason = "cohort_still_open"
-            elif choice.label is not None:
-                kept.append((score, choice.label))
-        if reason:
-            excluded[str(reason)] += 1
+    seen: dict[str, bool] = {}
+    for scores, labels in sources:
+        ripe_s = _ripe(scores, rules, now_s)
+        for score in scores:
+            reason = _unfit(score, seen, rules)
+            if not reason:
+                choice = choose(
+                    _labels_of(score, labels),
+                    scored_s=score.time_s,
+                    prefer=rules.prefer,
+                    min_delay_s=rules.min_delay_s,
+                )
+                differ += choice.differ
+                reason = choice.reason
+                if choice.label is not None and score.time_s > ripe_s:
+                    reason = "cohort_still_open"
+                elif choice.label is not None:
+                    kept.append((score, choice.label))
+            if reason:
+                excluded[str(reason)] += 1
     kept = _one_kind(kept, excluded)
-    known = {i for score in scores for i in (score.signal_id, score.score_id)}
+    known = {i for scores, _ in sources for s in scores for i in (s.signal_id, s.score_id)}
     return Dataset(
         _columns(sorted(kept, key=lambda pair: pair[0].time_s), rules),
-        len(scores),
+        sum(len(source.scores) for source in sources),
         dict(excluded.most_common()),
         differ,
-        sum(key not in known for key in labels),
+        len({key for source in sources for key in source.labels} - known),
     )
 
 
@@ -105,12 +131,16 @@ def _labels_of(score: Score, labels: Mapping[str, list[Label]]) -> Iterator[Labe
             yield from labels.get(key, ())
 
 
-def _unfit(score: Score, seen: set[str], rules: JoinRules) -> str:
-    """Why a score cannot be a sample, whatever its outcome; empty where it can."""
+def _unfit(score: Score, seen: dict[str, bool], rules: JoinRules) -> str:
+    """Why a score cannot be a sample, whatever its outcome; empty where it can.
+
+    `seen` are the signals that had a score before it, and whether that was backfilled.
+    """
     if score.signal_id is not None:
         if score.signal_id in seen:
-            return "later_revision"
-        seen.add(score.signal_id)
+            again = score.backfilled and not seen[score.signal_id]
+            return "scored_live" if again else "later_revision"
+        seen[score.signal_id] = score.backfilled
         if words.is_test(score.signal_id):
             return "test"
     if score.fingerprint != FINGERPRINT:
@@ -135,16 +165,16 @@ def _ripe(scores: list[Score], rules: JoinRules, now_s: float) -> float:
 
 
 def _one_kind(kept: list[tuple[Score, Label]], excluded: Counter[str]) -> list[tuple[Score, Label]]:
-    """Directed or undirected signals, whichever are more: their features differ in meaning."""
-    directed = [pair for pair in kept if pair[0].direction != 0]
-    undirected = [pair for pair in kept if pair[0].direction == 0]
-    if not directed or not undirected:
-        return kept
-    if len(directed) >= len(undirected):
-        excluded["undirected"] += len(undirected)
-        return directed
-    excluded["directed"] += len(directed)
-    return undirected
+    """Directed or undirected signals, whichever are more: their features differ in meaning.
+
+    Those scored live decide, where there are any: they are what a model will be asked.
+    """
+    voters = [pair for pair in kept if not pair[0].backfilled] or kept
+    directed_wins = 2 * sum(score.direction != 0 for score, _ in voters) >= len(voters)
+    one = [pair for pair in kept if (pair[0].direction != 0) == directed_wins]
+    if len(one) < len(kept):
+        excluded["undirected" if directed_wins else "directed"] += len(kept) - len(one)
+    return one
 
 
 def _end_s(score: Score, label: Label, rules: JoinRules) -> float:
@@ -178,7 +208,7 @@ def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
         final_score=np.array([s.final_score for s in scores], dtype=np.float64),
         stop_spreads=known([s.stop_spreads for s in scores]),
         direction=np.array([s.direction for s in scores], dtype=np.int8),
-        backfilled=np.zeros(len(kept), dtype=np.bool_),
+        backfilled=np.array([s.backfilled for s in scores], dtype=np.bool_),
         symbol=symbol,
         pattern=np.array([s.pattern or "" for s in scores], dtype=np.str_),
         score_id=np.array([s.score_id for s in scores], dtype=np.str_),

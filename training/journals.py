@@ -19,27 +19,62 @@ MAX_JOURNALS = 10
 """So many files a connection of SQLite may have beside its first, by default."""
 
 
+BACKFILLED = "backfilled"
+"""The key in `settings` by which a file that `backfill` made says so."""
+
+
+def is_backfilled(connection: sqlite3.Connection, name: str = "main") -> bool:
+    """Whether this file of a connection was made by `backfill`."""
+    statement = f"select 1 from {name}.settings where key = ?"  # noqa: S608  our own names
+    return connection.execute(statement, (BACKFILLED,)).fetchone() is not None
+
+
+def open_backfill(path: Path) -> sqlite3.Connection:
+    """A read-only connection to what `backfill` made.
+
+    Raises FileNotFoundError, sqlite3.Error, ConfigError where it is something else.
+    """
+    connection = open_reader(path)
+    try:
+        if not is_backfilled(connection):
+            raise ConfigError(f"{path} was not made by `backfill`: name a journal with --journal")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def open_journals(journals: Journals) -> sqlite3.Connection:
     """A read-only connection to all of them.
 
-    Raises FileNotFoundError or sqlite3.Error where one cannot be read, ConfigError for too many.
+    Raises FileNotFoundError or sqlite3.Error where one cannot be read, ConfigError for too many,
+    or one that `backfill` made: what was not scored live is never tested on.
     """
     first, *others = [journals] if isinstance(journals, Path) else journals
     if len(others) >= MAX_JOURNALS:
         raise ConfigError(f"training.journals: at most {MAX_JOURNALS} journals in all")
     connection = open_reader(first)
-    if not others:
-        return connection
     try:
+        _refuse_backfilled(connection, "main", first)
         names = ["main", *(f"journal{number}" for number in range(1, len(others) + 1))]
         for name, path in zip(names[1:], others, strict=True):
             connection.execute(f"ATTACH ? AS {name}", (reader_uri(path),))
-        for table in ("scores", "outcomes"):
-            _unite(connection, table, names)
+            _refuse_backfilled(connection, name, path)
+        if others:
+            for table in ("scores", "outcomes"):
+                _unite(connection, table, names)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _refuse_backfilled(connection: sqlite3.Connection, name: str, path: Path) -> None:
+    if is_backfilled(connection, name):
+        raise ConfigError(
+            f"{path} was made by `backfill`, so nothing in it may be tested on: name it with "
+            "--backfill, and the service's journal with --journal"
+        )
 
 
 def _unite(connection: sqlite3.Connection, table: str, names: Sequence[str]) -> None:

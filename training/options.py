@@ -49,6 +49,13 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(path_type=Path),
             help="A truth log; its rotated parts are found. Repeatable.",
         ),
+        click.option(
+            "--backfill",
+            "backfills",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="A file that `backfill` made: it trains, and never evaluates. Repeatable.",
+        ),
         click.option("--timezone", help="Zone of stamps without one (UTC)."),
         click.option(
             "--max-holding-s",
@@ -76,6 +83,9 @@ def settings_of(options: dict[str, Any]) -> Settings:
     def path(name: str) -> str | None:
         return str(options[name].absolute()) if options.get(name) else None
 
+    def paths(name: str) -> list[str] | None:
+        return [str(path.absolute()) for path in options.get(name) or ()] or None
+
     journals = [str(given.absolute()) for given in options.get("journals") or ()]
     return trainer_settings.effective(
         options.get("config_path"),
@@ -83,8 +93,9 @@ def settings_of(options: dict[str, Any]) -> Settings:
             "journal.path": journals[0] if journals else None,
             "training.journals": journals[1:] or None,
             "model.directory": path("models"),
-            "truth_log.paths": [str(p.absolute()) for p in options.get("truth_logs") or ()] or None,
+            "truth_log.paths": paths("truth_logs"),
             "truth_log.timezone": options.get("timezone"),
+            "training.backfills": paths("backfills"),
             "training.min_new": options.get("min_new"),
             "training.min_samples": options.get("min_samples"),
         },

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from training.journals import is_backfilled
 from training.labels import Label, of_journal
 
 _SCORES = """
@@ -25,7 +26,10 @@ from outcomes o left join scores s on s.score_id = o.score_id order by o.seq
 
 
 class Score(msgspec.Struct, frozen=True, gc=False):
-    """The columns of a row of `scores` that training reads, in the order of the query."""
+    """The columns of a row of `scores` that training reads, in the order of the query.
+
+    `backfilled` is of the file that it was read from.
+    """
 
     score_id: str
     signal_id: str | None
@@ -45,6 +49,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     ask: float | None
     entry_price: float | None
     stop_loss: float | None
+    backfilled: bool = False
 
     @property
     def time_s(self) -> float:
@@ -68,7 +73,8 @@ def vector_of(score: Score) -> NDArray[np.float64]:
 
 def scores_of(connection: sqlite3.Connection) -> list[Score]:
     """All rows of `scores` in the order in which they were written."""
-    return [Score(*row) for row in connection.execute(_SCORES)]
+    backfilled = is_backfilled(connection)
+    return [Score(*(*row, backfilled)) for row in connection.execute(_SCORES)]
 
 
 def labels_by_id(connection: sqlite3.Connection) -> defaultdict[str, list[Label]]:

@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     models: Path
     replicas: tuple[Path, ...] = ()
     truth_logs: tuple[Path, ...] = ()
+    backfills: tuple[Path, ...] = ()
     reading: Rules = Rules()
     joining: JoinRules = JoinRules()
     min_samples: int = 100
@@ -70,6 +71,7 @@ def effective(
         models=config.models_dir,
         replicas=tuple(config.path(path) for path in config.training.journals),
         truth_logs=tuple(config.path(path) for path in config.truth_log.paths),
+        backfills=tuple(config.path(path) for path in config.training.backfills),
         reading=_given(
             Rules(zone=_zone(config), max_watch_delay_s=config.truth_log.max_watch_delay_s),
             max_watch_delay_s=max_watch_delay_s,

@@ -34,6 +34,9 @@ def describe(
     n = len(samples)
     rate = f", {percent(samples.base_rate)} won" if n else ""
     yield f"samples          {n} of {data.scored} scored signals{rate}"
+    made = int(samples.backfilled.sum())
+    if made:
+        yield f"backfilled       {made} of them: they train, and never evaluate"
     sources = Counter(samples.label_source.tolist())
     if sources:
         named = ", ".join(f"{count} {_SOURCES.get(s, s)}" for s, count in sources.most_common())
@@ -44,12 +47,13 @@ def describe(
         yield f"outcomes without a score in the journal: {data.unmatched}"
     if data.differ:
         yield f"paper and reported outcome differ: {data.differ}"
-    if n >= 2:
-        days = max((float(samples.time_s[-1]) - float(samples.time_s[0])) / 86_400, 1 / 24)
-        pace = n / days
+    times_s = samples.time_s[~samples.backfilled].tolist()
+    if len(times_s) >= 2:
+        days = max((times_s[-1] - times_s[0]) / 86_400, 1 / 24)
+        pace = len(times_s) / days
         yield f"pace             {pace:.1f} samples a day over {days:.1f} days"
-        yield _reached(f"first {min_samples}", samples.time_s.tolist(), min_samples, pace, now_s)
-        yield _reached("+2 points", samples.time_s.tolist(), SIGNALS_FOR_TWO_POINTS, pace, now_s)
+        yield _reached(f"first {min_samples}", times_s, min_samples, pace, now_s)
+        yield _reached("+2 points", times_s, SIGNALS_FOR_TWO_POINTS, pace, now_s)
         yield (
             "                 the earliest that two points more wins could be established: with "
             f"{UNSEEN_FOR_TWO_POINTS:,}"

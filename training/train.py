@@ -119,7 +119,13 @@ def gather(
             f"truth logs: {len(log.outcomes)} usable outcomes in {log.lines} lines"
             + ("" if log.outcomes else "; `truth check` says why none can be believed")
         )
-    return log, read_dataset(settings.journals, log.outcomes, settings.joining, now_s=now_s)
+    return log, read_dataset(
+        settings.journals,
+        log.outcomes,
+        settings.joining,
+        now_s=now_s,
+        backfills=settings.backfills,
+    )
 
 
 def _named(journals: tuple[Path, ...]) -> str:

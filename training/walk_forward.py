@@ -85,14 +85,20 @@ class _Answers:
 
 
 def windows(samples: Samples, rhythm: Rhythm) -> list[tuple[int, int]]:
-    """First and last + 1 row of each window; signals of one moment are not divided."""
+    """First and last + 1 row of each window; signals of one moment are not divided.
+
+    Windows hold equally many signals that were scored live: the others are never asked. They
+    count among the first rows, on which the first forest grows.
+    """
     n = len(samples)
-    first = max(LEAST_FIRST, round(FIRST_SHARE * n))
-    if first >= n:
+    live = np.flatnonzero(~samples.backfilled)
+    first = int(np.searchsorted(live, max(LEAST_FIRST, round(FIRST_SHARE * n))))
+    if first >= len(live):
         return []
-    count = int(np.clip((n - first) // max(rhythm.step, 1), FEWEST_WINDOWS, MOST_WINDOWS))
-    cuts = np.linspace(first, n, min(count, n - first) + 1).round().astype(int)
-    whole = np.searchsorted(samples.time_s, samples.time_s[cuts[:-1]], side="left")
+    count = int(np.clip((len(live) - first) // max(rhythm.step, 1), FEWEST_WINDOWS, MOST_WINDOWS))
+    cuts = np.linspace(first, len(live), min(count, len(live) - first) + 1).round().astype(int)
+    starts = samples.time_s[live[cuts[:-1]]]
+    whole = np.searchsorted(samples.time_s, starts, side="left")
     return list(pairwise(np.unique(np.append(whole, n)).tolist()))
 
 
@@ -141,16 +147,19 @@ def _tested(
     samples: Samples, answers: list[_Answers], rhythm: Rhythm, count: int, purged: int
 ) -> WalkForward:
     """Calibrate each window by the answers before it; those that only calibrate stay out."""
-    least = max(LEAST_CALIBRATION, CALIBRATION_SHARE * len(samples))
+    live = int(np.count_nonzero(~samples.backfilled))
+    least = max(LEAST_CALIBRATION, CALIBRATION_SHARE * live)
     tested: list[tuple[_Answers, Curve]] = []
     for number, window in enumerate(answers):
         curve = _curve(samples, answers[:number], window, rhythm, least)
         if curve is not None:
             tested.append((window, curve))
     if not tested:
+        made = len(samples) - live
         raise NotEnough(
             f"{len(samples)} samples leave no later signals to be tested on, after those that "
             "train and those that calibrate"
+            + (f"; {made} of them are backfilled and only train" if made else "")
         )
 
     def joined(parts: list[Floats]) -> Floats:

@@ -119,6 +119,24 @@ def test_backfilled_rows_train_and_are_never_asked() -> None:
     assert seen[-1].backfilled.any()
 
 
+def test_many_backfilled_rows_of_old_leave_the_live_ones_their_windows() -> None:
+    backfilled = np.arange(3000) < 2700
+    rows = sample_rows(3000, edge=0.2, backfilled=backfilled)
+    plan = windows(rows, QUICK)
+    live = [int(np.count_nonzero(~backfilled[start:stop])) for start, stop in plan]
+    assert sum(live) == 300
+    assert max(live) - min(live) <= 1
+    walk = walk_forward(rows, knows_the_edge(0.2), QUICK)
+    assert len(walk.past) == 300
+    assert len(walk.test) >= 240
+
+
+def test_rows_that_are_all_backfilled_are_not_enough() -> None:
+    rows = sample_rows(400, edge=0.2, backfilled=np.ones(400, dtype=np.bool_))
+    with pytest.raises(NotEnough, match="400 of them are backfilled"):
+        walk_forward(rows, knows_the_edge(0.2), QUICK)
+
+
 def test_true_probabilities_beat_the_constant_by_what_they_know() -> None:
     edge = 0.3
     walk = walk_forward(sample_rows(4000, edge=edge), knows_the_edge(edge), Rhythm())

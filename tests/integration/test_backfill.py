@@ -1,0 +1,422 @@
+"""Backfill as it is run: real markets, recorded runs, what training makes of it, and Ctrl-C."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from made_market import made_market, quotes_of, signal_lines, write_lines
+from oracles.serial_backfill import differences, serial
+from scored_journal import START_S, outcome_row, score_row, vectors, write_journal
+from serving import tick
+
+from protocol.messages import ScoreRequest, SentimentRequest
+from service.errors import ConfigError
+from service.journal import Journal, open_reader
+from service.market_files import MarketAccount, read_market
+from service.recorded_engine import RecordedEngine
+from service.recording import SegmentWriter
+from service.settings import Config, PaperSection
+from training.__main__ import main
+from training.backfill.pieces import Cutter, Rules
+from training.backfill.rerun import Backfilled, rerun, settings_of
+from training.backfill.result import Result as Output
+from training.backfill.segments import rerun_recorded, runs_of, with_signals
+from training.backfill.signals import Asked
+from training.backfill.stream import Event, StreamAccount, events, market_of
+from training.dataset import JoinRules, read_dataset
+
+DAY_S = 86_400.0
+
+
+def asked_of(lines: list[dict[str, Any]]) -> list[Asked]:
+    found = [
+        Asked(
+            line["time"],
+            ScoreRequest(
+                symbol=line["symbol"],
+                base_score=line["base_score"],
+                signal_id=line["signal_id"],
+                direction=line["direction"],
+                entry_price=line["entry"],
+                stop_loss=line["stop"],
+                take_profit=line["target"],
+            ),
+        )
+        for line in lines
+    ]
+    return sorted(found, key=lambda a: (a.time_s, a.request.signal_id))
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Path:
+    return made_market(tmp_path)
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def backfill(folder: Path, market: Path, *more: str | Path, count: int = 40) -> Result:
+    path = write_lines(folder / "signals.jsonl", signal_lines(quotes_of(market), count))
+    places = ("--journal", folder / "journal.db", "--output", folder / "backfill.db")
+    return run("backfill", market, "--signals", path, *places, *more)
+
+
+def rows_of(path: Path, statement: str) -> list[tuple[Any, ...]]:
+    with closing(open_reader(path)) as reader:
+        return reader.execute(statement).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "limit", "holding_s"),
+    [
+        ("lean_fx_tick_*.oanda_*.csv.gz", 100_000, 3600.0),
+        ("hft_binance_*.csv.gz", 40_000, 30.0),
+        ("lean_coinbase_*.csv.gz", 14_000, 7200.0),
+    ],
+)
+def test_real_markets_in_pieces_give_the_bits_of_one_run(
+    shared_data: Path, pattern: str, limit: int, holding_s: float
+) -> None:
+    files = sorted((shared_data / "market").glob(pattern))
+    market = market_of(files, fmt=None, symbol=None, clock_offset_s=0.0)
+    found: list[Event] = []
+    for event in events(market, str, StreamAccount()):
+        found.append(event)
+        if len(found) == limit:
+            break
+    asked = asked_of(
+        signal_lines([(e.stamp_s, e.symbol, e.values[0], e.values[1]) for e in found], 40)
+    )
+    paper = PaperSection(max_holding_s=holding_s)
+    config = settings_of(paper, deals=market.volume_is_deal)
+    cutter = Cutter(asked, [a.request.symbol for a in asked], Rules(holding_s, paper.max_gap_s))
+    ours = {
+        str(one.score.signal_id): one
+        for piece in cutter.pieces(found)
+        for one in rerun(piece, config)
+    }
+    assert len(ours) >= 35
+    assert differences(ours, serial(found, asked, config)) == []
+
+
+def test_the_feeds_own_messages_and_candles_can_be_the_market(
+    tmp_path: Path, shared_data: Path
+) -> None:
+    feed = shared_data / "ea_feed"
+    last_s = max(
+        r.stamp_s for r in read_market([feed / "candles_20250915.jsonl.gz"], MarketAccount())
+    )
+    line = {"signal_id": "EA_1", "symbol": "EURUSD", "base_score": 70, "direction": "BUY"}
+    path = write_lines(tmp_path / "signals.jsonl", [line | {"time": last_s + 1}])
+    places = ("--journal", tmp_path / "none.db", "--output", tmp_path / "backfill.db")
+    candles = feed / "candles_20250915.jsonl.gz"
+    result = run("backfill", candles, "--signals", path, *places, "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    ((missing,),) = rows_of(tmp_path / "backfill.db", "select missing from scores")
+    # Bars alone: what needs ticks is not there, and nothing else is missing.
+    assert set(missing.split(",")) == {
+        "volume_delta", "sentiment_score", "whale_activity", "spread_quality", "support_resistance",
+    }  # fmt: skip
+
+
+def test_what_was_scored_live_comes_out_of_its_recording_again(tmp_path: Path) -> None:
+    """Same vectors to the bit, with the clock offset learnt and sentiment as it was sent."""
+    writer = SegmentWriter(tmp_path / "segments", "run1", segment_bytes=1 << 20, keep_bytes=1 << 30)
+    engine = RecordedEngine(Config(), "run1", writer)
+    endpoint = engine.endpoint("feed", volume_is_deal=False)
+    rng, mid, now_s = random.Random(3), 1.1, START_S
+    live: dict[str, Any] = {}
+    asked: list[Asked] = []
+    for number in range(6000):
+        now_s += rng.uniform(0.1, 2.0)
+        mid *= 1 + rng.gauss(0, 2e-5)
+        for symbol, price in (("EURUSD", mid), ("GBPUSD", 1.2 / mid)):
+            # The broker's clock is three hours ahead, and says whole seconds.
+            frame = tick(symbol, int(now_s - 0.05) + 10_800, round(price, 5))
+            engine.on_frame(endpoint, frame, now_s)
+        engine.advance(now_s + 0.05)
+        if number == 3000:
+            opinion = SentimentRequest(symbol="EURUSD", score=80.0)
+            engine.on_request(opinion, msgspec.msgpack.encode(opinion), now_s)
+        if number % 600 == 599:
+            request = ScoreRequest(
+                symbol="EURUSD",
+                base_score=rng.uniform(50, 90),
+                signal_id=f"S{number}",
+                direction="SELL",
+            )
+            body = msgspec.msgpack.encode(request)
+            live[str(request.signal_id)] = engine.on_request(request, body, now_s + 0.06).row
+            asked.append(Asked(now_s + 0.06, request))
+    writer.close()
+    (run_,) = runs_of((tmp_path / "segments").glob("*.rec.gz"))
+    late = Asked(now_s + 100.0, ScoreRequest(symbol="EURUSD", base_score=50.0, signal_id="LATE"))
+    early = Asked(START_S - 100.0, ScoreRequest(symbol="EURUSD", base_score=50.0))
+    (filled,), before = with_signals([run_], [early, *asked, late])
+    assert before == 1
+    found = rerun_recorded(filled, PaperSection())
+    assert len(found) == len(asked) == 10
+    for score, _ in found:
+        mine, theirs = score, live[str(score.signal_id)]
+        assert mine.features == theirs.features
+        assert mine.missing == theirs.missing
+        assert (mine.bid, mine.event_time) == (theirs.bid, theirs.event_time)
+
+
+def test_processes_give_what_one_process_gives_and_training_takes_it_marked(
+    tmp_path: Path, market: Path
+) -> None:
+    result = backfill(tmp_path, market, "--jobs", "2")
+    assert result.exit_code == 0, result.output
+    assert "40 of 40" in result.output
+    many = [
+        rows_of(tmp_path / "backfill.db", f"select * from {table} order by seq")
+        for table in ("scores", "outcomes")
+    ]
+    assert backfill(tmp_path, market, "--jobs", "1").exit_code == 0
+    alone = [
+        rows_of(tmp_path / "backfill.db", f"select * from {table} order by seq")
+        for table in ("scores", "outcomes")
+    ]
+    assert many == alone
+    write_journal(tmp_path / "journal.db", 50, edge=0.2)
+    data = read_dataset(
+        tmp_path / "journal.db",
+        {},
+        JoinRules(max_missing=8),
+        now_s=START_S + 1e9,
+        backfills=[tmp_path / "backfill.db"],
+    )
+    assert data.scored == len(data.samples) + sum(data.excluded.values())
+    assert data.samples.backfilled.sum() >= 30
+    assert (~data.samples.backfilled).sum() == 50
+    status = run(
+        "status", "--journal", tmp_path / "journal.db", "--models", tmp_path / "models",
+        "--backfill", tmp_path / "backfill.db",
+    )  # fmt: skip
+    assert "backfilled" in status.output
+
+
+def test_signals_that_cannot_be_scored_are_counted_with_their_reason(
+    tmp_path: Path, market: Path
+) -> None:
+    write_journal(tmp_path / "journal.db", 3, edge=0.0)
+    good = signal_lines(quotes_of(market), 1)[0]
+    lines = [
+        good,
+        good,
+        good | {"signal_id": "SIG_1"},  # the journal has it
+        good | {"signal_id": "TEST_1"},
+        good | {"signal_id": "A", "time": "yesterday"},
+        good | {"signal_id": "B", "base_score": 101},
+        good | {"signal_id": "C", "stop": good["target"]},
+        good | {"signal_id": "D", "symbol": "USDJPY"},
+        good | {"signal_id": "E", "time": good["time"] + 30 * DAY_S},
+        {"signal_id": "F"},
+    ]
+    path = write_lines(tmp_path / "signals.jsonl", lines)
+    places = ("--journal", tmp_path / "journal.db", "--output", tmp_path / "out.db")
+    result = run("backfill", market, "--signals", path, *places, "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    counts = {
+        line.split()[0]: int(line.split()[1])
+        for line in result.output.splitlines()
+        if line.startswith("  ")
+    }
+    assert counts == {
+        "repeated": 1, "scored_live": 1, "test": 1, "no_time": 1, "impossible_request": 2,
+        "malformed": 1, "before_the_market": 1, "after_the_market": 1,
+    }  # fmt: skip
+    assert "scored           1 of 3" in result.output
+
+
+def test_signals_come_from_a_truth_log_and_keep_its_outcome(tmp_path: Path, market: Path) -> None:
+    good = signal_lines(quotes_of(market), 1)[0]
+    log = write_lines(
+        tmp_path / "truth.jsonl",
+        [
+            {
+                "signal_id": "ELITE_1",
+                "symbol": "EURUSD",
+                "direction": good["direction"],
+                "confidence": 71.0,
+                "entry_price": good["entry"],
+                "sl": good["stop"],
+                "tp": good["target"],
+                "generated_at": good["time"],
+                "completed": False,
+            },
+            {
+                "signal_id": "ELITE_1",
+                "completed": True,
+                "outcome": "LOSS_SL",
+                "completed_at": good["time"] + 900,
+            },
+        ],
+    )
+    places = ("--journal", tmp_path / "journal.db", "--output", tmp_path / "out.db")
+    result = run("backfill", market, "--truth-log", log, *places, "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    ((base_score,),) = rows_of(tmp_path / "out.db", "select base_score from scores")
+    assert base_score == 71.0
+
+
+def test_interrupting_leaves_nothing_behind(tmp_path: Path, market: Path) -> None:
+    text = market.read_text()
+    market.write_text(text + "".join(text.partition("\n")[2] for _ in range(10)))
+    path = write_lines(tmp_path / "signals.jsonl", signal_lines(quotes_of(market)[:5000], 300))
+    before = sorted(tmp_path.iterdir())
+    command = [
+        sys.executable, "-m", "training", "backfill", market, "--signals", path, "--jobs", "2",
+        "--journal", tmp_path / "journal.db", "--output", tmp_path / "out.db",
+    ]  # fmt: skip
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".out.db*")) and time.monotonic() < deadline:
+        assert started.poll() is None, started.stderr.read()
+        time.sleep(0.02)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 130, said
+    assert said.strip().endswith("interrupted; nothing was written")
+    assert "Traceback" not in said
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_error_leaves_the_earlier_result_as_it_was(tmp_path: Path, market: Path) -> None:
+    assert backfill(tmp_path, market, "--jobs", "1").exit_code == 0
+    before = (tmp_path / "backfill.db").read_bytes()
+    broken = tmp_path / "fx_tick_EURUSD.cut.csv.gz"
+    import gzip
+
+    broken.write_bytes(gzip.compress(market.read_bytes())[:-4000])
+    lines = tmp_path / "signals.jsonl"
+    for jobs in ("1", "2"):
+        result = run(
+            "backfill", broken, "--signals", lines, "--journal", tmp_path / "journal.db",
+            "--output", tmp_path / "backfill.db", "--jobs", jobs,
+        )  # fmt: skip
+        assert result.exit_code == 66, result.output
+        assert "cannot be read" in result.output
+        assert (tmp_path / "backfill.db").read_bytes() == before
+    assert not list(tmp_path.glob(".backfill*"))
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path, market: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = write_lines(tmp_path / "signals.jsonl", signal_lines(quotes_of(market), 2))
+    result = run(
+        "backfill", market, "--signals", path, "--journal", tmp_path / "journal.db",
+        "--output", tmp_path / "file" / "out.db", "--jobs", "1",
+    )  # fmt: skip
+    assert result.exit_code == 73
+    assert "cannot write" in result.output
+
+
+def made_file(path: Path, signals: range, *, edge: float = 0.3) -> Path:
+    """A file as `backfill` leaves it: signals from long before the journal's."""
+    x = vectors(len(signals), seed=5)
+    rng = np.random.default_rng(6)
+    with Output(path, "made by hand") as output:
+        for row, i in enumerate(signals):
+            times = {"scored_at": START_S - 3600.0 * (i + 200), "signal_id": f"OLD_{i}"}
+            times["event_time"] = times["scored_at"]
+            win = bool(rng.random() < 0.5 + edge * (1 if x[row, 8] > 50 else -1))
+            ended = {"score_id": "", "signal_id": None, "closed_at": times["scored_at"] + 300}
+            score = score_row(i, x[row], **times)
+            outcome = outcome_row(i, win, source="paper", **ended)
+            output.write([Backfilled(score, outcome)])
+    return path
+
+
+def test_backfilled_signals_train_the_walk_forward_and_none_is_tested_on(tmp_path: Path) -> None:
+    from training.settings import Settings
+    from training.train import gather
+    from training.walk_forward import walk_forward
+
+    write_journal(tmp_path / "journal.db", 300, edge=0.3)
+    made = made_file(tmp_path / "made.db", range(2000))
+    settings = Settings(
+        journal=tmp_path / "journal.db", models=tmp_path / "models", backfills=(made,)
+    )
+    _, data = gather(settings, now_s=START_S + 1e9)
+    assert (len(data.samples), int(data.samples.backfilled.sum())) == (2300, 2000)
+
+    def fit(part):
+        assert part.backfilled.sum() >= 1900
+        return lambda x: np.where(x[:, 8] > 50, 0.8, 0.2)
+
+    walk = walk_forward(data.samples, fit, settings.rhythm)
+    assert not walk.test.backfilled.any()
+    # The old signals stand in for the live ones that the first forest would have grown on.
+    assert len(walk.past) == 300
+    assert len(walk.test) >= 200
+
+
+def test_without_a_live_signal_nothing_can_be_tested(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    assert journal.open()
+    journal.close()
+    made = made_file(tmp_path / "made.db", range(300))
+    result = run(
+        "train", "--journal", tmp_path / "journal.db", "--models", tmp_path / "models",
+        "--backfill", made, "--jobs", "1",
+    )  # fmt: skip
+    assert result.exit_code == 4, result.output
+    assert "300 of them are backfilled and only train" in result.output
+
+
+def test_a_signal_scored_live_yields_to_nothing_that_was_made_later(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.db", 5, edge=0.0)
+    with Output(tmp_path / "made.db", "by hand") as output:
+        x = vectors(5, seed=99)
+        output.write(
+            [Backfilled(score_row(i, x[i]), outcome_row(i, True, score_id="")) for i in range(5)]
+        )
+    with sqlite3.connect(tmp_path / "journal.db") as journal:
+        journal.execute("delete from outcomes where seq = 1")
+    data = read_dataset(
+        tmp_path / "journal.db",
+        {},
+        JoinRules(),
+        now_s=START_S + 1e9,
+        backfills=[tmp_path / "made.db"],
+    )
+    assert data.excluded == {"scored_live": 5, "no_outcome": 1}
+    assert not data.samples.backfilled.any()
+
+
+def test_neither_file_passes_for_the_other(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.db", 5, edge=0.0)
+    made = made_file(tmp_path / "made.db", range(5))
+    with pytest.raises(ConfigError, match="nothing in it may be tested on"):
+        read_dataset(made, {}, JoinRules(), now_s=START_S)
+    with pytest.raises(ConfigError, match="was not made by `backfill`"):
+        read_dataset(
+            tmp_path / "journal.db",
+            {},
+            JoinRules(),
+            now_s=START_S,
+            backfills=[tmp_path / "journal.db"],
+        )
+
+
+def test_the_result_is_a_journal_that_people_can_read(tmp_path: Path) -> None:
+    made = made_file(tmp_path / "made.db", range(3))
+    assert not list(tmp_path.glob("*-wal"))
+    journal = Journal(made)
+    assert journal.setting("backfilled") == "made by hand"
+    journal.close()

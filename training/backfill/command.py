@@ -1,0 +1,110 @@
+"""`signal-scorer-train backfill`: signals that were never scored live, scored from recordings."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from service import exit_codes
+from training.options import EXAMPLE, advice, leave, store_options
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the work is done."""
+    for option in (
+        click.option("--jobs", type=int, default=-1, show_default=True, help="Processes to use."),
+        click.option(
+            "--backend",
+            type=click.Choice(["joblib", "dask"]),
+            default="joblib",
+            show_default=True,
+            help="Processes of this machine, or an existing Dask cluster.",
+        ),
+        click.option("--scheduler", metavar="tcp://HOST:PORT", help="The cluster's, for dask."),
+    )[::-1]:
+        command = option(command)
+    return command
+
+
+@click.command(
+    epilog=EXAMPLE + "signal-scorer-train backfill ticks_*.csv.gz --truth-log truth_log.jsonl"
+)
+@store_options
+@click.argument("files", nargs=-1, required=True, type=_FILE)
+@click.option(
+    "--signals",
+    multiple=True,
+    type=_FILE,
+    help="JSON lines with signal_id, symbol, time, base_score, direction, entry, stop, target.",
+)
+@click.option(
+    "--truth-log",
+    "truth_logs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The signals that a truth log tells of. Repeatable.",
+)
+@click.option("--timezone", help="Zone of stamps without one (UTC).")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the result goes (backfill.db beside the journal).",
+)
+@click.option(
+    "--clock-offset",
+    default="0",
+    show_default=True,
+    help="What the clock of feed messages is ahead of UTC: 3h. Tables are in UTC.",
+)
+@click.option(
+    "--format",
+    "fmt",
+    type=click.Choice(["ea", "binance", "coinbase", "fx"]),
+    help="How to read the files; found out from their first line where not given.",
+)
+@click.option("--symbol", help="For fx files whose name does not say it.")
+@worker_options
+def backfill(**options: Any) -> None:
+    """Score signals from recorded FILES as if they had been asked live, and follow their ends.
+
+    FILES are markets (feed messages as JSON lines, Binance events, Coinbase minutes, FX ticks) or
+    a run's recorded segments (RUN-NNNNNN.rec.gz). The result is for `train --backfill`: such
+    signals may train, and never evaluate.
+    """
+    from service.market_files import MarketFileError
+    from service.recording import RecordingError
+    from training.backfill.result import ResultError
+    from training.backfill.work import Plan, run
+    from training.workers import Place, WorkersError
+
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        with advice():
+            scheduler = _scheduler(options)
+            plan = Plan.of(options, Place(options["jobs"], scheduler))
+            for line in run(plan, sys.stderr):
+                click.echo(line)
+    except (MarketFileError, RecordingError, WorkersError, ResultError) as error:
+        leave(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        leave("interrupted; nothing was written", exit_codes.INTERRUPTED)
+
+
+def _scheduler(options: dict[str, Any]) -> str | None:
+    if options["backend"] == "dask" and options["scheduler"] is None:
+        raise click.UsageError("--backend dask needs --scheduler tcp://HOST:PORT")
+    if options["backend"] != "dask" and options["scheduler"] is not None:
+        raise click.UsageError("--scheduler is for --backend dask")
+    found: str | None = options["scheduler"]
+    return found
+
+
+def _stop(*_signal: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,102 @@
+"""The backfill's file: a journal like the service's, that says of itself what it is.
+
+The rule: under its name there is a whole file or none. It is written beside it under another
+name, flushed and renamed; whatever ends the work before takes the unfinished one away, and
+what only a kill could leave is removed by the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+from msgspec.structs import replace
+
+from service.journal import Journal
+from service.records import OutcomeRow, ScoreRow
+from training.backfill.rerun import Backfilled
+from training.durable import rename
+from training.journals import BACKFILLED
+
+
+class ResultError(Exception):
+    """The file cannot be written; the text says why."""
+
+    exit_code = 73  # EX_CANTCREAT of sysexits.h
+
+
+class Result:
+    """Context manager: rows go in, a file comes out where nothing was raised.
+
+    `words` counts the outcomes by their words, `OPEN` those of signals still running.
+    """
+
+    def __init__(self, path: Path, source: str) -> None:
+        self.path = path
+        self.rows = 0
+        self.warm = 0
+        self.words: Counter[str] = Counter()
+        self._source = source
+        self._scratch = path.with_name(f".{path.name}.unfinished")
+        self._journal = Journal(self._scratch)
+
+    def __enter__(self) -> Result:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._remove()
+            self._journal.set_setting(BACKFILLED, self._source)
+            self._check()
+        except OSError as fault:
+            raise ResultError(f"cannot write {self.path}: {fault.strerror}") from None
+        except BaseException:
+            # Nobody leaves a context that was not entered.
+            self._discard()
+            raise
+        return self
+
+    def write(self, found: Iterable[Backfilled]) -> None:
+        """Append signals. Raises ResultError."""
+        rows: list[ScoreRow | OutcomeRow] = []
+        for score, outcome in found:
+            self.rows += 1
+            self.warm += score.status != "warming_up"
+            # Numbered here: an engine numbers what it alone has seen.
+            score_id = f"backfill-{self.rows:x}"
+            rows.append(replace(score, seq=self.rows, score_id=score_id, reply=b""))
+            self.words[outcome.outcome if outcome else "OPEN"] += 1
+            if outcome is not None:
+                rows.append(replace(outcome, score_id=score_id))
+        self._journal.write(rows)
+        self._check()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._journal.close()
+        try:
+            if kind is None:
+                self._check()
+                rename(self._scratch, self.path)
+        except OSError as fault:
+            raise ResultError(f"cannot write {self.path}: {fault.strerror}") from None
+        finally:
+            self._discard()
+
+    def _check(self) -> None:
+        if self._journal.fault is not None:
+            raise ResultError(f"cannot write {self.path}: {self._journal.fault}")
+
+    def _discard(self) -> None:
+        self._journal.close()
+        with contextlib.suppress(OSError):
+            self._remove()
+
+    def _remove(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self._scratch.with_name(self._scratch.name + suffix).unlink(missing_ok=True)

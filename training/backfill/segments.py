@@ -1,0 +1,96 @@
+"""Recorded runs of the service: the signals are asked of the very engine that was recorded.
+
+A run is one piece, since what its engine knew (the clock offset that it learnt, bars from
+before a restart, sentiment) follows from nothing but the run's beginning. A signal comes
+before the first record that was received at its time or later.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from math import inf
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from service import recording
+from service.engine_replay import Rerun, begin
+from service.recording import RecordingError, read_segments
+from service.settings import Config, PaperSection
+from training.backfill.rerun import ANY_NUMBER, Backfilled, ask, with_outcomes
+from training.backfill.signals import Asked
+
+_RECEIVED_AT = {recording.FRAME: 2, recording.ADVANCE: 1, recording.REQUEST: 2}
+"""Where a record of this kind has its receive time."""
+
+
+class Run(NamedTuple):
+    """A run's segments in order, when it began (UTC s), and the signals that fall into it."""
+
+    segments: tuple[Path, ...]
+    began_s: float
+    signals: tuple[Asked, ...] = ()
+
+
+def runs_of(files: Iterable[Path]) -> list[Run]:
+    """The runs that the files belong to (`RUN-NNNNNN.rec.gz`), by time. Raises RecordingError."""
+    by_run: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for path in files:
+        by_run[path.parent, path.name.rpartition("-")[0]].append(path)
+    runs = [Run(tuple(sorted(paths)), _began_s(sorted(paths))) for paths in by_run.values()]
+    return sorted(runs, key=lambda run: run.began_s)
+
+
+def with_signals(runs: Sequence[Run], asked: Sequence[Asked]) -> tuple[list[Run], int]:
+    """Each run with the signals up to the next run's beginning; how many came before all."""
+    times = [one.time_s for one in asked]
+    cuts = [bisect_left(times, run.began_s) for run in runs] + [len(asked)]
+    filled = [
+        run._replace(signals=tuple(asked[first:last]))
+        for run, (first, last) in zip(runs, pairwise(cuts), strict=True)
+    ]
+    return [run for run in filled if run.signals], cuts[0]
+
+
+def rerun_recorded(run: Run, paper: PaperSection) -> list[Backfilled]:
+    """Replay a run and ask its signals; those after its end get no row. Raises RecordingError."""
+    records = read_segments(run.segments)
+    rerun = begin(records, lambda config: _roomy(config, paper))
+    engine = rerun.engine
+    rows = []
+    waiting = iter(run.signals)
+    asked = next(waiting, None)
+    received_s = -inf
+    for record in records:
+        at = _RECEIVED_AT.get(record[0])
+        if at is not None:
+            received_s = max(received_s, record[at])
+            while asked is not None and asked.time_s <= received_s:
+                if engine.intake.canonical(asked.request.symbol) in engine.intake.feeds:
+                    rows.append(ask(engine, asked))
+                asked = next(waiting, None)
+        _apply(rerun, record)
+    return with_outcomes(engine, rows)
+
+
+def _apply(rerun: Rerun, record: list[Any]) -> None:
+    # A model answers nothing here, and its files may be gone.
+    if record[0] != recording.MODEL:
+        rerun.apply(record)
+
+
+def _roomy(config: Config, paper: PaperSection) -> Config:
+    """The recorded configuration, with paper by today's rules and room for more of it."""
+    from msgspec.structs import replace
+
+    return replace(config, paper=replace(paper, enabled=True, max_positions=ANY_NUMBER))
+
+
+def _began_s(segments: Sequence[Path]) -> float:
+    for record in read_segments(segments):
+        at = _RECEIVED_AT.get(record[0])
+        if at is not None:
+            return float(record[at])
+    raise RecordingError(f"{segments[0]}: nothing was recorded")

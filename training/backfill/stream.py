@@ -1,0 +1,167 @@
+"""Recorded markets as one stream in order of time, of which a symbol's own ticks never go back.
+
+Stamps become UTC here. What the live intake would settle by waiting (two terminals of one
+symbol, ticks out of order) is settled here too, once, so that every piece sees the same.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+from protocol.ea_feed import Candle, Candles, Tick
+from service.market_files import Format, MarketAccount, Recorded, detect_format, read_market
+
+SORTED_MESSAGES = 200_000
+"""A file of feed messages that holds no more is put in order; a longer one has to be."""
+
+SOURCE_SILENCE_S = 30.0
+
+
+class Event(NamedTuple):
+    """A tick (`values` bid, ask, volume) or an M1 candle (opened_s, open, high, low, close).
+
+    `stamp_s` is UTC: when it was sent; a candle is sent when it ends.
+    """
+
+    stamp_s: float
+    symbol: str
+    values: tuple[float, ...]
+
+
+class Market(NamedTuple):
+    """Recorded files and how they are read. `clock_offset_s` is of feed messages alone:
+    the tables are in UTC."""
+
+    files: tuple[Path, ...]
+    formats: tuple[Format, ...]
+    symbol: str | None = None
+    clock_offset_s: float = 0.0
+
+    @property
+    def whole_seconds(self) -> bool:
+        """Whether stamps say no more than the second: what is sent in it may be later."""
+        return "ea" in self.formats
+
+    @property
+    def volume_is_deal(self) -> bool:
+        """Each message of a table is a deal; the EA sends the size of the last one again."""
+        return "ea" not in self.formats
+
+
+def market_of(
+    files: Sequence[Path], *, fmt: Format | None, symbol: str | None, clock_offset_s: float
+) -> Market:
+    """Look at the files' first lines. Raises MarketFileError."""
+    formats = tuple(fmt or detect_format(path) for path in files)
+    return Market(tuple(files), formats, symbol, clock_offset_s)
+
+
+@dataclass(slots=True)
+class StreamAccount:
+    """`market` is what was read; `dropped` counts events that no piece sees, by reason."""
+
+    market: MarketAccount = field(default_factory=MarketAccount)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Source:
+    """Which terminal a symbol is taken from, when it spoke last, and the newest stamp."""
+
+    name: str
+    heard_s: float
+    newest_s: float
+
+
+def events(
+    market: Market, canonical: Callable[[str], str], account: StreamAccount
+) -> Iterator[Event]:
+    """All events in order of time. Raises MarketFileError while reading."""
+    sources: dict[str, _Source] = {}
+    for stamp_s, message, _frame in _merged(market, account.market):
+        if type(message) is Tick:
+            symbol = canonical(message.symbol)
+            if _is_taken(message, symbol, stamp_s, sources, account.dropped):
+                yield Event(stamp_s, symbol, (message.bid, message.ask, message.volume))
+        elif isinstance(message, Candle):
+            yield from _candles((message,), stamp_s, canonical, market, account)
+        elif isinstance(message, Candles):
+            yield from _candles(message.candles, stamp_s, canonical, market, account)
+
+
+def _is_taken(
+    tick: Tick, symbol: str, stamp_s: float, sources: dict[str, _Source], dropped: Counter[str]
+) -> bool:
+    """One terminal a symbol until it has been silent, and stamps that do not go back."""
+    if not 0.0 < tick.bid <= tick.ask:
+        dropped["crossed"] += 1
+        return False
+    name = f"{tick.node_id} {tick.symbol}"
+    source = sources.get(symbol)
+    if source is None:
+        sources[symbol] = _Source(name, stamp_s, stamp_s)
+        return True
+    if source.name != name:
+        if stamp_s - source.heard_s <= SOURCE_SILENCE_S:
+            dropped["other_source"] += 1
+            return False
+        source.name = name
+    if stamp_s < source.newest_s:
+        dropped["late"] += 1
+        return False
+    source.heard_s = source.newest_s = stamp_s
+    return True
+
+
+def _candles(
+    candles: Iterable[Candle],
+    stamp_s: float,
+    canonical: Callable[[str], str],
+    market: Market,
+    account: StreamAccount,
+) -> Iterator[Event]:
+    for candle in candles:
+        if candle.timeframe != "M1":
+            account.dropped["other_timeframe"] += 1
+            continue
+        opened_s = candle.stamp_s - market.clock_offset_s
+        ohlc = (candle.open, candle.high, candle.low, candle.close)
+        yield Event(stamp_s, canonical(candle.symbol), (opened_s, *ohlc))
+
+
+def _merged(market: Market, account: MarketAccount) -> Iterator[Recorded]:
+    streams = [
+        _in_utc(_in_order(_read(path, fmt, market, account)), market.clock_offset_s)
+        if fmt == "ea"
+        else _read(path, fmt, market, account)
+        for path, fmt in zip(market.files, market.formats, strict=True)
+    ]
+    return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=_stamp)
+
+
+def _read(path: Path, fmt: Format, market: Market, account: MarketAccount) -> Iterator[Recorded]:
+    return read_market([path], account, fmt=fmt, symbol=market.symbol)
+
+
+def _in_order(messages: Iterator[Recorded]) -> Iterator[Recorded]:
+    """A dump by symbol is sorted by time, as far as it is small; a longer file passes as it is."""
+    head = list(islice(messages, SORTED_MESSAGES))
+    if len(head) < SORTED_MESSAGES:
+        return iter(sorted(head, key=_stamp))
+    return chain(head, messages)
+
+
+def _in_utc(messages: Iterator[Recorded], clock_offset_s: float) -> Iterator[Recorded]:
+    if not clock_offset_s:
+        return messages
+    return (m._replace(stamp_s=m.stamp_s - clock_offset_s) for m in messages)
+
+
+def _stamp(recorded: Recorded) -> float:
+    return recorded.stamp_s

@@ -1,0 +1,200 @@
+"""A backfill from beginning to end: signals and recordings in, a result and its account out."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import click
+
+from service.config import load
+from service.market_files import Format
+from service.restamp import parse_offset
+from service.settings import Config
+from training.backfill.pieces import Cutter, Piece, Rules
+from training.backfill.rerun import Backfilled, rerun, settings_of
+from training.backfill.result import Result
+from training.backfill.segments import rerun_recorded, runs_of, with_signals
+from training.backfill.signals import Asked, Wanted, add_told, read_signals
+from training.backfill.stream import Market, StreamAccount, events, market_of
+from training.journals import open_journals
+from training.options import settings_of as trainer_settings
+from training.progress import progress_on
+from training.settings import Settings
+from training.truth_log import read_truth_logs
+from training.wording import meaning
+from training.workers import Place, Workers, workers
+
+SEGMENT = ".rec.gz"
+SYMBOLS_THAT_ALL_COUNT = 32
+"""Up to so many the correlation takes all symbols, and their ticks are not counted for it."""
+
+
+class Plan(NamedTuple):
+    """What was asked for."""
+
+    files: tuple[Path, ...]
+    signals: tuple[Path, ...]
+    settings: Settings
+    config: Config
+    output: Path
+    clock_offset_s: float
+    fmt: Format | None
+    symbol: str | None
+    place: Place
+
+    @classmethod
+    def of(cls, options: dict[str, Any], place: Place) -> Plan:
+        """From the command's options. Raises ConfigError, click.UsageError."""
+        settings = trainer_settings(options)
+        if not options["signals"] and not settings.truth_logs:
+            raise click.UsageError("name the signals: --signals FILE, or --truth-log FILE")
+        segments = sum(path.name.endswith(SEGMENT) for path in options["files"])
+        if segments not in (0, len(options["files"])):
+            raise click.UsageError("recorded segments and market files go into runs of their own")
+        try:
+            clock_offset_s = parse_offset(options["clock_offset"])
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--clock-offset") from None
+        return cls(
+            options["files"],
+            options["signals"],
+            settings,
+            load(options["config_path"]).config,
+            options["output"] or settings.journal.with_name("backfill.db"),
+            clock_offset_s,
+            options["fmt"],
+            options["symbol"],
+            place,
+        )
+
+
+def run(plan: Plan, progress: IO[str]) -> Iterator[str]:
+    """Do it; lines for people. Raises what the modules beside this one say they raise."""
+    wanted = _signals(plan)
+    asked = wanted.in_order()
+    yield f"signals          {len(asked)} of {wanted.lines} can be scored"
+    yield from _counted(wanted.refused)
+    for problem in wanted.problems:
+        yield f"  not read to the end: {problem}"
+    if not asked:
+        return
+    from_segments = plan.files[0].name.endswith(SEGMENT)
+    with (
+        workers(plan.place) as pool,
+        Result(plan.output, ", ".join(path.name for path in plan.files)[:1000]) as result,
+        progress_on(progress, f"signals scored in {pool.where}", len(asked)) as show,
+    ):
+        source = _Segments(plan, asked) if from_segments else _Files(plan, asked)
+        for found in source.work(pool):
+            result.write(found)
+            show(result.rows + source.lost)
+        show(len(asked))
+    yield from source.account()
+    yield from _result(result, len(asked))
+
+
+def _signals(plan: Plan) -> Wanted:
+    wanted = Wanted()
+    zone = plan.settings.reading.zone
+    read_signals(plan.signals, zone, wanted)
+    log = read_truth_logs(plan.settings.truth_log_files(), plan.settings.reading)
+    wanted.problems += log.problems
+    add_told(log.signals.values(), zone, wanted)
+    wanted.leave_out(_scored_live(plan.settings.journals))
+    return wanted
+
+
+def _scored_live(journals: Sequence[Path]) -> list[str]:
+    try:
+        with closing(open_journals(journals)) as reader:
+            found = reader.execute("select signal_id from scores where signal_id is not null")
+            return [signal_id for (signal_id,) in found]
+    except (FileNotFoundError, sqlite3.OperationalError):
+        return []  # a machine without a service has scored nothing
+
+
+class _Files:
+    """Market files: read once, cut, and each piece rerun by whoever is free."""
+
+    def __init__(self, plan: Plan, asked: Sequence[Asked]) -> None:
+        self._plan = plan
+        self._market = market_of(
+            plan.files, fmt=plan.fmt, symbol=plan.symbol, clock_offset_s=plan.clock_offset_s
+        )
+        self._account = StreamAccount()
+        self._canonical = _canonical(plan.config)
+        symbols = [self._canonical(one.request.symbol) for one in asked]
+        self._cutter = Cutter(asked, symbols, _rules(plan.config, self._market))
+
+    def work(self, pool: Workers) -> Iterator[list[Backfilled]]:
+        config = settings_of(self._plan.config.paper, deals=self._market.volume_is_deal)
+        pieces: Iterator[Piece] = self._cutter.pieces(
+            events(self._market, self._canonical, self._account)
+        )
+        return pool.map(partial(rerun, config=config), pieces)
+
+    @property
+    def lost(self) -> int:
+        """Signals that no piece holds, so far."""
+        return self._cutter.unplaced.total()
+
+    def account(self) -> Iterator[str]:
+        read, dropped = self._account.market, self._account.dropped
+        yield f"market           {read.messages} messages in {len(self._plan.files)} files"
+        yield from _counted(read.skipped + dropped)
+        yield from _counted(self._cutter.unplaced)
+
+
+class _Segments:
+    """A service's recorded runs, each rerun whole."""
+
+    def __init__(self, plan: Plan, asked: Sequence[Asked]) -> None:
+        self._plan = plan
+        self._found = runs_of(plan.files)
+        self._runs, self.lost = with_signals(self._found, asked)
+
+    def work(self, pool: Workers) -> Iterator[list[Backfilled]]:
+        return pool.map(partial(rerun_recorded, paper=self._plan.config.paper), self._runs)
+
+    def account(self) -> Iterator[str]:
+        files = len(self._plan.files)
+        yield f"recordings       {len(self._found)} runs of the service in {files} segments"
+        yield from _counted(Counter({"before_the_market": self.lost}))
+
+
+def _rules(config: Config, market: Market) -> Rules:
+    return Rules(
+        config.paper.max_holding_s,
+        config.paper.max_gap_s,
+        whole_seconds=market.whole_seconds,
+        # An fx file holds one symbol; how many another one holds shows only at its end.
+        crowded=set(market.formats) != {"fx"} or len(market.files) > SYMBOLS_THAT_ALL_COUNT,
+    )
+
+
+def _canonical(config: Config) -> Any:
+    from service.intake import Intake
+    from service.symbol_feed import Limits
+
+    feed = config.feed
+    return Intake(Limits(), suffixes=feed.symbol_suffixes, symbol_map=feed.symbol_map).canonical
+
+
+def _counted(counts: Counter[str]) -> Iterator[str]:
+    for reason, count in counts.most_common():
+        if count:
+            yield f"  {reason:<20} {count:>7}  {meaning(reason)}"
+
+
+def _result(result: Result, asked: int) -> Iterator[str]:
+    yield f"scored           {result.rows} of {asked}, {result.warm} with history enough"
+    ends = ", ".join(f"{count} {word}" for word, count in result.words.most_common())
+    yield f"outcomes         {ends or 'none'}"
+    yield f"written to       {result.path}"
+    yield f"next             signal-scorer-train train --backfill {result.path}"
