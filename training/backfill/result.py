@@ -15,10 +15,10 @@ from types import TracebackType
 
 from msgspec.structs import replace
 
+from service.durable import rename
 from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
 from training.backfill.rerun import Backfilled
-from training.durable import rename
 from training.journals import BACKFILLED
 
 
