@@ -15,13 +15,14 @@
 # make fuzz    a million hostile frames, feed messages, the same on sockets, damaged journals
 # make corrupt damaged models before the watch and the process
 # make kill9   kill -9 under load, a hundred times
+# make check-client  the client installed as the documents say, and what comes with it (needs network)
 # make soak    half an hour of everything at once; draws docs/images/soak.png
 # make lock    resolve the lock files anew (needs network; uv is installed into .venv)
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.current
 
-.PHONY: setup run test test-alerts test-watch lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-paper oracle account bench-features bench-serve bench-swap evidence-features fuzz corrupt kill9 soak
+.PHONY: setup run test test-alerts test-watch lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-paper oracle account bench-features bench-serve bench-swap evidence-features fuzz corrupt kill9 soak check-client
 
 setup: $(STAMP)
 
@@ -93,6 +94,9 @@ kill9: setup
 
 soak: setup
 	$(BIN)/python scripts/soak.py
+
+check-client: setup
+	$(BIN)/python scripts/check_client.py
 
 lock: setup
 	$(BIN)/python -m pip install --quiet uv

@@ -85,6 +85,7 @@ class Service:
             "FEED_CLOCK_OFFSET": "0",
             "MODEL_POLL_S": "0.1",
         } | values
+        self.options: tuple[str, ...] = ()
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> Service:
@@ -103,7 +104,7 @@ class Service:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGNAL_SCORER_")}
         environ |= {f"SIGNAL_SCORER_{key}": value for key, value in values.items()}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve"],
+            [sys.executable, "-m", "service", "serve", *self.options],
             env=environ,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,0 +1,66 @@
+"""The commands of the documents that the test suite does not give, why, and what gives them.
+
+One entry a command or a family of them. `runs_in` is the make target whose programs give it, or
+the test that does; `as_` is how it stands there. `make` targets themselves are only looked up.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from functools import cache
+from typing import NamedTuple
+
+from documents import ROOT
+
+
+class Elsewhere(NamedTuple):
+    """Commands that match `command` (from their beginning) are given by `runs_in`."""
+
+    command: str
+    why: str
+    runs_in: str
+    as_: str
+
+
+ELSEWHERE = (
+    Elsewhere(r"pip install ", "needs a package index, half a minute", "check-client", '"install"'),
+    Elsewhere(
+        r"python scripts/evidence.py edge --heavier-base-score",
+        "minutes",
+        "evidence-edge",
+        "heavier-base-score",
+    ),
+    Elsewhere(r"python scripts/drift_rates.py", "minutes", "scripts/drift_rates.py", "def main"),
+    Elsewhere(r"pytest ", "is this suite", "tests/integration/test_no_future.py", "def test_"),
+)
+
+
+def elsewhere(command: str) -> Elsewhere | None:
+    """The entry of a command; None where the suite is to give it."""
+    return next((one for one in ELSEWHERE if re.match(one.command, command)), None)
+
+
+@cache
+def targets() -> frozenset[str]:
+    """The make targets."""
+    text = (ROOT / "Makefile").read_text("utf-8")
+    return frozenset(
+        name for line in re.findall(r"^([a-z][\w \-]*):", text, re.M) for name in line.split()
+    )
+
+
+@cache
+def programs_of(runs_in: str) -> str:
+    """The text of a test, or of all files of this project that a make target starts."""
+    if runs_in not in targets():
+        return (ROOT / runs_in).read_text("utf-8")
+    told = subprocess.run(
+        ["make", "--dry-run", "--always-make", runs_in],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    files = set(re.findall(r"(?:scripts|tests|deploy)/[\w/.\-]+", told))
+    return told + "".join((ROOT / name).read_text("utf-8") for name in sorted(files))

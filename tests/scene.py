@@ -1,0 +1,264 @@
+"""What a reader of the documents has: a service that runs, and files of the usual names.
+
+Commands are given as the documents give them. Where a document names a default address or a
+folder of an installed service, the scene's own stand in for it; nothing else is changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import builders
+import click
+import pytest
+import zmq
+from click.testing import CliRunner
+from harness import Feed, Service, eventually
+from serving import tick
+
+import service.__main__
+import training.__main__
+from protocol import aio, client, compat
+from service import keygen
+
+PROGRAMS = {"signal-scorer": service.__main__.cli, "signal-scorer-train": training.__main__.main}
+BIN = Path(sys.executable).parent
+SHELL = re.compile(r"[|&;<>$`]")
+DAY_S = 86_400.0
+
+
+class Done(NamedTuple):
+    """How a command ended and all that it printed."""
+
+    code: int
+    output: str
+
+
+class Scene:
+    """One running service, a model and the model before it, a journal, truth logs, a recording."""
+
+    def __init__(self, folder: Path, service: Service, replayed_at: str, ingest: str) -> None:
+        self.folder, self.service, self.ingest = folder, service, ingest
+        self._default_map = {"replay": {"bind": replayed_at, "wait_s": 20}}
+        self._started: set[str] = set()
+        self._places = {
+            "tcp://127.0.0.1:5561": service.address,
+            "http://127.0.0.1:9461": metrics_of(service),
+            "/etc/signal-scorer": str(folder / "etc"),
+            "/var/lib/signal-scorer": str(folder / "var"),
+            ".venv/bin/": "",
+            "/opt/signal-scorer/bin/": "",
+        }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a shell of this scene has set."""
+        return {
+            "SIGNAL_SCORER_ENDPOINT": self.service.address,
+            "SIGNAL_SCORER_INGEST": self.ingest,
+            "SIGNAL_SCORER_TRAINER": f"{sys.executable} -m training",
+        }
+
+    def run(self, command: str) -> Done:
+        """Give a command; ours run in this process, others in a shell beside it."""
+        for place, here in self._places.items():
+            command = command.replace(place, here)
+        words = shlex.split(command)
+        environment = dict(self.environment)
+        while words and re.match(r"[A-Z_]+=", words[0]):
+            name, _, value = words.pop(0).partition("=")
+            environment[name] = value
+        if words[:2] == ["signal-scorer", "serve"]:
+            return self._serve(words[2:], environment)
+        if words[0] in PROGRAMS and not SHELL.search(command):
+            return self._invoke(PROGRAMS[words[0]], words[1:], environment)
+        done = subprocess.run(
+            ["bash", "-euc", command],
+            cwd=self.folder,
+            env=os.environ | environment | {"PATH": f"{BIN}:{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        return Done(done.returncode, done.stdout)
+
+    def python(self, blocks: list[str], name: str, told: dict[str, Any] | None = None) -> Any:
+        """Run a document's Python in its order; the names that it leaves."""
+        told = {} if told is None else told
+        with pytest.MonkeyPatch.context() as patch:
+            for key, value in self.environment.items():
+                patch.setenv(key, value)
+            patch.setenv("SIGNAL_SCORER_STATE_DIR", str(self.folder / "var"))
+            patch.chdir(self.folder)
+            patch.setattr(compat, "_process_wide", None)
+            _patient(patch, self.service.address)
+            for block in blocks:
+                for place, here in self._places.items():
+                    block = block.replace(place, here)
+                exec(compile(block, name, "exec"), told)
+        return told
+
+    def reset(self) -> None:
+        """Take back what a document's commands have changed of the service."""
+        (self.folder / "var" / "mode.json").unlink(missing_ok=True)
+        with self.service.client() as asking:
+            eventually(lambda: asking.health()["mode"] == "live", "the configured mode")
+
+    def _invoke(
+        self, program: click.Command, words: list[str], environment: dict[str, str]
+    ) -> Done:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            found = [self._expanded(word) for word in words]
+            result = CliRunner(env=environment).invoke(
+                program, [word for each in found for word in each], default_map=self._default_map
+            )
+        if result.exception and not isinstance(result.exception, SystemExit):
+            code = getattr(result.exception, "exit_code", None)
+            if code is None:
+                raise result.exception
+            return Done(code, result.output + str(result.exception))
+        return Done(result.exit_code, result.output)
+
+    def _expanded(self, word: str) -> list[str]:
+        """As a shell would: the files that a pattern names."""
+        found = sorted(str(path) for path in self.folder.glob(word)) if "*" in word else []
+        return found or [word]
+
+    def _serve(self, options: list[str], environment: dict[str, str]) -> Done:
+        """Start a service of its own as the command says, on free ports; stop it once ready."""
+        asked = shlex.join(options)
+        if asked in self._started:
+            return Done(0, "as before")
+        self._started.add(asked)
+        values = {k.removeprefix("SIGNAL_SCORER_"): v for k, v in environment.items()}
+        for name in ("ENDPOINT", "INGEST", "TRAINER"):
+            values.pop(name, None)
+        folder = self.folder / f"served-{len(self._started)}"
+        another = Service(folder, None, **values | {"METRICS_BIND": "127.0.0.1:0"})
+        another.options = tuple(options)
+        try:
+            another.start()
+            code, _ = another.terminate()
+            return Done(code, "\n".join(map(str, another.log)))
+        finally:
+            another.close()
+
+
+def metrics_of(service: Service) -> str:
+    """Where it shows its metrics."""
+
+    def found() -> str | None:
+        told = (e["address"] for e in service.log if e.get("event") == "metrics")
+        return next(told, None)
+
+    return str(eventually(found, "metrics")).removesuffix("/metrics")
+
+
+@contextmanager
+def scene(folder: Path) -> Iterator[Scene]:
+    """A scene in an empty folder."""
+    state = folder / "var"
+    now_s = time.time()
+    for seed, age_s in ((0, 9 * DAY_S), (1, 2 * DAY_S)):
+        builders.small_model(state / "models", seed, directed=True, now_s=now_s - age_s)
+    _files(folder, now_s)
+    ingest, replayed_at = f"ipc://{folder}/ingest.sock", f"ipc://{folder}/replay.sock"
+    with ExitStack() as stack:
+        stack.enter_context(_listening(replayed_at))
+        feed = Feed()
+        stack.callback(feed.close)
+        service = Service(
+            state,
+            feed,
+            FEED_INGEST=ingest,
+            RECORD_ENABLED="true",
+            METRICS_BIND="127.0.0.1:0",
+        )
+        stack.callback(service.close)
+        service.start().warm()
+        yield Scene(folder, service, replayed_at, ingest)
+
+
+@contextmanager
+def _listening(address: str) -> Iterator[None]:
+    """A subscriber for replays: their stamps are not of this service's present."""
+    stop = threading.Event()
+
+    def read() -> None:
+        with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.subscribe(b"")
+            socket.connect(address)
+            while not stop.is_set():
+                if socket.poll(50):
+                    socket.recv()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _files(folder: Path, now_s: float) -> None:
+    """Files that documents name as the reader's own."""
+    (folder / "etc").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        keygen.keygen(Path("keys"), "elite_guard")
+    for name in ("server.pub", "elite_guard.key"):
+        (folder / "keys" / name).rename(folder / name)
+    (folder / "truth_log.jsonl").write_text(
+        "".join(
+            json.dumps(
+                {
+                    "signal_id": f"ELITE_GUARD_EURUSD_{int(now_s) - 7200 * (at + 2)}",
+                    "symbol": "EURUSD",
+                    "completed": True,
+                    "outcome": ("WIN_TP", "LOSS_SL")[at % 2],
+                    "max_favorable_pips": 15.5,
+                    "max_adverse_pips": -3.2,
+                    "runtime_seconds": 2700,
+                }
+            )
+            + "\n"
+            for at in range(6)
+        )
+    )
+    stamp_s = int(now_s) + 3 * 3600
+    ticks = [tick("NZDUSD", stamp_s + at, 0.61 + at * 1e-5) for at in range(40)]
+    (folder / "ticks.jsonl").write_bytes(b"\n".join(ticks) + b"\n")
+
+
+def _patient(patch: pytest.MonkeyPatch, address: str) -> None:
+    """Budgets and the endpoint of the examples, made fit for a busy machine and this service."""
+    for kind in (client.ScorerClient, aio.AsyncScorerClient):
+        made = kind.__init__
+
+        def make(
+            self: Any,
+            endpoint: str = address,
+            timeout_ms: float = 0,
+            *args: Any,
+            made: Any = made,
+            **more: Any,
+        ) -> None:
+            made(self, endpoint, 10_000, *args, **more)
+
+        patch.setattr(kind, "__init__", make)

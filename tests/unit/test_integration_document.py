@@ -1,0 +1,29 @@
+"""The tables of docs/integration.md name what the drop-in gives."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+from documents import document
+
+from protocol import compat, messages
+
+TEXT = document("docs/integration.md").text
+
+
+def test_the_tables_name_every_status_and_every_original_key() -> None:
+    _, _, advice = TEXT.partition("## What a status asks of you")
+    named = {
+        word
+        for row in re.findall(r"^\| (`.+?) \|", advice, re.M)
+        for word in re.findall(r"`(\w+)`", row)
+    }
+    assert named == set(get_args(messages.Status)) - {"success"}
+    scorer = compat.CryptoMLScorer("tcp://127.0.0.1:1", timeout_ms=1)
+    _, metadata = scorer.enhance_signal_score("EURUSD", 1.0)
+    scorer.close()
+    _, _, table = TEXT.partition("What is in the metadata:")
+    keys = set(re.findall(r"`(\w+)`", table.partition("## When")[0])) & set(metadata)
+    original = "ml_confidence prediction feature_importance session_bonus model_stats features"
+    assert keys >= set(original.split())
