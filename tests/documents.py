@@ -18,6 +18,8 @@ from markdown_it.token import Token
 ROOT = Path(__file__).resolve().parents[1]
 FRONT = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")
 LANGUAGES = {"sh", "console", "python", "toml", "yaml", "ini", "json", "hex", "text"}
+IN_STATS = {"feed": {"counts", "skipped", "changes", "endpoints"}, "journal": {"errors"}}
+"""Documents name entries of `stats` in the same way; test_documents.py looks for them."""
 PROGRAM = re.compile(
     r"(?:\S*/)?(?:signal-scorer(?:-train)?|make|pip3?|python3?(?:\.\d+)?|pytest|git|sudo|su|bash"
     r"|systemctl|systemd-\w+|journalctl|docker|podman|buildah|promtool|prometheus|curl|wget|apt"

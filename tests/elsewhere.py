@@ -24,6 +24,15 @@ class Elsewhere(NamedTuple):
 
 
 ELSEWHERE = (
+    Elsewhere(
+        r"(sudo )?(systemctl|journalctl) ",
+        "needs a booted systemd",
+        "deploy/install.sh",
+        "systemctl",
+    ),
+    Elsewhere(
+        r"apt install prometheus", "needs root; what comes of it is used", "test-alerts", "promtool"
+    ),
     Elsewhere(r"pip install ", "needs a package index, half a minute", "check-client", '"install"'),
     Elsewhere(
         r"python scripts/evidence.py edge --heavier-base-score",
@@ -63,4 +72,5 @@ def programs_of(runs_in: str) -> str:
         check=True,
     ).stdout
     files = set(re.findall(r"(?:scripts|tests|deploy)/[\w/.\-]+", told))
-    return told + "".join((ROOT / name).read_text("utf-8") for name in sorted(files))
+    paths = [ROOT / name for name in sorted(files)]
+    return told + "".join(path.read_text("utf-8") for path in paths if path.is_file())

@@ -24,6 +24,7 @@ import click
 import pytest
 import zmq
 from click.testing import CliRunner
+from documents import ROOT
 from harness import Feed, Service, eventually
 from serving import tick
 
@@ -55,7 +56,7 @@ class Scene:
         self._places = {
             "tcp://127.0.0.1:5561": service.address,
             "http://127.0.0.1:9461": metrics_of(service),
-            "/etc/signal-scorer": str(folder / "etc"),
+            "/etc/": f"{folder}/etc/",
             "/var/lib/signal-scorer": str(folder / "var"),
             ".venv/bin/": "",
             "/opt/signal-scorer/bin/": "",
@@ -218,7 +219,9 @@ def _listening(address: str) -> Iterator[None]:
 
 def _files(folder: Path, now_s: float) -> None:
     """Files that documents name as the reader's own."""
-    (folder / "etc").mkdir()
+    for name in ("signal-scorer", "prometheus"):
+        (folder / "etc" / name).mkdir(parents=True)
+    (folder / "deploy").symlink_to(ROOT / "deploy")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         keygen.keygen(Path("keys"), "elite_guard")

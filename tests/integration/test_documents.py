@@ -14,13 +14,14 @@ from typing import Any
 
 import documents
 import pytest
-from documents import Command, Document
+from documents import IN_STATS, Command, Document
 from elsewhere import elsewhere, targets
 from prometheus_client.parser import text_string_to_metric_families
 from scene import Scene, scene
 from serving import rows
 
-from training import checks, textfile
+from service.alerting import Finding
+from training import textfile
 
 ROUTINE = {"signal-scorer-train train": {0, 3, 4}, "signal-scorer-train monitor": {0, 5}}
 """Exit codes other than 0 that the trainer's help calls routine."""
@@ -111,14 +112,23 @@ def test_the_metrics_are_those_of_the_tables(shared: Scene, tmp_path: Path) -> N
     }
     assert {f"signal_scorer_{name}" for name in documented} == shown
     page = tmp_path / "monitor.prom"
-    textfile.write(
-        page, [checks.Finding("age", "fine", "", {"days": 1.0})], now_s=0, model="m", delivered=True
-    )
+    finding = Finding("age", "fine", "", {"days": 1.0})
+    textfile.write_monitor(page, [finding], now_s=0, model="m", delivered=True)
     ours = exposed(page.read_text()) | shown
+    textfile.write_train(page, "published", now_s=0)
+    ours |= exposed(page.read_text())
     for name, text in everything():
         for metric in re.findall(r"\bsignal_scorer_[a-z_]+[a-z]\b", text):
             bare = re.sub(r"_(bucket|sum|count)$", "", metric)
-            assert {metric, bare} & ours or metric.endswith("_monitor"), f"{name}: {metric}"
+            family = any(one.startswith(f"{metric}_") for one in ours)
+            assert {metric, bare} & ours or family, f"{name}: {metric}"
+
+
+def test_the_entries_of_stats_that_documents_name_are_there(shared: Scene) -> None:
+    with shared.service.client() as client:
+        stats = client.stats()
+    for section, names in IN_STATS.items():
+        assert names <= set(stats[section])
 
 
 def exposed(text: str) -> set[str]:
