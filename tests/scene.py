@@ -51,13 +51,18 @@ class Scene:
 
     def __init__(self, folder: Path, service: Service, replayed_at: str, ingest: str) -> None:
         self.folder, self.service, self.ingest = folder, service, ingest
-        self._default_map = {"replay": {"bind": replayed_at, "wait_s": 20}}
+        self._default_map = {
+            "replay": {"bind": replayed_at, "wait_s": 20},
+            "doctor": {"listen_s": 0.3},
+        }
         self._started: set[str] = set()
         self._places = {
             "tcp://127.0.0.1:5561": service.address,
             "http://127.0.0.1:9461": metrics_of(service),
             "/etc/": f"{folder}/etc/",
             "/var/lib/signal-scorer": str(folder / "var"),
+            "/var/lib/prometheus": str(folder / "prometheus"),
+            "chgrp scorer ": f"chgrp {os.getgid()} ",
             ".venv/bin/": "",
             "/opt/signal-scorer/bin/": "",
         }
@@ -67,6 +72,7 @@ class Scene:
         """What a shell of this scene has set."""
         return {
             "SIGNAL_SCORER_ENDPOINT": self.service.address,
+            "SIGNAL_SCORER_CONFIG": str(self.folder / "etc/signal-scorer/config.toml"),
             "SIGNAL_SCORER_INGEST": self.ingest,
             "SIGNAL_SCORER_TRAINER": f"{sys.executable} -m training",
         }
@@ -146,7 +152,7 @@ class Scene:
             return Done(0, "as before")
         self._started.add(asked)
         values = {k.removeprefix("SIGNAL_SCORER_"): v for k, v in environment.items()}
-        for name in ("ENDPOINT", "INGEST", "TRAINER"):
+        for name in ("ENDPOINT", "INGEST", "TRAINER", "CONFIG"):
             values.pop(name, None)
         folder = self.folder / f"served-{len(self._started)}"
         another = Service(folder, None, **values | {"METRICS_BIND": "127.0.0.1:0"})
@@ -191,7 +197,30 @@ def scene(folder: Path) -> Iterator[Scene]:
         )
         stack.callback(service.close)
         service.start().warm()
+        _configuration(folder, service, feed, ingest)
         yield Scene(folder, service, replayed_at, ingest)
+
+
+def _configuration(folder: Path, service: Service, feed: Feed, ingest: str) -> None:
+    """What the service was started with, as an installed one has it: in a file."""
+    metrics = metrics_of(service).removeprefix("http://")
+    (folder / "etc/signal-scorer/config.toml").write_text(
+        f"""
+state_dir = "{service.folder}"
+[score]
+bind = ["{service.address}"]
+[feed]
+endpoints = ["{feed.address}"]
+ingest = "{ingest}"
+clock_offset = 0
+[metrics]
+bind = "{metrics}"
+[record]
+enabled = true
+[truth_log]
+paths = ["{folder}/truth_log.jsonl"]
+"""
+    )
 
 
 @contextmanager
@@ -221,6 +250,7 @@ def _files(folder: Path, now_s: float) -> None:
     """Files that documents name as the reader's own."""
     for name in ("signal-scorer", "prometheus"):
         (folder / "etc" / name).mkdir(parents=True)
+    (folder / "prometheus" / "node-exporter").mkdir(parents=True)
     (folder / "deploy").symlink_to(ROOT / "deploy")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
