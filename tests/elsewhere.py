@@ -27,8 +27,14 @@ ELSEWHERE = (
     Elsewhere(
         r"(sudo )?(systemctl|journalctl) ",
         "needs a booted systemd",
-        "deploy/install.sh",
+        "tests/deploy/supervision.py",
         "systemctl",
+    ),
+    Elsewhere(
+        r"(apt-get|sh deploy/install\.sh)( |$)",
+        "needs root and a booted systemd",
+        "tests/deploy/document.py",
+        "install.md",
     ),
     Elsewhere(
         r"apt install prometheus", "needs root; what comes of it is used", "test-alerts", "promtool"
