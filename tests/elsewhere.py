@@ -25,6 +25,12 @@ class Elsewhere(NamedTuple):
 
 ELSEWHERE = (
     Elsewhere(
+        r"signal-scorer-train backfill .* --backend dask",
+        "needs a Dask cluster",
+        "tests/integration/test_dask.py",
+        "scheduler",
+    ),
+    Elsewhere(
         r"(sudo )?(systemctl|journalctl) ",
         "needs a booted systemd",
         "tests/deploy/supervision.py",

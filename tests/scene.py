@@ -6,7 +6,9 @@ folder of an installed service, the scene's own stand in for it; nothing else is
 
 from __future__ import annotations
 
+import gzip
 import json
+import math
 import os
 import re
 import shlex
@@ -257,26 +259,44 @@ def _files(folder: Path, now_s: float) -> None:
         keygen.keygen(Path("keys"), "elite_guard")
     for name in ("server.pub", "elite_guard.key"):
         (folder / "keys" / name).rename(folder / name)
-    (folder / "truth_log.jsonl").write_text(
-        "".join(
-            json.dumps(
-                {
-                    "signal_id": f"ELITE_GUARD_EURUSD_{int(now_s) - 7200 * (at + 2)}",
-                    "symbol": "EURUSD",
-                    "completed": True,
-                    "outcome": ("WIN_TP", "LOSS_SL")[at % 2],
-                    "max_favorable_pips": 15.5,
-                    "max_adverse_pips": -3.2,
-                    "runtime_seconds": 2700,
-                }
-            )
-            + "\n"
-            for at in range(6)
-        )
-    )
-    stamp_s = int(now_s) + 3 * 3600
-    ticks = [tick("NZDUSD", stamp_s + at, 0.61 + at * 1e-5) for at in range(40)]
+    began_s = int(now_s) // 60 * 60 - 12 * 3600
+    born_s = [began_s + 3600 * (at + 3) for at in range(6)]
+    _jsonl(folder / "truth_log.jsonl", [line for at in born_s for line in _told(at)])
+    signals = [{"symbol": "EURUSD", "time": at, "base_score": 72.0} for at in born_s]
+    named = [{"signal_id": f"EG_{n}", **one, "direction": "BUY"} for n, one in enumerate(signals)]
+    _jsonl(folder / "signals.jsonl", named)
+    rows = [f"{1000 * (began_s + 15 * at)},{p:.5f},{p + 1e-4:.5f}" for at, p in _walk(12 * 240)]
+    for name in ("ticks_EURUSD.csv.gz", "lean_fx_tick_EURUSD.oanda.csv.gz"):
+        (folder / name).write_bytes(gzip.compress("\n".join(["ts_ms,bid,ask", *rows]).encode()))
+    ahead_s = int(now_s) + 3 * 3600
+    ticks = [tick("NZDUSD", ahead_s + at, price - 0.5) for at, price in _walk(40)]
     (folder / "ticks.jsonl").write_bytes(b"\n".join(ticks) + b"\n")
+
+
+def _walk(n: int) -> Iterator[tuple[int, float]]:
+    """Prices that go up and down by a quarter of a percent."""
+    return ((at, 1.1 + 0.0025 * math.sin(at / 97) + 1e-5 * (at % 7)) for at in range(n))
+
+
+def _told(born_s: int) -> list[dict[str, Any]]:
+    """A signal and its end, as the original's truth tracker writes them."""
+    name = {"signal_id": f"ELITE_GUARD_EURUSD_{born_s}", "symbol": "EURUSD"}
+    win = born_s // 3600 % 2 == 0
+    return [
+        name | {"direction": "BUY", "confidence": 74.5, "completed": False, "pattern": "OB"},
+        name
+        | {
+            "completed": True,
+            "outcome": "WIN_TP" if win else "LOSS_SL",
+            "max_favorable_pips": 15.5,
+            "max_adverse_pips": -3.2,
+            "runtime_seconds": 2700,
+        },
+    ]
+
+
+def _jsonl(path: Path, lines: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _patient(patch: pytest.MonkeyPatch, address: str) -> None:
