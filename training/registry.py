@@ -1,7 +1,8 @@
 """The published models: what there is, pointing back, reviewing and pinning.
 
 The rule: a version is pointed at only after the service's own reader has accepted it.
-Every function that writes is called with the TrainerLock held.
+Every function that writes is called with the TrainerLock held, and `step` is told of each of
+its actions (see `durable`): the pointer moves first, by one rename, the history follows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 
 from protocol.manifest import MANIFEST_NAME, Manifest, Pointer
 from service.bundle import load
+from service.durable import Step, no_step
 from service.errors import ModelRejected
 from training.publish import (
     HISTORY_NAME,
@@ -81,7 +83,14 @@ def _listed(models_dir: Path, version: str, pointer: Pointer | None) -> Listed:
     )
 
 
-def rollback(models_dir: Path, version: str | None = None, *, now_s: float, why: str) -> str:
+def rollback(
+    models_dir: Path,
+    version: str | None = None,
+    *,
+    now_s: float,
+    why: str,
+    step: Step = no_step,
+) -> str:
     """Point at `version`, or at the previous one; returns it.
 
     What was current becomes the previous one, so that a second rollback undoes the first.
@@ -95,37 +104,37 @@ def rollback(models_dir: Path, version: str | None = None, *, now_s: float, why:
         version = pointer.previous
     if pointer is not None and pointer.version == version:
         raise RegistryError(f"{version} is current already")
-    _point(models_dir, version, pointer, now_s=now_s, why=why, pinned=False)
-    append_history(
-        models_dir, {"event": "rolled back", "at": now_s, "version": version, "why": why}
-    )
+    _point(models_dir, version, pointer, now_s=now_s, why=why, pinned=False, step=step)
+    event = {"event": "rolled back", "at": now_s, "version": version, "why": why}
+    append_history(models_dir, event, step)
     return version
 
 
-def revalidate(models_dir: Path, *, now_s: float, why: str) -> str:
+def revalidate(models_dir: Path, *, now_s: float, why: str, step: Step = no_step) -> str:
     """Renew `reviewed_at` of the current model; returns its version. Raises RegistryError."""
     pointer = _current(models_dir)
-    write_pointer(models_dir, replace(pointer, reviewed_at=now_s, why=why))
+    write_pointer(models_dir, replace(pointer, reviewed_at=now_s, why=why), step)
     event = {"event": "re-validated", "at": now_s, "version": pointer.version, "why": why}
-    append_history(models_dir, {**event, "reviewed_at": now_s})
+    append_history(models_dir, {**event, "reviewed_at": now_s}, step)
     return pointer.version
 
 
-def pin(models_dir: Path, version: str, *, now_s: float) -> None:
+def pin(models_dir: Path, version: str, *, now_s: float, step: Step = no_step) -> None:
     """Point at `version` and keep publications from displacing it. Raises RegistryError."""
     pointer = current_pointer(models_dir)
     if pointer is not None and pointer.version == version:
-        write_pointer(models_dir, replace(pointer, pinned=True))
+        write_pointer(models_dir, replace(pointer, pinned=True), step)
     else:
-        _point(models_dir, version, pointer, now_s=now_s, why="pinned", pinned=True)
-    append_history(models_dir, {"event": "pinned", "at": now_s, "version": version})
+        _point(models_dir, version, pointer, now_s=now_s, why="pinned", pinned=True, step=step)
+    append_history(models_dir, {"event": "pinned", "at": now_s, "version": version}, step)
 
 
-def unpin(models_dir: Path, *, now_s: float) -> None:
+def unpin(models_dir: Path, *, now_s: float, step: Step = no_step) -> None:
     """Let publications displace the current model again. Raises RegistryError."""
     pointer = _current(models_dir)
-    write_pointer(models_dir, replace(pointer, pinned=False))
-    append_history(models_dir, {"event": "unpinned", "at": now_s, "version": pointer.version})
+    write_pointer(models_dir, replace(pointer, pinned=False), step)
+    event = {"event": "unpinned", "at": now_s, "version": pointer.version}
+    append_history(models_dir, event, step)
 
 
 def _current(models_dir: Path) -> Pointer:
@@ -143,6 +152,7 @@ def _point(
     now_s: float,
     why: str,
     pinned: bool,
+    step: Step,
 ) -> None:
     if version not in published_versions(models_dir):
         raise RegistryError(f"no version {version} in {models_dir}; `models` lists them")
@@ -160,7 +170,7 @@ def _point(
             pinned=pinned,
         )
         load(models_dir, pointer)
-        write_pointer(models_dir, pointer)
+        write_pointer(models_dir, pointer, step)
     except (OSError, msgspec.MsgspecError, ValueError, ModelRejected) as error:
         raise RegistryError(f"{version} cannot be served: {error}") from error
 

@@ -1,7 +1,8 @@
-"""Publishes once for every step, in a process of its own that is killed just before that step.
+"""Does something to models once for every step, in a process that is killed just before that step.
 
-Run as `python killed_publisher.py ORIGINAL WORK`: each `WORK/<k>` is a copy of ORIGINAL in
-which a publication was killed at step k; `WORK/steps` names the steps of a whole one.
+Run as `python killed_publisher.py ORIGINAL WORK ACTION...`: each `WORK/<action>/<k>` is a copy of
+ORIGINAL in which the action was killed at step k, `WORK/<action>/whole` one in which it was not;
+`WORK/<action>/steps` names the steps.
 """
 
 from __future__ import annotations
@@ -10,24 +11,58 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from builders import NOW_S, small_draft
 
+from service.durable import Step, no_step
 from training.publish import TrainerLock, publish
+from training.registry import list_models, pin, revalidate, rollback, unpin
 
 KEEP = 2
+LATER_S = NOW_S + 900
 
 
-def publish_another(models: Path, step) -> None:
+def publish_another(models: Path, step: Step) -> None:
     forest, draft = small_draft(1)
-    with TrainerLock(models):
-        publish(models, forest, draft, b"<p>", now_s=NOW_S + 900, why="w", keep=KEEP, step=step)
+    publish(models, forest, draft, b"<p>", now_s=LATER_S, why="w", keep=KEEP, step=step)
 
 
-def killed_at(models: Path, k: int) -> None:
+def pin_current(models: Path, step: Step) -> None:
+    pin(models, list_models(models)[0].version, now_s=LATER_S, step=step)
+
+
+def pin_oldest(models: Path, step: Step) -> None:
+    pin(models, list_models(models)[-1].version, now_s=LATER_S, step=step)
+
+
+def point_back(models: Path, step: Step) -> None:
+    rollback(models, now_s=LATER_S, why="w", step=step)
+
+
+def review(models: Path, step: Step) -> None:
+    revalidate(models, now_s=LATER_S, why="w", step=step)
+
+
+def release(models: Path, step: Step) -> None:
+    pin_current(models, no_step)
+    unpin(models, now_s=LATER_S, step=step)
+
+
+ACTIONS: dict[str, Callable[[Path, Step], None]] = {
+    "publish": publish_another,
+    "rollback": point_back,
+    "pin": pin_current,
+    "pin-other": pin_oldest,
+    "unpin": release,
+    "revalidate": review,
+}
+
+
+def killed_at(act: Callable[[Path, Step], None], models: Path, k: int) -> None:
     left = k
 
     def step(name: str) -> None:
@@ -36,22 +71,29 @@ def killed_at(models: Path, k: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
 
-    publish_another(models, step)
+    with TrainerLock(models):
+        act(models, step)
 
 
-def main(original: Path, work: Path) -> None:
+def kill_everywhere(act: Callable[[Path, Step], None], original: Path, work: Path) -> None:
     names: list[str] = []
-    publish_another(Path(shutil.copytree(original, work / "whole")), names.append)
+    with TrainerLock(whole := Path(shutil.copytree(original, work / "whole"))):
+        act(whole, names.append)
     for k in range(len(names)):
         models = Path(shutil.copytree(original, work / str(k)))
         child = os.fork()
         if child == 0:
-            killed_at(models, k)
+            killed_at(act, models, k)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), f"step {k} was not reached"
     (work / "steps").write_text("\n".join(names))
 
 
+def main(original: Path, work: Path, *actions: str) -> None:
+    for action in actions:
+        kill_everywhere(ACTIONS[action], original, work / action)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

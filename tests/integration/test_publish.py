@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from builders import NOW_S, small_draft, small_model
+from msgspec.structs import replace as with_fields
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, Pointer
 from service.bundle import load, read_pointer
@@ -21,6 +22,7 @@ from training.publish import LockHeld, Pinned, TrainerLock, append_history, publ
 from training.registry import RegistryError, list_models, pin, revalidate, rollback, unpin
 
 DAY_S = 86_400.0
+POINTING = ("rollback", "pin", "pin-other", "unpin", "revalidate")
 
 
 def current(models: Path) -> Pointer:
@@ -40,8 +42,13 @@ def killed(tmp_path_factory):
     versions = [small_model(original, now_s=NOW_S + day) for day in (0, 1, 2)]
     work = original.parent
     script = Path(__file__).with_name("killed_publisher.py")
-    subprocess.run([sys.executable, script, original, work], check=True, timeout=120)
-    return work, versions, (work / "steps").read_text().splitlines()
+    acts = ("publish", *POINTING)
+    subprocess.run([sys.executable, script, original, work, *acts], check=True, timeout=120)
+    return work / "publish", versions, steps_of(work / "publish")
+
+
+def steps_of(work: Path) -> list[str]:
+    return (work / "steps").read_text().splitlines()
 
 
 def test_killed_at_any_step_the_old_or_the_new_model_is_there_whole(killed):
@@ -85,6 +92,60 @@ def test_content_is_flushed_before_it_gets_its_name(killed):
     at = next(k for k, step in enumerate(steps) if step == "mkdir")
     for due in order:
         at = next(k for k in range(at, len(steps)) if fnmatch(steps[k], due)) + 1
+
+
+def test_a_publication_can_be_killed_at_each_step_that_it_takes(killed):
+    _, versions, steps = killed
+    removal = f".incoming-removed-{versions[0]}"
+    assert steps[:3] == [f"rename {versions[0]}", "fsync whole/", f"remove {versions[0]}"]
+    assert removal not in {path.name for path in (killed[0] / "whole").iterdir()}
+    files = [
+        f"{action} {name}"
+        for name in (FOREST_NAME, "report.html", MANIFEST_NAME)
+        for action in ("open", "write", "fsync")
+    ]
+    pointer = [f"{action} {POINTER_NAME}.tmp" for action in ("open", "write", "fsync", "rename")]
+    incoming = next(step for step in steps if step.startswith("fsync .incoming-"))
+    assert steps[3:] == [
+        "mkdir",
+        *files,
+        incoming,
+        "verify",
+        incoming.replace("fsync", "rename").rstrip("/"),
+        "fsync whole/",
+        *pointer,
+        "fsync whole/",
+        "append history.jsonl",
+    ]
+
+
+@pytest.mark.parametrize("action", POINTING)
+def test_killed_while_the_pointer_moves_it_is_the_old_or_the_new_one(killed, action):
+    work = killed[0].parent / action
+    steps, whole = steps_of(work), current(work / "whole")
+    before = current(killed[0].parent / "original")
+    if action == "unpin":
+        before = with_fields(before, pinned=True)
+    switch = steps.index(f"rename {POINTER_NAME}.tmp")
+    assert steps[-1] == "append history.jsonl"
+    for k in range(len(steps)):
+        models = work / str(k)
+        found = current(models)
+        assert found == (whole if k > switch else before)
+        assert load(models, found).version == found.version
+        assert len(list_models(models)) == 3
+        assert len(history(models)) == (4 if action == "unpin" else 3)
+    assert whole != before
+
+
+def test_a_removal_that_was_cut_short_is_finished_by_the_next_publication(tmp_path):
+    versions = [small_model(tmp_path, now_s=NOW_S + n) for n in range(2)]
+    leaving = tmp_path / f".incoming-removed-{versions[0]}"
+    (tmp_path / versions[0]).rename(leaving)
+    (leaving / FOREST_NAME).unlink()
+    assert [entry.version for entry in list_models(tmp_path)] == [versions[1]]
+    small_model(tmp_path, now_s=NOW_S + 2)
+    assert not leaving.exists()
 
 
 def test_a_reader_never_meets_a_half_published_model(tmp_path):
