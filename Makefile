@@ -4,6 +4,7 @@
 # make test-alerts   the alert rules and their tests, by promtool
 # make test-watch   each alert made to fire by a real fault, before a real Prometheus
 # make evidence-edge, -null, -small, -scale   what docs/evidence.md claims of the trainer, measured
+# make evidence-calibration   where isotonic calibration helps and where it harms
 # make evidence-monitor   false alarms of the monitor, and how soon it notices a lost edge
 # make evidence-paper   paper outcomes on recorded markets against a brute-force oracle
 # make oracle             every recorded market through the intake, compared with the batch oracle
@@ -53,6 +54,10 @@ test-watch: setup
 
 evidence-edge evidence-null evidence-small evidence-scale: setup
 	$(BIN)/python scripts/evidence.py $(@:evidence-%=%)
+
+.PHONY: evidence-calibration
+evidence-calibration: setup
+	$(BIN)/python scripts/evidence_calibration.py
 
 evidence-monitor: setup
 	$(BIN)/python scripts/evidence_monitor.py

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
+from both_cores import both_cores
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -105,7 +105,7 @@ def edge_seed(seed: int, heavier: bool = False) -> dict[str, float]:
 
 def edge(seeds: int, heavier: bool = False) -> None:
     """Planted edge: 70 % win, 80 % of the best half, 2,000 outcomes."""
-    runs = Parallel(2)(delayed(edge_seed)(seed, heavier) for seed in range(seeds))
+    runs = both_cores(edge_seed, [(seed, heavier) for seed in range(seeds)], "edge")
     column = {name: np.array([run[name] for run in runs]) for name in runs[0]}
     middle = {name: float(np.median(values)) for name, values in column.items()}
     print(f"planted edge, 2,000 outcomes over 60 days, {seeds} seeds; medians over seeds")
@@ -150,15 +150,15 @@ def null(candidates: int, horizon: int | None = None) -> None:
         f"no edge: labels shuffled by cluster; clusters of {CROWD.size:.0f} signals that share "
         f"{CROWD.shared:.0%} of features and luck, days {CROWD.daily:.0%}"
     )
-    for unseen, days, a_day in ((5, 7.0, 60.0), (10, 14.0, 60.0), (30, 43.0, 30.0)):
+    for unseen, span, a_day in ((5, 7.0, 60.0), (10, 14.0, 60.0), (30, 43.0, 30.0)):
         if horizon not in (None, unseen):
             continue
-        judged = null_runs(days, a_day, candidates)
+        judged = null_runs(span, a_day, candidates)
         spans = [found for found, _ in judged]
         passed = sum(not failed for _, failed in judged)
         bound = sum(not any(f.startswith("no better than the con") for f in x) for _, x in judged)
         print(
-            f"  {unseen:>2} days of unseen signals (of {days:.0f}, {round(days * a_day)} signals; "
+            f"  {unseen:>2} days of unseen signals (of {span:.0f}, {round(span * a_day)} signals; "
             f"found {min(spans):.0f} to {max(spans):.0f}): {passed} of {len(judged)} pass = "
             f"{passed / len(judged):.1%}   target <= 5 %"
         )
@@ -174,7 +174,7 @@ def null_runs(days: float, a_day: float, count: int) -> list[tuple[float, list[s
     seed = 0
     while len(judged) < count and seed < 4 * count:
         batch = range(seed, seed + max(10, count - len(judged)))
-        runs = Parallel(2)(delayed(null_seed)(days, a_day, each) for each in batch)
+        runs = both_cores(null_seed, [(days, a_day, each) for each in batch], f"{days:.0f} days")
         judged += [run for run in runs if run[1] != ["not enough"]]
         seed = batch.stop
     return judged[:count]
@@ -202,10 +202,11 @@ def small(seeds: int) -> None:
     )
     print("at the median of what passed the gate; 'all' is every candidate, passed or not")
     print("     n  best half  passed   median of passed  worst of passed  median of all  median w")
-    for n, days, share in ((100, 25.0, 2), (300, 40.0, 2), (1000, 60.0, 1), (3000, 120.0, 0.5)):
+    for n, days, share in ((100, 25.0, 1), (300, 40.0, 1), (1000, 60.0, 1), (3000, 120.0, 0.4)):
         count = max(8, round(seeds * share))
         for half in (0.70, 0.74, 0.78, 0.82, 0.87):
-            runs = Parallel(2)(delayed(small_seed)(n, days, half, seed) for seed in range(count))
+            jobs = [(n, days, half, seed) for seed in range(count)]
+            runs = both_cores(small_seed, jobs, f"n {n}, best half {half:.0%}")
             passed = [harm for ok, harm, _ in runs if ok]
             every = [harm for _, harm, _ in runs]
             median, worst = (
@@ -254,7 +255,7 @@ def main() -> None:
     commands = {
         "edge": (edge, 50),
         "null": (null, 200),
-        "small": (small, 20),
+        "small": (small, 30),
         "scale": (scale, 5000),
     }
     parser = argparse.ArgumentParser(description=__doc__)

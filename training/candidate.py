@@ -21,7 +21,7 @@ from training.gate import Checks, Unseen, judge
 from training.publish import ManifestDraft, golden_inputs, reference
 from training.samples import Samples
 from training.settings import Settings
-from training.walk_forward import Floats, WalkForward, walk_forward
+from training.walk_forward import Fit, Floats, WalkForward, walk_forward
 
 _BREAK_EVEN = (
     "A signal of reward:risk b and cost c (in units of the risk) breaks even at a win "
@@ -61,22 +61,8 @@ def make(
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Candidate:
     """Walk forward, fit on all, judge against `current` too. Raises NotEnough."""
-
-    def fit(part: Samples) -> RandomForestClassifier:
-        return fit_forest(
-            part.x,
-            part.win,
-            part.weight,
-            n_effective=part.n_effective,
-            seed=settings.seed,
-            n_jobs=settings.jobs,
-        )
-
-    def predictor(part: Samples) -> Callable[[Floats], Floats]:
-        return pack(fit(part)).predict_many
-
-    walk = walk_forward(samples, predictor, settings.rhythm, progress=progress)
-    estimator = fit(samples)
+    walk = walk_forward(samples, grower(settings), settings.rhythm, progress=progress)
+    estimator = grow(samples, settings)
     forest = pack(estimator)
     unseen = None if current is None else champion.ask(current, walk)
     checks = Checks(parity(estimator, forest, samples.x), row_seconds(forest, samples.x))
@@ -91,6 +77,23 @@ def make(
         seed=settings.seed,
         unseen=unseen,
     )
+
+
+def grow(samples: Samples, settings: Settings) -> RandomForestClassifier:
+    """A forest on all of `samples`, as every one of a run is grown."""
+    return fit_forest(
+        samples.x,
+        samples.win,
+        samples.weight,
+        n_effective=samples.n_effective,
+        seed=settings.seed,
+        n_jobs=settings.jobs,
+    )
+
+
+def grower(settings: Settings) -> Fit:
+    """`grow` as the walk-forward wants it: what a packed forest of some samples answers."""
+    return lambda part: pack(grow(part, settings)).predict_many
 
 
 def row_seconds(forest: Forest, x: Floats, clock: Callable[[], float] = time.perf_counter) -> float:

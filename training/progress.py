@@ -1,39 +1,108 @@
-"""How far long work is: a bar on a terminal, a line now and then elsewhere."""
+"""How far a run of the trainer is: a bar on a terminal, log lines elsewhere, or nothing.
+
+The rule: what is told here goes to stderr and is for watching only; a run's result is its last
+line on stdout, its exit code and the history.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any, Protocol
 
-STEPS = 20
-Advance = Callable[[int], None]
+QUIET_S = 10.0
+
+
+class Progress(Protocol):
+    """Where a run says what it does."""
+
+    def say(self, text: str) -> None:
+        """Something happened, in a sentence."""
+
+    def step(self, name: str, done: int, total: int) -> None:
+        """`done` of `total` parts of the stage `name` are done."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def say(self, text: str) -> None:
+        """See Progress."""
+
+    def step(self, name: str, done: int, total: int) -> None:
+        """See Progress."""
+
+
+SILENT = Silent()
+
+
+class Lines:
+    """A stamped line for each sentence; of a stage its first and last part, and one in 10 s."""
+
+    def __init__(
+        self,
+        stream: IO[str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._now = now
+        self._stage = ""
+        self._said_s = 0.0
+
+    def say(self, text: str) -> None:
+        """See Progress."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._now()))
+        print(f"{stamp} {text}", file=self._stream, flush=True)
+
+    def step(self, name: str, done: int, total: int) -> None:
+        """See Progress."""
+        begins = name != self._stage
+        if not begins and done < total and self._clock() - self._said_s < QUIET_S:
+            return
+        self._stage = "" if done >= total else name
+        self._said_s = self._clock()
+        self.say(f"{name}: {done} of {total}")
+
+
+class Bar:
+    """One bar for each stage on a terminal; sentences scroll by above them."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self._tasks: dict[str, Any] = {}
+
+    def say(self, text: str) -> None:
+        """See Progress."""
+        self._bar.console.print(text, markup=False, highlight=False)
+
+    def step(self, name: str, done: int, total: int) -> None:
+        """See Progress."""
+        if name not in self._tasks:
+            self._tasks[name] = self._bar.add_task(name, total=total)
+        self._bar.update(self._tasks[name], completed=done, total=total)
 
 
 @contextmanager
-def progress_on(stream: IO[str], what: str, total: int) -> Iterator[Advance]:
-    """Tell it how many of `total` are done (not how many more): it shows what that means."""
+def show_progress(stream: IO[str]) -> Iterator[Progress]:
+    """A bar where `stream` is a terminal, log lines elsewhere."""
     if not stream.isatty():
-        yield _lines(stream, what, total)
+        yield Lines(stream)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as RichBar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=Console(file=stream), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with RichBar(*columns, TimeElapsedColumn(), console=Console(file=stream)) as bar:
+        yield Bar(bar)
 
 
-def _lines(stream: IO[str], what: str, total: int) -> Advance:
-    said = 0
-
-    def advance(done: int) -> None:
-        nonlocal said
-        step = done * STEPS // max(total, 1)
-        if step > said:
-            said = step
-            print(f"{what}: {done} of {total}", file=stream, flush=True)
-
-    return advance
+@contextmanager
+def progress_on(stream: IO[str], what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """One stage alone: tell it how many of `total` are done (not how many more)."""
+    with show_progress(stream) as progress:
+        yield lambda done: progress.step(what, done, total)

@@ -8,7 +8,7 @@ score: overlapping signals would tell on each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -50,11 +50,21 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Fold:
+    """A tested window: its rows of `test`, who answered them, and their calibration."""
+
+    rows: slice
+    predict: Callable[[Floats], Floats]
+    curve: Curve
+
+
+@dataclass(frozen=True, slots=True)
 class WalkForward:
     """Answers to unseen rows. `past` (k,) rows and their `past_raw` include the tested ones.
 
     For the m rows of `test`: `p` as served, `calibrated` before it was shrunk, `raw` the
-    forest's, and what each of `others` (constant, rules) said.
+    forest's, and what each of `others` (constant, rules) said. `folds` can be asked again,
+    about their own rows.
     """
 
     test: Samples
@@ -66,6 +76,7 @@ class WalkForward:
     past_raw: Floats
     windows: int
     purged: int
+    folds: tuple[Fold, ...] = ()
 
     @property
     def groups(self) -> NDArray[np.int64]:
@@ -82,6 +93,7 @@ class _Answers:
     others: dict[str, Floats]
     start_s: float
     base_rate: float
+    predict: Callable[[Floats], Floats]
 
 
 def windows(samples: Samples, rhythm: Rhythm) -> list[tuple[int, int]]:
@@ -138,7 +150,9 @@ def walk_forward(
             asked = samples.take(rows)
             others = {"constant": np.full(len(rows), past.base_rate)}
             others |= {name: rules.predict(rule, past, asked) for name, rule in columns.items()}
-            answers.append(_Answers(rows, fit(past)(asked.x), others, start_s, past.base_rate))
+            predict = fit(past)
+            raw = predict(asked.x)
+            answers.append(_Answers(rows, raw, others, start_s, past.base_rate, predict))
         progress(number + 1, len(plan))
     return _tested(samples, answers, rhythm, len(plan), purged)
 
@@ -181,7 +195,15 @@ def _tested(
         past_raw=joined([window.raw for window in answers]),
         windows=count,
         purged=purged,
+        folds=tuple(_folds(tested)),
     )
+
+
+def _folds(tested: list[tuple[_Answers, Curve]]) -> Iterator[Fold]:
+    begin = 0
+    for window, curve in tested:
+        yield Fold(slice(begin, begin + len(window.rows)), window.predict, curve)
+        begin += len(window.rows)
 
 
 def _curve(
@@ -201,6 +223,7 @@ def _curve(
         past.win,
         n_effective=past.n_effective,
         weight=past.weight,
+        groups=days(past.time_s),
         blocks=blocks(past.time_s),
         base_rate=window.base_rate,
     )

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 
 from protocol.manifest import Calibration
 from service.model import calibrate, interpolate, sigmoid
-from training.calibrate import fit_calibration, fit_platt, served, shrink_weight
+from training.calibrate import fit_calibration, served, shrink_weight
+from training.platt import fit_platt
 
 
 def simulated(n, strength, seed=0):

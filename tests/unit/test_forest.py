@@ -93,6 +93,15 @@ def test_answers_as_scikit_learn_on_ties_extremes_and_rounded_inputs(grown, dens
     assert len(probes(forest, x)) > 1500
 
 
+@settings(max_examples=40, deadline=None)
+@given(numpy_arrays(np.float64, (5, 11), elements=st.floats(-1e30, 1e30)))
+def test_answers_as_scikit_learn_on_any_rows(grown, rows):
+    estimator, forest, x = grown
+    mixed = np.where(np.abs(rows) < 1.0, x[:5], rows)
+    theirs = estimator.predict_proba(mixed)[:, 1]
+    assert forest.predict_many(mixed) == pytest.approx(theirs, abs=PARITY_TOLERANCE)
+
+
 def test_the_column_of_a_win_is_looked_up():
     x, y = training_rows(0)
     estimator = fit_forest(x, y, n_effective=len(x), trees=5, n_jobs=1)

@@ -60,6 +60,21 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
+class Bend:
+    """p = low + (high - low) * sigmoid(6 * (g - at)): a step, with no straight line in its odds."""
+
+    low: float
+    high: float
+    at: float
+
+    def probability(self, x: Floats) -> Floats:
+        """The true probability of a win (n,) of vectors `x` (n, 11)."""
+        share = 1.0 / (1.0 + np.exp(-6.0 * (score(x) - self.at)))
+        result: Floats = self.low + (self.high - self.low) * share
+        return result
+
+
+@dataclass(frozen=True, slots=True)
 class Crowd:
     """How signals come. `size` signals a cluster on average, close in time, of one symbol.
 
@@ -97,7 +112,13 @@ def edge(base_rate: float = 0.7, best_half: float = 0.8) -> Edge:
 
 
 def samples(
-    n: int, days: float, truth: Edge, *, seed: int, crowd: Crowd = ALONE, shuffled: bool = False
+    n: int,
+    days: float,
+    truth: Edge | Bend,
+    *,
+    seed: int,
+    crowd: Crowd = ALONE,
+    shuffled: bool = False,
 ) -> Samples:
     """`n` signals over `days`, with wins drawn from `truth` and weights by uniqueness.
 
