@@ -41,7 +41,7 @@ TRAINER: Mapping[int, str] = {
     CANT_CREATE: "the backfill's result cannot be written",
     TRY_LATER: "another trainer is at work",
     CONFIG: "the configuration or the journal cannot be used",
-    INTERRUPTED: "interrupted: a backfill leaves nothing behind",
+    INTERRUPTED: "interrupted by Ctrl-C: nothing was changed",
 }
 """Of `signal-scorer-train`."""
 

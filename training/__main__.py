@@ -23,6 +23,7 @@ from training.options import (
     settings_of,
     store_options,
 )
+from training.progress import show_progress
 
 
 @click.group(
@@ -52,7 +53,8 @@ def train(force: bool, textfile: Path | None, **options: Any) -> None:
 
     with advice():
         settings = settings_of(options)
-        run = run_training(settings, now_s=time.time(), force=force, progress=click.echo)
+        with show_progress(sys.stderr) as progress:
+            run = run_training(settings, now_s=time.time(), force=force, progress=progress)
         _tell_prometheus(run.result, textfile, options["config_path"])
     click.echo(run.text)
     sys.exit(run.code)
@@ -68,14 +70,22 @@ def train(force: bool, textfile: Path | None, **options: Any) -> None:
     show_default=True,
     help="Where the page goes.",
 )
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A directory for the page's pictures as PNG files too.",
+)
 @click.option("--jobs", type=int, default=-1, show_default=True, help="Processes to fit with.")
-def evaluate(report: Path, **options: Any) -> None:
+def evaluate(report: Path, pictures: Path | None, **options: Any) -> None:
     """Walk forward and say what the gate would, in a page too; publish nothing."""
     from training.train import evaluate as run_evaluation
 
     with advice():
         settings = settings_of(options)
-        run = run_evaluation(settings, report, now_s=time.time(), progress=click.echo)
+        with show_progress(sys.stderr) as progress:
+            run = run_evaluation(
+                settings, report, now_s=time.time(), pictures=pictures, progress=progress
+            )
     click.echo(run.text)
     sys.exit(run.code)
 
@@ -295,13 +305,14 @@ def _tell_prometheus(result: str, textfile: Path | None, config_path: str | None
 
 
 def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> None:
+    from training.interrupt import finished_first
     from training.publish import TrainerLock
     from training.registry import RegistryError
 
     with advice():
         models_dir = settings_of(options).models
         try:
-            with TrainerLock(models_dir):
+            with TrainerLock(models_dir), finished_first():
                 click.echo(f"serving {point(models_dir, time.time())}")
         except RegistryError as error:
             leave(str(error), EXIT_REFUSED)

@@ -15,7 +15,8 @@ from service.bundle import load
 from service.errors import ModelRejected
 from service.model import Model
 from training.bound import days
-from training.gate import MIN_DAYS, Unseen, improvement
+from training.conditions import MIN_DAYS
+from training.gate import Unseen, improvement
 from training.publish import current_pointer
 from training.walk_forward import WalkForward
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from service import exit_codes
 from service.errors import EXIT_CONFIG, ConfigError
 from training import settings as trainer_settings
 from training.settings import Settings
@@ -113,6 +114,8 @@ def advice() -> Iterator[None]:
         yield
     except (ConfigError, FileNotFoundError) as error:
         leave(str(error), EXIT_CONFIG)
+    except KeyboardInterrupt:
+        leave("interrupted; nothing was changed", exit_codes.INTERRUPTED)
     except sqlite3.Error as error:
         leave(f"the journal cannot be read: {error}", EXIT_CONFIG)
     except Exception as error:

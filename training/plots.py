@@ -1,107 +1,120 @@
-"""The report's pictures, as PNG bytes. Drawn without a display and without global state."""
+"""How the report's pictures look: PNG bytes for a light page and for a dark one.
+
+The rule: drawn without a display, without global state and without a background, so that the
+page's own shows through. A picture is drawn twice and says the same twice.
+"""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-_BLUE, _GREY, _RED = "#1f5fa8", "#8a8f98", "#b3372f"
+Draw = Callable[[Any, "Theme"], None]
+
+DPI = 160
+WIDTH_INCHES = 4.6
 
 
-def wilson(wins: Floats, n: Floats, z: float = 1.96) -> tuple[Floats, Floats]:
-    """95 % interval of a share: Wilson, JASA 22 (1927) 209. Arrays of one shape."""
-    share = wins / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return middle - half, middle + half
+class Theme(NamedTuple):
+    """Colours: text and axes, faint lines, the model, all signals, the line not to fall below."""
+
+    text: str
+    faint: str
+    model: str
+    all: str
+    limit: str
 
 
-def bins(p: Floats, win: NDArray[np.bool_], count: int = 10) -> tuple[Floats, Floats, Floats]:
-    """Mean of `p`, wins and size of `count` bins of equal size by `p`; fewer where n is small."""
-    order = np.argsort(p, kind="stable")
-    parts = [part for part in np.array_split(order, min(count, max(1, len(p) // 5))) if len(part)]
-    return (
-        np.array([p[part].mean() for part in parts]),
-        np.array([float(win[part].sum()) for part in parts]),
-        np.array([float(len(part)) for part in parts]),
-    )
+LIGHT = Theme("#2b3138", "#d4d9df", "#1f5fa8", "#6b737d", "#b3372f")
+DARK = Theme("#d5dae0", "#3c444e", "#6cb0f5", "#a3abb5", "#f0867c")
 
 
-def reliability(p: Floats, win: NDArray[np.bool_]) -> bytes:
-    """Promised against observed win rate, with 95 % intervals."""
-    mean, wins, n = bins(p, win)
-    low, high = wilson(wins, n)
-    figure, axes = _figure()
-    lowest = float(max(0.0, min(mean.min(), low.min()) - 0.05))
-    highest = float(min(1.0, max(mean.max(), high.max()) + 0.05))
-    axes.plot([lowest, highest], [lowest, highest], color=_GREY, lw=1, ls="--")
-    axes.errorbar(
-        mean, wins / n, yerr=_arms(wins / n, low, high), fmt="o", color=_BLUE, ms=5, capsize=3
-    )
-    axes.set(
-        xlabel="promised win probability",
-        ylabel="observed win rate",
-        xlim=(lowest, highest),
-        ylim=(lowest, highest),
-        title="Does it happen as often as promised?",
-    )
-    return _png(figure)
+class Picture(NamedTuple):
+    """PNGs for a light and a dark page, their size in pixels, and what they show in words."""
+
+    light: bytes
+    dark: bytes
+    width: int
+    height: int
+    alt: str
 
 
-def deciles(p: Floats, win: NDArray[np.bool_]) -> bytes:
-    """Win rate by decile of the predicted probability, with 95 % intervals and the base rate."""
-    _, wins, n = bins(p, win)
-    low, high = wilson(wins, n)
-    figure, axes = _figure()
-    at = np.arange(1, len(n) + 1)
-    axes.bar(at, wins / n, color=_BLUE, alpha=0.35, width=0.8)
-    axes.errorbar(at, wins / n, yerr=_arms(wins / n, low, high), fmt="none", color=_BLUE, capsize=3)
-    base = float(np.mean(win))
-    axes.axhline(base, color=_RED, lw=1.2, label=f"all signals: {100 * base:.1f} %")
-    axes.set(
-        xlabel="tenth of the signals, by predicted probability" if len(n) == 10 else "group",
-        ylabel="observed win rate",
-        ylim=(0, 1),
-        xticks=at,
-        title="Do the better-rated signals win more?",
-    )
-    # Below the axes: above, it would lie on the tallest bar.
-    figure.legend(frameon=False, loc="outside lower center", fontsize=9)
-    return _png(figure)
+def picture(draw: Draw, alt: str, *, height: float = 3.3) -> Picture:
+    """Draw twice on axes of WIDTH_INCHES by `height` inches."""
+    light, place = _png(draw, LIGHT, height)
+    dark, _ = _png(draw, DARK, height, place)
+    return Picture(light, dark, round(WIDTH_INCHES * DPI), round(height * DPI), alt)
 
 
-def importances(values: dict[str, float]) -> bytes:
-    """What the trees split on, as shares of the impurity removed."""
-    names = sorted(values, key=values.__getitem__)
-    figure, axes = _figure()
-    axes.barh(names, [values[name] for name in names], color=_BLUE, alpha=0.6)
-    axes.set(xlabel="share of the impurity removed", title="What the forest looks at")
-    axes.tick_params(axis="y", labelsize=8)
-    return _png(figure)
-
-
-def _arms(share: Floats, low: Floats, high: Floats) -> Floats:
-    # A share of 0 or 1 lies on the interval's end up to rounding.
-    arms: Floats = np.maximum(np.array([share - low, high - share]), 0.0)
-    return arms
-
-
-def _figure() -> tuple[Any, Any]:
+def _png(draw: Draw, theme: Theme, height: float, place: Any = None) -> tuple[bytes, Any]:
+    """The PNG, and where its axes came to lie: `place` spares finding that out again."""
     # Figure alone, not pyplot: no global list of figures, no display is looked for.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2, 3.9), dpi=130, layout="constrained")
+    layout: Literal["constrained"] | None = "constrained" if place is None else None
+    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, layout=layout)
     axes = figure.subplots()
+    if place is not None:
+        axes.set_position(place)
+    draw(axes, theme)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.title.set_fontsize(11)
-    return figure, axes
-
-
-def _png(figure: Any) -> bytes:
+    axes.spines[["bottom", "left"]].set_color(theme.all)
+    axes.tick_params(colors=theme.text, labelsize=9)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(theme.text)
+        label.set_fontsize(9.5)
+    legend = axes.get_legend()
+    if legend is not None:
+        for text in legend.get_texts():
+            text.set_color(theme.text)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
+    return buffer.getvalue(), axes.get_position()
+
+
+def legend(axes: Any) -> None:
+    """Above the axes, in one row: within, it would lie on what is drawn."""
+    axes.legend(
+        frameon=False,
+        fontsize=9,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=3,
+        borderaxespad=0.1,
+        handlelength=1.4,
+        columnspacing=1.2,
+    )
+
+
+def percent(axes: Any, which: str) -> None:
+    """Ticks of an axis (x or y) of shares, in per cent."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _at: f"{100 * value:.0f} %"))
+
+
+def signed(axes: Any, which: str, form: str) -> None:
+    """Ticks with their sign, `form` as '{:+.2f} R'."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+
+    def text(value: float, _at: int) -> str:
+        # Nothing is neither more nor less.
+        return form.format(value) if abs(value) > 1e-9 else form.format(0.0).replace("+", "")
+
+    axis.set_major_formatter(FuncFormatter(text))
+
+
+def arms(value: Floats, low: Floats, high: Floats) -> Floats:
+    """Error bars (2, n) of an interval; an endless one has none."""
+    both = np.array([value - low, high - value])
+    # A share of 0 or 1 lies on the interval's end up to rounding.
+    result: Floats = np.where(np.isfinite(both), np.maximum(both, 0.0), 0.0)
+    return result

@@ -1,24 +1,36 @@
 """The report: one HTML page without anything outside it, for a trader and for an auditor.
 
-It says what was read, what was refused and why, and what the model did on signals that it
-had not seen. Where nothing is established it says that, with the same numbers.
+Its first screen says in words what the model adds, at which coverage, how sure, since when and
+what that does not show. The rest is the same in numbers and pictures, and what was read, what
+was refused and why, and every candidate that was tried.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from service.history import Event
-from training import plots
+from training import stability
 from training.candidate import Candidate
+from training.conditions import conditions
 from training.dataset import Dataset
+from training.figures import figures
+from training.findings import Findings
+from training.plots import Picture
+from training.told import answers, verdict_in_words
 from training.truth_log import TruthLog
 from training.wording import meaning, percent
 
+MOST_TRIED = 1_000
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _METRICS = (
     ("log_loss", "log loss, nats", "{:.4f}"),
     ("improvement", "the model's log loss below it, nats", "{:+.4f}"),
@@ -26,8 +38,8 @@ _METRICS = (
     ("brier", "Brier score", "{:.4f}"),
     ("auc", "AUC", "{:.3f}"),
     ("ece", "expected calibration error", "{:.3f}"),
-    ("win_rate_top_half", "win rate of the better-rated half", "{:.1%}"),
-    ("r_taken", "R a signal, better-rated half", "{:+.3f}"),
+    ("win_rate_top_half", "win rate of the half with the higher probability", "{:.1%}"),
+    ("r_taken", "R a signal of the half with the higher expected R", "{:+.3f}"),
     ("r_all", "R a signal, all", "{:+.3f}"),
     ("n", "unseen signals", "{:.0f}"),
     ("days", "days", "{:.0f}"),
@@ -43,30 +55,55 @@ _PREDICTORS = {
 }
 
 
-def render(candidate: Candidate, data: Dataset, log: TruthLog, history: list[Event]) -> bytes:
-    """The page as UTF-8. `history` holds the candidates before this one."""
+class Page(NamedTuple):
+    """The page as UTF-8, and its pictures by name."""
+
+    html: bytes
+    pictures: dict[str, Picture]
+
+
+def render(
+    candidate: Candidate,
+    found: Findings,
+    data: Dataset,
+    log: TruthLog,
+    history: list[Event],
+    step: Callable[[str, int, int], None] = lambda _name, _done, _all: None,
+) -> Page:
+    """Draw and write it. `history` holds the candidates before this one; `step` hears of stages."""
+    step("drawing the report", 0, 1)
+    pictures = figures(found)
     environment = Environment(
         loader=PackageLoader("training"), autoescape=True, undefined=StrictUndefined
     )
-    environment.filters |= {"when": _when, "percent": percent, "meaning": meaning}
+    environment.filters |= {
+        "when": _when, "percent": percent, "meaning": meaning, "inline": _inline, "day": _day,
+        "dates": _dates, "finite": lambda value: bool(np.isfinite(value)),
+    }  # fmt: skip
     walk, verdict = candidate.walk, candidate.verdict
+    tried = [event for event in history if event.n is not None]
     page = environment.get_template("report.html").render(
         made_s=candidate.made_s,
         verdict=verdict,
+        in_words=verdict_in_words(candidate),
         samples=candidate.samples,
         walk=walk,
         test=walk.test,
-        own=verdict.metrics["challenger"],
+        found=found,
+        answers=answers(candidate, found, history),
+        conditions=conditions(verdict.metrics),
         data=data,
         log=log,
         rows=_rows(verdict.metrics),
         predictors=[_PREDICTORS.get(name, name) for name in verdict.metrics],
-        reliability=_inline(plots.reliability(walk.p, walk.test.win)),
-        deciles=_inline(plots.deciles(walk.p, walk.test.win)),
-        importances=_inline(plots.importances(candidate.importances)),
-        tried=history[:-21:-1],
+        pictures=pictures,
+        fewest=stability.FEWEST,
+        importances=sorted(candidate.importances.items(), key=lambda item: -item[1]),
+        tried=tried[: -MOST_TRIED - 1 : -1],
+        older=max(0, len(tried) - MOST_TRIED),
     )
-    return page.encode()
+    step("drawing the report", 1, 1)
+    return Page(page.encode(), pictures)
 
 
 def _rows(metrics: Mapping[str, Mapping[str, float]]) -> list[tuple[str, list[str]]]:
@@ -90,3 +127,12 @@ def _inline(png: bytes) -> str:
 
 def _when(time_s: float) -> str:
     return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _dates(text: str) -> Markup:
+    """Text whose dates are not broken over two lines."""
+    return Markup(_DATE.sub(r"<span class='date'>\g<0></span>", str(escape(text))))  # noqa: S704
+
+
+def _day(time_s: float) -> str:
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d}"

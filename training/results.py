@@ -84,21 +84,33 @@ def result_known(rows: Samples) -> Bools:
 def gain(values: Floats, weight: Floats, taken: Bools, time_s: Floats) -> Gain | None:
     """The mean of `values` (n,) over those taken less that over all, its error by days.
 
-    Linearised as a difference of two ratios, so that what both share counts once. None where
-    nothing or everything was taken.
+    None where nothing or everything was taken.
     """
     if not taken.any() or taken.all():
         return None
-    total, part = float(weight.sum()), float(weight[taken].sum())
-    all_mean = float(np.sum(weight * values)) / total
-    taken_mean = float(np.sum(weight[taken] * values[taken])) / part
-    influence = np.where(taken, (values - taken_mean) * total / part, 0.0) - (values - all_mean)
+    return difference(values, weight, taken.astype(np.float64), np.ones(len(taken)), time_s)
+
+
+def difference(
+    values: Floats, weight: Floats, taken: Floats, instead: Floats, time_s: Floats
+) -> Gain:
+    """The mean of `values` (n,) over one choice less that over another, its error by days.
+
+    A choice (n,) holds what part of each signal is taken, 0..1, not all 0. Linearised as a
+    difference of two ratios, so that what both share counts once. `all` is the other's mean.
+    """
+    total = float(weight.sum())
+    means, influence = [], np.zeros(len(values))
+    for sign, choice in ((1.0, taken), (-1.0, instead)):
+        part = float(np.sum(weight * choice))
+        means.append(float(np.sum(weight * choice * values)) / part)
+        influence += sign * choice * (values - means[-1]) * total / part
     spread = clustered(influence, weight, days(time_s))
-    value = taken_mean - all_mean
+    value = means[0] - means[1]
     margin = np.inf
     if spread.clusters > 1:
         margin = t_quantile(spread.clusters - 1) * spread.error
-    return Gain(taken_mean, all_mean, value - margin, value + margin, len(values), spread.clusters)
+    return Gain(means[0], means[1], value - margin, value + margin, len(values), spread.clusters)
 
 
 def describe(

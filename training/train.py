@@ -7,7 +7,6 @@ when nothing is published: without the rejected nobody can tell how many were tr
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,15 @@ import msgspec
 from service.errors import ModelRejected
 from service.history import Event, last_trained, read_history
 from training.dataset import Dataset, read_dataset
+from training.interrupt import finished_first
+from training.progress import SILENT, Progress
 from training.settings import Settings
 from training.truth_log import TruthLog, read_truth_logs
 from training.walk_forward import NotEnough
 
 if TYPE_CHECKING:
     from training.candidate import Candidate
+    from training.report import Page
 
 PUBLISHED, NOTHING_TO_DO, REJECTED, NOT_ENOUGH = 0, 0, 3, 4
 LAST_REPORT = "last-report.html"
@@ -47,18 +49,16 @@ def train(
     *,
     now_s: float,
     force: bool = False,
-    progress: Callable[[str], None] = lambda _text: None,
+    progress: Progress = SILENT,
 ) -> Run:
     """Run once. `force` skips the counts, never the test; `progress` hears what is going on.
 
-    Raises LockHeld where another trainer is at work, FileNotFoundError or sqlite3.Error
-    where the journal cannot be read.
+    Ctrl-C (KeyboardInterrupt) leaves everything as it was, until the writing begins: then it
+    waits for the end. Raises LockHeld where another trainer is at work, FileNotFoundError or
+    sqlite3.Error where the journal cannot be read.
     """
     # Loaded late: what only looks at the data starts without scikit-learn and matplotlib.
-    from training.candidate import make
-    from training.champion import current_model
     from training.publish import TrainerLock
-    from training.report import render
 
     settings.models.mkdir(parents=True, exist_ok=True)
     with TrainerLock(settings.models):
@@ -68,14 +68,13 @@ def train(
         if early is not None:
             return early
         try:
-            progress(f"walking forward through {len(data.samples)} samples")
-            current = current_model(settings.models)
-            candidate = make(data.samples, settings, now_s=now_s, current=current)
+            candidate, page = _judged(settings, log, data, history, now_s, progress)
         except NotEnough as lack:
             return Run(NOT_ENOUGH, f"not enough samples: {lack}; the current model stays")
-        report = render(candidate, data, log, history)
-        _replace(settings.models / LAST_REPORT, report)
-        return _publish(candidate, report, settings)
+        with finished_first():
+            progress.say("writing the report and what became of the candidate")
+            _replace(settings.models / LAST_REPORT, page.html)
+            return _publish(candidate, page.html, settings)
 
 
 def evaluate(
@@ -83,39 +82,68 @@ def evaluate(
     report: Path,
     *,
     now_s: float,
-    progress: Callable[[str], None] = lambda _text: None,
+    pictures: Path | None = None,
+    progress: Progress = SILENT,
 ) -> Run:
-    """Walk forward and write the report to `report`; nothing is published or recorded."""
-    from training.candidate import make
-    from training.champion import current_model
-    from training.report import render
+    """Walk forward and write the report to `report`; nothing is published or recorded.
 
+    Into the directory `pictures` go its pictures as PNG files.
+    """
     log, data = gather(settings, now_s=now_s, progress=progress)
     if not data.samples.both_classes:
         return Run(NOT_ENOUGH, f"not enough samples: {len(data.samples)}")
+    history = read_history(settings.models)
     try:
-        progress(f"walking forward through {len(data.samples)} samples")
-        current = current_model(settings.models)
-        candidate = make(data.samples, settings, now_s=now_s, current=current)
+        candidate, page = _judged(settings, log, data, history, now_s, progress)
     except NotEnough as lack:
         return Run(NOT_ENOUGH, f"not enough samples: {lack}")
-    report.parent.mkdir(parents=True, exist_ok=True)
-    _replace(report, render(candidate, data, log, read_history(settings.models)))
+    with finished_first():
+        report.parent.mkdir(parents=True, exist_ok=True)
+        _replace(report, page.html)
+        if pictures is not None:
+            pictures.mkdir(parents=True, exist_ok=True)
+            for name, picture in page.pictures.items():
+                _replace(pictures / f"{name}.png", picture.light)
     would = "would be published" if candidate.verdict.published else "would be rejected"
     return Run(0, f"{would}: {candidate.verdict.reason} The report is {report}.")
 
 
+def _judged(
+    settings: Settings,
+    log: TruthLog,
+    data: Dataset,
+    history: list[Event],
+    now_s: float,
+    progress: Progress,
+) -> tuple[Candidate, Page]:
+    """The candidate and its report. Raises NotEnough."""
+    from training.candidate import make
+    from training.champion import current_model
+    from training.findings import find
+    from training.report import render
+
+    progress.say(f"walking forward through {len(data.samples)} samples")
+    current = current_model(settings.models)
+
+    def window(done: int, total: int) -> None:
+        progress.step("walk-forward, windows", done, total)
+
+    candidate = make(data.samples, settings, now_s=now_s, current=current, progress=window)
+    findings = find(candidate, settings, progress.step)
+    return candidate, render(candidate, findings, data, log, history, progress.step)
+
+
 def gather(
-    settings: Settings, *, now_s: float, progress: Callable[[str], None] = lambda _text: None
+    settings: Settings, *, now_s: float, progress: Progress = SILENT
 ) -> tuple[TruthLog, Dataset]:
     """Everything there is to learn from: the truth logs read, and joined with the journal."""
     files = settings.truth_log_files()
-    progress(f"reading {_named(settings.journals)} and {len(files)} truth log file(s)")
+    progress.say(f"reading {_named(settings.journals)} and {len(files)} truth log file(s)")
     log = read_truth_logs(files, settings.reading)
     for problem in log.problems:
-        progress(f"not read to the end: {problem}")
+        progress.say(f"not read to the end: {problem}")
     if log.lines:
-        progress(
+        progress.say(
             f"truth logs: {len(log.outcomes)} usable outcomes in {log.lines} lines"
             + ("" if log.outcomes else "; `truth check` says why none can be believed")
         )
@@ -208,5 +236,8 @@ def _review(candidate: Candidate, settings: Settings) -> str:
 def _replace(path: Path, content: bytes) -> None:
     """Write a file that is whole or the old one; it is a copy, so it need not be durable."""
     scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_bytes(content)
-    scratch.replace(path)
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)

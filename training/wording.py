@@ -60,3 +60,14 @@ def meaning(reason: str) -> str:
 def percent(value: float) -> str:
     """0.6234 -> 62.3 %."""
     return f"{100 * value:.1f} %"
+
+
+def plain(name: str) -> str:
+    """ORDER_BLOCK_BOUNCE -> Order block bounce: easier to read, and shorter in a picture."""
+    return name.replace("_", " ").capitalize() if "_" in name else name
+
+
+def signed(value: float) -> str:
+    """0.234 -> +0.23; what rounds to 0 has no sign."""
+    text = f"{value:+.2f}"
+    return text[1:] if float(text) == 0.0 else text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from scored_journal import EVERY_S, START_S, score_row, vectors, write_journal
 from service.bundle import load, read_pointer
 from service.journal import Journal
 from training.__main__ import main
-from training.publish import TrainerLock
+from training.publish import TrainerLock, append_history
 
 
 def run(tmp_path: Path, command: str, *arguments: str, journal: bool = True) -> Result:
@@ -63,8 +64,25 @@ def told(textfile: Path) -> dict[tuple[str, str | None], float]:
     return {(s.name, s.labels.get("result")): s.value for f in families for s in f.samples}
 
 
-def test_an_edge_is_published_and_the_service_can_load_it(edge: Path) -> None:
-    result = run(edge, "train", "--textfile", str(edge / "train.prom"))
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    place = tmp_path_factory.mktemp("trained")
+    write_journal(place / "journal.db", 400, edge=0.3)
+    return place, run(place, "train", "--textfile", str(place / "train.prom"))
+
+
+@pytest.fixture
+def trained(first_run: tuple[Path, Result], tmp_path: Path) -> Path:
+    """A copy of what the first run on a planted edge left: one published model."""
+    place = tmp_path / "place"
+    shutil.copytree(first_run[0], place)
+    return place
+
+
+def test_an_edge_is_published_and_the_service_can_load_it(
+    first_run: tuple[Path, Result],
+) -> None:
+    edge, result = first_run
     assert result.exit_code == 0, result.output
     assert "published" in result.output
     assert told(edge / "train.prom")["signal_scorer_train_result", "published"] == 1.0
@@ -94,48 +112,43 @@ def test_an_edge_that_turned_is_rejected_and_remembered(tmp_path: Path) -> None:
     assert "Not published: not established." in page
 
 
-def test_a_rejected_candidate_leaves_the_current_model(edge: Path) -> None:
-    assert run(edge, "train").exit_code == 0
-    before = (edge / "models" / "CURRENT.json").read_bytes()
-    (edge / "journal.db").unlink()
-    write_journal(edge / "journal.db", 400, edge=0.3, turned=True)
-    assert run(edge, "train", "--force").exit_code == 3
-    assert (edge / "models" / "CURRENT.json").read_bytes() == before
+def test_a_rejected_candidate_leaves_the_current_model(trained: Path) -> None:
+    before = (trained / "models" / "CURRENT.json").read_bytes()
+    (trained / "journal.db").unlink()
+    write_journal(trained / "journal.db", 400, edge=0.3, turned=True)
+    assert run(trained, "train", "--force").exit_code == 3
+    assert (trained / "models" / "CURRENT.json").read_bytes() == before
 
 
-def test_nothing_new_is_nothing_to_do(edge: Path) -> None:
-    assert run(edge, "train").exit_code == 0
-    result = run(edge, "train")
+def test_nothing_new_is_nothing_to_do(trained: Path) -> None:
+    result = run(trained, "train")
     assert result.exit_code == 0
     assert "nothing to do: 0 new samples" in result.output
-    assert len(events(edge)) == 1
+    assert len(events(trained)) == 1
 
 
-def test_a_champion_that_has_seen_everything_cannot_be_displaced(edge: Path) -> None:
-    assert run(edge, "train").exit_code == 0
-    before = (edge / "models" / "CURRENT.json").read_bytes()
-    result = run(edge, "train", "--min-new", "0")
+def test_a_champion_that_has_seen_everything_cannot_be_displaced(trained: Path) -> None:
+    before = (trained / "models" / "CURRENT.json").read_bytes()
+    result = run(trained, "train", "--min-new", "0")
     assert result.exit_code == 3
     assert "0 days of signals that the champion had not seen" in result.output
     assert "its age goes on" in result.output
-    assert (edge / "models" / "CURRENT.json").read_bytes() == before
+    assert (trained / "models" / "CURRENT.json").read_bytes() == before
 
 
-def test_a_champion_that_goes_on_winning_is_re_validated(tmp_path: Path) -> None:
-    write_journal(tmp_path / "journal.db", 400, edge=0.3)
-    assert run(tmp_path, "train").exit_code == 0
-    found = read_pointer(tmp_path / "models")
+def test_a_champion_that_goes_on_winning_is_re_validated(trained: Path) -> None:
+    found = read_pointer(trained / "models")
     assert found is not None
-    (tmp_path / "journal.db").unlink()
+    (trained / "journal.db").unlink()
     # The same signals and 200 later ones: too few to show that a new model is no worse.
-    write_journal(tmp_path / "journal.db", 600, edge=0.3)
-    assert run(tmp_path, "train").exit_code == 3
-    after = read_pointer(tmp_path / "models")
+    write_journal(trained / "journal.db", 600, edge=0.3)
+    assert run(trained, "train").exit_code == 3
+    after = read_pointer(trained / "models")
     assert after is not None
     assert after[0].version == found[0].version
     assert after[0].reviewed_at > found[0].reviewed_at
-    assert [event["event"] for event in events(tmp_path)][-2:] == ["rejected", "re-validated"]
-    assert "champion" in events(tmp_path)[-2]["verdict"]["metrics"]  # type: ignore[index]
+    assert [event["event"] for event in events(trained)][-2:] == ["rejected", "re-validated"]
+    assert "champion" in events(trained)[-2]["verdict"]["metrics"]  # type: ignore[index]
 
 
 def test_too_few_samples_end_with_4_and_say_how_many(tmp_path: Path) -> None:
@@ -239,31 +252,60 @@ def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
     assert "published" in run(edge, "train", "--force").output
 
 
-def test_status_counts_and_remembers_the_last_run(edge: Path) -> None:
+def test_status_counts_and_remembers_the_last_run(edge: Path, trained: Path) -> None:
     assert "none yet" in run(edge, "status").output
-    assert run(edge, "train").exit_code == 0
-    text = run(edge, "status").output
+    text = run(trained, "status").output
     assert "400 of 400 scored signals" in text
     assert "published on 400 samples" in text
 
 
-def test_report_is_one_page_that_needs_nothing_else(edge: Path) -> None:
-    assert run(edge, "train").exit_code == 0
-    found = read_pointer(edge / "models")
+def test_report_is_one_page_that_needs_nothing_else(trained: Path) -> None:
+    found = read_pointer(trained / "models")
     assert found is not None
-    page = (edge / "models" / found[0].version / "report.html").read_text()
+    page = (trained / "models" / found[0].version / "report.html").read_text()
     assert "Published." in page
-    assert page.count("data:image/png;base64,") == 3
-    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    # Each picture for a light page and for a dark one.
+    assert page.count("data:image/png;base64,") == 2 * 8
+    assert not re.findall(r'(?:src|srcset|href)="(?!data:)', page)
+    assert "<script" not in page
+    assert not re.search(r"@import|url\(", page)
+
+
+def test_the_report_answers_in_words_first(trained: Path) -> None:
+    page = (trained / "models" / "last-report.html").read_text()
+    text = " ".join(re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL).split())
+    asked = ["What does it add?", "At which coverage?", "How sure is that?", "Since when?"]
+    places = [text.index(question) for question in [*asked, "What does it not show?", "In pictur"]]
+    assert places == sorted(places)
+    assert re.search(r"won [0-9.]+ %, all [0-9]+ signals won [0-9.]+ %: \+[0-9.]+ points", text)
+    assert "Every condition of the gate holds" in text
+    assert "It is the first candidate here" in text
+    assert "does not hold" not in text
+
+
+def test_the_report_of_nothing_says_so_and_names_what_failed(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.db", 400, edge=0.0)
+    (tmp_path / "models").mkdir()
+    append_history(tmp_path / "models", {"event": "rejected", "at": START_S, "n": 300})
+    assert run(tmp_path, "train").exit_code == 3
+    page = (tmp_path / "models" / "last-report.html").read_text()
+    assert "Not published: not established." in page
+    assert "Nothing established: the half" in page
+    assert page.count("does not hold") == len(events(tmp_path)[-1]["verdict"]["failed"])  # type: ignore[index]
+    assert "It is the 2nd candidate here, 1 before it was rejected" in page
 
 
 def test_an_evaluation_publishes_and_records_nothing(edge: Path) -> None:
-    page = edge / "pages" / "evaluation.html"
-    result = run(edge, "evaluate", "--report", str(page))
+    page, pictures = edge / "pages" / "evaluation.html", edge / "pictures"
+    places = ("--report", str(page), "--pictures", str(pictures))
+    result = run(edge, "evaluate", *places)
     assert result.exit_code == 0
     assert "would be published" in result.output
     assert "Published." in page.read_text()
     assert not (edge / "models").exists()
+    files = sorted(pictures.iterdir())
+    assert "coverage.png" in {path.name for path in files}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files)
 
 
 def test_truth_check_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:

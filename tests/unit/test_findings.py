@@ -1,0 +1,193 @@
+"""What the report claims: each number against a definition or a truth that is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sample_rows import sample_rows
+
+from training.bound import DAY_S
+from training.coverage import above_terms, better_half, deciles, rating, taken
+from training.learning import learning_curve, sizes
+from training.permutation import permutation_importance
+from training.results import difference, gain
+from training.samples import Samples
+from training.stability import FEWEST, stability
+from training.walk_forward import Fit, Rhythm, walk_forward
+
+N = 1200
+QUICK = Rhythm(step=100, embargo_s=0.0, holding_s=0.0)
+MOMENTUM = 8
+
+
+def rows_of(edge: float, **changes: object) -> Samples:
+    """20 days; momentum above 50 wins more by `edge`; reward 1.5, cost 0.05."""
+    plain: dict[str, object] = {"reward_risk": np.full(N, 1.5), "cost_r": np.full(N, 0.05)}
+    return sample_rows(N, edge=edge, every_s=20 * DAY_S / N, **(plain | changes))
+
+
+def truth(rows: Samples, edge: float) -> np.ndarray:
+    return 0.5 + edge * np.where(rows.x[:, MOMENTUM] > 50, 1.0, -1.0)
+
+
+def knows(edge: float) -> Fit:
+    def predict(x: np.ndarray) -> np.ndarray:
+        return 0.5 + edge * np.where(x[:, MOMENTUM] > 50, 1.0, -1.0)
+
+    return lambda _part: predict
+
+
+def test_the_better_half_wins_by_what_was_planted() -> None:
+    rows = rows_of(0.2)
+    half = taken(truth(rows, 0.2), truth(rows, 0.2), rows, 0.5)
+    assert half.more_wins is not None
+    assert half.more_wins.low < 0.2 < half.more_wins.high
+    assert half.group.n == N // 2
+    # E[R] = 1.5 p - (1 - p) - 0.05
+    best = np.sort(2.5 * truth(rows, 0.2) - 1.05)[N // 2 :]
+    assert half.promised_r == pytest.approx(best.mean())
+    assert half.low < half.group.r < half.high
+    assert half.low < 0.7 < half.high
+
+
+def test_all_are_no_gain_over_all() -> None:
+    rows = rows_of(0.2)
+    assert taken(truth(rows, 0.2), truth(rows, 0.2), rows, 1.0).more_wins is None
+
+
+def test_deciles_hold_every_signal_once_and_rise_with_an_edge() -> None:
+    rows = rows_of(0.2)
+    p = truth(rows, 0.2) + 1e-6 * np.arange(N)
+    found = deciles(p, rows)
+    assert sum(tenth.taken.group.n for tenth in found) == N
+    assert found[0].taken.group.won < 0.45 < 0.55 < found[-1].taken.group.won
+    assert found[0].promised == pytest.approx(0.3, abs=1e-2)
+
+
+def test_signals_without_reward_are_rated_by_win_probability() -> None:
+    rows = rows_of(0.2, reward_risk=np.full(N, np.nan))
+    assert not rating(truth(rows, 0.2), rows).by_r
+    found = taken(truth(rows, 0.2), truth(rows, 0.2), rows, 0.5)
+    assert np.isnan([found.group.r, found.promised_r, found.low]).all()
+    assert above_terms(truth(rows, 0.2), rows) is None
+
+
+@settings(max_examples=100)
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 1.5]), min_size=1, max_size=40))
+def test_half_of_the_signals_are_the_better_half_however_they_tie(scores: list[float]) -> None:
+    values = np.array(scores)
+    part = better_half(values)
+    assert part.sum() == pytest.approx(len(values) / 2)
+    assert ((part >= 0.0) & (part <= 1.0)).all()
+    # The better are never less in it than the worse.
+    assert (np.diff(part[np.argsort(values, kind="stable")]) >= 0.0).all()
+
+
+def test_a_high_reward_is_no_work_of_the_model() -> None:
+    paid = np.where(np.arange(N) % 2 == 0, 3.0, 1.0)
+    rows = rows_of(0.0, reward_risk=paid)
+    nothing = above_terms(np.full(N, 0.5), rows)
+    assert nothing is not None
+    assert (nothing.low, nothing.high) == (pytest.approx(0.0), pytest.approx(0.0))
+    assert nothing.taken > 0.5
+    knowing = rows_of(0.3, reward_risk=paid)
+    found = above_terms(truth(knowing, 0.3), knowing)
+    assert found is not None
+    assert found.low > 0.0
+
+
+def test_a_difference_is_that_of_two_means_and_its_interval_holds_it() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(100):
+        values = rng.normal(0.3, 1.0, N)
+        first, second = rng.random(N), rng.random(N)
+        found = difference(values, np.ones(N), first, second, rows_of(0.0).time_s)
+        assert found.taken == pytest.approx(np.average(values, weights=first))
+        assert found.all == pytest.approx(np.average(values, weights=second))
+        held += found.low < 0.0 < found.high
+    # 90 of 100 nominal; fewer than 80 happens once in 500.
+    assert held >= 80
+
+
+def test_a_gain_is_the_difference_to_everything() -> None:
+    rows = rows_of(0.2)
+    at = truth(rows, 0.2) > 0.5
+    win = rows.win.astype(float)
+    found = gain(win, rows.weight, at, rows.time_s)
+    assert found == difference(win, rows.weight, at.astype(float), np.ones(N), rows.time_s)
+
+
+def test_only_the_feature_that_tells_has_importance() -> None:
+    rows = rows_of(0.3)
+    walk = walk_forward(rows, knows(0.3), QUICK)
+    heard: list[tuple[int, int]] = []
+    found = permutation_importance(walk, progress=lambda done, total: heard.append((done, total)))
+    assert found["momentum_strength"].low > 0.05
+    others = [mean.value for name, mean in found.items() if name != "momentum_strength"]
+    assert others == [0.0] * 10
+    assert heard[-1] == (len(walk.folds), len(walk.folds))
+
+
+def test_the_folds_cover_the_tested_rows_and_answer_as_they_did() -> None:
+    walk = walk_forward(rows_of(0.3), knows(0.3), QUICK)
+    covered = np.concatenate([np.arange(len(walk.test))[fold.rows] for fold in walk.folds])
+    assert covered.tolist() == list(range(len(walk.test)))
+    for fold in walk.folds:
+        said = fold.curve.served(fold.predict(walk.test.x[fold.rows]))
+        assert said.tolist() == walk.p[fold.rows].tolist()
+
+
+def test_the_learning_curve_is_measured_on_one_later_third() -> None:
+    asked: list[tuple[int, float]] = []
+
+    def fit(part: Samples):  # type: ignore[no-untyped-def]
+        asked.append((len(part), float(part.end_s.max())))
+        return knows(0.3)(part)
+
+    rows = rows_of(0.3)
+    points = learning_curve(rows, fit, QUICK)
+    assert [point.n for point in points] == [n for n, _ in asked]
+    assert all(end_s < rows.time_s[2 * N // 3] for _, end_s in asked)
+    assert len({point.gain for point in points}) == 1  # one who knows needs no samples
+    assert points[0].gain.low > 0.2
+    assert points[0].gain.n == N // 3
+
+
+@pytest.mark.parametrize(
+    ("most", "due"), [(49, []), (50, [50]), (1600, [50, 100, 200, 400, 800, 1600])]
+)
+def test_sizes_double_from_fifty(most: int, due: list[int]) -> None:
+    assert sizes(most) == due
+
+
+def test_too_few_make_no_learning_curve() -> None:
+    rows = rows_of(0.3).take(slice(0, 60))
+    assert learning_curve(rows, knows(0.3), QUICK) == []
+
+
+def test_every_signal_is_in_one_part_of_each_kind() -> None:
+    rng = np.random.default_rng(0)
+    symbol = np.array([f"S{k}" for k in rng.geometric(0.05, N)])
+    rows = replace(rows_of(0.2), symbol=symbol, pattern=np.where(symbol == "S1", "", "A_B"))
+    found = stability(truth(rows, 0.2), rows)
+    for parts in found.values():
+        assert sum(part.n for part in parts) == N
+    assert len(found["symbol"]) == 13
+    assert found["symbol"][-1].name.endswith(" others")
+    assert all(part.n >= FEWEST for part in found["symbol"][:-1])
+    assert {part.name for part in found["pattern"]} == {"A_B", "no pattern"}
+    sessions = {part.name: part.n for part in found["session"]}
+    hours = rows.time_s // 3600 % 24
+    assert sessions["08 to 12 h, London"] == np.count_nonzero((hours >= 8) & (hours <= 12))
+
+
+def test_a_part_of_two_days_has_no_interval_to_speak_of() -> None:
+    rows = rows_of(0.2)
+    two_days = rows.take(rows.time_s < 2 * DAY_S)
+    week = stability(truth(two_days, 0.2), two_days)["week"]
+    assert [part.bounded for part in week] == [None]

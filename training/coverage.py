@@ -1,0 +1,128 @@
+"""What is left when only the best-rated signals are taken: how many, won, made, promised.
+
+The rule: the best-rated are held against all signals of the same window, and what is claimed
+comes with n, effective n and the interval. Signals are rated by expected R, which weighs reward
+and cost, where these are known; else by their win probability.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.bound import clustered, days
+from training.measure import expected_r, net_r
+from training.results import Gain, Group, difference, gain, group, result_known
+from training.samples import Floats, Samples
+
+SHARES = np.linspace(0.05, 1.0, 20)
+TOLD = (0.2, 0.3, 0.5, 0.7)
+DECILES = 10
+FEWEST_A_BIN = 5
+
+
+class Taken(NamedTuple):
+    """The best-rated `share` of the signals. The gain is against all; None at full coverage.
+
+    `promised_r` is the mean expected R and `low`, `high` the 90 % interval of the mean R made,
+    by days; NaN where no R is known.
+    """
+
+    share: float
+    group: Group
+    n_effective: float
+    promised_r: float
+    low: float
+    high: float
+    more_wins: Gain | None
+
+
+class Rating(NamedTuple):
+    """How the m tested signals are rated: `score` (m,), and by what."""
+
+    score: Floats
+    by_r: bool
+
+
+def rating(p: Floats, test: Samples) -> Rating:
+    """By expected R where at least half of the signals say their reward and risk, else by p."""
+    if np.mean(np.isfinite(test.reward_risk)) >= 0.5:
+        return Rating(expected_r(p, test), True)
+    return Rating(p, False)
+
+
+def taken(score: Floats, p: Floats, test: Samples, share: float) -> Taken:
+    """The best `share` (0..1) of the signals `test` (m,) by `score` (m,), ties by time."""
+    count = max(1, round(share * len(test)))
+    at = np.zeros(len(test), dtype=np.bool_)
+    at[np.argsort(-score, kind="stable")[:count]] = True
+    return chosen(at, p, test)
+
+
+def chosen(at: NDArray[np.bool_], p: Floats, test: Samples) -> Taken:
+    """The signals `at` (m,), held against all."""
+    rows, known = test.take(at), result_known(test)
+    made = net_r(test)
+    spread = np.nan, np.nan
+    if (at & known).any():
+        both = at & known
+        mean = clustered(made[both], test.weight[both], days(test.time_s[both]))
+        spread = mean.low, mean.high
+    promised = np.nan
+    priced = at & np.isfinite(test.reward_risk)
+    if priced.any():
+        promised = float(np.average(expected_r(p, test)[priced], weights=test.weight[priced]))
+    return Taken(
+        share=float(np.mean(at)),
+        group=group(test, at),
+        n_effective=rows.n_effective,
+        promised_r=promised,
+        low=spread[0],
+        high=spread[1],
+        more_wins=gain(test.win.astype(np.float64), test.weight, at, test.time_s),
+    )
+
+
+def better_half(score: Floats) -> Floats:
+    """What part (m,) of each signal is in the better half by `score` (m,); ties share alike."""
+    cut = float(np.median(score))
+    above, tied = score > cut, score == cut
+    room = len(score) / 2.0 - np.count_nonzero(above)
+    result: Floats = above + tied * max(room, 0.0) / max(np.count_nonzero(tied), 1)
+    return result
+
+
+def above_terms(p: Floats, test: Samples) -> Gain | None:
+    """R of the half with the best expected R less that of the half with the best terms.
+
+    The latter is what reward and cost alone would choose, every signal winning alike: a high
+    reward is no work of the model. `all` is that half's mean R. None where no R is known.
+    """
+    known = result_known(test) & np.isfinite(test.reward_risk)
+    if not known.any():
+        return None
+    rows = test.take(known)
+    alike = np.full(len(rows), test.base_rate)
+    ours, terms = (better_half(expected_r(said, rows)) for said in (p[known], alike))
+    return difference(net_r(rows), rows.weight, ours, terms, rows.time_s)
+
+
+class Decile(NamedTuple):
+    """A tenth of the signals by win probability, the lowest first; `taken` as above."""
+
+    promised: float
+    taken: Taken
+
+
+def deciles(p: Floats, test: Samples) -> list[Decile]:
+    """Tenths of equal size by `p` (m,); fewer and larger parts where m is below 50."""
+    count = min(DECILES, max(1, len(p) // FEWEST_A_BIN))
+    found = []
+    for part in np.array_split(np.argsort(p, kind="stable"), count):
+        at = np.zeros(len(p), dtype=np.bool_)
+        at[part] = True
+        promised = float(np.average(p[part], weights=test.weight[part]))
+        found.append(Decile(promised, chosen(at, p, test)))
+    return found

@@ -1,0 +1,86 @@
+"""Everything that the report shows of a candidate, as numbers; words and pictures come after.
+
+The rule: all of it is about the tested signals of the walk-forward, whose answers were given
+before they had ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from training import coverage
+from training.bound import Mean
+from training.candidate import Candidate, grower
+from training.coverage import Decile, Taken
+from training.learning import Point, learning_curve
+from training.permutation import permutation_importance
+from training.results import Gain
+from training.settings import Settings
+from training.stability import Part, stability
+
+Step = Callable[[str, int, int], None]
+
+
+class Findings(NamedTuple):
+    """Of the tested signals. `told` are the coverages of the first table, the last is all.
+
+    `paying` are the signals whose expected R was above 0, `above_terms` is what the better half
+    made above the half with the best reward and cost; both None where no R is known.
+    """
+
+    by_r: bool
+    told: list[Taken]
+    curve: list[Taken]
+    paying: Taken | None
+    above_terms: Gain | None
+    deciles: list[Decile]
+    importance: dict[str, Mean]
+    learning: list[Point]
+    parts: dict[str, list[Part]]
+
+    @property
+    def half(self) -> Taken:
+        """The better half."""
+        return next(found for found in self.told if round(found.share, 1) == 0.5)
+
+    @property
+    def all(self) -> Taken:
+        """All tested signals."""
+        return self.told[-1]
+
+
+def find(
+    candidate: Candidate, settings: Settings, step: Step = lambda _name, _done, _all: None
+) -> Findings:
+    """Work it out; the learning curve fits six forests more. `step` hears of stages."""
+    walk = candidate.walk
+    p, test = walk.p, walk.test
+    rated = coverage.rating(p, test)
+
+    def take(share: float) -> Taken:
+        return coverage.taken(rated.score, p, test, share)
+
+    paying = rated.score > 0.0
+    return Findings(
+        by_r=rated.by_r,
+        told=[take(share) for share in (*coverage.TOLD, 1.0)],
+        curve=[take(float(share)) for share in coverage.SHARES],
+        paying=coverage.chosen(paying, p, test) if rated.by_r and paying.any() else None,
+        above_terms=coverage.above_terms(p, test) if rated.by_r else None,
+        deciles=coverage.deciles(p, test),
+        importance=permutation_importance(
+            walk, seed=candidate.seed, progress=_told(step, "exchanging features")
+        ),
+        learning=learning_curve(
+            candidate.samples,
+            grower(settings),
+            settings.rhythm,
+            progress=_told(step, "learning curve"),
+        ),
+        parts=stability(p, test),
+    )
+
+
+def _told(step: Step, name: str) -> Callable[[int, int], None]:
+    return lambda done, total: step(name, done, total)

@@ -1,0 +1,212 @@
+"""What the report says first, in words: five questions of a trader, answered by the numbers.
+
+The rule: a gain is called a gain only where its interval leaves 0 out, and what was not
+established is called that before any number is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+
+from protocol.manifest import Verdict
+from service.history import Event
+from training.candidate import Candidate
+from training.findings import Findings
+from training.results import Gain
+from training.stability import Part
+from training.walk_forward import WalkForward
+from training.wording import percent, plain, signed
+
+FEWEST_TO_JUDGE = 100
+FEW_DAYS = 60
+NAMED = 4
+
+
+class Answer(NamedTuple):
+    """A question and the paragraphs that answer it."""
+
+    question: str
+    text: tuple[str, ...]
+
+
+def verdict_in_words(candidate: Candidate) -> str:
+    """What the gate's word means, in one sentence."""
+    test, days = candidate.walk.test, len(np.unique(candidate.walk.groups))
+    seen = f"On {len(test):,} signals of {days} days that it had not seen, it was"
+    if candidate.verdict.published:
+        return f"{seen} better than a constant and than the simple rules, with 95 % confidence."
+    return f"{seen} not shown to be good enough. What served before goes on serving."
+
+
+def answers(candidate: Candidate, found: Findings, history: Sequence[Event]) -> list[Answer]:
+    """In the order in which a trader asks. `history` holds what was tried before."""
+    return [
+        Answer("What does it add?", tuple(_adds(found))),
+        Answer("At which coverage?", tuple(_coverage(found))),
+        Answer("How sure is that?", tuple(_sure(candidate, history))),
+        Answer("Since when?", tuple(_since(candidate))),
+        Answer("What does it not show?", tuple(_not_shown(candidate, found))),
+    ]
+
+
+def _adds(found: Findings) -> Iterator[str]:
+    half, everything = found.half, found.all
+    rated = "by expected R" if found.by_r else "by win probability"
+    if half.more_wins is None:
+        yield "Nothing: it rates all signals alike."
+        return
+    wins = (
+        f"the half that it rates best ({rated}) won {percent(half.group.won)}, all "
+        f"{everything.group.n:,} signals won {percent(everything.group.won)}: "
+        f"{_points(half.more_wins)}"
+    )
+    yield _judged(half.more_wins, wins)
+    if found.above_terms is not None:
+        made = found.above_terms
+        yield _judged(
+            made,
+            f"after costs that half made {signed(made.taken)} R a signal; the half with the best "
+            f"reward and cost, which takes no model, made {signed(made.all)}: {_r(made)}",
+        )
+
+
+def _judged(made: Gain, text: str) -> str:
+    if made.low > 0.0:
+        return f"{text[0].upper()}{text[1:]}."
+    if made.high < 0.0:
+        return f"It harms: {text}."
+    return f"Nothing established: {text}, and that interval holds 0."
+
+
+def _points(made: Gain) -> str:
+    low, high = (100.0 * end for end in (made.low, made.high))
+    return (
+        f"{100.0 * (made.taken - made.all):+.1f} points (90 % interval {low:+.1f} to {high:+.1f})"
+    )
+
+
+def _r(made: Gain) -> str:
+    value, low, high = (signed(v) for v in (made.taken - made.all, made.low, made.high))
+    return f"{value} R ({low} to {high})"
+
+
+def _coverage(found: Findings) -> Iterator[str]:
+    paying = found.paying
+    if paying is None or not np.isfinite(paying.group.r):
+        yield (
+            "Reward and risk are not known, so which signals pay their costs cannot be said. What "
+            "other shares would have won is in the table."
+        )
+        return
+    if paying.share > 0.995:
+        paid = "It expected every signal to pay its costs, so break-even rules none out."
+    else:
+        paid = (
+            f"It expected {percent(paying.share)} of the signals to pay their costs; these made "
+            f"{signed(paying.group.r)} R each ({signed(paying.low)} to {signed(paying.high)})."
+        )
+    yield f"{paid} Other shares are in the table."
+
+
+def _sure(candidate: Candidate, history: Sequence[Event]) -> Iterator[str]:
+    verdict = candidate.verdict
+    if verdict.published:
+        sure = (
+            f"Every condition of the gate holds: it predicts better than {_rivals(verdict)}, with "
+            "95 % confidence, counted by days."
+        )
+    else:
+        count = len(verdict.failed)
+        sure = (
+            f"Not established: {count} condition{'s' * (count > 1)} of the gate did not hold: "
+            f"{'; '.join(verdict.failed)}."
+        )
+    tried = [event for event in history if event.n is not None]
+    rejected = sum(event.event == "rejected" for event in tried)
+    if not tried:
+        yield f"{sure} It is the first candidate here."
+        return
+    yield (
+        f"{sure} It is the {_th(len(tried) + 1)} candidate here, {rejected} before it "
+        f"{'was' if rejected == 1 else 'were'} rejected; of many that are tried, one may pass by "
+        "luck."
+    )
+
+
+def _rivals(verdict: Verdict) -> str:
+    names = {
+        "constant": "a constant",
+        "logit_base_score": "a rule on the base score",
+        "logit_stop_spreads": "a rule on the stop distance",
+    }
+    there = [text for name, text in names.items() if name in verdict.metrics]
+    return " and ".join([", ".join(there[:-1]), there[-1]]) if len(there) > 1 else there[0]
+
+
+def _th(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if 10 <= number % 100 <= 20 else ending}"
+
+
+def _since(candidate: Candidate) -> Iterator[str]:
+    test, samples = candidate.walk.test, candidate.samples
+    days = len(np.unique(candidate.walk.groups))
+    yield (
+        f"Tested on {len(test):,} signals of {days} days, {_day(test.time_s[0])} to "
+        f"{_day(test.time_s[-1])} (overlapping ones counted once, {test.n_effective:,.0f}), each "
+        "rated by a model that knew only what had ended before it. The one that is "
+        f"{'' if candidate.verdict.published else 'not '}published learned from all "
+        f"{len(samples):,} since {_day(samples.time_s[0])}."
+    )
+
+
+def _not_shown(candidate: Candidate, found: Findings) -> Iterator[str]:
+    walk = candidate.walk
+    days = len(np.unique(walk.groups))
+    short = f"; {days} days are one kind of market" if days < FEW_DAYS else ""
+    yield f"That tomorrow is like these days{short}."
+    yield from _labels(walk)
+    parts = [part for name in ("symbol", "pattern") for part in found.parts[name]]
+    small = [plain(part.name) for part in parts if part.n < FEWEST_TO_JUDGE]
+    if small:
+        yield f"Anything of {_named(small)} alone: fewer than {FEWEST_TO_JUDGE} signals each."
+    worse = [part for part in parts if part.n >= FEWEST_TO_JUDGE and _harms(part)]
+    if worse:
+        yield (
+            "That it helps everywhere: its better half won less than all did of "
+            f"{_named([plain(part.name) for part in worse])}."
+        )
+
+
+def _labels(walk: WalkForward) -> Iterator[str]:
+    source = walk.test.label_source
+    paper = float(np.mean(source == "paper"))
+    if paper > 0.0:
+        which = "all outcomes" if paper == 1.0 else f"{percent(paper)} of the outcomes"
+        yield (
+            f"Slippage and refused orders: {which} were followed on paper, on the feed's own "
+            "quotes."
+        )
+    if paper < 1.0:
+        yield (
+            "Signals whose end nobody reported: where only traded signals are, it is "
+            "established for those that were traded."
+        )
+
+
+def _harms(part: Part) -> bool:
+    return part.bounded is not None and part.bounded.high < 0.0
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    shown = ", ".join(names[:NAMED])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _day(time_s: float) -> str:
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d}"
