@@ -195,7 +195,7 @@ def small_seed(n: int, days: float, half: float, seed: int) -> tuple[bool, float
     return found.verdict.published, harm, curve.shrink_weight
 
 
-def small(seeds: int) -> None:
+def small(seeds: int, size: int | None = None, best_half: float | None = None) -> None:
     """Published models on few samples are never worse than the constant."""
     print(
         "log loss above the constant's, out of sample, in nats (below 0: better); target <= 0.002"
@@ -205,6 +205,8 @@ def small(seeds: int) -> None:
     for n, days, share in ((100, 25.0, 1), (300, 40.0, 1), (1000, 60.0, 1), (3000, 120.0, 0.4)):
         count = max(8, round(seeds * share))
         for half in (0.70, 0.74, 0.78, 0.82, 0.87):
+            if size not in (None, n) or best_half not in (None, half):
+                continue
             jobs = [(n, days, half, seed) for seed in range(count)]
             runs = both_cores(small_seed, jobs, f"n {n}, best half {half:.0%}")
             passed = [harm for ok, harm, _ in runs if ok]
@@ -262,6 +264,8 @@ def main() -> None:
     parser.add_argument("command", choices=commands)
     parser.add_argument("--count", type=int, help="Seeds, candidates or samples.")
     parser.add_argument("--days", type=int, choices=(5, 10, 30), help="null: only this horizon.")
+    parser.add_argument("--size", type=int, help="small: only this many samples.")
+    parser.add_argument("--best-half", type=float, help="small: only this edge, 0.78 say.")
     parser.add_argument(
         "--heavier-base-score", action="store_true", help="edge: the base score tells more."
     )
@@ -272,6 +276,8 @@ def main() -> None:
         null(given.count or count, given.days)
     elif given.command == "edge":
         edge(given.count or count, given.heavier_base_score)
+    elif given.command == "small":
+        small(given.count or count, given.size, given.best_half)
     else:
         command(given.count or count)
     print(f"  ({time.perf_counter() - begun:.0f} s)")

@@ -115,7 +115,7 @@ def advice() -> Iterator[None]:
     except (ConfigError, FileNotFoundError) as error:
         leave(str(error), EXIT_CONFIG)
     except KeyboardInterrupt:
-        leave("interrupted; nothing was changed", exit_codes.INTERRUPTED)
+        leave("interrupted; nothing was written", exit_codes.INTERRUPTED)
     except sqlite3.Error as error:
         leave(f"the journal cannot be read: {error}", EXIT_CONFIG)
     except Exception as error:

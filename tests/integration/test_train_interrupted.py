@@ -58,7 +58,7 @@ def test_before_the_writing_nothing_is_left(
 ) -> None:
     code, said, models = runs[moment]
     assert code == 130, said
-    assert "interrupted; nothing was changed" in said
+    assert "interrupted; nothing was written" in said
     assert "Traceback" not in said
     assert {path.name for path in models.iterdir()} <= {".lock"}
 
