@@ -80,6 +80,14 @@ class Document(NamedTuple):
             for line, text in _command_lines(block)
         ]
 
+    def steps(self) -> Iterator[Command | Block]:
+        """What a reader does, in order: commands, and blocks of Python."""
+        for block in self.blocks:
+            if block.language == "python":
+                yield block
+            for line, text in _command_lines(block):
+                yield Command(self.name, line, text)
+
     def section(self, heading: str) -> str:
         """The text under a heading, up to the next one of its level or above."""
         level = len(heading) - len(heading.lstrip("#"))

@@ -28,6 +28,7 @@ import zmq
 from click.testing import CliRunner
 from documents import ROOT
 from harness import Feed, Service, eventually
+from original_setup import original_setup
 from serving import tick
 
 import service.__main__
@@ -62,6 +63,7 @@ class Scene:
             "tcp://127.0.0.1:5561": service.address,
             "http://127.0.0.1:9461": metrics_of(service),
             "/etc/": f"{folder}/etc/",
+            "/root/HydraX-v2": str(folder / "HydraX-v2"),
             "/var/lib/signal-scorer": str(folder / "var"),
             "/var/lib/prometheus": str(folder / "prometheus"),
             "chgrp scorer ": f"chgrp {os.getgid()} ",
@@ -104,21 +106,22 @@ class Scene:
         )
         return Done(done.returncode, done.stdout)
 
-    def python(self, blocks: list[str], name: str, told: dict[str, Any] | None = None) -> Any:
-        """Run a document's Python in its order; the names that it leaves."""
-        told = {} if told is None else told
+    @contextmanager
+    def reader(self) -> Iterator[None]:
+        """This process as a program of the reader's: the scene's environment and folder."""
         with pytest.MonkeyPatch.context() as patch:
             for key, value in self.environment.items():
                 patch.setenv(key, value)
-            patch.setenv("SIGNAL_SCORER_STATE_DIR", str(self.folder / "var"))
             patch.chdir(self.folder)
             patch.setattr(compat, "_process_wide", None)
             _patient(patch, self.service.address)
-            for block in blocks:
-                for place, here in self._places.items():
-                    block = block.replace(place, here)
-                exec(compile(block, name, "exec"), told)
-        return told
+            yield
+
+    def python(self, text: str, name: str, told: dict[str, Any]) -> None:
+        """Run a block of a document's Python among the names that those before it have left."""
+        for place, here in self._places.items():
+            text = text.replace(place, here)
+        exec(compile(text, name, "exec"), told)
 
     def reset(self) -> None:
         """Take back what a document's commands have changed of the service."""
@@ -200,7 +203,15 @@ def scene(folder: Path) -> Iterator[Scene]:
         stack.callback(service.close)
         service.start().warm()
         _configuration(folder, service, feed, ingest)
+        with service.client() as client:
+            client.score_many([_signal(number) for number in range(60)])
         yield Scene(folder, service, replayed_at, ingest)
+
+
+def _signal(number: int) -> dict[str, Any]:
+    """One of those that were scored before the reader begins."""
+    score = 60.0 + number % 25
+    return {"symbol": "EURUSD", "base_score": score, "direction": "BUY", "pattern": "OB_BOUNCE"}
 
 
 def _configuration(folder: Path, service: Service, feed: Feed, ingest: str) -> None:
@@ -220,7 +231,7 @@ bind = "{metrics}"
 [record]
 enabled = true
 [truth_log]
-paths = ["{folder}/truth_log.jsonl"]
+paths = ["{folder}/HydraX-v2/ml_training_data.jsonl", "{folder}/HydraX-v2/truth_log.jsonl"]
 """
     )
 
@@ -259,18 +270,26 @@ def _files(folder: Path, now_s: float) -> None:
         keygen.keygen(Path("keys"), "elite_guard")
     for name in ("server.pub", "elite_guard.key"):
         (folder / "keys" / name).rename(folder / name)
+    original_setup(folder / "HydraX-v2", now_s=now_s)
     began_s = int(now_s) // 60 * 60 - 12 * 3600
     born_s = [began_s + 3600 * (at + 3) for at in range(6)]
     _jsonl(folder / "truth_log.jsonl", [line for at in born_s for line in _told(at)])
     signals = [{"symbol": "EURUSD", "time": at, "base_score": 72.0} for at in born_s]
     named = [{"signal_id": f"EG_{n}", **one, "direction": "BUY"} for n, one in enumerate(signals)]
     _jsonl(folder / "signals.jsonl", named)
-    rows = [f"{1000 * (began_s + 15 * at)},{p:.5f},{p + 1e-4:.5f}" for at, p in _walk(12 * 240)]
-    for name in ("ticks_EURUSD.csv.gz", "lean_fx_tick_EURUSD.oanda.csv.gz"):
-        (folder / name).write_bytes(gzip.compress("\n".join(["ts_ms,bid,ask", *rows]).encode()))
+    for symbol in ("EURUSD", "GBPUSD"):
+        _market(folder / f"ticks_{symbol}.csv.gz", int(now_s) // 60 * 60 - 36 * 3600, hours=36)
+    _market(folder / "lean_fx_tick_EURUSD.oanda.csv.gz", began_s, hours=12)
     ahead_s = int(now_s) + 3 * 3600
     ticks = [tick("NZDUSD", ahead_s + at, price - 0.5) for at, price in _walk(40)]
     (folder / "ticks.jsonl").write_bytes(b"\n".join(ticks) + b"\n")
+
+
+def _market(path: Path, began_s: int, *, hours: int) -> None:
+    """A file of FX ticks, four a minute."""
+    prices = _walk(240 * hours)
+    rows = [f"{1000 * (began_s + 15 * at)},{p:.5f},{p + 1e-4:.5f}" for at, p in prices]
+    path.write_bytes(gzip.compress("\n".join(["ts_ms,bid,ask", *rows]).encode(), 1))
 
 
 def _walk(n: int) -> Iterator[tuple[int, float]]:

@@ -274,6 +274,25 @@ def check(files: tuple[Path, ...], **options: Any) -> None:
             click.echo(line)
 
 
+@main.command(epilog=EXAMPLE + "signal-scorer-train original --threshold 80 /root/HydraX-v2")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--config", "config_path", help="Configuration file (TOML).")
+@click.option("--timezone", help="Zone of stamps without one (UTC).")
+@click.option(
+    "--threshold", type=click.FloatRange(0, 100), help="What you compare the original's score with."
+)
+def original(folder: Path, threshold: float | None, **options: Any) -> None:
+    """Say what the in-process scorer in FOLDER leaves that is of use, and what is not, and why.
+
+    It reads the logs and opens no model. With --threshold also which base score passes as many.
+    """
+    from training.original import describe
+
+    with advice():
+        for line in describe(folder, settings_of(options).reading, threshold):
+            click.echo(line)
+
+
 def _by_pattern(given: tuple[str, ...]) -> dict[str, float]:
     found: dict[str, float] = {}
     for text in given:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 
 import documents
 import pytest
-from documents import IN_STATS, Command, Document
+from documents import IN_STATS, Block, Command, Document
 from elsewhere import elsewhere, targets
 from prometheus_client.parser import text_string_to_metric_families
 from scene import Scene, scene
 from serving import rows
 
+from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
 from service.alerting import Finding
 from training import textfile
 
@@ -40,14 +42,36 @@ def one(request: pytest.FixtureRequest) -> Document:
     return documents.document(request.param)
 
 
-def test_its_commands_work(one: Document, shared: Scene) -> None:
+@pytest.mark.parametrize("mode", ["live", "shadow"])
+def test_its_commands_and_its_python_work_in_their_order(
+    one: Document, shared: Scene, mode: str
+) -> None:
+    if mode == "shadow" and one.name not in IN_SHADOW_TOO:
+        return
     shared.reset()
-    for command in one.commands():
-        if elsewhere(command.text) is None and not is_make(command):
-            done = shared.run(command.text)
-            routine = next((ROUTINE[text] for text in ROUTINE if text in command.text), {0})
-            told = f"{command.document}:{command.line}: {command.text}\n{done.output}"
-            assert done.code in routine, f"exit code {done.code}: {told}"
+    assert shared.run(f"signal-scorer mode {mode}").code == 0
+    told: dict[str, Any] = {}
+    outputs: dict[str, str] = {}
+    with shared.reader():
+        for step in one.steps():
+            if isinstance(step, Block):
+                if one.name not in SKIPPED_PYTHON:
+                    # Another id in each mode: the same question gets the same answer.
+                    text = step.text.replace("_1757944800", f"_1757944800_{mode}")
+                    shared.python(text, f"{one.name}:{step.line}", told)
+            elif elsewhere(step.text) is None and not is_make(step):
+                outputs[step.text] = given(step, shared)
+    if one.name in FACTS:
+        FACTS[one.name](told, outputs, mode, shared)
+
+
+def given(command: Command, shared: Scene) -> str:
+    """What it prints; fails where it does not end as the documents say that it may."""
+    done = shared.run(command.text)
+    routine = next((ROUTINE[text] for text in ROUTINE if text in command.text), {0})
+    told = f"{command.document}:{command.line}: {command.text}\n{done.output}"
+    assert done.code in routine, f"exit code {done.code}: {told}"
+    return done.output
 
 
 def is_make(command: Command) -> bool:
@@ -60,22 +84,7 @@ def is_make(command: Command) -> bool:
     return True
 
 
-@pytest.mark.parametrize("mode", ["live", "shadow"])
-def test_its_python_runs_in_its_order(one: Document, shared: Scene, mode: str) -> None:
-    if one.name in SKIPPED_PYTHON or not one.python():
-        return
-    if mode != "live" and one.name not in FACTS:
-        return
-    shared.reset()
-    assert shared.run(f"signal-scorer mode {mode}").code == 0
-    # Another id in each mode: the same question within a minute gets the same answer.
-    blocks = [block.replace("_1757944800", f"_1757944800_{mode}") for block in one.python()]
-    told = shared.python(blocks, one.name)
-    if one.name in FACTS:
-        FACTS[one.name](told, mode, shared)
-
-
-def integration(told: dict[str, Any], mode: str, shared: Scene) -> None:
+def integration(told: dict[str, Any], outputs: dict[str, str], mode: str, shared: Scene) -> None:
     """What the steps of docs/integration.md promise."""
     metadata = told["metadata"]
     assert told["recorded"] is True
@@ -98,7 +107,89 @@ def integration(told: dict[str, Any], mode: str, shared: Scene) -> None:
     told["ml_scorer"].close()
 
 
-FACTS = {"docs/integration.md": integration}
+def migration(told: dict[str, Any], outputs: dict[str, str], mode: str, shared: Scene) -> None:
+    """What the steps of docs/migration.md promise of an existing setup."""
+    said = {text.partition(" --")[0]: output for text, output in outputs.items()}
+    original = said["signal-scorer-train original"]
+    assert "usable outcomes   108 (" in original
+    assert "features    not believed" in original
+    assert "crypto_ml_model.pkl" in original
+    assert "refused, and not opened" in original
+    assert not (shared.folder / "HydraX-v2" / "a_model_was_loaded").exists()
+    translated = re.search(r"; (\S+) on the base score passes (\d+)", original)
+    assert translated
+    assert float(translated[1]) == told["BASE_THRESHOLD"]
+    imported(shared)
+    assert re.search(r"^samples +120 of", said["signal-scorer-train status"], re.M)
+    assert told["reply"].status == "shadow"
+    four_calls(told, shared)
+    thresholds = said["signal-scorer-train thresholds"]
+    assert re.search(r"^all +\d+ +76\.9 +\d+ +\d", thresholds, re.M), thresholds
+
+
+def imported(shared: Scene) -> None:
+    """Outcomes and base scores are the original's, features are those of the recording."""
+    lines = (shared.folder / "HydraX-v2" / "ml_training_data.jsonl").read_text().splitlines()
+    before = {line["signal_id"]: line for line in map(json.loads, lines)}
+    found = rows(shared.folder / "var" / "backfill.db", "SELECT * FROM scored ORDER BY seq")
+    assert len(found) == 120
+    known = [row for row in found if row["signal_id"] in before]
+    assert len(known) == len(before)
+    for row in known:
+        features = before[row["signal_id"]]["features"]
+        vector = struct.unpack(f"<{FEATURE_COUNT}d", row["features"])
+        assert row["base_score"] == vector[-1] == features["base_score"]
+        theirs = [features[name] for name in FEATURE_NAMES]
+        assert sum(ours == old for ours, old in zip(vector, theirs, strict=True)) < 5
+
+
+def four_calls(told: dict[str, Any], shared: Scene) -> None:
+    """The original's calls, served through the drop-in."""
+    metadata = told["metadata"]
+    assert set(ORIGINAL_METADATA) <= set(metadata)
+    assert (metadata["status"], told["score"], told["accepted"]) == ("shadow", 72.5, False)
+    counts = told["ml_scorer"].counts  # the first may leave before there is a connection
+    assert counts["ticks_pushed"] + counts["ticks_dropped"] == 1
+    assert told["recorded"] is True
+    assert told["stats"]["model_available"] is True
+    assert set(ORIGINAL_STATS) <= set(told["stats"])
+    assert set(told["training"]) >= {"ml_scorer_stats", "latest_performance"}
+    (ended,) = rows(
+        shared.service.journal_path,
+        f"SELECT * FROM outcomes WHERE score_id = '{metadata['score_id']}'",
+    )
+    assert (ended["outcome"], ended["win"], ended["source"]) == ("WIN_TP", 1, "request")
+    told["ml_scorer"].close()
+
+
+FACTS = {"docs/integration.md": integration, "docs/migration.md": migration}
+IN_SHADOW_TOO = {"docs/integration.md"}
+ORIGINAL_METADATA = [
+    "status",
+    "ml_confidence",
+    "win_probability",
+    "prediction",
+    "prediction_time_ms",
+    "model_version",
+    "used_base_score",
+    "feature_importance",
+    "original_base_score",
+    "ml_enhanced_score",
+    "final_score",
+    "session_bonus",
+    "features",
+    "model_stats",
+]
+ORIGINAL_STATS = [
+    "model_version",
+    "trained_at",
+    "sample_count",
+    "feature_count",
+    "avg_prediction_time_ms",
+    "cache_size",
+    "feature_importance",
+    "model_available",
+]
 
 
 def test_the_metrics_are_those_of_the_tables(shared: Scene, tmp_path: Path) -> None:
