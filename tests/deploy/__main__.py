@@ -18,6 +18,7 @@ from pathlib import Path
 
 import document
 import host
+import image
 import rootfs
 import supervision
 import trainer
@@ -48,6 +49,9 @@ def main() -> int:
         if set(wanted) - {"image"}:
             with _machine(given.cache, Path(scratch)) as machine:
                 _booted_parts(Product(machine), report, wanted)
+        if "image" in wanted:
+            with report.part("The image"):
+                image.look(PROJECT, given.cache, Path(scratch), report)
     return report.verdict()
 
 

@@ -82,7 +82,7 @@ class Machine:
         finally:
             if process.poll() is None:
                 # nsenter waits for its child: that one is asked to end.
-                for child in _children(process.pid) or [process.pid]:
+                for child in children(process.pid) or [process.pid]:
                     os.kill(child, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(30)
@@ -103,7 +103,8 @@ class Machine:
         return [*enter, *become, "sh", "-c", f"cd {shlex.quote(folder)} && {script}"]
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     return [int(word) for word in text.split()]
 
@@ -146,9 +147,9 @@ def _ready(root: Path, nspawn: subprocess.Popen[bytes]) -> Machine:
     while time.monotonic() < end_s:
         if nspawn.poll() is not None:
             raise RuntimeError("systemd-nspawn ended; the console's log says why")
-        children = _children(nspawn.pid)
-        if children:
-            machine = Machine(root, children[0])
+        started = children(nspawn.pid)
+        if started:
+            machine = Machine(root, started[0])
             state = machine.run("systemctl is-system-running", check=False).out
             if state in ("running", "degraded"):
                 return machine

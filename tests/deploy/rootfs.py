@@ -28,7 +28,7 @@ def base(cache: Path, name: str, *options: str) -> Path:
 
 
 @contextmanager
-def writable(root: Path, scratch: Path) -> Iterator[Path]:
+def writable(root: Path, scratch: Path, *, mirrors: bool = True) -> Iterator[Path]:
     """A root that can be written to; what was written is in `scratch` and goes with it."""
     upper, work, merged = (scratch / name for name in ("upper", "work", "root"))
     for folder in (upper, work, merged):
@@ -36,7 +36,8 @@ def writable(root: Path, scratch: Path) -> Iterator[Path]:
     options = f"lowerdir={root},upperdir={upper},workdir={work}"
     host.run("mount", "-t", "overlay", "overlay", "-o", options, merged)
     try:
-        host.share_mirrors(merged)
+        if mirrors:
+            host.share_mirrors(merged)
         yield merged
     finally:
         host.run("umount", "--lazy", merged)
