@@ -3,6 +3,7 @@
 # make test    lint, types, import contracts, tests
 # make test-alerts   the alert rules and their tests, by promtool
 # make test-watch   each alert made to fire by a real fault, before a real Prometheus
+# make test-deploy   install, supervise, upgrade, restore and remove on a booted Debian; the image (root)
 # make evidence-edge, -null, -small, -scale   what docs/evidence.md claims of the trainer, measured
 # make evidence-calibration   where isotonic calibration helps and where it harms
 # make evidence-monitor   false alarms of the monitor, and how soon it notices a lost edge
@@ -23,7 +24,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 BIN := .venv/bin
 STAMP := .venv/.current
 
-.PHONY: setup run test test-alerts test-watch lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-paper oracle account bench-features bench-serve bench-swap evidence-features fuzz corrupt kill9 soak check-client
+.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-paper oracle account bench-features bench-serve bench-swap evidence-features fuzz corrupt kill9 soak check-client
 
 setup: $(STAMP)
 
@@ -51,6 +52,10 @@ test-alerts:
 
 test-watch: setup
 	$(BIN)/python scripts/watch.py
+
+test-deploy:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 1; }
+	$(PYTHON) tests/deploy
 
 evidence-edge evidence-null evidence-small evidence-scale: setup
 	$(BIN)/python scripts/evidence.py $(@:evidence-%=%)

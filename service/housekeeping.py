@@ -200,6 +200,7 @@ class Housekeeping:
             self._vitals.last_rejection = None
             version = before.version if before else None
             self.event("model_installed", version=found.model.version, before=version)
+            systemd.notify(f"STATUS=serving {found.model.version}")
         elif isinstance(found, Rejected):
             self._vitals.rejections[str(found.reason)] += 1
             detail = found.detail[:MAX_DETAIL_CHARS]

@@ -31,7 +31,7 @@ ELSEWHERE = (
         "scheduler",
     ),
     Elsewhere(
-        r"(sudo )?(systemctl|journalctl) ",
+        r"(sudo )?(systemctl|journalctl|systemd-analyze) ",
         "needs a booted systemd",
         "tests/deploy/supervision.py",
         "systemctl",
@@ -41,6 +41,18 @@ ELSEWHERE = (
         "needs root and a booted systemd",
         "tests/deploy/document.py",
         "install.md",
+    ),
+    Elsewhere(
+        r"signal-scorer (backup|restore --force) /var/backups/",
+        "needs the installed service, stopped",
+        "tests/deploy/backup.py",
+        "signal-scorer restore --force",
+    ),
+    Elsewhere(
+        r"docker compose ",
+        "needs a container engine; the file is read and the image is run without one",
+        "tests/deploy/image.py",
+        "compose.yaml",
     ),
     Elsewhere(
         r"apt install prometheus", "needs root; what comes of it is used", "test-alerts", "promtool"

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import backup
 import document
 import host
 import image
@@ -28,7 +29,7 @@ from product import SOURCE, Product
 from report import Report
 
 PROJECT = Path(__file__).resolve().parents[2]
-PARTS = ("document", "supervision", "trainer", "upgrade", "uninstall", "image")
+PARTS = ("document", "supervision", "trainer", "backup", "upgrade", "uninstall", "image")
 SKIPPED = 0
 
 
@@ -61,11 +62,12 @@ def _booted_parts(product: Product, report: Report, wanted: tuple[str, ...]) -> 
     looks = {
         "supervision": ("Under systemd", supervision.look),
         "trainer": ("The trainer", trainer.look),
+        "backup": ("Backup and restore", backup.look),
         "upgrade": ("Upgrades", upgrade.look),
         "uninstall": ("Uninstalled", upgrade.remove),
     }
     for name, (title, look) in looks.items():
-        if name in wanted and not report.failed:
+        if name in wanted:
             with report.part(title):
                 look(product, report)
 

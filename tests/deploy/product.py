@@ -49,11 +49,11 @@ class Product:
         return json.loads(done.out) if done.out.startswith("{") else None
 
     def ready(self) -> dict[str, Any]:
-        """Its health, once it is ready."""
+        """Its health, once nothing is wrong but that no bridge publishes just now."""
 
         def look() -> dict[str, Any] | None:
             state = self.health()
-            return state if state and state["ready"] else None
+            return state if state and all("silent" in why for why in state["reasons"]) else None
 
         return self.machine.until(look, "the service to be ready", READY_S)
 

@@ -17,6 +17,7 @@ def look(product: Product, report: Report) -> None:
     """All of it, in an order in which each leaves the service running."""
     _active(product, report)
     _users(product, report)
+    _doctor(product, report)
     _exposure(product, report)
     _drain(product, report)
     _watchdog(product, report)
@@ -53,6 +54,14 @@ def _users(product: Product, report: Report) -> None:
     report.seen(f"score by ipc as {CLIENT}", reply["status"] if held else reply, held=held)
     reply = product.score(user=STRANGER)
     report.seen(f"score by ipc as {STRANGER}", reply, held=isinstance(reply, str))
+
+
+def _doctor(product: Product, report: Report) -> None:
+    with product.feed():
+        product.warm()
+        done = product.machine.run("signal-scorer doctor", check=False)
+    last = done.out.splitlines()[-1]
+    report.seen("doctor, with the feed running", last, held=done.code == 0)
 
 
 def _exposure(product: Product, report: Report) -> None:

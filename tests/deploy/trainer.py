@@ -65,6 +65,8 @@ def _cron(product: Product, report: Report) -> None:
     state = product.ready()
     held = state["model"] is not None and product.pid() == pid
     report.seen("service swapped, same process", f"{pid}, model {state['model']}", held=held)
+    status = product.unit("StatusText")["StatusText"]
+    report.seen("systemctl status says", status, held=str(state["model"]["version"]) in status)
     with product.feed():
         reply = machine.until(
             lambda: (r := product.answered())["status"] == "success" and r, "warm features", 30.0
