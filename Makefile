@@ -7,7 +7,7 @@
 # make evidence-edge, -null, -small, -scale   what docs/evidence.md claims of the trainer, measured
 # make evidence-calibration   where isotonic calibration helps and where it harms
 # make evidence-monitor   false alarms of the monitor, and how soon it notices a lost edge
-# make evidence-paper   paper outcomes on recorded markets against a brute-force oracle
+# make evidence-truth evidence-paper   paper outcomes on recorded markets against a brute-force oracle
 # make oracle             every recorded market through the intake, compared with the batch oracle
 # make account            what became of every row of every recorded file
 # make bench-features     rate of taking in ticks, cost of a vector, memory, a minute's end, growth
@@ -66,6 +66,9 @@ evidence-calibration: setup
 
 evidence-monitor: setup
 	$(BIN)/python scripts/evidence_monitor.py
+
+evidence-truth: setup
+	$(BIN)/python scripts/evidence_truth.py
 
 evidence-paper: setup
 	$(BIN)/python scripts/oracle_paper.py

@@ -8,14 +8,14 @@ signal, whatever the order of the lines. Counts add up: lines = blank + waiting 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import cast
 
 import msgspec
 
+from training.truth_log.columns import Outcomes, Signals
 from training.truth_log.files import lines_of
-from training.truth_log.lines import Line, Outcome, Reason, Signal, disagree, merged
+from training.truth_log.lines import Line, Outcome, Reason, Signal
 from training.truth_log.plausible import Rules, doubt
 from training.truth_log.shapes import read
 
@@ -23,8 +23,8 @@ from training.truth_log.shapes import read
 class TruthLog(msgspec.Struct, frozen=True):
     """Signals and usable outcomes by signal id, and an account of every line read."""
 
-    signals: dict[str, Signal]
-    outcomes: dict[str, Outcome]
+    signals: Mapping[str, Signal]
+    outcomes: Mapping[str, Outcome]
     lines: int
     blank: int
     waiting: int
@@ -50,9 +50,8 @@ class _Ledger:
         self.rules = rules
         self.problems: list[str] = []
         self._decode = msgspec.json.Decoder(Line).decode
-        self._signals: dict[str, Signal] = {}
-        self._outcomes: dict[str, Outcome | list[Outcome]] = {}
-        self._conflicting: set[str] = set()
+        self._signals = Signals()
+        self._outcomes = Outcomes(self._signals)
         self._counts: Counter[str] = Counter()
         self._shapes: Counter[str] = Counter()
         self._refused: Counter[Reason] = Counter()
@@ -72,29 +71,21 @@ class _Ledger:
         self._shapes[shape] += 1
         if isinstance(said, Signal):
             self._counts["signal_lines"] += 1
-            self._know(said)
+            self._signals.know(said)
         elif isinstance(said, Outcome):
-            self._keep(said, self._know(said.signal))
+            self._outcomes.add(self._signals.know(said.signal), said)
         else:
             self._refused[said.reason] += 1
             if said.signal is not None:
-                self._know(said.signal)
+                self._signals.know(said.signal)
 
     def settle(self) -> TruthLog:
         """Judge each outcome against all that is known of its signal."""
-        # In place: the outcomes of a large log are most of what this process holds.
-        for signal_id in list(self._outcomes):
-            kept = self._outcomes[signal_id]
-            candidates = kept if isinstance(kept, list) else [kept]
-            outcome = self._settle_one(self._signals[signal_id], candidates)
-            if outcome is None:
-                del self._outcomes[signal_id]
-            else:
-                self._outcomes[signal_id] = outcome
-        usable = cast("dict[str, Outcome]", self._outcomes)
+        for row, signal, told in self._outcomes.told():
+            self._outcomes.believe(row, self._believed(signal, told))
         return TruthLog(
             self._signals,
-            usable,
+            self._outcomes,
             self._counts["lines"],
             self._counts["blank"],
             self._counts["waiting"],
@@ -104,51 +95,29 @@ class _Ledger:
             tuple(self.problems),
         )
 
-    def _settle_one(self, signal: Signal, candidates: list[Outcome]) -> Outcome | None:
-        if signal.signal_id in self._conflicting:
-            self._refused[Reason.CONTRADICTING_SIGNALS] += len(candidates)
+    def _believed(self, signal: Signal, told: list[Outcome]) -> int | None:
+        """The place of the outcome to believe; None where there is none, its refusal counted."""
+        if signal.signal_id in self._signals.conflicting:
+            self._refused[Reason.CONTRADICTING_SIGNALS] += len(told)
             return None
-        believed: list[Outcome] = []
-        for outcome in candidates:
+        places: list[int] = []
+        for place, outcome in enumerate(told):
             reason = doubt(signal, outcome, self.rules)
             if reason is None:
-                believed.append(outcome)
+                places.append(place)
             else:
                 self._refused[reason] += 1
-        if len({outcome.win for outcome in believed}) > 1:
-            self._refused[Reason.CONTRADICTING] += len(believed)
+        if len({told[place].win for place in places}) > 1:
+            self._refused[Reason.CONTRADICTING] += len(places)
             return None
-        if not believed:
+        if not places:
             return None
-        if len(believed) > 1:
-            self._refused[Reason.REPEATED] += len(believed) - 1
+        if len(places) > 1:
+            self._refused[Reason.REPEATED] += len(places) - 1
         # The first to say so; lines without a time speak last.
-        first = min(believed, key=lambda o: (o.completed_s is None, o.completed_s or 0.0))
-        return first if first.signal is signal else msgspec.structs.replace(first, signal=signal)
-
-    def _know(self, signal: Signal) -> Signal:
-        """All that is known of the signal with this line."""
-        known = self._signals.setdefault(signal.signal_id, signal)
-        if known is signal:
-            return known
-        if disagree(known, signal):
-            self._conflicting.add(signal.signal_id)
-        together = merged(known, signal)
-        if together != known:
-            self._signals[known.signal_id] = known = together
-        return known
-
-    def _keep(self, outcome: Outcome, known: Signal) -> None:
-        # One signal object for all its lines: most of a large log's memory is signals.
-        outcome = msgspec.structs.replace(outcome, signal=known)
-        signal_id = known.signal_id
-        kept = self._outcomes.get(signal_id)
-        if kept is None:
-            self._outcomes[signal_id] = outcome
-        elif isinstance(kept, list):
-            kept.append(outcome)
-        else:
-            self._outcomes[signal_id] = [kept, outcome]
+        return min(
+            places, key=lambda at: (told[at].completed_s is None, told[at].completed_s or 0.0)
+        )
 
     def _undecodable(self, raw: bytes) -> None:
         text = raw.strip()

@@ -123,10 +123,11 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 
 
 def merged(first: Signal, second: Signal) -> Signal:
-    """What two lines of one id say together; the first speaks where both do."""
-    if first == second:
-        return first
-    return Signal(
+    """What two lines of one id say together; the first speaks where both do.
+
+    The first itself where the second adds nothing.
+    """
+    together = Signal(
         first.signal_id,
         first.symbol or second.symbol,
         first.direction or second.direction,
@@ -136,6 +137,7 @@ def merged(first: Signal, second: Signal) -> Signal:
         first.target if first.target is not None else second.target,
         first.base_score if first.base_score is not None else second.base_score,
     )
+    return first if together == first else together
 
 
 def disagree(first: Signal, second: Signal) -> bool:

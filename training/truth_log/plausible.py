@@ -71,8 +71,8 @@ def _doubt_levels(signal: Signal, outcome: Outcome) -> Reason | None:
 
 
 def _sign_differs(outcome: Outcome) -> bool:
-    values = (outcome.pips, outcome.realised_r)
-    return any(value is not None and value != 0 and (value > 0) != outcome.win for value in values)
+    pips, realised_r, win = outcome.pips, outcome.realised_r, outcome.win
+    return bool(pips and (pips > 0) != win) or bool(realised_r and (realised_r > 0) != win)
 
 
 def _exit_differs(signal: Signal, outcome: Outcome, entry: float, side: int) -> bool:

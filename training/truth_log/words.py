@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 _WINS = frozenset({"WIN", "WIN_TP", "TRUE"})
 _LOSSES = frozenset({"LOSS", "LOSS_SL", "FALSE"})
@@ -12,7 +12,7 @@ _OPEN_ENDED = frozenset({"TIMEOUT", "EXPIRED"})
 _DIRECTIONS = {"BUY": 1, "LONG": 1, "SELL": -1, "SHORT": -1}
 # TEST as a token of its own: TEST_1, X_TEST, TEST2, but not LATEST or TESTNET.
 _TEST = re.compile(r"(?<![A-Za-z])TEST(?![A-Za-z])", re.IGNORECASE)
-_EPOCH_SUFFIX = re.compile(r"_(\d{10})$")
+_EPOCH = datetime(1970, 1, 1)
 _EARLIEST_S, _LATEST_S = 946_684_800.0, 4_102_444_800.0  # 2000 to 2100
 
 
@@ -26,7 +26,7 @@ def result(
     """
     if isinstance(word, bool):
         return word
-    upper = word.strip().upper()
+    upper = word if word in _WINS or word in _LOSSES else word.strip().upper()
     if upper in _WINS:
         return True
     if upper in _LOSSES:
@@ -41,12 +41,16 @@ def result(
 
 def direction(word: str | None) -> int:
     """+1 for BUY, -1 for SELL, 0 for anything else."""
-    return _DIRECTIONS.get(word.strip().upper(), 0) if word else 0
+    if not word:
+        return 0
+    known = _DIRECTIONS.get(word)
+    return known if known is not None else _DIRECTIONS.get(word.strip().upper(), 0)
 
 
 def is_test(signal_id: str) -> bool:
     """Whether TEST is one of the id's tokens."""
-    return _TEST.search(signal_id) is not None
+    # The pattern costs ten times as much as looking whether there is anything to match.
+    return "TEST" in signal_id.upper() and _TEST.search(signal_id) is not None
 
 
 def is_outcome_source(source: str | None) -> bool:
@@ -56,8 +60,9 @@ def is_outcome_source(source: str | None) -> bool:
 
 def epoch_of(signal_id: str) -> float | None:
     """The epoch second that many ids end in, UTC; None where there is none."""
-    match = _EPOCH_SUFFIX.search(signal_id)
-    return _sane(float(match[1])) if match else None
+    if signal_id[-11:-10] != "_" or not signal_id[-10:].isdecimal():
+        return None
+    return _sane(float(signal_id[-10:]))
 
 
 def time_of(stamp: str | float | None, zone: tzinfo) -> float | None:
@@ -67,9 +72,11 @@ def time_of(stamp: str | float | None, zone: tzinfo) -> float | None:
     try:
         if isinstance(stamp, str):
             moment = datetime.fromisoformat(stamp)
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=zone)
-            return _sane(moment.timestamp())
+            if moment.tzinfo is not None:
+                return _sane(moment.timestamp())
+            if zone is UTC:  # the same number, at half the cost
+                return _sane((moment - _EPOCH).total_seconds())
+            return _sane(moment.replace(tzinfo=zone).timestamp())
         # Milliseconds are told from seconds by their size: 1e11 s is in the year 5138.
         return _sane(stamp / 1000 if stamp > 1e11 else float(stamp))
     except (ValueError, OverflowError, OSError):
@@ -79,7 +86,7 @@ def time_of(stamp: str | float | None, zone: tzinfo) -> float | None:
 def price(*values: float | None) -> float | None:
     """The first value that can be a price: writers put 0 where they have none."""
     for value in values:
-        if value is not None and value > 0 and math.isfinite(value):
+        if value is not None and 0.0 < value < math.inf:
             return value
     return None
 
