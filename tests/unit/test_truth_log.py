@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pickle
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -310,6 +311,23 @@ def test_log_in_a_closed_folder_is_a_problem_not_an_error(tmp_path: Path) -> Non
         os.seteuid(me)
         closed.chmod(0o700)
     assert "Permission denied" in log.problems[0]
+
+
+@pytest.mark.parametrize("name", ["crypto_ml_model.pkl", "renamed.jsonl"])
+def test_a_pickled_model_is_refused_unread_and_says_why(tmp_path: Path, name: str) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "it_ran",))
+
+    (tmp_path / name).write_bytes(pickle.dumps(Trap()))
+    log = read_truth_logs([tmp_path / name], RULES)
+    (problem,) = log.problems
+    assert log.lines == 0
+    assert "refused unread" in problem
+    assert "ml_training_data.jsonl" in problem
+    assert not (tmp_path / "it_ran").exists()
+    text = "\n".join(check([tmp_path / name], RULES))
+    assert "refused unread" in text
 
 
 def test_absent_file_is_a_problem_not_an_error(path: Path) -> None:

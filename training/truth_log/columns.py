@@ -10,11 +10,18 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping
 from math import nan
+from struct import Struct
 
 from training.truth_log.lines import Outcome, Signal, disagree, merged
 
-_SIGNAL_NUMBERS = 5
-_OUTCOME_NUMBERS = 6
+_SIGNAL = Struct("<ib5d")
+"""Symbol, direction, time, entry, stop, target, base score."""
+
+_OUTCOME = Struct("<iib6d")
+"""The outcome told before of the same signal, word, win, times of end and watch, runtime, exit,
+pips, R."""
+
+_BEFORE = Struct("<i")
 NONE = -1
 
 
@@ -50,9 +57,8 @@ class Signals(Mapping[str, Signal]):
         self.conflicting: set[str] = set()
         self._rows: dict[str, int] = {}
         self._symbols = Texts()
-        self._symbol = array("i")
-        self._direction = array("b")
-        self._numbers = array("d")
+        self._table = bytearray()
+        self._told_again = bytearray()
 
     def __getitem__(self, signal_id: str) -> Signal:
         return self.at(signal_id, self._rows[signal_id])
@@ -73,12 +79,13 @@ class Signals(Mapping[str, Signal]):
 
     def at(self, signal_id: str, row: int) -> Signal:
         """The signal in a row, whose id one has at hand."""
-        first = row * _SIGNAL_NUMBERS
-        time_s, entry, stop, target, base_score = self._numbers[first : first + _SIGNAL_NUMBERS]
+        symbol, direction, time_s, entry, stop, target, base_score = _SIGNAL.unpack_from(
+            self._table, row * _SIGNAL.size
+        )
         return Signal(
             signal_id,
-            self._symbols.text(self._symbol[row]),
-            self._direction[row],
+            self._symbols.text(symbol),
+            direction,
             _known(time_s),
             _known(entry),
             _known(stop),
@@ -90,21 +97,49 @@ class Signals(Mapping[str, Signal]):
         """Take what one more line says of its signal; returns the row."""
         rows = self._rows
         row = rows.setdefault(signal.signal_id, len(rows))
-        if row == len(self._symbol):
-            self._symbol.append(self._symbols.number(signal.symbol))
-            self._direction.append(signal.direction)
-            self._numbers.extend(_numbers_of(signal))
+        if row == len(self._told_again):
+            self._told_again.append(0)
+            self._table += self._packed(signal)
+            return row
+        self._told_again[row] = 1
+        if self._says_nothing_new(signal, row):
             return row
         known = self.at(signal.signal_id, row)
         if disagree(known, signal):
             self.conflicting.add(signal.signal_id)
         together = merged(known, signal)
         if together is not known:
-            self._symbol[row] = self._symbols.number(together.symbol)
-            self._direction[row] = together.direction
-            first = row * _SIGNAL_NUMBERS
-            self._numbers[first : first + _SIGNAL_NUMBERS] = array("d", _numbers_of(together))
+            first = row * _SIGNAL.size
+            self._table[first : first + _SIGNAL.size] = self._packed(together)
         return row
+
+    def is_told_once(self, row: int) -> bool:
+        """Whether one line alone spoke of the signal in this row."""
+        return not self._told_again[row]
+
+    def _says_nothing_new(self, signal: Signal, row: int) -> bool:
+        """Sees what most completions are, by less work than merging takes."""
+        if not (
+            signal.entry is signal.stop is signal.target is signal.base_score is None
+            and signal.direction == 0
+        ):
+            return False
+        symbol, _, time_s, *_ = _SIGNAL.unpack_from(self._table, row * _SIGNAL.size)
+        is_timed = signal.time_s is None or time_s == time_s  # noqa: PLR0124  see `_known`
+        return is_timed and signal.symbol in (None, self._symbols.text(symbol))
+
+    def _packed(self, signal: Signal) -> bytes:
+        time_s, entry, stop = signal.time_s, signal.entry, signal.stop
+        target, base_score = signal.target, signal.base_score
+        return _SIGNAL.pack(
+            self._symbols.number(signal.symbol),
+            signal.direction,
+            nan if time_s is None else time_s,
+            nan if entry is None else entry,
+            nan if stop is None else stop,
+            nan if target is None else target,
+            nan if base_score is None else base_score,
+        )
 
 
 class Outcomes(Mapping[str, Outcome]):
@@ -117,11 +152,9 @@ class Outcomes(Mapping[str, Outcome]):
         self._signals = signals
         self._believed = 0
         self._of_signal = array("i")
-        self._before = array("i")
         self._words = Texts()
-        self._win = array("b")
-        self._word = array("i")
-        self._numbers = array("d")
+        self._count = 0
+        self._table = bytearray()
 
     def __getitem__(self, signal_id: str) -> Outcome:
         row = self._signals.row(signal_id)
@@ -141,59 +174,64 @@ class Outcomes(Mapping[str, Outcome]):
         of_signal = self._of_signal
         if len(of_signal) <= row:
             of_signal.extend([NONE] * (row + 1 - len(of_signal)))
-        self._believed += of_signal[row] == NONE
-        self._before.append(of_signal[row])
-        of_signal[row] = len(self._win)
-        self._win.append(outcome.win)
-        self._word.append(self._words.number(outcome.word))
-        self._numbers.extend(
-            [
-                nan if number is None else number
-                for number in (
-                    outcome.completed_s,
-                    outcome.watched_from_s,
-                    outcome.runtime_s,
-                    outcome.exit,
-                    outcome.pips,
-                    outcome.realised_r,
-                )
-            ]
+        before = of_signal[row]
+        self._believed += before == NONE
+        of_signal[row] = self._count
+        self._count += 1
+        completed_s, watched_s = outcome.completed_s, outcome.watched_from_s
+        runtime_s, leave = outcome.runtime_s, outcome.exit
+        pips, realised_r = outcome.pips, outcome.realised_r
+        self._table += _OUTCOME.pack(
+            before,
+            self._words.number(outcome.word),
+            outcome.win,
+            nan if completed_s is None else completed_s,
+            nan if watched_s is None else watched_s,
+            nan if runtime_s is None else runtime_s,
+            nan if leave is None else leave,
+            nan if pips is None else pips,
+            nan if realised_r is None else realised_r,
         )
 
     def told(self) -> Iterator[tuple[int, Signal, list[Outcome]]]:
-        """Each signal that has outcomes with its row and all of them, in the order of the lines."""
+        """Signals with their row and all their outcomes, in the order of the lines.
+
+        Without those of which a single line spoke: its reader has judged that.
+        """
         for name, row in self._signals.rows():
             number = self._newest(row)
-            if number == NONE:
+            if number == NONE or self._signals.is_told_once(row):
                 continue
             signal = self._signals.at(name, row)
-            found = []
-            while number != NONE:
-                found.append(self._at(number, signal))
-                number = self._before[number]
-            yield row, signal, found[::-1]
+            yield row, signal, [self._at(one, signal) for one in self._numbers(number)]
 
     def believe(self, row: int, place: int | None) -> None:
         """Of a signal's outcomes keep the one at this place of the list, or none."""
+        if place is None:
+            self._of_signal[row] = NONE
+            self._believed -= 1
+        else:
+            self._of_signal[row] = self._numbers(self._newest(row))[place]
+
+    def _numbers(self, newest: int) -> list[int]:
+        """The numbers of a signal's outcomes, in the order of the lines."""
         numbers = []
-        number = self._newest(row)
-        while number != NONE:
-            numbers.append(number)
-            number = self._before[number]
-        self._of_signal[row] = NONE if place is None else numbers[::-1][place]
-        self._believed -= place is None
+        while newest != NONE:
+            numbers.append(newest)
+            (newest,) = _BEFORE.unpack_from(self._table, newest * _OUTCOME.size)
+        return numbers[::-1]
 
     def _newest(self, row: int) -> int:
         return self._of_signal[row] if row < len(self._of_signal) else NONE
 
     def _at(self, number: int, signal: Signal) -> Outcome:
-        first = number * _OUTCOME_NUMBERS
-        numbers = self._numbers[first : first + _OUTCOME_NUMBERS]
-        completed_s, watched_s, runtime_s, leave, pips, realised_r = numbers
+        _, word, win, completed_s, watched_s, runtime_s, leave, pips, realised_r = (
+            _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
+        )
         return Outcome(
             signal,
-            bool(self._win[number]),
-            self._words.text(self._word[number]) or "",
+            bool(win),
+            self._words.text(word) or "",
             _known(completed_s),
             _known(watched_s),
             _known(runtime_s),
@@ -201,11 +239,6 @@ class Outcomes(Mapping[str, Outcome]):
             _known(pips),
             _known(realised_r),
         )
-
-
-def _numbers_of(signal: Signal) -> list[float]:
-    told = (signal.time_s, signal.entry, signal.stop, signal.target, signal.base_score)
-    return [nan if number is None else number for number in told]
 
 
 def _known(number: float) -> float | None:

@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 MAX_LINE_BYTES = 256 * 1024
+PICKLED = (
+    "a pickled model, which is refused unread: opening one runs whatever code it holds. What it "
+    "was trained on is in ml_training_data.jsonl: give that with --truth-log and train anew"
+)
 
 
 def lines_of(path: Path, problem: Callable[[str], None]) -> Iterator[bytes | None]:
@@ -18,6 +22,9 @@ def lines_of(path: Path, problem: Callable[[str], None]) -> Iterator[bytes | Non
     count. A last line without its newline is given as it is.
     """
     try:
+        if is_pickle(path):
+            problem(f"{path}: {PICKLED}")
+            return
         with _open(path) as stream:
             while line := stream.readline(MAX_LINE_BYTES + 1):
                 if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
@@ -32,6 +39,15 @@ def lines_of(path: Path, problem: Callable[[str], None]) -> Iterator[bytes | Non
         problem(f"{path}: damaged compression ({error}); what came before was read")
     except OSError as error:
         problem(f"{path}: {error.strerror or error}")
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file says that it is one: by its name, or its first two bytes. Raises OSError."""
+    if path.suffix in (".pkl", ".pickle", ".joblib"):
+        return True
+    with path.open("rb") as probe:
+        head = probe.read(2)
+    return head[:1] == b"\x80" and head[1:] in (b"\x02", b"\x03", b"\x04", b"\x05")
 
 
 def with_rotated(path: Path) -> list[Path]:

@@ -162,7 +162,9 @@ def _outcome(
     completed_s: float | None,
     runtime_s: float | None,
 ) -> Outcome | Refused:
-    pips = next((p for p in (line.pips_result, line.pips, line.final_pips) if p is not None), None)
+    pips = line.pips_result
+    if pips is None:
+        pips = line.pips if line.pips is not None else line.final_pips
     try:
         win = words.result(word, line.realised_r, pips)
     except KeyError:

@@ -75,7 +75,8 @@ def time_of(stamp: str | float | None, zone: tzinfo) -> float | None:
             if moment.tzinfo is not None:
                 return _sane(moment.timestamp())
             if zone is UTC:  # the same number, at half the cost
-                return _sane((moment - _EPOCH).total_seconds())
+                time_s = (moment - _EPOCH).total_seconds()
+                return time_s if _EARLIEST_S <= time_s < _LATEST_S else None
             return _sane(moment.replace(tzinfo=zone).timestamp())
         # Milliseconds are told from seconds by their size: 1e11 s is in the year 5138.
         return _sane(stamp / 1000 if stamp > 1e11 else float(stamp))
@@ -83,11 +84,12 @@ def time_of(stamp: str | float | None, zone: tzinfo) -> float | None:
         return None
 
 
-def price(*values: float | None) -> float | None:
-    """The first value that can be a price: writers put 0 where they have none."""
-    for value in values:
-        if value is not None and 0.0 < value < math.inf:
-            return value
+def price(first: float | None, second: float | None = None) -> float | None:
+    """The first of the two that can be a price: writers put 0 where they have none."""
+    if first is not None and 0.0 < first < math.inf:
+        return first
+    if second is not None and 0.0 < second < math.inf:
+        return second
     return None
 
 
