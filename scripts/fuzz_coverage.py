@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 with atheris.instrument_imports(include=["protocol", "service", "msgpack.fallback", "zipfile"]):
     from protocol import codec, ea_feed, manifest, messages
-    from service import bundle, forest, forest_file
+    from service import bundle, forest, forest_arrays, forest_file
 
 import numpy as np
 from fuzz_inputs import feed_messages, requests
@@ -114,7 +114,7 @@ def bundle_target(data: bytes) -> None:
             bundle._manifest(content, POINTER)
         elif kind == 2:
             arrays = forest_file.decode(content, nodes=5, trees=1)
-            forest.check_structure(arrays, 2, 11, 100)
+            forest_arrays.check_structure(arrays, 2, 11, 100)
         else:
             walk(atheris.FuzzedDataProvider(content))
     except ModelRejected as error:
@@ -126,7 +126,7 @@ def walk(given: atheris.FuzzedDataProvider) -> None:
     nodes, trees = given.ConsumeIntInRange(1, 24), given.ConsumeIntInRange(1, 4)
     depth = given.ConsumeIntInRange(0, 6)
     near = [given.ConsumeIntInRange(-1, nodes) for _ in range(nodes)]
-    arrays = forest.Arrays(
+    arrays = forest_arrays.Arrays(
         feature=np.array([given.ConsumeIntInRange(-1, 11) for _ in range(nodes)], np.int16),
         threshold=np.array(given.ConsumeFloatListInRange(nodes, -1e300, math.inf), np.float64),
         left=np.array(near, np.int32),
@@ -137,9 +137,9 @@ def walk(given: atheris.FuzzedDataProvider) -> None:
     if len(arrays.threshold) == nodes:
         arrays.threshold[leaves] = np.inf
     read = forest_file.decode(forest_file.encode(arrays), nodes=nodes, trees=trees)
-    forest.check_structure(read, depth, 11, 100)
+    forest_arrays.check_structure(read, depth, 11, 100)
     many = forest.Forest(read, depth).predict_many(ROWS)
-    alone = [forest.Forest(read, depth, dense_nodes=0).predict(row) for row in ROWS]
+    alone = [forest.Forest(read, depth, stepping=True).predict(row) for row in ROWS]
     assert np.all((many >= 0) & (many <= 1)) and many.tolist() == alone
     for row, p in zip(ROWS, alone, strict=True):
         bias, shares = forest.Forest(read, depth).contributions(row)
@@ -161,7 +161,7 @@ def a_bundle() -> tuple[bytes, bytes, bytes]:
         version = builders.small_model(Path(place))
         names = (manifest.POINTER_NAME, f"{version}/{manifest.MANIFEST_NAME}")
         pointer, said = ((Path(place) / name).read_bytes() for name in names)
-    stump = forest.Arrays(
+    stump = forest_arrays.Arrays(
         feature=np.zeros(5, np.int16),
         threshold=np.array([0.5, 0.7, np.inf, np.inf, np.inf]),
         left=np.array([1, 3, 2, 3, 4], np.int32),

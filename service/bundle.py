@@ -29,7 +29,8 @@ from protocol.manifest import (
 )
 from protocol.schema import SCHEMA
 from service.errors import ModelRejected, RejectReason
-from service.forest import Forest, check_structure
+from service.forest import Forest
+from service.forest_arrays import check_structure
 from service.forest_file import decode
 from service.model import Model
 

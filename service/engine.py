@@ -21,7 +21,6 @@ from service.clock_offset import ClockOffset
 from service.drift import Drift
 from service.features.state import SymbolSnapshot, SymbolState
 from service.features.vector import Vector, is_warm
-from service.forest import LEAST_TOGETHER
 from service.intake import Intake
 from service.model import Model, Probability
 from service.paper import Paper
@@ -42,6 +41,8 @@ from service.warmth import Warmth
 
 DAY_S = 86_400.0
 REQUEST_HALF_LIFE_S = 3600.0
+LEAST_TOGETHER = 2
+"""From so many signals on it is quicker to ask the forest about all of them at once."""
 
 
 class Answer(NamedTuple):

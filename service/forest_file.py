@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from protocol.manifest import FOREST_NAME
 from service.errors import ModelRejected, RejectReason
-from service.forest import Arrays
+from service.forest_arrays import Arrays
 
 DTYPES = {"feature": "<i2", "threshold": "<f8", "left": "<i4", "probability": "<f8", "roots": "<i4"}
 

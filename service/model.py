@@ -42,7 +42,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A verified model. Its forest walks in scratch arrays of its own: one thread at a time.
+    """A verified model.
 
     `reviewed_at` (UTC s) is the pointer's; `digest` (hex) is the manifest's SHA-256.
     """

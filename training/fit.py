@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
-from service.forest import Arrays, Forest
+from service.forest import Forest
+from service.forest_arrays import Arrays
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

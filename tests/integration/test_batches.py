@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import START_S, Parts, body, published_model
 
-from service.forest import LEAST_TOGETHER
 from service.model import Model
 
 SYMBOLS = ("EURUSD", "GBPUSD", "XAUUSD")
@@ -40,7 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(signals, min_size=1, max_size=3 * LEAST_TOGETHER))
+@given(st.lists(signals, min_size=1, max_size=18))
 def test_together_or_alone_the_answers_and_the_rows_are_the_same(
     tmp_path_factory: pytest.TempPathFactory, model: Model, batch: list[dict[str, Any]]
 ) -> None:
@@ -60,7 +59,7 @@ def test_together_or_alone_the_answers_and_the_rows_are_the_same(
 def test_the_same_signal_twice_in_a_batch_is_scored_once(tmp_path: Path, model: Model) -> None:
     parts = serving(tmp_path, model)
     signal = {"symbol": "EURUSD", "base_score": 70.0, "signal_id": "twice"}
-    others = [{"symbol": "GBPUSD", "base_score": float(n)} for n in range(LEAST_TOGETHER)]
+    others = [{"symbol": "GBPUSD", "base_score": float(n)} for n in range(6)]
     scores = parts.ask("score_many", signals=[signal, *others, signal])["scores"]
     assert scores[0] == scores[-1]
     assert len(parts.rows()) == 1 + len(others)

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as numpy_arrays
 
 from service.errors import ModelRejected, RejectReason
-from service.forest import Arrays, Forest, check_structure
+from service.forest import Forest
+from service.forest_arrays import Arrays, check_structure
 from service.forest_file import decode, encode
+from service.leaf_masks import MOST_LEAVES, leaf_masks
 from training.fit import (
     PARITY_TOLERANCE,
     fit_forest,
@@ -53,7 +55,7 @@ def grown():
 
 def by_levels(forest):
     """The same forest, walked the way that large ones are."""
-    return Forest(forest.arrays, forest.depth, dense_nodes=0)
+    return Forest(forest.arrays, forest.depth, stepping=True)
 
 
 def test_a_value_on_the_threshold_goes_left():
@@ -84,10 +86,52 @@ def test_a_forest_of_leaves_answers_their_mean():
     assert (bias, shares.any()) == (0.5, False)
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_answers_as_scikit_learn_on_ties_extremes_and_rounded_inputs(grown, dense):
+def comb(leaves):
+    """One tree whose right children are leaves but for the last: `leaves` of them."""
+    inner = leaves - 1
+    nodes = 2 * leaves - 1
+    # Node 0 is the root, the left child of each inner node goes on: 0, 1, 3, 5, ...
+    order = [0, *range(1, nodes, 2)][:inner]
+    left = np.arange(nodes)
+    for place, node in enumerate(order):
+        left[node] = 2 * place + 1
+    threshold = np.full(nodes, INF)
+    threshold[order] = 50.0 - np.arange(inner)
+    return Arrays(
+        feature=np.zeros(nodes, np.int16),
+        threshold=threshold,
+        left=left.astype(np.int32),
+        probability=np.linspace(0.0, 1.0, nodes),
+        roots=np.array([0], np.int32),
+    )
+
+
+@pytest.mark.parametrize("leaves", [2, MOST_LEAVES - 1, MOST_LEAVES, MOST_LEAVES + 1, 80])
+def test_trees_with_few_or_many_leaves_are_answered_as_by_stepping(leaves):
+    arrays = comb(leaves)
+    check_structure(arrays, leaves - 1, 11, 10**6)
+    assert (leaf_masks(arrays) is None) == (leaves > MOST_LEAVES)
+    forest = Forest(arrays, leaves - 1)
+    rows = np.zeros((200, 11))
+    rows[:, 0] = np.linspace(-40.0, 60.0, 200)
+    found = forest.predict_many(rows).tolist()
+    assert found == [by_levels(forest).predict(row) for row in rows]
+    assert len(set(found)) == leaves
+
+
+def test_a_large_forest_is_answered_as_scikit_learn_does():
+    x, y = training_rows(0)
+    estimator = fit_forest(x, y, n_effective=len(x), trees=8, n_jobs=1)
+    estimator.set_params(min_samples_leaf=1, max_samples=None).fit(x, y)
+    forest = pack(estimator)
+    assert leaf_masks(forest.arrays) is None
+    assert parity(estimator, forest, x) <= PARITY_TOLERANCE
+
+
+@pytest.mark.parametrize("stepping", [False, True])
+def test_answers_as_scikit_learn_on_ties_extremes_and_rounded_inputs(grown, stepping):
     estimator, forest, x = grown
-    if not dense:
+    if stepping:
         forest = by_levels(forest)
     assert parity(estimator, forest, x) <= PARITY_TOLERANCE
     assert len(probes(forest, x)) > 1500
@@ -133,7 +177,7 @@ def test_a_contribution_belongs_to_the_feature_that_was_split():
     assert np.count_nonzero(shares) == 1
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 6, 63, 64, 65, 131])
+@pytest.mark.parametrize("count", [0, 1, 2, 12, 13, 63, 64, 65, 131])
 def test_many_rows_give_the_same_bits_as_one_at_a_time(grown, count):
     _, forest, x = grown
     assert forest.predict_many(x[:count]).tolist() == [forest.predict(r) for r in x[:count]]

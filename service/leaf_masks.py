@@ -1,0 +1,134 @@
+"""Which leaf of every tree a vector ends in, found without walking: by ANDing rows of bits.
+
+The rule: a mask has a bit for each leaf that can still be reached, and looking never changes
+an answer that stepping down the trees would give.
+
+Each node whose condition fails rules out the leaves of its left subtree; the leftmost leaf
+that no node ruled out is where the walk ends (Lucchese et al., "QuickScorer", SIGIR 2015). The
+nodes of one feature sorted by threshold fail from the first up to a place that a bisection
+finds, so what they leave over is worked out when a model is loaded: for each feature a table
+of one row a place and one mask a tree. A vector then costs a row of each feature's table.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.forest_arrays import Arrays, Floats
+
+MOST_LEAVES = 52
+"""A tree's. The mask of the remaining leaves becomes a float64, whose exponent says which leaf
+is first; beyond 53 bits it would be rounded."""
+
+MOST_BYTES = 32 << 20
+"""Of all tables together; 150 trees of 52 leaves take 9 MiB."""
+
+FEW = 12
+"""Up to so many rows it is quicker to find each one's places alone than feature by feature."""
+
+_ALL = np.uint64((1 << MOST_LEAVES) - 1)
+_EXPONENT_SHIFT, _EXPONENT_BIAS = 52, 1023
+_LANE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LeafMasks:
+    """The tables of one forest.
+
+    Of each feature that is split the `thresholds` rise, and its table begins at row `first` of
+    `table` (places, trees); `lists` are the same thresholds for looking up single values.
+    `leaf_values` has the probability of tree t's leaf of bit b at 64 t + b.
+    """
+
+    thresholds: tuple[Floats, ...]
+    lists: tuple[list[float], ...]
+    first: tuple[int, ...]
+    table: NDArray[np.uint64]
+    leaf_values: Floats
+    offsets: NDArray[np.int64]
+
+    def values(self, rows: NDArray[np.float32]) -> Floats:
+        """The probability (n, trees) that each tree gives each row (n, features)."""
+        remaining = np.bitwise_and.reduce(self.table.take(self._places(rows), axis=0), axis=1)
+        # The exponent is the number of the highest bit, which is the leftmost leaf's.
+        bit = remaining.astype(np.float64).view(np.int64)
+        bit >>= _EXPONENT_SHIFT
+        bit += self.offsets
+        found: Floats = self.leaf_values.take(bit)
+        return found
+
+    def _places(self, rows: NDArray[np.float32]) -> list[list[int]] | NDArray[np.int64]:
+        """The table's rows (n, features) for each row: how many thresholds lie below a value."""
+        if len(rows) <= FEW:
+            return [
+                [
+                    first + bisect_left(thresholds, value)
+                    for first, thresholds, value in zip(self.first, self.lists, row, strict=False)
+                ]
+                for row in rows.tolist()
+            ]
+        wide = rows.astype(np.float64)
+        places = np.empty((len(rows), len(self.first)), np.int64)
+        for at, thresholds in enumerate(self.thresholds):
+            places[:, at] = np.searchsorted(thresholds, wide[:, at]) + self.first[at]
+        return places
+
+
+def leaf_masks(arrays: Arrays) -> LeafMasks | None:
+    """The tables of checked trees; None where a tree has too many leaves or all have."""
+    left, trees = arrays.left.astype(np.intp), len(arrays.roots)
+    inner = np.flatnonzero(left != np.arange(len(left)))
+    features = int(arrays.feature[inner].max(initial=0)) + 1
+    if (len(inner) + features) * trees * 8 > MOST_BYTES:
+        return None
+    tree, leaves, before = _leaf_ranges(left, arrays.roots)
+    if leaves.max() > MOST_LEAVES:
+        return None
+    ruled_out = leaves[left[inner]]
+    ones = (np.uint64(1) << ruled_out.astype(np.uint64)) - np.uint64(1)
+    masks = _ALL ^ (ones << (MOST_LEAVES - before[inner] - ruled_out).astype(np.uint64))
+    thresholds, tables = [], []
+    for at in range(features):
+        mine = np.flatnonzero(arrays.feature[inner] == at)
+        mine = mine[np.argsort(arrays.threshold[inner[mine]], kind="stable")]
+        table = np.full((len(mine) + 1, trees), _ALL, np.uint64)
+        table[np.arange(1, len(mine) + 1), tree[inner[mine]]] = masks[mine]
+        tables.append(np.bitwise_and.accumulate(table, axis=0))
+        thresholds.append(arrays.threshold[inner[mine]])
+    leaf = np.flatnonzero(left == np.arange(len(left)))
+    values = np.zeros(trees * _LANE, np.float64)
+    values[tree[leaf] * _LANE + MOST_LEAVES - 1 - before[leaf]] = arrays.probability[leaf]
+    return LeafMasks(
+        thresholds=tuple(thresholds),
+        lists=tuple(found.tolist() for found in thresholds),
+        first=tuple(np.cumsum([0, *map(len, tables[:-1])]).tolist()),
+        table=np.concatenate(tables),
+        leaf_values=values,
+        offsets=np.arange(trees, dtype=np.int64) * _LANE - _EXPONENT_BIAS,
+    )
+
+
+def _leaf_ranges(
+    left: NDArray[np.intp], roots: NDArray[np.int32]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Of each node (n,): its tree, how many leaves lie below it, how many left of those."""
+    levels, nodes = [], roots.astype(np.intp)
+    while len(nodes):
+        parents = nodes[left[nodes] != nodes]
+        levels.append(parents)
+        nodes = np.concatenate([left[parents], left[parents] + 1])
+    tree, leaves = np.zeros(len(left), np.intp), np.ones(len(left), np.intp)
+    before = np.zeros(len(left), np.intp)
+    for parents in reversed(levels):
+        leaves[parents] = leaves[left[parents]] + leaves[left[parents] + 1]
+    tree[roots] = np.arange(len(roots))
+    for parents in levels:
+        child = left[parents]
+        tree[child] = tree[child + 1] = tree[parents]
+        before[child] = before[parents]
+        before[child + 1] = before[parents] + leaves[child]
+    return tree, leaves, before
