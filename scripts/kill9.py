@@ -34,6 +34,8 @@ from serving import published_model, tick
 from protocol.client import ScorerClient
 from protocol.messages import ScoreReply
 from protocol.questions import ScorerRefused, ScorerUnavailable
+from service.records import ScoreRow
+from service.spool import read_spool, spool_path
 
 SYMBOLS = ("EURUSD", "GBPUSD", "XAUUSD")
 READY_LIMIT_S = 2.0
@@ -179,17 +181,27 @@ def lost(journal: Path, asking: list[Asking]) -> list[str]:
             shutil.copy(part, place)
         connection = sqlite3.connect(Path(place) / journal.name)
         try:
-            return compared(connection, asking)
+            return compared(connection, asking, spooled(Path(place) / journal.name))
         except sqlite3.Error as error:
             return [f"the file: {error}"]
         finally:
             connection.close()
 
 
-def compared(connection: sqlite3.Connection, asking: list[Asking]) -> list[str]:
+def spooled(journal: Path) -> dict[str, float]:
+    """Promised scores that wait beside the file for the next start, by score id."""
+    columns = ScoreRow.__struct_fields__
+    named = (dict(zip(columns, row, strict=True)) for row in read_spool(spool_path(journal)))
+    return {row["score_id"]: row["final_score"] for row in named}
+
+
+def compared(
+    connection: sqlite3.Connection, asking: list[Asking], waiting: dict[str, float]
+) -> list[str]:
     found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
     wrong = [] if found == ["ok"] else found[:3]
     kept: dict[str, Any] = dict(connection.execute("SELECT score_id, final_score FROM scores"))
+    kept |= waiting
     ended = {row[0] for row in connection.execute("SELECT score_id FROM outcomes")}
     for one in asking:
         for reply in one.scores:

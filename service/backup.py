@@ -25,6 +25,7 @@ from service.config import Sourced
 from service.durable import Step, no_step, sync_directory
 from service.errors import ModelRejected
 from service.history import HISTORY_NAME
+from service.journal import insert_scores, spooled_scores
 from service.journal_reading import JournalUnreadable, open_quietly
 
 TRIES = 3
@@ -97,11 +98,14 @@ class _Writer:
         """A consistent copy of the journal, in one file; returns its schema."""
         self._step(f"copy {form.JOURNAL}")
         path = self.folder / form.JOURNAL
+        # First: what is taken to its table meanwhile is in the copy of that.
+        waiting, _ = spooled_scores(source)
         with (
             closing(open_quietly(source)) as reading,
             closing(sqlite3.connect(path, isolation_level=None)) as writing,
         ):
             reading.backup(writing)
+            insert_scores(writing, waiting)
             self._step(f"close {form.JOURNAL}")
             # One file without a WAL beside it: what is copied on is whole.
             writing.execute("PRAGMA journal_mode=DELETE")

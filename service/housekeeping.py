@@ -15,6 +15,7 @@ import structlog
 
 from service import systemd
 from service.bars import Bar, DayRange
+from service.checkpoints import Checkpoints
 from service.clock import Clock, SystemClock
 from service.engine import Engine
 from service.features.state import SymbolSnapshot, SymbolState
@@ -37,7 +38,10 @@ TURN_S = 0.1
 SECOND_S = 1.0
 CHECKPOINT_S = 10.0
 CHECKPOINT_ROWS = 512
-"""A checkpoint's wait grows with what there is to move: under load it comes early."""
+"""After so many rows a checkpoint comes early: what is left in the WAL is read at each start."""
+SPOOLED_ROWS = 256
+"""So many scores are taken to their table at once: often enough for readers, seldom enough for
+the answers that come behind."""
 SYMBOLS_PER_TURN = 32
 MAX_DETAIL_CHARS = 300
 
@@ -83,6 +87,7 @@ class Housekeeping:
         journal: Journal,
         watch: ModelWatch,
         vitals: Vitals,
+        checkpoints: Checkpoints,
         recorder: SegmentWriter | None = None,
         allowed: Clients | None = None,
     ) -> None:
@@ -93,6 +98,7 @@ class Housekeeping:
         self._journal = journal
         self._watch = watch
         self._vitals = vitals
+        self._checkpoints = checkpoints
         self._recorder = recorder
         self._allowed = allowed
         self._mode = ModeWatch(config.path("."))
@@ -147,6 +153,9 @@ class Housekeeping:
         Raises TooManyFaults after too many ticks in a minute could not be applied.
         """
         now_s = self._clock.monotonic_s()
+        # Replies have just left: nobody waits for these rows any more.
+        if self._journal.spooled >= SPOOLED_ROWS:
+            self._journal.settle()
         if now_s < self.due_s:
             return []
         self.due_s = now_s + TURN_S
@@ -157,20 +166,20 @@ class Housekeeping:
         self._save_some_bars(utc_s)
         self._paper.turn(now_s, utc_s)
         if self._journal.in_wal >= CHECKPOINT_ROWS:
-            self._journal.checkpoint()
+            self._checkpoint()
         if now_s < self._second_due_s:
             return []
         self._second_due_s = now_s + SECOND_S
         systemd.notify("WATCHDOG=1")
         self._look_at_faults(utc_s)
         self._look_at_journal(utc_s)
-        self._journal.catch_up()
+        self._journal.catch_up()  # settles too
         self._follow_wall_clock()
         self._look_at_clients()
         self._flush_recorder()
         if now_s >= self._checkpoint_due_s:
             self._checkpoint_due_s = now_s + CHECKPOINT_S
-            self._journal.checkpoint()
+            self._checkpoint()
         return self._look_at_silence(utc_s)
 
     def save_all(self) -> None:
@@ -190,6 +199,16 @@ class Housekeeping:
         """Log something worth finding again, and keep it in the journal."""
         log.info(kind, **detail)
         self._journal.write([EventRow(at=self._clock.utc_s(), kind=kind, detail=detail)])
+
+    def _checkpoint(self) -> None:
+        self._journal.in_wal = 0
+        if self._checkpoints.overgrown:
+            self._checkpoints.frames = 0
+            self._journal.checkpoint()
+        else:
+            self._checkpoints.ask()
+        self._journal.errors += self._checkpoints.failures
+        self._checkpoints.failures = 0
 
     def _follow(self, found: ModelEvent | None) -> None:
         """Install a model that was published, or say why not; what serves goes on serving."""

@@ -1,8 +1,10 @@
 """The SQLite file: every answered score, every outcome, closed bars and events. One writer.
 
-A row is committed before its reply is sent; WAL with synchronous=NORMAL keeps what was
-committed through a kill of the process. A file or disk that fails never stops an answer:
-writing reports False at once, and `recover` tries again, once a second, off the answers' path.
+A row is kept before its reply is sent: a score's in the `spool`, from which `settle` and every
+transaction take it to its table, all others' by a commit; WAL with synchronous=NORMAL keeps
+what was committed through a kill of the process. A file or disk that fails never stops an
+answer: writing reports False at once, and `recover` tries again, once a second, off the
+answers' path.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import msgspec
 
 from service.locks import HeldError, hold
 from service.records import BarRow, EventRow, Meant, OutcomeRow, PaperRow, ScoreRow, SymbolRow
+from service.spool import Damaged, Spool, read_spool, spool_path
 
 T = TypeVar("T")
 
@@ -116,6 +119,17 @@ _DROP_OLD_BARS = (
 )
 # What writing can meet: a file or disk at fault, or a value that no column takes.
 _FAULTS = (sqlite3.Error, OSError, OverflowError, UnicodeError)
+# What says something of the one row only.
+_ROW_FAULTS = (
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
+MOST_SPOOLED, MOST_SPOOLED_BYTES = 4096, 16 << 20
+"""Scores that may wait for their table before the next answer has to."""
 MAX_FAULT_CHARS = 300
 
 
@@ -148,8 +162,8 @@ class Journal:
     """The writer. `fault` says what is wrong now; while there is one nothing is written.
 
     `errors` counts failed operations and rows found that it never writes, `unwritten` the
-    scores and outcomes that were answered without being kept, `in_wal` the rows written since
-    the last checkpoint.
+    scores and outcomes that were answered without being kept, `spooled` the scores that are on
+    their way to the table, `in_wal` the rows written since the last checkpoint.
     """
 
     def __init__(self, path: Path) -> None:
@@ -161,6 +175,13 @@ class Journal:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._unclaimed = False
+        self._spool = Spool(spool_path(path))
+        self._pending: list[tuple[Any, ...]] = []
+
+    @property
+    def spooled(self) -> int:
+        """How many scores wait for their table."""
+        return len(self._pending)
 
     def claim(self) -> None:
         """Be the only process that writes here. Raises HeldError where another one does.
@@ -183,11 +204,13 @@ class Journal:
                 self.claim()
             self._connection = _open_writer(self.path)
             self._file = _identity(self.path)
+            self._spool.open()
+            self._pending = self._left_over()
         except (*_FAULTS, HeldError) as error:
             self._failed(error)
             return False
         self.fault = None
-        return True
+        return self.settle()
 
     def recover(self, now_s: float) -> bool:
         """Try to write again after a fault; look whether the file is still the one in use.
@@ -213,13 +236,16 @@ class Journal:
         if len(scores) < len(rows):
             written = self._transact(lambda: [self._insert(row) for row in rows])
         else:
-            # One statement is a transaction of its own, without two more calls.
-            written = self._transact(lambda: self._insert_scores(scores), alone=len(scores) == 1)
+            written = self._append(scores)
         if written is None:
             self.unwritten += sum(not isinstance(row, EventRow) for row in rows)
             return [Written(False)] * len(rows)
         self.in_wal += len(rows)
         return written
+
+    def settle(self) -> bool:
+        """Take the spooled scores to their table; False where they have to wait."""
+        return not self._pending or self._transact(lambda: True) is not None
 
     def save_bars(self, bars: Iterable[BarRow], symbols: Iterable[SymbolRow]) -> bool:
         """Keep closed bars and each symbol's facts; a symbol's oldest bars go."""
@@ -242,6 +268,7 @@ class Journal:
 
     def load_replies(self, since: float, limit: int) -> list[StoredReply]:
         """The newest replies since a time (UTC s), oldest first, for retries after a restart."""
+        self.settle()
         rows = self._run(
             # A score's number is not below its microsecond: older ones are not read.
             "SELECT signal_id, scored_at, digest, reply FROM scores"
@@ -257,6 +284,7 @@ class Journal:
 
     def last_seq(self) -> int:
         """The highest number of a score; 0 where there is none that could be added to."""
+        self.settle()
         rows = self._run("SELECT seq FROM scores ORDER BY seq DESC LIMIT 1")
         return rows[0][0] if rows and 0 < rows[0][0] < LAST_SEQ else 0
 
@@ -291,35 +319,55 @@ class Journal:
         self._transact(lambda: self._catch_up(limit))
 
     def checkpoint(self) -> None:
-        """Move the WAL into the file, without waiting for readers.
+        """Move the WAL into the file, without waiting for readers; the caller waits for the disk.
 
-        The loop waits for the disk meanwhile: the fewer rows, the shorter.
+        While the service serves, `checkpoints` does it elsewhere.
         """
         self.in_wal = 0
         self._run("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
-        """Checkpoint and close; the file is then complete without its WAL."""
-        if self._connection is not None:
+        """Settle, checkpoint and close; the file is then complete without its WAL."""
+        if self._connection is not None and self.settle():
             self.checkpoint()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._spool.close()
 
-    def _transact(self, work: Callable[[], T], *, alone: bool = False) -> T | None:
-        """Do work in one transaction; None, with nothing of it kept, where it fails.
+    def _append(self, scores: Sequence[ScoreRow]) -> list[Written] | None:
+        """Spool scores; None, with none of them kept, where that fails."""
+        if self.fault is not None or not self.open():
+            return None
+        rows = [msgspec.structs.astuple(row) for row in scores]
+        try:
+            self._spool.append(rows)
+        except _FAULTS as error:
+            self._failed(error)
+            return None
+        self._pending += rows
+        if len(self._pending) >= MOST_SPOOLED or self._spool.size_bytes >= MOST_SPOOLED_BYTES:
+            self.settle()
+        return [WRITTEN] * len(rows)
 
-        `alone` says that the work is one statement.
-        """
+    def _left_over(self) -> list[tuple[Any, ...]]:
+        """What the spool holds: scores that a table may lack, of this process or one before."""
+        rows, damage = spooled_scores(self.path)
+        self.errors += damage
+        return rows
+
+    def _transact(self, work: Callable[[], T]) -> T | None:
+        """Settle and do work in one transaction; None, with nothing of it kept, where it fails."""
         if self.fault is not None or not self.open():
             return None
         assert self._connection is not None
         try:
-            if alone:
-                return work()
             self._connection.execute("BEGIN IMMEDIATE")
+            self._insert_pending()
             done = work()
             self._connection.execute("COMMIT")
+            self._pending = []
+            self._spool.clear()
         except _FAULTS as error:
             self._failed(error)
             return None
@@ -374,13 +422,11 @@ class Journal:
             return Written(True)
         return self._insert_outcome(row)
 
-    def _insert_scores(self, rows: Sequence[ScoreRow]) -> list[Written]:
+    def _insert_pending(self) -> None:
         assert self._connection is not None
-        if len(rows) == 1:
-            self._connection.execute(_INSERT_SCORE, msgspec.structs.astuple(rows[0]))
-        else:
-            self._connection.executemany(_INSERT_SCORE, map(msgspec.structs.astuple, rows))
-        return [WRITTEN] * len(rows)
+        refused = insert_scores(self._connection, self._pending)
+        self.errors += refused
+        self.unwritten += refused
 
     def _insert_outcome(self, row: OutcomeRow) -> Written:
         assert self._connection is not None
@@ -441,6 +487,42 @@ class Journal:
             connection.close()
         except sqlite3.Error:
             self.errors += 1
+
+
+def spooled_scores(journal: Path) -> tuple[list[tuple[Any, ...]], int]:
+    """Scores that wait beside a journal, as rows of its table, and how many were damaged."""
+    damage = 0
+    try:
+        found = read_spool(spool_path(journal))
+    except Damaged as error:
+        found, damage = error.rows, 1
+    rows = []
+    for values in found:
+        try:
+            row = msgspec.convert(dict(zip(_SCORE_COLUMNS, values, strict=True)), ScoreRow)
+        except (msgspec.ValidationError, ValueError):
+            damage += 1
+        else:
+            rows.append(msgspec.structs.astuple(row))
+    return rows, damage
+
+
+def insert_scores(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Put rows into the table where it has not got them; returns how many it cannot take.
+
+    One of those must not hold up the others for ever. Raises sqlite3.Error for all else.
+    """
+    try:
+        connection.executemany(_INSERT_SCORE, rows)
+    except _ROW_FAULTS:
+        refused = 0
+        for row in rows:
+            try:
+                connection.execute(_INSERT_SCORE, row)
+            except _ROW_FAULTS:
+                refused += 1
+        return refused
+    return 0
 
 
 def seq_of(score_id: str | None) -> int | None:

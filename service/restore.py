@@ -25,6 +25,7 @@ from service.history import HISTORY_NAME
 from service.journal_reading import wal_of
 from service.locks import HeldError, hold
 from service.settings import Config
+from service.spool import spool_path
 
 STAGED = ".restore-incoming"
 ASIDE = "before-restore"
@@ -186,8 +187,9 @@ def _journal(config: Config, manifest: Manifest, place: Place) -> None:
     path = config.journal_path
     if path.exists():
         _empty_wal(path)
-    # A WAL belongs to its own file: beside another one it would be applied to that.
-    for part in (wal_of(path), path.with_name(path.name + "-shm")):
+    # A WAL belongs to its own file, and so do spooled scores: beside another one they would be
+    # applied to that.
+    for part in (wal_of(path), path.with_name(path.name + "-shm"), spool_path(path)):
         place.move_aside(part.name)
     place.keep(path.name)
     place.put(path.name)

@@ -17,6 +17,7 @@ import structlog
 
 from protocol.limits import PROTOCOL_VERSION
 from service import logs, systemd
+from service.checkpoints import Checkpoints
 from service.clock import SystemClock
 from service.config import Sourced
 from service.engine import Engine
@@ -60,7 +61,10 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
         max_nodes=config.model.max_nodes,
     )
     allowed = _allowed(config)
-    housekeeping = Housekeeping(config, clock, engine, journal, watch, vitals, recorder, allowed)
+    checkpoints = Checkpoints(config.journal_path)
+    housekeeping = Housekeeping(
+        config, clock, engine, journal, watch, vitals, checkpoints, recorder, allowed
+    )
     responder = Responder(engine, journal, vitals, clock)
     reload = Reload(config, reread, allowed, housekeeping.reconfigure, vitals.wait_for_restart)
     stop = _Signals(reload)
@@ -74,6 +78,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     watch.poll_once()
     housekeeping.turn()
     watch.start()
+    checkpoints.start()
     metrics = Metrics(config.metrics.bind, vitals, engine, journal, clock)
     try:
         metrics.start()
@@ -95,6 +100,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     finally:
         systemd.notify("STOPPING=1")
         watch.stop(timeout_s=1.0)
+        checkpoints.stop(timeout_s=1.0)
         metrics.stop()
         housekeeping.save_all()
         housekeeping.event("stopped")

@@ -23,7 +23,10 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ScoreSection(Section, frozen=True, kw_only=True):
-    """`[score]`: the scoring socket and the blend. Weights sum to what the caller wants."""
+    """`[score]`: the scoring socket and the blend. Weights sum to what the caller wants.
+
+    For `spin_us` after an answer the loop looks for the next request instead of sleeping.
+    """
 
     bind: tuple[str, ...] = ("tcp://127.0.0.1:5561",)
     allow_insecure: bool = False
@@ -34,6 +37,7 @@ class ScoreSection(Section, frozen=True, kw_only=True):
     session_bonus_weight: Annotated[float, Meta(ge=0, le=4)] = 1.0
     take_margin_r: Annotated[float, Meta(ge=-10, le=10)] = 0.0
     retry_window_s: Seconds = 60.0
+    spin_us: Annotated[float, Meta(ge=0, le=1000)] = 200.0
 
 
 class CurveSection(Section, frozen=True, kw_only=True):

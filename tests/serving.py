@@ -14,6 +14,7 @@ import builders
 from protocol import codec
 from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
 from service.bundle import DEFAULT_LIMITS, decode_pointer, load, read_pointer_bytes
+from service.checkpoints import Checkpoints
 from service.clock import ManualClock
 from service.config import load as load_config
 from service.engine import Engine
@@ -86,8 +87,15 @@ class Parts:
         self.journal = Journal(self.config.journal_path)
         self.responder = Responder(self.engine, self.journal, self.vitals, self.clock)
         self.watch = ModelWatch(self.config.models_dir, interval_s=self.config.model.poll_s)
+        self.checkpoints = Checkpoints(self.config.journal_path)
         self.housekeeping = Housekeeping(
-            self.config, self.clock, self.engine, self.journal, self.watch, self.vitals
+            self.config,
+            self.clock,
+            self.engine,
+            self.journal,
+            self.watch,
+            self.vitals,
+            self.checkpoints,
         )
         self.endpoint = self.engine.endpoint("feed", volume_is_deal=False)
         self.vitals.endpoints = [self.endpoint]
@@ -116,6 +124,7 @@ class Parts:
 
     def rows(self, statement: str = "SELECT * FROM scored ORDER BY seq") -> list[dict[str, Any]]:
         """Rows of the journal, as a second reader sees them."""
+        self.journal.settle()
         return rows(self.config.journal_path, statement)
 
 

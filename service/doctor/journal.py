@@ -15,6 +15,7 @@ from service.journal import SCHEMA_VERSION
 from service.journal_export import stamp
 from service.journal_reading import JournalUnreadable, open_quietly, schema_of, wal_of
 from service.journal_summary import amount, bytes_of
+from service.spool import spool_path
 
 CHECK = "journal"
 LARGE_WAL_BYTES = 64 << 20
@@ -61,7 +62,7 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
-    for file in (path, wal_of(path), path.with_name(path.name + "-shm")):
+    for file in (path, wal_of(path), path.with_name(path.name + "-shm"), spool_path(path)):
         if file.exists():
             hindrance = obstacle(file, scene.owner, READ | WRITE)
             if hindrance is not None:

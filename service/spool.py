@@ -1,0 +1,114 @@
+"""Rows that were promised and are not in the journal's tables yet, in a file beside it.
+
+The rule: a row is in the file before its reply leaves, and goes only once a table has it. One
+append costs a quarter of a commit, and rows that reach the tables by the hundred share pages.
+Like a commit of the journal an append outlives the process, not a power cut.
+
+A record is the length of its content (uint32, little endian), the content's CRC-32 (uint32)
+and the content, msgpack. A record cut short by a kill was never promised.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+MAX_BYTES = 256 << 20
+"""Of a file that is read: far above what ever waits, far below what would hurt."""
+
+_HEAD = struct.Struct("<II")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Damaged(Exception):  # noqa: N818  what it is, not what happened
+    """A record is not what was written; `rows` are those before it."""
+
+    def __init__(self, message: str, rows: list[list[Any]]) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
+class Spool:
+    """The file. `size_bytes` is what it holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size_bytes = 0
+        self._file: int | None = None
+
+    def open(self) -> None:
+        """Open or create the file. Raises OSError."""
+        if self._file is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._file = os.open(self.path, flags, 0o640)
+            self.size_bytes = os.fstat(self._file).st_size
+
+    def append(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows of values, all or none of them. Raises OSError."""
+        assert self._file is not None
+        records: list[bytes] = []
+        for row in rows:
+            content = _encode(row)
+            records += (_HEAD.pack(len(content), zlib.crc32(content)), content)
+        record = b"".join(records)
+        try:
+            if os.write(self._file, record) != len(record):
+                raise OSError(f"{self.path}: the disk took only a part of a row")
+        except OSError:
+            os.ftruncate(self._file, self.size_bytes)
+            raise
+        self.size_bytes += len(record)
+
+    def clear(self) -> None:
+        """Forget all rows. Raises OSError."""
+        if self._file is not None and self.size_bytes:
+            os.ftruncate(self._file, 0)
+            self.size_bytes = 0
+
+    def close(self) -> None:
+        """Close the file; one without rows goes."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        if not self.size_bytes:
+            self.path.unlink(missing_ok=True)
+
+
+def spool_path(journal: Path) -> Path:
+    """Where a journal's rows wait."""
+    return journal.with_name(journal.name + "-spool")
+
+
+def read_spool(path: Path) -> list[list[Any]]:
+    """The rows of a file, oldest first; none where there is no file.
+
+    Raises Damaged where a record has changed, OSError where the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES)
+    except FileNotFoundError:
+        return []
+    rows: list[list[Any]] = []
+    at = 0
+    while at + _HEAD.size <= len(content):
+        length, checksum = _HEAD.unpack_from(content, at)
+        start, at = at + _HEAD.size, at + _HEAD.size + length
+        if at > len(content):
+            break  # cut short: the reply was never sent
+        if zlib.crc32(content[start:at]) != checksum:
+            raise Damaged(f"{path}: the record at byte {start} is damaged", rows)
+        try:
+            row = msgspec.msgpack.decode(content[start:at])
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            row = None
+        if type(row) is not list:
+            raise Damaged(f"{path}: the record at byte {start} is no row", rows)
+        rows.append(row)
+    return rows

@@ -1,0 +1,94 @@
+"""Checkpoints beside a writer: the WAL gets moved, stays bounded, and faults are counted."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from harness import eventually
+from scored_journal import score_row, vectors
+
+from service import checkpoints as module
+from service.checkpoints import Checkpoints
+from service.journal import Journal
+
+X = vectors(1)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    journal = Journal(tmp_path / "journal.db")
+    assert journal.open()
+    return journal
+
+
+def write(journal: Journal, start: int, count: int) -> None:
+    for seq in range(start, start + count):
+        (written,) = journal.write([score_row(seq, X[0])])
+        assert written.journalled
+    assert journal.settle()
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def test_what_is_written_is_in_the_file_itself_afterwards(journal: Journal) -> None:
+    write(journal, 1, 200)
+    before = size(journal.path)
+    Checkpoints(journal.path).run_once()
+    assert size(journal.path) > before
+
+
+def test_the_thread_moves_the_wal_while_rows_are_written(journal: Journal) -> None:
+    checkpoints = Checkpoints(journal.path)
+    checkpoints.start()
+    start = iter(range(1, 10**6, 50))
+    before = size(journal.path)
+
+    def moved() -> bool:
+        write(journal, next(start), 50)
+        checkpoints.ask()
+        return size(journal.path) > before
+
+    eventually(moved, "the file grows")
+    checkpoints.stop(timeout_s=5.0)
+    assert checkpoints.failures == 0
+    assert not any(thread.name == "checkpoints" for thread in threading.enumerate())
+
+
+def test_a_wal_that_does_not_begin_anew_is_called_overgrown(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WAL_FRAMES", 60)
+    checkpoints = Checkpoints(journal.path)
+    write(journal, 1, 20)
+    checkpoints.run_once()
+    assert not checkpoints.overgrown
+    for start in range(100, 2100, 20):
+        write(journal, start, 20)
+    checkpoints.run_once()
+    assert checkpoints.overgrown
+    # All of it has been moved, so the next row begins the WAL anew.
+    write(journal, 5000, 1)
+    checkpoints.run_once()
+    assert not checkpoints.overgrown
+
+
+def test_no_file_is_a_counted_failure_and_makes_none(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "journal.db")
+    checkpoints.ask()
+    assert checkpoints.failures == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_in_the_middle_of_a_transaction_is_not_waited_for(journal: Journal) -> None:
+    write(journal, 1, 10)
+    connection = journal._connection
+    assert connection is not None
+    connection.execute("BEGIN IMMEDIATE")
+    checkpoints = Checkpoints(journal.path)
+    checkpoints.run_once()
+    connection.execute("ROLLBACK")
+    assert checkpoints.failures == 0

@@ -1,0 +1,173 @@
+"""Promised rows outlive the process, whatever became of the end of their file."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scored_journal import score_row, vectors
+from serving import rows
+
+from service.journal import Journal, Written
+from service.records import ScoreRow
+from service.spool import Damaged, Spool, read_spool, spool_path
+
+X = vectors(20)
+
+
+def score(i: int, **changes: object) -> ScoreRow:
+    return score_row(i, X[i], **changes)
+
+
+def ids(path: Path) -> list[str]:
+    return [row["score_id"] for row in rows(path, "SELECT score_id FROM scores ORDER BY seq")]
+
+
+def left_behind(path: Path, *scores: ScoreRow) -> None:
+    """A journal whose process was killed before these scores reached their table."""
+    journal = Journal(path)
+    journal.open()
+    assert journal.write(scores) == [Written(True)] * len(scores)
+    assert ids(path) == []
+
+
+def test_what_a_killed_process_promised_is_in_the_table_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.db"
+    left_behind(path, score(0), score(1))
+    again = Journal(path)
+    assert again.open()
+    assert ids(path) == ["score-0", "score-1"]
+    assert spool_path(path).stat().st_size == 0
+    assert again.spooled == 0
+
+
+def test_a_row_that_is_in_the_table_already_is_kept_once(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    left_behind(path, score(0))
+    kept = spool_path(path).read_bytes()
+    Journal(path).open()
+    spool_path(path).write_bytes(kept)  # killed between the commit and the clearing
+    Journal(path).open()
+    assert ids(path) == ["score-0"]
+
+
+def test_every_column_comes_back_as_it_was(tmp_path: Path) -> None:
+    one = score(3, bid=None, take=True, pattern="é", request=b"\xff\x00", win_probability=0.1)
+    straight, spooled = tmp_path / "a.db", tmp_path / "b.db"
+    journal = Journal(straight)
+    journal.write([one])
+    journal.close()
+    left_behind(spooled, one)
+    Journal(spooled).open()
+    assert rows(straight, "SELECT * FROM scores") == rows(spooled, "SELECT * FROM scores")
+
+
+@pytest.mark.parametrize("lost", [1, 7, 100])
+def test_a_record_that_was_cut_short_was_never_promised(tmp_path: Path, lost: int) -> None:
+    path = tmp_path / "journal.db"
+    left_behind(path, score(0), score(1))
+    os.truncate(spool_path(path), spool_path(path).stat().st_size - lost)
+    journal = Journal(path)
+    assert journal.open()
+    assert journal.errors == 0
+    assert ids(path) == ["score-0"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_turned_bit_costs_no_row_before_it_and_is_never_believed(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    spool = Spool(tmp_path_factory.mktemp("spool") / "s")
+    spool.open()
+    written = [[i, "text", b"\x00\x01", 0.5, None] for i in range(4)]
+    spool.append(written)
+    spool.close()
+    content = bytearray(spool.path.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] ^= 1 << data.draw(st.integers(0, 7))
+    spool.path.write_bytes(content)
+    try:
+        found = read_spool(spool.path)
+    except Damaged as error:
+        found = error.rows
+    before = at // (len(content) // 4)
+    assert found == written[:before]
+
+
+def test_damage_is_counted_and_the_journal_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    left_behind(path, score(0), score(1))
+    content = bytearray(spool_path(path).read_bytes())
+    content[-1] ^= 1
+    spool_path(path).write_bytes(content)
+    journal = Journal(path)
+    assert journal.open()
+    assert journal.errors == 1
+    assert journal.write([score(2)]) == [Written(True)]
+    assert journal.settle()
+    assert ids(path) == ["score-0", "score-2"]
+
+
+def test_a_row_that_no_table_takes_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    left_behind(path)
+    spool = Spool(spool_path(path))
+    spool.open()
+    too_large = score(1, direction=2**63)
+    spool.append(
+        [
+            tuple(getattr(row, f) for f in row.__struct_fields__)
+            for row in (score(0), too_large, score(2))
+        ]
+    )
+    spool.close()
+    journal = Journal(path)
+    assert journal.open()
+    assert ids(path) == ["score-0", "score-2"]
+    assert journal.errors == 1
+
+
+def test_a_disk_that_takes_a_part_only_keeps_none_of_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    spool.open()
+    spool.append([[1]])
+    size = spool.size_bytes
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, hard))
+    try:
+        with pytest.raises(OSError, match=r"part of a row|too large"):
+            spool.append([[b"x" * 1000]])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert spool.size_bytes == spool.path.stat().st_size == size
+    spool.append([[2]])
+    assert read_spool(spool.path) == [[1], [2]]
+
+
+def test_a_link_in_the_spools_place_is_not_followed(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    spool_path(path).symlink_to(victim)
+    journal = Journal(path)
+    assert not journal.open()
+    assert journal.write([score(0)]) == [Written(False)]
+    assert victim.read_text() == "untouched"
+
+
+def test_a_closed_journal_leaves_no_spool(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.write([score(0)])
+    journal.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
+    assert ids(journal.path) == ["score-0"]
