@@ -23,7 +23,7 @@ from service import bundle, recording
 from service.engine import Engine
 from service.errors import ModelRejected
 from service.features.state import SymbolSnapshot
-from service.journal import open_reader
+from service.journal import open_reader, spooled_scores
 from service.model import Model
 from service.recording import RecordingError, read_segments
 from service.records import PaperRow, ScoreRow
@@ -179,6 +179,8 @@ def compare(paths: Sequence[Path], journal: Path) -> Account:
     """Replay and hold each row against the journal's. Raises RecordingError, sqlite3.Error."""
     account = Account()
     columns = ", ".join(ScoreRow.__struct_fields__)
+    # Before the table: what is taken there meanwhile is found there.
+    spooled = {row[0]: row for row in spooled_scores(journal)[0]}
     with open_reader(journal) as reader:
         for kind, row in replay_segments(paths):
             account.records += 1
@@ -192,7 +194,7 @@ def compare(paths: Sequence[Path], journal: Path) -> Account:
                 f"SELECT {columns} FROM scores WHERE seq = ?",  # noqa: S608  our own names
                 (row.seq,),
             ).fetchone()
-            _hold_against(account, row, found)
+            _hold_against(account, row, found or spooled.get(row.seq))
     return account
 
 

@@ -22,6 +22,7 @@ from service import exit_codes, mode_file
 from service.backup_manifest import BackupError, Manifest
 from service.durable import LockHeld, Step, TrainerLock, no_step, sync_directory
 from service.history import HISTORY_NAME
+from service.journal import insert_scores, spooled_scores
 from service.journal_reading import wal_of
 from service.locks import HeldError, hold
 from service.settings import Config
@@ -186,7 +187,7 @@ def _journal(config: Config, manifest: Manifest, place: Place) -> None:
         return
     path = config.journal_path
     if path.exists():
-        _empty_wal(path)
+        _complete(path)
     # A WAL belongs to its own file, and so do spooled scores: beside another one they would be
     # applied to that.
     for part in (wal_of(path), path.with_name(path.name + "-shm"), spool_path(path)):
@@ -195,11 +196,13 @@ def _journal(config: Config, manifest: Manifest, place: Place) -> None:
     place.put(path.name)
 
 
-def _empty_wal(path: Path) -> None:
-    """Move what is in the WAL into the journal; a damaged journal keeps its WAL aside."""
+def _complete(path: Path) -> None:
+    """Move what is in the spool and the WAL into the journal; a damaged one keeps them aside."""
     with suppress(sqlite3.Error):
         connection = sqlite3.connect(path, timeout=2.0)
         try:
+            with connection:
+                insert_scores(connection, spooled_scores(path)[0])
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()

@@ -82,13 +82,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     metrics = Metrics(config.metrics.bind, vitals, engine, journal, clock)
     try:
         metrics.start()
-        # What was allocated so far lives as long as the process: keep the collector off it.
-        gc.collect()
-        gc.freeze()
-        # What is made for a request is freed by counting; cycles are rare and can wait.
-        gc.set_threshold(50_000, 20, 50)
-        # A helper thread that computes gives the interpreter back this soon.
-        sys.setswitchinterval(0.0005)
+        _favour_the_loop()
         _announce(config, server, engine)
         housekeeping.event("started", pid=os.getpid(), protocol=PROTOCOL_VERSION)
         server.run(stop)
@@ -187,6 +181,16 @@ def _shown(sourced: Sourced) -> dict[str, object]:
         "mode": config.score.mode,
         "set": sourced.sources,
     }
+
+
+def _favour_the_loop() -> None:
+    # What was allocated so far lives as long as the process: keep the collector off it.
+    gc.collect()
+    gc.freeze()
+    # What is made for a request is freed by counting; cycles are rare and can wait.
+    gc.set_threshold(50_000, 20, 50)
+    # A helper thread that computes gives the interpreter back this soon.
+    sys.setswitchinterval(0.0005)
 
 
 def _announce(config: Config, server: Server, engine: Engine) -> None:

@@ -22,6 +22,7 @@ import zmq
 from serving import history, rows
 
 from protocol.client import ScorerClient
+from service.spool import spool_path
 
 T = TypeVar("T")
 PATIENCE_S = 30.0
@@ -154,7 +155,10 @@ class Service:
         return [json.loads(row["detail"]) for row in found if row["kind"] == kind]
 
     def scores(self) -> list[dict[str, Any]]:
-        """Scores in the journal."""
+        """Scores in the journal, once it has taken in what was promised; killed, as it stands."""
+        spool = spool_path(self.journal_path)
+        if self.process and self.process.poll() is None:
+            eventually(lambda: not spool.exists() or not spool.stat().st_size, "the spool to empty")
         return rows(self.journal_path, "SELECT * FROM scored ORDER BY seq")
 
     def close(self) -> None:
