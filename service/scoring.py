@@ -1,7 +1,7 @@
 """From a probability to a decision: the blend, break-even, expected R and the statuses.
 
-Pure arithmetic on numbers that are already known; the order of reasons for serving the
-base score is a table, first match wins.
+Pure arithmetic on numbers that are already known; of the reasons for serving the base
+score the first that holds is given.
 """
 
 from __future__ import annotations
@@ -103,17 +103,20 @@ def base_score_reason(at: Situation) -> str | None:
     The data come first: an operator without a model yet still wants to learn that the
     feed is broken. Shadow is no reason here: the model is asked, its answer kept apart.
     """
-    reasons = (
-        (at.past_deadline, "deadline"),
-        (at.mode == "off", "off"),
-        (not at.known_symbol, "unknown_symbol"),
-        (at.feed_is_stale, "stale_feed"),
-        (not at.warm, "warming_up"),
-        (not at.has_model, "no_model"),
-        (at.model_expired, "expired_model"),
-        (at.model_wants_direction and at.direction == 0, "no_direction"),
-    )
-    for holds, reason in reasons:
-        if holds:
-            return reason
+    if at.past_deadline:
+        return "deadline"
+    if at.mode == "off":
+        return "off"
+    if not at.known_symbol:
+        return "unknown_symbol"
+    if at.feed_is_stale:
+        return "stale_feed"
+    if not at.warm:
+        return "warming_up"
+    if not at.has_model:
+        return "no_model"
+    if at.model_expired:
+        return "expired_model"
+    if at.model_wants_direction and at.direction == 0:
+        return "no_direction"
     return None

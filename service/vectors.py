@@ -21,16 +21,27 @@ from service.intake import Intake
 from service.model import Model, Probability
 from service.symbol_feed import SymbolFeed
 
+MOST_ANSWERS = 256
+"""Base scores that a vector is kept with."""
+
 
 class Kept(msgspec.Struct):
-    """The last vector of a symbol and direction, and what the model said of it."""
+    """The last vector of a symbol and direction, and what a model said of it by base score.
+
+    `expected` was worked out ahead and is not asked for yet, `answers` was.
+    """
 
     key: tuple[int, int, float | None]
     vector: Vector
     is_new: bool = True
     model: Model | None = None
-    base_score: float = 0.0
-    probability: Probability | None = None
+    answers: dict[float, Probability] = {}
+    expected: dict[float, Probability] = {}
+
+    def of(self, model: Model) -> None:
+        """Forget what another model said."""
+        if self.model is not model:
+            self.model, self.answers, self.expected = model, {}, {}
 
 
 class Vectors:
@@ -43,8 +54,6 @@ class Vectors:
         self._correlations: dict[str, float | None] = {}
         self._correlation_key = (0, 0)
         self._live: list[SymbolState] = []
-        self._expected: dict[tuple[float, ...], Probability] = {}
-        self._expected_of: Model | None = None
 
     def roll(self, now_s: float) -> None:
         """Close all bars whose minute has ended, once a minute."""
@@ -74,7 +83,8 @@ class Vectors:
         values = kept.vector.values
         if values[-1] == base_score:
             return kept.vector
-        return msgspec.structs.replace(kept.vector, values=(*values[:-1], base_score))
+        vector = kept.vector
+        return Vector((*values[:-1], base_score), vector.missing, vector.volume_source)
 
     def expect(
         self, asked: Iterable[tuple[SymbolFeed, int, float]], now_s: float, model: Model
@@ -83,37 +93,47 @@ class Vectors:
 
         A signal whose vector is another by then is asked about on its own, like any.
         """
-        rows = set()
+        wanted: list[tuple[Kept, float]] = []
+        rows: list[tuple[float, ...]] = []
         for feed, direction, base_score in asked:
             kept = self._keep(feed, now_s, direction, base_score)
-            rows.add((*kept.vector.values[:-1], base_score))
-        ordered = list(rows)
-        self._expected_of = model
-        self._expected = dict(
-            zip(ordered, model.probabilities(np.array(ordered, np.float64)), strict=True)
-        )
+            kept.of(model)
+            if base_score not in kept.answers and base_score not in kept.expected:
+                wanted.append((kept, base_score))
+                rows.append((*kept.vector.values[:-1], base_score))
+        if not rows:
+            return
+        found = model.probabilities(np.array(rows, np.float64))
+        for (kept, base_score), probability in zip(wanted, found, strict=True):
+            kept.expected[base_score] = probability
 
     def answer(
         self, feed: SymbolFeed | None, direction: int, vector: Vector, model: Model
     ) -> Probability:
         """What the model says of the vector that `vector` gave last for this symbol."""
         kept = None if feed is None else feed.kept.get(direction)
+        if kept is None:
+            self._counts["model_miss"] += 1
+            return model.probability(np.array(vector.values))
+        kept.of(model)
         base_score = vector.values[-1]
-        if kept and kept.probability and kept.model is model and kept.base_score == base_score:
+        known = kept.answers.get(base_score)
+        if known is not None:
             self._counts["model_hit"] += 1
-            return kept.probability
+            return known
         self._counts["model_miss"] += 1
-        expected = self._expected.get(vector.values) if model is self._expected_of else None
-        probability = expected or model.probability(np.array(vector.values))
-        if kept is not None:
-            kept.model, kept.base_score, kept.probability = model, base_score, probability
+        probability = kept.expected.pop(base_score, None)
+        if probability is None:
+            probability = model.probability(np.array(vector.values))
+        if len(kept.answers) >= MOST_ANSWERS:
+            kept.answers.clear()
+        kept.answers[base_score] = probability
         return probability
 
     def forget(self) -> None:
         """Keep nothing: the next answers are worked out anew."""
         self._correlations.clear()
         self._correlation_key = (0, 0)
-        self._expected.clear()
         for feed in self._intake.feeds.values():
             feed.kept.clear()
 

@@ -101,7 +101,8 @@ def test_defaults_of_a_reply_are_the_documents() -> None:
 
 def test_the_statuses_stand_in_the_order_of_the_code() -> None:
     source = inspect.getsource(scoring.base_score_reason)
-    order = re.findall(r', "(\w+)"\)', source)
+    order = re.findall(r'return "(\w+)"', source)
+    assert len(order) == 8
     documented = [row[0] for row in tables("### `score`")[3]]
     assert [status for status in documented if status in order] == order
 
