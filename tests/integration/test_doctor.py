@@ -241,6 +241,7 @@ def test_nothing_is_written_while_it_runs_or_after_it_was_killed(tmp_path: Path)
     with running(tmp_path) as service:
         with service.client() as client:
             client.score("EURUSD", 70.0)
+        assert len(service.scores()) == 1
         setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
         shutil.rmtree(tmp_path / "unused")
         # The service goes on with its own files: only what is new or gone would be ours.
@@ -513,7 +514,7 @@ def test_a_journal_that_another_program_locks(tmp_path: Path) -> None:
             found = setup.fault("journal", "is locked by", str(locking.pid))
             assert f"kill {locking.pid}" in found.advice
             with service.client() as client:
-                assert client.score("EURUSD", 70.0).journalled is False
+                eventually(lambda: not client.score("EURUSD", 70.0).journalled, "the lock")
                 eventually(lambda: not client.health()["ready"], "a warning")
             setup.fault("service", "not ready", "journal")
             assert "lost" in setup.fault("service", "not kept", level="warn").advice
@@ -545,6 +546,7 @@ def test_a_clock_that_was_ahead_when_the_last_score_was_written(tmp_path: Path) 
     with running(tmp_path) as service:
         with service.client() as client:
             client.score("EURUSD", 70.0)
+        assert len(service.scores()) == 1
         setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
         found = setup.fault("journal", "yet to come", now_s=time.time() - DAY_S)
         assert "date -u" in found.advice
@@ -673,6 +675,7 @@ def test_a_trainer_that_did_not_run(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         with service.client() as client:
             client.score("EURUSD", 70.0)
+        assert len(service.scores()) == 1
         setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
         later_s = time.time() + 9 * DAY_S
         found = setup.fault("trainer", "never ran", level="warn", now_s=later_s)

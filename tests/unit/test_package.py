@@ -87,7 +87,7 @@ def test_lock_files_name_no_address_and_hash_everything():
         assert "://" not in text
         assert not {"--index-url", "--extra-index-url", "--find-links"} & set(text.split())
         blocks = re.split(r"\n(?=\S)", text.strip())
-        assert len(blocks) > 10
+        assert len(blocks) > 3
         for block in blocks:
             assert re.match(r"[a-z0-9-]+==", block), block
             assert "--hash=sha256:" in block, block
