@@ -6,17 +6,14 @@ import random
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from harness import eventually, running
 from serving import START_S, Parts, rows, tick
 
 from service.clock import ManualClock
-from service.engine import Engine
-from service.engine_replay import _Run
+from service.engine_replay import begin
 from service.paper_result import outcome_row
 from service.recording import read_segments
-from service.settings import Config
 from training.dataset import JoinRules, read_dataset
 
 LEVELS = {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.099, "take_profit": 1.102}
@@ -295,13 +292,13 @@ def test_a_recording_ends_its_positions_as_the_live_service_did(tmp_path: Path):
         assert service.terminate()[0] == 0
     runs = sorted((tmp_path / "segments").glob("*.rec.gz"))
     assert len(runs) == 2
-    header, *records = read_segments(runs[1:])
-    run = _Run(Engine(msgspec.convert(header[5], type=Config), header[2]))
+    records = read_segments(runs[1:])
+    run = begin(records)
     for record in records:
         run.apply(record)
     written = rows(service.journal_path, OUTCOMES)
     assert len(written) == 4
-    again = [outcome_row(end, 0.0) for end in run._engine.paper.ended.values()]
+    again = [outcome_row(end, 0.0) for end in run.engine.paper.ended.values()]
     for ours, theirs in zip(again, written, strict=True):
         names = [name for name in ours.__struct_fields__ if name in theirs]
         same = {name: getattr(ours, name) == theirs[name] for name in names}
