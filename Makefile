@@ -13,6 +13,7 @@
 # make account            what became of every row of every recorded file
 # make bench-features     rate of taking in ticks, cost of a vector, memory, a minute's end, growth
 # make bench-serve        latency and throughput of scoring against a bare echo, and the steps of a score
+# make bench-scale        replicas behind a proxy, a client on another host, symbols and ticks
 # make bench-swap         models swapped under load: latency, memory, and whether any answer is mixed
 # make evidence-features  the pictures of docs/features.md
 # make fuzz    a million hostile frames, feed messages, the same on sockets, damaged journals
@@ -25,7 +26,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 BIN := .venv/bin
 STAMP := .venv/.current
 
-.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-truth evidence-paper oracle account bench-features bench-serve bench-swap evidence-features fuzz corrupt kill9 soak check-client
+.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap evidence-features fuzz corrupt kill9 soak check-client
 
 setup: $(STAMP)
 
@@ -88,6 +89,9 @@ bench-features: setup
 bench-serve: setup
 	$(BIN)/python scripts/bench_serve.py
 	$(BIN)/python scripts/bench_steps.py
+
+bench-scale: setup
+	$(BIN)/python scripts/bench_scale.py
 
 bench-swap: setup
 	$(BIN)/python scripts/bench_swap.py

@@ -100,14 +100,14 @@ class Service:
     """`signal-scorer serve` as operators run it, journal on."""
 
     def __init__(self, folder: Path, feed: str, **values: str) -> None:
-        environ = os.environ | {f"SIGNAL_SCORER_{key}": value for key, value in values.items()}
-        environ |= {
+        environ = os.environ | {
             "SIGNAL_SCORER_STATE_DIR": str(folder),
             "SIGNAL_SCORER_SCORE_BIND": "tcp://127.0.0.1:*",
             "SIGNAL_SCORER_FEED_ENDPOINTS": feed,
             "SIGNAL_SCORER_METRICS_BIND": "",
             "SIGNAL_SCORER_LOG_LEVEL": "info",
         }
+        environ |= {f"SIGNAL_SCORER_{key}": value for key, value in values.items()}
         command = [sys.executable, "-m", "service", "serve"]
         started_s = time.monotonic()
         self.process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)

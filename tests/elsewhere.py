@@ -57,6 +57,12 @@ ELSEWHERE = (
     Elsewhere(
         r"apt install prometheus", "needs root; what comes of it is used", "test-alerts", "promtool"
     ),
+    Elsewhere(
+        r"python3 deploy/proxy\.py ",
+        "runs until it is ended, before services at addresses of theirs",
+        "tests/integration/test_replicas.py",
+        "proxy.py",
+    ),
     Elsewhere(r"pip install ", "needs a package index, half a minute", "check-client", '"install"'),
     Elsewhere(
         r"python scripts/evidence.py edge --heavier-base-score",
