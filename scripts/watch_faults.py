@@ -298,7 +298,10 @@ def off(prometheus: Prometheus, folder: Path) -> Seen:
     with watched(prometheus, folder) as one:
         one.start()
         command = [sys.executable, "-m", "service", "mode", "off"]
-        environ = os.environ | {"SIGNAL_SCORER_STATE_DIR": str(folder)}
+        environ = os.environ | {
+            "SIGNAL_SCORER_STATE_DIR": str(folder),
+            "SIGNAL_SCORER_SCORE_BIND": one.service.address,
+        }
         subprocess.run(command, env=environ, check=True, capture_output=True)
         yield one.instance
 

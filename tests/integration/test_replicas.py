@@ -65,10 +65,16 @@ def uptimes(client: ScorerClient) -> int:
     return len({client.stats()["state_dir"] for _ in range(2)})
 
 
-def joined(replicas: Replicas) -> Dataset:
-    """What the trainer makes of both journals, as if a day had passed."""
+def joined(replicas: Replicas, scored: int) -> Dataset:
+    """What the trainer makes of both journals, with so many scores, as if a day had passed."""
     rules = JoinRules(min_delay_s=0.0)
-    return read_dataset(replicas.journals, {}, rules, now_s=time.time() + 86_400.0)
+
+    def read() -> Dataset | None:
+        data = read_dataset(replicas.journals, {}, rules, now_s=time.time() + 86_400.0)
+        return data if data.scored == scored else None
+
+    # A score is kept before its reply, and in its table within a second.
+    return eventually(read, f"{scored} scores")
 
 
 def test_requests_are_shared_out_and_together_the_journals_train(replicas: Replicas) -> None:
@@ -85,10 +91,9 @@ def test_requests_are_shared_out_and_together_the_journals_train(replicas: Repli
     for one, other in zip(first, again, strict=True):
         assert one.final_score == pytest.approx(other.final_score, abs=1.0)
     assert all(answer["recorded"] and answer["matched"] for answer in reported)
+    data = joined(replicas, 2 * SIGNALS)
     advices = [advice_by_score(journal) for journal in replicas.journals]
     assert [len(found) for found in advices] == [SIGNALS, SIGNALS]
-    data = joined(replicas)
-    assert data.scored == 2 * SIGNALS
     assert data.excluded["later_revision"] == SIGNALS
     assert data.unmatched == 0
 
@@ -96,7 +101,7 @@ def test_requests_are_shared_out_and_together_the_journals_train(replicas: Repli
 def test_an_outcome_that_came_to_the_other_service_is_joined_by_the_trainer(
     replicas: Replicas,
 ) -> None:
-    before = joined(replicas)
+    before = joined(replicas, 2 * SIGNALS)
     with ScorerClient(replicas.address, 10_000) as client:
         # One score, then its outcome: in turn they go to different services.
         answers = []
@@ -105,8 +110,7 @@ def test_an_outcome_that_came_to_the_other_service_is_joined_by_the_trainer(
             answers.append(client.outcome("WIN_TP", signal_id=f"O{number}"))
     assert all(answer["recorded"] for answer in answers)
     assert not any(answer["matched"] for answer in answers)
-    after = joined(replicas)
-    assert after.scored == before.scored + SIGNALS
+    after = joined(replicas, 3 * SIGNALS)
     assert after.unmatched == 0
     assert after.excluded == before.excluded
     assert len(after.samples) == len(before.samples) + SIGNALS
