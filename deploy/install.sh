@@ -275,7 +275,7 @@ switch_release() {
         return 0
     fi
     systemctl restart signal-scorer || go_back
-    remove_old_releases
+    [ "$release" = "$before" ] || remove_old_releases
 }
 
 go_back() {

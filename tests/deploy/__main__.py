@@ -10,6 +10,7 @@ is missing is installed by apt. Only the standard library is used: it runs befor
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -46,7 +47,8 @@ def main() -> int:
         return SKIPPED
     report = Report()
     wanted = given.only or PARTS
-    with tempfile.TemporaryDirectory(prefix="signal-scorer-deploy-") as scratch:
+    given.cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=given.cache) as scratch:
         if set(wanted) - {"image"}:
             with _machine(given.cache, Path(scratch)) as machine:
                 _booted_parts(Product(machine), report, wanted)
@@ -58,6 +60,7 @@ def main() -> int:
 
 def _booted_parts(product: Product, report: Report, wanted: tuple[str, ...]) -> None:
     with report.part("As a new user: docs/install.md on a bare Debian"):
+        _refusals(product, report)
         _follow_document(product, report)
     looks = {
         "supervision": ("Under systemd", supervision.look),
@@ -70,6 +73,19 @@ def _booted_parts(product: Product, report: Report, wanted: tuple[str, ...]) -> 
         if name in wanted:
             with report.part(title):
                 look(product, report)
+
+
+def _refusals(product: Product, report: Report) -> None:
+    """What cannot be done is said in a sentence, and nothing is changed."""
+    install = f"sh {SOURCE}/deploy/install.sh"
+    cases = {
+        "as another user": ("setpriv --reuid 65534 " + install, "as root"),
+        "without systemd": ("unshare --mount sh -c 'umount -l /run && " + install + "'", "systemd"),
+        "without Python": (install, "apt-get install python3-venv"),
+    }
+    for what, (command, word) in cases.items():
+        done = product.machine.run(command, check=False)
+        report.seen(what, done.out, held=done.code == 1 and word in done.out)
 
 
 def _follow_document(product: Product, report: Report) -> None:
@@ -89,7 +105,7 @@ def _machine(cache: Path, scratch: Path) -> Iterator[Machine]:
     base = rootfs.base(cache, "machine")
     with rootfs.writable(base, scratch / "machine") as root:
         host.copy_project(PROJECT, root / SOURCE.lstrip("/"))
-        with booted(root, "signal-scorer-test", scratch / "console.log") as machine:
+        with booted(root, f"scorer-{os.getpid()}", scratch / "console.log") as machine:
             yield machine
 
 

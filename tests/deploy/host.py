@@ -55,6 +55,7 @@ def prepare() -> None:
     missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
     if missing:
         print(f"installing {' '.join(missing)}", flush=True)
+        run("apt-get", "update")
         run("apt-get", "install", "--yes", "--no-install-recommends", *missing)
 
 

@@ -101,8 +101,9 @@ def _train(root: Path, folder: Path, config: dict[str, Any], report: Report) -> 
         root, config, log, "signal-scorer-train", "train", user="scorer-trainer", binds=binds
     ) as running:
         code = running.wait(120)
-    said = " ".join(log.read_text(encoding="utf-8").split())
-    report.seen("train in the same image", f"exit code {code}: {said[-160:]}", held=code == 4)
+    lines = log.read_text(encoding="utf-8").splitlines()
+    said = next((line for line in lines if "not enough samples" in line), "nothing")
+    report.seen("train in the same image", f"exit code {code}: {said}", held=code == 4)
 
 
 def _compose(project: Path, report: Report) -> None:

@@ -105,11 +105,12 @@ def remove(product: Product, report: Report) -> None:
         held=same,
     )
     left = machine.out(
-        "find / -xdev \\( -path /srv -o -path /proc -o -path /var/log \\) -prune -o "
+        "find / -xdev \\( -path /srv -o -path /proc -o -path /var/log -o -path /var/backups \\) "
+        "-prune -o "
         "-name '*signal-scorer*' -print | grep -v -e ^/var/lib/signal -e ^/etc/signal || true"
     )
     report.seen("else left", left or "nothing", held=not left)
     report.seen("says", said.out.splitlines()[0])
-    machine.run(f"sh {SOURCE}/deploy/install.sh --wheels {WHEELS}")
+    machine.run(f"sh {SOURCE}/deploy/install.sh")
     model = product.ready()["model"]
     report.seen("installed again, the same model serves", model, held=model is not None)
