@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -45,6 +46,8 @@ def main() -> int:
     except host.Unsuitable as why:
         print(f"skipped: {why}")
         return SKIPPED
+    # Ended from outside it powers off and unmounts what it has made.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     report = Report()
     wanted = given.only or PARTS
     given.cache.mkdir(parents=True, exist_ok=True)
