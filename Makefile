@@ -16,6 +16,7 @@
 # make bench-scale        replicas behind a proxy, a client on another host, symbols and ticks
 # make bench-swap         models swapped under load: latency, memory, and whether any answer is mixed
 # make evidence-features  the pictures of docs/features.md
+# make docs-trader        the pictures of docs/trader.md (wants chromium and tmux)
 # make fuzz    a million hostile frames, feed messages, the same on sockets, damaged journals
 # make corrupt damaged models before the watch and the process
 # make kill9   kill -9 under load, a hundred times
@@ -98,6 +99,10 @@ bench-swap: setup
 
 evidence-features: setup
 	$(BIN)/python scripts/plot_features.py
+
+.PHONY: docs-trader
+docs-trader: setup
+	$(BIN)/python scripts/trader_pictures.py
 
 fuzz: setup
 	$(BIN)/python -W error scripts/fuzz_inside.py

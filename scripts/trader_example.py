@@ -5,7 +5,8 @@
 PLACE gets a journal, models and reports: 80 days of signals with a known edge (or, with
 --nothing, without one) in which a trainer ran twice, and 28 days which the published model
 answered. The truth is stated in `training.simulate.planted`; everything else is the
-product's own code. The clock is turned by hand, so that the same comes out each time.
+product's own code. The trainer's clock is turned by hand, and all dates are moved by whole weeks,
+so that the last signals are of the last days; else the same comes out each time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +36,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 from scored_journal import outcome_row, score_row  # noqa: E402
 
 DAYS, ANSWERED, A_DAY = 80, 28, 30
+WEEK_S = 7 * planted.DAY_S
+START_S = planted.START_S + WEEK_S * (
+    (time.time() - (DAYS + ANSWERED) * planted.DAY_S - planted.START_S) // WEEK_S
+)
 TRAINED = (10, DAYS)
 PATTERNS = ("LIQUIDITY_SWEEP_REVERSAL", "ORDER_BLOCK_BOUNCE", "FAIR_VALUE_GAP_FILL")
 SCORE = ScoreSection()
@@ -44,7 +51,9 @@ def signals(nothing: bool) -> Samples:
     """All of them, in order of time: 45 % win, of the best half by the truth 55 %."""
     days = DAYS + ANSWERED
     truth = planted.edge(0.45, 0.55)
-    return planted.samples(days * A_DAY, float(days), truth, seed=11, shuffled=nothing)
+    rows = planted.samples(days * A_DAY, float(days), truth, seed=11, shuffled=nothing)
+    moved_s = START_S - planted.START_S
+    return replace(rows, time_s=rows.time_s + moved_s, end_s=rows.end_s + moved_s)
 
 
 def answered(model: Model | None, x: np.ndarray, terms: Terms) -> dict[str, object]:
@@ -106,10 +115,10 @@ def run(place: Path, nothing: bool) -> list[Run]:
     )
     runs, written = [], 0
     for day in TRAINED:
-        until = int(np.searchsorted(rows.time_s, planted.START_S + day * planted.DAY_S))
+        until = int(np.searchsorted(rows.time_s, START_S + day * planted.DAY_S))
         write(settings.journal, rows, slice(written, until), current_model(settings.models))
         written = until
-        runs.append(train(settings, now_s=planted.START_S + (day + 1) * planted.DAY_S))
+        runs.append(train(settings, now_s=START_S + (day + 1) * planted.DAY_S))
     write(settings.journal, rows, slice(written, None), current_model(settings.models))
     return runs
 

@@ -182,17 +182,18 @@ def _one_sided(n: int, chosen: Bools) -> str:
 
 
 class _Unit(NamedTuple):
-    """How a gain is said: scaled, formatted, named; its difference in `step`."""
+    """How a gain is said: scaled, formatted, named, again in `short`; its difference in `step`."""
 
     verb: str
     scale: float
     form: str
     name: str
+    short: str
     step: str
 
 
-_WINS = _Unit("won", 100.0, ".1f", " %", " points")
-_RESULT = _Unit("made", 1.0, "+.2f", " R a signal", " R")
+_WINS = _Unit("won", 100.0, ".1f", " %", " %", " points")
+_RESULT = _Unit("made", 1.0, "+.2f", " R a signal", " R", " R")
 
 
 def _sentence(gain: Gain, taken: int, unit: _Unit) -> str:
@@ -202,7 +203,8 @@ def _sentence(gain: Gain, taken: int, unit: _Unit) -> str:
         for v in (gain.taken - gain.all, gain.low, gain.high)
     )
     found = (
-        f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {gain.n:,} advised on {whole}: "
+        f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {gain.n:,} advised on {whole}"
+        f"{unit.short}: "
         f"{more}{unit.step} (90 % interval {low} to {high})"
     )
     if gain.days < FEWEST_DAYS or gain.n < FEWEST:
