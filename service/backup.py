@@ -25,8 +25,8 @@ from service.config import Sourced
 from service.durable import Step, no_step, sync_directory
 from service.errors import ModelRejected
 from service.history import HISTORY_NAME
-from service.journal import insert_scores, spooled_scores
 from service.journal_reading import JournalUnreadable, open_quietly
+from service.score_table import insert_scores, spooled_scores
 
 TRIES = 3
 """A publication may displace the current model while it is being copied."""

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import msgspec
 
 from service import exit_codes
-from service.journal import SCHEMA_VERSION
+from service.journal_file import SCHEMA_VERSION
 
 NAME = "backup.json"
 FORMAT = 1

@@ -23,11 +23,12 @@ from service import bundle, recording
 from service.engine import Engine
 from service.errors import ModelRejected
 from service.features.state import SymbolSnapshot
-from service.journal import open_reader, spooled_scores
+from service.journal_file import open_reader
 from service.model import Model
 from service.recording import RecordingError, read_segments
 from service.records import PaperRow, ScoreRow
 from service.retries import Remembered
+from service.score_table import spooled_scores
 from service.settings import Config
 from service.symbol_feed import Endpoint
 

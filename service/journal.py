@@ -9,7 +9,6 @@ answers' path.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -20,81 +19,19 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from service.journal_file import open_writer
 from service.locks import HeldError, hold
-from service.records import BarRow, EventRow, Meant, OutcomeRow, PaperRow, ScoreRow, SymbolRow
-from service.spool import Damaged, Spool, read_spool, spool_path
+from service.outcome_table import WRITTEN, Written, catch_up, insert_outcome
+from service.records import BarRow, EventRow, OutcomeRow, PaperRow, ScoreRow, SymbolRow
+from service.score_table import INSERT_SCORE, insert_scores, spooled_scores
+from service.spool import Spool, spool_path
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
 KEPT_BARS = 240
 LAST_SEQ = 1 << 62
 """A number beyond is a damaged one: a microsecond of the year 148,000."""
 
-_TABLES = """
-CREATE TABLE scores(
-  seq INTEGER PRIMARY KEY, score_id TEXT NOT NULL, signal_id TEXT, digest BLOB NOT NULL,
-  symbol TEXT NOT NULL, direction INTEGER NOT NULL, pattern TEXT,
-  signal_class TEXT, scored_at REAL NOT NULL, event_time REAL NOT NULL, base_score REAL NOT NULL,
-  final_score REAL NOT NULL, raw_probability REAL, win_probability REAL, status TEXT NOT NULL,
-  mode TEXT NOT NULL, model_version TEXT, fingerprint TEXT NOT NULL, features BLOB NOT NULL,
-  missing TEXT NOT NULL, volume_source TEXT NOT NULL, bid REAL, ask REAL, entry_price REAL,
-  stop_loss REAL, take_profit REAL, reward_risk REAL, cost_r REAL, expected_r REAL, take INTEGER,
-  request BLOB NOT NULL, reply BLOB NOT NULL);
-CREATE TABLE lookup(seq INTEGER PRIMARY KEY, signal_id TEXT, scored_at REAL NOT NULL);
-CREATE INDEX lookup_by_signal ON lookup(signal_id) WHERE signal_id IS NOT NULL;
-CREATE INDEX lookup_by_time ON lookup(scored_at);
-CREATE VIEW scored AS SELECT *,
-  row_number() OVER (PARTITION BY coalesce(signal_id, score_id) ORDER BY seq) - 1 AS revision
-  FROM scores;
-CREATE TABLE outcomes(
-  seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, score_id TEXT, signal_id TEXT,
-  source TEXT NOT NULL, outcome TEXT NOT NULL, win INTEGER, realised_r REAL, final_pips REAL,
-  max_favorable_pips REAL, max_adverse_pips REAL, runtime_s REAL, closed_at REAL,
-  received_at REAL NOT NULL, max_favorable_r REAL, max_adverse_r REAL, opened_at REAL,
-  opened_price REAL, closed_price REAL);
-CREATE INDEX outcomes_by_signal ON outcomes(signal_id) WHERE signal_id IS NOT NULL;
-CREATE INDEX outcomes_by_score ON outcomes(score_id) WHERE score_id IS NOT NULL;
-CREATE TABLE paper(
-  score_id TEXT PRIMARY KEY, signal_id TEXT, symbol TEXT NOT NULL, direction INTEGER NOT NULL,
-  stop_loss REAL NOT NULL, take_profit REAL NOT NULL, risk REAL NOT NULL,
-  event_time REAL NOT NULL, deadline REAL NOT NULL, last_time REAL NOT NULL, opened_at REAL,
-  opened_price REAL, best_price REAL, worst_price REAL, last_price REAL) WITHOUT ROWID;
-CREATE TABLE bars(
-  symbol TEXT NOT NULL, minute INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL,
-  low REAL NOT NULL, close REAL NOT NULL,
-  PRIMARY KEY(symbol, minute)) WITHOUT ROWID;
-CREATE TABLE symbols(symbol TEXT PRIMARY KEY, facts BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE events(
-  seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL);
-CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
-_SCORE_COLUMNS = ScoreRow.__struct_fields__
-# A retry may carry a row again. The table has no index of its own: each would cost the
-# answer a page more to write, so `lookup` follows behind.
-_INSERT_SCORE = (
-    f"INSERT INTO scores({', '.join(_SCORE_COLUMNS)}) "
-    f"VALUES({', '.join('?' * len(_SCORE_COLUMNS))}) ON CONFLICT(seq) DO NOTHING"
-)
-_CATCH_UP = (
-    "INSERT INTO lookup SELECT seq, signal_id, scored_at FROM scores"
-    " WHERE seq > (SELECT coalesce(max(seq), -1) FROM lookup) ORDER BY seq LIMIT ?"
-)
-_OUTCOME_COLUMNS = ("digest", *(c for c in OutcomeRow.__struct_fields__ if c != "meant"))
-_INSERT_OUTCOME = (
-    f"INSERT OR IGNORE INTO outcomes({', '.join(_OUTCOME_COLUMNS)}) "
-    f"VALUES({', '.join('?' * len(_OUTCOME_COLUMNS))})"
-)
-_HAS_SIGNAL = "SELECT 1 FROM lookup WHERE signal_id = ? LIMIT 1"
-_HAS_SCORE = "SELECT 1 FROM scores WHERE seq = ? AND score_id = ?"
-# Two are enough to know that the report cannot say which one it means.
-_MEANT = (
-    "SELECT score_id, scores.signal_id FROM lookup JOIN scores USING(seq)"
-    " WHERE lookup.scored_at BETWEEN ? AND ? AND symbol = ? AND base_score = ? LIMIT 2"
-)
-MEANT_WITHIN_S = 120.0
-CLOCKS_DIFFER_S = 1.0
-"""The caller's clock may be this much behind ours when it dates the score it means."""
 _PAPER_COLUMNS = PaperRow.__struct_fields__
 _SAVE_PAPER = (
     f"INSERT OR REPLACE INTO paper({', '.join(_PAPER_COLUMNS)}) "
@@ -119,34 +56,9 @@ _DROP_OLD_BARS = (
 )
 # What writing can meet: a file or disk at fault, or a value that no column takes.
 _FAULTS = (sqlite3.Error, OSError, OverflowError, UnicodeError)
-# What says something of the one row only.
-_ROW_FAULTS = (
-    sqlite3.DataError,
-    sqlite3.IntegrityError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    OverflowError,
-    UnicodeError,
-)
 MOST_SPOOLED, MOST_SPOOLED_BYTES = 4096, 16 << 20
 """Scores that may wait for their table before the next answer has to."""
 MAX_FAULT_CHARS = 300
-
-
-class Written(NamedTuple):
-    """What became of one row.
-
-    `matched` says that an outcome's signal is in the journal; `score_id` which score it was
-    joined to where no id of its own named one.
-    """
-
-    journalled: bool
-    duplicate: bool = False
-    matched: bool = False
-    score_id: str | None = None
-
-
-WRITTEN = Written(True)
 
 
 class StoredReply(NamedTuple):
@@ -202,7 +114,7 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self._unclaimed:
                 self.claim()
-            self._connection = _open_writer(self.path)
+            self._connection = open_writer(self.path)
             self._file = _identity(self.path)
             self._spool.open()
             self._pending = self._left_over()
@@ -412,7 +324,7 @@ class Journal:
         assert self._connection is not None
         execute = self._connection.execute
         if isinstance(row, ScoreRow):
-            execute(_INSERT_SCORE, msgspec.structs.astuple(row))
+            execute(INSERT_SCORE, msgspec.structs.astuple(row))
             return Written(True)
         if isinstance(row, EventRow):
             detail = json.dumps(row.detail, sort_keys=True)
@@ -420,7 +332,7 @@ class Journal:
                 "INSERT INTO events(at, kind, detail) VALUES(?,?,?)", (row.at, row.kind, detail)
             )
             return Written(True)
-        return self._insert_outcome(row)
+        return insert_outcome(self._connection, row)
 
     def _insert_pending(self) -> None:
         assert self._connection is not None
@@ -428,41 +340,10 @@ class Journal:
         self.errors += refused
         self.unwritten += refused
 
-    def _insert_outcome(self, row: OutcomeRow) -> Written:
-        assert self._connection is not None
-        execute = self._connection.execute
-        self._catch_up(-1)
-        matched = execute(_HAS_SIGNAL, (row.signal_id,)).fetchone() is not None or (
-            execute(_HAS_SCORE, (seq_of(row.score_id), row.score_id)).fetchone() is not None
-        )
-        joined = None if matched or row.meant is None else self._score_meant(row, row.meant)
-        if joined is not None:
-            row = msgspec.structs.replace(row, score_id=joined)
-        values = msgspec.structs.astuple(row)[: len(_OUTCOME_COLUMNS) - 1]
-        content = repr(values[: _OUTCOME_COLUMNS.index("received_at") - 1])
-        if row.meant is not None and not matched and joined is None:
-            content += repr(row.meant)  # nothing else tells such reports apart
-        digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
-        inserted = execute(_INSERT_OUTCOME, (digest, *values)).rowcount == 1
-        return Written(True, not inserted, matched or joined is not None, joined)
-
     def _catch_up(self, limit: int) -> bool:
         assert self._connection is not None
-        self._connection.execute(_CATCH_UP, (limit,))
+        catch_up(self._connection, limit)
         return True
-
-    def _score_meant(self, row: OutcomeRow, meant: Meant) -> str | None:
-        """The one score of that symbol and base score shortly before; None where it is not one."""
-        assert self._connection is not None
-        since, until = meant.at - MEANT_WITHIN_S, meant.at + CLOCKS_DIFFER_S
-        found = self._connection.execute(
-            _MEANT, (since, until, meant.symbol, meant.base_score)
-        ).fetchall()
-        if len(found) != 1:
-            return None
-        score_id, signal_id = found[0]
-        # A score with an id of its own is another signal's than the one that was named.
-        return score_id if row.signal_id is None or signal_id is None else None
 
     def _run(self, statement: str, values: tuple[Any, ...] | dict[str, Any] = ()) -> list[Any]:
         if self.fault is not None or not self.open():
@@ -489,51 +370,6 @@ class Journal:
             self.errors += 1
 
 
-def spooled_scores(journal: Path) -> tuple[list[tuple[Any, ...]], int]:
-    """Scores that wait beside a journal, as rows of its table, and how many were damaged."""
-    damage = 0
-    try:
-        found = read_spool(spool_path(journal))
-    except Damaged as error:
-        found, damage = error.rows, 1
-    rows = []
-    for values in found:
-        try:
-            row = msgspec.convert(dict(zip(_SCORE_COLUMNS, values, strict=True)), ScoreRow)
-        except (msgspec.ValidationError, ValueError):
-            damage += 1
-        else:
-            rows.append(msgspec.structs.astuple(row))
-    return rows, damage
-
-
-def insert_scores(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-    """Put rows into the table where it has not got them; returns how many it cannot take.
-
-    One of those must not hold up the others for ever. Raises sqlite3.Error for all else.
-    """
-    try:
-        connection.executemany(_INSERT_SCORE, rows)
-    except _ROW_FAULTS:
-        refused = 0
-        for row in rows:
-            try:
-                connection.execute(_INSERT_SCORE, row)
-            except _ROW_FAULTS:
-                refused += 1
-        return refused
-    return 0
-
-
-def seq_of(score_id: str | None) -> int | None:
-    """The row that a score id names: the hexadecimal number behind its last dash."""
-    try:
-        seq = int((score_id or "").rpartition("-")[2], 16)
-    except ValueError:
-        return None
-    return seq if seq < 1 << 63 else None
-
-
 def _can_be_followed(row: PaperRow) -> bool:
     """Whether the numbers of a position are such as `paper` makes them."""
     numbers = [value for value in msgspec.structs.astuple(row) if isinstance(value, float)]
@@ -549,49 +385,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _open_writer(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=0.25)
-    try:
-        # Several scores fit a page of a new file: most are written without making another.
-        connection.execute("PRAGMA page_size=8192")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA wal_autocheckpoint=0")
-        connection.execute("PRAGMA temp_store=MEMORY")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(
-                f"{path} has schema {version}, this program knows {SCHEMA_VERSION}: upgrade it"
-            )
-        if version == 0:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
-            )
-        connection.execute("SELECT count(*) FROM symbols").fetchone()
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def open_reader(path: Path) -> sqlite3.Connection:
-    """A read-only connection, also for another user and while the service runs.
-
-    Raises FileNotFoundError or sqlite3.Error.
-    """
-    return sqlite3.connect(reader_uri(path), uri=True, timeout=2.0)
-
-
-def reader_uri(path: Path) -> str:
-    """What SQLite opens a journal by for reading. Raises FileNotFoundError.
-
-    A WAL file beside the database needs the shared-memory file, so the file is taken as
-    immutable only where there is no WAL.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"no journal at {path}; has the service run with it?")
-    has_wal = path.with_name(path.name + "-wal").exists()
-    mode = "mode=ro" if has_wal else "mode=ro&immutable=1"
-    return f"{path.resolve().as_uri()}?{mode}"

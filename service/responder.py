@@ -17,7 +17,8 @@ from protocol.errors import DecodeError
 from protocol.limits import PROTOCOL_VERSION
 from service.clock import Clock
 from service.engine import Answer, Engine
-from service.journal import Journal, Written
+from service.journal import Journal
+from service.outcome_table import Written
 from service.records import OutcomeRow, ScoreRow
 from service.vitals import Vitals, health, stats
 

@@ -144,7 +144,7 @@ def rows(path: Path, statement: str) -> list[dict[str, Any]]:
     """What a reader of another process gets."""
     import sqlite3
 
-    from service.journal import open_reader
+    from service.journal_file import open_reader
 
     connection = open_reader(path)
     try:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.errors import ConfigError
-from service.journal import open_reader, reader_uri
+from service.journal_file import open_reader, reader_uri
 
 Journals = Path | Sequence[Path]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import READ, WRITE, locks, obstacle, process
-from service.journal import SCHEMA_VERSION
 from service.journal_export import stamp
+from service.journal_file import SCHEMA_VERSION
 from service.journal_reading import JournalUnreadable, open_quietly, schema_of, wal_of
 from service.journal_summary import amount, bytes_of
 from service.spool import spool_path

@@ -23,7 +23,8 @@ from serving import tick
 
 from protocol.messages import ScoreRequest, SentimentRequest
 from service.errors import ConfigError
-from service.journal import Journal, open_reader
+from service.journal import Journal
+from service.journal_file import open_reader
 from service.market_files import MarketAccount, read_market
 from service.recorded_engine import RecordedEngine
 from service.recording import SegmentWriter

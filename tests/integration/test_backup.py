@@ -27,7 +27,8 @@ from service.backup import make
 from service.bundle import load as load_model
 from service.bundle import read_pointer
 from service.config import Sourced, load
-from service.journal import SCHEMA_VERSION, Journal
+from service.journal import Journal
+from service.journal_file import SCHEMA_VERSION
 from service.keygen import keygen
 from service.records import EventRow
 from service.restore import restore

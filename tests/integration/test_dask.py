@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from made_market import made_market, quotes_of, signal_lines, write_lines
 
-from service.journal import open_reader
+from service.journal_file import open_reader
 
 pytest.importorskip("distributed", reason="dask is not installed")
 

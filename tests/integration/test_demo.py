@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from service.demo import NotInstalled, demo
-from service.journal import open_reader
+from service.journal_file import open_reader
 
 LIMIT_S = 60.0
 

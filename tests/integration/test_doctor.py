@@ -37,7 +37,8 @@ from service.doctor import clock
 from service.doctor import examine as examining
 from service.doctor.finding import Finding
 from service.doctor.scene import look_around
-from service.journal import SCHEMA_VERSION, Journal
+from service.journal import Journal
+from service.journal_file import SCHEMA_VERSION
 from service.keygen import keygen
 from service.records import EventRow
 

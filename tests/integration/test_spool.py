@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scored_journal import score_row, vectors
 from serving import rows
 
-from service.journal import Journal, Written
+from service.journal import Journal
+from service.outcome_table import Written
 from service.records import ScoreRow
 from service.spool import Damaged, Spool, read_spool, spool_path
 

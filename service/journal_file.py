@@ -1,0 +1,97 @@
+"""The journal's schema, and how its file is opened: to write by one, to read by anyone.
+
+The rule: a file of a newer schema is left alone, and reading never needs the right to write.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+SCHEMA_VERSION = 1
+
+_TABLES = """
+CREATE TABLE scores(
+  seq INTEGER PRIMARY KEY, score_id TEXT NOT NULL, signal_id TEXT, digest BLOB NOT NULL,
+  symbol TEXT NOT NULL, direction INTEGER NOT NULL, pattern TEXT,
+  signal_class TEXT, scored_at REAL NOT NULL, event_time REAL NOT NULL, base_score REAL NOT NULL,
+  final_score REAL NOT NULL, raw_probability REAL, win_probability REAL, status TEXT NOT NULL,
+  mode TEXT NOT NULL, model_version TEXT, fingerprint TEXT NOT NULL, features BLOB NOT NULL,
+  missing TEXT NOT NULL, volume_source TEXT NOT NULL, bid REAL, ask REAL, entry_price REAL,
+  stop_loss REAL, take_profit REAL, reward_risk REAL, cost_r REAL, expected_r REAL, take INTEGER,
+  request BLOB NOT NULL, reply BLOB NOT NULL);
+CREATE TABLE lookup(seq INTEGER PRIMARY KEY, signal_id TEXT, scored_at REAL NOT NULL);
+CREATE INDEX lookup_by_signal ON lookup(signal_id) WHERE signal_id IS NOT NULL;
+CREATE INDEX lookup_by_time ON lookup(scored_at);
+CREATE VIEW scored AS SELECT *,
+  row_number() OVER (PARTITION BY coalesce(signal_id, score_id) ORDER BY seq) - 1 AS revision
+  FROM scores;
+CREATE TABLE outcomes(
+  seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, score_id TEXT, signal_id TEXT,
+  source TEXT NOT NULL, outcome TEXT NOT NULL, win INTEGER, realised_r REAL, final_pips REAL,
+  max_favorable_pips REAL, max_adverse_pips REAL, runtime_s REAL, closed_at REAL,
+  received_at REAL NOT NULL, max_favorable_r REAL, max_adverse_r REAL, opened_at REAL,
+  opened_price REAL, closed_price REAL);
+CREATE INDEX outcomes_by_signal ON outcomes(signal_id) WHERE signal_id IS NOT NULL;
+CREATE INDEX outcomes_by_score ON outcomes(score_id) WHERE score_id IS NOT NULL;
+CREATE TABLE paper(
+  score_id TEXT PRIMARY KEY, signal_id TEXT, symbol TEXT NOT NULL, direction INTEGER NOT NULL,
+  stop_loss REAL NOT NULL, take_profit REAL NOT NULL, risk REAL NOT NULL,
+  event_time REAL NOT NULL, deadline REAL NOT NULL, last_time REAL NOT NULL, opened_at REAL,
+  opened_price REAL, best_price REAL, worst_price REAL, last_price REAL) WITHOUT ROWID;
+CREATE TABLE bars(
+  symbol TEXT NOT NULL, minute INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL,
+  low REAL NOT NULL, close REAL NOT NULL,
+  PRIMARY KEY(symbol, minute)) WITHOUT ROWID;
+CREATE TABLE symbols(symbol TEXT PRIMARY KEY, facts BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE events(
+  seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL);
+CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open or create the file in this schema. Raises sqlite3.Error."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0.25)
+    try:
+        # Several scores fit a page of a new file: most are written without making another.
+        connection.execute("PRAGMA page_size=8192")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(
+                f"{path} has schema {version}, this program knows {SCHEMA_VERSION}: upgrade it"
+            )
+        if version == 0:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+            )
+        connection.execute("SELECT count(*) FROM symbols").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection, also for another user and while the service runs.
+
+    Raises FileNotFoundError or sqlite3.Error.
+    """
+    return sqlite3.connect(reader_uri(path), uri=True, timeout=2.0)
+
+
+def reader_uri(path: Path) -> str:
+    """What SQLite opens a journal by for reading. Raises FileNotFoundError.
+
+    A WAL file beside the database needs the shared-memory file, so the file is taken as
+    immutable only where there is no WAL.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no journal at {path}; has the service run with it?")
+    has_wal = path.with_name(path.name + "-wal").exists()
+    mode = "mode=ro" if has_wal else "mode=ro&immutable=1"
+    return f"{path.resolve().as_uri()}?{mode}"

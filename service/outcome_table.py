@@ -1,0 +1,90 @@
+"""The outcomes' table: each end once, joined to the score that it means where that is sure.
+
+Scores are found by `lookup`, which follows behind their table: an index there would cost each
+answer a page more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from typing import NamedTuple
+
+import msgspec
+
+from service.records import Meant, OutcomeRow
+from service.score_table import seq_of
+
+_CATCH_UP = (
+    "INSERT INTO lookup SELECT seq, signal_id, scored_at FROM scores"
+    " WHERE seq > (SELECT coalesce(max(seq), -1) FROM lookup) ORDER BY seq LIMIT ?"
+)
+_OUTCOME_COLUMNS = ("digest", *(c for c in OutcomeRow.__struct_fields__ if c != "meant"))
+_INSERT_OUTCOME = (
+    f"INSERT OR IGNORE INTO outcomes({', '.join(_OUTCOME_COLUMNS)}) "
+    f"VALUES({', '.join('?' * len(_OUTCOME_COLUMNS))})"
+)
+_HAS_SIGNAL = "SELECT 1 FROM lookup WHERE signal_id = ? LIMIT 1"
+_HAS_SCORE = "SELECT 1 FROM scores WHERE seq = ? AND score_id = ?"
+# Two are enough to know that the report cannot say which one it means.
+_MEANT = (
+    "SELECT score_id, scores.signal_id FROM lookup JOIN scores USING(seq)"
+    " WHERE lookup.scored_at BETWEEN ? AND ? AND symbol = ? AND base_score = ? LIMIT 2"
+)
+MEANT_WITHIN_S = 120.0
+CLOCKS_DIFFER_S = 1.0
+"""The caller's clock may be this much behind ours when it dates the score it means."""
+
+
+class Written(NamedTuple):
+    """What became of one row.
+
+    `matched` says that an outcome's signal is in the journal; `score_id` which score it was
+    joined to where no id of its own named one.
+    """
+
+    journalled: bool
+    duplicate: bool = False
+    matched: bool = False
+    score_id: str | None = None
+
+
+WRITTEN = Written(True)
+
+
+def catch_up(connection: sqlite3.Connection, limit: int) -> None:
+    """Let `lookup` follow the scores, by so many at the most; all where it is negative."""
+    connection.execute(_CATCH_UP, (limit,))
+
+
+def insert_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> Written:
+    """Keep an outcome where it is new, joined to its score where that can be told.
+
+    The scores must be in their table. Raises sqlite3.Error.
+    """
+    execute = connection.execute
+    catch_up(connection, -1)
+    matched = execute(_HAS_SIGNAL, (row.signal_id,)).fetchone() is not None or (
+        execute(_HAS_SCORE, (seq_of(row.score_id), row.score_id)).fetchone() is not None
+    )
+    joined = None if matched or row.meant is None else _score_meant(connection, row, row.meant)
+    if joined is not None:
+        row = msgspec.structs.replace(row, score_id=joined)
+    values = msgspec.structs.astuple(row)[: len(_OUTCOME_COLUMNS) - 1]
+    content = repr(values[: _OUTCOME_COLUMNS.index("received_at") - 1])
+    if row.meant is not None and not matched and joined is None:
+        content += repr(row.meant)  # nothing else tells such reports apart
+    digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
+    inserted = execute(_INSERT_OUTCOME, (digest, *values)).rowcount == 1
+    return Written(True, not inserted, matched or joined is not None, joined)
+
+
+def _score_meant(connection: sqlite3.Connection, row: OutcomeRow, meant: Meant) -> str | None:
+    """The one score of that symbol and base score shortly before; None where it is not one."""
+    since, until = meant.at - MEANT_WITHIN_S, meant.at + CLOCKS_DIFFER_S
+    found = connection.execute(_MEANT, (since, until, meant.symbol, meant.base_score)).fetchall()
+    if len(found) != 1:
+        return None
+    score_id, signal_id = found[0]
+    # A score with an id of its own is another signal's than the one that was named.
+    return score_id if row.signal_id is None or signal_id is None else None
