@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from training import coverage
 from training.bound import Mean
 from training.candidate import Candidate, grower
@@ -21,14 +23,18 @@ from training.stability import Part, stability
 
 Step = Callable[[str, int, int], None]
 
+ALIKE = 1e-9
+
 
 class Findings(NamedTuple):
     """Of the tested signals. `told` are the coverages of the first table, the last is all.
 
     `paying` are the signals whose expected R was above 0, `above_terms` is what the better half
-    made above the half with the best reward and cost; both None where no R is known.
+    made above the half with the best reward and cost; both None where no R is known. `alike`:
+    every signal got the same probability.
     """
 
+    alike: bool
     by_r: bool
     told: list[Taken]
     curve: list[Taken]
@@ -63,6 +69,7 @@ def find(
 
     paying = rated.score > 0.0
     return Findings(
+        alike=float(np.ptp(p)) < ALIKE,
         by_r=rated.by_r,
         told=[take(share) for share in (*coverage.TOLD, 1.0)],
         curve=[take(float(share)) for share in coverage.SHARES],

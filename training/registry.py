@@ -18,6 +18,7 @@ from protocol.manifest import MANIFEST_NAME, Manifest, Pointer
 from service.bundle import load
 from service.durable import Step, no_step
 from service.errors import ModelRejected
+from service.history import read_history
 from training.publish import (
     HISTORY_NAME,
     append_history,
@@ -116,6 +117,27 @@ def revalidate(models_dir: Path, *, now_s: float, why: str, step: Step = no_step
     write_pointer(models_dir, replace(pointer, reviewed_at=now_s, why=why), step)
     event = {"event": "re-validated", "at": now_s, "version": pointer.version, "why": why}
     append_history(models_dir, {**event, "reviewed_at": now_s}, step)
+    return pointer.version
+
+
+def complete_history(models_dir: Path) -> str | None:
+    """Write down the publication of the current model where a crash came before; its version.
+
+    The pointer moves before the history is told. None where nothing was missing, or where the
+    manifest cannot be read. With the TrainerLock held, as all that writes.
+    """
+    pointer = current_pointer(models_dir)
+    if pointer is None or any(e.version == pointer.version for e in read_history(models_dir)):
+        return None
+    try:
+        told = _manifest(models_dir, pointer.version)
+    except (OSError, msgspec.MsgspecError, ValueError):
+        return None
+    event: dict[str, object] = {"event": "published", "at": told.created_at, "why": pointer.why}
+    event |= {"version": pointer.version, "n": told.samples.n, "verdict": told.verdict}
+    constant = told.verdict.metrics.get("constant", {})
+    event |= {"gain": constant.get("improvement"), "reviewed_at": pointer.reviewed_at}
+    append_history(models_dir, event)
     return pointer.version
 
 

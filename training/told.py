@@ -56,8 +56,8 @@ def answers(candidate: Candidate, found: Findings, history: Sequence[Event]) -> 
 def _adds(found: Findings) -> Iterator[str]:
     half, everything = found.half, found.all
     rated = "by expected R" if found.by_r else "by win probability"
-    if half.more_wins is None:
-        yield "Nothing: it rates all signals alike."
+    if found.alike or half.more_wins is None:
+        yield "Nothing: it gives every signal the same win probability."
         return
     wins = (
         f"the half that it rates best ({rated}) won {percent(half.group.won)}, all "

@@ -59,9 +59,11 @@ def train(
     """
     # Loaded late: what only looks at the data starts without scikit-learn and matplotlib.
     from training.publish import TrainerLock
+    from training.registry import complete_history
 
     settings.models.mkdir(parents=True, exist_ok=True)
     with TrainerLock(settings.models):
+        complete_history(settings.models)
         log, data = gather(settings, now_s=now_s, progress=progress)
         history = read_history(settings.models)
         early = _too_early(settings, data, history, force)

@@ -19,7 +19,15 @@ from service.bundle import load, read_pointer
 from service.durable import append_line
 from service.errors import ModelRejected
 from training.publish import LockHeld, Pinned, TrainerLock, append_history, publish
-from training.registry import RegistryError, list_models, pin, revalidate, rollback, unpin
+from training.registry import (
+    RegistryError,
+    complete_history,
+    list_models,
+    pin,
+    revalidate,
+    rollback,
+    unpin,
+)
 
 DAY_S = 86_400.0
 POINTING = ("rollback", "pin", "pin-other", "unpin", "revalidate")
@@ -117,6 +125,19 @@ def test_a_publication_can_be_killed_at_each_step_that_it_takes(killed):
         "fsync whole/",
         "append history.jsonl",
     ]
+
+
+def test_a_publication_that_was_killed_before_the_history_is_told_by_the_next_run(killed):
+    work, _, steps = killed
+    untold = work / str(len(steps) - 1)
+    new = current(untold).version
+    assert new not in {event["version"] for event in history(untold)}
+    with TrainerLock(untold):
+        assert complete_history(untold) == new
+        assert complete_history(untold) is None
+    assert history(untold)[-1] | {"gain": None} == history(work / "whole")[-1] | {"gain": None}
+    with TrainerLock(work / "0"):
+        assert complete_history(work / "0") is None
 
 
 @pytest.mark.parametrize("action", POINTING)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +13,19 @@ from hypothesis import strategies as st
 from sample_rows import sample_rows
 
 from training.bound import DAY_S
+from training.candidate import Candidate, make
 from training.coverage import above_terms, better_half, deciles, rating, taken
+from training.dataset import Dataset
+from training.findings import Findings, find
 from training.learning import learning_curve, sizes
 from training.permutation import permutation_importance
+from training.report import render
 from training.results import difference, gain
 from training.samples import Samples
+from training.settings import Settings
 from training.stability import FEWEST, stability
+from training.told import answers
+from training.truth_log import Rules, read_truth_logs
 from training.walk_forward import Fit, Rhythm, walk_forward
 
 N = 1200
@@ -191,3 +200,32 @@ def test_a_part_of_two_days_has_no_interval_to_speak_of() -> None:
     two_days = rows.take(rows.time_s < 2 * DAY_S)
     week = stability(truth(two_days, 0.2), two_days)["week"]
     assert [part.bounded for part in week] == [None]
+
+
+@pytest.fixture(scope="module")
+def unpriced() -> tuple[Candidate, Findings]:
+    """250 signals of unknown reward, cost and pattern."""
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    candidate = make(sample_rows(250, edge=0.3), settings, now_s=0.0)
+    return candidate, find(candidate, settings)
+
+
+def test_without_reward_and_cost_the_report_speaks_of_wins_only(
+    unpriced: tuple[Candidate, Findings],
+) -> None:
+    candidate, found = unpriced
+    data = Dataset(candidate.samples, 250, {}, 0, 0)
+    page = render(candidate, found, data, read_truth_logs([], Rules()), [])
+    text = page.html.decode()
+    assert "Reward and risk are not known" in text
+    assert "unknown</td>" in text
+    assert {"reward", "coverage"}.isdisjoint(page.pictures)
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().replace("finance", "")
+
+
+def test_a_model_that_rates_all_alike_is_said_to_add_nothing(
+    unpriced: tuple[Candidate, Findings],
+) -> None:
+    candidate, found = unpriced
+    first = answers(candidate, found._replace(alike=True), [])[0]
+    assert first.text == ("Nothing: it gives every signal the same win probability.",)
