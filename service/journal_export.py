@@ -21,14 +21,14 @@ _FLOATS = struct.Struct(f"<{FEATURE_COUNT}d")
 
 
 def json_line(row: Row) -> bytes:
-    """One row as one JSON object, `kind` first; without the line's end."""
+    """One row as one JSON object, its `table` first; without the line's end."""
     fields = {name: _plain(name, value) for name, value in row.columns.items()}
     if row.kind == "scores":
         fields["features"] = _features(row.columns["features"], row.columns["fingerprint"])
         fields["missing"] = [name for name in str(row.columns["missing"]).split(",") if name]
     elif row.kind == "events":
         fields["detail"] = _json(row.columns["detail"])
-    return msgspec.json.encode({"kind": row.kind.removesuffix("s"), **fields})
+    return msgspec.json.encode({"table": row.kind, **fields})
 
 
 def text_line(row: Row) -> str:

@@ -86,12 +86,12 @@ def schema_of(connection: sqlite3.Connection) -> int:
 
 
 def summary(connection: sqlite3.Connection) -> Summary:
-    """Counts and times; scores are counted by their shortest table. Raises sqlite3.Error."""
+    """Counts and times. Raises sqlite3.Error."""
 
     def one(statement: str) -> Any:
         return connection.execute(statement).fetchone()[0]
 
-    first = one("SELECT min(scored_at) FROM lookup")
+    first = connection.execute("SELECT scored_at FROM scores ORDER BY seq LIMIT 1").fetchone()
     newest = connection.execute("SELECT scored_at FROM scores ORDER BY seq DESC LIMIT 1").fetchone()
     statuses = connection.execute("SELECT status, count(*) FROM scores GROUP BY status")
     outcomes = connection.execute(
@@ -104,7 +104,7 @@ def summary(connection: sqlite3.Connection) -> Summary:
         outcomes=one("SELECT count(*) FROM outcomes"),
         events=one("SELECT count(*) FROM events"),
         open_positions=one("SELECT count(*) FROM paper"),
-        first_s=first,
+        first_s=first[0] if first else None,
         last_s=newest[0] if newest else None,
         by_status=by_status,
         by_outcome={(source, word): count for source, word, count in outcomes},
@@ -146,8 +146,13 @@ def after(
 
 
 def positions(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
-    """Open paper positions as they were last saved, newest first. Raises sqlite3.Error."""
-    found = connection.execute("SELECT * FROM paper ORDER BY event_time DESC LIMIT ?", (limit,))
+    """Open paper positions as they were last saved, the entered ones first, then by age.
+
+    Raises sqlite3.Error.
+    """
+    found = connection.execute(
+        "SELECT * FROM paper ORDER BY opened_at IS NULL, event_time DESC LIMIT ?", (limit,)
+    )
     return [dict(row) for row in found]
 
 

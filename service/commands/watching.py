@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +19,16 @@ from service.commands.root import (
     json_option,
     own_keys,
     timeout_option,
+)
+
+if TYPE_CHECKING:
+    from service.settings import Config
+    from service.top.look import Source
+
+found_endpoint_option = click.option(
+    "--endpoint",
+    envvar="SIGNAL_SCORER_ENDPOINT",
+    help="Where the service listens.  [default: the configuration's first address]",
 )
 
 
@@ -121,3 +133,78 @@ def _test_alert(config_path: str | None) -> int:
         return 1
     click.echo(f"{alerts.command[0]} took the test message; has it arrived where it should?")
     return 0
+
+
+@cli.command(**example("signal-scorer status"))
+@config_option
+@found_endpoint_option
+@timeout_option
+@json_option
+def status(config_path: str | None, endpoint: str | None, timeout_ms: float, as_json: bool) -> None:
+    """Print how things stand on one screen: service, feed, model, journal, last training.
+
+    Exit code 0 where the service is ready, 1 where it is not, 69 where none answers.
+    """
+    from rich.console import Console
+
+    from service.top.status import lines
+
+    config, source = _source(config_path, endpoint, timeout_ms)
+    look = source.look()
+    if as_json:
+        shown = {"health": look.health, "stats": look.stats, "trouble": look.trouble}
+        click.echo(json.dumps(shown | {"open_positions": look.open_positions}, indent=2))
+    else:
+        console = Console(highlight=False)
+        for line in lines(look, config, source.endpoint, console.width):
+            console.print(line, soft_wrap=True)
+    sys.exit(69 if look.health is None else 0 if look.health["ready"] else 1)
+
+
+@cli.command(**example("signal-scorer top --interval-s 2"))
+@config_option
+@found_endpoint_option
+@timeout_option
+@click.option(
+    "--interval-s",
+    type=click.FloatRange(0.1, 3600),
+    default=1.0,
+    show_default=True,
+    help="Refresh.",
+)
+@click.option("--once", is_flag=True, help="Print one frame and end.")
+def top(
+    config_path: str | None,
+    endpoint: str | None,
+    timeout_ms: float,
+    interval_s: float,
+    once: bool,
+) -> None:
+    """Watch the service: feed, latency, model, drift, the last scores, paper positions.
+
+    Asks it like any client and reads the journal beside it, where that may be read.
+    """
+    from service.top import screen
+
+    config, source = _source(config_path, endpoint, timeout_ms)
+    if once:
+        screen.once(source, config, interval_s=interval_s)
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("top draws on a terminal; --once prints one frame without")
+    screen.show(source, config, interval_s=interval_s)
+
+
+def _source(
+    config_path: str | None, endpoint: str | None, timeout_ms: float
+) -> tuple[Config, Source]:
+    """The configuration, and where looks at the service come from."""
+    from protocol.client import DEFAULT_ENDPOINT, ScorerClient
+    from service.config import load
+    from service.doctor.scene import askable
+    from service.top.look import Source
+
+    config, keys = load(config_path).config, own_keys()
+    address = endpoint or next(iter(askable(config, keys)), DEFAULT_ENDPOINT)
+    client = ScorerClient(address, timeout_ms, retries=0, open_after=0, curve=keys)
+    return config, Source(client, address, config.journal_path)

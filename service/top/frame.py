@@ -1,0 +1,67 @@
+"""One frame of exactly the terminal's size: facts above, rows below, or side by side."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from service.settings import Config
+from service.top import blocks
+from service.top.look import Look
+from service.top.trend import Trend
+
+WIDE = 130
+MOST_COMPLAINTS = 4
+LEAST_WIDTH, LEAST_HEIGHT = 40, 10
+GAP = 2
+
+
+def frame(look: Look, trend: Trend, config: Config, endpoint: str, width: int, height: int) -> Text:
+    """The whole screen, `height` lines of at most `width` columns."""
+    width, height = max(width, LEAST_WIDTH), max(height, LEAST_HEIGHT)
+    head = [blocks.title(look, endpoint, width)]
+    head += list(blocks.complaints(look))[:MOST_COMPLAINTS]
+    foot = Text("q or Ctrl-C leaves", blocks.DIM)
+    room = height - len(head) - 1
+    body = _side_by_side if width >= WIDE else _stacked
+    lines = [*head, *body(look, trend, config, width, room)]
+    lines = lines[: height - 1] + [Text()] * (height - 1 - len(lines)) + [foot]
+    for line in lines:
+        line.no_wrap = True
+        line.truncate(width, overflow="ellipsis")
+    return Text("\n", no_wrap=True, end="").join(lines)
+
+
+def _facts(look: Look, trend: Trend, config: Config) -> list[Text]:
+    return [
+        *blocks.feed(look, trend, config),
+        *blocks.scoring(look, trend),
+        *blocks.model(look, config),
+        *blocks.journal(look),
+    ]
+
+
+def _stacked(look: Look, trend: Trend, config: Config, width: int, room: int) -> list[Text]:
+    facts = _facts(look, trend, config)
+    left = room - len(facts) - 2
+    # Positions get what they need up to a third, the newest scores the rest.
+    positions = min(len(look.positions), max(left // 3, 1))
+    scores = left - positions
+    del width
+    return [*facts, *blocks.scores(look, scores), *blocks.paper(look, positions)]
+
+
+def _side_by_side(look: Look, trend: Trend, config: Config, width: int, room: int) -> list[Text]:
+    left_width = (width - GAP) // 2
+    left = [*_facts(look, trend, config), Text()]
+    drift = list(blocks.drift_table(look, left_width))
+    if drift:
+        left += [blocks.rule("drift by feature", ""), *drift, Text()]
+    left += blocks.paper(look, room - len(left) - 1)
+    right = list(blocks.scores(look, room - 1))
+    lines = []
+    for number in range(room):
+        line = left[number].copy() if number < len(left) else Text()
+        line.truncate(left_width, overflow="ellipsis")
+        line.pad_right(left_width - len(line) + GAP)
+        lines.append(line.append_text(right[number]) if number < len(right) else line)
+    return lines

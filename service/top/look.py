@@ -1,0 +1,82 @@
+"""One look at a service: what it says of itself, and what its journal holds."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
+from service.journal_reading import JournalUnreadable, newest, open_quietly, positions
+
+MOST_ROWS = 200
+DAY_S = 86_400.0
+MOST_ENDED = 2000
+
+
+class Ended(NamedTuple):
+    """Paper positions that ended within a day: how many, of these won, their mean R."""
+
+    n: int = 0
+    won: int = 0
+    mean_r: float = 0.0
+
+
+class Look(NamedTuple):
+    """What was seen at `at_s` (UTC). `health` and `stats` are None where no service answered,
+    and `trouble` says why; `journal_trouble` says why rows are lacking."""
+
+    at_s: float
+    health: dict[str, Any] | None = None
+    stats: dict[str, Any] | None = None
+    trouble: str = ""
+    scores: tuple[dict[str, Any], ...] = ()
+    positions: tuple[dict[str, Any], ...] = ()
+    open_positions: int = 0
+    ended: Ended = Ended()
+    journal_trouble: str = ""
+
+
+class Source:
+    """Where looks come from. The journal is read for a moment at a time."""
+
+    def __init__(self, client: ScorerClient, endpoint: str, journal: Path) -> None:
+        self.endpoint = endpoint
+        self.journal = journal
+        self._client = client
+
+    def look(self) -> Look:
+        """Ask and read; never raises for a service or a journal that is not there."""
+        seen = self._rows(Look(time.time()))
+        try:
+            return seen._replace(health=self._client.health(), stats=self._client.stats())
+        except (ScorerUnavailable, ScorerRefused) as error:
+            return seen._replace(trouble=str(error))
+
+    def _rows(self, seen: Look) -> Look:
+        try:
+            with closing(open_quietly(self.journal)) as connection:
+                (count,) = connection.execute("SELECT count(*) FROM paper").fetchone()
+                scores = newest(connection, "scores", MOST_ROWS)
+                return seen._replace(
+                    scores=tuple(row.columns for row in reversed(scores)),
+                    positions=tuple(positions(connection, MOST_ROWS)),
+                    open_positions=count,
+                    ended=_ended(connection, seen.at_s - DAY_S),
+                )
+        except JournalUnreadable as error:
+            return seen._replace(journal_trouble=str(error))
+        except sqlite3.Error as error:
+            return seen._replace(journal_trouble=f"the journal cannot be read: {error}")
+
+
+def _ended(connection: sqlite3.Connection, since_s: float) -> Ended:
+    n, won, mean_r = connection.execute(
+        "SELECT count(*), coalesce(sum(win), 0), coalesce(avg(realised_r), 0.0) FROM"
+        " (SELECT * FROM outcomes ORDER BY seq DESC LIMIT ?)"
+        " WHERE source = 'paper' AND win IS NOT NULL AND received_at >= ?",
+        (MOST_ENDED, since_s),
+    ).fetchone()
+    return Ended(int(n), int(won), float(mean_r))

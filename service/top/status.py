@@ -1,0 +1,66 @@
+"""`status`: the same facts once, with what the trainer said last; also where no service runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from service.bundle import read_pointer
+from service.errors import ModelRejected
+from service.history import last_trained, read_history
+from service.journal_export import stamp
+from service.journal_summary import amount, bytes_of
+from service.settings import Config
+from service.top import blocks
+from service.top.look import Look
+from service.top.trend import Trend
+
+
+def lines(look: Look, config: Config, endpoint: str, width: int) -> Iterator[Text]:
+    """One screen of text."""
+    yield blocks.title(look, endpoint, width)
+    yield from blocks.complaints(look)
+    trend = Trend()
+    yield from (line for line in blocks.feed(look, trend, config) if "-/s" not in line.plain)
+    yield from (line for line in blocks.scoring(look, trend) if "-/s" not in line.plain)
+    if look.stats is None:
+        yield from _from_files(config)
+    else:
+        yield from blocks.model(look, config)
+        yield from blocks.journal(look)
+    yield from _last_score(look)
+    yield blocks.named("paper").append(f" {look.open_positions:,} positions open")
+    last = last_trained(read_history(config.models_dir))
+    line = blocks.named("trainer")
+    if last is None:
+        yield line.append(" no verdict yet", blocks.DIM)
+    else:
+        yield line.append(f" {stamp(last.at)[:16]} UTC: {last.event} on {last.n:,} samples")
+        yield Text(f"{'':9} {last.why}", blocks.DIM)
+
+
+def _from_files(config: Config) -> Iterator[Text]:
+    """What a start would find."""
+    line = blocks.named("model")
+    try:
+        found = read_pointer(config.models_dir)
+        yield line.append(f" {found[0].version} is published" if found else " none is published")
+    except ModelRejected as error:
+        yield line.append(f" {error}", blocks.BAD)
+    path = config.journal_path
+    yield blocks.named("journal").append(f" {path}, {amount(bytes_of(path))}")
+
+
+def _last_score(look: Look) -> Iterator[Text]:
+    line = blocks.named("last")
+    if look.journal_trouble:
+        yield line.append(f" {look.journal_trouble}", blocks.WATCH)
+    elif look.scores:
+        one = look.scores[0]
+        yield line.append(
+            f" score {stamp(one['scored_at'])} UTC: {one['symbol']} {one['base_score']:g} -> "
+            f"{one['final_score']:.1f}, {one['status']}"
+        )
+    else:
+        yield line.append(" no score yet", blocks.DIM)

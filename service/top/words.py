@@ -1,0 +1,57 @@
+"""Numbers as they fit a narrow column."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def span(seconds: float) -> str:
+    """A duration in its two largest units: 0.2 s, 4 min, 3 h 05, 12 d 4 h."""
+    if seconds < 10:
+        return f"{max(seconds, 0.0):.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds) // 60
+    if minutes < 120:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d}"
+    days, hours = minutes // 1440, minutes % 1440 // 60
+    return f"{days} d {hours} h" if days < 10 else f"{days} d"
+
+
+def rate(value: float | None) -> str:
+    """A number per second."""
+    if value is None:
+        return "-/s"
+    return f"{value:.1f}/s" if value < 100 else f"{value:,.0f}/s"
+
+
+def offset(seconds: float) -> str:
+    """A clock's offset to UTC."""
+    if not seconds:
+        return "UTC"
+    hours = seconds / 3600.0
+    return f"UTC{hours:+g} h"
+
+
+def clock(at_s: float) -> str:
+    """The time of day, UTC."""
+    try:
+        return f"{datetime.fromtimestamp(at_s, UTC):%H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return "--:--:--"
+
+
+def price(value: float | None) -> str:
+    """A price with the digits that matter."""
+    if value is None:
+        return "-"
+    size = abs(value)
+    digits = 5 if size < 10 else 3 if size < 1000 else 2
+    return f"{value:.{digits}f}"
+
+
+def side(direction: int) -> str:
+    """BUY or SELL."""
+    return {1: "BUY", -1: "SELL"}.get(direction, "-")
