@@ -155,7 +155,7 @@ def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: fl
         program=protocol.__version__,
         schema=schema,
         model=model,
-        files=writer.entries,
+        files=dict(writer.entries),
         problems=problems,
     )
 

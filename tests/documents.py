@@ -24,7 +24,7 @@ PROGRAM = re.compile(
     r"(?:\S*/)?(?:signal-scorer(?:-train)?|make|pip3?|python3?(?:\.\d+)?|pytest|git|sudo|su|bash"
     r"|systemctl|systemd-\w+|journalctl|docker|podman|buildah|promtool|prometheus|curl|wget|apt"
     r"|apt-get|install\.sh|tar|cp|mv|rm|mkdir|chmod|chown|chgrp|usermod|adduser|export|cd|crontab"
-    r"|sqlite3|tail|jq|uv)(?=\s|$)"
+    r"|sqlite3|tail|jq|uv)(?=\s\S|$)"  # two blanks: a column that it prints
 )
 
 

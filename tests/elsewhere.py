@@ -25,6 +25,18 @@ class Elsewhere(NamedTuple):
 
 ELSEWHERE = (
     Elsewhere(
+        r"signal-scorer config --check && systemctl reload",
+        "needs a booted systemd; a SIGHUP is sent by the test",
+        "tests/integration/test_reload.py",
+        "SIGHUP",
+    ),
+    Elsewhere(
+        r"signal-scorer restore --force ",
+        "wants a service that is stopped",
+        "tests/integration/test_backup.py",
+        '"restore", "--force"',
+    ),
+    Elsewhere(
         r"signal-scorer-train backfill .* --backend dask",
         "needs a Dask cluster",
         "tests/integration/test_dask.py",

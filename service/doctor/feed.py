@@ -23,6 +23,7 @@ from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
 from service.doctor.system import listener
 from service.errors import ConfigError
+from service.words import span
 
 CHECK = "feed"
 ENOUGH_TICKS = 50
@@ -121,7 +122,7 @@ def _silent(scene: Scene, address: str, known: dict[str, Any] | None) -> Finding
     age_s = None if known is None else known["age_s"]
     if age_s is not None and age_s < scene.config.feed.silence_s:
         return ok(CHECK, address, f"quiet now; the service heard it {age_s:.0f} s ago")
-    since = "" if age_s is None else f", the service last heard it {_span(age_s)} ago"
+    since = "" if age_s is None else f", the service last heard it {span(age_s)} ago"
     if address.startswith("tcp://127.") and not _listened(address):
         return fail(
             CHECK,
@@ -189,7 +190,7 @@ def _clock(
         yield warn(
             CHECK,
             address,
-            f"its newest tick is {_span(behind_s)} behind: either the clock that stamps it is "
+            f"its newest tick is {span(behind_s)} behind: either the clock that stamps it is "
             "wrong by more than a time zone, or the quotes are old",
             "compare the terminal's server time with the true one; is the market open?",
         )
@@ -205,14 +206,6 @@ def _offset(lead_s: float) -> str:
     if hours == 0:
         return "its clock is UTC"
     return f"its clock is {abs(hours):g} h {'ahead of' if hours > 0 else 'behind'} UTC"
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
 
 
 def _weekend(now_s: float) -> bool:

@@ -9,6 +9,7 @@ import protocol
 from service import mode_file
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Running, Scene, askable
+from service.words import span
 
 CHECK = "service"
 MODE = "mode"
@@ -99,7 +100,7 @@ def _absent(scene: Scene) -> Finding:
 def _ready(running: Running) -> Finding:
     health = running.health
     if health["ready"]:
-        return ok(CHECK, running.address, f"ready, up {health['uptime_s'] / 3600:.1f} h")
+        return ok(CHECK, running.address, f"ready, up {span(health['uptime_s'])}")
     return fail(
         CHECK,
         running.address,

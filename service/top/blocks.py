@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.text import Text
 
+from service import words
 from service.journal_summary import amount
 from service.settings import Config
-from service.top import words
 from service.top.look import Look
 from service.top.trend import Trend, refusals
 
@@ -124,7 +124,9 @@ def model(look: Look, config: Config) -> Iterator[Text]:
     yield line
     line = named("drift").append(f" {drift['signals']:,} signals")
     if drift["drifting"]:
-        yield line.append(f"  {', '.join(drift['drifting'])}", BAD)
+        yield line.append(f"  {len(drift['drifting'])} drift: ", BAD).append(
+            ", ".join(drift["drifting"]), WATCH
+        )
         return
     worst = _nearest(drift["features"])
     if worst is None:

@@ -400,6 +400,8 @@ def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     done = run("backup", str(saved), state=tmp_path / "state")
     assert done.returncode == 0
     assert f"model {version}" in done.stdout
+    files = sum(path.is_file() for path in saved.rglob("*")) - 1  # without the list itself
+    assert f"{files} files" in done.stdout
     assert run("backup", str(saved), state=tmp_path / "state").returncode == 73
     assert run("restore", "--check", str(saved), state=tmp_path / "state").returncode == 0
     refused = run("restore", str(saved), state=tmp_path / "state")

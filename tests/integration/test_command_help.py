@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import documents
 import pytest
 
 from service import exit_codes
 from service.__main__ import cli
+from service.doctor import examine
+from service.reload import LIVE
 from training.__main__ import main as trainer
 from training.simulate.__main__ import main as demo
 
@@ -144,3 +147,21 @@ def test_bash_completes_both_command_lines() -> None:
         [bash, "--norc", "-c", COMPLETING], env=environ, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["journal", "export", "shadow", "--test-alert", "rollback"]
+
+
+def test_the_document_has_the_same_exit_codes() -> None:
+    for table, meanings in zip(
+        documents.document("docs/operations.md").tables("## Exit codes"),
+        (exit_codes.SCORER, exit_codes.TRAINER),
+        strict=True,
+    ):
+        assert [tuple(row) for row in table] == [(str(c), text) for c, text in meanings.items()]
+
+
+def test_the_document_has_every_check_and_every_key_that_a_reload_takes_up() -> None:
+    document = documents.document("docs/operations.md")
+    (checks,) = document.tables("## Something is wrong: doctor")
+    told = {name for row in checks for name in row[0].split(", ")}
+    assert told == {name for name, _ in examine.CHECKS}
+    (reloaded,) = document.tables("## Configuration")
+    assert {row[0] for row in reloaded[1:]} == set(LIVE)

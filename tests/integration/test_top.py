@@ -27,7 +27,7 @@ from serving import Parts, published_model, settings
 from service.top.frame import frame
 from service.top.look import Look, Source
 from service.top.trend import BLOCKS, Rate, Trend
-from service.top.words import offset, span
+from service.words import offset, span
 
 COMMAND = [sys.executable, "-m", "service"]
 SIGNAL = {"entry_price": 1.1, "stop_loss": 1.098, "take_profit": 1.103}
@@ -108,7 +108,7 @@ def test_at_80_by_24_everything_is_there(looks: tuple[Look, Look]) -> None:
         assert word in text
     assert "5.0/s" in text  # ten scores within two seconds
     assert "300 samples" in text
-    assert "drift     130 signals" in text
+    assert "drift     130 signals  1 drift: volume_delta" in text
     assert re.search(r"last scores\n.*EURUSD +SELL +75\.0 -> ", text)
     assert "paper positions: 120 open" in text
 
