@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from service.records import ScoreRow
+from service.score_table import spooled_scores
+
 Kind = Literal["scores", "outcomes", "events"]
 KINDS: tuple[Kind, ...] = ("scores", "outcomes", "events")
 TIME_OF: dict[Kind, str] = {"scores": "scored_at", "outcomes": "received_at", "events": "at"}
@@ -56,8 +59,14 @@ def open_quietly(path: Path) -> sqlite3.Connection:
 
     Raises JournalUnreadable.
     """
-    if not path.exists():
-        raise JournalUnreadable(f"no journal at {path}; is it the service's configuration?")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise JournalUnreadable(
+            f"no journal at {path}; is it the service's configuration?"
+        ) from None
+    except OSError as error:
+        raise JournalUnreadable(_why(path, error)) from None
     if not wal_of(path).exists():
         option = "immutable=1"
     elif path.with_name(path.name + "-shm").exists():
@@ -111,6 +120,29 @@ def summary(connection: sqlite3.Connection) -> Summary:
     )
 
 
+def spooled(path: Path) -> list[Row]:
+    """Scores that were answered and wait to be taken to their table, oldest first.
+
+    To be read before the table: what is taken there meanwhile is found there.
+    """
+    try:
+        found, _ = spooled_scores(path)
+    except OSError:
+        return []
+    rows = []
+    for values in found:
+        columns = dict(zip(ScoreRow.__struct_fields__, values, strict=True))
+        take = columns["take"]
+        rows.append(_row("scores", columns | {"take": None if take is None else int(take)}))
+    return rows
+
+
+def lacking(connection: sqlite3.Connection, rows: list[Row]) -> list[Row]:
+    """Those of some scores that the table has not got. Raises sqlite3.Error."""
+    known = "SELECT 1 FROM scores WHERE seq = ?"
+    return [row for row in rows if connection.execute(known, (row.seq,)).fetchone() is None]
+
+
 def newest(connection: sqlite3.Connection, kind: Kind, limit: int) -> list[Row]:
     """The last rows of a table, oldest first. Raises sqlite3.Error."""
     found = connection.execute(
@@ -156,13 +188,14 @@ def positions(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]
     return [dict(row) for row in found]
 
 
-def _row(kind: Kind, row: sqlite3.Row) -> Row:
+def _row(kind: Kind, row: sqlite3.Row | dict[str, Any]) -> Row:
     columns = dict(row)
     return Row(kind, float(columns[TIME_OF[kind]]), int(columns["seq"]), columns)
 
 
 def _why(path: Path, error: Exception) -> str:
-    text = f"{path} cannot be read: {error}"
+    said = error.strerror if isinstance(error, OSError) else error
+    text = f"{path} cannot be read: {said}"
     if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
         return f"{text}; `signal-scorer doctor` says what to do"
     return f"{text}; run this as the service's user, as one of its group, or as root"

@@ -58,16 +58,19 @@ def tail(
 ) -> None:
     """Print the last scores, outcomes and events, oldest first. Times are UTC."""
     from service.journal_export import text_line
-    from service.journal_reading import newest
+    from service.journal_reading import lacking, newest, spooled
 
     wanted = kinds or KINDS
     path = _path(config_path, journal_path)
     seen: dict[Kind, int] = dict.fromkeys(wanted, 0)
+    waiting = spooled(path) if "scores" in wanted else []
     with _reading(path) as connection:
-        parts = [newest(connection, kind, max(lines, 1)) for kind in wanted]
-    rows = sorted((row for part in parts for row in part), key=lambda row: row.at)
-    for row in rows:
-        seen[row.kind] = max(seen[row.kind], row.seq)
+        found = [row for kind in wanted for row in newest(connection, kind, max(lines, 1))]
+        # What waits comes again from its table, where it is followed.
+        for row in found:
+            seen[row.kind] = max(seen[row.kind], row.seq)
+        found += [] if follow else lacking(connection, waiting)
+    rows = sorted(found, key=lambda row: row.at)
     for row in rows[len(rows) - min(lines, len(rows)) :]:
         click.echo(text_line(row))
     if follow:
@@ -149,15 +152,20 @@ def _follow(path: Path, seen: dict[Kind, int]) -> None:
 def _rows(
     path: Path, kinds: tuple[Kind, ...], since: datetime | None, until: datetime | None
 ) -> Iterator[Row]:
-    from service.journal_reading import after
+    from service.journal_reading import after, lacking, spooled
 
     bounds = {
         "since_s": float("-inf") if since is None else since.replace(tzinfo=UTC).timestamp(),
         "until_s": float("inf") if until is None else until.replace(tzinfo=UTC).timestamp(),
     }
+    waiting = spooled(path)
     with _reading(path) as connection:
         for kind in kinds:
             yield from after(connection, kind, -1, **bounds)
+            if kind == "scores":
+                for row in lacking(connection, waiting):
+                    if bounds["since_s"] <= row.at < bounds["until_s"]:
+                        yield row
 
 
 def _write(rows: Iterator[Row], file: BinaryIO) -> int:

@@ -15,6 +15,7 @@ from service.journal_export import stamp
 from service.journal_file import SCHEMA_VERSION
 from service.journal_reading import JournalUnreadable, open_quietly, schema_of, wal_of
 from service.journal_summary import amount, bytes_of
+from service.score_table import spooled_scores
 from service.spool import spool_path
 
 CHECK = "journal"
@@ -43,6 +44,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         return
     yield from _rights(scene, path)
     yield from _writer(scene, path)
+    yield from _spool(path)
     wal = bytes_of(wal_of(path))
     if wal > LARGE_WAL_BYTES:
         yield warn(
@@ -74,6 +76,23 @@ def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
                     f"chown {scene.owner_name}: {path}*",
                 )
                 return
+
+
+def _spool(path: Path) -> Iterator[Finding]:
+    """Scores that were promised and are not in their table yet."""
+    try:
+        _, damaged = spooled_scores(path)
+    except OSError as error:
+        yield warn(CHECK, spool_path(path), f"cannot be read: {error.strerror}", "run it as root")
+        return
+    if damaged:
+        yield fail(
+            CHECK,
+            spool_path(path),
+            "holds damaged scores: what lies behind them is lost",
+            f"copy {spool_path(path)} away; the service takes what is whole at its next start; "
+            "look at the disk (smartctl, dmesg)",
+        )
 
 
 def _writer(scene: Scene, path: Path) -> Iterator[Finding]:

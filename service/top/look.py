@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
-from service.journal_reading import JournalUnreadable, newest, open_quietly, positions
+from service.journal_reading import (
+    JournalUnreadable,
+    lacking,
+    newest,
+    open_quietly,
+    positions,
+    spooled,
+)
 
 MOST_ROWS = 200
 DAY_S = 86_400.0
@@ -56,10 +63,11 @@ class Source:
             return seen._replace(trouble=str(error))
 
     def _rows(self, seen: Look) -> Look:
+        waiting = spooled(self.journal)
         try:
             with closing(open_quietly(self.journal)) as connection:
                 (count,) = connection.execute("SELECT count(*) FROM paper").fetchone()
-                scores = newest(connection, "scores", MOST_ROWS)
+                scores = newest(connection, "scores", MOST_ROWS) + lacking(connection, waiting)
                 return seen._replace(
                     scores=tuple(row.columns for row in reversed(scores)),
                     positions=tuple(positions(connection, MOST_ROWS)),

@@ -41,6 +41,7 @@ from service.journal import Journal
 from service.journal_file import SCHEMA_VERSION
 from service.keygen import keygen
 from service.records import EventRow
+from service.spool import spool_path
 
 DAY_S = 86_400.0
 NOBODY = 65_534
@@ -534,6 +535,24 @@ def test_a_wal_that_grows_since_a_reader_stays(setup: Setup) -> None:
         assert "reader" in setup.fault("journal", "wait to be moved", level="warn").advice
     finally:
         writer.close()
+
+
+def test_promised_scores_that_are_damaged(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        with service.client() as client:
+            eventually(lambda: client.score("EURUSD", 70.0) and spooled(tmp_path), "some that wait")
+        service.kill()
+    spool = spool_path(tmp_path / "journal.db")
+    content = bytearray(spool.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    spool.write_bytes(content)
+    setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path))
+    assert "disk" in setup.fault("journal", spool.name, "damaged").advice
+
+
+def spooled(state: Path) -> int:
+    """Bytes of scores that no table has yet."""
+    return spool_path(state / "journal.db").stat().st_size
 
 
 @as_root

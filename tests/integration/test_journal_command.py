@@ -17,7 +17,15 @@ from harness import eventually, running
 from serving import Parts, body
 
 from protocol.schema import FEATURE_NAMES
-from service.journal_reading import KINDS, PAGE_ROWS, after, newest, open_quietly
+from service.journal_reading import (
+    KINDS,
+    PAGE_ROWS,
+    JournalUnreadable,
+    after,
+    newest,
+    open_quietly,
+    spooled,
+)
 
 SIGNAL = {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.098, "take_profit": 1.103}
 START = "2025-09-15"
@@ -94,6 +102,19 @@ def test_an_export_can_be_of_a_time(journal: Path) -> None:
     assert len(exported(journal, "--kind", "scores", "--until", "2025-09-16")) == 3
 
 
+def test_scores_that_a_kill_kept_from_their_table_are_there(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        with service.client() as client:
+            for n in range(20):
+                client.score("EURUSD", 50.0 + n, signal_id=f"S{n}")
+        service.kill()
+        assert spooled(service.journal_path)
+        found = exported(service.journal_path, "--kind", "scores")
+        assert [row["signal_id"] for row in found] == [f"S{n}" for n in range(20)]
+        lines = run("tail", "--journal", str(service.journal_path)).stdout.splitlines()
+        assert lines[-1].endswith("S19")
+
+
 def test_an_export_to_a_file_is_whole_or_not_there(journal: Path, tmp_path: Path) -> None:
     target = tmp_path / "all.jsonl"
     done = run("export", "--journal", str(journal), "-o", str(target))
@@ -114,6 +135,7 @@ def test_pages_join_without_a_gap_or_a_repeat(tmp_path: Path) -> None:
     parts.journal.open()
     count = 2 * PAGE_ROWS + 1
     parts.answer(*(body("score", symbol="EURUSD", base_score=1, id=n) for n in range(count)))
+    parts.journal.settle()
     with closing(open_quietly(parts.config.journal_path)) as connection:
         seqs = [row.seq for row in after(connection, "scores", -1)]
         assert len(seqs) == len(set(seqs)) == count
@@ -157,3 +179,14 @@ def test_a_journal_that_is_not_there_is_said(tmp_path: Path, kind: str) -> None:
     done = run("tail", "--kind", kind, "--journal", str(tmp_path / "none.db"))
     assert done.returncode == 66
     assert "none.db" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="being another user takes root")
+def test_a_journal_that_may_not_be_read_is_said(journal: Path) -> None:
+    journal.parent.chmod(0o700)
+    os.seteuid(65_534)
+    try:
+        with pytest.raises(JournalUnreadable, match="Permission denied; run this as"):
+            open_quietly(journal)
+    finally:
+        os.seteuid(0)
