@@ -51,7 +51,7 @@ test: lint
 	$(BIN)/pytest
 
 test-alerts:
-	cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml
+	cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml alerts_week_test.yml
 
 test-watch: setup
 	$(BIN)/python scripts/watch.py

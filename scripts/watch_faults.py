@@ -300,7 +300,7 @@ def off(prometheus: Prometheus, folder: Path) -> Seen:
         command = [sys.executable, "-m", "service", "mode", "off"]
         environ = os.environ | {
             "SIGNAL_SCORER_STATE_DIR": str(folder),
-            "SIGNAL_SCORER_SCORE_BIND": one.service.address,
+            "SIGNAL_SCORER_ENDPOINT": one.service.address,
         }
         subprocess.run(command, env=environ, check=True, capture_output=True)
         yield one.instance
@@ -439,7 +439,10 @@ def _full_disk(prometheus: Prometheus, folder: Path, *, mended: bool) -> Seen:
                 eventually(fails, "the journal to fail")
             if mended:
                 (small / "filler").unlink()
-            yield one.instance
+                yield one.instance
+            else:
+                with asking(one.service.address, clients=1):
+                    yield one.instance
     finally:
         subprocess.run(["umount", "--lazy", str(small)], check=True)
 

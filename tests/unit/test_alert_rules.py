@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULES = (PROMETHEUS / "alerts.yml").read_text()
-TESTS = (PROMETHEUS / "alerts_test.yml").read_text()
+TESTS = "".join(path.read_text() for path in sorted(PROMETHEUS.glob("*_test.yml")))
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 ALERTS = re.findall(r"^ +- alert: (\w+)$", RULES, re.M)
 
