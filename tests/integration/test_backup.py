@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from builders import small_model
+from command import Done, invoke
 from harness import running
 from serving import rows
 
@@ -383,15 +384,8 @@ def test_a_restore_that_is_killed_loses_nothing_and_can_be_repeated(
 # The commands
 
 
-def run(*arguments: str, state: Path) -> subprocess.CompletedProcess[str]:
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGNAL_SCORER_")}
-    return subprocess.run(
-        [sys.executable, "-m", "service", *arguments],
-        env=environ | {"SIGNAL_SCORER_STATE_DIR": str(state)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(*arguments: str, state: Path) -> Done:
+    return invoke(*arguments, STATE_DIR=str(state))
 
 
 def test_the_commands_say_what_they_did(tmp_path: Path) -> None:

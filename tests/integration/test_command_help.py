@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import documents
 import pytest
+from command import invoke
 
 from service import exit_codes
 from service.__main__ import cli
@@ -110,14 +111,7 @@ def test_the_help_lists_the_exit_codes(group: click.Group, meanings: dict[int, s
 def test_a_configuration_can_be_checked_before_it_is_used(
     name: str, value: str, code: int, said: str
 ) -> None:
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGNAL_SCORER_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "config", "--check"],
-        env=environ | {f"SIGNAL_SCORER_{name}": value},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = invoke("config", "--check", **{name: value})
     assert done.returncode == code
     assert said in done.stdout + done.stderr
 

@@ -26,6 +26,7 @@ import msgspec
 import pytest
 import zmq
 from builders import small_model
+from command import invoke
 from harness import Feed, Service, eventually, running
 from serving import tick
 
@@ -128,6 +129,21 @@ def served_by_nobody(open_folder: Path) -> Setup:
     setup = Setup(open_folder)
     os.chown(setup.state, NOBODY, NOBODY)
     return setup
+
+
+@pytest.fixture(scope="module")
+def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A running service that has answered once; tests look at it and change nothing."""
+    with running(tmp_path_factory.mktemp("lone")) as service:
+        with service.client() as client:
+            client.score("EURUSD", 70.0)
+        yield service
+
+
+def beside(service: Service, tmp_path: Path, **values: str) -> Setup:
+    """The configuration of a running service."""
+    values = {"STATE_DIR": str(service.folder), "SCORE_BIND": service.address} | values
+    return Setup(tmp_path, **values)
 
 
 def free_port() -> int:
@@ -273,19 +289,16 @@ def test_a_port_of_the_metrics_that_another_program_has(setup: Setup, taken: int
     assert "metrics.bind" in setup.fault("addresses", str(taken), "no metrics").advice
 
 
-def test_a_service_of_another_state_directory(tmp_path: Path) -> None:
-    with running(tmp_path / "theirs") as service:
-        setup = Setup(tmp_path, SCORE_BIND=service.address)
-        found = setup.fault("addresses", "another state directory", str(tmp_path / "theirs"))
-        assert "--config" in found.advice
+def test_a_service_of_another_state_directory(lone: Service, tmp_path: Path) -> None:
+    setup = Setup(tmp_path, SCORE_BIND=lone.address)
+    found = setup.fault("addresses", "another state directory", str(lone.folder))
+    assert "--config" in found.advice
 
 
-def test_a_running_service_that_listens_elsewhere(tmp_path: Path) -> None:
-    with running(tmp_path) as service:
-        other = f"tcp://127.0.0.1:{free_port()}"
-        binds = f"{service.address},{other}"
-        setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=binds)
-        assert "restart" in setup.fault("addresses", other, "does not listen").advice
+def test_a_running_service_that_listens_elsewhere(lone: Service, tmp_path: Path) -> None:
+    other = f"tcp://127.0.0.1:{free_port()}"
+    setup = beside(lone, tmp_path, SCORE_BIND=f"{lone.address},{other}")
+    assert "restart" in setup.fault("addresses", other, "does not listen").advice
 
 
 def test_a_file_where_the_ipc_socket_belongs(setup: Setup) -> None:
@@ -562,14 +575,12 @@ def test_a_journal_that_belongs_to_root(served_by_nobody: Setup) -> None:
     assert "chown" in served_by_nobody.fault("journal", "may not write it").advice
 
 
-def test_a_clock_that_was_ahead_when_the_last_score_was_written(tmp_path: Path) -> None:
-    with running(tmp_path) as service:
-        with service.client() as client:
-            client.score("EURUSD", 70.0)
-        assert len(service.scores()) == 1
-        setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
-        found = setup.fault("journal", "yet to come", now_s=time.time() - DAY_S)
-        assert "date -u" in found.advice
+def test_a_clock_that_was_ahead_when_the_last_score_was_written(
+    lone: Service, tmp_path: Path
+) -> None:
+    yesterday_s = time.time() - DAY_S
+    found = beside(lone, tmp_path).fault("journal", "yet to come", now_s=yesterday_s)
+    assert "date -u" in found.advice
 
 
 def test_a_service_that_starts_again_and_again(setup: Setup) -> None:
@@ -691,17 +702,12 @@ def test_a_zone_that_there_is_not(setup: Setup) -> None:
     assert "Europe/Athens" in setup.fault("trainer", "Atlantis").advice
 
 
-def test_a_trainer_that_did_not_run(tmp_path: Path) -> None:
-    with running(tmp_path) as service:
-        with service.client() as client:
-            client.score("EURUSD", 70.0)
-        assert len(service.scores()) == 1
-        setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
-        later_s = time.time() + 9 * DAY_S
-        found = setup.fault("trainer", "never ran", level="warn", now_s=later_s)
-        assert "cron" in found.advice
-        small_model(tmp_path / "models", now_s=time.time())
-        setup.fault("trainer", "last ran", "published", level="warn", now_s=later_s)
+def test_a_trainer_that_did_not_run(lone: Service, tmp_path: Path) -> None:
+    setup = beside(lone, tmp_path, MODEL_DIRECTORY=str(tmp_path / "models"))
+    later_s = time.time() + 9 * DAY_S
+    assert "cron" in setup.fault("trainer", "never ran", level="warn", now_s=later_s).advice
+    small_model(tmp_path / "models", now_s=time.time())
+    setup.fault("trainer", "last ran", "published", level="warn", now_s=later_s)
 
 
 def test_a_monitor_that_did_not_run(setup: Setup) -> None:
@@ -725,37 +731,23 @@ def test_an_alert_command_that_cannot_be_run(setup: Setup) -> None:
 # The running service
 
 
-def test_a_service_that_hangs(tmp_path: Path) -> None:
-    with running(tmp_path) as service:
-        assert service.process
-        setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
-        service.process.send_signal(signal.SIGSTOP)
-        try:
-            found = setup.fault(
-                "service", str(service.process.pid), "does not answer", ask_ms=200.0
-            )
-        finally:
-            service.process.send_signal(signal.SIGCONT)
-        assert "restart" in found.advice
+def test_a_service_that_hangs(lone: Service, tmp_path: Path) -> None:
+    assert lone.process
+    pid = str(lone.process.pid)
+    lone.process.send_signal(signal.SIGSTOP)
+    try:
+        found = beside(lone, tmp_path).fault("service", pid, "does not answer", ask_ms=200.0)
+    finally:
+        lone.process.send_signal(signal.SIGCONT)
+    assert "restart" in found.advice
 
 
 # The command
 
 
-def command(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("SIGNAL_SCORER_")}
-    return subprocess.run(
-        [sys.executable, "-m", "service", "doctor", *arguments],
-        env=clean | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_the_command_says_what_and_what_to_do_and_ends_with_one(setup: Setup, taken: int) -> None:
     setup.values["SCORE_BIND"] = f"tcp://127.0.0.1:{taken}"
-    done = command("--timeout-ms", "50", environ=setup.environ)
+    done = invoke("doctor", "--timeout-ms", "50", **setup.values)
     assert done.returncode == 1
     assert "fail  addresses" in done.stdout
     assert "-> stop that program" in done.stdout
@@ -765,15 +757,15 @@ def test_the_command_says_what_and_what_to_do_and_ends_with_one(setup: Setup, ta
 def test_as_json_it_is_for_programs(setup: Setup) -> None:
     small_model(setup.models, now_s=time.time())
     setup.values["FEED_INGEST"] = f"tcp://127.0.0.1:{free_port()}"
-    done = command("--json", environ=setup.environ)
+    done = invoke("doctor", "--json", **setup.values)
     content = json.loads(done.stdout)
     assert content["exit_code"] == done.returncode == 0
     assert {"check", "level", "about", "text", "advice"} == set(content["findings"][0])
-    assert command("--json", "--strict", environ=setup.environ).returncode == 1
+    assert invoke("doctor", "--json", "--strict", **setup.values).returncode == 1
 
 
 def test_a_configuration_that_cannot_be_read_is_a_finding(setup: Setup) -> None:
-    done = command(environ=setup.environ | {"SIGNAL_SCORER_SCORE_BIMD": "x"})
+    done = invoke("doctor", **setup.values, SCORE_BIMD="x")
     assert done.returncode == 1
     assert "bimd" in done.stdout
     assert "signal-scorer config" in done.stdout
@@ -797,13 +789,13 @@ def test_the_alert_command_is_run_with_a_message_that_says_it_is_a_test(setup: S
     script.write_text(f"#!/bin/sh\ncat > {got}\n")
     script.chmod(0o755)
     setup.values["ALERTS_COMMAND"] = str(script)
-    done = command("--test-alert", environ=setup.environ)
+    done = invoke("doctor", "--test-alert", **setup.values)
     assert done.returncode == 0, done.stderr
     message = json.loads(got.read_text())
     assert (message["v"], message["event"], message["findings"]) == (1, "test", [])
     script.write_text("#!/bin/sh\necho no such chat >&2\nexit 3\n")
-    done = command("--test-alert", environ=setup.environ)
+    done = invoke("doctor", "--test-alert", **setup.values)
     assert done.returncode == 1
     assert "no such chat" in done.stderr
     del setup.values["ALERTS_COMMAND"]
-    assert command("--test-alert", environ=setup.environ).returncode == 78
+    assert invoke("doctor", "--test-alert", **setup.values).returncode == 78

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import Done, invoke
 from harness import eventually, running
 from serving import Parts, body
 
@@ -47,16 +48,8 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return parts.config.journal_path
 
 
-def run(*arguments: str, **options: Any) -> Any:
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGNAL_SCORER_")}
-    return subprocess.run(
-        [sys.executable, "-m", "service", "journal", *arguments],
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,
-    )
+def run(*arguments: str) -> Done:
+    return invoke("journal", *arguments)
 
 
 def exported(journal: Path, *arguments: str) -> list[dict[str, Any]]:

@@ -16,19 +16,42 @@ from service.reload import LIVE, TRAINERS, compare, with_live
 from service.settings import Config
 
 
-@pytest.fixture
-def configured(tmp_path: Path) -> Iterator[tuple[Service, Callable[[str], None]]]:
-    """A running service, and what writes its file and has it read again."""
-    file = tmp_path / "config.toml"
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Path]]:
+    """A running service and its file."""
+    folder = tmp_path_factory.mktemp("reloaded")
+    file = folder / "config.toml"
     file.write_text("")
-    with running(tmp_path / "state", CONFIG=str(file)) as service:
+    with running(folder / "state", CONFIG=str(file)) as service:
+        yield service, file
 
-        def change(text: str) -> None:
-            file.write_text(text)
-            assert service.process
-            service.process.send_signal(signal.SIGHUP)
 
-        yield service, change
+@pytest.fixture
+def configured(
+    started: tuple[Service, Path],
+) -> Iterator[tuple[Service, Callable[[str], None]]]:
+    """A service as the defaults have it, and what writes its file and has it read again."""
+    service, file = started
+    service.log.clear()
+
+    def change(text: str) -> None:
+        file.write_text(text)
+        assert service.process
+        service.process.send_signal(signal.SIGHUP)
+
+    yield service, change
+    change("")
+    with service.client() as client:
+        eventually(
+            lambda: (
+                client.health()["mode"] == "live"
+                and not any("restart" in note for note in client.health()["notes"])
+            ),
+            "the defaults",
+        )
+    service.log.clear()
+    change("")
+    logged(service, "reloaded")  # the level, too, is the default's
 
 
 def logged(service: Service, event: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import Done, invoke
 from harness import eventually, running
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -38,15 +39,11 @@ def environ(**values: str) -> dict[str, str]:
     return clean | {f"SIGNAL_SCORER_{key}": value for key, value in values.items()}
 
 
-def run(*arguments: str, size: tuple[int, int] = (80, 24), **values: str) -> Any:
-    columns, lines = size
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=environ(**values) | {"COLUMNS": str(columns), "LINES": str(lines + 1)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(*arguments: str, **values: str) -> Done:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("LINES", "25")
+        return invoke(*arguments, **values)
 
 
 @pytest.fixture(scope="module")
