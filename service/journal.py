@@ -117,7 +117,7 @@ class Journal:
             self._connection = open_writer(self.path)
             self._file = _identity(self.path)
             self._spool.open()
-            self._pending = self._left_over()
+            self._pending = self._left_over(self._pending)
         except (*_FAULTS, HeldError) as error:
             self._failed(error)
             return False
@@ -129,8 +129,11 @@ class Journal:
 
         A journal that was moved away would take rows that nobody finds. True where it works.
         """
-        if self._connection is not None and _identity(self.path) != self._file:
-            self._failed(FileNotFoundError(f"{self.path} was moved or replaced"))
+        if self._connection is not None:
+            if _identity(self.path) != self._file:
+                self._failed(FileNotFoundError(f"{self.path} was moved or replaced"))
+            elif not self._spool.is_in_place:
+                self._failed(FileNotFoundError(f"{self._spool.path} was moved or replaced"))
         if self.fault is None:
             return True
         # Opening succeeds on a full disk: only a row proves that rows can be written.
@@ -157,7 +160,9 @@ class Journal:
 
     def settle(self) -> bool:
         """Take the spooled scores to their table; False where they have to wait."""
-        return not self._pending or self._transact(lambda: True) is not None
+        # A spool without a readable row is emptied too: what came behind would not be read.
+        waits = self._pending or self._spool.size_bytes
+        return not waits or self._transact(lambda: True) is not None
 
     def save_bars(self, bars: Iterable[BarRow], symbols: Iterable[SymbolRow]) -> bool:
         """Keep closed bars and each symbol's facts; a symbol's oldest bars go."""
@@ -245,7 +250,7 @@ class Journal:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self._spool.close()
+        self._spool.close(tidy=True)
 
     def _append(self, scores: Sequence[ScoreRow]) -> list[Written] | None:
         """Spool scores; None, with none of them kept, where that fails."""
@@ -262,11 +267,11 @@ class Journal:
             self.settle()
         return [WRITTEN] * len(rows)
 
-    def _left_over(self) -> list[tuple[Any, ...]]:
-        """What the spool holds: scores that a table may lack, of this process or one before."""
+    def _left_over(self, promised: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """What a table may lack: the spool's scores, and ours whose spool was moved away."""
         rows, damage = spooled_scores(self.path)
         self.errors += damage
-        return rows
+        return list({row[0]: row for row in (*promised, *rows)}.values())
 
     def _transact(self, work: Callable[[], T]) -> T | None:
         """Settle and do work in one transaction; None, with nothing of it kept, where it fails."""
@@ -358,6 +363,7 @@ class Journal:
     def _failed(self, error: Exception) -> None:
         self.errors += 1
         self.fault = f"{type(error).__name__}: {error}"[:MAX_FAULT_CHARS]
+        self._spool.close()  # opened anew like the journal: by its name, as large as it is
         connection, self._connection = self._connection, None
         if connection is None:
             return

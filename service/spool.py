@@ -14,6 +14,7 @@ import os
 import struct
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,27 @@ class Spool:
             os.ftruncate(self._file, 0)
             self.size_bytes = 0
 
-    def close(self) -> None:
-        """Close the file; one without rows goes."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-        if not self.size_bytes:
-            self.path.unlink(missing_ok=True)
+    @property
+    def is_in_place(self) -> bool:
+        """Whether what is written goes where the next process looks for it."""
+        if self._file is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._file), os.lstat(self.path))
+        except OSError:
+            return False
+
+    def close(self, *, tidy: bool = False) -> None:
+        """Close the file; `tidy` removes one without rows. What was never opened stays."""
+        if self._file is None:
+            return
+        # A disk that refuses leaves an empty file, which says the same.
+        with suppress(OSError):
+            if tidy and not os.fstat(self._file).st_size and self.is_in_place:
+                self.path.unlink()
+        descriptor, self._file = self._file, None
+        with suppress(OSError):
+            os.close(descriptor)
 
 
 def spool_path(journal: Path) -> Path:

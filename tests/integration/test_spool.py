@@ -172,3 +172,45 @@ def test_a_closed_journal_leaves_no_spool(tmp_path: Path) -> None:
     journal.close()
     assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
     assert ids(journal.path) == ["score-0"]
+
+
+def test_a_start_that_cannot_open_the_journal_leaves_the_spool(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    left_behind(path, score(0))
+    whole = path.read_bytes()
+    path.write_bytes(b"no database" * 1000)
+    for shm in (path.with_name("journal.db-wal"), path.with_name("journal.db-shm")):
+        shm.rename(shm.with_name("kept" + shm.suffix[3:]))
+    journal = Journal(path)
+    assert not journal.open()
+    journal.close()
+    path.write_bytes(whole)
+    for shm in (path.with_name("journal.db-wal"), path.with_name("journal.db-shm")):
+        shm.with_name("kept" + shm.suffix[3:]).rename(shm)
+    assert Journal(path).open()
+    assert ids(path) == ["score-0"]
+
+
+@pytest.mark.parametrize("moved", [["journal.db", "journal.db-spool"], ["journal.db-spool"]])
+def test_a_spool_that_was_moved_away_costs_no_row(tmp_path: Path, moved: list[str]) -> None:
+    path, away = tmp_path / "journal.db", tmp_path / "away"
+    away.mkdir()
+    journal = Journal(path)
+    journal.write([score(0)])
+    for name in moved:
+        (tmp_path / name).rename(away / name)
+    assert journal.recover(0.0)
+    assert ids(path) == ["score-0"]
+    assert journal.write([score(1)]) == [Written(True)]
+    Journal(path).open()  # as after a kill
+    assert ids(path) == ["score-0", "score-1"]
+
+
+@pytest.mark.parametrize("left", [b"\x20\0\0\0", b"\x01\0\0\0\0\0\0\0\x90"])
+def test_what_comes_behind_an_unreadable_beginning_is_kept(tmp_path: Path, left: bytes) -> None:
+    path = tmp_path / "journal.db"
+    left_behind(path)
+    spool_path(path).write_bytes(left)
+    left_behind(path, score(0))
+    Journal(path).open()
+    assert ids(path) == ["score-0"]
