@@ -4,6 +4,9 @@ The rule: the thread has a connection of its own and nothing else, so the loop w
 disk only where the WAL would grow without end. That happens under a load that never pauses:
 rows keep coming while earlier ones are moved, and SQLite begins the WAL anew only from a
 moment at which all of them have been.
+
+No checkpoint begins while all that was written has been moved: before SQLite 3.51.3 a commit that
+begins the WAL anew in just that moment may be lost (sqlite.org/wal.html, "The WAL-Reset Bug").
 """
 
 from __future__ import annotations
@@ -30,13 +33,15 @@ class Checkpoints:
         self.failures = 0
         self._uri = f"{path.absolute().as_uri()}?mode=rw"
         self._asked = threading.Event()
+        self._busy = False
+        self._commits_after: int | None = None
         self._stopping = False
         self._thread: threading.Thread | None = None
 
     @property
     def overgrown(self) -> bool:
         """Whether the loop itself should see to the rest, so that the WAL begins anew."""
-        return self.frames > WAL_FRAMES
+        return self.frames > WAL_FRAMES and not self._busy
 
     def start(self) -> None:
         """Begin to wait for being asked."""
@@ -52,12 +57,30 @@ class Checkpoints:
             self._thread.join(timeout_s)
             self._thread = None
 
-    def ask(self) -> None:
-        """Have the WAL moved soon. What is asked while one is under way is done after it."""
+    def look(self, commits: int) -> None:
+        """Note how many commits the asker had made when it saw the last checkpoint ended."""
+        if not self._busy and self._commits_after is None:
+            self._commits_after = commits
+
+    def ask(self, commits: int) -> bool:
+        """Have the WAL moved soon; False where one is under way or nothing is sure to be new.
+
+        Only a commit that was made after a `look` is sure not to have been moved.
+        """
+        self.look(commits)
+        if self._busy or commits == self._commits_after:
+            return False
+        self._busy, self._commits_after = True, None
         if self._thread is None:
             self.run_once()
+            self.look(commits)
         else:
             self._asked.set()
+        return True
+
+    def moved(self, commits: int) -> None:
+        """Know that the asker, who is the writer, has moved the WAL itself."""
+        self.frames, self._commits_after = 0, commits
 
     def run_once(self) -> None:
         """One checkpoint that waits for no reader and no writer. Never raises."""
@@ -69,6 +92,8 @@ class Checkpoints:
             self.failures += 1
         else:
             self.frames = max(frames, 0)
+        finally:
+            self._busy = False
 
     def _run(self) -> None:
         while True:

@@ -165,6 +165,7 @@ class Housekeeping:
         self._engine.advance(utc_s)
         self._save_some_bars(utc_s)
         self._paper.turn(now_s, utc_s)
+        self._checkpoints.look(self._journal.commits)
         if self._journal.in_wal >= CHECKPOINT_ROWS:
             self._checkpoint()
         if now_s < self._second_due_s:
@@ -177,9 +178,8 @@ class Housekeeping:
         self._follow_wall_clock()
         self._look_at_clients()
         self._flush_recorder()
-        if now_s >= self._checkpoint_due_s:
+        if now_s >= self._checkpoint_due_s and self._checkpoint():
             self._checkpoint_due_s = now_s + CHECKPOINT_S
-            self._checkpoint()
         return self._look_at_silence(utc_s)
 
     def save_all(self) -> None:
@@ -200,15 +200,18 @@ class Housekeeping:
         log.info(kind, **detail)
         self._journal.write([EventRow(at=self._clock.utc_s(), kind=kind, detail=detail)])
 
-    def _checkpoint(self) -> None:
-        self._journal.in_wal = 0
-        if self._checkpoints.overgrown:
-            self._checkpoints.frames = 0
-            self._journal.checkpoint()
-        else:
-            self._checkpoints.ask()
+    def _checkpoint(self) -> bool:
+        """Have the WAL moved; False where it has to be asked again."""
         self._journal.errors += self._checkpoints.failures
         self._checkpoints.failures = 0
+        if self._checkpoints.overgrown:
+            self._journal.checkpoint()
+            self._checkpoints.moved(self._journal.commits)
+        elif self._checkpoints.ask(self._journal.commits):
+            self._journal.in_wal = 0
+        else:
+            return False
+        return True
 
     def _follow(self, found: ModelEvent | None) -> None:
         """Install a model that was published, or say why not; what serves goes on serving."""

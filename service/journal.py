@@ -75,7 +75,8 @@ class Journal:
 
     `errors` counts failed operations and rows found that it never writes, `unwritten` the
     scores and outcomes that were answered without being kept, `spooled` the scores that are on
-    their way to the table, `in_wal` the rows written since the last checkpoint.
+    their way to the table, `in_wal` the rows written since the last checkpoint, `commits` the
+    transactions that changed something.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,6 +85,7 @@ class Journal:
         self.errors = 0
         self.unwritten = 0
         self.in_wal = 0
+        self.commits = 0
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._unclaimed = False
@@ -279,10 +281,12 @@ class Journal:
             return None
         assert self._connection is not None
         try:
+            changes = self._connection.total_changes
             self._connection.execute("BEGIN IMMEDIATE")
             self._insert_pending()
             done = work()
             self._connection.execute("COMMIT")
+            self.commits += self._connection.total_changes != changes
             self._pending = []
             self._spool.clear()
         except _FAULTS as error:

@@ -49,7 +49,7 @@ def test_the_thread_moves_the_wal_while_rows_are_written(journal: Journal) -> No
 
     def moved() -> bool:
         write(journal, next(start), 50)
-        checkpoints.ask()
+        checkpoints.ask(journal.commits)
         return size(journal.path) > before
 
     eventually(moved, "the file grows")
@@ -78,7 +78,7 @@ def test_a_wal_that_does_not_begin_anew_is_called_overgrown(
 
 def test_no_file_is_a_counted_failure_and_makes_none(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "journal.db")
-    checkpoints.ask()
+    checkpoints.run_once()
     assert checkpoints.failures == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -92,3 +92,42 @@ def test_a_writer_in_the_middle_of_a_transaction_is_not_waited_for(journal: Jour
     checkpoints.run_once()
     connection.execute("ROLLBACK")
     assert checkpoints.failures == 0
+
+
+def test_none_begins_while_all_that_was_written_has_been_moved(journal: Journal) -> None:
+    checkpoints = Checkpoints(journal.path)
+    write(journal, 1, 10)
+    assert not checkpoints.ask(journal.commits), "it may have been moved already"
+    write(journal, 11, 1)
+    assert checkpoints.ask(journal.commits)
+    assert checkpoints.frames
+    assert not checkpoints.ask(journal.commits)
+    write(journal, 12, 1)
+    journal.checkpoint()
+    checkpoints.moved(journal.commits)
+    assert not checkpoints.ask(journal.commits)
+    write(journal, 13, 1)
+    assert checkpoints.ask(journal.commits)
+    assert checkpoints.failures == 0
+
+
+def test_a_commit_while_the_thread_is_at_it_may_have_been_moved_by_it(journal: Journal) -> None:
+    checkpoints = Checkpoints(journal.path)
+    checkpoints.look(journal.commits)
+    checkpoints.start()
+    write(journal, 1, 10)
+    assert checkpoints.ask(journal.commits)
+    write(journal, 11, 1)
+    eventually(lambda: not checkpoints._busy, "the thread to have done it")
+    checkpoints.stop(timeout_s=5.0)
+    assert not checkpoints.ask(journal.commits)
+    write(journal, 12, 1)
+    assert checkpoints.ask(journal.commits)
+
+
+def test_a_transaction_without_a_change_is_no_commit(journal: Journal) -> None:
+    write(journal, 1, 10)
+    journal.catch_up()
+    before = journal.commits
+    journal.catch_up()
+    assert journal.commits == before
