@@ -11,6 +11,7 @@ from msgspec.structs import replace as with_fields
 from numpy.typing import NDArray
 
 from protocol.manifest import Calibration, Samples, Verdict
+from protocol.schema import FEATURE_COUNT
 from service.forest import Forest
 from training.calibrate import fit_calibration
 from training.draft import ManifestDraft, golden_inputs, reference
@@ -23,10 +24,10 @@ ROWS = 300
 
 @functools.cache
 def training_rows(seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Vectors (300, 11) in 0..100 and wins that follow atr_volatility and base_score."""
+    """Vectors (300, FEATURE_COUNT) in 0..100 and wins that follow atr_volatility and base_score."""
     rng = np.random.default_rng(seed)
-    x = rng.uniform(0.0, 100.0, (ROWS, 11))
-    chance = np.clip(0.1 + 0.4 * x[:, 0] / 100.0 + 0.4 * x[:, 10] / 100.0, 0.0, 1.0)
+    x = rng.uniform(0.0, 100.0, (ROWS, FEATURE_COUNT))
+    chance = np.clip(0.1 + 0.4 * x[:, 0] / 100.0 + 0.4 * x[:, -1] / 100.0, 0.0, 1.0)
     return x, rng.uniform(size=ROWS) < chance
 
 

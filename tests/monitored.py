@@ -8,6 +8,7 @@ import numpy as np
 from builders import NOW_S, small_draft
 from scored_journal import outcome_row, score_row
 
+from protocol.schema import FEATURE_COUNT
 from service.bundle import load, read_pointer
 from service.journal import Journal
 from service.model import Model
@@ -44,7 +45,7 @@ def answer_signals(
     base rate. All features are `shift` higher than those it was trained on.
     """
     rng = np.random.default_rng(seed)
-    x = rng.uniform(0.0, 100.0, (n, 11)) + shift
+    x = rng.uniform(0.0, 100.0, (n, FEATURE_COUNT)) + shift
     said = np.array([answer.p for answer in model.probabilities(x)])
     true = np.array([answer.p for answer in (truth or model).probabilities(x)])
     if not holds:

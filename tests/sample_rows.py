@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from protocol.schema import FEATURE_COUNT
 from training.samples import Samples
 
 
@@ -20,7 +21,7 @@ def sample_rows(
 ) -> Samples:
     """Wins with probability 0.5 +- `edge` as momentum is above or below 50; an hour apart."""
     rng = np.random.default_rng(seed)
-    x = rng.uniform(0, 100, (n, 11))
+    x = rng.uniform(0, 100, (n, FEATURE_COUNT))
     win = rng.random(n) < 0.5 + edge * np.where(x[:, 8] > 50, 1.0, -1.0)
     time_s = every_s * np.arange(n)
     unknown = np.full(n, np.nan)
@@ -34,7 +35,7 @@ def sample_rows(
         "reward_risk": unknown,
         "cost_r": unknown,
         "win_probability": unknown,
-        "final_score": x[:, 10],
+        "final_score": x[:, -1],
         "stop_spreads": unknown,
         "direction": np.ones(n, dtype=np.int8),
         "backfilled": np.zeros(n, dtype=np.bool_),

@@ -16,7 +16,7 @@ EVERY_S = 3600.0
 
 
 def score_row(i: int, x: np.ndarray, **changes: Any) -> ScoreRow:
-    """The i-th signal, scored at START_S + 3600 s * i, with vector `x` (11,)."""
+    """The i-th signal, scored at START_S + 3600 s * i, with vector `x` (FEATURE_COUNT,)."""
     time_s = START_S + EVERY_S * i
     values: dict[str, Any] = {
         "seq": i,
@@ -29,8 +29,8 @@ def score_row(i: int, x: np.ndarray, **changes: Any) -> ScoreRow:
         "signal_class": None,
         "scored_at": time_s,
         "event_time": time_s,
-        "base_score": float(x[10]),
-        "final_score": float(x[10]),
+        "base_score": float(x[-1]),
+        "final_score": float(x[-1]),
         "raw_probability": None,
         "win_probability": None,
         "status": "no_model",
@@ -77,7 +77,7 @@ def outcome_row(i: int, win: bool | None, word: str = "", /, **changes: Any) -> 
 
 
 def vectors(n: int, seed: int = 0) -> np.ndarray:
-    """Features (n, 11) without any order in them."""
+    """Features (n, FEATURE_COUNT) without any order in them."""
     x = np.random.default_rng(seed).uniform(0, 100, (n, FEATURE_COUNT))
     x[:, 7] = 10 + 0.15 * x[:, 7]
     return x

@@ -8,6 +8,7 @@ from builders import NOW_S
 from monitored import publish_small
 from sample_rows import sample_rows
 
+from protocol.schema import FEATURE_COUNT
 from service.model import Model
 from training.answered import Advice
 from training.bound import DAY_S
@@ -32,7 +33,7 @@ def outcomes(n: int, *, p: float, won: float, days: int = 20) -> Live:
     """`n` outcomes evenly over `days`, of which the share `won` are wins, evenly."""
     wins = np.floor(won * np.arange(1, n + 1)) > np.floor(won * np.arange(n))
     time_s = NOW_S + days * DAY_S * np.arange(n) / n
-    return Live(np.zeros((n, 11)), np.full(n, p), wins, np.ones(n), time_s)
+    return Live(np.zeros((n, FEATURE_COUNT)), np.full(n, p), wins, np.ones(n), time_s)
 
 
 def rate(live: Live) -> Finding:
@@ -99,7 +100,7 @@ def test_outcomes_that_no_longer_follow_what_is_said_raise_the_alarm() -> None:
     said = np.tile([0.9, 0.1], 200)
     time_s = NOW_S + 3600.0 * np.arange(400)
     even = np.arange(400) // 2 % 2 == 0  # half of either kind win
-    live = Live(np.zeros((400, 11)), said, even, np.ones(400), time_s)
+    live = Live(np.zeros((400, FEATURE_COUNT)), said, even, np.ones(400), time_s)
     found = calibration_and_loss(live, 0.5, Limit(5.0, 80.0))
     assert found.level == "alert"
     assert "no longer tells winners from losers" in found.text
@@ -117,7 +118,7 @@ def test_an_alarm_says_since_when() -> None:
     live = outcomes(300, p=0.7, won=0.5)
     before = outcomes(300, p=0.7, won=0.75)
     both = Live(
-        np.zeros((600, 11)),
+        np.zeros((600, FEATURE_COUNT)),
         np.full(600, 0.7),
         np.concatenate([before.win, live.win]),
         np.ones(600),
@@ -133,7 +134,7 @@ def test_without_outcomes_nothing_is_said_of_the_loss() -> None:
 
 
 def vectors(n: int, shift: float = 0.0) -> list[tuple[float, np.ndarray]]:
-    x = np.random.default_rng(8).uniform(0.0, 100.0, (n, 11))
+    x = np.random.default_rng(8).uniform(0.0, 100.0, (n, FEATURE_COUNT))
     x[:, 3] += shift
     return [(NOW_S + 3600.0 * i, row) for i, row in enumerate(x)]
 
@@ -141,7 +142,7 @@ def vectors(n: int, shift: float = 0.0) -> list[tuple[float, np.ndarray]]:
 def test_inputs_as_in_training_are_fine(model: Model) -> None:
     found = input_drift(model, vectors(300))
     assert found.level == "fine"
-    assert len([name for name in found.facts if name.startswith("psi_")]) == 11
+    assert len([name for name in found.facts if name.startswith("psi_")]) == FEATURE_COUNT
 
 
 def test_a_feature_that_moved_is_named(model: Model) -> None:

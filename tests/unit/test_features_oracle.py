@@ -82,3 +82,11 @@ def test_stream_and_batch_agree_on_random_ticks(
 ) -> None:
     rng = np.random.default_rng(seed)
     run_and_compare(random_recording(rng, interval_s, gaps), rng, 25, ahead_s)
+
+
+def test_every_feature_of_the_schema_has_an_oracle() -> None:
+    rng = np.random.default_rng(0)
+    recording = random_recording(rng, 3.0, 0.0)
+    known = FeatureOracle(recording).at(100, int(recording.times[99]), 1)
+    given_from_outside = {"sentiment_score", "correlation_check", "base_score"}
+    assert set(known) | given_from_outside == set(FEATURE_NAMES)

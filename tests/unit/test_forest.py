@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as numpy_arrays
 
+from protocol.schema import FEATURE_COUNT
 from service.errors import ModelRejected, RejectReason
 from service.forest import Forest
 from service.forest_arrays import Arrays, check_structure
@@ -41,7 +42,7 @@ def stump(threshold=50.0, low=0.2, high=0.8):
 
 
 def row(value):
-    x = np.zeros(11)
+    x = np.zeros(FEATURE_COUNT)
     x[3] = value
     return x
 
@@ -138,7 +139,7 @@ def test_answers_as_scikit_learn_on_ties_extremes_and_rounded_inputs(grown, step
 
 
 @settings(max_examples=40, deadline=None)
-@given(numpy_arrays(np.float64, (5, 11), elements=st.floats(-1e30, 1e30)))
+@given(numpy_arrays(np.float64, (5, FEATURE_COUNT), elements=st.floats(-1e30, 1e30)))
 def test_answers_as_scikit_learn_on_any_rows(grown, rows):
     estimator, forest, x = grown
     mixed = np.where(np.abs(rows) < 1.0, x[:5], rows)
@@ -155,7 +156,7 @@ def test_the_column_of_a_win_is_looked_up():
 
 
 @settings(max_examples=60, deadline=None)
-@given(numpy_arrays(np.float64, 11, elements=st.floats(-1e6, 1e6)))
+@given(numpy_arrays(np.float64, FEATURE_COUNT, elements=st.floats(-1e6, 1e6)))
 def test_both_walks_agree_on_any_row(values):
     forest, _ = small_draft(0)
     levels = by_levels(forest)
@@ -163,7 +164,7 @@ def test_both_walks_agree_on_any_row(values):
 
 
 @settings(max_examples=60, deadline=None)
-@given(numpy_arrays(np.float64, 11, elements=st.floats(0, 100)))
+@given(numpy_arrays(np.float64, FEATURE_COUNT, elements=st.floats(0, 100)))
 def test_bias_and_contributions_add_up_to_the_prediction(values):
     forest, _ = small_draft(0)
     bias, shares = forest.contributions(values)
@@ -184,7 +185,9 @@ def test_many_rows_give_the_same_bits_as_one_at_a_time(grown, count):
 
 
 @settings(max_examples=60, deadline=None)
-@given(numpy_arrays(np.float64, (7, 11), elements=st.floats(-1e6, 1e6)), st.integers(1, 20))
+@given(
+    numpy_arrays(np.float64, (7, FEATURE_COUNT), elements=st.floats(-1e6, 1e6)), st.integers(1, 20)
+)
 def test_rows_that_walk_together_agree_with_each_alone(values, trees):
     forest, _ = small_draft(0)
     few = Forest(replace(forest.arrays, roots=forest.arrays.roots[:trees]), forest.depth)
@@ -202,7 +205,7 @@ def test_a_prediction_leaves_nothing_behind_for_the_next(grown):
 
 def test_a_fitted_forest_passes_the_structure_check_and_its_file(grown):
     _, forest, _ = grown
-    check_structure(forest.arrays, forest.depth, 11, 10**6)
+    check_structure(forest.arrays, forest.depth, FEATURE_COUNT, 10**6)
     again = decode(encode(forest.arrays), nodes=forest.nodes, trees=forest.trees)
     for field in fields(Arrays):
         ours, theirs = getattr(forest.arrays, field.name), getattr(again, field.name)
@@ -271,7 +274,7 @@ def test_whatever_passes_the_structure_check_can_be_walked(data):
     except ModelRejected:
         return
     forest = Forest(candidate, depth)
-    for x in (np.zeros(11), np.full(11, 100.0)):
+    for x in (np.zeros(FEATURE_COUNT), np.full(FEATURE_COUNT, 100.0)):
         assert 0.0 <= forest.predict(x) <= 1.0
         # Everything has come to rest: another level would change nothing.
         assert Forest(candidate, depth + 1).predict(x) == forest.predict(x)
@@ -302,4 +305,4 @@ def test_training_on_one_class_or_on_no_numbers_is_refused():
     with pytest.raises(ValueError, match="not finite"):
         fit_forest(np.where(x > 99.0, np.nan, x), y, n_effective=300)
     with pytest.raises(ValueError, match="x is"):
-        fit_forest(x[:, :10], y, n_effective=300)
+        fit_forest(x[:, :-1], y, n_effective=300)
