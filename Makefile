@@ -7,6 +7,7 @@
 # make evidence-edge, -null, -small, -scale   what docs/evidence.md claims of the trainer, measured
 # make evidence-calibration   where isotonic calibration helps and where it harms
 # make evidence-monitor   false alarms of the monitor, and how soon it notices a lost edge
+# make evidence-drift   how often drift is called where nothing has changed, and where something has
 # make evidence-truth   how fast, and in how much memory, a million-line truth log is read
 # make evidence-paper   paper outcomes on recorded markets against a brute-force oracle
 # make oracle             every recorded market through the intake, compared with the batch oracle
@@ -27,7 +28,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 BIN := .venv/bin
 STAMP := .venv/.current
 
-.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap evidence-features fuzz corrupt kill9 soak check-client
+.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-drift evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap evidence-features fuzz corrupt kill9 soak check-client
 
 setup: $(STAMP)
 
@@ -66,6 +67,9 @@ evidence-edge evidence-null evidence-small evidence-scale: setup
 .PHONY: evidence-calibration
 evidence-calibration: setup
 	$(BIN)/python scripts/evidence_calibration.py
+
+evidence-drift: setup
+	$(BIN)/python scripts/drift_rates.py
 
 evidence-monitor: setup
 	$(BIN)/python scripts/evidence_monitor.py

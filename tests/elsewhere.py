@@ -1,7 +1,7 @@
 """The commands of the documents that the test suite does not give, why, and what gives them.
 
 One entry a command or a family of them. `runs_in` is the make target whose programs give it, or
-the test that does; `as_` is how it stands there. `make` targets themselves are only looked up.
+the test of this suite that does; `as_` is how it stands there. `make` targets are only looked up.
 """
 
 from __future__ import annotations
@@ -45,25 +45,25 @@ ELSEWHERE = (
     Elsewhere(
         r"(sudo )?(systemctl|journalctl|systemd-analyze) ",
         "needs a booted systemd",
-        "tests/deploy/supervision.py",
+        "test-deploy",
         "systemctl",
     ),
     Elsewhere(
         r"(apt-get|sh deploy/install\.sh)( |$)",
         "needs root and a booted systemd",
-        "tests/deploy/document.py",
-        "install.md",
+        "test-deploy",
+        "docs/install.md",
     ),
     Elsewhere(
         r"signal-scorer (backup|restore --force) /var/backups/",
         "needs the installed service, stopped",
-        "tests/deploy/backup.py",
+        "test-deploy",
         "signal-scorer restore --force",
     ),
     Elsewhere(
         r"docker compose ",
         "needs a container engine; the file is read and the image is run without one",
-        "tests/deploy/image.py",
+        "test-deploy",
         "compose.yaml",
     ),
     Elsewhere(
@@ -82,7 +82,6 @@ ELSEWHERE = (
         "evidence-edge",
         "heavier-base-score",
     ),
-    Elsewhere(r"python scripts/drift_rates.py", "minutes", "scripts/drift_rates.py", "def main"),
     Elsewhere(r"pytest ", "is this suite", "tests/integration/test_no_future.py", "def test_"),
 )
 
@@ -113,6 +112,7 @@ def programs_of(runs_in: str) -> str:
         text=True,
         check=True,
     ).stdout
-    files = set(re.findall(r"(?:scripts|tests|deploy)/[\w/.\-]+", told))
-    paths = [ROOT / name for name in sorted(files)]
-    return told + "".join(path.read_text("utf-8") for path in paths if path.is_file())
+    started = {ROOT / name for name in re.findall(r"(?:scripts|tests|deploy)/[\w/.\-]+", told)}
+    within = {file for path in started if path.is_dir() for file in path.glob("*.py")}
+    files = sorted(path for path in started | within if path.is_file())
+    return told + "".join(path.read_text("utf-8") for path in files)

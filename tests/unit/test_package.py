@@ -91,3 +91,12 @@ def test_lock_files_name_no_address_and_hash_everything():
         for block in blocks:
             assert re.match(r"[a-z0-9-]+==", block), block
             assert "--hash=sha256:" in block, block
+
+
+def test_the_version_is_said_once():
+    import tomllib
+
+    import protocol
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == protocol.__version__
