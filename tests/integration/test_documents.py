@@ -11,6 +11,7 @@ import struct
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import documents
@@ -61,8 +62,8 @@ def test_its_commands_and_its_python_work_in_their_order(
                     shared.python(text, f"{one.name}:{step.line}", told)
             elif elsewhere(step.text) is None and not is_make(step):
                 outputs[step.text] = given(step, shared)
-    if one.name in FACTS:
-        FACTS[one.name](told, outputs, mode, shared)
+        if one.name in FACTS:
+            FACTS[one.name](told, outputs, mode, shared)
 
 
 def given(command: Command, shared: Scene) -> str:
@@ -92,6 +93,7 @@ def integration(told: dict[str, Any], outputs: dict[str, str], mode: str, shared
     assert [reply.final_score for reply in told["replies"]] == [72.5, 72.5]
     assert json.loads(json.dumps(metadata)) == metadata
     assert told["status"]["latest_performance"]["available"]
+    in_elite_guard(told, mode)
     if mode == "live":
         assert (metadata["status"], metadata["score_scale"]) == ("success", "enhanced")
         assert told["accepted"] is metadata["take"]
@@ -105,6 +107,28 @@ def integration(told: dict[str, Any], outputs: dict[str, str], mode: str, shared
     assert win["win"] == 1
     assert [row["win"] for row in found if row["signal_id"] == "EG_7"][-1] == 0
     told["ml_scorer"].close()
+
+
+def in_elite_guard(told: dict[str, Any], mode: str) -> None:
+    """The class of "Where to call it", with a signal as Elite Guard has it."""
+    signal = SimpleNamespace(
+        pair="EURUSD",
+        confidence=72.5,
+        signal_id=f"EG_9_{mode}",
+        direction="BUY",
+        entry_price=1.1,
+        stop_loss=1.098,
+        take_profit=1.103,
+        pattern="OB_BOUNCE",
+    )
+    kept = told["EliteGuard"]().generate_pattern_signal(signal)
+    assert signal.confidence == 72.5
+    assert signal.ml_enhanced is (mode == "live")
+    assert signal.ml_metadata["signal_id"] == signal.signal_id
+    assert signal.ml_metadata["reward_risk"] == pytest.approx(1.5)
+    assert (kept is signal) is told["accepts"](
+        signal.ml_metadata["final_score"], signal.ml_metadata
+    )
 
 
 def migration(told: dict[str, Any], outputs: dict[str, str], mode: str, shared: Scene) -> None:
