@@ -197,6 +197,9 @@ def scene(folder: Path) -> Iterator[Scene]:
             state,
             feed,
             FEED_INGEST=ingest,
+            # The feed says nothing more; a busy machine may take minutes over the documents.
+            FEED_SILENCE_S="3600",
+            FEED_STALE_AFTER_S="3600",
             RECORD_ENABLED="true",
             METRICS_BIND="127.0.0.1:0",
         )
@@ -226,6 +229,8 @@ bind = ["{service.address}"]
 endpoints = ["{feed.address}"]
 ingest = "{ingest}"
 clock_offset = 0
+silence_s = 3600
+stale_after_s = 3600
 [metrics]
 bind = "{metrics}"
 [record]
