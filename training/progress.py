@@ -6,6 +6,7 @@ line on stdout, its exit code and the history.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,11 @@ class Lines:
         self._stage = "" if done >= total else name
         self._said_s = self._clock()
         self.say(f"{name}: {done} of {total}")
+
+
+def unstamped(line: str) -> str:
+    """A line of `Lines` without the moment, for one who shows a moment of his own."""
+    return re.sub(r"^[0-9-]{10}T[0-9:]{8}Z ", "", line)
 
 
 class Bar:

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from training.interrupt import finished_first
-from training.progress import Lines, show_progress
+from training.progress import Lines, show_progress, unstamped
 
 
 class Terminal(io.StringIO):
@@ -56,6 +56,8 @@ def test_a_pipe_gets_lines() -> None:
     with show_progress(stream) as progress:
         progress.say("reading")
     assert stream.getvalue().endswith("Z reading\n")
+    assert unstamped(stream.getvalue()) == "reading\n"
+    assert unstamped("published 20261126T000147Z-7eb28e.") == "published 20261126T000147Z-7eb28e."
 
 
 def test_an_interruption_waits_for_the_block_and_is_itself_again_after_it() -> None:

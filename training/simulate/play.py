@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from protocol.manifest import POINTER_NAME
+from training.progress import unstamped
 from training.simulate import children, facts
 from training.simulate.account import Account
 from training.simulate.bridge import BROKER_AHEAD_S, frames
@@ -192,7 +193,7 @@ class _Play:
             over = child.code is not None
             for line in child.new_lines():
                 said.append(line)
-                self._say(f"trainer: {line}")
+                self._say(f"trainer: {unstamped(line)}")
             return over
 
         self._until(ended, TRAIN_LIMIT_S, "the trainer to end")
