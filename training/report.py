@@ -98,7 +98,6 @@ def render(
         predictors=[_PREDICTORS.get(name, name) for name in verdict.metrics],
         pictures=pictures,
         fewest=stability.FEWEST,
-        importances=sorted(candidate.importances.items(), key=lambda item: -item[1]),
         tried=tried[: -MOST_TRIED - 1 : -1],
         older=max(0, len(tried) - MOST_TRIED),
     )
