@@ -147,6 +147,16 @@ def test_every_make_target_and_file_exists(one: Document) -> None:
             assert there, f"{where(span)}: there is no {path}"
 
 
+def test_the_map_names_modules_that_are_there() -> None:
+    told = documents.document("ARCHITECTURE.md").section("## Code map")
+    packages = [ROOT / name for name in ("protocol", "service", "training")]
+    there = {path.stem for package in packages for path in package.rglob("*.py")}
+    there |= {path.parent.name for package in packages for path in package.rglob("__init__.py")}
+    for name in re.findall(r"`([a-z_]+(?:/[a-z_]*)?)`", told):
+        if name not in ("deploy/", "tests/deploy/"):
+            assert name.rstrip("/").rpartition("/")[2] in there, f"there is no {name}"
+
+
 @named
 def test_every_key_of_the_configuration_exists(one: Document, tmp_path: Path) -> None:
     for span in one.spans:
