@@ -13,6 +13,7 @@
 # make oracle             every recorded market through the intake, compared with the batch oracle
 # make account            what became of every row of every recorded file
 # make bench-features     rate of taking in ticks, cost of a vector, memory, a minute's end, growth
+# make bench-backfill     a backfill and a walk-forward here, in processes and on a Dask cluster
 # make bench-serve        latency and throughput of scoring against a bare echo, and the steps of a score
 # make bench-scale        replicas behind a proxy, a client on another host, symbols and ticks
 # make bench-swap         models swapped under load: latency, memory, and whether any answer is mixed
@@ -28,7 +29,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 BIN := .venv/bin
 STAMP := .venv/.current
 
-.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-drift evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap evidence-features fuzz corrupt kill9 soak check-client
+.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-drift evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap bench-backfill evidence-features fuzz corrupt kill9 soak check-client
 
 setup: $(STAMP)
 
@@ -76,6 +77,9 @@ evidence-monitor: setup
 
 evidence-truth: setup
 	$(BIN)/python scripts/evidence_truth.py
+
+bench-backfill: setup
+	$(BIN)/python scripts/bench_backfill.py $(wildcard ../shared/data/market/lean_fx_tick_EURUSD.oanda_*.csv.gz ../shared/data/market/lean_fx_tick_NZDUSD.oanda_*.csv.gz)
 
 evidence-paper: setup
 	$(BIN)/python scripts/oracle_paper.py

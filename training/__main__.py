@@ -22,6 +22,7 @@ from training.options import (
     reading_options,
     settings_of,
     store_options,
+    worker_options,
 )
 from training.progress import show_progress
 
@@ -45,7 +46,7 @@ def main() -> None:
 @click.option("--min-new", type=click.IntRange(min=0), help="New samples to start for (100).")
 @click.option("--min-samples", type=click.IntRange(min=1), help="Samples to start at (100).")
 @click.option("--force", is_flag=True, help="Skip the counts; never the gate.")
-@click.option("--jobs", type=int, default=-1, show_default=True, help="Processes to fit with.")
+@worker_options
 @click.option("--textfile", type=click.Path(path_type=Path), help="Write metrics for Prometheus.")
 def train(force: bool, textfile: Path | None, **options: Any) -> None:
     """Read, join, walk forward, and publish a model whose advantage is established."""
@@ -75,7 +76,7 @@ def train(force: bool, textfile: Path | None, **options: Any) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="A directory for the page's pictures as PNG files too.",
 )
-@click.option("--jobs", type=int, default=-1, show_default=True, help="Processes to fit with.")
+@worker_options
 def evaluate(report: Path, pictures: Path | None, **options: Any) -> None:
     """Walk forward and say what the gate would, in a page too; publish nothing."""
     from training.train import evaluate as run_evaluation

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
@@ -22,6 +23,7 @@ from training.publish import ManifestDraft, golden_inputs, reference
 from training.samples import Samples
 from training.settings import Settings
 from training.walk_forward import Fit, Floats, WalkForward, walk_forward
+from training.workers import Place, workers
 
 _BREAK_EVEN = (
     "A signal of reward:risk b and cost c (in units of the risk) breaks even at a win "
@@ -60,8 +62,8 @@ def make(
     current: Model | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Candidate:
-    """Walk forward, fit on all, judge against `current` too. Raises NotEnough."""
-    walk = walk_forward(samples, grower(settings), settings.rhythm, progress=progress)
+    """Walk forward, fit on all, judge against `current` too. Raises NotEnough, WorkersError."""
+    walk = _walk(samples, settings, progress)
     estimator = grow(samples, settings)
     forest = pack(estimator)
     unseen = None if current is None else champion.ask(current, walk)
@@ -77,6 +79,19 @@ def make(
         seed=settings.seed,
         unseen=unseen,
     )
+
+
+def _walk(
+    samples: Samples, settings: Settings, progress: Callable[[int, int], None]
+) -> WalkForward:
+    """Here the trees of a window share the cores; on a cluster each window is one's own."""
+    if settings.scheduler is None:
+        return walk_forward(samples, grower(settings), settings.rhythm, progress=progress)
+    alone = msgspec.structs.replace(settings, jobs=1)
+    with workers(Place(scheduler=settings.scheduler)) as pool:
+        return walk_forward(
+            samples, grower(alone), settings.rhythm, progress=progress, spread=pool.map
+        )
 
 
 def grow(samples: Samples, settings: Settings) -> RandomForestClassifier:

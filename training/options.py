@@ -78,6 +78,32 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the work is done."""
+    for option in (
+        click.option("--jobs", type=int, default=-1, show_default=True, help="Processes to use."),
+        click.option(
+            "--backend",
+            type=click.Choice(["joblib", "dask"]),
+            default="joblib",
+            show_default=True,
+            help="Processes of this machine, or an existing Dask cluster.",
+        ),
+        click.option("--scheduler", metavar="tcp://HOST:PORT", help="The cluster's, for dask."),
+    )[::-1]:
+        command = option(command)
+    return command
+
+
+def _scheduler(options: dict[str, Any]) -> str | None:
+    backend, scheduler = options.get("backend"), options.get("scheduler")
+    if backend == "dask" and scheduler is None:
+        raise click.UsageError("--backend dask needs --scheduler tcp://HOST:PORT")
+    if backend != "dask" and scheduler is not None:
+        raise click.UsageError("--scheduler is for --backend dask")
+    return scheduler
+
+
 def settings_of(options: dict[str, Any]) -> Settings:
     """Flags over environment over file. Paths given as flags are relative to the cwd."""
 
@@ -104,6 +130,7 @@ def settings_of(options: dict[str, Any]) -> Settings:
         max_watch_delay_s=options.get("max_watch_delay_s"),
         labels=options.get("labels"),
         jobs=options.get("jobs", -1),
+        scheduler=_scheduler(options),
     )
 
 
@@ -121,7 +148,10 @@ def advice() -> Iterator[None]:
     except Exception as error:
         # Imported late: the publisher loads numpy, and --help should not wait for it.
         from training.publish import LockHeld
+        from training.workers import WorkersError
 
+        if isinstance(error, WorkersError):
+            leave(str(error), error.exit_code)
         if not isinstance(error, LockHeld):
             raise
         leave(f"{error or 'another trainer is at work'}; try again when it is done", EXIT_LOCKED)

@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_new: int = 100
     keep: int = 5
     jobs: int = -1
+    scheduler: str | None = None
     seed: int = 42
 
     @property
@@ -63,6 +64,7 @@ def effective(
     max_watch_delay_s: float | None = None,
     labels: str | None = None,
     jobs: int = -1,
+    scheduler: str | None = None,
 ) -> Settings:
     """Settings from file, environment and `flags` (dotted keys). Raises ConfigError."""
     config = load(config_path, flags=flags).config
@@ -89,6 +91,7 @@ def effective(
         min_new=config.training.min_new,
         keep=config.training.keep_models,
         jobs=jobs,
+        scheduler=scheduler,
     )
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,6 +27,8 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 # Fits on samples and returns raw probabilities (m,) for rows (m, 11).
 Fit = Callable[[Samples], Callable[[Floats], Floats]]
+# Maps work over windows, in their order.
+Spread = Callable[..., Iterator[Any]]
 
 # The first forest grows on a fifth of the samples; the first answers only calibrate.
 FIRST_SHARE = 0.2
@@ -96,6 +100,15 @@ class _Answers:
     predict: Callable[[Floats], Floats]
 
 
+class _Question(NamedTuple):
+    """One window before it is answered: its rows, what may train, and what is asked."""
+
+    rows: Rows
+    past: Samples
+    asked: Samples
+    start_s: float
+
+
 def windows(samples: Samples, rhythm: Rhythm) -> list[tuple[int, int]]:
     """First and last + 1 row of each window; signals of one moment are not divided.
 
@@ -131,30 +144,50 @@ def walk_forward(
     rhythm: Rhythm,
     *,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
+    spread: Spread = map,
 ) -> WalkForward:
     """Walk through samples in order of time. Raises NotEnough.
 
-    Backfilled rows train and are never asked. `progress` hears windows done and all.
+    Backfilled rows train and are never asked. `progress` hears windows done and all; `spread`
+    maps the work of a window over the windows, wherever that is done.
     """
-    columns = rules.applicable(samples)
-    answers: list[_Answers] = []
-    purged = 0
     plan = windows(samples, rhythm)
-    for number, (start, stop) in enumerate(plan):
-        start_s = float(samples.time_s[start])
-        train = trainable(samples, start_s, rhythm)
-        purged += int(np.count_nonzero(samples.time_s < start_s)) - int(np.count_nonzero(train))
-        rows = np.arange(start, stop)[~samples.backfilled[start:stop]]
-        past = samples.take(train)
-        if len(rows) and past.both_classes:
-            asked = samples.take(rows)
-            others = {"constant": np.full(len(rows), past.base_rate)}
-            others |= {name: rules.predict(rule, past, asked) for name, rule in columns.items()}
-            predict = fit(past)
-            raw = predict(asked.x)
-            answers.append(_Answers(rows, raw, others, start_s, past.base_rate, predict))
+    work = partial(_answer, fit=fit, columns=rules.applicable(samples))
+    answers: list[_Answers] = []
+    for number, answer in enumerate(spread(work, _questions(samples, plan, rhythm))):
+        if answer is not None:
+            answers.append(answer)
         progress(number + 1, len(plan))
-    return _tested(samples, answers, rhythm, len(plan), purged)
+    return _tested(samples, answers, rhythm, len(plan), _purged(samples, plan, rhythm))
+
+
+def _questions(
+    samples: Samples, plan: list[tuple[int, int]], rhythm: Rhythm
+) -> Iterator[_Question]:
+    for start, stop in plan:
+        start_s = float(samples.time_s[start])
+        rows = np.arange(start, stop)[~samples.backfilled[start:stop]]
+        past = samples.take(trainable(samples, start_s, rhythm))
+        yield _Question(rows, past, samples.take(rows), start_s)
+
+
+def _answer(question: _Question, fit: Fit, columns: dict[str, rules.Column]) -> _Answers | None:
+    """What is said of one window; None where nobody is asked, or the past lacks a win or loss."""
+    rows, past, asked = question.rows, question.past, question.asked
+    if not len(rows) or not past.both_classes:
+        return None
+    others = {"constant": np.full(len(rows), past.base_rate)}
+    others |= {name: rules.predict(rule, past, asked) for name, rule in columns.items()}
+    predict = fit(past)
+    return _Answers(rows, predict(asked.x), others, question.start_s, past.base_rate, predict)
+
+
+def _purged(samples: Samples, plan: list[tuple[int, int]], rhythm: Rhythm) -> int:
+    """How many earlier rows did not train, over all windows."""
+    starts = [float(samples.time_s[start]) for start, _ in plan]
+    before = sum(int(np.count_nonzero(samples.time_s < start_s)) for start_s in starts)
+    trained = sum(int(np.count_nonzero(trainable(samples, s, rhythm))) for s in starts)
+    return before - trained
 
 
 def _tested(

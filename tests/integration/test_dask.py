@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 from made_market import made_market, quotes_of, signal_lines, write_lines
+from scored_journal import write_journal
 
 from service.journal_file import open_reader
 
 pytest.importorskip("distributed", reason="dask is not installed")
 
 
-@pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a scheduler with two single-threaded workers."""
-    folder = tmp_path / "cluster"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("cluster")
     found = folder / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
     place = ["--scheduler-file", str(found)]
@@ -80,6 +80,22 @@ def test_a_cluster_gives_the_bits_of_one_process(
     assert backfilled(tmp_path, market, "--jobs", "1").returncode == 0
     assert len(on_cluster[0]) == 60
     assert on_cluster == rows(tmp_path)
+
+
+def test_a_walk_forward_on_a_cluster_finds_the_same_numbers(tmp_path: Path, scheduler: str) -> None:
+    write_journal(tmp_path / "journal.db", 240, edge=0.3)
+    said = []
+    for more in (["--jobs", "1"], ["--backend", "dask", "--scheduler", scheduler]):
+        command = [
+            sys.executable, "-m", "training", "evaluate", *more,
+            "--journal", str(tmp_path / "journal.db"), "--models", str(tmp_path / "models"),
+            "--report", str(tmp_path / "page.html"),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert said[0] == said[1]
+    assert "log loss" in said[0]
 
 
 def test_a_scheduler_that_is_not_there_is_a_sentence(tmp_path: Path, market: Path) -> None:

@@ -4,33 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from service import exit_codes
-from training.options import EXAMPLE, advice, leave, store_options
+from training.options import EXAMPLE, advice, leave, store_options, worker_options
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the work is done."""
-    for option in (
-        click.option("--jobs", type=int, default=-1, show_default=True, help="Processes to use."),
-        click.option(
-            "--backend",
-            type=click.Choice(["joblib", "dask"]),
-            default="joblib",
-            show_default=True,
-            help="Processes of this machine, or an existing Dask cluster.",
-        ),
-        click.option("--scheduler", metavar="tcp://HOST:PORT", help="The cluster's, for dask."),
-    )[::-1]:
-        command = option(command)
-    return command
 
 
 @click.command(
@@ -82,28 +63,14 @@ def backfill(**options: Any) -> None:
     from service.recording import RecordingError
     from training.backfill.result import ResultError
     from training.backfill.work import Plan, run
-    from training.workers import Place, WorkersError
 
     signal.signal(signal.SIGTERM, _stop)
     try:
         with advice():
-            scheduler = _scheduler(options)
-            plan = Plan.of(options, Place(options["jobs"], scheduler))
-            for line in run(plan, sys.stderr):
+            for line in run(Plan.of(options), sys.stderr):
                 click.echo(line)
-    except (MarketFileError, RecordingError, WorkersError, ResultError) as error:
+    except (MarketFileError, RecordingError, ResultError) as error:
         leave(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        leave("interrupted; nothing was written", exit_codes.INTERRUPTED)
-
-
-def _scheduler(options: dict[str, Any]) -> str | None:
-    if options["backend"] == "dask" and options["scheduler"] is None:
-        raise click.UsageError("--backend dask needs --scheduler tcp://HOST:PORT")
-    if options["backend"] != "dask" and options["scheduler"] is not None:
-        raise click.UsageError("--scheduler is for --backend dask")
-    found: str | None = options["scheduler"]
-    return found
 
 
 def _stop(*_signal: object) -> None:

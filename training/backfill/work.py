@@ -49,7 +49,7 @@ class Plan(NamedTuple):
     place: Place
 
     @classmethod
-    def of(cls, options: dict[str, Any], place: Place) -> Plan:
+    def of(cls, options: dict[str, Any]) -> Plan:
         """From the command's options. Raises ConfigError, click.UsageError."""
         settings = trainer_settings(options)
         if not options["signals"] and not settings.truth_logs:
@@ -70,7 +70,7 @@ class Plan(NamedTuple):
             clock_offset_s,
             options["fmt"],
             options["symbol"],
-            place,
+            Place(settings.jobs, settings.scheduler),
         )
 
 

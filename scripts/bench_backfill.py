@@ -1,0 +1,185 @@
+"""The same backfill by one engine, one process, all cores and a Dask cluster; and a walk-forward.
+
+    python scripts/bench_backfill.py FILE... [--signals 300] [--workers 2]     (make bench-backfill)
+
+Each way's wall time and processor time, the memory of its largest process, and whether it gave
+the same rows to the bit. The cluster is a scheduler and single-threaded workers of this machine,
+so that it shows what distributing costs; what it gains shows with more machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests")]
+
+from oracles.serial_backfill import SEEN, serial  # noqa: E402
+from scored_journal import write_journal  # noqa: E402
+
+from protocol.messages import ScoreRequest  # noqa: E402
+from service.settings import PaperSection  # noqa: E402
+from training.backfill.rerun import settings_of  # noqa: E402
+from training.backfill.signals import Asked  # noqa: E402
+from training.backfill.stream import Event, StreamAccount, events, market_of  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--signals", type=int, default=300)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        begun = time.perf_counter()
+        found = list(events(market_of(options.files, fmt=None, symbol=None, clock_offset_s=0.0),
+                            str, StreamAccount()))  # fmt: skip
+        read_s = time.perf_counter() - begun
+        lines = signals(found, options.signals)
+        path = folder / "signals.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        print(f"{len(found):,} ticks of {len(options.files)} symbols, {len(lines)} signals")
+        expected = one_engine(found, lines, read_s)
+        del found
+        command = ["backfill", *map(str, options.files), "--signals", str(path)]
+        for what, more in (("one process", ["--jobs", "1"]), ("all cores", ["--jobs", "-1"])):
+            timed(what, command, more, folder, expected)
+        write_journal(folder / "journal.db", 5000, edge=0.2)
+        walk = ["evaluate", "--report", str(folder / "page.html")]
+        with cluster(folder, options.workers) as address:
+            dask = ["--backend", "dask", "--scheduler", address]
+            timed(f"Dask, {options.workers} workers", command, dask, folder, expected)
+            print("walk-forward, gate and report on 5,000 samples")
+            for what, more in (("all cores", ["--jobs", "-1"]), ("Dask", dask)):
+                walked(what, [*walk, "--journal", str(folder / "journal.db")], more, folder)
+
+
+def signals(found: list[Event], count: int) -> list[dict[str, Any]]:
+    rng = random.Random(1)
+    lines = []
+    for number in range(count):
+        event = rng.choice(found)
+        mid, sign = (event.values[0] + event.values[1]) / 2, rng.choice((1, -1))
+        way = sign * mid * 10 ** rng.uniform(-4.3, -3)
+        lines.append(
+            {
+                "signal_id": f"BF_{number}",
+                "symbol": event.symbol,
+                "time": event.stamp_s + rng.uniform(0, 20),
+                "base_score": rng.uniform(50, 90),
+                "direction": "BUY" if sign > 0 else "SELL",
+                "entry": mid,
+                "stop": mid - way,
+                "target": mid + 1.5 * way,
+            }
+        )
+    return lines
+
+
+def one_engine(
+    found: list[Event], lines: list[dict[str, Any]], read_s: float
+) -> dict[str, tuple[Any, ...]]:
+    asked = [
+        Asked(
+            line["time"],
+            ScoreRequest(
+                symbol=line["symbol"],
+                base_score=line["base_score"],
+                signal_id=line["signal_id"],
+                direction=line["direction"],
+                entry_price=line["entry"],
+                stop_loss=line["stop"],
+                take_profit=line["target"],
+            ),
+        )
+        for line in lines
+    ]
+    begun = time.perf_counter()
+    rows = serial(found, asked, settings_of(PaperSection(), deals=True))
+    took_s = time.perf_counter() - begun + read_s
+    print(f"  {'one engine, all in order':<24} {took_s:6.1f} s")
+    return {name: tuple(getattr(one.score, key) for key in SEEN) for name, one in rows.items()}
+
+
+def timed(
+    what: str,
+    command: list[str],
+    more: list[str],
+    folder: Path,
+    expected: dict[str, tuple[Any, ...]],
+) -> None:
+    out = folder / "out.db"
+    places = ["--journal", str(folder / "none.db"), "--output", str(out)]
+    took_s, work_s, peak, _ = run([*command, *places, *more])
+    with sqlite3.connect(out) as made:
+        rows = made.execute(f"select signal_id, {', '.join(SEEN)} from scores")
+        got = {signal_id: tuple(values) for signal_id, *values in rows}
+    same = "the same to the bit" if got == expected else "DIFFERENT"
+    print(f"  {what:<24} {took_s:6.1f} s   {work_s:6.1f} s of work here, {peak:.0f} MiB, {same}")
+
+
+def walked(what: str, command: list[str], more: list[str], folder: Path) -> None:
+    took_s, work_s, peak, said = run([*command, "--models", str(folder / "models"), *more])
+    verdict = next(line for line in said.splitlines() if line.startswith("would be"))
+    print(f"  {what:<24} {took_s:6.1f} s   {work_s:6.1f} s of work here, {peak:.0f} MiB")
+    print(f"    {verdict.partition(' The report')[0]}")
+
+
+def run(command: list[str]) -> tuple[float, float, float, str]:
+    """Wall time, processor time of it and its children, MiB of the largest, what it said."""
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    said = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    took_s = time.perf_counter() - begun
+    if status:
+        raise SystemExit(f"{command} ended with {status}: {said}")
+    return took_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, said
+
+
+@contextmanager
+def cluster(folder: Path, workers: int) -> Iterator[str]:
+    """A scheduler and `workers` single-threaded workers, processes of their own."""
+    found = folder / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    place = ["--scheduler-file", str(found), "--no-dashboard"]
+    commands = [[*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", *place]]
+    commands += workers * [[*dask, "worker", *place, "--nthreads", "1", "--no-nanny"]]
+    started = [
+        subprocess.Popen(one, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for one in commands
+    ]
+    try:
+        while not found.exists() or not found.read_text().strip():
+            time.sleep(0.1)
+        time.sleep(3.0)  # until the workers have said that they are there
+        yield json.loads(found.read_text())["address"]
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in started:
+            process.wait(30)
+
+
+if __name__ == "__main__":
+    main()
