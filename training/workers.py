@@ -57,8 +57,16 @@ class Workers:
         at_work: Iterator[Done] = iter(())
         while batch := list(islice(remaining, TASKS_A_WORKER * self.count)):
             yield from at_work
-            at_work = self._parallel(delayed(work)(task) for task in batch)
+            at_work = self._parallel(delayed(_alone)(work, task) for task in batch)
         yield from at_work
+
+
+def _alone(work: Callable[[Task], Done], task: Task) -> Done:
+    """One task on one worker: joblib would spread what it does inside over the cluster again."""
+    from joblib import parallel_config
+
+    with parallel_config(backend="sequential"):
+        return work(task)
 
 
 @contextmanager
