@@ -178,7 +178,7 @@ def cluster(folder: Path, workers: int) -> Iterator[str]:
         for process in reversed(started):
             process.terminate()
         for process in started:
-            process.wait(30)
+            process.wait(60)
 
 
 if __name__ == "__main__":
