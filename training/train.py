@@ -177,8 +177,8 @@ def _too_early(settings: Settings, data: Dataset, history: list[Event], force: b
     if last is not None and new < settings.min_new and not force:
         return Run(
             NOTHING_TO_DO,
-            f"nothing to do: {max(new, 0)} new samples since the last run, {settings.min_new} wanted "
-            "(--min-new, or --force)",
+            f"nothing to do: {max(new, 0)} new samples since the last run, {settings.min_new} "
+            "wanted (--min-new, or --force)",
         )
     return None
 
