@@ -63,6 +63,7 @@ class Scene:
             "tcp://127.0.0.1:5561": service.address,
             "http://127.0.0.1:9461": metrics_of(service),
             "/etc/": f"{folder}/etc/",
+            "/srv/ticks": str(folder),
             "/root/HydraX-v2": str(folder / "HydraX-v2"),
             "/var/lib/signal-scorer": str(folder / "var"),
             "/var/lib/prometheus": str(folder / "prometheus"),
@@ -147,7 +148,8 @@ class Scene:
 
     def _expanded(self, word: str) -> list[str]:
         """As a shell would: the files that a pattern names."""
-        found = sorted(str(path) for path in self.folder.glob(word)) if "*" in word else []
+        folder, _, pattern = word.rpartition("/")
+        found = sorted(map(str, (self.folder / folder).glob(pattern))) if "*" in word else []
         return found or [word]
 
     def _serve(self, options: list[str], environment: dict[str, str]) -> Done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sqlite3
@@ -36,7 +37,9 @@ from training.backfill.result import Result as Output
 from training.backfill.segments import rerun_recorded, runs_of, with_signals
 from training.backfill.signals import Asked
 from training.backfill.stream import Event, StreamAccount, events, market_of
+from training.backfill.work import default_output
 from training.dataset import JoinRules, read_dataset
+from training.settings import Settings
 
 DAY_S = 86_400.0
 
@@ -421,3 +424,20 @@ def test_the_result_is_a_journal_that_people_can_read(tmp_path: Path) -> None:
     journal = Journal(made)
     assert journal.setting("backfilled") == "made by hand"
     journal.close()
+
+
+def test_the_result_lies_among_the_models_where_the_journals_folder_is_closed(
+    tmp_path: Path,
+) -> None:
+    closed = tmp_path / "state"
+    closed.mkdir()
+    settings = Settings(journal=closed / "journal.db", models=tmp_path / "models")
+    assert default_output(settings) == closed / "backfill.db"
+    closed.chmod(0o555)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        assert default_output(settings) == tmp_path / "models" / "backfill.db"
+    finally:
+        os.seteuid(user)

@@ -155,7 +155,9 @@ def imported(shared: Scene) -> None:
     """Outcomes and base scores are the original's, features are those of the recording."""
     lines = (shared.folder / "HydraX-v2" / "ml_training_data.jsonl").read_text().splitlines()
     before = {line["signal_id"]: line for line in map(json.loads, lines)}
-    found = rows(shared.folder / "var" / "backfill.db", "SELECT * FROM scored ORDER BY seq")
+    found = rows(
+        shared.folder / "var" / "models" / "backfill.db", "SELECT * FROM scored ORDER BY seq"
+    )
     assert len(found) == 120
     known = [row for row in found if row["signal_id"] in before]
     assert len(known) == len(before)

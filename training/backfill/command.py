@@ -36,7 +36,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the result goes (backfill.db beside the journal).",
+    help="Where the result goes (backfill.db beside the journal, or among the models where only "
+    "there one may write).",
 )
 @click.option(
     "--clock-offset",

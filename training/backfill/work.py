@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -66,12 +67,19 @@ class Plan(NamedTuple):
             options["signals"],
             settings,
             load(options["config_path"]).config,
-            options["output"] or settings.journal.with_name("backfill.db"),
+            options["output"] or default_output(settings),
             clock_offset_s,
             options["fmt"],
             options["symbol"],
             Place(settings.jobs, settings.scheduler),
         )
+
+
+def default_output(settings: Settings) -> Path:
+    """Beside the journal; as installed the trainer may write among the models only."""
+    beside = settings.journal.with_name("backfill.db")
+    open_to_us = os.access(beside.parent, os.W_OK, effective_ids=True)
+    return beside if open_to_us else settings.models / beside.name
 
 
 def run(plan: Plan, progress: IO[str]) -> Iterator[str]:
