@@ -176,7 +176,7 @@ def cluster(folder: Path, workers: int) -> Iterator[str]:
         yield json.loads(found.read_text())["address"]
     finally:
         for process in reversed(started):
-            process.terminate()
+            process.kill()  # a worker may wait long for its scheduler to say goodbye
         for process in started:
             process.wait(60)
 

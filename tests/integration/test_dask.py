@@ -42,7 +42,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield json.loads(found.read_text())["address"]
     finally:
         for process in reversed(started):
-            process.terminate()
+            process.kill()  # a worker may wait long for its scheduler to say goodbye
         for process in started:
             process.wait(30)
 
@@ -83,13 +83,19 @@ def test_a_cluster_gives_the_bits_of_one_process(
 
 WALK = """
 import sys
-from pathlib import Path
-from training.candidate import _walk
-from training.settings import Settings
-from training.simulate import planted
-rows = planted.samples(240, 20, planted.edge(), seed=1)
-place = Settings(journal=Path("j"), models=Path("m"), jobs=1, scheduler=(sys.argv[1:] or [None])[0])
-print(_walk(rows, place, lambda done, total: None).p.tobytes().hex())
+import numpy as np
+from sample_rows import sample_rows
+from training.walk_forward import Rhythm, walk_forward
+from training.workers import Place, workers
+
+def fit(part):
+    level = float(np.mean(part.x[:, 8]))
+    return lambda x: np.clip(0.5 + (x[:, 8] - level) / 200, 0.01, 0.99)
+
+place = Place(1, sys.argv[1] if sys.argv[1:] else None)
+with workers(place) as pool:
+    walk = walk_forward(sample_rows(400, edge=0.3), fit, Rhythm(), spread=pool.map)
+    print(walk.p.tobytes().hex())
 """
 
 
@@ -101,6 +107,7 @@ def test_a_walk_forward_on_a_cluster_gives_the_same_bits(scheduler: str) -> None
             text=True,
             timeout=120,
             check=True,
+            cwd=Path(__file__).parents[1],
         ).stdout
         for more in ([], [scheduler])
     )
