@@ -67,17 +67,18 @@ def describe(folder: Path, rules: Rules, threshold: float | None) -> Iterator[st
     both = read_truth_logs(left.reading_order, rules)
     told = read_truth_logs(left.training_data, rules).signals
     yield f"{'base score':<12}{_base_scores(told, both.outcomes)}"
-    yield f"{'features':<12}{_NOT_BELIEVED}"
+    if left.training_data:
+        yield f"{'features':<12}{_NOT_BELIEVED}"
     if left.models:
         names = ", ".join(str(path.relative_to(folder)) for path in left.models[:5])
         yield f"{'models':<12}{names}{', …' if len(left.models) > 5 else ''}: {_REFUSED}"
     if threshold is not None:
         shown = read_truth_logs(left.truth_logs, rules).signals
         yield f"{'threshold':<12}{translated(told, shown, threshold)}"
+    named = " ".join(f"--truth-log {path.absolute()}" for path in _current(left))
     yield ""
-    yield "next: signal-scorer-train train " + " ".join(
-        f"--truth-log {path}" for path in _current(left)
-    )
+    yield f"for each run of the trainer:  sh deploy/install.sh {named}"
+    yield f"for one:                      signal-scorer-train train {named}"
 
 
 def translated(told: Mapping[str, Signal], shown: Mapping[str, Signal], threshold: float) -> str:
