@@ -91,22 +91,26 @@ def leaf_masks(arrays: Arrays) -> LeafMasks | None:
     ruled_out = leaves[left[inner]]
     ones = (np.uint64(1) << ruled_out.astype(np.uint64)) - np.uint64(1)
     masks = _ALL ^ (ones << (MOST_LEAVES - before[inner] - ruled_out).astype(np.uint64))
-    thresholds, tables = [], []
+    # One block, filled in place: a model is loaded while another one serves from as much.
+    table = np.full((len(inner) + features, trees), _ALL, np.uint64)
+    thresholds, first, row = [], [], 0
     for at in range(features):
         mine = np.flatnonzero(arrays.feature[inner] == at)
         mine = mine[np.argsort(arrays.threshold[inner[mine]], kind="stable")]
-        table = np.full((len(mine) + 1, trees), _ALL, np.uint64)
-        table[np.arange(1, len(mine) + 1), tree[inner[mine]]] = masks[mine]
-        tables.append(np.bitwise_and.accumulate(table, axis=0))
+        part = table[row : row + len(mine) + 1]
+        part[np.arange(1, len(mine) + 1), tree[inner[mine]]] = masks[mine]
+        np.bitwise_and.accumulate(part, axis=0, out=part)
         thresholds.append(arrays.threshold[inner[mine]])
+        first.append(row)
+        row += len(part)
     leaf = np.flatnonzero(left == np.arange(len(left)))
     values = np.zeros(trees * _LANE, np.float64)
     values[tree[leaf] * _LANE + MOST_LEAVES - 1 - before[leaf]] = arrays.probability[leaf]
     return LeafMasks(
         thresholds=tuple(thresholds),
         lists=tuple(found.tolist() for found in thresholds),
-        first=tuple(np.cumsum([0, *map(len, tables[:-1])]).tolist()),
-        table=np.concatenate(tables),
+        first=tuple(first),
+        table=table,
         leaf_values=values,
         offsets=np.arange(trees, dtype=np.int64) * _LANE - _EXPONENT_BIAS,
     )
