@@ -18,7 +18,7 @@ import pytest
 from service.demo import NotInstalled, demo
 from service.journal_file import open_reader
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 @contextmanager
