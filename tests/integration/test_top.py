@@ -157,6 +157,9 @@ def test_once_prints_a_frame_of_the_running_service(tmp_path: Path) -> None:
         service.warm()
         with service.client() as client:
             client.score("EURUSD", 71.0, direction="BUY", signal_id="s")
+            # Warmth is looked after a little in each turn.
+            eventually(lambda: client.stats()["symbols_warm"] == 2, "both to be known as warm")
+        assert len(service.scores()) == 1
         values = {"STATE_DIR": str(tmp_path), "SCORE_BIND": service.address}
         done = run("top", "--once", "--interval-s", "0.1", "--timeout-ms", "5000", **values)
         assert done.returncode == 0, done.stderr
