@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import SubprocessError
 
 
 class Report:
@@ -37,7 +38,14 @@ class Report:
         started_s = time.monotonic()
         try:
             yield
-        except (AssertionError, OSError, RuntimeError, ValueError, KeyError) as error:
+        except (
+            AssertionError,
+            OSError,
+            RuntimeError,
+            ValueError,
+            KeyError,
+            SubprocessError,
+        ) as error:
             self.seen(title, f"{type(error).__name__}: {error}", held=False)
         print(f"       ({time.monotonic() - started_s:.0f} s)", flush=True)
 

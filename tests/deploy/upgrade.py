@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from subprocess import Popen
+from subprocess import Popen, TimeoutExpired
 
 from machine import Machine
 from product import CLIENT, INSIDE, PYTHON, SOURCE, STATE, Product
 from report import Report
 
 BUDGET_MS = 5000
+ENDED_S = 60.0
 WHEELS = "/var/tmp/wheels"
 NEWER = "/srv/newer"
 BROKEN = "/srv/broken"
@@ -72,8 +73,15 @@ def _load(tag: str) -> str:
 
 def _said(machine: Machine, asking: Popen[str]) -> dict[str, object]:
     """End the load; what it counted."""
-    machine.run(f"pkill -TERM -f '^{PYTHON} {INSIDE}/load.py'")
-    out, _ = asking.communicate(timeout=30)
+    pattern = f"'^{PYTHON} {INSIDE}/load.py'"
+    machine.run(f"pkill -TERM -f {pattern}")
+    try:
+        out, _ = asking.communicate(timeout=ENDED_S)
+    except TimeoutExpired:
+        # It shows where it stands, before it is ended.
+        machine.run(f"pkill -USR1 -f {pattern}; sleep 1; pkill -KILL -f {pattern}", check=False)
+        out, _ = asking.communicate(timeout=ENDED_S)
+        raise AssertionError(f"the client did not end on SIGTERM: {out}") from None
     return dict(json.loads(out.strip().splitlines()[-1]))
 
 

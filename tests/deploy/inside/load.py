@@ -5,6 +5,7 @@ load.py TAG BUDGET_MS
 
 from __future__ import annotations
 
+import faulthandler
 import itertools
 import json
 import signal
@@ -36,6 +37,7 @@ def main() -> None:
     """Ask, count, print."""
     tag, budget_ms = sys.argv[1], float(sys.argv[2])
     stop = Stop()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     statuses: Counter[str] = Counter()
     took_ms: list[float] = []
     with ScorerClient(ENDPOINT, budget_ms, retries=int(budget_ms / TRY_MS)) as scorer:
