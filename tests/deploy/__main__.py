@@ -65,6 +65,7 @@ def _booted_parts(product: Product, report: Report, wanted: tuple[str, ...]) -> 
     with report.part("As a new user: docs/install.md on a bare Debian"):
         _refusals(product, report)
         _follow_document(product, report)
+        product.introduce_users()
     looks = {
         "supervision": ("Under systemd", supervision.look),
         "trainer": ("The trainer", trainer.look),

@@ -34,6 +34,12 @@ class Product:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
+    def introduce_users(self) -> None:
+        """Elite Guard's user, who may ask by ipc, and one who may not."""
+        for user in (CLIENT, STRANGER):
+            self.machine.run(f"useradd --create-home {user}")
+        self.machine.run(f"sh {SOURCE}/deploy/install.sh --client-user {CLIENT}")
+
     def unit(self, *names: str, unit: str = "signal-scorer") -> dict[str, str]:
         """Properties of a unit."""
         lines = self.machine.out(f"systemctl show {unit} -p {','.join(names)}").splitlines()

@@ -102,6 +102,7 @@ def remove(product: Product, report: Report) -> None:
     """Uninstall, look what is left, install again."""
     machine = product.machine
     product.answered()
+    served = _version(product)
     machine.run("systemctl stop signal-scorer")
     sums = f"cd / && find {STATE} /etc/signal-scorer -type f | LC_ALL=C sort | xargs sha256sum"
     before = machine.out(sums)
@@ -120,5 +121,9 @@ def remove(product: Product, report: Report) -> None:
     report.seen("else left", left or "nothing", held=not left)
     report.seen("says", said.out.splitlines()[0])
     machine.run(f"sh {SOURCE}/deploy/install.sh")
+    report.seen("installed again, serves", _version(product), held=_version(product) == served)
+
+
+def _version(product: Product) -> str:
     model = product.ready()["model"]
-    report.seen("installed again, the same model serves", model, held=model is not None)
+    return model["version"] if model else "base scores"
