@@ -28,7 +28,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Damaged(Exception):  # noqa: N818  what it is, not what happened
-    """A record is not what was written; `rows` are those before it."""
+    """A record is not what was written; `rows` are the others, each proven by its checksum."""
 
     def __init__(self, message: str, rows: list[list[Any]]) -> None:
         super().__init__(message)
@@ -111,19 +111,28 @@ def read_spool(path: Path) -> list[list[Any]]:
     except FileNotFoundError:
         return []
     rows: list[list[Any]] = []
-    at = 0
+    at, damaged = 0, None
     while at + _HEAD.size <= len(content):
         length, checksum = _HEAD.unpack_from(content, at)
         start, at = at + _HEAD.size, at + _HEAD.size + length
         if at > len(content):
             break  # cut short: the reply was never sent
-        if zlib.crc32(content[start:at]) != checksum:
-            raise Damaged(f"{path}: the record at byte {start} is damaged", rows)
-        try:
-            row = msgspec.msgpack.decode(content[start:at])
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            row = None
-        if type(row) is not list:
-            raise Damaged(f"{path}: the record at byte {start} is no row", rows)
-        rows.append(row)
+        row = _row(content[start:at], checksum)
+        if row is not None:
+            rows.append(row)
+        elif damaged is None:
+            damaged = start
+    if damaged is not None:
+        raise Damaged(f"{path}: the record at byte {damaged} is damaged", rows)
     return rows
+
+
+def _row(content: bytes, checksum: int) -> list[Any] | None:
+    """The row of a record; None where it is not what was written."""
+    if zlib.crc32(content) != checksum:
+        return None
+    try:
+        row = msgspec.msgpack.decode(content)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return row if type(row) is list else None
