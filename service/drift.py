@@ -14,8 +14,8 @@ tested at once, so each at a level of 0.001 / 11 (Bonferroni).
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
+from struct import Struct
 
 import msgspec
 import numpy as np
@@ -34,6 +34,8 @@ CHI_SQUARED = 33.95636022094202
 LEAST_PSI = 0.2
 """Less is not called a drift however sure it is: a usual bound for a significant change."""
 DAY_S = 86_400.0
+_SIGNAL = Struct(f"={1 + FEATURE_COUNT}d")
+"""Time (s) and vector."""
 _DAILY = frozenset(("session_bonus",))
 """Follows from the hour alone: only a window that has seen a whole day can be judged."""
 
@@ -57,7 +59,8 @@ class Drift:
         self.found: dict[str, FeatureDrift] = {}
         self.drifting: tuple[str, ...] = ()
         self._model: Model | None = None
-        self._window: deque[tuple[float, Sequence[float]]] = deque(maxlen=WINDOW)
+        # A ring of plain numbers: a thousand tuples would be fetched from all over the memory.
+        self._window = bytearray(WINDOW * _SIGNAL.size)
         self._observed = 0
         self._looked_at = [0] * FEATURE_COUNT
         self._next = 0
@@ -65,7 +68,7 @@ class Drift:
     @property
     def signals(self) -> int:
         """How many signals the window holds."""
-        return len(self._window)
+        return min(self._observed, WINDOW)
 
     def follow(self, model: Model | None) -> None:
         """Another model begins with an empty window; the same one, reviewed, goes on."""
@@ -73,13 +76,12 @@ class Drift:
         if before is not None and model is not None and before.digest == model.digest:
             return
         self.found, self.drifting = {}, ()
-        self._window.clear()
         self._observed = 0
         self._looked_at = [0] * FEATURE_COUNT
 
     def observe(self, at_s: float, values: Sequence[float]) -> None:
         """A vector (11,) that the model answered at this time (s)."""
-        self._window.append((at_s, values))
+        _SIGNAL.pack_into(self._window, self._observed % WINDOW * _SIGNAL.size, at_s, *values)
         self._observed += 1
 
     def look(self) -> None:
@@ -87,22 +89,28 @@ class Drift:
         at, self._next = self._next, (self._next + 1) % FEATURE_COUNT
         if (
             self._model is None
-            or len(self._window) < MIN_SIGNALS
+            or self._observed < MIN_SIGNALS
             or self._looked_at[at] == self._observed
         ):
             return
         self._looked_at[at] = self._observed
         name = FEATURE_NAMES[at]
-        if name in _DAILY and self._window[-1][0] - self._window[0][0] < DAY_S:
+        times = self._column(0)
+        if name in _DAILY and times[-1] - times[0] < DAY_S:
             return
         manifest = self._model.manifest
-        values = np.fromiter((row[at] for _, row in self._window), float, len(self._window))
         self.found[name] = examine(
-            values, manifest.reference.features[name], manifest.samples.n_effective
+            self._column(1 + at), manifest.reference.features[name], manifest.samples.n_effective
         )
         self.drifting = tuple(
             name for name in FEATURE_NAMES if name in self.found and self.found[name].drifting
         )
+
+    def _column(self, at: int) -> Floats:
+        """One number of each signal (n,), oldest first: its time or, from 1 on, a feature."""
+        window = np.frombuffer(self._window).reshape(WINDOW, -1)[: self.signals, at]
+        begin = self._observed % WINDOW if self._observed > WINDOW else 0
+        return np.concatenate((window[begin:], window[:begin]))
 
 
 def examine(values: Floats, deciles: Sequence[float], n_reference: float) -> FeatureDrift:

@@ -39,9 +39,10 @@ SECOND_S = 1.0
 CHECKPOINT_S = 10.0
 CHECKPOINT_ROWS = 512
 """After so many rows a checkpoint comes early: what is left in the WAL is read at each start."""
+RESTING_ROWS = 4
+"""So many spooled scores make it worth a moment's rest between two requests."""
 SPOOLED_ROWS = 256
-"""So many scores are taken to their table at once: often enough for readers, seldom enough for
-the answers that come behind."""
+"""So many scores are taken to their table where there is no rest."""
 SYMBOLS_PER_TURN = 32
 MAX_DETAIL_CHARS = 300
 
@@ -147,13 +148,16 @@ class Housekeeping:
         remembered = Remembered(known.scored_at, known.digest, known.reply)
         self._engine.remember(known.signal_id, remembered)
 
+    def rest(self, least: int = RESTING_ROWS) -> bool:
+        """Nobody asks just now: take scores to their table. True where there were so many."""
+        return self._journal.spooled >= least and self._journal.settle()
+
     def turn(self) -> list[str]:
         """Do what is due. Returns the names of feeds whose sockets should be rebuilt.
 
         Raises TooManyFaults after too many ticks in a minute could not be applied.
         """
         now_s = self._clock.monotonic_s()
-        # Replies have just left: nobody waits for these rows any more.
         if self._journal.spooled >= SPOOLED_ROWS:
             self._journal.settle()
         if now_s < self.due_s:

@@ -160,16 +160,19 @@ class Server:
 
         For `score.spin_us` after an answer it looks again and again rather than sleep: a client
         that goes on asking is then met by a processor whose caches still hold what it needs.
-        Whoever else wants the processor gets it between two looks.
+        Whoever else wants the processor gets it between two looks. What can wait for such a
+        moment is done in it, all of it before going to sleep.
         """
-        watched = self._watched
+        watched, rest = self._watched, self._housekeeping.rest
         for _ in range(MOST_LOOKS if timeout_ms else 0):
-            if self._clock.monotonic_s() >= self._spin_until_s:
-                break
             ready = zmq_poll(watched, 0)
             if ready:
                 return dict(ready)
-            os.sched_yield()
+            if self._clock.monotonic_s() >= self._spin_until_s:
+                rest(1)
+                break
+            if not rest():
+                os.sched_yield()
         return dict(zmq_poll(watched, timeout_ms))
 
     def _accept(self, refusal: tuple[str, str] | None = None) -> None:
