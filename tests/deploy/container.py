@@ -11,28 +11,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from machine import Done, children
+from machine import Done, process_one
 
 
 class Container:
     """One that runs; `leader` is its process 1 as the host sees it."""
 
-    def __init__(self, nspawn: subprocess.Popen[bytes], config: dict[str, Any]) -> None:
+    def __init__(self, nspawn: subprocess.Popen[bytes], config: dict[str, Any], log: Path) -> None:
         self._nspawn = nspawn
+        self._log = log
         self._environ = dict(pair.split("=", 1) for pair in config["Env"])
         self._user = config["User"].partition(":")
         self.leader = 0
+
+    def said(self) -> str:
+        """The last of what it printed."""
+        return self._log.read_text(encoding="utf-8", errors="replace")[-1000:]
 
     def started(self, within_s: float = 20.0) -> None:
         """Wait for its process 1."""
         end_s = time.monotonic() + within_s
         while time.monotonic() < end_s and self._nspawn.poll() is None:
-            found = children(self._nspawn.pid)
-            if found:
-                self.leader = found[0]
+            found = process_one(self._nspawn.pid)
+            if found is not None:
+                self.leader = found
                 return
             time.sleep(0.05)
-        raise RuntimeError("the container did not start; its log says why")
+        raise RuntimeError(f"the container did not start: {self.said()}")
 
     def run(self, *command: str) -> Done:
         """Run a command in it as the image's user, as a health check is run."""
@@ -102,7 +107,7 @@ def contained(
             stderr=console,
         )
         try:
-            yield Container(nspawn, config)
+            yield Container(nspawn, config, log)
         finally:
             if nspawn.poll() is None:
                 nspawn.terminate()

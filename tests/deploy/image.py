@@ -81,7 +81,9 @@ def _serve(root: Path, folder: Path, config: dict[str, Any], report: Report) -> 
                 break
             time.sleep(0.2)
         seen = f"exit code {done.code} {took_s:.1f} s after the start, itself {done.took_s:.2f} s"
-        report.seen(f"HEALTHCHECK {' '.join(check)}", seen, held=done.code == 0)
+        if done.code:
+            raise AssertionError(f"{seen}; {done.out}; the service said: {running.said()}")
+        report.seen(f"HEALTHCHECK {' '.join(check)}", seen)
         report.seen("its process is", running.uids(), held=running.uids().count(str(SERVICE)) == 4)
         touched = running.run("touch", "/opt/signal-scorer/x")
         report.seen("root is read-only", touched.out, held="Read-only" in touched.out)

@@ -109,6 +109,22 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
+def process_one(nspawn: int) -> int | None:
+    """What nspawn runs as process 1 of the container, by the host's number.
+
+    On the way there it starts another process, which ends.
+    """
+    for pid in children(nspawn):
+        try:
+            status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
+        if len(numbers) > 2 and numbers[-1] == "1":
+            return pid
+    return None
+
+
 @contextmanager
 def booted(root: Path, name: str, log: Path) -> Iterator[Machine]:
     """Boot a root; the console goes to `log`. It is powered off with the block."""
@@ -147,9 +163,9 @@ def _ready(root: Path, nspawn: subprocess.Popen[bytes]) -> Machine:
     while time.monotonic() < end_s:
         if nspawn.poll() is not None:
             raise RuntimeError("systemd-nspawn ended; the console's log says why")
-        started = children(nspawn.pid)
-        if started:
-            machine = Machine(root, started[0])
+        leader = process_one(nspawn.pid)
+        if leader is not None:
+            machine = Machine(root, leader)
             state = machine.run("systemctl is-system-running", check=False).out
             if state in ("running", "degraded"):
                 return machine
