@@ -49,8 +49,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# A file's tests stay together, on one of as many processes as there are cores.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=auto --dist=loadscope --no-loadscope-reorder
 
 test-alerts:
 	cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml alerts_week_test.yml

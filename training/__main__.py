@@ -74,7 +74,7 @@ def train(force: bool, textfile: Path | None, **options: Any) -> None:
 @click.option(
     "--pictures",
     type=click.Path(file_okay=False, path_type=Path),
-    help="A directory for the page's pictures as PNG files too.",
+    help="A directory for the page's pictures as SVG files too.",
 )
 @worker_options
 def evaluate(report: Path, pictures: Path | None, **options: Any) -> None:

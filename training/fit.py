@@ -25,6 +25,8 @@ MAX_DEPTH = 12
 DRAWN = 0.5
 FEWEST_DRAWN = 30
 PARITY_TOLERANCE = 1e-12
+WORTH_THREADS = 2_000
+"""Samples; with fewer, threads cost a forest more than they save it (measured: a third)."""
 
 
 def min_samples_leaf(n_effective: float) -> int:
@@ -62,7 +64,7 @@ def fit_forest(
         max_samples=min(len(y), max(FEWEST_DRAWN, round(DRAWN * n_effective))),
         class_weight=None,
         random_state=seed,
-        n_jobs=n_jobs,
+        n_jobs=n_jobs if len(y) >= WORTH_THREADS else 1,
     )
     estimator.fit(x, y.astype(bool), sample_weight=weight)
     return estimator

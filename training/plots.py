@@ -1,14 +1,14 @@
-"""How the report's pictures look: PNG bytes for a light page and for a dark one.
+"""How the report's pictures look: SVG for a light page and for a dark one.
 
 The rule: drawn without a display, without global state and without a background, so that the
-page's own shows through. A picture is drawn twice and says the same twice.
+page's own shows through. A picture is drawn once; the dark one differs in its colours alone.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Draw = Callable[[Any, "Theme"], None]
 
-DPI = 160
 WIDTH_INCHES = 4.6
+PIXELS_AN_INCH = 96
+"""Of CSS."""
 
 
 class Theme(NamedTuple):
@@ -35,7 +36,7 @@ DARK = Theme("#d5dae0", "#3c444e", "#6cb0f5", "#a3abb5", "#f0867c")
 
 
 class Picture(NamedTuple):
-    """PNGs for a light and a dark page, their size in pixels, and what they show in words."""
+    """SVGs for a light and a dark page, their size in CSS pixels, and what they show in words."""
 
     light: bytes
     dark: bytes
@@ -45,22 +46,22 @@ class Picture(NamedTuple):
 
 
 def picture(draw: Draw, alt: str, *, height: float = 3.3) -> Picture:
-    """Draw twice on axes of WIDTH_INCHES by `height` inches."""
-    light, place = _png(draw, LIGHT, height)
-    dark, _ = _png(draw, DARK, height, place)
-    return Picture(light, dark, round(WIDTH_INCHES * DPI), round(height * DPI), alt)
+    """Draw on axes of WIDTH_INCHES by `height` inches."""
+    light = _svg(draw, LIGHT, height)
+    dark = light
+    for bright, dim in zip(LIGHT, DARK, strict=True):
+        dark = dark.replace(bright.encode(), dim.encode())
+    width, high = (round(inches * PIXELS_AN_INCH) for inches in (WIDTH_INCHES, height))
+    return Picture(light, dark, width, high, alt)
 
 
-def _png(draw: Draw, theme: Theme, height: float, place: Any = None) -> tuple[bytes, Any]:
-    """The PNG, and where its axes came to lie: `place` spares finding that out again."""
+def _svg(draw: Draw, theme: Theme, height: float) -> bytes:
     # Figure alone, not pyplot: no global list of figures, no display is looked for.
+    import matplotlib
     from matplotlib.figure import Figure
 
-    layout: Literal["constrained"] | None = "constrained" if place is None else None
-    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, layout=layout)
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
     axes = figure.subplots()
-    if place is not None:
-        axes.set_position(place)
     draw(axes, theme)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["bottom", "left"]].set_color(theme.all)
@@ -73,8 +74,10 @@ def _png(draw: Draw, theme: Theme, height: float, place: Any = None) -> tuple[by
         for text in legend.get_texts():
             text.set_color(theme.text)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
-    return buffer.getvalue(), axes.get_position()
+    # A salt of its own would make each run's file another.
+    with matplotlib.rc_context({"svg.hashsalt": "signal-scorer"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()
 
 
 def legend(axes: Any) -> None:

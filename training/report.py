@@ -120,8 +120,8 @@ def _rows(metrics: Mapping[str, Mapping[str, float]]) -> list[tuple[str, list[st
     ]
 
 
-def _inline(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def _inline(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 def _when(time_s: float) -> str:

@@ -89,7 +89,7 @@ def evaluate(
 ) -> Run:
     """Walk forward and write the report to `report`; nothing is published or recorded.
 
-    Into the directory `pictures` go its pictures as PNG files.
+    Into the directory `pictures` go its pictures as SVG files.
     """
     log, data = gather(settings, now_s=now_s, progress=progress)
     if not data.samples.both_classes:
@@ -105,7 +105,7 @@ def evaluate(
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             for name, picture in page.pictures.items():
-                _replace(pictures / f"{name}.png", picture.light)
+                _replace(pictures / f"{name}.svg", picture.light)
     would = "would be published" if candidate.verdict.published else "would be rejected"
     return Run(0, f"{would}: {candidate.verdict.reason} The report is {report}.")
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -265,7 +266,7 @@ def test_report_is_one_page_that_needs_nothing_else(trained: Path) -> None:
     page = (trained / "models" / found[0].version / "report.html").read_text()
     assert "Published." in page
     # Each picture for a light page and for a dark one.
-    assert page.count("data:image/png;base64,") == 2 * 8
+    assert page.count("data:image/svg+xml;base64,") == 2 * 8
     assert not re.findall(r'(?:src|srcset|href)="(?!data:)', page)
     assert "<script" not in page
     assert not re.search(r"@import|url\(", page)
@@ -304,8 +305,10 @@ def test_an_evaluation_publishes_and_records_nothing(edge: Path) -> None:
     assert "Published." in page.read_text()
     assert not (edge / "models").exists()
     files = sorted(pictures.iterdir())
-    assert "coverage.png" in {path.name for path in files}
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files)
+    assert "coverage.svg" in {path.name for path in files}
+    assert {ElementTree.parse(path).getroot().tag for path in files} == {
+        "{http://www.w3.org/2000/svg}svg"
+    }
 
 
 def test_truth_check_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:

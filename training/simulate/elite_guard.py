@@ -165,7 +165,9 @@ class EliteGuard:
         except (ScorerRefused, ScorerUnavailable):
             self._account.reports["lost"] += 1
         else:
-            self._account.reports["recorded" if reply["recorded"] else "not recorded"] += 1
+            # A repeated report finds that the first one arrived, though its reply came too late.
+            kept = reply["recorded"] or reply["duplicate"]
+            self._account.reports["recorded" if kept else "not recorded"] += 1
 
     def _work(self) -> None:
         while (asked := self._asked.get()) is not None:
