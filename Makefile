@@ -27,6 +27,8 @@
 # make lock    resolve the lock files anew (needs network; uv is installed into .venv)
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+# The tests start hundreds of processes: what one has compiled is there for the next.
+unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.current
 
 .PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-drift evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap bench-backfill evidence-features fuzz corrupt kill9 soak check-client

@@ -23,14 +23,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import zmq
 from builders import small_model
 from command import invoke
 from harness import Feed, Service, eventually, running
+from msgspec.structs import astuple
+from scored_journal import score_row
 from serving import tick
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
+from protocol.schema import FEATURE_COUNT
 from service import mode_file
 from service.bundle import read_pointer
 from service.config import load
@@ -42,7 +46,7 @@ from service.journal import Journal
 from service.journal_file import SCHEMA_VERSION
 from service.keygen import keygen
 from service.records import EventRow
-from service.spool import spool_path
+from service.spool import Spool, spool_path
 
 DAY_S = 86_400.0
 NOBODY = 65_534
@@ -550,22 +554,17 @@ def test_a_wal_that_grows_since_a_reader_stays(setup: Setup) -> None:
         writer.close()
 
 
-def test_promised_scores_that_are_damaged(tmp_path: Path) -> None:
-    with running(tmp_path) as service:
-        with service.client() as client:
-            eventually(lambda: client.score("EURUSD", 70.0) and spooled(tmp_path), "some that wait")
-        service.kill()
-    spool = spool_path(tmp_path / "journal.db")
-    content = bytearray(spool.read_bytes())
+def test_promised_scores_that_are_damaged(setup: Setup) -> None:
+    setup.write_journal()
+    path = spool_path(setup.journal)
+    spool = Spool(path)
+    spool.open()
+    spool.append([astuple(score_row(1, np.full(FEATURE_COUNT, 50.0)))])
+    spool.close()
+    content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
-    spool.write_bytes(content)
-    setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path))
-    assert "disk" in setup.fault("journal", spool.name, "damaged").advice
-
-
-def spooled(state: Path) -> int:
-    """Bytes of scores that no table has yet."""
-    return spool_path(state / "journal.db").stat().st_size
+    path.write_bytes(content)
+    assert "disk" in setup.fault("journal", path.name, "damaged").advice
 
 
 @as_root
