@@ -23,11 +23,10 @@ def check(paths: Iterable[Path], rules: Rules) -> Iterator[str]:
 def account(name: str, log: TruthLog) -> Iterator[str]:
     """Shapes, usable outcomes and refused lines by reason; every line once."""
     shapes = ", ".join(f"{shape} {count}" for shape, count in log.shapes.items())
-    wins = sum(outcome.win for outcome in log.outcomes.values())
     yield f"{name}: {log.lines} lines about {len(log.signals)} signals"
     yield f"  shapes            {shapes or 'none'}"
     yield f"  usable outcomes   {len(log.outcomes)}" + (
-        f" ({wins} won, {len(log.outcomes) - wins} lost)" if log.outcomes else ""
+        f" ({log.won} won, {len(log.outcomes) - log.won} lost)" if log.outcomes else ""
     )
     yield f"  signal lines      {log.signal_lines}"
     yield f"  refused lines     {sum(log.refused.values())}"

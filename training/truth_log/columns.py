@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping
 from math import nan
-from struct import Struct
+from struct import Struct, calcsize
 
 from training.truth_log.lines import Outcome, Signal, disagree, merged
 
@@ -22,6 +22,7 @@ _OUTCOME = Struct("<iib6d")
 pips, R."""
 
 _BEFORE = Struct("<i")
+_WIN_AT = calcsize("<ii")
 NONE = -1
 
 
@@ -79,19 +80,8 @@ class Signals(Mapping[str, Signal]):
 
     def at(self, signal_id: str, row: int) -> Signal:
         """The signal in a row, whose id one has at hand."""
-        symbol, direction, time_s, entry, stop, target, base_score = _SIGNAL.unpack_from(
-            self._table, row * _SIGNAL.size
-        )
-        return Signal(
-            signal_id,
-            self._symbols.text(symbol),
-            direction,
-            _known(time_s),
-            _known(entry),
-            _known(stop),
-            _known(target),
-            _known(base_score),
-        )
+        symbol, direction, *numbers = _SIGNAL.unpack_from(self._table, row * _SIGNAL.size)
+        return Signal(signal_id, self._symbols.text(symbol), direction, *_known(numbers))
 
     def know(self, signal: Signal) -> int:
         """Take what one more line says of its signal; returns the row."""
@@ -205,6 +195,11 @@ class Outcomes(Mapping[str, Outcome]):
             signal = self._signals.at(name, row)
             yield row, signal, [self._at(one, signal) for one in self._numbers(number)]
 
+    def won(self) -> int:
+        """How many of the believed ones are wins, counted without making objects of them."""
+        table, size = self._table, _OUTCOME.size
+        return sum(table[number * size + _WIN_AT] for number in self._of_signal if number != NONE)
+
     def believe(self, row: int, place: int | None) -> None:
         """Of a signal's outcomes keep the one at this place of the list, or none."""
         if place is None:
@@ -215,31 +210,19 @@ class Outcomes(Mapping[str, Outcome]):
 
     def _numbers(self, newest: int) -> list[int]:
         """The numbers of a signal's outcomes, in the order of the lines."""
-        numbers = []
-        while newest != NONE:
-            numbers.append(newest)
-            (newest,) = _BEFORE.unpack_from(self._table, newest * _OUTCOME.size)
+        numbers = [newest]
+        while (before := _BEFORE.unpack_from(self._table, numbers[-1] * _OUTCOME.size)[0]) != NONE:
+            numbers.append(before)
         return numbers[::-1]
 
     def _newest(self, row: int) -> int:
         return self._of_signal[row] if row < len(self._of_signal) else NONE
 
     def _at(self, number: int, signal: Signal) -> Outcome:
-        _, word, win, completed_s, watched_s, runtime_s, leave, pips, realised_r = (
-            _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
-        )
-        return Outcome(
-            signal,
-            bool(win),
-            self._words.text(word) or "",
-            _known(completed_s),
-            _known(watched_s),
-            _known(runtime_s),
-            _known(leave),
-            _known(pips),
-            _known(realised_r),
-        )
+        _, word, win, *numbers = _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
+        return Outcome(signal, bool(win), self._words.text(word) or "", *_known(numbers))
 
 
-def _known(number: float) -> float | None:
-    return number if number == number else None  # noqa: PLR0124  NaN alone is unlike itself
+def _known(numbers: list[float]) -> list[float | None]:
+    # NaN alone is unlike itself.
+    return [number if number == number else None for number in numbers]  # noqa: PLR0124

@@ -21,10 +21,14 @@ from training.truth_log.shapes import read
 
 
 class TruthLog(msgspec.Struct, frozen=True):
-    """Signals and usable outcomes by signal id, and an account of every line read."""
+    """Signals and usable outcomes by signal id, and an account of every line read.
+
+    `won` of the usable outcomes are wins.
+    """
 
     signals: Mapping[str, Signal]
     outcomes: Mapping[str, Outcome]
+    won: int
     lines: int
     blank: int
     waiting: int
@@ -52,13 +56,14 @@ class _Ledger:
         self._decode = msgspec.json.Decoder(Line).decode
         self._signals = Signals()
         self._outcomes = Outcomes(self._signals)
+        self._lines = self._signal_lines = 0
         self._counts: Counter[str] = Counter()
         self._shapes: Counter[str] = Counter()
         self._refused: Counter[Reason] = Counter()
 
     def add(self, raw: bytes | None) -> None:
         """Take one line with its newline; None for one that was too long to keep."""
-        self._counts["lines"] += 1
+        self._lines += 1
         if raw is None:
             self._refused[Reason.TOO_LONG] += 1
             return
@@ -70,7 +75,7 @@ class _Ledger:
         shape, said = read(line, self.rules)
         self._shapes[shape] += 1
         if isinstance(said, Signal):
-            self._counts["signal_lines"] += 1
+            self._signal_lines += 1
             self._signals.know(said)
         elif isinstance(said, Outcome):
             self._outcomes.add(self._signals.know(said.signal), said)
@@ -82,14 +87,17 @@ class _Ledger:
     def settle(self) -> TruthLog:
         """Judge each outcome against all that is known of its signal."""
         for row, signal, told in self._outcomes.told():
-            self._outcomes.believe(row, self._believed(signal, told))
+            place = self._believed(signal, told)
+            if place is None or len(told) > 1:
+                self._outcomes.believe(row, place)
         return TruthLog(
             self._signals,
             self._outcomes,
-            self._counts["lines"],
+            self._outcomes.won(),
+            self._lines,
             self._counts["blank"],
             self._counts["waiting"],
-            self._counts["signal_lines"],
+            self._signal_lines,
             dict(self._shapes.most_common()),
             dict(self._refused.most_common()),
             tuple(self.problems),
@@ -100,6 +108,8 @@ class _Ledger:
         if signal.signal_id in self._signals.conflicting:
             self._refused[Reason.CONTRADICTING_SIGNALS] += len(told)
             return None
+        if len(told) == 1 and doubt(signal, told[0], self.rules) is None:
+            return 0  # as most are
         places: list[int] = []
         for place, outcome in enumerate(told):
             reason = doubt(signal, outcome, self.rules)
