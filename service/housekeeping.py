@@ -6,19 +6,17 @@ an answer; what is longer is spread over several turns.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 import structlog
 
 from service import systemd
-from service.bars import Bar, DayRange
+from service.bar_keeping import BarKeeping
 from service.checkpoints import Checkpoints
 from service.clock import Clock, SystemClock
 from service.engine import Engine
-from service.features.state import SymbolSnapshot, SymbolState
 from service.journal import Journal, StoredReply
 from service.mode_file import Look as ModeLook
 from service.mode_file import ModeWatch
@@ -26,10 +24,9 @@ from service.model_watch import Event as ModelEvent
 from service.model_watch import Loaded, ModelWatch, Rejected, Removed
 from service.paper_keeping import PaperKeeping
 from service.recording import SegmentWriter
-from service.records import BarRow, EventRow, SymbolRow
+from service.records import EventRow
 from service.retries import Remembered
 from service.settings import Config
-from service.symbol_feed import SymbolFeed
 from service.vitals import Vitals
 
 log = structlog.get_logger("scorer")
@@ -43,24 +40,7 @@ RESTING_ROWS = 4
 """So many spooled scores make it worth a moment's rest between two requests."""
 SPOOLED_ROWS = 256
 """So many scores are taken to their table where there is no rest."""
-SYMBOLS_PER_TURN = 32
 MAX_DETAIL_CHARS = 300
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """What a symbol's row keeps beside its bars, as JSON."""
-
-    days: tuple[DayRange, ...]
-    first_tick_s: float | None
-    last_volume_s: float | None
-
-
-class Saved(NamedTuple):
-    """What the journal has of a symbol: the bars' revision and minutes when they were saved."""
-
-    revision: int
-    minutes: frozenset[int]
-    newest: int
 
 
 class Clients(Protocol):
@@ -106,30 +86,16 @@ class Housekeeping:
         self._recorder_fault: str | None = None
         self._second_due_s = 0.0
         self._checkpoint_due_s = clock.monotonic_s() + CHECKPOINT_S
-        self._unsaved: deque[str] = deque()
-        self._saved_minute = 0
-        self._saved: dict[str, Saved] = {}
         self._reconnected_s: dict[str, float] = {}
         self._faults_logged = 0
         self._journal_failed = False
+        self._bars = BarKeeping(engine, journal)
         self._paper = PaperKeeping(engine, journal)
 
     def restore(self) -> None:
         """Bring back bars and recent replies from the journal: warm at once."""
-        bars, symbols = self._journal.load_bars()
-        by_symbol: dict[str, list[BarRow]] = {}
-        for bar in bars:
-            by_symbol.setdefault(bar.symbol, []).append(bar)
         utc_s = self._clock.utc_s()
-        for row in symbols[: self._config.limits.symbols]:
-            try:
-                facts = msgspec.json.decode(row.facts, type=Facts)
-                bars_of_it = by_symbol.get(row.symbol, [])
-                self._engine.restore(_snapshot(row.symbol, bars_of_it, facts), utc_s)
-            except (msgspec.MsgspecError, ValueError, TypeError) as error:
-                log.warning("symbol not restored", symbol=row.symbol, error=str(error))
-                continue
-            self._saved[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
+        self._bars.restore(utc_s)
         self._engine.number_above(self._journal.last_seq())
         since_s = utc_s - self._config.score.retry_window_s
         stored = self._journal.load_replies(since_s, self._config.limits.remembered_replies)
@@ -167,7 +133,7 @@ class Housekeeping:
         self._follow(self._watch.take())
         self._follow_mode()
         self._engine.advance(utc_s)
-        self._save_some_bars(utc_s)
+        self._bars.turn(utc_s)
         self._paper.turn(now_s, utc_s)
         self._checkpoints.look(self._journal.commits)
         if self._journal.in_wal >= CHECKPOINT_ROWS:
@@ -189,9 +155,7 @@ class Housekeeping:
     def save_all(self) -> None:
         """Keep every closed bar and every paper position, at the end."""
         self._paper.save_all(self._clock.utc_s())
-        self._unsaved = deque(self._engine.intake.feeds)
-        while self._unsaved:
-            self._save_batch()
+        self._bars.save_all()
 
     def reconfigure(self, config: Config) -> None:
         """Go on with a configuration that differs in keys of `reload.LIVE` alone."""
@@ -259,38 +223,6 @@ class Housekeeping:
         )
         self.event("mode", mode=mode, before=before, by=by)
 
-    def _save_some_bars(self, utc_s: float) -> None:
-        minute = int(utc_s) // 60
-        if minute != self._saved_minute:
-            self._saved_minute = minute
-            self._unsaved = deque(self._engine.intake.feeds)
-        if self._unsaved:
-            self._save_batch()
-
-    def _save_batch(self) -> None:
-        bars: list[BarRow] = []
-        symbols: list[SymbolRow] = []
-        saved: dict[str, Saved] = {}
-        for _ in range(min(SYMBOLS_PER_TURN, len(self._unsaved))):
-            name = self._unsaved.popleft()
-            feed = self._engine.intake.feeds.get(name)
-            before = self._saved.get(name)
-            if feed is None or (before and before.revision == feed.state.bars.revision):
-                continue
-            bars += _new_bars(feed, before)
-            symbols.append(_symbol_row(feed.state))
-            saved[name] = _mark(feed)
-        if symbols and self._journal.save_bars(bars, symbols):
-            self._saved.update(saved)
-        if not self._unsaved:
-            self._forget_evicted()
-
-    def _forget_evicted(self) -> None:
-        feeds = self._engine.intake.feeds
-        if self._saved.keys() - feeds.keys():
-            self._saved = {k: v for k, v in self._saved.items() if k in feeds}
-            self._journal.keep_symbols(feeds)
-
     def _look_at_silence(self, utc_s: float) -> list[str]:
         silence_s = self._config.feed.silence_s
         rebuild = []
@@ -316,7 +248,7 @@ class Housekeeping:
         self._journal_failed = not self._journal.recover(utc_s)
         if fault and not self._journal_failed:
             # What was saved before may have been lost with the file.
-            self._saved.clear()
+            self._bars.forget()
             log.warning("journal works again", unwritten=self._journal.unwritten)
 
     def _look_at_faults(self, utc_s: float) -> None:
@@ -357,35 +289,3 @@ class Housekeeping:
                     for endpoint in self._vitals.endpoints:
                         endpoint.seen_s += step_s
                 self.event("clock_stepped", seconds=step_s)
-
-
-def _mark(feed: SymbolFeed) -> Saved:
-    bars = feed.state.bars
-    return Saved(bars.revision, frozenset(bars.minutes), bars.minutes[-1] if len(bars) else 0)
-
-
-def _new_bars(feed: SymbolFeed, before: Saved | None) -> list[BarRow]:
-    """Bars that the journal lacks, and the one that was newest then: a tick may have changed it."""
-    symbol, bars = feed.state.symbol, feed.state.bars
-    if before is None:
-        return [BarRow(symbol, *bar) for bar in bars]
-    return [
-        BarRow(symbol, *bar)
-        for bar in bars
-        if bar.minute == before.newest or bar.minute not in before.minutes
-    ]
-
-
-def _symbol_row(state: SymbolState) -> SymbolRow:
-    facts = Facts(state.bars.days, state.first_tick_s, state.last_volume_s)
-    return SymbolRow(state.symbol, msgspec.json.encode(facts))
-
-
-def _snapshot(symbol: str, bars: list[BarRow], facts: Facts) -> SymbolSnapshot:
-    return SymbolSnapshot(
-        symbol,
-        tuple(Bar(bar.minute, bar.open, bar.high, bar.low, bar.close) for bar in bars),
-        facts.days,
-        facts.first_tick_s,
-        facts.last_volume_s,
-    )

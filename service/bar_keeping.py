@@ -1,0 +1,142 @@
+"""Closed bars to and from the journal: batched, in housekeeping, never on a tick's path.
+
+The rule: a minute's end with hundreds of symbols is spread over several turns, and what the
+journal has of a symbol is known only once it has taken it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from service.bars import Bar, DayRange
+from service.engine import Engine
+from service.features.state import SymbolSnapshot, SymbolState
+from service.journal import Journal
+from service.records import BarRow, SymbolRow
+from service.symbol_feed import SymbolFeed
+
+log = structlog.get_logger("scorer")
+
+SYMBOLS_PER_TURN = 32
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What a symbol's row keeps beside its bars, as JSON."""
+
+    days: tuple[DayRange, ...]
+    first_tick_s: float | None
+    last_volume_s: float | None
+
+
+class Saved(NamedTuple):
+    """What the journal has of a symbol: the bars' revision and minutes when they were saved."""
+
+    revision: int
+    minutes: frozenset[int]
+    newest: int
+
+
+class BarKeeping:
+    """Writes each symbol's new bars once a minute, some symbols a turn."""
+
+    def __init__(self, engine: Engine, journal: Journal) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._unsaved: deque[str] = deque()
+        self._minute = 0
+        self._saved: dict[str, Saved] = {}
+
+    def restore(self, utc_s: float) -> None:
+        """Give the engine back what was kept; a symbol that cannot be is left out and logged."""
+        bars, symbols = self._journal.load_bars()
+        by_symbol: dict[str, list[BarRow]] = {}
+        for bar in bars:
+            by_symbol.setdefault(bar.symbol, []).append(bar)
+        for row in symbols[: self._engine.config.limits.symbols]:
+            try:
+                facts = msgspec.json.decode(row.facts, type=Facts)
+                bars_of_it = by_symbol.get(row.symbol, [])
+                self._engine.restore(_snapshot(row.symbol, bars_of_it, facts), utc_s)
+            except (msgspec.MsgspecError, ValueError, TypeError) as error:
+                log.warning("symbol not restored", symbol=row.symbol, error=str(error))
+                continue
+            self._saved[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
+
+    def turn(self, utc_s: float) -> None:
+        """Write a bounded part of what waits since the minute began."""
+        minute = int(utc_s) // 60
+        if minute != self._minute:
+            self._minute = minute
+            self._unsaved = deque(self._engine.intake.feeds)
+        if self._unsaved:
+            self._save_batch()
+
+    def save_all(self) -> None:
+        """Write everything, at the end."""
+        self._unsaved = deque(self._engine.intake.feeds)
+        while self._unsaved:
+            self._save_batch()
+
+    def forget(self) -> None:
+        """Take nothing for saved: the file may be another one."""
+        self._saved.clear()
+
+    def _save_batch(self) -> None:
+        bars: list[BarRow] = []
+        symbols: list[SymbolRow] = []
+        saved: dict[str, Saved] = {}
+        for _ in range(min(SYMBOLS_PER_TURN, len(self._unsaved))):
+            name = self._unsaved.popleft()
+            feed = self._engine.intake.feeds.get(name)
+            before = self._saved.get(name)
+            if feed is None or (before and before.revision == feed.state.bars.revision):
+                continue
+            bars += _new_bars(feed, before)
+            symbols.append(_symbol_row(feed.state))
+            saved[name] = _mark(feed)
+        if symbols and self._journal.save_bars(bars, symbols):
+            self._saved.update(saved)
+        if not self._unsaved:
+            self._forget_evicted()
+
+    def _forget_evicted(self) -> None:
+        feeds = self._engine.intake.feeds
+        if self._saved.keys() - feeds.keys():
+            self._saved = {k: v for k, v in self._saved.items() if k in feeds}
+            self._journal.keep_symbols(feeds)
+
+
+def _mark(feed: SymbolFeed) -> Saved:
+    bars = feed.state.bars
+    return Saved(bars.revision, frozenset(bars.minutes), bars.minutes[-1] if len(bars) else 0)
+
+
+def _new_bars(feed: SymbolFeed, before: Saved | None) -> list[BarRow]:
+    """Bars that the journal lacks, and the one that was newest then: a tick may have changed it."""
+    symbol, bars = feed.state.symbol, feed.state.bars
+    if before is None:
+        return [BarRow(symbol, *bar) for bar in bars]
+    return [
+        BarRow(symbol, *bar)
+        for bar in bars
+        if bar.minute == before.newest or bar.minute not in before.minutes
+    ]
+
+
+def _symbol_row(state: SymbolState) -> SymbolRow:
+    facts = Facts(state.bars.days, state.first_tick_s, state.last_volume_s)
+    return SymbolRow(state.symbol, msgspec.json.encode(facts))
+
+
+def _snapshot(symbol: str, bars: list[BarRow], facts: Facts) -> SymbolSnapshot:
+    return SymbolSnapshot(
+        symbol,
+        tuple(Bar(bar.minute, bar.open, bar.high, bar.low, bar.close) for bar in bars),
+        facts.days,
+        facts.first_tick_s,
+        facts.last_volume_s,
+    )
