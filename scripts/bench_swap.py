@@ -28,10 +28,13 @@ from protocol.manifest import POINTER_NAME
 from protocol.schema import FEATURE_NAMES
 from service.bundle import DEFAULT_LIMITS, decode_pointer, load, read_pointer_bytes
 from service.model import Model
+from service.settings import LimitsSection
 
 SYMBOLS = [f"SYM{i:03d}" for i in range(100)]
 TICKS_PER_S = 2_000
 SWAPS_A_BLOCK = 50
+KEPT = LimitsSection().remembered_replies
+"""So many are asked first: what is kept for retries has then grown to its limit."""
 
 
 class Asked(NamedTuple):
@@ -59,6 +62,8 @@ def main() -> None:
             client = stack.enter_context(asking(service.address))
             wait_until_warm(client)
             feed.rate(TICKS_PER_S)
+            for _ in range(KEPT):
+                client()
             run(given.swaps, client, service, folder / "models", pointers, models)
         with Service(folder, feed.address) as service:
             print(f"ready {service.ready_s:.2f} s after a restart, {len(SYMBOLS)} symbols restored")
