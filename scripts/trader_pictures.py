@@ -104,7 +104,7 @@ def main() -> None:
     page = edge / "models" / "last-report.html"
     screenshot(page, "report", 1280, 800)
     screenshot(page, "report-dark", 1280, 800, dark=True)
-    screenshot(page, "report-whole", 1280, 3150)
+    screenshot(page, "report-whole", 1280, 3190)
     screenshot(page, "report-phone", 390, 1100)
     screenshot(page, "report-phone-dark", 390, 1100, dark=True)
     screenshot(nothing / "models" / "last-report.html", "report-nothing", 1280, 820)
