@@ -14,7 +14,6 @@ from service.commands.root import (
     cli,
     client_of,
     config_option,
-    endpoint_option,
     example,
     json_option,
     own_keys,
@@ -22,6 +21,7 @@ from service.commands.root import (
 )
 
 if TYPE_CHECKING:
+    from protocol.curve import CurveKeys
     from service.settings import Config
     from service.top.look import Source
 
@@ -34,7 +34,7 @@ found_endpoint_option = click.option(
 
 @cli.command(**example("signal-scorer mode shadow"))
 @config_option
-@endpoint_option
+@found_endpoint_option
 @timeout_option
 @click.argument(
     "wanted",
@@ -42,15 +42,19 @@ found_endpoint_option = click.option(
     required=False,
     type=click.Choice(["live", "shadow", "off", "configured"]),
 )
-def mode(config_path: str | None, endpoint: str, timeout_ms: float, wanted: str | None) -> None:
+def mode(
+    config_path: str | None, endpoint: str | None, timeout_ms: float, wanted: str | None
+) -> None:
     """Print the mode, or command another; it holds over restarts.
 
     In shadow and off the base score is served. The command is a file in the state directory:
     it takes the rights of the service's user or root. `configured` takes it back.
     """
+    from service.config import load
     from service.mode_command import command
 
-    with client_of(endpoint, timeout_ms) as client:
+    address = endpoint or _first_address(load(config_path).config, own_keys())
+    with client_of(address, timeout_ms) as client:
         if wanted is None:
             click.echo(ask(client.health)["mode"])
         else:
@@ -199,12 +203,19 @@ def _source(
     config_path: str | None, endpoint: str | None, timeout_ms: float
 ) -> tuple[Config, Source]:
     """The configuration, and where looks at the service come from."""
-    from protocol.client import DEFAULT_ENDPOINT, ScorerClient
+    from protocol.client import ScorerClient
     from service.config import load
-    from service.doctor.scene import askable
     from service.top.look import Source
 
     config, keys = load(config_path).config, own_keys()
-    address = endpoint or next(iter(askable(config, keys)), DEFAULT_ENDPOINT)
+    address = endpoint or _first_address(config, keys)
     client = ScorerClient(address, timeout_ms, retries=0, open_after=0, curve=keys)
     return config, Source(client, address, config.journal_path)
+
+
+def _first_address(config: Config, keys: CurveKeys | None) -> str:
+    """Where the configured service can be asked from here; without such a place the usual one."""
+    from protocol.client import DEFAULT_ENDPOINT
+    from service.doctor.scene import askable
+
+    return next(iter(askable(config, keys)), DEFAULT_ENDPOINT)

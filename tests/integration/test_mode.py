@@ -9,6 +9,7 @@ from pathlib import Path
 
 import builders
 import pytest
+from command import invoke
 from harness import Service, eventually, running
 from serving import Parts
 
@@ -85,6 +86,25 @@ def test_a_command_for_another_folder_says_where_the_service_looks(tmp_path: Pat
         done = signal_scorer(other, "mode", "off")
         assert done.returncode == 1
         assert str(tmp_path / "a") in done.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "*", "0.0.0.0"])
+def test_it_asks_where_the_configuration_lets_the_service_listen(tmp_path: Path, host: str):
+    with running(tmp_path) as service:
+        port = service.address.rpartition(":")[2]
+        named = {
+            "STATE_DIR": str(tmp_path),
+            "SCORE_BIND": f"tcp://{host}:{port}",
+            "SCORE_ALLOW_INSECURE": "true",
+        }
+        assert invoke("mode", **named).stdout == "live\n"
+        assert invoke("mode", "off", **named).stdout == "off: served from now on\n"
+
+
+def test_it_asks_by_the_configured_ipc_path(tmp_path: Path):
+    address = f"ipc://{tmp_path}/s"
+    with running(tmp_path, SCORE_BIND=address):
+        assert invoke("mode", STATE_DIR=str(tmp_path), SCORE_BIND=address).stdout == "live\n"
 
 
 def test_a_mode_changed_within_a_recording_is_replayed_to_the_bit(tmp_path: Path):
