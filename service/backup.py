@@ -26,7 +26,9 @@ from service.durable import Step, no_step, sync_directory
 from service.errors import ModelRejected
 from service.history import HISTORY_NAME
 from service.journal_reading import JournalUnreadable, open_quietly
+from service.regular_file import open_regular
 from service.score_table import insert_scores, spooled_scores
+from service.spool import spool_path
 
 TRIES = 3
 """A publication may displace the current model while it is being copied."""
@@ -91,7 +93,7 @@ class _Writer:
 
     def file(self, name: str, source: Path) -> None:
         """A copy of a regular file. Raises OSError."""
-        with form.open_regular(source) as file:
+        with open_regular(source) as file:
             self._write(name, file)
 
     def journal(self, source: Path) -> int:
@@ -99,7 +101,13 @@ class _Writer:
         self._step(f"copy {form.JOURNAL}")
         path = self.folder / form.JOURNAL
         # First: what is taken to its table meanwhile is in the copy of that.
-        waiting, _ = spooled_scores(source)
+        try:
+            waiting, _ = spooled_scores(source)
+        except OSError as error:
+            raise BackupError(
+                f"{spool_path(source)} cannot be read: {error.strerror}; `signal-scorer doctor` "
+                "says what to do"
+            ) from None
         with (
             closing(open_quietly(source)) as reading,
             closing(sqlite3.connect(path, isolation_level=None)) as writing,
@@ -112,7 +120,7 @@ class _Writer:
         path.chmod(0o600)
         self._sync(path)
         schema = form.check_journal(path)
-        with form.open_regular(path) as file:
+        with open_regular(path) as file:
             self.entries[form.JOURNAL] = form.copy(file, lambda _chunk: None)
         return schema
 

@@ -6,7 +6,6 @@ The rule: a folder without it, or with a file that is not the one that was saved
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -17,6 +16,7 @@ import msgspec
 
 from service import exit_codes
 from service.journal_file import SCHEMA_VERSION
+from service.regular_file import open_regular
 
 NAME = "backup.json"
 FORMAT = 1
@@ -115,16 +115,6 @@ def check_journal(path: Path) -> int:
             "that made it"
         )
     return int(schema)
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """A regular file and no link, for reading. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    file = os.fdopen(descriptor, "rb")
-    if not path.is_file():
-        file.close()
-        raise OSError(22, "is no regular file")
-    return file
 
 
 def copy(file: BinaryIO, write: Callable[[bytes], object]) -> Entry:

@@ -24,6 +24,7 @@ from service.durable import LockHeld, Step, TrainerLock, no_step, sync_directory
 from service.history import HISTORY_NAME
 from service.journal_reading import wal_of
 from service.locks import HeldError, hold
+from service.regular_file import open_regular
 from service.score_table import insert_scores, spooled_scores
 from service.settings import Config
 from service.spool import spool_path
@@ -53,7 +54,7 @@ class Place:
         self._step(f"stage {name}")
         path = self.staged / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with form.open_regular(source) as file, path.open("wb") as copy:
+        with open_regular(source) as file, path.open("wb") as copy:
             found = form.copy(file, copy.write)
             copy.flush()
             os.fsync(copy.fileno())
@@ -197,8 +198,8 @@ def _journal(config: Config, manifest: Manifest, place: Place) -> None:
 
 
 def _complete(path: Path) -> None:
-    """Move what is in the spool and the WAL into the journal; a damaged one keeps them aside."""
-    with suppress(sqlite3.Error):
+    """Move what is in the spool and the WAL into the journal; where that fails they lie aside."""
+    with suppress(sqlite3.Error, OSError):
         connection = sqlite3.connect(path, timeout=2.0)
         try:
             with connection:

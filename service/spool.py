@@ -20,6 +20,8 @@ from typing import Any
 
 import msgspec
 
+from service.regular_file import open_regular
+
 MAX_BYTES = 256 << 20
 """Of a file that is read: far above what ever waits, far below what would hurt."""
 
@@ -103,10 +105,11 @@ def spool_path(journal: Path) -> Path:
 def read_spool(path: Path) -> list[list[Any]]:
     """The rows of a file, oldest first; none where there is no file.
 
-    Raises Damaged where a record has changed, OSError where the file cannot be read.
+    Raises Damaged where a record has changed, OSError where the file cannot be read
+    or is a link or no regular file.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MAX_BYTES)
     except FileNotFoundError:
         return []

@@ -82,8 +82,16 @@ def _spool(path: Path) -> Iterator[Finding]:
     """Scores that were promised and are not in their table yet."""
     try:
         _, damaged = spooled_scores(path)
-    except OSError as error:
+    except PermissionError as error:
         yield warn(CHECK, spool_path(path), f"cannot be read: {error.strerror}", "run it as root")
+        return
+    except OSError as error:
+        yield fail(
+            CHECK,
+            spool_path(path),
+            f"cannot be read: {error.strerror}: answers are not kept",
+            f"move it away: {spool_path(path)}; the service goes on with a new one",
+        )
         return
     if damaged:
         yield fail(

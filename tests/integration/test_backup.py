@@ -32,7 +32,9 @@ from service.journal import Journal
 from service.journal_file import SCHEMA_VERSION
 from service.keygen import keygen
 from service.records import EventRow
+from service.regular_file import open_regular
 from service.restore import restore
+from service.spool import spool_path
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
 NOW_S = 1_757_944_800.0
@@ -157,6 +159,16 @@ def test_a_damaged_journal_makes_no_backup(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
+def test_a_link_in_the_spools_place_makes_no_backup(tmp_path: Path) -> None:
+    write_event(tmp_path / "state", "there")
+    spool = spool_path(tmp_path / "state" / "journal.db")
+    spool.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").touch()
+    with pytest.raises(form.BackupError, match=f"{spool} cannot be read: is a link"):
+        make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    assert not (tmp_path / "saved").exists()
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     a_state(tmp_path / "original", "saved", 0)
@@ -243,6 +255,20 @@ def test_what_is_only_in_the_wal_is_kept_too(saved: Path, tmp_path: Path) -> Non
     assert [row["score_id"] for row in kept] == [known]
 
 
+def test_a_link_in_the_spools_place_goes_aside_with_its_journal(
+    saved: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    write_event(state, "there")
+    spool = spool_path(state / "journal.db")
+    spool.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").touch()
+    done = put_back(state, saved, force=True)
+    assert kinds(state / "journal.db") == ["saved"]
+    assert kinds(done.aside[0] / "journal.db") == ["there"]
+    assert (done.aside[0] / spool.name).is_symlink()
+
+
 def test_over_a_running_service_nothing_is_restored(saved: Path, tmp_path: Path) -> None:
     with running(tmp_path / "state") as service:
         with pytest.raises(form.BackupError, match="stop it first") as caught:
@@ -314,7 +340,7 @@ def test_a_backup_of_a_newer_program_is_refused(saved: Path, tmp_path: Path) -> 
     with closing(sqlite3.connect(saved / "journal.db")) as connection:
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
     content = json.loads((saved / "backup.json").read_bytes())
-    with form.open_regular(saved / "journal.db") as file:
+    with open_regular(saved / "journal.db") as file:
         entry = form.copy(file, lambda _chunk: None)
     content["files"]["journal.db"] = {"sha256": entry.sha256, "size": entry.size}
     (saved / "backup.json").write_text(json.dumps(content))

@@ -567,6 +567,14 @@ def test_promised_scores_that_are_damaged(setup: Setup) -> None:
     assert "disk" in setup.fault("journal", path.name, "damaged").advice
 
 
+def test_a_link_where_promised_scores_belong(setup: Setup) -> None:
+    setup.write_journal()
+    path = spool_path(setup.journal)
+    path.symlink_to(setup.state / "elsewhere")
+    (setup.state / "elsewhere").touch()
+    assert "move it away" in setup.fault("journal", path.name, "is a link").advice
+
+
 @as_root
 def test_a_journal_that_belongs_to_root(served_by_nobody: Setup) -> None:
     served_by_nobody.write_journal()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from scored_journal import score_row, vectors
 from serving import rows
 
 from service.journal import Journal
+from service.journal_reading import spooled
 from service.outcome_table import Written
 from service.records import ScoreRow
 from service.spool import Damaged, Spool, read_spool, spool_path
@@ -167,6 +169,30 @@ def test_a_link_in_the_spools_place_is_not_followed(tmp_path: Path) -> None:
     assert not journal.open()
     assert journal.write([score(0)]) == [Written(False)]
     assert victim.read_text() == "untouched"
+
+
+def a_link(path: Path) -> None:
+    left_behind(path.parent / "other.db", score(0))
+    path.symlink_to(spool_path(path.parent / "other.db"))
+
+
+@pytest.mark.parametrize(
+    ("put", "said"),
+    [(a_link, "is a link"), (Path.mkdir, "no regular file"), (os.mkfifo, "no regular file")],
+)
+def test_rows_are_read_from_a_regular_file_alone(
+    tmp_path: Path, put: Callable[[Path], None], said: str
+) -> None:
+    path = tmp_path / "journal.db"
+    Journal(path).open()
+    spool_path(path).unlink()
+    put(spool_path(path))
+    with pytest.raises(OSError, match=said):
+        read_spool(spool_path(path))
+    assert spooled(path) == []
+    journal = Journal(path)
+    assert not journal.open()
+    assert journal.write([score(1)]) == [Written(False)]
 
 
 def test_a_closed_journal_leaves_no_spool(tmp_path: Path) -> None:
