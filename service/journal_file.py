@@ -6,9 +6,16 @@ The rule: a file of a newer schema is left alone, and reading never needs the ri
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 SCHEMA_VERSION = 1
+
+TRIES = 5
+PAUSE_S = 0.01
+"""Between tries to read: a service needs less to make or remove the WAL with its -shm."""
+_NOT_THERE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+"""What SQLite says of a WAL, or of its -shm, that is not there and may not be made."""
 
 _TABLES = """
 CREATE TABLE scores(
@@ -76,22 +83,70 @@ def open_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def wal_of(path: Path) -> Path:
+    """The file that holds what was not yet moved into the journal."""
+    return path.with_name(path.name + "-wal")
+
+
 def open_reader(path: Path) -> sqlite3.Connection:
     """A read-only connection, also for another user and while the service runs.
 
     Raises FileNotFoundError or sqlite3.Error.
     """
-    return sqlite3.connect(reader_uri(path), uri=True, timeout=2.0)
+    return open_settled(path, "mode=ro")
+
+
+def open_settled(path: Path, beside_wal: str) -> sqlite3.Connection:
+    """A read-only connection that fits what is there, though the service starts or stops meanwhile.
+
+    `beside_wal` are SQLite's options where there is a WAL. It stays while the connection is
+    there; a file that is taken as immutable stays as it is up to the first checkpoint of a
+    service that starts later. Raises FileNotFoundError or sqlite3.Error.
+    """
+    for left in reversed(range(TRIES)):
+        has_wal = _has_wal(path)
+        try:
+            connection = _open(_uri(path, has_wal, beside_wal))
+        except sqlite3.OperationalError as error:
+            if not left or error.sqlite_errorcode & 0xFF not in _NOT_THERE:
+                raise
+        else:
+            if has_wal or not _has_wal(path):
+                return connection
+            connection.close()
+        time.sleep(PAUSE_S)
+    raise sqlite3.OperationalError("the service starts or stops again and again")
 
 
 def reader_uri(path: Path) -> str:
-    """What SQLite opens a journal by for reading. Raises FileNotFoundError.
+    """What SQLite attaches a journal by for reading. Raises FileNotFoundError."""
+    return _uri(path, _has_wal(path), "mode=ro")
 
-    A WAL file beside the database needs the shared-memory file, so the file is taken as
-    immutable only where there is no WAL.
-    """
+
+def _open(uri: str) -> sqlite3.Connection:
+    """With its WAL, which SQLite opens at the first statement only."""
+    connection = sqlite3.connect(uri, uri=True, timeout=2.0)
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _uri(path: Path, has_wal: bool, beside_wal: str) -> str:
+    """A WAL needs the shared-memory file, so the file is immutable only where there is none."""
     if not path.exists():
         raise FileNotFoundError(f"no journal at {path}; has the service run with it?")
-    has_wal = path.with_name(path.name + "-wal").exists()
-    mode = "mode=ro" if has_wal else "mode=ro&immutable=1"
-    return f"{path.resolve().as_uri()}?{mode}"
+    return f"{path.resolve().as_uri()}?{beside_wal if has_wal else 'mode=ro&immutable=1'}"
+
+
+def _has_wal(path: Path) -> bool:
+    """Whether there is a WAL to be read.
+
+    An empty one without its -shm was made by a reader that came when the service had stopped.
+    """
+    try:
+        return wal_of(path).stat().st_size > 0 or path.with_name(path.name + "-shm").exists()
+    except FileNotFoundError:
+        return False

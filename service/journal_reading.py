@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from service.journal_file import open_settled, wal_of
 from service.records import ScoreRow
 from service.score_table import spooled_scores
 
@@ -49,11 +50,6 @@ class Summary(NamedTuple):
     by_outcome: dict[tuple[str, str], int]
 
 
-def wal_of(path: Path) -> Path:
-    """The file that holds what was not yet moved into the journal."""
-    return path.with_name(path.name + "-wal")
-
-
 def open_quietly(path: Path) -> sqlite3.Connection:
     """A connection that leaves no trace, whether or not the service writes meanwhile.
 
@@ -67,22 +63,15 @@ def open_quietly(path: Path) -> sqlite3.Connection:
         ) from None
     except OSError as error:
         raise JournalUnreadable(_why(path, error)) from None
-    if not wal_of(path).exists():
-        option = "immutable=1"
-    elif path.with_name(path.name + "-shm").exists():
-        # Read by what is there; where no writer is, SQLite keeps the index to itself.
-        option = "readonly_shm=1"
-    else:
-        raise JournalUnreadable(
-            f"{wal_of(path)} has lost its -shm file, so that reading would have to write; "
-            "the service puts it in order at its next start"
-        )
     try:
-        connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=ro&{option}", uri=True, timeout=2.0
-        )
-        connection.execute("PRAGMA schema_version").fetchone()
+        # Read by the -shm that is there; where no writer is, SQLite keeps the index to itself.
+        connection = open_settled(path, "mode=ro&readonly_shm=1")
     except (sqlite3.Error, OSError) as error:
+        if wal_of(path).exists() and not path.with_name(path.name + "-shm").exists():
+            raise JournalUnreadable(
+                f"{wal_of(path)} has lost its -shm file, so that reading would have to write; "
+                "the service puts it in order at its next start"
+            ) from None
         raise JournalUnreadable(_why(path, error)) from None
     connection.row_factory = sqlite3.Row
     return connection

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.journal_export import stamp
-from service.journal_reading import Summary, wal_of
+from service.journal_file import wal_of
+from service.journal_reading import Summary
 
 DAY_S = 86_400.0
 

@@ -22,7 +22,7 @@ from service import exit_codes, mode_file
 from service.backup_manifest import BackupError, Manifest
 from service.durable import LockHeld, Step, TrainerLock, no_step, sync_directory
 from service.history import HISTORY_NAME
-from service.journal_reading import wal_of
+from service.journal_file import wal_of
 from service.locks import HeldError, hold
 from service.regular_file import open_regular
 from service.score_table import insert_scores, spooled_scores

@@ -12,8 +12,8 @@ from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import READ, WRITE, locks, obstacle, process
 from service.journal_export import stamp
-from service.journal_file import SCHEMA_VERSION
-from service.journal_reading import JournalUnreadable, open_quietly, schema_of, wal_of
+from service.journal_file import SCHEMA_VERSION, wal_of
+from service.journal_reading import JournalUnreadable, open_quietly, schema_of
 from service.journal_summary import amount, bytes_of
 from service.score_table import spooled_scores
 from service.spool import spool_path

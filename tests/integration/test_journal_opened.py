@@ -1,0 +1,139 @@
+"""A journal is read rightly, whoever reads, though the service starts or stops just then."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.journal import Journal
+from service.journal_file import TRIES, open_reader, wal_of
+from service.journal_reading import JournalUnreadable, open_quietly
+from service.records import EventRow
+
+NOBODY = 65_534
+Open = Callable[[Path], sqlite3.Connection]
+either = pytest.mark.parametrize("open_it", [open_reader, open_quietly])
+
+
+def write(journal: Journal, kind: str) -> None:
+    assert journal.write([EventRow(at=1.0, kind=kind, detail={})])[0].journalled
+
+
+def kinds(reader: sqlite3.Connection) -> list[str]:
+    with closing(reader):
+        return [kind for (kind,) in reader.execute("SELECT kind FROM events ORDER BY seq")]
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """A closed journal with one event, where every user may look."""
+    folder = Path(tempfile.mkdtemp(prefix="journal-"))
+    folder.chmod(0o755)
+    journal = Journal(folder / "journal.db")
+    write(journal, "before")
+    journal.close()
+    yield folder / "journal.db"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def before_opening(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Lets something happen when the file was looked at and SQLite has not opened it yet."""
+    connect = sqlite3.connect
+
+    def arrange(happens: Callable[[], None]) -> None:
+        def late(*given: Any, **named: Any) -> sqlite3.Connection:
+            monkeypatch.setattr(sqlite3, "connect", connect)
+            happens()
+            return connect(*given, **named)
+
+        monkeypatch.setattr(sqlite3, "connect", late)
+
+    return arrange
+
+
+@either
+def test_what_a_service_writes_that_started_just_then_is_seen(
+    path: Path, before_opening: Callable[..., None], open_it: Open
+) -> None:
+    journal = Journal(path)
+    before_opening(lambda: write(journal, "meanwhile"))
+    assert kinds(open_it(path)) == ["before", "meanwhile"]
+    journal.close()
+
+
+@either
+def test_a_service_that_stopped_just_then_keeps_no_reader_out(
+    path: Path, before_opening: Callable[..., None], open_it: Open
+) -> None:
+    journal = Journal(path)
+    write(journal, "last")
+    before_opening(journal.close)
+    assert kinds(open_it(path)) == ["before", "last"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="being another user takes root")
+@either
+def test_nor_one_who_may_not_write_there(
+    path: Path, before_opening: Callable[..., None], open_it: Open
+) -> None:
+    journal = Journal(path)
+    write(journal, "last")
+    path.chmod(0o644)
+
+    def stop() -> None:
+        os.seteuid(0)
+        journal.close()
+        os.seteuid(NOBODY)
+
+    before_opening(stop)
+    os.seteuid(NOBODY)
+    try:
+        assert kinds(open_it(path)) == ["before", "last"]
+        assert [file.name for file in path.parent.iterdir()] == ["journal.db"]
+    finally:
+        os.seteuid(0)
+
+
+@either
+def test_a_wal_that_nobody_has_written_to_keeps_no_reader_out(path: Path, open_it: Open) -> None:
+    wal_of(path).touch()
+    assert kinds(open_it(path)) == ["before"]
+
+
+def test_a_wal_without_its_index_is_said(path: Path) -> None:
+    journal = Journal(path)
+    write(journal, "last")
+    copy = path.with_name("copy.db")
+    for file, place in ((path, copy), (wal_of(path), wal_of(copy))):
+        shutil.copyfile(file, place)
+    with pytest.raises(JournalUnreadable, match="has lost its -shm"):
+        open_quietly(copy)
+    journal.close()
+
+
+def test_a_service_that_goes_on_starting_and_stopping_is_not_followed_for_ever(
+    path: Path, before_opening: Callable[..., None]
+) -> None:
+    journal, turns = Journal(path), []
+
+    def turn() -> None:
+        turns.append(1)
+        if len(turns) % 2:
+            write(journal, "again")
+        else:
+            journal.close()
+        before_opening(turn)
+
+    before_opening(turn)
+    with pytest.raises(JournalUnreadable, match="starts or stops"):
+        open_quietly(path)
+    assert len(turns) == TRIES
