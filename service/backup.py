@@ -110,10 +110,12 @@ class _Writer:
             ) from None
         with (
             closing(open_quietly(source)) as reading,
-            closing(sqlite3.connect(path, isolation_level=None)) as writing,
+            closing(sqlite3.connect(path)) as writing,
         ):
             reading.backup(writing)
-            insert_scores(writing, waiting)
+            # In one transaction: thousands may wait, and each commit waits for the disk.
+            with writing:
+                insert_scores(writing, waiting)
             self._step(f"close {form.JOURNAL}")
             # One file without a WAL beside it: what is copied on is whole.
             writing.execute("PRAGMA journal_mode=DELETE")

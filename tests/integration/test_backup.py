@@ -18,6 +18,7 @@ import pytest
 from builders import small_model
 from command import Done, invoke
 from harness import running
+from scored_journal import score_row, vectors
 from serving import rows
 
 from protocol.client import ScorerClient
@@ -157,6 +158,30 @@ def test_a_damaged_journal_makes_no_backup(tmp_path: Path) -> None:
     with pytest.raises(form.BackupError, match="doctor"):
         make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_scores_that_wait_are_taken_in_by_one_commit(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "state" / "journal.db")
+    x = vectors(20)
+    journal.write([score_row(i, x[i]) for i in range(20)])
+    assert journal.spooled == 20
+    commits = []
+
+    def step(name: str) -> None:
+        if name == "close journal.db":
+            (wal,) = tmp_path.glob(".saved.*/journal.db-wal")
+            commits.append(commits_in(wal.read_bytes()))
+
+    make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S, step=step)
+    assert commits == [1]
+    assert len(rows(tmp_path / "saved" / "journal.db", "SELECT * FROM scores")) == 20
+    journal.close()
+
+
+def commits_in(wal: bytes) -> int:
+    """Frames that end a transaction: they say how large the file is (sqlite.org/fileformat)."""
+    page = int.from_bytes(wal[8:12], "big")
+    return sum(any(wal[at + 4 : at + 8]) for at in range(32, len(wal), 24 + page))
 
 
 def test_a_link_in_the_spools_place_makes_no_backup(tmp_path: Path) -> None:
