@@ -20,10 +20,13 @@ from service.engine import Engine
 from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
 from service.journal import Journal
 from service.symbol_feed import Endpoint
+from service.words import span
 
 KEPT_LATENCIES = 4096
 TIMED_OPS = ("score", "score_many")
 MAX_NOTES = 8
+AHEAD_S = 60.0
+"""More than a clock that is kept right leads by, or than a stamp in whole seconds."""
 MAX_PATH_CHARS = 200
 """Texts in a reply stay well below what a client decodes."""
 
@@ -84,6 +87,11 @@ def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> di
         notes.append(f"the configuration was changed; a restart is needed for {keys}")
     if engine.drift.drifting:
         notes.append(f"unlike what the model knows: {', '.join(engine.drift.drifting)}")
+    notes += [
+        f"feed {name} is {span(ahead_s)} ahead of this machine's clock and takes the time of all "
+        "symbols with it: a recording, or feed.clock_offset or a clock is wrong"
+        for name, ahead_s in list(feeds_ahead_s(engine).items())[:MAX_NOTES]
+    ]
     notes += [f"client keys: {fault}" for fault in vitals.client_key_faults[:MAX_NOTES]]
     return {
         "ready": not reasons,
@@ -151,6 +159,20 @@ def feed_lag_s(engine: Engine) -> float | None:
     """How old the newest event was when it was received; None before the first."""
     event_s = engine.intake.event_s
     return None if event_s is None else engine.intake.event_receive_s - event_s
+
+
+def feeds_ahead_s(engine: Engine) -> dict[str, float]:
+    """The endpoints whose ticks count as later than they came, by more than AHEAD_S.
+
+    *Now* is the newest event time of all: one such tick is enough to move it.
+    """
+    found: dict[str, float] = {}
+    # Copied at once: the metrics' thread asks while the loop adds symbols.
+    for feed in tuple(engine.intake.feeds.values()):
+        ahead_s = feed.event_s - feed.seen_s
+        if ahead_s > AHEAD_S:
+            found[feed.source[0]] = max(found.get(feed.source[0], 0.0), ahead_s)
+    return found
 
 
 def _drift(engine: Engine) -> dict[str, Any]:

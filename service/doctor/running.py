@@ -27,6 +27,14 @@ def check(scene: Scene) -> Iterator[Finding]:
     for note in running.health.get("notes", ()):
         if "restart" in note:
             yield warn(CHECK, running.address, note, "restart it when it suits: systemctl restart")
+        elif "ahead of this machine's clock" in note:
+            yield warn(
+                CHECK,
+                running.address,
+                note,
+                "compare `date -u` and the sender's clock with the true time, set the one that is "
+                "wrong, or feed.clock_offset; then systemctl restart signal-scorer",
+            )
     drift = running.stats.get("drift", {}).get("drifting", ())
     if drift:
         yield warn(

@@ -411,6 +411,21 @@ def test_a_clock_offset_that_is_wrong(
     assert {finding.level for finding in setup.findings("feed")} == {"ok"}
 
 
+def test_a_feed_that_carried_the_time_forward(tmp_path: Path) -> None:
+    feed = Feed()
+    try:
+        with closing(Service(tmp_path, feed)) as service:
+            service.start()
+            feed.send(tick("EURUSD", time.time() + 3 * 3600))
+            setup = beside(service, tmp_path / "unused")
+            with service.client() as client:
+                eventually(lambda: client.stats()["symbols"], "the tick")
+            found = setup.fault("service", feed.address, "ahead of this machine", level="warn")
+            assert "feed.clock_offset" in found.advice
+    finally:
+        feed.close()
+
+
 def test_a_feed_whose_clock_is_minutes_late(setup: Setup, publish: Callable[[Any], str]) -> None:
     setup.values["FEED_ENDPOINTS"] = publish(lambda: tick("EURUSD", time.time() - 420))
     found = setup.fault("feed", "7 min behind", level="warn", now_s=MONDAY_S)

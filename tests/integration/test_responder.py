@@ -405,3 +405,20 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     parts.warm()
     parts.engine.install(published_model(parts.config.models_dir, START_S))
     return parts
+
+
+def test_health_names_the_feed_whose_stamps_carry_the_time_forward(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    parts.warm()
+    other = parts.engine.endpoint("tcp://other", volume_is_deal=False)
+    now_s = parts.clock.utc_s()
+
+    def ahead() -> list[str]:
+        return [note for note in parts.ask("health")["notes"] if "ahead" in note]
+
+    parts.engine.on_frame(other, tick("BTCUSD", now_s + 30.0), now_s)
+    assert ahead() == []
+    parts.engine.on_frame(other, tick("BTCUSD", now_s + 3 * 3600.0), now_s)
+    parts.feed(tick("EURUSD", now_s))
+    (note,) = ahead()
+    assert "feed tcp://other is 3 h 00 ahead of this machine's clock" in note
