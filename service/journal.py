@@ -13,47 +13,25 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from service.bar_table import insert_bars
 from service.journal_file import open_writer
 from service.locks import HeldError, hold
 from service.outcome_table import WRITTEN, Written, catch_up, insert_outcome
+from service.paper_table import LOAD_PAPER, PAPER_COLUMNS, UNFOLLOWED, can_be_followed, insert_paper
 from service.records import BarRow, EventRow, OutcomeRow, PaperRow, ScoreRow, SymbolRow
 from service.score_table import INSERT_SCORE, insert_scores, spooled_scores
 from service.spool import Spool, spool_path
 
 T = TypeVar("T")
 
-KEPT_BARS = 240
 LAST_SEQ = 1 << 62
 """A number beyond is a damaged one: a microsecond of the year 148,000."""
 
-_PAPER_COLUMNS = PaperRow.__struct_fields__
-_SAVE_PAPER = (
-    f"INSERT OR REPLACE INTO paper({', '.join(_PAPER_COLUMNS)}) "
-    f"VALUES({', '.join('?' * len(_PAPER_COLUMNS))})"
-)
-_LOAD_PAPER = f"SELECT {', '.join(_PAPER_COLUMNS)} FROM paper ORDER BY event_time"  # noqa: S608
-_UNFOLLOWED = (
-    "SELECT score_id, signal_id, symbol, direction, stop_loss, take_profit,"
-    " abs(entry_price - stop_loss), event_time, event_time + :holding_s, event_time"
-    " FROM (SELECT score_id, signal_id, symbol, direction, entry_price, stop_loss, take_profit,"
-    " event_time, scored_at, seq FROM scores ORDER BY seq DESC LIMIT :limit) AS s"
-    " WHERE scored_at >= :since AND direction != 0"
-    " AND entry_price + stop_loss + take_profit IS NOT NULL"
-    " AND NOT EXISTS (SELECT 1 FROM lookup WHERE signal_id = s.signal_id AND seq < s.seq)"
-    " AND NOT EXISTS (SELECT 1 FROM paper WHERE paper.score_id = s.score_id)"
-    " AND NOT EXISTS (SELECT 1 FROM outcomes AS o"
-    " WHERE o.score_id = s.score_id AND o.source = 'paper') ORDER BY seq"
-)
-_DROP_OLD_BARS = (
-    "DELETE FROM bars WHERE symbol = ?1 AND minute < (SELECT minute FROM bars"
-    " WHERE symbol = ?1 ORDER BY minute DESC LIMIT 1 OFFSET ?2)"
-)
 # What writing can meet: a file or disk at fault, or a value that no column takes.
 _FAULTS = (sqlite3.Error, OSError, OverflowError, UnicodeError)
 MOST_SPOOLED, MOST_SPOOLED_BYTES = 4096, 16 << 20
@@ -151,7 +129,7 @@ class Journal:
             return []
         scores = [row for row in rows if isinstance(row, ScoreRow)]
         if len(scores) < len(rows):
-            written = self._transact(lambda: [self._insert(row) for row in rows])
+            written = self._transact(lambda c: [_insert(c, row) for row in rows])
         else:
             written = self._append(scores)
         if written is None:
@@ -164,13 +142,13 @@ class Journal:
         """Take the spooled scores to their table; False where they have to wait."""
         # A spool without a readable row is emptied too: what came behind would not be read.
         waits = self._pending or self._spool.size_bytes
-        return not waits or self._transact(lambda: True) is not None
+        return not waits or self._transacted(lambda _: None)
 
     def save_bars(self, bars: Iterable[BarRow], symbols: Iterable[SymbolRow]) -> bool:
         """Keep closed bars and each symbol's facts; a symbol's oldest bars go."""
         symbol_rows = [msgspec.structs.astuple(row) for row in symbols]
         bar_rows = [msgspec.structs.astuple(bar) for bar in bars]
-        return self._transact(lambda: self._insert_bars(bar_rows, symbol_rows)) is not None
+        return self._transacted(lambda c: insert_bars(c, bar_rows, symbol_rows))
 
     def keep_symbols(self, names: Iterable[str]) -> None:
         """Drop the bars and facts of all other symbols."""
@@ -199,7 +177,13 @@ class Journal:
 
     def save_paper(self, rows: Sequence[PaperRow], ended: Sequence[OutcomeRow]) -> bool:
         """Keep open positions as they are now and ends, whose positions go, in one transaction."""
-        return self._transact(lambda: self._insert_paper(rows, ended)) is not None
+
+        def work(connection: sqlite3.Connection) -> None:
+            for outcome in ended:
+                insert_outcome(connection, outcome)
+            insert_paper(connection, rows, [outcome.score_id for outcome in ended])
+
+        return self._transacted(work)
 
     def last_seq(self) -> int:
         """The highest number of a score; 0 where there is none that could be added to."""
@@ -209,13 +193,13 @@ class Journal:
 
     def load_paper(self) -> list[PaperRow]:
         """All open positions."""
-        return self._sound_paper(self._run(_LOAD_PAPER))
+        return self._sound_paper(self._run(LOAD_PAPER))
 
     def load_unfollowed(self, since: float, holding_s: float, limit: int) -> list[PaperRow]:
         """Positions of signals first scored since a time (UTC s) without one or an end of one."""
         self.catch_up(-1)
         values = {"since": since, "holding_s": holding_s, "limit": limit}
-        return self._sound_paper(self._run(_UNFOLLOWED, values))
+        return self._sound_paper(self._run(UNFOLLOWED, values))
 
     def load_signals(self, limit: int) -> list[str]:
         """The ids of the signals that were scored last, oldest first."""
@@ -235,7 +219,7 @@ class Journal:
 
     def catch_up(self, limit: int = 256) -> None:
         """Let `lookup` follow the scores, by so many at the most."""
-        self._transact(lambda: self._catch_up(limit))
+        self._transacted(lambda c: catch_up(c, limit))
 
     def checkpoint(self) -> None:
         """Move the WAL into the file, without waiting for readers; the caller waits for the disk.
@@ -275,7 +259,10 @@ class Journal:
         self.errors += damage
         return list({row[0]: row for row in (*promised, *rows)}.values())
 
-    def _transact(self, work: Callable[[], T]) -> T | None:
+    def _transacted(self, work: Callable[[sqlite3.Connection], object]) -> bool:
+        return self._transact(lambda connection: (work(connection),)) is not None
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         """Settle and do work in one transaction; None, with nothing of it kept, where it fails."""
         if self.fault is not None or not self.open():
             return None
@@ -284,7 +271,7 @@ class Journal:
             changes = self._connection.total_changes
             self._connection.execute("BEGIN IMMEDIATE")
             self._insert_pending()
-            done = work()
+            done = work(self._connection)
             self._connection.execute("COMMIT")
             self.commits += self._connection.total_changes != changes
             self._pending = []
@@ -296,8 +283,8 @@ class Journal:
 
     def _sound_paper(self, rows: list[Any]) -> list[PaperRow]:
         """Positions of rows that begin with their columns."""
-        named = [dict(zip(_PAPER_COLUMNS, row, strict=False)) for row in rows]
-        return [row for row in self._sound(PaperRow, named) if _can_be_followed(row)]
+        named = [dict(zip(PAPER_COLUMNS, row, strict=False)) for row in rows]
+        return [row for row in self._sound(PaperRow, named) if can_be_followed(row)]
 
     def _sound(self, kind: type[T], rows: list[Any]) -> list[T]:
         """Rows as what they are; one that nobody of ours wrote is left out and an error.
@@ -312,47 +299,11 @@ class Journal:
                 self.errors += 1
         return found
 
-    def _insert_bars(self, bars: list[tuple[Any, ...]], symbols: list[tuple[Any, ...]]) -> bool:
-        assert self._connection is not None
-        many = self._connection.executemany
-        many("INSERT OR REPLACE INTO bars VALUES(?,?,?,?,?,?)", bars)
-        many("INSERT OR REPLACE INTO symbols VALUES(?,?)", symbols)
-        many(_DROP_OLD_BARS, [(row[0], KEPT_BARS - 1) for row in symbols])
-        return True
-
-    def _insert_paper(self, rows: Sequence[PaperRow], ended: Sequence[OutcomeRow]) -> bool:
-        assert self._connection is not None
-        many = self._connection.executemany
-        many(_SAVE_PAPER, [msgspec.structs.astuple(row) for row in rows])
-        for outcome in ended:
-            self._insert(outcome)
-        many("DELETE FROM paper WHERE score_id = ?", [(outcome.score_id,) for outcome in ended])
-        return True
-
-    def _insert(self, row: ScoreRow | OutcomeRow | EventRow) -> Written:
-        assert self._connection is not None
-        execute = self._connection.execute
-        if isinstance(row, ScoreRow):
-            execute(INSERT_SCORE, msgspec.structs.astuple(row))
-            return Written(True)
-        if isinstance(row, EventRow):
-            detail = json.dumps(row.detail, sort_keys=True)
-            execute(
-                "INSERT INTO events(at, kind, detail) VALUES(?,?,?)", (row.at, row.kind, detail)
-            )
-            return Written(True)
-        return insert_outcome(self._connection, row)
-
     def _insert_pending(self) -> None:
         assert self._connection is not None
         refused = insert_scores(self._connection, self._pending)
         self.errors += refused
         self.unwritten += refused
-
-    def _catch_up(self, limit: int) -> bool:
-        assert self._connection is not None
-        catch_up(self._connection, limit)
-        return True
 
     def _run(self, statement: str, values: tuple[Any, ...] | dict[str, Any] = ()) -> list[Any]:
         if self.fault is not None or not self.open():
@@ -380,12 +331,16 @@ class Journal:
             self.errors += 1
 
 
-def _can_be_followed(row: PaperRow) -> bool:
-    """Whether the numbers of a position are such as `paper` makes them."""
-    numbers = [value for value in msgspec.structs.astuple(row) if isinstance(value, float)]
-    entered = (row.opened_at, row.opened_price, row.best_price, row.worst_price, row.last_price)
-    whole = len({value is None for value in entered}) == 1
-    return abs(row.direction) == 1 and row.risk > 0.0 and whole and all(map(isfinite, numbers))
+def _insert(connection: sqlite3.Connection, row: ScoreRow | OutcomeRow | EventRow) -> Written:
+    if isinstance(row, OutcomeRow):
+        return insert_outcome(connection, row)
+    if isinstance(row, ScoreRow):
+        connection.execute(INSERT_SCORE, msgspec.structs.astuple(row))
+    else:
+        detail = json.dumps(row.detail, sort_keys=True)
+        statement = "INSERT INTO events(at, kind, detail) VALUES(?,?,?)"
+        connection.execute(statement, (row.at, row.kind, detail))
+    return WRITTEN
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -10,7 +10,8 @@ import pytest
 from scored_journal import outcome_row, score_row, vectors
 from serving import rows
 
-from service.journal import KEPT_BARS, Journal
+from service.bar_table import KEPT_BARS
+from service.journal import Journal
 from service.journal_file import open_reader
 from service.outcome_table import Written
 from service.records import BarRow, EventRow, ScoreRow, SymbolRow

@@ -1,0 +1,22 @@
+"""The tables of closed bars and of each symbol's facts; a symbol's oldest bars go."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+KEPT_BARS = 240
+_DROP_OLD_BARS = (
+    "DELETE FROM bars WHERE symbol = ?1 AND minute < (SELECT minute FROM bars"
+    " WHERE symbol = ?1 ORDER BY minute DESC LIMIT 1 OFFSET ?2)"
+)
+
+
+def insert_bars(
+    connection: sqlite3.Connection, bars: list[tuple[Any, ...]], symbols: list[tuple[Any, ...]]
+) -> None:
+    """Keep rows of both tables, new ones in place of old ones. Raises sqlite3.Error."""
+    many = connection.executemany
+    many("INSERT OR REPLACE INTO bars VALUES(?,?,?,?,?,?)", bars)
+    many("INSERT OR REPLACE INTO symbols VALUES(?,?)", symbols)
+    many(_DROP_OLD_BARS, [(row[0], KEPT_BARS - 1) for row in symbols])
