@@ -1,9 +1,10 @@
 """Moves the journal's WAL into its file on a thread of its own: an fsync takes 10 to 100 ms.
 
 The rule: the thread has a connection of its own and nothing else, so the loop waits for the
-disk only where the WAL would grow without end. That happens under a load that never pauses:
-rows keep coming while earlier ones are moved, and SQLite begins the WAL anew only from a
-moment at which all of them have been.
+disk at the first commit after a checkpoint, which syncs the header of the WAL that begins anew
+(a power cut would else mix the two), and where the WAL would grow without end. That happens
+under a load that never pauses: rows keep coming while earlier ones are moved, and SQLite begins
+the WAL anew only from a moment at which all of them have been.
 
 No checkpoint begins while all that was written has been moved: before SQLite 3.51.3 a commit that
 begins the WAL anew in just that moment may be lost (sqlite.org/wal.html, "The WAL-Reset Bug").

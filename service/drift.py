@@ -95,8 +95,7 @@ class Drift:
             return
         self._looked_at[at] = self._observed
         name = FEATURE_NAMES[at]
-        times = self._column(0)
-        if name in _DAILY and times[-1] - times[0] < DAY_S:
+        if name in _DAILY and np.ptp(self._column(0)) < DAY_S:
             return
         manifest = self._model.manifest
         self.found[name] = examine(

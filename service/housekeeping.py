@@ -1,4 +1,4 @@
-"""What the loop does between requests and ticks: models, bars, silence, checkpoints, watchdog.
+"""What the loop does between requests and ticks: scores to their table, models, bars, watchdog.
 
 Each turn is short and bounded, so that a minute's end with hundreds of symbols never stalls
 an answer; what is longer is spread over several turns.
@@ -114,9 +114,16 @@ class Housekeeping:
         remembered = Remembered(known.scored_at, known.digest, known.reply)
         self._engine.remember(known.signal_id, remembered)
 
-    def rest(self, least: int = RESTING_ROWS) -> bool:
-        """Nobody asks just now: take scores to their table. True where there were so many."""
-        return self._journal.spooled >= least and self._journal.settle()
+    def rest(self, least: int = RESTING_ROWS) -> float:
+        """Nobody asks just now: take scores to their table where there are so many.
+
+        Returns the seconds that it took, 0 where there was nothing to do.
+        """
+        if self._journal.spooled < least or self._watch.loading:
+            return 0.0
+        begun_s = self._clock.monotonic_s()
+        self._journal.settle()
+        return self._clock.monotonic_s() - begun_s
 
     def turn(self) -> list[str]:
         """Do what is due. Returns the names of feeds whose sockets should be rebuilt.

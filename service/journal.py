@@ -209,7 +209,7 @@ class Journal:
         return self._sound(str, [row[0] for row in reversed(self._run(newest, (limit,)))])
 
     def setting(self, key: str) -> str | None:
-        """A value that survives a restart (the mode)."""
+        """A value that is kept under this name."""
         rows = self._run("SELECT value FROM settings WHERE key = ?", (key,))
         return rows[0][0] if rows else None
 

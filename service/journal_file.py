@@ -84,8 +84,21 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def wal_of(path: Path) -> Path:
-    """The file that holds what was not yet moved into the journal."""
-    return path.with_name(path.name + "-wal")
+    """The file that holds what was not yet moved into the journal.
+
+    SQLite follows a link and keeps it beside what that leads to.
+    """
+    return _beside(path, "-wal")
+
+
+def shm_of(path: Path) -> Path:
+    """The memory that those who read and write the WAL share."""
+    return _beside(path, "-shm")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    real = path.resolve()
+    return real.with_name(real.name + suffix)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -104,14 +117,14 @@ def open_settled(path: Path, beside_wal: str) -> sqlite3.Connection:
     service that starts later. Raises FileNotFoundError or sqlite3.Error.
     """
     for left in reversed(range(TRIES)):
-        has_wal = _has_wal(path)
+        beside = has_wal(path)
         try:
-            connection = _open(_uri(path, has_wal, beside_wal))
+            connection = _open(_uri(path, beside, beside_wal))
         except sqlite3.OperationalError as error:
             if not left or error.sqlite_errorcode & 0xFF not in _NOT_THERE:
                 raise
         else:
-            if has_wal or not _has_wal(path):
+            if beside or not has_wal(path):
                 return connection
             connection.close()
         time.sleep(PAUSE_S)
@@ -120,7 +133,7 @@ def open_settled(path: Path, beside_wal: str) -> sqlite3.Connection:
 
 def reader_uri(path: Path) -> str:
     """What SQLite attaches a journal by for reading. Raises FileNotFoundError."""
-    return _uri(path, _has_wal(path), "mode=ro")
+    return _uri(path, has_wal(path), "mode=ro")
 
 
 def _open(uri: str) -> sqlite3.Connection:
@@ -134,19 +147,19 @@ def _open(uri: str) -> sqlite3.Connection:
     return connection
 
 
-def _uri(path: Path, has_wal: bool, beside_wal: str) -> str:
+def _uri(path: Path, beside: bool, beside_wal: str) -> str:
     """A WAL needs the shared-memory file, so the file is immutable only where there is none."""
     if not path.exists():
         raise FileNotFoundError(f"no journal at {path}; has the service run with it?")
-    return f"{path.resolve().as_uri()}?{beside_wal if has_wal else 'mode=ro&immutable=1'}"
+    return f"{path.resolve().as_uri()}?{beside_wal if beside else 'mode=ro&immutable=1'}"
 
 
-def _has_wal(path: Path) -> bool:
+def has_wal(path: Path) -> bool:
     """Whether there is a WAL to be read.
 
     An empty one without its -shm was made by a reader that came when the service had stopped.
     """
     try:
-        return wal_of(path).stat().st_size > 0 or path.with_name(path.name + "-shm").exists()
-    except FileNotFoundError:
+        return wal_of(path).stat().st_size > 0 or shm_of(path).exists()
+    except (FileNotFoundError, NotADirectoryError):
         return False

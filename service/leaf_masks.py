@@ -12,6 +12,7 @@ of one row a place and one mask a tree. A vector then costs a row of each featur
 
 from __future__ import annotations
 
+import mmap
 from bisect import bisect_left
 from dataclasses import dataclass
 
@@ -91,8 +92,8 @@ def leaf_masks(arrays: Arrays) -> LeafMasks | None:
     ruled_out = leaves[left[inner]]
     ones = (np.uint64(1) << ruled_out.astype(np.uint64)) - np.uint64(1)
     masks = _ALL ^ (ones << (MOST_LEAVES - before[inner] - ruled_out).astype(np.uint64))
-    # One block, filled in place: a model is loaded while another one serves from as much.
-    table = np.full((len(inner) + features, trees), _ALL, np.uint64)
+    table = _block((len(inner) + features, trees))
+    table.fill(_ALL)
     thresholds, first, row = [], [], 0
     for at in range(features):
         mine = np.flatnonzero(arrays.feature[inner] == at)
@@ -114,6 +115,15 @@ def leaf_masks(arrays: Arrays) -> LeafMasks | None:
         leaf_values=values,
         offsets=np.arange(trees, dtype=np.int64) * _LANE - _EXPONENT_BIAS,
     )
+
+
+def _block(shape: tuple[int, int]) -> NDArray[np.uint64]:
+    """Memory that goes back to the system with the model: the allocator would keep it.
+
+    One block, filled in place: a model is loaded while another one serves from as much.
+    """
+    block = mmap.mmap(-1, max(1, shape[0] * shape[1]) * 8)
+    return np.frombuffer(block, np.uint64, shape[0] * shape[1]).reshape(shape)
 
 
 def _leaf_ranges(

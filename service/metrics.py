@@ -27,6 +27,7 @@ from service.engine import DAY_S, Engine
 from service.errors import RejectReason
 from service.families import counter, gauge, histogram, labelled, total
 from service.journal import Journal
+from service.journal_file import wal_of
 from service.symbol_class import CLASSES, symbol_class
 from service.vitals import Vitals, caches, health, stats
 
@@ -215,7 +216,7 @@ def _drift(about: dict[str, Any]) -> Iterator[Metric]:
 def _journal(journal: dict[str, Any], path: Path) -> Iterator[Metric]:
     yield gauge("journal_size_bytes", "Of the file and its WAL", journal["size_bytes"])
     try:
-        wal_bytes = path.with_name(path.name + "-wal").stat().st_size
+        wal_bytes = wal_of(path).stat().st_size
     except OSError:
         wal_bytes = 0
     yield gauge("journal_wal_bytes", "Of that, the WAL", wal_bytes)

@@ -63,7 +63,8 @@ class ModelWatch:
 
     `poll_once` is one look without a thread: for the start, before READY, and for tests.
     Between `start` and `stop` it is the thread's alone. `notify` is called on the looking
-    thread when something waits for `take`.
+    thread when something waits for `take`. `loading` says that it is at a model: what can
+    wait should, since both want the interpreter.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ModelWatch:
         self._limits = Limits(file_bytes=max_file_bytes, nodes=max_nodes)
         self._interval_s = interval_s
         self._notify = notify
+        self.loading = False
         self._waiting: deque[Event] = deque()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -145,7 +147,9 @@ class ModelWatch:
         if digest == self._seen and not self._passing:
             return None
         self._passing = False
+        self.loading = True
         event = self._load(content, digest)
+        self.loading = False
         if isinstance(event, Loaded):
             self._seen = digest
             return event

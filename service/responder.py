@@ -1,6 +1,7 @@
 """Bodies in, bodies out: decode, ask the engine, journal, encode. One reply for each.
 
-Requests that wait together share one journal transaction, and no reply leaves before it.
+Requests that wait together share one append to the spool, or one transaction where there are
+outcomes among them, and no reply leaves before it.
 No sockets here, so that every refusal can be tested with bytes alone.
 """
 
@@ -165,7 +166,7 @@ class Responder:
         return _Part(answer, codec.unknown_keys(content, "score"))
 
     def _write(self, parts: list[_Part]) -> None:
-        """Journal the rows of all parts in one transaction."""
+        """Journal the rows of all parts at once."""
         kept = [(part, part.answer.row) for part in parts if part.answer.row is not None]
         for (part, row), written in zip(
             kept, self._journal.write([row for _, row in kept]), strict=True

@@ -22,7 +22,7 @@ from service import exit_codes, mode_file
 from service.backup_manifest import BackupError, Manifest
 from service.durable import LockHeld, Step, TrainerLock, no_step, sync_directory
 from service.history import HISTORY_NAME
-from service.journal_file import wal_of
+from service.journal_file import shm_of, wal_of
 from service.locks import HeldError, hold
 from service.regular_file import open_regular
 from service.score_table import insert_scores, spooled_scores
@@ -191,7 +191,7 @@ def _journal(config: Config, manifest: Manifest, place: Place) -> None:
         _complete(path)
     # A WAL belongs to its own file, and so do spooled scores: beside another one they would be
     # applied to that.
-    for part in (wal_of(path), path.with_name(path.name + "-shm"), spool_path(path)):
+    for part in (wal_of(path), shm_of(path), spool_path(path)):
         place.move_aside(part.name)
     place.keep(path.name)
     place.put(path.name)

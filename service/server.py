@@ -104,6 +104,7 @@ class Server:
         self._door: Door | None = None
         self._spin_s = config.score.spin_us / 1e6
         self._spin_until_s = 0.0
+        self._rested_s = 0.0
         try:
             self._guard = sockets.guard(config)
             self._feed_keys = sockets.feed_keys(config)
@@ -141,7 +142,7 @@ class Server:
         due_s = self._housekeeping.due_s - self._clock.monotonic_s()
         timeout_ms = 0 if self._arrived else min(100, max(0, int(due_s * 1000.0) + 1))
         ready = self._wait(timeout_ms)
-        started_s = self._clock.monotonic_s()
+        started_s = self._clock.monotonic_s() - self._rested_s
         if self._door is not None and self._door.socket in ready:
             self._door.answer()
         if self._scoring in ready:
@@ -161,18 +162,23 @@ class Server:
         For `score.spin_us` after an answer it looks again and again rather than sleep: a client
         that goes on asking is then met by a processor whose caches still hold what it needs.
         Whoever else wants the processor gets it between two looks. What can wait for such a
-        moment is done in it, all of it before going to sleep.
+        moment is done in it, all of it before going to sleep; `_rested_s` is the time for that,
+        in which whoever came had to wait.
         """
         watched, rest = self._watched, self._housekeeping.rest
+        self._rested_s = 0.0
         for _ in range(MOST_LOOKS if timeout_ms else 0):
+            if self._clock.monotonic_s() >= self._spin_until_s:
+                break
             ready = zmq_poll(watched, 0)
             if ready:
                 return dict(ready)
-            if self._clock.monotonic_s() >= self._spin_until_s:
-                rest(1)
-                break
-            if not rest():
+            took_s = rest()
+            self._rested_s += took_s
+            if not took_s:
                 os.sched_yield()
+        if timeout_ms:
+            self._rested_s += rest(1)
         return dict(zmq_poll(watched, timeout_ms))
 
     def _accept(self, refusal: tuple[str, str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """Rows that were promised and are not in the journal's tables yet, in a file beside it.
 
 The rule: a row is in the file before its reply leaves, and goes only once a table has it. One
-append costs a quarter of a commit, and rows that reach the tables by the hundred share pages.
+append costs a quarter of a commit, and rows that reach the tables together share pages.
 Like a commit of the journal an append outlives the process, not a power cut.
 
 A record is the length of its content (uint32, little endian), the content's CRC-32 (uint32)

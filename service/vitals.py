@@ -19,6 +19,7 @@ from protocol.schema import FINGERPRINT
 from service.engine import Engine
 from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
 from service.journal import Journal
+from service.journal_file import wal_of
 from service.symbol_feed import Endpoint
 from service.words import span
 
@@ -164,15 +165,19 @@ def feed_lag_s(engine: Engine) -> float | None:
 def feeds_ahead_s(engine: Engine) -> dict[str, float]:
     """The endpoints whose ticks count as later than they came, by more than AHEAD_S.
 
-    *Now* is the newest event time of all: one such tick is enough to move it.
+    *Now* is the newest event time of all: one such tick is enough to move it, and it stays there
+    when its feed has gone.
     """
+    lag_s = feed_lag_s(engine)
+    if lag_s is None or -lag_s <= AHEAD_S:
+        return {}
     found: dict[str, float] = {}
     # Copied at once: the metrics' thread asks while the loop adds symbols.
     for feed in tuple(engine.intake.feeds.values()):
         ahead_s = feed.event_s - feed.seen_s
         if ahead_s > AHEAD_S:
             found[feed.source[0]] = max(found.get(feed.source[0], 0.0), ahead_s)
-    return found
+    return found or {"that has gone": -lag_s}
 
 
 def _drift(engine: Engine) -> dict[str, Any]:
@@ -190,7 +195,7 @@ def _drift(engine: Engine) -> dict[str, Any]:
 def _size_bytes(path: Path) -> int:
     """The journal with its WAL; 0 where there is none."""
     total = 0
-    for part in (path, path.with_name(path.name + "-wal")):
+    for part in (path, wal_of(path)):
         try:
             total += part.stat().st_size
         except OSError:

@@ -16,9 +16,10 @@ from service.server import Server
 class Served(Parts):
     """The parts behind sockets on ports of the system's choice."""
 
-    def __init__(self, folder: Path, **values: str) -> None:
+    def __init__(self, folder: Path, clock: Any = None, **values: str) -> None:
         super().__init__(
             folder,
+            clock,
             **({"SCORE_BIND": "tcp://127.0.0.1:*", "FEED_ENDPOINTS": "[]"} | values),
         )
         self.server = Server(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from service.errors import ConfigError
@@ -58,7 +59,9 @@ def open_journals(journals: Journals) -> sqlite3.Connection:
         _refuse_backfilled(connection, "main", first)
         names = ["main", *(f"journal{number}" for number in range(1, len(others) + 1))]
         for name, path in zip(names[1:], others, strict=True):
-            connection.execute(f"ATTACH ? AS {name}", (reader_uri(path),))
+            # Held meanwhile, it keeps the service from removing the WAL.
+            with closing(open_reader(path)):
+                connection.execute(f"ATTACH ? AS {name}", (reader_uri(path),))
             _refuse_backfilled(connection, name, path)
         if others:
             for table in ("scores", "outcomes"):

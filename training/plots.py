@@ -1,7 +1,8 @@
 """How the report's pictures look: SVG for a light page and for a dark one.
 
-The rule: drawn without a display, without global state and without a background, so that the
-page's own shows through. A picture is drawn once; the dark one differs in its colours alone.
+The rule: drawn without a display, without pyplot's list of figures and without a background,
+so that the page's own shows through. A picture is drawn once; the dark one differs in its
+colours alone.
 """
 
 from __future__ import annotations
@@ -22,17 +23,16 @@ PIXELS_AN_INCH = 96
 
 
 class Theme(NamedTuple):
-    """Colours: text and axes, faint lines, the model, all signals, the line not to fall below."""
+    """Colours: text and axes, the model, all signals, the line not to fall below."""
 
     text: str
-    faint: str
     model: str
     all: str
     limit: str
 
 
-LIGHT = Theme("#2b3138", "#d4d9df", "#1f5fa8", "#6b737d", "#b3372f")
-DARK = Theme("#d5dae0", "#3c444e", "#6cb0f5", "#a3abb5", "#f0867c")
+LIGHT = Theme("#2b3138", "#1f5fa8", "#6b737d", "#b3372f")
+DARK = Theme("#d5dae0", "#6cb0f5", "#a3abb5", "#f0867c")
 
 
 class Picture(NamedTuple):

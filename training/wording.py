@@ -63,8 +63,12 @@ def percent(value: float) -> str:
 
 
 def plain(name: str) -> str:
-    """ORDER_BLOCK_BOUNCE -> Order block bounce: easier to read, and shorter in a picture."""
-    return name.replace("_", " ").capitalize() if "_" in name else name
+    """ORDER_BLOCK_BOUNCE -> Order block bounce: easier to read, and shorter in a picture.
+
+    What no page can show stands as a question mark: names come from outside.
+    """
+    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return shown.replace("_", " ").capitalize() if "_" in shown else shown
 
 
 def signed(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import READ, WRITE, locks, obstacle, process
 from service.journal_export import stamp
-from service.journal_file import SCHEMA_VERSION, wal_of
+from service.journal_file import SCHEMA_VERSION, shm_of, wal_of
 from service.journal_reading import JournalUnreadable, open_quietly, schema_of
 from service.journal_summary import amount, bytes_of
 from service.score_table import spooled_scores
@@ -64,7 +65,7 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
-    for file in (path, wal_of(path), path.with_name(path.name + "-shm"), spool_path(path)):
+    for file in (path, wal_of(path), shm_of(path), spool_path(path)):
         if file.exists():
             hindrance = obstacle(file, scene.owner, READ | WRITE)
             if hindrance is not None:
@@ -86,12 +87,11 @@ def _spool(path: Path) -> Iterator[Finding]:
         yield warn(CHECK, spool_path(path), f"cannot be read: {error.strerror}", "run it as root")
         return
     except OSError as error:
-        yield fail(
-            CHECK,
-            spool_path(path),
-            f"cannot be read: {error.strerror}: answers are not kept",
-            f"move it away: {spool_path(path)}; the service goes on with a new one",
-        )
+        advice = f"look at the disk; copy {spool_path(path)} before anything else, it holds scores"
+        if error.errno in (errno.ELOOP, errno.EINVAL):
+            advice = f"move it away: {spool_path(path)}; the service goes on with a new one"
+        fault = f"cannot be read: {error.strerror}: answers are not kept"
+        yield fail(CHECK, spool_path(path), fault, advice)
         return
     if damaged:
         yield fail(
@@ -105,7 +105,7 @@ def _spool(path: Path) -> Iterator[Finding]:
 
 def _writer(scene: Scene, path: Path) -> Iterator[Finding]:
     """Another program's transaction that goes on; ours are over within milliseconds."""
-    shm = path.with_name(path.name + "-shm")
+    shm = shm_of(path)
     ours = scene.holder.pid if scene.holder else None
 
     def others() -> set[int]:

@@ -137,3 +137,14 @@ def test_a_service_that_goes_on_starting_and_stopping_is_not_followed_for_ever(
     with pytest.raises(JournalUnreadable, match="starts or stops"):
         open_quietly(path)
     assert len(turns) == TRIES
+
+
+@either
+def test_through_a_link_the_wal_is_found_where_the_link_leads(path: Path, open_it: Open) -> None:
+    (path.parent / "elsewhere").mkdir()
+    link = path.parent / "elsewhere" / "journal.db"
+    link.symlink_to(path)
+    journal = Journal(path)
+    write(journal, "in the WAL")
+    assert kinds(open_it(link)) == ["before", "in the WAL"]
+    journal.close()

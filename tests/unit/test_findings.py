@@ -28,6 +28,7 @@ from training.stability import FEWEST, stability
 from training.told import answers
 from training.truth_log import Rules, read_truth_logs
 from training.walk_forward import Fit, Rhythm, walk_forward
+from training.wording import plain
 
 N = 1200
 QUICK = Rhythm(step=100, embargo_s=0.0, holding_s=0.0)
@@ -230,3 +231,8 @@ def test_a_model_that_rates_all_alike_is_said_to_add_nothing(
     candidate, found = unpriced
     first = answers(candidate, found._replace(alike=True), [])[0]
     assert first.text == ("Nothing: it gives every signal the same win probability.",)
+
+
+def test_what_no_page_can_show_is_not_in_a_name():
+    assert plain("ORDER_\x01BLOCK") == "Order ?block"
+    assert plain("gold\x00") == "gold?"

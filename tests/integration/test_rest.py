@@ -1,0 +1,76 @@
+"""What the loop does while nobody asks: scores go from the spool to their table."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import zmq
+from served import Served
+from serving import body
+
+from service.clock import SystemClock
+from service.journal_file import open_reader
+
+
+@pytest.fixture(params=["0", "200"], ids=["sleeping at once", "looking again"])
+def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
+    served = Served(tmp_path, SCORE_SPIN_US=request.param)
+    yield served
+    served.close()
+
+
+def answered(served: Served, number: int) -> None:
+    """One score asked for and answered, and nothing done since."""
+    with zmq.Context() as context, context.socket(zmq.REQ) as client:
+        client.setsockopt(zmq.LINGER, 0)
+        client.connect(served.address)
+        client.send(body("score", symbol="EURUSD", base_score=61.5, signal_id=f"s{number}"))
+        served.turn_until(lambda: client.poll(0), "a reply")
+
+
+def kept(served: Served) -> int:
+    """Scores in their table, for whoever reads the file."""
+    with closing(open_reader(served.journal.path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM scores").fetchone()[0])
+
+
+def test_an_answered_score_is_in_its_table_before_the_loop_sleeps(served: Served) -> None:
+    for number in range(3):
+        answered(served, number)
+        served.server.turn()
+        assert served.journal.spooled == 0
+        assert kept(served) == number + 1
+
+
+def test_while_a_model_is_loaded_they_wait(served: Served) -> None:
+    served.watch.loading = True
+    answered(served, 0)
+    served.server.turn()
+    assert (served.journal.spooled, kept(served)) == (1, 0)
+    served.watch.loading = False
+    served.server.turn()
+    assert (served.journal.spooled, kept(served)) == (0, 1)
+
+
+def test_a_rest_that_meets_a_locked_file_counts_as_a_stall_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    served = Served(tmp_path, clock=SystemClock())
+    try:
+        answered(served, 0)
+        served.server.turn()
+        with closing(sqlite3.connect(served.journal.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            answered(served, 1)
+            served.server.turn()
+            assert "locked" in (served.journal.fault or "")
+            assert served.vitals.longest_turn_ms > 200.0
+            other.execute("ROLLBACK")
+        served.turn_until(lambda: not served.journal.fault, "the journal to work again")
+        assert (served.journal.spooled, kept(served)) == (0, 2)
+    finally:
+        served.close()
