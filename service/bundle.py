@@ -35,6 +35,7 @@ from service.forest_file import decode
 from service.model import Model
 
 MAX_POINTER_BYTES = 64 << 10
+ROWS_AT_A_TIME = 8
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -83,9 +84,14 @@ def load(
     limits: Limits = DEFAULT_LIMITS,
     *,
     clock: Callable[[], float] = time.perf_counter,
+    pause: Callable[[], object] = lambda: None,
 ) -> Model:
-    """Read and verify the model that `pointer` names. Raises ModelRejected, nothing else."""
-    return load_directory(models_dir / pointer.version, pointer, limits, clock=clock)
+    """Read and verify the model that `pointer` names. Raises ModelRejected, nothing else.
+
+    `pause` is called after each small part of the work, some dozens of times.
+    """
+    directory = models_dir / pointer.version
+    return load_directory(directory, pointer, limits, clock=clock, pause=pause)
 
 
 def load_directory(
@@ -94,6 +100,7 @@ def load_directory(
     limits: Limits = DEFAULT_LIMITS,
     *,
     clock: Callable[[], float] = time.perf_counter,
+    pause: Callable[[], object] = lambda: None,
 ) -> Model:
     """`load` from a directory of any name: the trainer examines a bundle before it is one."""
     try:
@@ -109,7 +116,9 @@ def load_directory(
         }
     finally:
         os.close(folder)
-    forest = _forest(content[FOREST_NAME], manifest, limits.nodes)
+    pause()
+    forest = _forest(content[FOREST_NAME], manifest, limits.nodes, pause)
+    pause()
     model = Model(
         version=pointer.version,
         manifest=manifest,
@@ -117,7 +126,7 @@ def load_directory(
         digest=pointer.manifest_sha256,
         reviewed_at=pointer.reviewed_at,
     )
-    _check_answers(model, limits.row_s, clock)
+    _check_answers(model, limits.row_s, clock, pause)
     return model
 
 
@@ -174,17 +183,23 @@ def _manifest(content: bytes, pointer: Pointer) -> Manifest:
     return manifest
 
 
-def _forest(content: bytes, manifest: Manifest, max_nodes: int) -> Forest:
+def _forest(
+    content: bytes, manifest: Manifest, max_nodes: int, pause: Callable[[], object]
+) -> Forest:
     declared = manifest.forest
     if declared.nodes > max_nodes:
         detail = f"{declared.nodes} nodes, at most {max_nodes} allowed"
         raise ModelRejected(RejectReason.STRUCTURE, detail)
     arrays = decode(content, nodes=declared.nodes, trees=declared.trees)
+    pause()
     check_structure(arrays, declared.depth, len(manifest.feature_names), max_nodes)
+    pause()
     return Forest(arrays, declared.depth)
 
 
-def _check_answers(model: Model, limit_s: float, clock: Callable[[], float]) -> None:
+def _check_answers(
+    model: Model, limit_s: float, clock: Callable[[], float], pause: Callable[[], object]
+) -> None:
     """The model must give the answers that it gave when it was published, and soon enough.
 
     The quickest row decides: another one may have waited for the processor. It is warm then.
@@ -203,6 +218,8 @@ def _check_answers(model: Model, limit_s: float, clock: Callable[[], float]) -> 
                 f"{row.served:.12g}"
             )
             raise ModelRejected(RejectReason.GOLDEN, detail)
+        if number % ROWS_AT_A_TIME == 0:
+            pause()
     if quickest > limit_s:
         detail = f"a row takes {1e3 * quickest:.3g} ms, at most {1e3 * limit_s:.3g} ms allowed"
         raise ModelRejected(RejectReason.LATENCY, detail)

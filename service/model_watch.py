@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from service.errors import ModelRejected, RejectReason
 from service.model import Model
 
 MAX_WAITING = 8
+PAUSE_S = 0.0005
 PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
 
 
@@ -160,7 +162,8 @@ class ModelWatch:
         try:
             pointer = decode_pointer(content)
             version = pointer.version
-            return Loaded(load(self._models_dir, pointer, self._limits), digest)
+            model = load(self._models_dir, pointer, self._limits, pause=self._pause)
+            return Loaded(model, digest)
         except ModelRejected as error:
             self._passing = _passes(error)
             return Rejected(digest, error.reason, error.detail, version)
@@ -168,6 +171,15 @@ class ModelWatch:
         except Exception as error:
             detail = f"{type(error).__name__}: {error}"
             return Rejected(digest, RejectReason.INTERNAL, detail, version)
+
+    def _pause(self) -> None:
+        """Let go of the interpreter.
+
+        A thread that computes without a pause is sooner or later taken off its processor while
+        it holds the interpreter, and the loop then waits for milliseconds.
+        """
+        if self._thread is not None:
+            time.sleep(PAUSE_S)
 
     def _once(self, digest: str, event: Event) -> Event | None:
         if digest == self._seen:

@@ -235,7 +235,8 @@ class Server:
         replies = self._responder.answer([arrived.waiting for arrived in batch])
         for arrived, reply in zip(batch, replies, strict=True):
             self._send(arrived.envelope, reply)
-        self._spin_until_s = self._clock.monotonic_s() + self._spin_s
+        if not self._housekeeping.helped:
+            self._spin_until_s = self._clock.monotonic_s() + self._spin_s
         return count
 
     def _send(self, envelope: list[bytes], reply: bytes) -> None:
