@@ -7,7 +7,7 @@ last. Unknown keys are kept by name, so that the reply can say what was ignored.
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgpack
 import msgspec
@@ -17,13 +17,14 @@ from protocol.errors import DecodeError
 from protocol.messages import REQUESTS, Request, ScoreRequest, Signal
 
 _STR = frozenset((str,))
+_CONTAINERS = frozenset((dict, list))
 _ENVELOPE = frozenset(("v", "id", "op"))
 _FIELDS = {op: frozenset(kind.__struct_fields__) | _ENVELOPE for op, kind in REQUESTS.items()}
 _PATH = re.compile(r"`\$\.?([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
 
 
-class Decoded(NamedTuple):
+class Decoded(msgspec.Struct, frozen=True):
     """A request with its `id` and the keys that were not understood."""
 
     request: Request
@@ -60,7 +61,7 @@ def unpack(body: bytes, *, max_bytes: int = limits.MAX_BODY_BYTES) -> dict[str, 
         ) from None
     if type(content) is not dict or not _STR.issuperset(map(type, content)):
         raise DecodeError("malformed", "the body must be one msgpack map with string keys")
-    if _too_deep(content):
+    if not _CONTAINERS.isdisjoint(map(type, content.values())) and _too_deep(content):
         raise DecodeError(
             "malformed",
             f"nested deeper than {limits.MAX_DEPTH} levels",

@@ -34,9 +34,8 @@ class SystemClock:
         """Seconds since the epoch: the anchor carried on by the monotonic clock."""
         return self._anchor_s + time.monotonic()
 
-    def monotonic_s(self) -> float:
-        """Seconds since boot."""
-        return time.monotonic()
+    monotonic_s = staticmethod(time.monotonic)
+    """Seconds since boot."""
 
     def reanchor(self) -> float:
         """Follow a step of the wall clock of more than a second; returns the step in s."""

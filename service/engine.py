@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -45,7 +45,7 @@ LEAST_TOGETHER = 2
 """From so many signals on it is quicker to ask the forest about all of them at once."""
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """A reply without its envelope, and the row that has to be written before it is sent.
 
     That of a score is packed already (msgpack), since the journal keeps the same bytes.
@@ -192,10 +192,9 @@ class Engine:
         known = self._retries.find(request.signal_id, digest, receive_time_s)
         if known:
             self.counts["retry"] += 1
-            if known.row is None:
-                return Answer(known.reply)
             return Answer(known.reply, known.row)
-        feed = self.intake.feeds.get(self.intake.canonical(request.symbol))
+        symbol = self.intake.canonical(request.symbol)
+        feed = self.intake.feeds.get(symbol)
         direction = DIRECTIONS[request.direction]
         now = self._roll(self.intake.now(receive_time_s))
         if request.sentiment is not None:
@@ -229,7 +228,7 @@ class Engine:
         self.counts[f"status_{reply.status}"] += 1
         packed = msgspec.msgpack.encode(reply)
         row = score_row(request, context, reply, probability, digest, body, packed)
-        self.paper.follow(row, self.intake.canonical(request.symbol))
+        self.paper.follow(row, symbol)
         if request.signal_id:
             self._retries.remember(
                 request.signal_id, Remembered(receive_time_s, digest, packed, row)

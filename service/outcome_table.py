@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from typing import NamedTuple
 
 import msgspec
 
@@ -36,7 +35,7 @@ CLOCKS_DIFFER_S = 1.0
 """The caller's clock may be this much behind ours when it dates the score it means."""
 
 
-class Written(NamedTuple):
+class Written(msgspec.Struct, frozen=True):
     """What became of one row.
 
     `matched` says that an outcome's signal is in the journal; `score_id` which score it was

@@ -63,44 +63,25 @@ def score_reply(
     error: str | None,
 ) -> messages.ScoreReply:
     """The reply. Without a probability the base score is served, and `reason` says why."""
+    vector, model, now = context.vector, context.model, context.receive_time_s
     terms = scoring.trade_terms(request, context.spread)
-    common = _common(request, context, terms)
-    if probability is None:
-        return _base_reply(common, request.base_score, reason, error, None)
-    assert context.model is not None
-    view = _view(request.base_score, context, probability, terms)
-    if context.mode == "shadow":
-        return _base_reply(common, request.base_score, "shadow", None, view)
-    threshold = common["breakeven_probability"]
-    return messages.ScoreReply(
-        status="success",
-        used_base_score=False,
-        score_scale="enhanced",
-        ml_confidence=100.0 * probability.p,
-        prediction=probability.p >= (0.5 if threshold is None else threshold),
-        feature_importance=context.model.manifest.importances,
-        explanation=_explanation(context) if request.explain else None,
-        **msgspec.structs.asdict(view),
-        **common,
-    )
-
-
-def _common(
-    request: messages.ScoreRequest, context: Context, terms: scoring.Terms
-) -> dict[str, Any]:
-    vector, model = context.vector, context.model
+    threshold = scoring.breakeven_probability(terms)
     features: dict[str, float | str] = dict(zip(FEATURE_NAMES, vector.values, strict=True))
     features["score_id"] = context.score_id
-    now = context.receive_time_s
-    return {
+    # One map of all fields, since a struct takes that in half the time of two and more.
+    reply: dict[str, Any] = {
+        "status": reason,
+        "used_base_score": True,
         "original_base_score": request.base_score,
+        "final_score": request.base_score,
+        "score_scale": "base",
         "mode": context.mode,
         "symbol": request.symbol,
         "direction": request.direction,
         "score_id": context.score_id,
         "signal_id": request.signal_id,
         "session_bonus": vector.values[_BONUS],
-        "breakeven_probability": scoring.breakeven_probability(terms),
+        "breakeven_probability": threshold,
         "reward_risk": terms.reward_risk,
         "cost_r": terms.cost_r,
         "features": features,
@@ -109,44 +90,48 @@ def _common(
         "feature_schema": FINGERPRINT,
         "feed_age_s": feed_age_s(context.feed, now),
         "drifting": context.drifting,
-        "model_version": None if model is None else model.version,
-        "model_age_s": None if model is None else now - model.manifest.created_at,
+        "error": error,
     }
+    if model is not None:
+        reply["model_version"] = model.version
+        reply["model_age_s"] = now - model.manifest.created_at
+    if probability is None:
+        return messages.ScoreReply(**reply)
+    assert model is not None
+    view = _view(request.base_score, context, probability, terms)
+    if context.mode == "shadow":
+        reply |= {"status": "shadow", "error": None, "shadow": messages.ModelView(**view)}
+        return messages.ScoreReply(**reply)
+    reply |= view
+    reply |= {
+        "status": "success",
+        "used_base_score": False,
+        "score_scale": "enhanced",
+        "ml_confidence": 100.0 * probability.p,
+        "prediction": probability.p >= (0.5 if threshold is None else threshold),
+        "feature_importance": model.manifest.importances,
+        "explanation": _explanation(context) if request.explain else None,
+        "error": None,
+    }
+    return messages.ScoreReply(**reply)
 
 
 def _view(
     base_score: float, context: Context, probability: Probability, terms: scoring.Terms
-) -> messages.ModelView:
+) -> dict[str, Any]:
+    """The fields of a `ModelView`."""
     bonus = context.vector.values[_BONUS]
     enhanced, final = scoring.blend(context.weights, base_score, probability.p, bonus)
-    return messages.ModelView(
-        ml_enhanced_score=enhanced,
-        final_score=final,
-        win_probability=probability.p,
-        win_probability_low=probability.low,
-        win_probability_high=probability.high,
-        raw_probability=probability.raw,
-        expected_r=scoring.expected_r(probability.p, terms),
-        take=scoring.take(probability.low, terms, context.take_margin_r),
-    )
-
-
-def _base_reply(
-    common: dict[str, Any],
-    base_score: float,
-    status: str,
-    error: str | None,
-    shadow: messages.ModelView | None,
-) -> messages.ScoreReply:
-    return messages.ScoreReply(
-        status=status,  # type: ignore[arg-type]  # one of the table's reasons
-        used_base_score=True,
-        score_scale="base",
-        final_score=base_score,
-        shadow=shadow,
-        error=error,
-        **common,
-    )
+    return {
+        "ml_enhanced_score": enhanced,
+        "final_score": final,
+        "win_probability": probability.p,
+        "win_probability_low": probability.low,
+        "win_probability_high": probability.high,
+        "raw_probability": probability.raw,
+        "expected_r": scoring.expected_r(probability.p, terms),
+        "take": scoring.take(probability.low, terms, context.take_margin_r),
+    }
 
 
 def _explanation(context: Context) -> messages.Explanation:

@@ -8,9 +8,9 @@ No sockets here, so that every refusal can be tested with bytes alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import structlog
 
 from protocol import codec, messages
@@ -28,15 +28,14 @@ log = structlog.get_logger("scorer")
 NOT_WRITTEN = Written(False)
 
 
-class Waiting(NamedTuple):
+class Waiting(msgspec.Struct, frozen=True):
     """A request body and when (monotonic s) it was taken off the socket."""
 
     body: bytes
     drained_s: float
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(msgspec.Struct):
     """An answer on its way: what the journal did with its row, and keys that were ignored."""
 
     answer: Answer
@@ -44,14 +43,12 @@ class _Part:
     written: Written = NOT_WRITTEN
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(msgspec.Struct):
     """A reply on its way: the parts it is made of and what belongs around them."""
 
     op: str
-    decoded_s: float
     decoded: codec.Decoded | None = None
-    parts: list[_Part | dict[str, Any]] = field(default_factory=list)
+    parts: Sequence[_Part | dict[str, Any]] = ()
     refusal: dict[str, Any] | None = None
 
     @property
@@ -71,15 +68,16 @@ class Responder:
 
     def answer(self, waiting: Sequence[Waiting]) -> list[bytes]:
         """One reply body for each request body, in order. Never raises for what was sent."""
-        now = self._clock.utc_s()
-        drafts = [self._decoded(item) for item in waiting]
-        asked = [draft.decoded.request for draft in drafts if draft.decoded is not None]
-        self._expect([r for r in asked if isinstance(r, messages.ScoreRequest)], now)
+        now, begun_s = self._clock.utc_s(), self._clock.monotonic_s()
+        drafts = [self._decoded(item.body) for item in waiting]
+        if len(drafts) > 1:
+            self._expect([draft.decoded.request for draft in drafts if draft.decoded], now)
         for draft, item in zip(drafts, waiting, strict=True):
             if draft.decoded is not None:
                 self._answer(draft, draft.decoded, item, now)
-        self._write([part for d in drafts for part in d.parts if isinstance(part, _Part)])
-        return [self._encoded(draft) for draft in drafts]
+        self._write([part for d in drafts for part in d.parts if type(part) is _Part])
+        elapsed_ms = (self._clock.monotonic_s() - begun_s) * 1000.0
+        return [self._encoded(draft, elapsed_ms) for draft in drafts]
 
     def refuse(self, body: bytes, code: str, message: str) -> bytes:
         """A refusal without scoring, with the base score to fall back on where there is one."""
@@ -96,17 +94,18 @@ class Responder:
             messages.error_reply(code, message, fallback=fallback, request_id=request_id)
         )
 
-    def _decoded(self, waiting: Waiting) -> _Draft:
-        started_s = self._clock.monotonic_s()
+    def _decoded(self, body: bytes) -> _Draft:
         try:
-            decoded = codec.decode_request(waiting.body)
+            decoded = codec.decode_request(body)
         except DecodeError as error:
             self._vitals.requests[f"refused_{error.code}"] += 1
-            return _Draft("unknown", started_s, refusal=_refusal(error))
-        self._vitals.requests[decoded.request.op] += 1
-        return _Draft(decoded.request.op, started_s, decoded)
+            return _Draft("unknown", refusal=_refusal(error))
+        op = decoded.request.op
+        self._vitals.requests[op] += 1
+        return _Draft(op, decoded)
 
-    def _expect(self, signals: Sequence[messages.ScoreRequest], now: float) -> None:
+    def _expect(self, requests: Sequence[object], now: float) -> None:
+        signals = [r for r in requests if type(r) is messages.ScoreRequest]
         try:
             self._engine.expect(signals, now)
         except Exception:  # the signal at fault meets it again, alone, and is told
@@ -115,18 +114,21 @@ class Responder:
     def _answer(self, draft: _Draft, decoded: codec.Decoded, waiting: Waiting, now: float) -> None:
         request = decoded.request
         try:
-            if isinstance(request, messages.ScoreManyRequest):
+            if type(request) is messages.ScoreRequest:
+                waited_s = self._waited_s(waiting)
+                draft.parts = (
+                    _Part(self._engine.on_request(request, waiting.body, now, waited_s)),
+                )
+            elif isinstance(request, messages.ScoreManyRequest):
                 draft.parts = self._many(request.signals, waiting, now)
             elif isinstance(request, messages.HealthRequest):
                 found = health(self._vitals, self._engine, self._journal, now)
-                draft.parts = [_Part(Answer(found))]
+                draft.parts = (_Part(Answer(found)),)
             elif isinstance(request, messages.StatsRequest):
                 found = stats(self._vitals, self._engine, self._journal, now)
-                draft.parts = [_Part(Answer(found))]
+                draft.parts = (_Part(Answer(found)),)
             else:
-                waited_s = self._waited_s(waiting)
-                answer = self._engine.on_request(request, waiting.body, now, waited_s)
-                draft.parts = [_Part(answer)]
+                draft.parts = (_Part(self._engine.on_request(request, waiting.body, now)),)
         except Exception as fault:  # whatever went wrong costs this request only
             base = _fallback(request)
             draft.refusal = self._internal(fault, draft.op, base, decoded.request_id)
@@ -136,7 +138,7 @@ class Responder:
     ) -> list[_Part | dict[str, Any]]:
         """A batch: what is wrong with one signal costs the others nothing."""
         signals = [self._signal(content) for content in contents]
-        self._expect([s for s in signals if isinstance(s, messages.ScoreRequest)], now)
+        self._expect(signals, now)
         return [
             self._one_of_many(signal, content, waiting, now)
             if isinstance(signal, messages.ScoreRequest)
@@ -175,9 +177,9 @@ class Responder:
             if written.journalled and isinstance(row, ScoreRow):
                 self._engine.written(row)
 
-    def _encoded(self, draft: _Draft) -> bytes:
+    def _encoded(self, draft: _Draft, elapsed_ms: float) -> bytes:
         try:
-            reply = self._encode(draft)
+            reply = self._encode(draft, elapsed_ms)
         except Exception as fault:  # the others' replies must still leave
             draft.refusal = self._internal(fault, draft.op, None, draft.request_id)
             reply = codec.pack(draft.refusal)
@@ -185,14 +187,13 @@ class Responder:
         self._vitals.answered[draft.op, refusal["error"]["code"] if refusal else "ok"] += 1
         return reply
 
-    def _encode(self, draft: _Draft) -> bytes:
+    def _encode(self, draft: _Draft, elapsed_ms: float) -> bytes:
         if draft.refusal is not None:
             return codec.pack(draft.refusal)
         more: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": draft.request_id, "ok": True}
         if draft.decoded is not None and draft.decoded.ignored:
             more["ignored"] = draft.decoded.ignored
         if draft.op in ("score", "score_many"):
-            elapsed_ms = (self._clock.monotonic_s() - draft.decoded_s) * 1000.0
             more["prediction_time_ms"] = elapsed_ms
             self._vitals.took(draft.op, elapsed_ms)
         if draft.op == "score_many":

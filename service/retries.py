@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from typing import NamedTuple
 
 import msgspec
 
@@ -17,7 +16,7 @@ from protocol.messages import ScoreRequest
 from service.records import ScoreRow
 
 
-class Remembered(NamedTuple):
+class Remembered(msgspec.Struct):
     """An answer of the time `at_s` (UTC s) to the content of this `digest`, packed.
 
     `row` is there while it is not known to be written.
@@ -59,8 +58,7 @@ class Retries:
             return
         known = self._answers.get((row.signal_id, row.digest))
         if known is not None and known.row is row:
-            kept = Remembered(known.at_s, known.digest, known.reply)
-            self._answers[row.signal_id, row.digest] = kept
+            known.row = None
 
 
 def content_digest(request: ScoreRequest) -> bytes:

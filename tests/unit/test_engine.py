@@ -53,7 +53,7 @@ class Played:
         answer = self.engine.on_request(request, msgpack.packb(content), self.now_s, waited_s)
         if isinstance(answer.reply, bytes):
             assert answer.row is None or answer.row.reply == answer.reply
-            return answer._replace(reply=msgpack.unpackb(answer.reply))
+            return msgspec.structs.replace(answer, reply=msgpack.unpackb(answer.reply))
         return answer
 
     def score(self, waited_s: float = 0.0, **signal: Any) -> dict[str, Any]:
