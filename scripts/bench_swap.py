@@ -28,13 +28,14 @@ from protocol.manifest import POINTER_NAME
 from protocol.schema import FEATURE_NAMES
 from service.bundle import DEFAULT_LIMITS, decode_pointer, load, read_pointer_bytes
 from service.model import Model
+from service.paper import KNOWN_SIGNALS
 from service.settings import LimitsSection
 
 SYMBOLS = [f"SYM{i:03d}" for i in range(100)]
 TICKS_PER_S = 2_000
 SWAPS_A_BLOCK = 50
-KEPT = LimitsSection().remembered_replies
-"""So many are asked first: what is kept for retries has then grown to its limit."""
+KEPT = max(LimitsSection().remembered_replies, KNOWN_SIGNALS)
+"""So many are asked first: what is kept of answered signals has then grown to its limits."""
 
 
 class Asked(NamedTuple):

@@ -35,7 +35,7 @@ from service.forest_file import decode
 from service.model import Model
 
 MAX_POINTER_BYTES = 64 << 10
-ROWS_AT_A_TIME = 8
+ROWS_AT_A_TIME = 4
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -109,11 +109,13 @@ def load_directory(
         raise _unreadable(directory.name, error) from error
     try:
         entry = FileEntry(pointer.manifest_sha256, pointer.manifest_size)
-        manifest = _manifest(_verified(folder, MANIFEST_NAME, entry, limits.file_bytes), pointer)
-        content = {
-            name: _verified(folder, name, entry, limits.file_bytes)
-            for name, entry in manifest.files.items()
-        }
+        said = _verified(folder, MANIFEST_NAME, entry, limits.file_bytes)
+        pause()
+        manifest = _manifest(said, pointer)
+        content = {}
+        for name, entry in manifest.files.items():
+            pause()
+            content[name] = _verified(folder, name, entry, limits.file_bytes)
     finally:
         os.close(folder)
     pause()
@@ -194,7 +196,7 @@ def _forest(
     pause()
     check_structure(arrays, declared.depth, len(manifest.feature_names), max_nodes)
     pause()
-    return Forest(arrays, declared.depth)
+    return Forest(arrays, declared.depth, pause=pause)
 
 
 def _check_answers(

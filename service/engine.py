@@ -135,6 +135,7 @@ class Engine:
     def install(self, model: Model | None) -> None:
         """Serve this model from the next request on; None: serve base scores."""
         self.model = model
+        self.vectors.follow(model)
         self.drift.follow(model)
 
     def expect(self, signals: Sequence[messages.ScoreRequest], receive_time_s: float) -> None:
@@ -153,7 +154,7 @@ class Engine:
             if feed is not None
         ]
         if asked:
-            self.vectors.expect(asked, now, model)
+            self.vectors.expect(asked, now)
 
     def on_request(
         self,
@@ -263,9 +264,8 @@ class Engine:
         self, feed: SymbolFeed | None, direction: int, vector: Vector
     ) -> tuple[Probability | None, str | None]:
         """(probability, None), or (None, what went wrong): a fault costs the base score only."""
-        assert self.model is not None
         try:
-            return self.vectors.answer(feed, direction, vector, self.model), None
+            return self.vectors.answer(feed, direction, vector), None
         except (ArithmeticError, ValueError, IndexError) as fault:
             self.counts["model_fault"] += 1
             return None, f"{type(fault).__name__}: {fault}"[:200]

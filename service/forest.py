@@ -7,6 +7,8 @@ larger ones by stepping all trees down together.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,11 +25,18 @@ class Forest:
     `arrays` must have passed `check_structure` with this `depth` (levels below a root).
     """
 
-    def __init__(self, arrays: Arrays, depth: int, *, stepping: bool = False) -> None:
-        """`stepping` has the trees stepped down whatever their size."""
+    def __init__(
+        self,
+        arrays: Arrays,
+        depth: int,
+        *,
+        stepping: bool = False,
+        pause: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`stepping` has the trees stepped down whatever their size; `pause` as for `load`."""
         self.arrays = arrays
         self.depth = depth
-        self._masks = None if stepping else leaf_masks(arrays)
+        self._masks = None if stepping else leaf_masks(arrays, pause)
 
     @property
     def trees(self) -> int:

@@ -114,17 +114,12 @@ class Housekeeping:
         remembered = Remembered(known.scored_at, known.digest, known.reply)
         self._engine.remember(known.signal_id, remembered)
 
-    @property
-    def helped(self) -> bool:
-        """Whether a helper thread is at work, which wants the interpreter while nobody asks."""
-        return self._watch.loading
-
     def rest(self, least: int = RESTING_ROWS) -> float:
         """Nobody asks just now: take scores to their table where there are so many.
 
         Returns the seconds that it took, 0 where there was nothing to do.
         """
-        if self._journal.spooled < least or self.helped:
+        if self._journal.spooled < least:
             return 0.0
         begun_s = self._clock.monotonic_s()
         self._journal.settle()

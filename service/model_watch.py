@@ -29,7 +29,7 @@ from service.errors import ModelRejected, RejectReason
 from service.model import Model
 
 MAX_WAITING = 8
-PAUSE_S = 0.0005
+PAUSE_S = 0.004
 PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
 
 
@@ -65,8 +65,7 @@ class ModelWatch:
 
     `poll_once` is one look without a thread: for the start, before READY, and for tests.
     Between `start` and `stop` it is the thread's alone. `notify` is called on the looking
-    thread when something waits for `take`. `loading` says that it is at a model: what can
-    wait should, since both want the interpreter.
+    thread when something waits for `take`.
     """
 
     def __init__(
@@ -82,7 +81,6 @@ class ModelWatch:
         self._limits = Limits(file_bytes=max_file_bytes, nodes=max_nodes)
         self._interval_s = interval_s
         self._notify = notify
-        self.loading = False
         self._waiting: deque[Event] = deque()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -149,9 +147,7 @@ class ModelWatch:
         if digest == self._seen and not self._passing:
             return None
         self._passing = False
-        self.loading = True
         event = self._load(content, digest)
-        self.loading = False
         if isinstance(event, Loaded):
             self._seen = digest
             return event

@@ -255,7 +255,7 @@ class Server:
             for arrived, reply in zip(batch, replies, strict=True):
                 self._send(arrived.envelope, reply)
             left -= size
-        if count and not self._housekeeping.helped:
+        if count:
             self._spin_until_s = self._clock.monotonic_s() + self._spin_s
         return count
 

@@ -26,7 +26,7 @@ MOST_ANSWERS = 256
 
 
 class Kept(msgspec.Struct):
-    """The last vector of a symbol and direction, and what a model said of it by base score.
+    """The last vector of a symbol and direction, and what the model said of it by base score.
 
     `expected` was worked out ahead and is not asked for yet, `answers` was.
     """
@@ -34,20 +34,15 @@ class Kept(msgspec.Struct):
     key: tuple[int, int, float | None]
     vector: Vector
     is_new: bool = True
-    model: Model | None = None
     answers: dict[float, Probability] = {}
     expected: dict[float, Probability] = {}
 
-    def of(self, model: Model) -> None:
-        """Forget what another model said."""
-        if self.model is not model:
-            self.model, self.answers, self.expected = model, {}, {}
-
 
 class Vectors:
-    """All features as of a moment. `counts` gets hits and misses."""
+    """All features as of a moment, and what `model` says of them. `counts` gets hits and misses."""
 
     def __init__(self, intake: Intake, counts: Counter[str]) -> None:
+        self.model: Model | None = None
         self._intake = intake
         self._counts = counts
         self._minute = 0
@@ -86,9 +81,17 @@ class Vectors:
         vector = kept.vector
         return Vector((*values[:-1], base_score), vector.missing, vector.volume_source)
 
-    def expect(
-        self, asked: Iterable[tuple[SymbolFeed, int, float]], now_s: float, model: Model
-    ) -> None:
+    def follow(self, model: Model | None) -> None:
+        """Ask this model from now on, and forget what another one said.
+
+        Of all symbols at once: one that is seldom asked about would keep an old model in memory.
+        """
+        self.model = model
+        for feed in self._intake.feeds.values():
+            for kept in feed.kept.values():
+                kept.answers, kept.expected = {}, {}
+
+    def expect(self, asked: Iterable[tuple[SymbolFeed, int, float]], now_s: float) -> None:
         """Ask the model at once about each feed, direction and base score that comes now.
 
         A signal whose vector is another by then is asked about on its own, like any.
@@ -97,25 +100,23 @@ class Vectors:
         rows: list[tuple[float, ...]] = []
         for feed, direction, base_score in asked:
             kept = self._keep(feed, now_s, direction, base_score)
-            kept.of(model)
             if base_score not in kept.answers and base_score not in kept.expected:
                 wanted.append((kept, base_score))
                 rows.append((*kept.vector.values[:-1], base_score))
         if not rows:
             return
-        found = model.probabilities(np.array(rows, np.float64))
+        assert self.model is not None
+        found = self.model.probabilities(np.array(rows, np.float64))
         for (kept, base_score), probability in zip(wanted, found, strict=True):
             kept.expected[base_score] = probability
 
-    def answer(
-        self, feed: SymbolFeed | None, direction: int, vector: Vector, model: Model
-    ) -> Probability:
+    def answer(self, feed: SymbolFeed | None, direction: int, vector: Vector) -> Probability:
         """What the model says of the vector that `vector` gave last for this symbol."""
+        assert self.model is not None
         kept = None if feed is None else feed.kept.get(direction)
         if kept is None:
             self._counts["model_miss"] += 1
-            return model.probability(np.array(vector.values))
-        kept.of(model)
+            return self.model.probability(np.array(vector.values))
         base_score = vector.values[-1]
         known = kept.answers.get(base_score)
         if known is not None:
@@ -124,7 +125,7 @@ class Vectors:
         self._counts["model_miss"] += 1
         probability = kept.expected.pop(base_score, None)
         if probability is None:
-            probability = model.probability(np.array(vector.values))
+            probability = self.model.probability(np.array(vector.values))
         if len(kept.answers) >= MOST_ANSWERS:
             kept.answers.clear()
         kept.answers[base_score] = probability

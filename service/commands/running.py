@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 @config_option
 def serve(config_path: str | None) -> None:
     """Run the service until SIGTERM or Ctrl-C; SIGHUP has the configuration read again."""
+    from service.allocator import one_arena
+
+    one_arena()  # before numpy starts threads
     from service.config import load
     from service.serve import serve as run
 

@@ -46,16 +46,6 @@ def test_an_answered_score_is_in_its_table_before_the_loop_sleeps(served: Served
         assert kept(served) == number + 1
 
 
-def test_while_a_model_is_loaded_they_wait(served: Served) -> None:
-    served.watch.loading = True
-    answered(served, 0)
-    served.server.turn()
-    assert (served.journal.spooled, kept(served)) == (1, 0)
-    served.watch.loading = False
-    served.server.turn()
-    assert (served.journal.spooled, kept(served)) == (0, 1)
-
-
 def test_a_rest_that_meets_a_locked_file_counts_as_a_stall_and_loses_nothing(
     tmp_path: Path,
 ) -> None:

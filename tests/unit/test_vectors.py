@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,6 +79,18 @@ def test_the_model_is_asked_once_for_a_vector_and_again_by_its_successor(tmp_pat
     assert counts["model_miss"] == 2
     values = np.array([value for value in reply["features"].values() if type(value) is float])
     assert reply["raw_probability"] == successor.probability(values).raw
+
+
+def test_a_symbol_that_nobody_asks_about_again_does_not_keep_an_old_model(tmp_path):
+    parts = Parts(tmp_path)
+    parts.warm("EURUSD", "GBPUSD")
+    model = published_model(tmp_path / "models", START_S - 100.0)
+    forest = weakref.ref(model.forest)
+    parts.engine.install(model)
+    del model
+    assert parts.score()["status"] == "success"
+    parts.engine.install(published_model(tmp_path / "models", START_S - 50.0, seed=3))
+    assert forest() is None
 
 
 def test_a_tick_that_amends_a_closed_bar_of_another_symbol_is_seen(tmp_path):
