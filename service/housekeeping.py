@@ -151,7 +151,7 @@ class Housekeeping:
         systemd.notify("WATCHDOG=1")
         self._look_at_faults(utc_s)
         self._look_at_journal(utc_s)
-        self._journal.catch_up()  # settles too
+        self._journal.settle()
         self._follow_wall_clock()
         self._look_at_clients()
         self._flush_recorder()

@@ -197,7 +197,7 @@ class Journal:
 
     def load_unfollowed(self, since: float, holding_s: float, limit: int) -> list[PaperRow]:
         """Positions of signals first scored since a time (UTC s) without one or an end of one."""
-        self.catch_up(-1)
+        self._transacted(lambda c: catch_up(c, -1))
         values = {"since": since, "holding_s": holding_s, "limit": limit}
         return self._sound_paper(self._run(UNFOLLOWED, values))
 
@@ -216,10 +216,6 @@ class Journal:
     def set_setting(self, key: str, value: str) -> None:
         """Keep a value."""
         self._run("INSERT OR REPLACE INTO settings VALUES(?,?)", (key, value))
-
-    def catch_up(self, limit: int = 256) -> None:
-        """Let `lookup` follow the scores, by so many at the most."""
-        self._transacted(lambda c: catch_up(c, limit))
 
     def checkpoint(self) -> None:
         """Move the WAL into the file, without waiting for readers; the caller waits for the disk.
@@ -300,8 +296,15 @@ class Journal:
         return found
 
     def _insert_pending(self) -> None:
+        """Take the spooled scores to their table, and as many and more to `lookup` behind it.
+
+        Left for later it falls behind under a load, and the next outcome or start has to wait.
+        """
+        if not self._pending:
+            return
         assert self._connection is not None
         refused = insert_scores(self._connection, self._pending)
+        catch_up(self._connection, 2 * len(self._pending))
         self.errors += refused
         self.unwritten += refused
 

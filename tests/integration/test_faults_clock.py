@@ -58,7 +58,6 @@ def test_scores_after_a_restart_on_an_earlier_clock_are_kept_and_found(tmp_path:
     first.journal.open()
     first.housekeeping.restore()
     ahead = [first.score(signal_id=f"A{n}")["score_id"] for n in range(3)]
-    first.journal.catch_up()
     first.journal.close()
 
     second = Parts(tmp_path, ManualClock(START_S - HOUR_S))

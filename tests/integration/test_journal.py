@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,26 @@ def test_a_row_that_comes_again_is_kept_once(journal: Journal) -> None:
     assert journal.write([score(0), score(1), score(0)]) == [Written(True)] * 3
     assert journal.settle()
     assert len(rows(journal.path, "SELECT * FROM scores")) == 2
+
+
+def test_what_finds_a_score_follows_it_and_catches_up_where_it_is_behind(journal: Journal) -> None:
+    def behind() -> int:
+        query = "SELECT seq FROM scores WHERE seq NOT IN (SELECT seq FROM lookup)"
+        return len(rows(journal.path, query))
+
+    journal.write([score(i) for i in range(10)])
+    assert journal.settle()
+    assert behind() == 0
+    # As an earlier version left it, which took longer to follow.
+    with closing(sqlite3.connect(journal.path)) as other, other:
+        other.execute("DELETE FROM lookup WHERE seq IN (SELECT seq FROM lookup LIMIT -1 OFFSET 4)")
+    assert behind() == 6
+    left = []
+    for i in range(10, 18, 2):
+        journal.write([score(i), score(i + 1)])
+        assert journal.settle()
+        left.append(behind())
+    assert left == [4, 2, 0, 0]
 
 
 def test_an_outcome_is_kept_once_and_says_whether_its_signal_is_known(journal: Journal) -> None:
