@@ -7,7 +7,6 @@ for each arena, whenever a helper thread happened to be in its way.
 
 from __future__ import annotations
 
-import ctypes
 from contextlib import suppress
 
 _M_ARENA_MAX = -8
@@ -15,6 +14,8 @@ _M_ARENA_MAX = -8
 
 
 def one_arena() -> None:
-    """Ask for a single arena, before there are threads. Other C libraries have only one."""
-    with suppress(AttributeError):
+    """Ask for a single arena, before there are threads; elsewhere than in glibc do nothing."""
+    with suppress(ImportError, OSError, AttributeError, TypeError):
+        import ctypes
+
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -135,7 +135,7 @@ class Engine:
     def install(self, model: Model | None) -> None:
         """Serve this model from the next request on; None: serve base scores."""
         self.model = model
-        self.vectors.follow(model)
+        self.vectors.forget_answers()
         self.drift.follow(model)
 
     def expect(self, signals: Sequence[messages.ScoreRequest], receive_time_s: float) -> None:
@@ -154,7 +154,7 @@ class Engine:
             if feed is not None
         ]
         if asked:
-            self.vectors.expect(asked, now)
+            self.vectors.expect(asked, now, model)
 
     def on_request(
         self,
@@ -264,8 +264,9 @@ class Engine:
         self, feed: SymbolFeed | None, direction: int, vector: Vector
     ) -> tuple[Probability | None, str | None]:
         """(probability, None), or (None, what went wrong): a fault costs the base score only."""
+        assert self.model is not None
         try:
-            return self.vectors.answer(feed, direction, vector), None
+            return self.vectors.answer(feed, direction, vector, self.model), None
         except (ArithmeticError, ValueError, IndexError) as fault:
             self.counts["model_fault"] += 1
             return None, f"{type(fault).__name__}: {fault}"[:200]

@@ -33,7 +33,7 @@ class Forest:
         stepping: bool = False,
         pause: Callable[[], object] = lambda: None,
     ) -> None:
-        """`stepping` has the trees stepped down whatever their size; `pause` as for `load`."""
+        """`stepping` has the trees stepped down whatever their size; `pause` as in `bundle`."""
         self.arrays = arrays
         self.depth = depth
         self._masks = None if stepping else leaf_masks(arrays, pause)

@@ -95,6 +95,7 @@ class Housekeeping:
     def restore(self) -> None:
         """Bring back bars and recent replies from the journal: warm at once."""
         utc_s = self._clock.utc_s()
+        self._journal.catch_up()
         self._bars.restore(utc_s)
         self._engine.number_above(self._journal.last_seq())
         since_s = utc_s - self._config.score.retry_window_s

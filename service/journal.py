@@ -21,7 +21,7 @@ import msgspec
 from service.bar_table import insert_bars
 from service.journal_file import open_writer
 from service.locks import HeldError, hold
-from service.outcome_table import WRITTEN, Written, catch_up, insert_outcome
+from service.outcome_table import WRITTEN, Written, catch_up, follow, insert_outcome
 from service.paper_table import LOAD_PAPER, PAPER_COLUMNS, UNFOLLOWED, can_be_followed, insert_paper
 from service.records import BarRow, EventRow, OutcomeRow, PaperRow, ScoreRow, SymbolRow
 from service.score_table import INSERT_SCORE, insert_scores, spooled_scores
@@ -36,6 +36,8 @@ LAST_SEQ = 1 << 62
 _FAULTS = (sqlite3.Error, OSError, OverflowError, UnicodeError)
 MOST_SPOOLED, MOST_SPOOLED_BYTES = 4096, 16 << 20
 """Scores that may wait for their table before the next answer has to."""
+FOLLOWED_TOGETHER = 64
+"""Scores that `lookup` follows at once where nothing else is written: they share its pages."""
 MAX_FAULT_CHARS = 300
 
 
@@ -69,6 +71,7 @@ class Journal:
         self._unclaimed = False
         self._spool = Spool(spool_path(path))
         self._pending: list[tuple[Any, ...]] = []
+        self._unfollowed: list[int] = []
 
     @property
     def spooled(self) -> int:
@@ -130,6 +133,7 @@ class Journal:
         scores = [row for row in rows if isinstance(row, ScoreRow)]
         if len(scores) < len(rows):
             written = self._transact(lambda c: [_insert(c, row) for row in rows])
+            self._unfollowed += [row.seq for row in scores]
         else:
             written = self._append(scores)
         if written is None:
@@ -142,7 +146,7 @@ class Journal:
         """Take the spooled scores to their table; False where they have to wait."""
         # A spool without a readable row is emptied too: what came behind would not be read.
         waits = self._pending or self._spool.size_bytes
-        return not waits or self._transacted(lambda _: None)
+        return not waits or self._transact(lambda _: (), FOLLOWED_TOGETHER) is not None
 
     def save_bars(self, bars: Iterable[BarRow], symbols: Iterable[SymbolRow]) -> bool:
         """Keep closed bars and each symbol's facts; a symbol's oldest bars go."""
@@ -195,9 +199,12 @@ class Journal:
         """All open positions."""
         return self._sound_paper(self._run(LOAD_PAPER))
 
+    def catch_up(self) -> None:
+        """Have all scores found by their signals, those too that a kill left behind."""
+        self._transacted(catch_up)
+
     def load_unfollowed(self, since: float, holding_s: float, limit: int) -> list[PaperRow]:
         """Positions of signals first scored since a time (UTC s) without one or an end of one."""
-        self._transacted(lambda c: catch_up(c, -1))
         values = {"since": since, "holding_s": holding_s, "limit": limit}
         return self._sound_paper(self._run(UNFOLLOWED, values))
 
@@ -258,8 +265,11 @@ class Journal:
     def _transacted(self, work: Callable[[sqlite3.Connection], object]) -> bool:
         return self._transact(lambda connection: (work(connection),)) is not None
 
-    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Settle and do work in one transaction; None, with nothing of it kept, where it fails."""
+    def _transact(self, work: Callable[[sqlite3.Connection], T], together: int = 1) -> T | None:
+        """Settle and do work in one transaction; None, with nothing of it kept, where it fails.
+
+        Scores are found by their signals from the work on, where there are so many new ones.
+        """
         if self.fault is not None or not self.open():
             return None
         assert self._connection is not None
@@ -267,8 +277,13 @@ class Journal:
             changes = self._connection.total_changes
             self._connection.execute("BEGIN IMMEDIATE")
             self._insert_pending()
+            unfollowed = [*self._unfollowed, *(row[0] for row in self._pending)]
+            if len(unfollowed) >= together:
+                follow(self._connection, unfollowed)
+                unfollowed = []
             done = work(self._connection)
             self._connection.execute("COMMIT")
+            self._unfollowed = unfollowed
             self.commits += self._connection.total_changes != changes
             self._pending = []
             self._spool.clear()
@@ -296,15 +311,8 @@ class Journal:
         return found
 
     def _insert_pending(self) -> None:
-        """Take the spooled scores to their table, and as many and more to `lookup` behind it.
-
-        Left for later it falls behind under a load, and the next outcome or start has to wait.
-        """
-        if not self._pending:
-            return
         assert self._connection is not None
         refused = insert_scores(self._connection, self._pending)
-        catch_up(self._connection, 2 * len(self._pending))
         self.errors += refused
         self.unwritten += refused
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 SCHEMA_VERSION = 1
 
+WAL_BYTES = 32 << 20
+"""What the WAL keeps of its size when it begins anew; it seldom gets larger."""
 TRIES = 5
 PAUSE_S = 0.01
 """Between tries to read: a service needs less to make or remove the WAL with its -shm."""
@@ -66,6 +68,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint=0")
+        # What a load has made of the WAL is given back when it begins anew.
+        connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
         connection.execute("PRAGMA temp_store=MEMORY")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:

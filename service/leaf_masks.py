@@ -134,7 +134,7 @@ def _block(shape: tuple[int, int]) -> NDArray[np.uint64]:
     come by and to go, and whoever else wants the interpreter waits for that.
     """
     size = max(1, shape[0] * shape[1] * 8)
-    if size >= HUGE_PAGE // 2:
+    if size >= HUGE_PAGE // 2:  # less would double what it takes
         size = -(-size // HUGE_PAGE) * HUGE_PAGE
     block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with suppress(OSError):  # a kernel without them

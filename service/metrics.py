@@ -98,7 +98,7 @@ class VitalsCollector(Collector):
         yield total(
             "model_faults", "Vectors that the model failed on", scores.get("model_fault", 0)
         )
-        yield histogram("latency_seconds", "Decoded to encoded", "op", vitals.latency.items())
+        yield histogram("latency_seconds", "Decoded to journalled", "op", vitals.latency.items())
         yield histogram("turn_seconds", "How long the loop was busy", None, [("", vitals.turns)])
         longest_s = about["longest_turn_ms"] / 1000.0
         yield gauge("longest_turn_seconds", "The longest turn since start", longest_s)

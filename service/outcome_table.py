@@ -1,13 +1,14 @@
 """The outcomes' table: each end once, joined to the score that it means where that is sure.
 
-Scores are found by `lookup`, which follows behind their table: an index there would cost each
-answer a page more.
+Scores are found by `lookup`, which follows some dozens of them at a time: an index on their own
+table would have each of them write its pages.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Iterable
 
 import msgspec
 
@@ -16,8 +17,9 @@ from service.score_table import seq_of
 
 _CATCH_UP = (
     "INSERT INTO lookup SELECT seq, signal_id, scored_at FROM scores"
-    " WHERE seq > (SELECT coalesce(max(seq), -1) FROM lookup) ORDER BY seq LIMIT ?"
+    " WHERE seq > (SELECT coalesce(max(seq), -1) FROM lookup) ORDER BY seq"
 )
+_FOLLOW = "INSERT OR IGNORE INTO lookup SELECT seq, signal_id, scored_at FROM scores WHERE seq = ?"
 _OUTCOME_COLUMNS = ("digest", *(c for c in OutcomeRow.__struct_fields__ if c != "meant"))
 _INSERT_OUTCOME = (
     f"INSERT OR IGNORE INTO outcomes({', '.join(_OUTCOME_COLUMNS)}) "
@@ -51,9 +53,14 @@ class Written(msgspec.Struct, frozen=True):
 WRITTEN = Written(True)
 
 
-def catch_up(connection: sqlite3.Connection, limit: int) -> None:
-    """Let `lookup` follow the scores, by so many at the most; all where it is negative."""
-    connection.execute(_CATCH_UP, (limit,))
+def follow(connection: sqlite3.Connection, seqs: Iterable[int]) -> None:
+    """Let these scores be found, whatever was scored since: a retry may bring an old one."""
+    connection.executemany(_FOLLOW, ((seq,) for seq in seqs))
+
+
+def catch_up(connection: sqlite3.Connection) -> None:
+    """Let all be found that were scored after the last one that is, as a kill left them."""
+    connection.execute(_CATCH_UP)
 
 
 def insert_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> Written:
@@ -62,7 +69,7 @@ def insert_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> Written:
     The scores must be in their table. Raises sqlite3.Error.
     """
     execute = connection.execute
-    catch_up(connection, -1)
+    catch_up(connection)
     matched = execute(_HAS_SIGNAL, (row.signal_id,)).fetchone() is not None or (
         execute(_HAS_SCORE, (seq_of(row.score_id), row.score_id)).fetchone() is not None
     )

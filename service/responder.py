@@ -1,7 +1,7 @@
 """Bodies in, bodies out: decode, ask the engine, journal, encode. One reply for each.
 
-Requests that wait together share one append to the spool, or one transaction where there are
-outcomes among them, and no reply leaves before it.
+Requests that are answered together share one append to the spool, or one transaction where there
+are outcomes among them, and no reply leaves before it.
 No sockets here, so that every refusal can be tested with bytes alone.
 """
 

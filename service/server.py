@@ -37,14 +37,11 @@ POLLIN = int(zmq.POLLIN)
 NOBLOCK = int(zmq.NOBLOCK)
 NOBLOCK_MORE = NOBLOCK | int(zmq.SNDMORE)
 
-send = PlainSocket.send
-"""Without the options that are for other kinds of sockets."""
-
-LEAST_TOGETHER = 4
+LEAST_AT_A_TIME = 4
 """Requests that are always answered together where so many wait."""
 
-FEW = 4
-"""Messages at once up to which asking for another costs less than failing to receive one."""
+FEW_MESSAGES = 4
+"""At once, up to which asking for another costs less than failing to receive one."""
 
 MAX_FRAMES = 64
 """Of one message: the routing envelope and the body."""
@@ -198,7 +195,7 @@ class Server:
         # Bounded as well, or a flood of refusals would starve the ticks.
         for count in range(2 * self._config.limits.waiting_requests):
             # Few come together, and then asking is cheaper than the exception.
-            if 0 < count < FEW and not _waits(self._scoring):
+            if 0 < count < FEW_MESSAGES and not _waits(self._scoring):
                 return
             try:
                 frames = self._receive()
@@ -242,14 +239,14 @@ class Server:
         self._send(envelope, self._responder.refuse(body, code, message))
 
     def _answer(self) -> int:
-        """Answer those who wait now, half of them at a time.
+        """Answer those who wait now, half of them at a time and four at least.
 
         The more together, the cheaper each; but clients who all waited for all would all be at
         work while nobody is answered.
         """
         count = left = min(len(self._arrived), self._config.limits.requests_per_cycle)
         while left:
-            size = min(left, max(LEAST_TOGETHER, left // 2))
+            size = min(left, max(LEAST_AT_A_TIME, left // 2))
             batch = [self._arrived.popleft() for _ in range(size)]
             replies = self._responder.answer([arrived.waiting for arrived in batch])
             for arrived, reply in zip(batch, replies, strict=True):
@@ -261,10 +258,11 @@ class Server:
 
     def _send(self, envelope: list[bytes], reply: bytes) -> None:
         try:
-            # As send_multipart does, which looks at each frame's type before it.
+            # As send_multipart does, without a look at each frame's type and at options that
+            # are for other kinds of sockets.
             for frame in envelope:
-                send(self._scoring, frame, NOBLOCK_MORE)
-            send(self._scoring, reply, NOBLOCK)
+                PlainSocket.send(self._scoring, frame, NOBLOCK_MORE)
+            PlainSocket.send(self._scoring, reply, NOBLOCK)
         except zmq.Again:
             # The client's queue is full: it asks and never reads. Others must not wait for it.
             self._vitals.requests["reply_dropped"] += 1
@@ -279,7 +277,7 @@ class Server:
         for count in range(limit):
             if count >= least and not count % TICKS_A_REQUEST and _waits(self._scoring):
                 return count
-            if 0 < count < FEW and not _waits(feed.socket):
+            if 0 < count < FEW_MESSAGES and not _waits(feed.socket):
                 return count
             try:
                 frame = receive(NOBLOCK)

@@ -28,6 +28,7 @@ MOST_ANSWERS = 256
 class Kept(msgspec.Struct):
     """The last vector of a symbol and direction, and what the model said of it by base score.
 
+    It does not name the model, which it would keep in memory for as long as nobody asks again.
     `expected` was worked out ahead and is not asked for yet, `answers` was.
     """
 
@@ -39,10 +40,9 @@ class Kept(msgspec.Struct):
 
 
 class Vectors:
-    """All features as of a moment, and what `model` says of them. `counts` gets hits and misses."""
+    """All features as of a moment. `counts` gets hits and misses."""
 
     def __init__(self, intake: Intake, counts: Counter[str]) -> None:
-        self.model: Model | None = None
         self._intake = intake
         self._counts = counts
         self._minute = 0
@@ -81,17 +81,15 @@ class Vectors:
         vector = kept.vector
         return Vector((*values[:-1], base_score), vector.missing, vector.volume_source)
 
-    def follow(self, model: Model | None) -> None:
-        """Ask this model from now on, and forget what another one said.
-
-        Of all symbols at once: one that is seldom asked about would keep an old model in memory.
-        """
-        self.model = model
+    def forget_answers(self) -> None:
+        """Another model answers from now on."""
         for feed in self._intake.feeds.values():
             for kept in feed.kept.values():
                 kept.answers, kept.expected = {}, {}
 
-    def expect(self, asked: Iterable[tuple[SymbolFeed, int, float]], now_s: float) -> None:
+    def expect(
+        self, asked: Iterable[tuple[SymbolFeed, int, float]], now_s: float, model: Model
+    ) -> None:
         """Ask the model at once about each feed, direction and base score that comes now.
 
         A signal whose vector is another by then is asked about on its own, like any.
@@ -105,18 +103,18 @@ class Vectors:
                 rows.append((*kept.vector.values[:-1], base_score))
         if not rows:
             return
-        assert self.model is not None
-        found = self.model.probabilities(np.array(rows, np.float64))
+        found = model.probabilities(np.array(rows, np.float64))
         for (kept, base_score), probability in zip(wanted, found, strict=True):
             kept.expected[base_score] = probability
 
-    def answer(self, feed: SymbolFeed | None, direction: int, vector: Vector) -> Probability:
+    def answer(
+        self, feed: SymbolFeed | None, direction: int, vector: Vector, model: Model
+    ) -> Probability:
         """What the model says of the vector that `vector` gave last for this symbol."""
-        assert self.model is not None
         kept = None if feed is None else feed.kept.get(direction)
         if kept is None:
             self._counts["model_miss"] += 1
-            return self.model.probability(np.array(vector.values))
+            return model.probability(np.array(vector.values))
         base_score = vector.values[-1]
         known = kept.answers.get(base_score)
         if known is not None:
@@ -125,7 +123,7 @@ class Vectors:
         self._counts["model_miss"] += 1
         probability = kept.expected.pop(base_score, None)
         if probability is None:
-            probability = self.model.probability(np.array(vector.values))
+            probability = model.probability(np.array(vector.values))
         if len(kept.answers) >= MOST_ANSWERS:
             kept.answers.clear()
         kept.answers[base_score] = probability

@@ -62,7 +62,7 @@ class Vitals:
         self.restart_for = keys
 
     def took(self, op: str, elapsed_ms: float) -> None:
-        """A score or a batch was answered in this time, from decoded to encoded."""
+        """A score or a batch was answered in this time, from decoded to journalled."""
         self.latencies_ms.append(elapsed_ms)
         self.latency[op].observe(elapsed_ms / 1000.0)
 

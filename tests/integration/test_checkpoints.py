@@ -12,6 +12,7 @@ from scored_journal import score_row, vectors
 from service import checkpoints as module
 from service.checkpoints import Checkpoints
 from service.journal import Journal
+from service.journal_file import WAL_BYTES, wal_of
 
 X = vectors(1)
 
@@ -127,7 +128,19 @@ def test_a_commit_while_the_thread_is_at_it_may_have_been_moved_by_it(journal: J
 
 def test_a_transaction_without_a_change_is_no_commit(journal: Journal) -> None:
     write(journal, 1, 10)
-    journal.settle()
+    journal.catch_up()
     before = journal.commits
-    assert journal.save_paper([], [])
+    journal.catch_up()
     assert journal.commits == before
+
+
+def test_the_wal_gives_back_what_a_load_made_of_it(journal: Journal) -> None:
+    wal = wal_of(journal.path)
+    for seq in range(5):
+        big = score_row(seq, X[0], reply=bytes(8 << 20))
+        assert journal.write([big])[0].journalled
+        assert journal.settle()
+    assert size(wal) > WAL_BYTES
+    journal.checkpoint()
+    write(journal, 100, 1)
+    assert size(wal) <= WAL_BYTES

@@ -5,7 +5,7 @@ Turned by hand and judged by counts, so that a slow machine changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from served import Served
 from serving import START_S, body, tick, unpacked
 
 from service.housekeeping import CHECKPOINT_ROWS, TURN_S
+from service.responder import Responder, Waiting
 from service.server import TICKS_A_REQUEST
 
 TICKS = 5_000
@@ -172,6 +173,26 @@ def test_the_deadline_counts_the_time_in_line(tmp_path: Path) -> None:
         flooded.close()
     assert [reply["status"] for reply in came] == ["unknown_symbol", "deadline", "unknown_symbol"]
     assert all(reply["final_score"] == 70.0 for reply in came)
+
+
+@pytest.mark.parametrize(("waiting", "together"), [(1, [1]), (5, [4, 1]), (20, [10, 5, 4, 1])])
+def test_half_of_those_who_wait_are_answered_at_a_time(
+    flooded: Flooded, monkeypatch: pytest.MonkeyPatch, waiting: int, together: list[int]
+) -> None:
+    server, sizes, answer = flooded.served.server, [], Responder.answer
+
+    def counted(responder: Responder, asked: Sequence[Waiting]) -> list[bytes]:
+        sizes.append(len(asked))
+        return answer(responder, asked)
+
+    monkeypatch.setattr(Responder, "answer", counted)
+    flooded.ask(*range(waiting))
+    eventually(lambda: server._accept() or len(server._arrived) == waiting, "all of them")
+    assert server._answer() == waiting
+    assert sizes == together
+    came: list[dict[str, object]] = []
+    eventually(lambda: came.extend(flooded.replies()) or len(came) == waiting, "the replies")
+    assert all(reply["ok"] for reply in came)
 
 
 def burst(flooded: Flooded, count: int) -> None:
