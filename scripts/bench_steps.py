@@ -1,10 +1,11 @@
 """Where the time of one score goes, step by step, in one process.
 
-    python scripts/bench_steps.py [--requests 4000]
+    python scripts/bench_steps.py [--requests 4000] [--cold]
 
 The service's own parts with a file journal, each step called as the serving path calls it,
 on states that change before every request, so that nothing is answered from what is kept.
-Another process that works on the same cores adds to every number.
+Another process that works on the same cores adds to every number. `--cold` fills the caches with
+something else before each step: so a service finds them that waits for its next request.
 """
 
 from __future__ import annotations
@@ -35,28 +36,35 @@ from service.retries import content_digest
 from service.symbol_feed import Endpoint
 from service.vitals import Vitals
 
-BATCHES = (1, 2, 8, 64)
+BATCHES = (1, 2, 4, 8, 64)
+CACHES_BYTES = 8 << 20
 
 
 def main() -> None:
     """Run and print."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--requests", type=int, default=4000)
+    options.add_argument("--cold", action="store_true", help="the steps alone, caches emptied")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        bench = Bench(Path(name))
+        bench = Bench(Path(name), cold=given.cold)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         for number in range(given.requests):
             bench.steps(number)
         show("one score, steps apart", bench.times)
+        if given.cold:
+            return
         whole: dict[str, list[float]] = {}
+        table: dict[str, list[float]] = {}
         for size in BATCHES:
-            label = f"whole, {size} together"
+            label = f"{size} together"
             for start in range(0, given.requests // 2, size):
                 whole.setdefault(label, []).append(bench.whole(start, size))
+                table.setdefault(label, []).append(bench.settle(size))
         show("from body to reply, per score", whole)
+        show("afterwards to their table, per score", table)
 
 
 def show(head: str, times: dict[str, list[float]]) -> None:
@@ -70,7 +78,8 @@ def show(head: str, times: dict[str, list[float]]) -> None:
 class Bench:
     """Engine, journal and responder as `serve` wires them, warm, with a model."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, cold: bool = False) -> None:
+        self._filler = np.zeros(CACHES_BYTES if cold else 0, np.uint8)
         publish_model(folder / "models", *market(3000))
         content = read_pointer_bytes(folder / "models")
         assert content is not None
@@ -118,6 +127,12 @@ class Bench:
         self.responder.answer(waiting)
         return (time.perf_counter() - began) * 1e6 / size
 
+    def settle(self, size: int) -> float:
+        """Microseconds a score that so many take to their table."""
+        began = time.perf_counter()
+        self.journal.settle()
+        return (time.perf_counter() - began) * 1e6 / size
+
     def steps(self, number: int) -> None:
         """One score by its steps; what is not a step of its own is in `whole` only."""
         self.ticks()
@@ -161,6 +176,8 @@ class Bench:
         self.engine.on_frame(self.endpoint, frame, self.clock.utc_s())
 
     def _timed(self, name: str, call: Callable[..., Any], *given: Any) -> Any:
+        if len(self._filler):
+            self._filler.sum()
         began = time.perf_counter()
         found = call(*given)
         self.times.setdefault(name, []).append((time.perf_counter() - began) * 1e6)
