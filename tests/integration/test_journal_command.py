@@ -96,16 +96,18 @@ def test_an_export_can_be_of_a_time(journal: Path) -> None:
 
 
 def test_scores_that_a_kill_kept_from_their_table_are_there(tmp_path: Path) -> None:
-    with running(tmp_path) as service:
-        with service.client() as client:
-            for n in range(20):
-                client.score("EURUSD", 50.0 + n, signal_id=f"S{n}")
-        service.kill()
-        assert spooled(service.journal_path)
-        found = exported(service.journal_path, "--kind", "scores")
-        assert [row["signal_id"] for row in found] == [f"S{n}" for n in range(20)]
-        lines = run("tail", "--journal", str(service.journal_path)).stdout.splitlines()
-        assert lines[-1].endswith("S19")
+    parts = Parts(tmp_path)
+    parts.journal.open()
+    # Answered, and no rest since: what a kill in this moment leaves.
+    for n in range(20):
+        parts.score(base_score=50.0 + n, signal_id=f"S{n}")
+    path = parts.config.journal_path
+    assert len(spooled(path)) == 20
+    found = exported(path, "--kind", "scores")
+    assert [row["signal_id"] for row in found] == [f"S{n}" for n in range(20)]
+    lines = run("tail", "--journal", str(path)).stdout.splitlines()
+    assert lines[-1].endswith("S19")
+    parts.journal.close()
 
 
 def test_an_export_to_a_file_is_whole_or_not_there(journal: Path, tmp_path: Path) -> None:
