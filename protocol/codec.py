@@ -30,7 +30,6 @@ class Decoded(msgspec.Struct, frozen=True):
     request: Request
     request_id: str | int | None
     ignored: tuple[str, ...]
-    content: dict[str, Any]
 
 
 def pack(message: dict[str, Any]) -> bytes:
@@ -135,7 +134,7 @@ def decode_request(body: bytes) -> Decoded:
         request = msgspec.convert(content, type=kind)
     except msgspec.ValidationError as error:
         raise _invalid(error, content, request_id) from None
-    return Decoded(request, request_id, unknown_keys(content, kind.op), content)
+    return Decoded(request, request_id, unknown_keys(content, kind.op))
 
 
 def decode_signal(content: dict[str, Any]) -> ScoreRequest:

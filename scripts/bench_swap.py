@@ -56,6 +56,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         pointers = publish_two(folder / "models")
         models = {p: read_model(folder / "models", content) for p, content in pointers.items()}
+        show_parts(folder / "models", next(iter(pointers.values())))
         feed = stack.enter_context(Publisher(SYMBOLS))
         with Service(folder, feed.address, MODEL_POLL_S="0.02") as service:
             print(f"ready {service.ready_s:.2f} s after its start, without a journal")
@@ -146,6 +147,24 @@ def publish_two(models: Path) -> dict[str, bytes]:
 def read_model(models: Path, pointer: bytes) -> Model:
     """As the service reads it."""
     return load(models, decode_pointer(pointer), DEFAULT_LIMITS)
+
+
+def show_parts(models: Path, pointer: bytes) -> None:
+    """How long the loading thread computes between two pauses: medians of ten loads."""
+    loads = []
+    for _ in range(10):
+        at_s = [time.perf_counter()]
+        pause = lambda at_s=at_s: at_s.append(time.perf_counter())  # noqa: E731
+        load(models, decode_pointer(pointer), DEFAULT_LIMITS, pause=pause)
+        pause()
+        loads.append(1e3 * np.diff(at_s))
+    whole, longest, usual = (
+        np.median([of(p) for p in loads]) for of in (np.sum, np.max, np.median)
+    )
+    print(
+        f"a load computes {whole:.1f} ms in {len(loads[0])} parts, "
+        f"half of them below {usual:.2f} ms, the longest {longest:.2f} ms"
+    )
 
 
 @contextlib.contextmanager

@@ -132,8 +132,7 @@ class Journal:
             return []
         scores = [row for row in rows if isinstance(row, ScoreRow)]
         if len(scores) < len(rows):
-            written = self._transact(lambda c: [_insert(c, row) for row in rows])
-            self._unfollowed += [row.seq for row in scores]
+            written = self._transact(lambda c: _insert(c, rows))
         else:
             written = self._append(scores)
         if written is None:
@@ -342,12 +341,20 @@ class Journal:
             self.errors += 1
 
 
-def _insert(connection: sqlite3.Connection, row: ScoreRow | OutcomeRow | EventRow) -> Written:
+def _insert(
+    connection: sqlite3.Connection, rows: Sequence[ScoreRow | OutcomeRow | EventRow]
+) -> list[Written]:
+    """Scores first, which an outcome beside them may mean. Raises sqlite3.Error."""
+    scores = [row for row in rows if isinstance(row, ScoreRow)]
+    connection.executemany(INSERT_SCORE, map(msgspec.structs.astuple, scores))
+    follow(connection, [row.seq for row in scores])
+    return [_insert_other(connection, row) for row in rows]
+
+
+def _insert_other(connection: sqlite3.Connection, row: ScoreRow | OutcomeRow | EventRow) -> Written:
     if isinstance(row, OutcomeRow):
         return insert_outcome(connection, row)
-    if isinstance(row, ScoreRow):
-        connection.execute(INSERT_SCORE, msgspec.structs.astuple(row))
-    else:
+    if isinstance(row, EventRow):
         detail = json.dumps(row.detail, sort_keys=True)
         statement = "INSERT INTO events(at, kind, detail) VALUES(?,?,?)"
         connection.execute(statement, (row.at, row.kind, detail))
