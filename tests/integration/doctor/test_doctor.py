@@ -1,0 +1,164 @@
+"""`doctor` names each fault that is seeded, with what to do, and nothing where all is well.
+
+The faults are real: files, modes, sockets, processes. None of the checks leaves a trace.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from builders import small_model
+from command import invoke
+from doctored import MONDAY_S, Setup, beside, free_port, kept_right, snapshot
+from harness import Feed, Service, running
+from serving import tick
+
+from service.config import load
+from service.doctor import examine as examining
+from service.doctor.scene import look_around
+
+# Healthy
+
+
+def test_a_healthy_running_service_gives_no_fault_and_no_warning(tmp_path: Path) -> None:
+    small_model(tmp_path / "models", now_s=time.time())
+    (tmp_path / "models" / ".lock").touch()
+    feed = Feed()
+    service = Service(tmp_path, feed)
+    try:
+        service.start()
+        service.warm()
+        setup = Setup(
+            tmp_path / "unused",
+            STATE_DIR=str(tmp_path),
+            SCORE_BIND=service.address,
+            FEED_ENDPOINTS=feed.address,
+        )
+        stop = threading.Event()
+
+        def go_on() -> None:
+            while not stop.wait(0.02):
+                feed.send(tick("EURUSD", time.time()))
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        try:
+            found = setup.findings()
+        finally:
+            stop.set()
+            thread.join()
+        assert [finding for finding in found if finding.level != "ok"] == []
+        assert {finding.check for finding in found} >= {
+            name for name, _ in examining.CHECKS if name != "keys"
+        }
+    finally:
+        service.close()
+        feed.close()
+
+
+def test_a_healthy_setup_that_does_not_run_lacks_only_that(setup: Setup) -> None:
+    setup.values["FEED_INGEST"] = f"tcp://127.0.0.1:{free_port()}"
+    small_model(setup.models, now_s=time.time())
+    setup.write_journal()
+    bad = [finding for finding in setup.findings() if finding.level != "ok"]
+    assert [(finding.check, finding.level) for finding in bad] == [("service", "warn")]
+    assert "systemctl start" in bad[0].advice
+
+
+def test_nothing_is_written_while_it_runs_or_after_it_was_killed(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        with service.client() as client:
+            client.score("EURUSD", 70.0)
+        assert len(service.scores()) == 1
+        setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
+        shutil.rmtree(tmp_path / "unused")
+        # The service goes on with its own files: only what is new or gone would be ours.
+        names = set(snapshot(tmp_path))
+        setup.findings(listen_s=0.1)
+        assert set(snapshot(tmp_path)) == names
+        service.kill()
+        assert (tmp_path / "journal.db-wal").stat().st_size > 0
+        before = snapshot(tmp_path)
+        found = setup.findings("journal")
+        assert snapshot(tmp_path) == before
+        assert [finding.level for finding in found] == ["ok"]
+        assert "last score" in found[0].text
+
+
+# The running service
+
+
+def test_a_service_that_hangs(lone: Service, tmp_path: Path) -> None:
+    assert lone.process
+    pid = str(lone.process.pid)
+    lone.process.send_signal(signal.SIGSTOP)
+    try:
+        found = beside(lone, tmp_path).fault("service", pid, "does not answer", ask_ms=200.0)
+    finally:
+        lone.process.send_signal(signal.SIGCONT)
+    assert "restart" in found.advice
+
+
+# The command
+
+
+def test_the_command_says_what_and_what_to_do_and_ends_with_one(setup: Setup, taken: int) -> None:
+    setup.values["SCORE_BIND"] = f"tcp://127.0.0.1:{taken}"
+    done = invoke("doctor", "--timeout-ms", "50", **setup.values)
+    assert done.returncode == 1
+    assert "fail  addresses" in done.stdout
+    assert "-> stop that program" in done.stdout
+    assert "1 fault" in done.stdout
+
+
+def test_as_json_it_is_for_programs(setup: Setup) -> None:
+    small_model(setup.models, now_s=time.time())
+    setup.values["FEED_INGEST"] = f"tcp://127.0.0.1:{free_port()}"
+    done = invoke("doctor", "--json", **setup.values)
+    content = json.loads(done.stdout)
+    assert content["exit_code"] == done.returncode == 0
+    assert {"check", "level", "about", "text", "advice"} == set(content["findings"][0])
+    assert invoke("doctor", "--json", "--strict", **setup.values).returncode == 1
+
+
+def test_a_configuration_that_cannot_be_read_is_a_finding(setup: Setup) -> None:
+    done = invoke("doctor", **setup.values, SCORE_BIMD="x")
+    assert done.returncode == 1
+    assert "bimd" in done.stdout
+    assert "signal-scorer config" in done.stdout
+
+
+def test_a_check_that_fails_hides_no_other(setup: Setup) -> None:
+    def broken(_scene: Any) -> Any:
+        raise RuntimeError("no idea")
+
+    scene = look_around(load(environ=setup.environ), now_s=MONDAY_S, listen_s=0.0)
+    found = list(examining.examine(scene, [("one", broken), ("clock", kept_right)]))
+    assert [(finding.check, finding.level) for finding in found] == [
+        ("one", "fail"),
+        ("clock", "ok"),
+    ]
+    assert "no idea" in found[0].text
+
+
+def test_the_alert_command_is_run_with_a_message_that_says_it_is_a_test(setup: Setup) -> None:
+    script, got = setup.state / "tell.sh", setup.state / "got.json"
+    script.write_text(f"#!/bin/sh\ncat > {got}\n")
+    script.chmod(0o755)
+    setup.values["ALERTS_COMMAND"] = str(script)
+    done = invoke("doctor", "--test-alert", **setup.values)
+    assert done.returncode == 0, done.stderr
+    message = json.loads(got.read_text())
+    assert (message["v"], message["event"], message["findings"]) == (1, "test", [])
+    script.write_text("#!/bin/sh\necho no such chat >&2\nexit 3\n")
+    done = invoke("doctor", "--test-alert", **setup.values)
+    assert done.returncode == 1
+    assert "no such chat" in done.stderr
+    del setup.values["ALERTS_COMMAND"]
+    assert invoke("doctor", "--test-alert", **setup.values).returncode == 78

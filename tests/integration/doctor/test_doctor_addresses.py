@@ -1,0 +1,102 @@
+"""Where the service listens, and who may talk to it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from doctored import Setup, as_root, beside, free_port
+from harness import Service
+
+from service.keygen import keygen
+
+# Addresses
+
+
+def test_a_port_that_another_program_has(setup: Setup, taken: int) -> None:
+    setup.values["SCORE_BIND"] = f"tcp://127.0.0.1:{taken}"
+    found = setup.fault("addresses", str(taken), "taken by", str(os.getpid()), ask_ms=50.0)
+    assert "score.bind" in found.advice
+
+
+def test_a_port_of_the_metrics_that_another_program_has(setup: Setup, taken: int) -> None:
+    setup.values["METRICS_BIND"] = f"127.0.0.1:{taken}"
+    assert "metrics.bind" in setup.fault("addresses", str(taken), "no metrics").advice
+
+
+def test_a_service_of_another_state_directory(lone: Service, tmp_path: Path) -> None:
+    setup = Setup(tmp_path, SCORE_BIND=lone.address)
+    found = setup.fault("addresses", "another state directory", str(lone.folder))
+    assert "--config" in found.advice
+
+
+def test_a_running_service_that_listens_elsewhere(lone: Service, tmp_path: Path) -> None:
+    other = f"tcp://127.0.0.1:{free_port()}"
+    setup = beside(lone, tmp_path, SCORE_BIND=f"{lone.address},{other}")
+    assert "restart" in setup.fault("addresses", other, "does not listen").advice
+
+
+def test_a_file_where_the_ipc_socket_belongs(setup: Setup) -> None:
+    (setup.state / "score.sock").write_text("notes")
+    setup.values["SCORE_BIND"] = f"ipc://{setup.state}/score.sock"
+    assert "mv " in setup.fault("addresses", "score.sock", "no socket").advice
+
+
+@as_root
+def test_an_ipc_folder_that_the_service_may_not_write(
+    served_by_nobody: Setup, open_folder: Path
+) -> None:
+    (open_folder / "run").mkdir(mode=0o755)
+    served_by_nobody.values["SCORE_BIND"] = f"ipc://{open_folder}/run/score.sock"
+    found = served_by_nobody.fault("addresses", "may not write")
+    assert "RuntimeDirectory" in found.advice
+
+
+def test_an_address_open_to_other_machines(setup: Setup) -> None:
+    setup.values["SCORE_BIND"] = f"tcp://0.0.0.0:{free_port()}"
+    assert "keygen" in setup.fault("addresses", "other machines").advice
+    setup.values["SCORE_ALLOW_INSECURE"] = "true"
+    assert "keygen" in setup.fault("addresses", "every machine", level="warn").advice
+
+
+def test_metrics_open_to_other_machines(setup: Setup) -> None:
+    setup.values["METRICS_BIND"] = f"0.0.0.0:{free_port()}"
+    assert "metrics.bind" in setup.fault("addresses", "other machines", level="warn").advice
+
+
+# Keys
+
+
+@pytest.fixture
+def guarded(setup: Setup, tmp_path: Path) -> Setup:
+    made = keygen(tmp_path / "keys", "elite_guard")
+    setup.values |= {
+        "CURVE_SERVER_SECRET_FILE": str(made.server_secret),
+        "CURVE_CLIENTS_DIR": str(made.clients_dir),
+    }
+    return setup
+
+
+def test_keys_as_keygen_makes_them_are_fine(guarded: Setup) -> None:
+    assert {finding.level for finding in guarded.findings("keys")} == {"ok"}
+
+
+def test_a_secret_that_others_may_read(guarded: Setup, tmp_path: Path) -> None:
+    (tmp_path / "keys" / "server.key").chmod(0o644)
+    assert "chmod 600" in guarded.fault("keys", "server.key", "0644").advice
+
+
+def test_an_empty_list_of_clients(guarded: Setup, tmp_path: Path) -> None:
+    (tmp_path / "keys" / "clients" / "elite_guard.pub").unlink()
+    assert "keygen --name" in guarded.fault("keys", "nobody is let in").advice
+
+
+def test_a_clients_key_that_is_none(guarded: Setup, tmp_path: Path) -> None:
+    (tmp_path / "keys" / "clients" / "broken.pub").write_text("not a key\n")
+    assert "keygen" in guarded.fault("keys", "broken.pub", "no key").advice
+
+
+def test_a_list_of_clients_that_anybody_may_add_to(guarded: Setup, tmp_path: Path) -> None:
+    (tmp_path / "keys" / "clients").chmod(0o777)
+    assert "chmod o-w" in guarded.fault("keys", "let himself in").advice

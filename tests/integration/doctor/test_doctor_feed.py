@@ -1,0 +1,75 @@
+"""What comes, or does not come, from the EA."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from doctored import DAY_S, MONDAY_S, Setup, beside, free_port
+from harness import Feed, Service, eventually
+from serving import tick
+
+SATURDAY_S = MONDAY_S + 5 * DAY_S
+
+
+def test_a_feed_where_nothing_listens(setup: Setup) -> None:
+    setup.values["FEED_ENDPOINTS"] = f"tcp://127.0.0.1:{free_port()}"
+    found = setup.fault("feed", "nothing listens", listen_s=0.1)
+    assert "bridge" in found.advice
+
+
+def test_a_feed_that_is_silent(setup: Setup, publish: Callable[[Any], str]) -> None:
+    setup.values["FEED_ENDPOINTS"] = publish(None)
+    found = setup.fault("feed", "is silent", now_s=MONDAY_S, listen_s=0.1)
+    assert "terminal" in found.advice
+    setup.fault("feed", "weekend", level="warn", now_s=SATURDAY_S, listen_s=0.1)
+
+
+def test_a_feed_that_is_no_eas(setup: Setup, publish: Callable[[Any], str]) -> None:
+    setup.values["FEED_ENDPOINTS"] = publish(lambda: b"GET / HTTP/1.1")
+    assert "PUB" in setup.fault("feed", "no message of an EA", "GET /").advice
+
+
+def test_a_feed_with_heartbeats_alone(setup: Setup, publish: Callable[[Any], str]) -> None:
+    setup.values["FEED_ENDPOINTS"] = publish(lambda: b"HEARTBEAT")
+    assert "market watch" in setup.fault("feed", "no ticks", "heartbeat").advice
+
+
+@pytest.mark.parametrize("hours", [3, -2])
+def test_a_clock_offset_that_is_wrong(
+    setup: Setup, publish: Callable[[Any], str], hours: int
+) -> None:
+    setup.values["FEED_ENDPOINTS"] = publish(lambda: tick("EURUSD", time.time() + hours * 3600))
+    found = setup.fault("feed", "offset is wrong", f"{abs(hours)} h", "feed.clock_offset = 0")
+    assert f"or {hours * 3600}" in found.advice
+    setup.values["FEED_CLOCK_OFFSET"] = str(hours * 3600)
+    assert {finding.level for finding in setup.findings("feed")} == {"ok"}
+
+
+def test_a_feed_that_carried_the_time_forward(tmp_path: Path) -> None:
+    feed = Feed()
+    try:
+        with closing(Service(tmp_path, feed)) as service:
+            service.start()
+            feed.send(tick("EURUSD", time.time() + 3 * 3600))
+            setup = beside(service, tmp_path / "unused")
+            with service.client() as client:
+                eventually(lambda: client.stats()["symbols"], "the tick")
+            found = setup.fault("service", feed.address, "ahead of this machine", level="warn")
+            assert "feed.clock_offset" in found.advice
+    finally:
+        feed.close()
+
+
+def test_a_feed_whose_clock_is_minutes_late(setup: Setup, publish: Callable[[Any], str]) -> None:
+    setup.values["FEED_ENDPOINTS"] = publish(lambda: tick("EURUSD", time.time() - 420))
+    found = setup.fault("feed", "7 min behind", level="warn", now_s=MONDAY_S)
+    assert "server time" in found.advice
+
+
+def test_no_feed_at_all(setup: Setup) -> None:
+    assert "feed.endpoints" in setup.fault("feed", "names no feed", level="warn").advice

@@ -1,0 +1,135 @@
+"""The journal, its WAL and the scores that wait beside it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from doctored import DAY_S, Setup, as_root, beside
+from harness import Service, eventually, running
+from msgspec.structs import astuple
+from scored_journal import score_row
+
+from protocol.schema import FEATURE_COUNT
+from service.journal_file import SCHEMA_VERSION
+from service.records import EventRow
+from service.spool import Spool, spool_path
+
+
+def test_a_journal_that_is_no_database(setup: Setup) -> None:
+    setup.journal.write_bytes(b"no database " * 1000)
+    assert "restore" in setup.fault("journal", "damaged").advice
+
+
+def test_a_journal_with_a_page_of_nonsense(setup: Setup) -> None:
+    setup.write_journal(*(EventRow(at=1.0, kind="x" * 500, detail={}) for _ in range(500)))
+    with setup.journal.open("r+b") as file:
+        file.seek(20 * 8192)
+        file.write(os.urandom(8192 * 4))
+    assert "restore" in setup.fault("journal", "damaged").advice
+
+
+def test_a_journal_of_a_newer_version(setup: Setup) -> None:
+    setup.write_journal()
+    with closing(sqlite3.connect(setup.journal)) as connection:
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    assert "newer" in setup.fault("journal", f"schema {SCHEMA_VERSION + 1}").text
+
+
+def test_a_folder_where_the_journal_belongs(setup: Setup) -> None:
+    setup.journal.mkdir()
+    assert "move it away" in setup.fault("journal", "is no file").advice
+
+
+LOCKING = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_journal_that_another_program_locks(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
+        locking = subprocess.Popen(
+            [sys.executable, "-c", LOCKING, str(service.journal_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            assert locking.stdout
+            locking.stdout.readline()
+            found = setup.fault("journal", "is locked by", str(locking.pid))
+            assert f"kill {locking.pid}" in found.advice
+            with service.client() as client:
+                eventually(lambda: not client.score("EURUSD", 70.0).journalled, "the lock")
+                eventually(lambda: not client.health()["ready"], "a warning")
+            setup.fault("service", "not ready", "journal")
+            assert "lost" in setup.fault("service", "not kept", level="warn").advice
+        finally:
+            locking.communicate()
+
+
+def test_a_wal_that_grows_since_a_reader_stays(setup: Setup) -> None:
+    writer = sqlite3.connect(setup.journal, isolation_level=None)
+    try:
+        writer.execute("PRAGMA journal_mode=WAL")
+        writer.execute("PRAGMA wal_autocheckpoint=0")
+        writer.execute("CREATE TABLE big(x)")
+        for _ in range(9):
+            writer.execute("INSERT INTO big VALUES(zeroblob(8000000))")
+        assert "reader" in setup.fault("journal", "wait to be moved", level="warn").advice
+    finally:
+        writer.close()
+
+
+def test_promised_scores_that_are_damaged(setup: Setup) -> None:
+    setup.write_journal()
+    path = spool_path(setup.journal)
+    spool = Spool(path)
+    spool.open()
+    spool.append([astuple(score_row(1, np.full(FEATURE_COUNT, 50.0)))])
+    spool.close()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    assert "disk" in setup.fault("journal", path.name, "damaged").advice
+
+
+def test_a_link_where_promised_scores_belong(setup: Setup) -> None:
+    setup.write_journal()
+    path = spool_path(setup.journal)
+    path.symlink_to(setup.state / "elsewhere")
+    (setup.state / "elsewhere").touch()
+    assert "move it away" in setup.fault("journal", path.name, "is a link").advice
+
+
+@as_root
+def test_a_journal_that_belongs_to_root(served_by_nobody: Setup) -> None:
+    served_by_nobody.write_journal()
+    served_by_nobody.journal.chmod(0o640)
+    assert "chown" in served_by_nobody.fault("journal", "may not write it").advice
+
+
+def test_a_clock_that_was_ahead_when_the_last_score_was_written(
+    lone: Service, tmp_path: Path
+) -> None:
+    yesterday_s = time.time() - DAY_S
+    found = beside(lone, tmp_path).fault("journal", "yet to come", now_s=yesterday_s)
+    assert "date -u" in found.advice
+
+
+def test_a_service_that_starts_again_and_again(setup: Setup) -> None:
+    now_s = time.time()
+    starts = [EventRow(at=now_s - 60 * n, kind="started", detail={}) for n in range(7)]
+    setup.write_journal(*starts)
+    found = setup.fault("journal", "started 7 times", level="warn", now_s=now_s)
+    assert "journalctl" in found.advice

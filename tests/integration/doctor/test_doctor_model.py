@@ -1,0 +1,75 @@
+"""What is published, and whether it can serve."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from builders import small_model
+from doctored import DAY_S, Setup, as_root
+from harness import eventually, running
+
+from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
+from service.bundle import read_pointer
+
+
+def test_no_model_yet(setup: Setup) -> None:
+    assert "first weeks" in setup.fault("model", "no model yet", level="warn").advice
+
+
+def test_a_pointer_that_is_gone_though_models_are_there(setup: Setup) -> None:
+    version = small_model(setup.models, now_s=time.time())
+    (setup.models / POINTER_NAME).unlink()
+    assert version in setup.fault("model", POINTER_NAME, "is missing").advice
+
+
+@pytest.mark.parametrize(
+    ("days", "level", "said"), [(29, "warn", "expires after 35"), (36, "fail", "no longer used")]
+)
+def test_a_model_that_is_stale_or_expired(setup: Setup, days: int, level: str, said: str) -> None:
+    small_model(setup.models, now_s=time.time() - days * DAY_S)
+    assert "train" in setup.fault("model", said, level=level).advice
+
+
+def test_a_model_made_for_other_features(setup: Setup) -> None:
+    small_model(setup.models, now_s=time.time())
+    found = read_pointer(setup.models)
+    assert found is not None
+    path = setup.models / found[0].version / MANIFEST_NAME
+    content = json.loads(path.read_bytes()) | {"fingerprint": "0" * 16}
+    path.write_bytes(json.dumps(content).encode())
+    sealed = msgspec.structs.replace(
+        found[0],
+        manifest_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        manifest_size=path.stat().st_size,
+    )
+    (setup.models / POINTER_NAME).write_bytes(msgspec.json.encode(sealed))
+    assert "train anew" in setup.fault("model", "fingerprint").advice
+
+
+def test_a_damaged_model(setup: Setup) -> None:
+    version = small_model(setup.models, now_s=time.time())
+    with (setup.models / version / FOREST_NAME).open("r+b") as file:
+        file.seek(2000)
+        file.write(b"\xff")
+    assert "rollback" in setup.fault("model", "digest", FOREST_NAME).advice
+
+
+@as_root
+def test_a_model_that_the_service_may_not_read(served_by_nobody: Setup) -> None:
+    version = small_model(served_by_nobody.models, now_s=time.time())
+    (served_by_nobody.models / version / FOREST_NAME).chmod(0o600)
+    assert "chmod -R" in served_by_nobody.fault("model", FOREST_NAME, "may not read").advice
+
+
+def test_a_published_model_that_the_service_refused(tmp_path: Path) -> None:
+    with running(tmp_path, MODEL_MAX_NODES="1") as service:
+        setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
+        small_model(tmp_path / "models", now_s=time.time())
+        with service.client() as client:
+            eventually(lambda: client.stats()["rejections"], "a refusal")
+        assert "restart" in setup.fault("model", "serves base scores").advice

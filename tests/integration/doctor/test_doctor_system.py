@@ -1,0 +1,154 @@
+"""The machine: files and disk, mode, clock, configuration, and what cron runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from builders import small_model
+from doctored import DAY_S, MONDAY_S, NOBODY, Setup, as_root, beside
+from harness import Service
+
+from service import mode_file
+from service.config import load
+from service.doctor import clock
+from service.doctor.scene import look_around
+
+# Files and disk
+
+
+def test_a_state_directory_that_anybody_may_write(setup: Setup) -> None:
+    setup.state.chmod(0o777)
+    assert "chmod o-w" in setup.fault("files", "every user", "0777").advice
+
+
+@as_root
+def test_a_state_directory_that_the_service_may_not_make(
+    open_folder: Path, served_by_nobody: Setup
+) -> None:
+    (open_folder / "closed").mkdir(mode=0o700)
+    served_by_nobody.values["MODEL_DIRECTORY"] = str(open_folder / "closed")
+    assert "chown" in served_by_nobody.fault("files", "closed", "may not").advice
+
+
+def test_a_configuration_that_anybody_may_write(setup: Setup, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("")
+    file.chmod(0o666)
+    assert "chmod o-w" in setup.fault("files", "config.toml", config_file=file).advice
+
+
+def test_a_publication_that_was_interrupted(setup: Setup) -> None:
+    left = setup.models / ".incoming-x"
+    left.mkdir(parents=True)
+    os.utime(left, (1.0, 1.0))
+    assert "removes it" in setup.fault("files", "interrupted", level="warn").advice
+
+
+@as_root
+@pytest.mark.parametrize(("size", "level"), [("50m", "fail"), ("500m", "warn")])
+def test_a_disk_that_is_nearly_full(setup: Setup, size: str, level: str) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(setup.state)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    try:
+        assert "make room" in setup.fault("disk", "free", level=level).advice
+    finally:
+        subprocess.run(["umount", str(setup.state)], check=True)
+
+
+# Mode, clock, configuration
+
+
+def test_a_mode_that_somebody_commanded(setup: Setup) -> None:
+    mode_file.write(setup.state, mode_file.Command("shadow", "anna", MONDAY_S))
+    found = setup.fault("mode", "shadow", "anna", "2025-09-15", level="warn")
+    assert "mode live" in found.advice
+
+
+def test_a_mode_that_is_configured(setup: Setup) -> None:
+    setup.values["SCORE_MODE"] = "off"
+    assert "mode live" in setup.fault("mode", "off is configured", level="warn").advice
+
+
+def test_a_mode_that_is_not_obeyed(setup: Setup) -> None:
+    mode_file.write(setup.state, mode_file.Command("off", "mallory", MONDAY_S))
+    (setup.state / mode_file.FILE_NAME).chmod(0o666)
+    assert "signal-scorer mode" in setup.fault("mode", "not obeyed").advice
+
+
+def test_a_clock_that_nothing_keeps_right(setup: Setup) -> None:
+    scene = look_around(load(environ=setup.environ), now_s=MONDAY_S, listen_s=0.0)
+    (found,) = clock.check(scene, lambda: False)
+    assert (found.level, "timedatectl" in found.advice) == ("warn", True)
+
+
+def test_a_clock_of_another_decade(setup: Setup) -> None:
+    assert "timedatectl" in setup.fault("clock", "long passed", now_s=1e9).advice
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"SCORE_BASE_WEIGHT": "0.6"}, "scale"),
+        ({"FEED_STALE_AFTER_S": "10"}, "silence"),
+        ({"MODEL_EXPIRE_AFTER_DAYS": "0"}, "for ever"),
+    ],
+)
+def test_values_that_say_what_nobody_means(setup: Setup, values: dict[str, str], said: str) -> None:
+    setup.values |= values
+    setup.fault("configuration", said, level="warn")
+
+
+# Trainer and alerts
+
+
+def test_a_truth_log_that_is_not_there(setup: Setup) -> None:
+    setup.values["TRUTH_LOG_PATHS"] = str(setup.state / "truth_log.jsonl")
+    assert "truth_log.paths" in setup.fault("trainer", "truth_log.jsonl", "not there").advice
+
+
+@as_root
+def test_a_truth_log_that_the_trainer_may_not_read(
+    served_by_nobody: Setup, open_folder: Path
+) -> None:
+    small_model(served_by_nobody.models, now_s=time.time())
+    os.chown(served_by_nobody.models, NOBODY, NOBODY)
+    (open_folder / "private").mkdir(mode=0o700)
+    (open_folder / "private" / "truth_log.jsonl").touch()
+    served_by_nobody.values["TRUTH_LOG_PATHS"] = str(open_folder / "private" / "truth_log.jsonl")
+    assert "--truth-log" in served_by_nobody.fault("trainer", "may not read", "private").advice
+
+
+def test_a_zone_that_there_is_not(setup: Setup) -> None:
+    setup.values["TRUTH_LOG_TIMEZONE"] = "Europe/Atlantis"
+    assert "Europe/Athens" in setup.fault("trainer", "Atlantis").advice
+
+
+def test_a_trainer_that_did_not_run(lone: Service, tmp_path: Path) -> None:
+    setup = beside(lone, tmp_path, MODEL_DIRECTORY=str(tmp_path / "models"))
+    later_s = time.time() + 9 * DAY_S
+    assert "cron" in setup.fault("trainer", "never ran", level="warn", now_s=later_s).advice
+    small_model(tmp_path / "models", now_s=time.time())
+    setup.fault("trainer", "last ran", "published", level="warn", now_s=later_s)
+
+
+def test_a_monitor_that_did_not_run(setup: Setup) -> None:
+    (setup.state / "scorer.prom").touch()
+    setup.values["MONITOR_TEXTFILE"] = "scorer.prom"
+    assert {f.level for f in setup.findings("trainer")} == {"ok"}
+    found = setup.fault("trainer", "hourly", level="warn", now_s=time.time() + 20_000)
+    assert "cron" in found.advice
+
+
+def test_an_alert_command_that_cannot_be_run(setup: Setup) -> None:
+    script = setup.state / "tell.sh"
+    setup.values["ALERTS_COMMAND"] = str(script)
+    assert "alerts.command" in setup.fault("alerts", "not there").advice
+    script.write_text("#!/bin/sh\n")
+    assert "chmod +x" in setup.fault("alerts", "not executable").advice
+    script.chmod(0o755)
+    assert [finding.level for finding in setup.findings("alerts")] == ["ok"]
