@@ -214,11 +214,6 @@ class Journal:
         )
         return self._sound(str, [row[0] for row in reversed(self._run(newest, (limit,)))])
 
-    def setting(self, key: str) -> str | None:
-        """A value that is kept under this name."""
-        rows = self._run("SELECT value FROM settings WHERE key = ?", (key,))
-        return rows[0][0] if rows else None
-
     def set_setting(self, key: str, value: str) -> None:
         """Keep a value."""
         self._run("INSERT OR REPLACE INTO settings VALUES(?,?)", (key, value))
@@ -348,17 +343,17 @@ def _insert(
     scores = [row for row in rows if isinstance(row, ScoreRow)]
     connection.executemany(INSERT_SCORE, map(msgspec.structs.astuple, scores))
     follow(connection, [row.seq for row in scores])
-    return [_insert_other(connection, row) for row in rows]
-
-
-def _insert_other(connection: sqlite3.Connection, row: ScoreRow | OutcomeRow | EventRow) -> Written:
-    if isinstance(row, OutcomeRow):
-        return insert_outcome(connection, row)
-    if isinstance(row, EventRow):
-        detail = json.dumps(row.detail, sort_keys=True)
-        statement = "INSERT INTO events(at, kind, detail) VALUES(?,?,?)"
-        connection.execute(statement, (row.at, row.kind, detail))
-    return WRITTEN
+    connection.executemany(
+        "INSERT INTO events(at, kind, detail) VALUES(?,?,?)",
+        [
+            (row.at, row.kind, json.dumps(row.detail, sort_keys=True))
+            for row in rows
+            if isinstance(row, EventRow)
+        ],
+    )
+    return [
+        insert_outcome(connection, row) if isinstance(row, OutcomeRow) else WRITTEN for row in rows
+    ]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
