@@ -30,7 +30,7 @@ from service.model import Model
 
 MAX_WAITING = 8
 PAUSE_S = 0.004
-"""Between the parts of a load, so that a request meets one part at the most."""
+"""Between the parts of a load, so that a request seldom meets more than one."""
 PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
 
 
