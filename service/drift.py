@@ -186,8 +186,7 @@ def effective_size(values: Floats) -> float:
     variance = float(centred @ centred)
     if variance == 0.0:
         return float(n)
-    lags = math.isqrt(n)
-    total = sum(
-        (1.0 - k / (lags + 1.0)) * float(centred[k:] @ centred[:-k]) for k in range(1, lags + 1)
-    )
-    return n / max(1.0, 1.0 + 2.0 * total / variance)
+    width = math.isqrt(n) + 1
+    # Two that are k apart share `width` - k of these windows: squaring weighs their products.
+    sums = np.convolve(centred, np.ones(width))
+    return n / max(1.0, float(sums @ sums) / width / variance)

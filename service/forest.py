@@ -7,7 +7,8 @@ larger ones by stepping all trees down together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +49,11 @@ class Forest:
         """Number of nodes of all trees."""
         return len(self.arrays.left)
 
-    def predict(self, row: Floats) -> float:
+    def predict(self, row: Sequence[float] | Floats) -> float:
         """Return the probability of a win, 0..1, of one vector (features,) of finite values."""
-        return float(self._predict(row[np.newaxis])[0])
+        if self._masks is None:
+            return float(self._predict(np.array(row)[np.newaxis])[0])
+        return float(np.add.reduce(self._masks.value(array("f", row))) / self.trees)
 
     def predict_many(self, rows: Floats) -> Floats:
         """Return `predict` (n,) of each row of (n, features), bit by bit the same."""

@@ -34,7 +34,7 @@ log = structlog.get_logger("scorer")
 TURN_S = 0.1
 SECOND_S = 1.0
 CHECKPOINT_S = 10.0
-CHECKPOINT_ROWS = 1024
+CHECKPOINT_ROWS = 2048
 """After so many rows a checkpoint comes early: what is left in the WAL is read at each start."""
 RESTING_ROWS = 4
 """So many spooled scores make it worth a moment's rest between two requests."""

@@ -36,8 +36,9 @@ LAST_SEQ = 1 << 62
 _FAULTS = (sqlite3.Error, OSError, OverflowError, UnicodeError)
 MOST_SPOOLED, MOST_SPOOLED_BYTES = 4096, 16 << 20
 """Scores that may wait for their table before the next answer has to."""
-FOLLOWED_TOGETHER = 64
-"""Scores that `lookup` follows at once where nothing else is written: they share its pages."""
+FOLLOWED_TOGETHER = 1024
+"""Scores that `lookup` follows at once where nothing else is written: they share its pages, and
+few answers wait for it."""
 MAX_FAULT_CHARS = 300
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import mmap
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -45,20 +45,31 @@ class LeafMasks:
     """The tables of one forest.
 
     Of each feature that is split the `thresholds` rise, and its table begins at row `first` of
-    `table` (places, trees); `lists` are the same thresholds for looking up single values.
+    `table` (places, trees); `singles` are both once more, for looking up single values.
     `leaf_values` has the probability of tree t's leaf of bit b at 64 t + b.
     """
 
     thresholds: tuple[Floats, ...]
-    lists: tuple[list[float], ...]
     first: tuple[int, ...]
+    singles: tuple[tuple[int, list[float]], ...]
     table: NDArray[np.uint64]
     leaf_values: Floats
     offsets: NDArray[np.int64]
 
+    def value(self, row: Iterable[float]) -> Floats:
+        """The probability (trees,) that each tree gives one vector (features,) of float32 values.
+
+        `values` with fewer arrays: with cold caches each costs as much as looking up a feature.
+        """
+        return self._leaf_values(np.bitwise_and.reduce(self.table.take(self._alone(row), axis=0)))
+
     def values(self, rows: NDArray[np.float32]) -> Floats:
         """The probability (n, trees) that each tree gives each row (n, features)."""
         remaining = np.bitwise_and.reduce(self.table.take(self._places(rows), axis=0), axis=1)
+        return self._leaf_values(remaining)
+
+    def _leaf_values(self, remaining: NDArray[np.uint64]) -> Floats:
+        """Of the leaves (..., trees) that can still be reached the leftmost's probability."""
         # The exponent is the number of the highest bit, which is the leftmost leaf's.
         bit = remaining.astype(np.float64).view(np.int64)
         bit >>= _EXPONENT_SHIFT
@@ -66,16 +77,17 @@ class LeafMasks:
         found: Floats = self.leaf_values.take(bit)
         return found
 
+    def _alone(self, row: Iterable[float]) -> list[int]:
+        """The table's rows for one vector: how many thresholds lie below each value."""
+        return [
+            first + bisect_left(thresholds, value)
+            for (first, thresholds), value in zip(self.singles, row, strict=False)
+        ]
+
     def _places(self, rows: NDArray[np.float32]) -> list[list[int]] | NDArray[np.int64]:
-        """The table's rows (n, features) for each row: how many thresholds lie below a value."""
+        """The table's rows (n, features) for each row."""
         if len(rows) <= FEW:
-            return [
-                [
-                    first + bisect_left(thresholds, value)
-                    for first, thresholds, value in zip(self.first, self.lists, row, strict=False)
-                ]
-                for row in rows.tolist()
-            ]
+            return [self._alone(row) for row in rows.tolist()]
         wide = rows.astype(np.float64)
         places = np.empty((len(rows), len(self.first)), np.int64)
         for at, thresholds in enumerate(self.thresholds):
@@ -118,8 +130,8 @@ def leaf_masks(arrays: Arrays, pause: Callable[[], object] = lambda: None) -> Le
     values[tree[leaf] * _LANE + MOST_LEAVES - 1 - before[leaf]] = arrays.probability[leaf]
     return LeafMasks(
         thresholds=tuple(thresholds),
-        lists=tuple(found.tolist() for found in thresholds),
         first=tuple(first),
+        singles=tuple((at, rising.tolist()) for at, rising in zip(first, thresholds, strict=True)),
         table=table,
         leaf_values=values,
         offsets=np.arange(trees, dtype=np.int64) * _LANE - _EXPONENT_BIAS,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -58,7 +59,7 @@ class Model:
         """Whether it may only be asked about signals that have a direction."""
         return self.manifest.directed
 
-    def probability(self, row: Floats) -> Probability:
+    def probability(self, row: Sequence[float] | Floats) -> Probability:
         """Answer one vector (features,) of finite values."""
         return calibrate(self.manifest.calibration, self.forest.predict(row))
 

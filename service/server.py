@@ -49,7 +49,7 @@ MAX_FRAMES = 64
 MOST_LOOKS = 1000
 """While spinning, also where the clock stands still."""
 
-TICKS_A_REQUEST = 16
+TICKS_A_REQUEST = 8
 """So many ticks may be applied for each answer before a waiting request goes first."""
 
 

@@ -114,7 +114,7 @@ class Vectors:
         kept = None if feed is None else feed.kept.get(direction)
         if kept is None:
             self._counts["model_miss"] += 1
-            return model.probability(np.array(vector.values))
+            return model.probability(vector.values)
         base_score = vector.values[-1]
         known = kept.answers.get(base_score)
         if known is not None:
@@ -123,7 +123,7 @@ class Vectors:
         self._counts["model_miss"] += 1
         probability = kept.expected.pop(base_score, None)
         if probability is None:
-            probability = model.probability(np.array(vector.values))
+            probability = model.probability(vector.values)
         if len(kept.answers) >= MOST_ANSWERS:
             kept.answers.clear()
         kept.answers[base_score] = probability

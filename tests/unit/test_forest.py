@@ -160,7 +160,7 @@ def test_the_column_of_a_win_is_looked_up():
 def test_both_walks_agree_on_any_row(values):
     forest, _ = small_draft(0)
     levels = by_levels(forest)
-    assert levels.predict(values) == forest.predict(values)
+    assert levels.predict(values) == forest.predict(values) == forest.predict(tuple(values))
 
 
 @settings(max_examples=60, deadline=None)
