@@ -1,6 +1,6 @@
 """The outcomes' table: each end once, joined to the score that it means where that is sure.
 
-Scores are found by `lookup`, which follows some dozens of them at a time: an index on their own
+Scores are found by `lookup`, which follows a thousand of them at a time: an index on their own
 table would have each of them write its pages.
 """
 

@@ -99,7 +99,7 @@ def found(journal: Journal) -> int:
     return len(rows(journal.path, "SELECT seq FROM scores JOIN lookup USING(seq)"))
 
 
-def test_what_finds_scores_follows_some_dozens_of_them_and_whatever_else_is_written(
+def test_what_finds_scores_follows_many_of_them_and_whatever_else_is_written(
     journal: Journal,
 ) -> None:
     for i in range(FOLLOWED_TOGETHER - 1):
