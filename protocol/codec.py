@@ -7,7 +7,7 @@ last. Unknown keys are kept by name, so that the reply can say what was ignored.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any, Literal, cast
 
 import msgpack
 import msgspec
@@ -22,6 +22,29 @@ _ENVELOPE = frozenset(("v", "id", "op"))
 _FIELDS = {op: frozenset(kind.__struct_fields__) | _ENVELOPE for op, kind in REQUESTS.items()}
 _PATH = re.compile(r"`\$\.?([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    """What surrounds a score."""
+
+    v: Literal[1]
+    op: Literal["score"]
+    id: Annotated[str, msgspec.Meta(max_length=limits.MAX_ID_CHARS)] | int | None = None
+
+
+_only_known = msgspec.msgpack.Decoder(
+    msgspec.defstruct(
+        "_OnlyKnown",
+        # Candles may have keys of their own that nobody knows, and those have limits too.
+        [(name, None if name == "timeframe_data" else Any, None)
+         for name in ScoreRequest.__struct_fields__],
+        bases=(_Envelope,),
+        kw_only=True,
+        gc=False,
+        forbid_unknown_fields=True,
+    )
+).decode  # fmt: skip
+_score = msgspec.msgpack.Decoder(ScoreRequest).decode
 
 
 class Decoded(msgspec.Struct, frozen=True):
@@ -101,6 +124,21 @@ def packed_list(items: list[bytes]) -> bytes:
 
 def decode_request(body: bytes) -> Decoded:
     """One request, typed. Raises DecodeError with the code for the reply."""
+    return _usual_score(body) or _any_request(body)
+
+
+def _usual_score(body: bytes) -> Decoded | None:
+    """A score without surprises, at half the cost; None for all that wants a closer look."""
+    if len(body) > limits.MAX_BODY_BYTES:
+        return None
+    try:
+        envelope = cast(_Envelope, _only_known(body))
+        return Decoded(_score(body), envelope.id, ())
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _any_request(body: bytes) -> Decoded:
     content = unpack(body)
     request_id = _id_of(content)
     if request_id is None and content.get("id") is not None:

@@ -204,7 +204,7 @@ class Engine:
             self._apply_candles(request.timeframe_data, feed, now)
         vector = self.vectors.vector(feed, request.symbol, now, direction, request.base_score)
         late = request.deadline_ms is not None and waited_s * 1000.0 > request.deadline_ms
-        reason = self._reason(request, feed, vector, receive_time_s, past_deadline=late)
+        reason = self._reason(direction, feed, vector, receive_time_s, past_deadline=late)
         probability, fault = None, None
         if reason is None:
             probability, fault = self._ask_model(feed, direction, vector)
@@ -238,7 +238,7 @@ class Engine:
 
     def _reason(
         self,
-        request: messages.ScoreRequest,
+        direction: int,
         feed: SymbolFeed | None,
         vector: Vector,
         receive_time_s: float,
@@ -247,17 +247,15 @@ class Engine:
     ) -> str | None:
         model = self.model
         return scoring.base_score_reason(
-            scoring.Situation(
-                known_symbol=feed is not None,
-                feed_is_stale=feed is not None and self._is_stale(feed, receive_time_s),
-                warm=is_warm(vector),
-                mode=self.mode,
-                has_model=model is not None,
-                model_expired=self._expired(receive_time_s),
-                model_wants_direction=model is not None and model.directed,
-                direction=DIRECTIONS[request.direction],
-                past_deadline=past_deadline,
-            )
+            known_symbol=feed is not None,
+            feed_is_stale=feed is not None and self._is_stale(feed, receive_time_s),
+            warm=is_warm(vector),
+            mode=self.mode,
+            has_model=model is not None,
+            model_expired=self._expired(receive_time_s),
+            model_wants_direction=model is not None and model.directed,
+            direction=direction,
+            past_deadline=past_deadline,
         )
 
     def _ask_model(

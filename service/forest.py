@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.forest_arrays import Arrays, Floats
-from service.leaf_masks import leaf_masks
+from service.leaf_masks import FEW, leaf_masks
 
 MOST_TOGETHER = 64
 """Rows asked for at once: what is gathered for them stays in the cache."""
@@ -55,8 +55,13 @@ class Forest:
             return float(self._predict(np.array(row)[np.newaxis])[0])
         return float(np.add.reduce(self._masks.value(array("f", row))) / self.trees)
 
-    def predict_many(self, rows: Floats) -> Floats:
+    def predict_many(self, rows: Sequence[Sequence[float]] | Floats) -> Floats:
         """Return `predict` (n,) of each row of (n, features), bit by bit the same."""
+        if self._masks is not None and 0 < len(rows) <= FEW:
+            values = self._masks.few([array("f", row) for row in rows])
+            few: Floats = values.sum(axis=1) / self.trees
+            return few
+        rows = np.asarray(rows, np.float64)
         found = np.empty(len(rows), np.float64)
         for start in range(0, len(rows), MOST_TOGETHER):
             part = slice(start, start + MOST_TOGETHER)

@@ -36,8 +36,6 @@ SECOND_S = 1.0
 CHECKPOINT_S = 10.0
 CHECKPOINT_ROWS = 2048
 """After so many rows a checkpoint comes early: what is left in the WAL is read at each start."""
-RESTING_ROWS = 4
-"""So many spooled scores make it worth a moment's rest between two requests."""
 SPOOLED_ROWS = 256
 """So many scores are taken to their table where there is no rest."""
 MAX_DETAIL_CHARS = 300
@@ -115,7 +113,7 @@ class Housekeeping:
         remembered = Remembered(known.scored_at, known.digest, known.reply)
         self._engine.remember(known.signal_id, remembered)
 
-    def rest(self, least: int = RESTING_ROWS) -> float:
+    def rest(self, least: int) -> float:
         """Nobody asks just now: take scores to their table where there are so many.
 
         Returns the seconds that it took, 0 where there was nothing to do.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import mmap
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ MOST_BYTES = 32 << 20
 """Of all tables together; 150 trees of 52 leaves take 9 MiB."""
 
 FEW = 12
-"""Up to so many rows it is quicker to find each one's places alone than feature by feature."""
+"""Rows whose places are found quicker for each alone than feature by feature."""
 
 HUGE_PAGE = 2 << 20
 
@@ -63,9 +63,20 @@ class LeafMasks:
         """
         return self._leaf_values(np.bitwise_and.reduce(self.table.take(self._alone(row), axis=0)))
 
+    def few(self, rows: Sequence[Iterable[float]]) -> Floats:
+        """The same (n, trees) of n vectors at once, n small."""
+        return self._leaves(np.array([self._alone(row) for row in rows]))
+
     def values(self, rows: NDArray[np.float32]) -> Floats:
-        """The probability (n, trees) that each tree gives each row (n, features)."""
-        remaining = np.bitwise_and.reduce(self.table.take(self._places(rows), axis=0), axis=1)
+        """The same (n, trees) of each row of (n, features)."""
+        wide = rows.astype(np.float64)
+        places = np.empty((len(rows), len(self.first)), np.int64)
+        for at, thresholds in enumerate(self.thresholds):
+            places[:, at] = np.searchsorted(thresholds, wide[:, at]) + self.first[at]
+        return self._leaves(places)
+
+    def _leaves(self, places: NDArray[np.int64]) -> Floats:
+        remaining = np.bitwise_and.reduce(self.table.take(places, axis=0), axis=1)
         return self._leaf_values(remaining)
 
     def _leaf_values(self, remaining: NDArray[np.uint64]) -> Floats:
@@ -83,16 +94,6 @@ class LeafMasks:
             first + bisect_left(thresholds, value)
             for (first, thresholds), value in zip(self.singles, row, strict=False)
         ]
-
-    def _places(self, rows: NDArray[np.float32]) -> list[list[int]] | NDArray[np.int64]:
-        """The table's rows (n, features) for each row."""
-        if len(rows) <= FEW:
-            return [self._alone(row) for row in rows.tolist()]
-        wide = rows.astype(np.float64)
-        places = np.empty((len(rows), len(self.first)), np.int64)
-        for at, thresholds in enumerate(self.thresholds):
-            places[:, at] = np.searchsorted(thresholds, wide[:, at]) + self.first[at]
-        return places
 
 
 def leaf_masks(arrays: Arrays, pause: Callable[[], object] = lambda: None) -> LeafMasks | None:

@@ -63,7 +63,7 @@ class Model:
         """Answer one vector (features,) of finite values."""
         return calibrate(self.manifest.calibration, self.forest.predict(row))
 
-    def probabilities(self, rows: Floats) -> list[Probability]:
+    def probabilities(self, rows: Sequence[Sequence[float]] | Floats) -> list[Probability]:
         """Answer each row of (n, features), as `probability` would."""
         raw = self.forest.predict_many(rows).tolist()
         return [calibrate(self.manifest.calibration, value) for value in raw]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, datetime
-from typing import Any
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -23,6 +23,12 @@ from service.symbol_feed import SymbolFeed
 
 DIRECTIONS = {None: 0, "BUY": 1, "SELL": -1}
 _BONUS = FEATURE_NAMES.index("session_bonus")
+Features = msgspec.defstruct(
+    "Features",
+    [*((name, float) for name in FEATURE_NAMES), ("score_id", str)],
+    frozen=True,
+    gc=False,
+)
 _pack_features = struct.Struct(f"<{FEATURE_COUNT}d").pack
 _WORDS = {
     "WIN": True,
@@ -64,74 +70,72 @@ def score_reply(
 ) -> messages.ScoreReply:
     """The reply. Without a probability the base score is served, and `reason` says why."""
     vector, model, now = context.vector, context.model, context.receive_time_s
+    base_score, features = request.base_score, Features(*vector.values, context.score_id)
     terms = scoring.trade_terms(request, context.spread)
     threshold = scoring.breakeven_probability(terms)
-    features: dict[str, float | str] = dict(zip(FEATURE_NAMES, vector.values, strict=True))
-    features["score_id"] = context.score_id
-    # One map of all fields, since a struct takes that in half the time of two and more.
-    reply: dict[str, Any] = {
-        "status": reason,
-        "used_base_score": True,
-        "original_base_score": request.base_score,
-        "final_score": request.base_score,
-        "score_scale": "base",
-        "mode": context.mode,
-        "symbol": request.symbol,
-        "direction": request.direction,
-        "score_id": context.score_id,
-        "signal_id": request.signal_id,
-        "session_bonus": vector.values[_BONUS],
-        "breakeven_probability": threshold,
-        "reward_risk": terms.reward_risk,
-        "cost_r": terms.cost_r,
-        "features": features,
-        "missing": vector.missing,
-        "volume_source": vector.volume_source,
-        "feature_schema": FINGERPRINT,
-        "feed_age_s": feed_age_s(context.feed, now),
-        "drifting": context.drifting,
-        "error": error,
-    }
-    if model is not None:
-        reply["model_version"] = model.version
-        reply["model_age_s"] = now - model.manifest.created_at
-    if probability is None:
-        return messages.ScoreReply(**reply)
-    assert model is not None
-    view = _view(request.base_score, context, probability, terms)
-    if context.mode == "shadow":
-        reply |= {"status": "shadow", "error": None, "shadow": messages.ModelView(**view)}
-        return messages.ScoreReply(**reply)
-    reply |= view
-    reply |= {
-        "status": "success",
-        "used_base_score": False,
-        "score_scale": "enhanced",
-        "ml_confidence": 100.0 * probability.p,
-        "prediction": probability.p >= (0.5 if threshold is None else threshold),
-        "feature_importance": model.manifest.importances,
-        "explanation": _explanation(context) if request.explain else None,
-        "error": None,
-    }
-    return messages.ScoreReply(**reply)
+    view = None if probability is None else _view(base_score, context, probability, terms)
+    shadow = None
+    if view is not None and context.mode == "shadow":
+        view, shadow, reason, error = None, view, "shadow", None
+    enhanced = view is not None
+    # In the struct's own order, in which it takes its fields fastest.
+    return messages.ScoreReply(
+        status="success" if enhanced else cast(messages.Status, reason),
+        used_base_score=not enhanced,
+        original_base_score=base_score,
+        final_score=view.final_score if view else base_score,
+        score_scale="enhanced" if enhanced else "base",
+        mode=context.mode,
+        symbol=request.symbol,
+        direction=request.direction,
+        score_id=context.score_id,
+        signal_id=request.signal_id,
+        ml_enhanced_score=view.ml_enhanced_score if view else None,
+        session_bonus=vector.values[_BONUS],
+        win_probability=view.win_probability if view else None,
+        win_probability_low=view.win_probability_low if view else None,
+        win_probability_high=view.win_probability_high if view else None,
+        raw_probability=view.raw_probability if view else None,
+        ml_confidence=100.0 * view.win_probability if view else None,
+        breakeven_probability=threshold,
+        reward_risk=terms.reward_risk,
+        cost_r=terms.cost_r,
+        expected_r=view.expected_r if view else None,
+        take=view.take if view else None,
+        prediction=view.win_probability >= (0.5 if threshold is None else threshold)
+        if view
+        else None,
+        # Packed like a map, at half the cost.
+        features=cast(dict[str, float | str], features),
+        missing=vector.missing,
+        volume_source=vector.volume_source,
+        feature_importance=model.manifest.importances if enhanced and model else {},
+        explanation=_explanation(context) if enhanced and request.explain else None,
+        shadow=shadow,
+        model_version=model.version if model else None,
+        feature_schema=FINGERPRINT,
+        model_age_s=now - model.manifest.created_at if model else None,
+        feed_age_s=feed_age_s(context.feed, now),
+        drifting=context.drifting,
+        error=None if enhanced else error,
+    )
 
 
 def _view(
     base_score: float, context: Context, probability: Probability, terms: scoring.Terms
-) -> dict[str, Any]:
-    """The fields of a `ModelView`."""
+) -> messages.ModelView:
     bonus = context.vector.values[_BONUS]
     enhanced, final = scoring.blend(context.weights, base_score, probability.p, bonus)
-    return {
-        "ml_enhanced_score": enhanced,
-        "final_score": final,
-        "win_probability": probability.p,
-        "win_probability_low": probability.low,
-        "win_probability_high": probability.high,
-        "raw_probability": probability.raw,
-        "expected_r": scoring.expected_r(probability.p, terms),
-        "take": scoring.take(probability.low, terms, context.take_margin_r),
-    }
+    return messages.ModelView(
+        ml_enhanced_score=enhanced,
+        final_score=final,
+        win_probability=probability.p,
+        win_probability_low=probability.low,
+        win_probability_high=probability.high,
+        raw_probability=probability.raw,
+        expected_r=scoring.expected_r(probability.p, terms),
+        take=scoring.take(probability.low, terms, context.take_margin_r),
+    )
 
 
 def _explanation(context: Context) -> messages.Explanation:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
-
 from protocol.messages import Signal
 
 
@@ -83,40 +81,37 @@ def take(probability_low: float, terms: Terms, margin_r: float) -> bool | None:
     return None if low_r is None else low_r > margin_r
 
 
-class Situation(msgspec.Struct, frozen=True):
-    """All that may stand between a signal and its enhanced score."""
-
-    known_symbol: bool
-    feed_is_stale: bool
-    warm: bool
-    mode: str
-    has_model: bool
-    model_expired: bool
-    model_wants_direction: bool
-    direction: int
-    past_deadline: bool
-
-
-def base_score_reason(at: Situation) -> str | None:
+def base_score_reason(
+    *,
+    known_symbol: bool,
+    feed_is_stale: bool,
+    warm: bool,
+    mode: str,
+    has_model: bool,
+    model_expired: bool,
+    model_wants_direction: bool,
+    direction: int,
+    past_deadline: bool,
+) -> str | None:
     """Why the base score is served and the model not asked; None: ask it.
 
     The data come first: an operator without a model yet still wants to learn that the
     feed is broken. Shadow is no reason here: the model is asked, its answer kept apart.
     """
-    if at.past_deadline:
+    if past_deadline:
         return "deadline"
-    if at.mode == "off":
+    if mode == "off":
         return "off"
-    if not at.known_symbol:
+    if not known_symbol:
         return "unknown_symbol"
-    if at.feed_is_stale:
+    if feed_is_stale:
         return "stale_feed"
-    if not at.warm:
+    if not warm:
         return "warming_up"
-    if not at.has_model:
+    if not has_model:
         return "no_model"
-    if at.model_expired:
+    if model_expired:
         return "expired_model"
-    if at.model_wants_direction and at.direction == 0:
+    if model_wants_direction and direction == 0:
         return "no_direction"
     return None

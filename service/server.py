@@ -49,6 +49,12 @@ MAX_FRAMES = 64
 MOST_LOOKS = 1000
 """While spinning, also where the clock stands still."""
 
+RESTING_ROWS = 4
+"""So many spooled scores make it worth a moment's rest between two requests."""
+
+REST_MS = 2
+"""So long a silence that who asks next will hardly meet what is done meanwhile."""
+
 TICKS_A_REQUEST = 8
 """So many ticks may be applied for each answer before a waiting request goes first."""
 
@@ -114,6 +120,7 @@ class Server:
         self._spin_s = config.score.spin_us / 1e6
         self._spin_until_s = 0.0
         self._rested_s = 0.0
+        self._answered = 0
         try:
             self._guard = sockets.guard(config)
             self._feed_keys = sockets.feed_keys(config)
@@ -170,9 +177,11 @@ class Server:
 
         For `score.spin_us` after an answer it looks again and again rather than sleep: a client
         that goes on asking is then met by a processor whose caches still hold what it needs.
-        Whoever else wants the processor gets it between two looks. What can wait for such a
-        moment is done in it, all of it before going to sleep; `_rested_s` is the time for that,
-        in which whoever came had to wait.
+        Whoever else wants the processor gets it between two looks.
+
+        What can wait is done where somebody alone asks and has to read the answer first, and
+        after `REST_MS` of silence; `_rested_s` is the time for that, in which whoever came had
+        to wait. Of several one would always have to.
         """
         watched, rest = self._watched, self._housekeeping.rest
         self._rested_s = 0.0
@@ -182,13 +191,16 @@ class Server:
             ready = zmq_poll(watched, 0)
             if ready:
                 return dict(ready)
-            took_s = rest()
+            took_s = rest(RESTING_ROWS) if self._answered == 1 else 0.0
             self._rested_s += took_s
+            self._spin_until_s += took_s
             if not took_s:
                 os.sched_yield()
-        if timeout_ms:
+        ready = zmq_poll(watched, min(timeout_ms, REST_MS))
+        if not ready and timeout_ms:
             self._rested_s += rest(1)
-        return dict(zmq_poll(watched, timeout_ms))
+            ready = zmq_poll(watched, max(0, timeout_ms - REST_MS))
+        return dict(ready)
 
     def _accept(self, refusal: tuple[str, str] | None = None) -> None:
         """Take all that waits on the scoring socket; refuse what exceeds the limit, or all."""
@@ -253,6 +265,7 @@ class Server:
                 self._send(arrived.envelope, reply)
             left -= size
         if count:
+            self._answered = count
             self._spin_until_s = self._clock.monotonic_s() + self._spin_s
         return count
 

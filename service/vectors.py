@@ -1,8 +1,8 @@
 """Vectors and answers, worked out once: for each state of a symbol, for each vector and model.
 
 The rule: nothing kept here is ever another value than working it out anew would give. A kept
-vector is dropped when its symbol's state, the whole second of now, or the correlation
-changes; a correlation when any closed bar does; an answer when the vector or the model does.
+vector is dropped when its symbol's state, the whole second of now or any closed bar changes; a
+correlation when any closed bar does; an answer when the vector or the model does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
-import numpy as np
 
 from service.bars import MAX_MISSING_MINUTES
 from service.correlation import among, by_activity
@@ -32,7 +31,7 @@ class Kept(msgspec.Struct):
     `expected` was worked out ahead and is not asked for yet, `answers` was.
     """
 
-    key: tuple[int, int, float | None]
+    key: tuple[int, int, int]
     vector: Vector
     is_new: bool = True
     answers: dict[float, Probability] = {}
@@ -103,7 +102,7 @@ class Vectors:
                 rows.append((*kept.vector.values[:-1], base_score))
         if not rows:
             return
-        found = model.probabilities(np.array(rows, np.float64))
+        found = model.probabilities(rows)
         for (kept, base_score), probability in zip(wanted, found, strict=True):
             kept.expected[base_score] = probability
 
@@ -138,10 +137,12 @@ class Vectors:
 
     def _keep(self, feed: SymbolFeed, now_s: float, direction: int, base_score: float) -> Kept:
         """What is kept of a symbol and direction, made anew where it is of another moment."""
-        correlation = self._correlation(feed, now_s)
-        key = (feed.state.revision, int(now_s), correlation)
+        key = (feed.state.revision, int(now_s), self._intake.revision)
         kept = feed.kept.get(direction)
         if kept is None or kept.key != key:
+            correlation = self._correlation(feed, now_s)
+            # Looking at all symbols' bars may have closed one of this one's.
+            key = (feed.state.revision, int(now_s), self._intake.revision)
             vector = compute_vector(feed.state, int(now_s), direction, base_score, correlation)
             kept = feed.kept[direction] = Kept(key, vector)
         return kept

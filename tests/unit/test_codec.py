@@ -231,6 +231,36 @@ def test_any_content_gives_a_request_or_a_refusal(
         assert again.request == found.request
 
 
+score_keys = st.sampled_from((*messages.ScoreRequest.__struct_fields__, "v", "op", "id", "extra"))
+likely = st.sampled_from(
+    (1, 1.0, True, None, "score", "BUY", "x" * 64, "x" * 65, 50, 2**63, 100.5, {}, {"M1": []})
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.dictionaries(score_keys, likely | values, max_size=3),
+    st.just("") | score_keys,
+    st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=2),
+)
+def test_a_usual_score_means_the_same_by_both_ways(
+    changes: dict[str, Any], without: str, flips: list[tuple[int, int]]
+) -> None:
+    content = SCORE | changes
+    content.pop(without, None)
+    body = bytearray(msgpack.packb(content))
+    for at, value in flips:
+        body[at % len(body)] = value
+    quick = codec._usual_score(bytes(body))
+    if quick is not None:
+        assert quick == codec._any_request(bytes(body))
+
+
+def test_a_usual_score_goes_the_short_way() -> None:
+    assert codec._usual_score(msgpack.packb(SCORE)) is not None
+    assert codec._usual_score(msgpack.packb(SCORE | {"unknown": 1})) is None
+
+
 requests = st.one_of(
     st.builds(
         messages.ScoreRequest,

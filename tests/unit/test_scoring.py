@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from protocol.messages import Signal
 from service import scoring
-from service.scoring import Situation, Terms, Weights
+from service.scoring import Terms, Weights
 
 WEIGHTS = Weights(0.4, 0.6, 1.0)
 unit = st.floats(0, 1)
@@ -111,17 +111,17 @@ def test_take_asks_the_low_end_of_the_interval_for_the_margin() -> None:
     assert scoring.take(0.9, Terms(None, 0.0), 0.0) is None
 
 
-FINE = Situation(
-    known_symbol=True,
-    feed_is_stale=False,
-    warm=True,
-    mode="live",
-    has_model=True,
-    model_expired=False,
-    model_wants_direction=False,
-    direction=1,
-    past_deadline=False,
-)
+FINE: dict[str, Any] = {
+    "known_symbol": True,
+    "feed_is_stale": False,
+    "warm": True,
+    "mode": "live",
+    "has_model": True,
+    "model_expired": False,
+    "model_wants_direction": False,
+    "direction": 1,
+    "past_deadline": False,
+}
 # In the order in which they win.
 OBSTACLES = (
     ("deadline", {"past_deadline": True}),
@@ -138,13 +138,11 @@ OBSTACLES = (
 def test_every_set_of_obstacles_gives_the_first_of_them() -> None:
     for chosen in itertools.product((False, True), repeat=len(OBSTACLES)):
         obstacles = [o for o, there in zip(OBSTACLES, chosen, strict=True) if there]
-        at = replace(
-            FINE, **{key: value for _, change in obstacles for key, value in change.items()}
-        )
-        assert scoring.base_score_reason(at) == (obstacles[0][0] if obstacles else None)
+        at = FINE | {key: value for _, change in obstacles for key, value in change.items()}
+        assert scoring.base_score_reason(**at) == (obstacles[0][0] if obstacles else None)
 
 
 def test_shadow_and_a_direction_are_no_obstacles() -> None:
-    assert scoring.base_score_reason(replace(FINE, mode="shadow")) is None
-    assert scoring.base_score_reason(replace(FINE, model_wants_direction=True)) is None
-    assert scoring.base_score_reason(replace(FINE, direction=0)) is None
+    assert scoring.base_score_reason(**FINE | {"mode": "shadow"}) is None
+    assert scoring.base_score_reason(**FINE | {"model_wants_direction": True}) is None
+    assert scoring.base_score_reason(**FINE | {"direction": 0}) is None
