@@ -43,6 +43,8 @@ ROWS = np.random.default_rng(1).normal(0.0, 60.0, (8, 11))
 
 
 def codec_target(data: bytes) -> None:
+    quick = codec._usual_score(data)
+    assert quick is None or quick == codec._any_request(data), "two ways, two meanings"
     try:
         decoded = codec.decode_request(data)
     except DecodeError as error:
