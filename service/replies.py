@@ -23,6 +23,7 @@ from service.symbol_feed import SymbolFeed
 
 DIRECTIONS = {None: 0, "BUY": 1, "SELL": -1}
 _BONUS = FEATURE_NAMES.index("session_bonus")
+# Packed like the map of numbers and score_id by name that it stands for, and quicker made.
 Features = msgspec.defstruct(
     "Features",
     [*((name, float) for name in FEATURE_NAMES), ("score_id", str)],
@@ -105,7 +106,6 @@ def score_reply(
         prediction=view.win_probability >= (0.5 if threshold is None else threshold)
         if view
         else None,
-        # Packed like a map, at half the cost.
         features=cast(dict[str, float | str], features),
         missing=vector.missing,
         volume_source=vector.volume_source,

@@ -52,7 +52,7 @@ MOST_LOOKS = 1000
 RESTING_ROWS = 4
 """So many spooled scores make it worth a moment's rest between two requests."""
 
-REST_MS = 2
+REST_S = 0.002
 """So long a silence that who asks next will hardly meet what is done meanwhile."""
 
 TICKS_A_REQUEST = 8
@@ -180,13 +180,13 @@ class Server:
         Whoever else wants the processor gets it between two looks.
 
         What can wait is done where somebody alone asks and has to read the answer first, and
-        after `REST_MS` of silence; `_rested_s` is the time for that, in which whoever came had
-        to wait. Of several one would always have to.
+        after `REST_S` without a question; `_rested_s` is the time for that, in which whoever
+        came had to wait. Of several one would always have to.
         """
-        watched, rest = self._watched, self._housekeeping.rest
+        watched, rest, clock = self._watched, self._housekeeping.rest, self._clock
         self._rested_s = 0.0
         for _ in range(MOST_LOOKS if timeout_ms else 0):
-            if self._clock.monotonic_s() >= self._spin_until_s:
+            if clock.monotonic_s() >= self._spin_until_s:
                 break
             ready = zmq_poll(watched, 0)
             if ready:
@@ -196,11 +196,13 @@ class Server:
             self._spin_until_s += took_s
             if not took_s:
                 os.sched_yield()
-        ready = zmq_poll(watched, min(timeout_ms, REST_MS))
-        if not ready and timeout_ms:
-            self._rested_s += rest(1)
-            ready = zmq_poll(watched, max(0, timeout_ms - REST_MS))
-        return dict(ready)
+        if timeout_ms:
+            silent_in_s = self._spin_until_s + REST_S - clock.monotonic_s()
+            if silent_in_s > 0.0:
+                timeout_ms = min(timeout_ms, int(silent_in_s * 1000.0) + 1)
+            else:
+                self._rested_s += rest(1)
+        return dict(zmq_poll(watched, timeout_ms))
 
     def _accept(self, refusal: tuple[str, str] | None = None) -> None:
         """Take all that waits on the scoring socket; refuse what exceeds the limit, or all."""
