@@ -38,7 +38,7 @@ STAMP := .venv/.current
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements/dev.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed: apt-get install python3-venv, or name one with make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	-$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null

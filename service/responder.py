@@ -100,6 +100,8 @@ class Responder:
         except DecodeError as error:
             self._vitals.requests[f"refused_{error.code}"] += 1
             return _Draft("unknown", refusal=_refusal(error))
+        except Exception as fault:  # of ours: it costs this request only
+            return _Draft("unknown", refusal=self._internal(fault, "unknown", None, None))
         op = decoded.request.op
         self._vitals.requests[op] += 1
         return _Draft(op, decoded)

@@ -179,9 +179,9 @@ class Server:
         that goes on asking is then met by a processor whose caches still hold what it needs.
         Whoever else wants the processor gets it between two looks.
 
-        What can wait is done where somebody alone asks and has to read the answer first, and
+        What can wait is done where one request was answered alone, whose sender reads first, and
         after `REST_S` without a question; `_rested_s` is the time for that, in which whoever
-        came had to wait. Of several one would always have to.
+        came had to wait. Of several senders one would always have to.
         """
         watched, rest, clock = self._watched, self._housekeeping.rest, self._clock
         self._rested_s = 0.0

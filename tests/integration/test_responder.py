@@ -14,6 +14,7 @@ from serving import START_S, Parts, body, history, published_model, tick, unpack
 
 from protocol import messages
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
+from protocol.schema import FEATURE_NAMES
 from service.clock import ManualClock
 from service.housekeeping import TooManyFaults
 from service.responder import Waiting
@@ -32,6 +33,55 @@ def test_a_reply_carries_the_envelope_and_what_was_ignored(parts: Parts) -> None
     assert reply["prediction_time_ms"] == 0.0
     assert parts.ask("health", id=-5)["id"] == -5
     assert parts.ask("health")["id"] is None
+
+
+def test_a_fault_while_decoding_costs_one_request(parts: Parts) -> None:
+    no_bytes: Any = object()
+    waiting = [Waiting(b, 1000.0) for b in (no_bytes, body("score", symbol="X", base_score=50))]
+    first, second = (unpacked(reply) for reply in parts.responder.answer(waiting))
+    assert first["error"]["code"] == "internal"
+    assert second["ok"] is True
+
+
+# What each way of answering a score says beside what all of them say.
+EVERY = {
+    *("v", "id", "ok", "status", "used_base_score", "original_base_score", "final_score"),
+    *("score_scale", "symbol", "score_id", "session_bonus", "cost_r", "features", "missing"),
+    *("volume_source", "feature_schema", "feed_age_s", "journalled", "prediction_time_ms"),
+}
+OF_A_MODEL = {"model_version", "model_age_s"}
+ENHANCED = OF_A_MODEL | {
+    *("ml_enhanced_score", "win_probability", "win_probability_low", "win_probability_high"),
+    *("raw_probability", "ml_confidence", "prediction", "feature_importance"),
+}
+PAYING = {"reward_risk", "breakeven_probability"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "model", "more", "status", "keys"),
+    [
+        ("live", False, {}, "no_model", set()),
+        ("live", True, {}, "success", ENHANCED),
+        ("live", True, {"explain": True}, "success", ENHANCED | {"explanation"}),
+        (
+            *("live", True, {"reward_risk": 1.5}, "success"),
+            ENHANCED | PAYING | {"expected_r", "take"},
+        ),
+        ("shadow", True, {"reward_risk": 1.5}, "shadow", OF_A_MODEL | PAYING | {"mode", "shadow"}),
+        ("off", True, {"reward_risk": 1.5}, "off", OF_A_MODEL | PAYING | {"mode"}),
+    ],
+)
+def test_a_reply_says_what_its_status_allows(
+    tmp_path: Path, mode: str, model: bool, more: dict[str, Any], status: str, keys: set[str]
+) -> None:
+    parts = Parts(tmp_path, SCORE_MODE=mode)
+    parts.warm()
+    if model:
+        parts.engine.install(published_model(tmp_path / "models", parts.clock.utc_s()))
+    reply = parts.score(**more)
+    assert (reply["status"], set(reply)) == (status, EVERY | keys)
+    assert list(reply["features"]) == [*FEATURE_NAMES, "score_id"]
+    assert reply["features"]["score_id"] == reply["score_id"]
 
 
 def test_every_operation_is_answered(parts: Parts) -> None:

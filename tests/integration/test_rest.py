@@ -1,4 +1,4 @@
-"""What the loop does while nobody asks: scores go from the spool to their table."""
+"""When scores go from the spool to their table: in a silence, or beside one who asks alone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from serving import body
 
 from service.clock import SystemClock
 from service.journal_file import open_reader
+from service.server import REST_S, RESTING_ROWS
 
 
 @pytest.fixture(params=["0", "200"], ids=["sleeping at once", "looking again"])
@@ -38,12 +39,30 @@ def kept(served: Served) -> int:
         return int(connection.execute("SELECT count(*) FROM scores").fetchone()[0])
 
 
-def test_an_answered_score_is_in_its_table_before_the_loop_sleeps(served: Served) -> None:
+def test_an_answered_score_is_in_its_table_after_a_silence(served: Served) -> None:
+    served.server.turn()  # once a second all go there
     for number in range(3):
         answered(served, number)
+        served.clock.advance(REST_S / 2)
+        served.server.turn()
+        assert served.journal.spooled == 1
+        served.clock.advance(REST_S)
         served.server.turn()
         assert served.journal.spooled == 0
         assert kept(served) == number + 1
+
+
+def test_one_who_asks_alone_leaves_time_for_a_few(tmp_path: Path) -> None:
+    served = Served(tmp_path, SCORE_SPIN_US="200")
+    try:
+        served.server.turn()
+        for number in range(RESTING_ROWS):
+            assert served.journal.spooled == number
+            answered(served, number)
+        served.server.turn()
+        assert (served.journal.spooled, kept(served)) == (0, RESTING_ROWS)
+    finally:
+        served.close()
 
 
 def test_a_rest_that_meets_a_locked_file_counts_as_a_stall_and_loses_nothing(
@@ -52,11 +71,11 @@ def test_a_rest_that_meets_a_locked_file_counts_as_a_stall_and_loses_nothing(
     served = Served(tmp_path, clock=SystemClock())
     try:
         answered(served, 0)
-        served.server.turn()
+        served.turn_until(lambda: not served.journal.spooled, "the first in its table")
         with closing(sqlite3.connect(served.journal.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             answered(served, 1)
-            served.server.turn()
+            served.turn_until(lambda: served.journal.fault, "the lock to be met")
             assert "locked" in (served.journal.fault or "")
             assert served.vitals.longest_turn_ms > 200.0
             other.execute("ROLLBACK")

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import msgpack
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -253,12 +254,59 @@ def test_a_usual_score_means_the_same_by_both_ways(
         body[at % len(body)] = value
     quick = codec._usual_score(bytes(body))
     if quick is not None:
-        assert quick == codec._any_request(bytes(body))
+        slow = codec._any_request(bytes(body))
+        assert (quick.request_id, quick.ignored) == (slow.request_id, slow.ignored)
+        # Bytes tell 1 from 1.0 and True.
+        assert msgspec.msgpack.encode(quick.request) == msgspec.msgpack.encode(slow.request)
 
 
 def test_a_usual_score_goes_the_short_way() -> None:
     assert codec._usual_score(msgpack.packb(SCORE)) is not None
     assert codec._usual_score(msgpack.packb(SCORE | {"unknown": 1})) is None
+    candles = {"M1": [{"open": 1, "high": 1, "low": 1, "close": 1, "unknown": [0] * 257}]}
+    assert refused(msgpack.packb(SCORE | {"timeframe_data": candles})).code == "malformed"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\x81\x80\x00",  # a map as a key
+        b"\x81\x91\x80\x00",  # a list that holds a map as a key
+        b"\xc4\x01a",
+        b"\xc7\x04\x05abcd",
+        msgpack.packb(msgpack.Timestamp(1)),
+        b"\x91" * 2000,
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+        msgpack.packb([0] * 257),
+        msgpack.packb("x" * 1025),
+    ],
+)
+@pytest.mark.parametrize("field", ["symbol", "generated_at", "timeframe_data", "explain", "id"])
+def test_what_no_field_can_hold_is_malformed_in_any_field(field: str, value: bytes) -> None:
+    content = {key: given for key, given in SCORE.items() if key != field}
+    packed = msgpack.packb(content)
+    body = bytes([packed[0] + 1]) + packed[1:] + msgpack.packb(field) + value
+    assert refused(body).code == "malformed"
+
+
+@pytest.mark.parametrize("repeats", [1, 10, 127 - len(SCORE), 128 - len(SCORE) + 1])
+def test_of_a_repeated_key_the_last_one_counts_within_the_limit(repeats: int) -> None:
+    packed = msgpack.packb(SCORE)
+    count = (len(SCORE) + repeats).to_bytes(2, "big")
+    body = (
+        b"\xde"
+        + count
+        + packed[1:]
+        + b"".join(msgpack.packb("id") + b"\x05" for _ in range(repeats))
+    )
+    found = decoded(body)
+    if len(SCORE) + repeats > limits.MAX_MAP:
+        assert isinstance(found, DecodeError)
+        assert found.code == "malformed"
+    else:
+        assert isinstance(found, codec.Decoded)
+        assert found.request_id == 5
 
 
 requests = st.one_of(

@@ -181,7 +181,11 @@ def test_a_contribution_belongs_to_the_feature_that_was_split():
 @pytest.mark.parametrize("count", [0, 1, 2, 12, 13, 63, 64, 65, 131])
 def test_many_rows_give_the_same_bits_as_one_at_a_time(grown, count):
     _, forest, x = grown
-    assert forest.predict_many(x[:count]).tolist() == [forest.predict(r) for r in x[:count]]
+    alone = [forest.predict(r) for r in x[:count]]
+    assert forest.predict_many(x[:count]).tolist() == alone
+    assert forest.predict_many([tuple(r) for r in x[:count].tolist()]).tolist() == alone
+    stepped = Forest(forest.arrays, forest.depth, stepping=True)
+    assert stepped.predict_many([tuple(r) for r in x[:count].tolist()]).tolist() == alone
 
 
 @settings(max_examples=60, deadline=None)
