@@ -6,10 +6,11 @@
 
 atheris is no dependency of the project. What follows the target goes to libFuzzer; a corpus
 directory that is empty or new is filled with valid inputs first. The invariants: `codec` lets
-only DecodeError out, whose refusal can be packed and read, and what it lets in can be encoded
-again; `feed` never raises, and what it yields is finite and in bounds; `bundle` lets only
-ModelRejected out, and a forest that passes the check of its structure answers within 0..1
-for any vector, alone and together to the bit.
+only DecodeError out, whose refusal can be packed and read, what it lets in can be encoded
+again, and what is read the short way means the same by the long one; `feed` never raises, and
+what it yields is finite and in bounds; `bundle` lets only ModelRejected out, and a forest that
+passes the check of its structure answers within 0..1 for any vector, alone and together to the
+bit.
 """
 
 # ruff: noqa: PT017, PT018  (invariants, not tests)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import msgspec
 import structlog
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -110,7 +111,7 @@ def fuzz_frames(
         if len(replies) != len(bodies):
             found.append(f"{len(replies)} replies to {len(bodies)} bodies")
         for body, reply in zip(bodies, replies, strict=False):
-            wrong = judged(body, reply, counts)
+            wrong = judged(body, reply, counts) or read_otherwise(body, counts)
             if wrong:
                 found.append(f"{wrong}: {body!r:.1500} -> {reply!r:.500}")
         if parts.journal.fault:
@@ -145,6 +146,20 @@ def judged(body: bytes, reply: bytes, counts: Counter[str]) -> str | None:
     if type(base) is float and 0 <= base <= 100 and answer.get("fallback") != base:
         return "no base score to go on with"
     return None
+
+
+def read_otherwise(body: bytes, counts: Counter[str]) -> str | None:
+    """Whether a score that is read the short way means something else by the long one."""
+    quick = codec._usual_score(body)
+    if quick is None:
+        return None
+    counts["read the short way"] += 1
+    try:
+        slow = codec._any_request(body)
+    except DecodeError:
+        return "refused by the long way"
+    same = msgspec.msgpack.encode(quick) == msgspec.msgpack.encode(slow)
+    return None if same else "read otherwise by the long way"
 
 
 def understood(body: bytes) -> dict[Any, Any] | None:
