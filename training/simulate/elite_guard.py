@@ -32,8 +32,7 @@ from training.simulate.market import INSTRUMENTS
 from training.simulate.signals import Signal
 from training.simulate.truth import Truth
 
-TIMEOUT_MS = 3000.0
-"""The trainer takes all processors beside it: for longer than a second nobody may get a turn."""
+TIMEOUT_MS = 1000.0
 WORKERS = 4
 STEP_S = 0.002
 BURST_EVERY_S = 0.02
