@@ -150,6 +150,9 @@ def test_killed_demo_leaves_no_service_behind(tmp_path: Path) -> None:
         until(lambda: service_pid(directory) is not None)
         pid = service_pid(directory)
         assert pid is not None
+        # Out of Ctrl-C's reach, and yet with no other claim to a processor than its client.
+        assert os.getpgid(pid) != os.getpgid(process.pid)
+        assert os.getsid(pid) == os.getsid(process.pid)
         os.kill(process.pid, signal.SIGKILL)
         until(lambda: not running(pid))
 

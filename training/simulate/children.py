@@ -1,7 +1,8 @@
 """The real processes of a demo: the service and the trainer, each on a leash, with its log.
 
-They run in a session of their own, so that Ctrl-C reaches the demo alone, which then ends
-them in order: no request is in flight any more when the service goes.
+Each leads a process group, so that Ctrl-C reaches the demo alone, which then ends them in order:
+no request is in flight any more when the service goes. Not a session: Linux shares processors out
+among those first (sched(7), autogroup), and one on a busy machine was left waiting for seconds.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 env=env,
-                start_new_session=True,
+                process_group=0,
             )
         self._read = log.open("rb")
         self._partial = b""

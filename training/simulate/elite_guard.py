@@ -132,7 +132,8 @@ class EliteGuard:
                     if self.trading:
                         self._asked.put((due, True))
                     due = next(stream)
-                if self.candidates and time.monotonic() >= burst_s:
+                # Not before the last ones were asked, or they would pile up on a busy machine.
+                if self.candidates and self._asked.empty() and time.monotonic() >= burst_s:
                     burst_s = time.monotonic() + BURST_EVERY_S
                     for _ in range(WORKERS):
                         self._asked.put((due, False))
