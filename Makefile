@@ -15,6 +15,7 @@
 # make bench-features     rate of taking in ticks, cost of a vector, memory, a minute's end, growth
 # make bench-backfill     a backfill and a walk-forward here, in processes and on a Dask cluster
 # make bench-serve        latency and throughput of scoring against a bare echo, and the steps of a score
+# make bench-busy         scoring beside programs that take every processor, by the weight of its unit (root)
 # make bench-scale        replicas behind a proxy, a client on another host, symbols and ticks
 # make bench-swap         models swapped under load: latency, memory, and whether any answer is mixed
 # make evidence-features  the pictures of docs/features.md
@@ -107,6 +108,10 @@ bench-serve: setup
 
 bench-scale: setup
 	$(BIN)/python scripts/bench_scale.py
+
+.PHONY: bench-busy
+bench-busy: setup
+	$(BIN)/python scripts/bench_busy.py
 
 bench-swap: setup
 	$(BIN)/python scripts/bench_swap.py

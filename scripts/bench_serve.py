@@ -99,7 +99,9 @@ def publish_model(models: Path, x: np.ndarray, y: np.ndarray, seed: int = 42) ->
 class Service:
     """`signal-scorer serve` as operators run it, journal on."""
 
-    def __init__(self, folder: Path, feed: str, **values: str) -> None:
+    def __init__(
+        self, folder: Path, feed: str, *, start_new_session: bool = False, **values: str
+    ) -> None:
         environ = os.environ | {
             "SIGNAL_SCORER_STATE_DIR": str(folder),
             "SIGNAL_SCORER_SCORE_BIND": "tcp://127.0.0.1:*",
@@ -110,7 +112,13 @@ class Service:
         environ |= {f"SIGNAL_SCORER_{key}": value for key, value in values.items()}
         command = [sys.executable, "-m", "service", "serve"]
         started_s = time.monotonic()
-        self.process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command,
+            env=environ,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=start_new_session,
+        )
         assert self.process.stderr
         for line in self.process.stderr:
             if '"ready"' in line:
