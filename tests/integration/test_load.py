@@ -9,59 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-import zmq
-from harness import Feed, eventually
-from served import Served
-from serving import START_S, body, tick, unpacked
+from flooded import TICKS, Flooded
+from harness import eventually
+from serving import body
 
 from service.housekeeping import CHECKPOINT_ROWS, TURN_S
 from service.responder import Responder, Waiting
 from service.server import TICKS_A_REQUEST
-
-TICKS = 5_000
-
-
-class Flooded:
-    """A service whose feed and whose one client can both be filled to the brim."""
-
-    def __init__(self, folder: Path, **values: str) -> None:
-        self.feed = Feed()
-        self.served = Served(folder, FEED_ENDPOINTS=self.feed.address, **values)
-        self.feed.wait_for_subscriber()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.client = self._context.socket(zmq.DEALER)
-        self.client.setsockopt(zmq.SNDHWM, 0)
-        self.client.setsockopt(zmq.RCVHWM, 0)
-        self.client.connect(self.served.address)
-
-    @property
-    def ticks(self) -> int:
-        return self.served.engine.intake.received
-
-    def send_ticks(self, count: int = TICKS) -> None:
-        """More ticks than the service takes before it is turned."""
-        self.feed.send(*(tick("EURUSD", START_S, 1.1 + n * 1e-6) for n in range(count)))
-        (endpoint,) = self.served.server._feeds
-        assert endpoint.socket.poll(20_000)
-
-    def ask(self, *numbers: int) -> None:
-        """One score for each number, all of which have arrived at least in part."""
-        for n in numbers:
-            self.client.send(body("score", id=n, symbol="EURUSD", base_score=n % 100))
-        assert self.served.server._scoring.poll(20_000)
-
-    def replies(self) -> list[dict[str, object]]:
-        """What has come back by now."""
-        found = []
-        while self.client.poll(0):
-            found.append(unpacked(self.client.recv()))
-        return found
-
-    def close(self) -> None:
-        self.served.close()
-        self.client.close(linger=0)
-        self._context.term()
-        self.feed.close()
 
 
 @pytest.fixture

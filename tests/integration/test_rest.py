@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import zmq
+from flooded import Flooded
+from harness import eventually
 from served import Served
 from serving import body
 
@@ -63,6 +65,46 @@ def test_one_who_asks_alone_leaves_time_for_a_few(tmp_path: Path) -> None:
         assert (served.journal.spooled, kept(served)) == (0, RESTING_ROWS)
     finally:
         served.close()
+
+
+def test_of_several_who_ask_none_waits_for_scores_that_go_to_their_table(tmp_path: Path) -> None:
+    flooded = Flooded(tmp_path, SCORE_SPIN_US="200")
+    server, journal = flooded.served.server, flooded.served.journal
+    try:
+        server.turn()
+        for number in range(0, 2 * RESTING_ROWS, 2):
+            flooded.ask(number, number + 1)
+            eventually(lambda: server._accept() or len(server._arrived) == 2, "two requests")
+            assert journal.spooled == number
+            assert server.turn() == 2
+        server.turn()
+        assert (journal.spooled, kept(flooded.served)) == (2 * RESTING_ROWS, 0)
+        flooded.served.clock.advance(2 * REST_S)
+        server.turn()
+        assert (journal.spooled, kept(flooded.served)) == (0, 2 * RESTING_ROWS)
+    finally:
+        flooded.close()
+
+
+@pytest.mark.parametrize("spin_us", ["0", "200"])
+def test_a_feed_without_pause_does_not_keep_scores_from_their_table(
+    tmp_path: Path, spin_us: str
+) -> None:
+    flooded = Flooded(tmp_path, SCORE_SPIN_US=spin_us)
+    served = flooded.served
+    try:
+        served.server.turn()
+        flooded.send_ticks()
+        answered(served, 0)
+        assert served.journal.spooled == 1
+        served.clock.advance(2 * REST_S)
+        assert served.server._feeds[0].socket.poll(20_000)
+        before = flooded.ticks
+        served.server.turn()
+        assert flooded.ticks > before
+        assert (served.journal.spooled, kept(served)) == (0, 1)
+    finally:
+        flooded.close()
 
 
 def test_a_rest_that_meets_a_locked_file_counts_as_a_stall_and_loses_nothing(
