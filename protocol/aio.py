@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import weakref
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -63,9 +62,7 @@ class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
         )
         self._max_sockets = max_sockets
         self._ids = itertools.count(1)
-        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
         super().__init__(options, zmq.asyncio.Context)
 
     async def score(self, symbol: str, base_score: float, **signal: Any) -> messages.ScoreReply:
@@ -78,11 +75,13 @@ class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
 
     async def outcome(self, outcome: str | bool, **fields: Any) -> dict[str, Any]:
         """Report how a signal ended; keywords are the fields of `messages.OutcomeRequest`."""
-        return await self.call(messages.OutcomeRequest(outcome=outcome, **fields))
+        return await self.call(codec.request_of(messages.OutcomeRequest, outcome=outcome, **fields))
 
     async def sentiment(self, symbol: str, score: float, **fields: Any) -> dict[str, Any]:
         """Send an external sentiment, 0..100, for a symbol or `*`."""
-        return await self.call(messages.SentimentRequest(symbol=symbol, score=score, **fields))
+        return await self.call(
+            codec.request_of(messages.SentimentRequest, symbol=symbol, score=score, **fields)
+        )
 
     async def features(
         self, symbol: str, direction: messages.Direction | None = None, base_score: float = 50.0
@@ -121,9 +120,7 @@ class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
     async def close(self) -> None:
         """Close this loop's sockets and end the probing; the next call begins anew."""
         home = self._at_home()
-        pool = self._pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            pool.close()
+        self._close_pools(asyncio.get_running_loop())
         home.guard.reset()
 
     async def __aenter__(self) -> AsyncScorerClient:
@@ -145,12 +142,21 @@ class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
 
     def _leave(self) -> list[Any]:
         pools = list(self._pools.values())
-        self._pools = weakref.WeakKeyDictionary()
+        self._pools = {}
         return pools
 
     def _pool(self) -> Pool:
         home, loop = self._at_home(), asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
+            self._close_pools()
             pool = self._pools[loop] = Pool(home.sockets, self._options, self._max_sockets)
         return pool
+
+    def _close_pools(self, *loops: asyncio.AbstractEventLoop) -> None:
+        """Those of these loops, and of all that are closed: `asyncio.run` makes one each time."""
+        for loop in list(self._pools):
+            if loop in loops or loop.is_closed():
+                pool = self._pools.pop(loop, None)
+                if pool is not None:
+                    pool.close()

@@ -83,11 +83,13 @@ class ScorerClient(Resident[zmq.Socket[bytes]]):
 
     def outcome(self, outcome: str | bool, **fields: Any) -> dict[str, Any]:
         """Report how a signal ended; keywords are the fields of `messages.OutcomeRequest`."""
-        return self.call(messages.OutcomeRequest(outcome=outcome, **fields))
+        return self.call(codec.request_of(messages.OutcomeRequest, outcome=outcome, **fields))
 
     def sentiment(self, symbol: str, score: float, **fields: Any) -> dict[str, Any]:
         """Send an external sentiment, 0..100, for a symbol or `*`."""
-        return self.call(messages.SentimentRequest(symbol=symbol, score=score, **fields))
+        return self.call(
+            codec.request_of(messages.SentimentRequest, symbol=symbol, score=score, **fields)
+        )
 
     def features(
         self, symbol: str, direction: messages.Direction | None = None, base_score: float = 50.0

@@ -8,7 +8,10 @@ costs half as much. Unknown keys are kept by name, so that the reply can say wha
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, cast
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar, cast
+from uuid import UUID
 
 import msgpack
 import msgspec
@@ -17,7 +20,12 @@ from protocol import limits
 from protocol.errors import DecodeError
 from protocol.messages import REQUESTS, Request, ScoreRequest, Signal
 
+R = TypeVar("R", bound=Request)
+
 _STR = frozenset((str,))
+# As they are, for types and bounds to refuse: the wire has none of them, and a text of theirs
+# would be taken for one of the caller's.
+_NOT_OURS = (bytes, bytearray, memoryview, datetime, date, time, timedelta, UUID, Decimal)
 _CONTAINERS = frozenset((dict, list))
 _ENVELOPE = frozenset(("v", "id", "op"))
 _FIELDS = {op: frozenset(kind.__struct_fields__) | _ENVELOPE for op, kind in REQUESTS.items()}
@@ -191,21 +199,40 @@ def encode_request(request: Request, request_id: str | int | None = None) -> byt
     content["op"] = request.op
     if request_id is not None:
         content["id"] = request_id
-    body = pack(content)
+    try:
+        body = pack(content)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{request.op}: {error}") from None
     if len(body) > limits.MAX_BODY_BYTES:
         raise ValueError(f"the request takes {len(body)} bytes; {limits.MAX_BODY_BYTES} at most")
+    try:
+        # What is not bounded by a field's type: the lengths and the depth of what nobody knows.
+        unpack(body)
+    except DecodeError as error:
+        raise ValueError(f"{request.op}: {error.message}") from None
     return body
 
 
 def content_of(request: Request) -> dict[str, Any]:
     """A request's own fields as plain values. Raises ValueError where the server would refuse."""
+    return _checked(request)[0]
+
+
+def request_of(kind: type[R], **fields: Any) -> R:
+    """A request whose fields are plain values.
+
+    Raises ValueError as `content_of`, TypeError as any call where a field is missing or is none.
+    """
+    return _checked(kind(**fields))[1]
+
+
+def _checked(request: R) -> tuple[dict[str, Any], R]:
+    """Its content and itself, read from that: one may be built without type checks."""
     try:
-        content: dict[str, Any] = msgspec.to_builtins(request, enc_hook=_plain)
-        # A client may build a struct without type checks, so the server's check runs here too.
-        msgspec.convert(content, type=type(request))
-    except (TypeError, msgspec.ValidationError) as error:
+        content = msgspec.to_builtins(request, enc_hook=plain, builtin_types=_NOT_OURS)
+        return content, msgspec.convert(content, type=type(request))
+    except (TypeError, OverflowError, RecursionError, msgspec.ValidationError) as error:
         raise ValueError(f"{request.op}: {error}") from None
-    return content
 
 
 def unknown_keys(content: dict[str, Any], op: str) -> tuple[str, ...]:
@@ -251,10 +278,18 @@ def _id_of(content: dict[str, Any]) -> str | int | None:
     return None
 
 
-def _plain(value: Any) -> Any:
-    """A numpy scalar as the number it is: a caller's score often is one."""
-    if hasattr(value, "item"):
-        return value.item()
+def plain(value: Any) -> Any:
+    """A numpy scalar, or a number or text of another class, as what it is: a caller's often are.
+
+    Raises TypeError for anything else.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    found = value.item() if hasattr(value, "item") else value
+    if isinstance(found, float):
+        return float.__float__(found)
+    if isinstance(found, int):
+        return int.__int__(found)
     raise TypeError(f"{type(value).__name__} is no value of a request")
 
 

@@ -39,6 +39,15 @@ _making = threading.Lock()
 _process_wide: CryptoMLScorer | None = None
 
 
+def _unlock() -> None:
+    """In a forked child: another thread of the parent may have held it."""
+    global _making  # noqa: PLW0603
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)
+
+
 def get_crypto_ml_scorer() -> CryptoMLScorer:
     """The process-wide scorer, made by the first call; see `CryptoMLScorer` for its settings."""
     global _process_wide  # noqa: PLW0603  the original's own way
@@ -53,7 +62,8 @@ class CryptoMLScorer:
 
     What is not given comes from $SIGNAL_SCORER_ENDPOINT, $SIGNAL_SCORER_INGEST and, for an
     encrypted service, $SIGNAL_SCORER_SERVER_KEY with $SIGNAL_SCORER_KEY. `timeout_ms` bounds
-    every call. Usable from many threads and after a fork.
+    every call; an outcome that takes others along may last twice as long. Usable from many
+    threads and after a fork.
     """
 
     def __init__(
@@ -66,9 +76,13 @@ class CryptoMLScorer:
     ) -> None:
         """Raises ValueError for endpoints or key files that are none."""
         environ = os.environ.get
-        keys = environ("SIGNAL_SCORER_SERVER_KEY"), environ("SIGNAL_SCORER_KEY")
-        if curve is None and keys[0] and keys[1]:
-            curve = CurveKeys.read(keys[0], keys[1])
+        server, own = environ("SIGNAL_SCORER_SERVER_KEY"), environ("SIGNAL_SCORER_KEY")
+        if curve is None and server and own:
+            curve = CurveKeys.read(server, own)
+        elif curve is None and (server or own):
+            raise ValueError(
+                "$SIGNAL_SCORER_SERVER_KEY and $SIGNAL_SCORER_KEY belong together: set both"
+            )
         self.counts: Counter[str] = Counter()
         self._client = ScorerClient(
             endpoint or environ("SIGNAL_SCORER_ENDPOINT") or DEFAULT_ENDPOINT,
@@ -112,7 +126,7 @@ class CryptoMLScorer:
 
         Where the service is away, refuses or does not know: the base score, and in the
         metadata `used_base_score` True with `status` (and `error`) saying why. Candles that
-        are none are left out; of each timeframe the newest 60 are sent.
+        are none are left out; of each timeframe the newest 60 are sent. A price of 0 is none.
         """
         try:
             reply = self._client.score(
@@ -121,9 +135,9 @@ class CryptoMLScorer:
                 timeframe_data=candles_of(timeframe_data),
                 signal_id=None if signal_id in (None, "") else str(signal_id),
                 direction=direction.upper() if isinstance(direction, str) else direction,
-                entry_price=entry_price,
-                stop_loss=stop_loss,
-                take_profit=take_profit,
+                entry_price=_level(entry_price),
+                stop_loss=_level(stop_loss),
+                take_profit=_level(take_profit),
                 pattern=None if pattern is None else str(pattern)[:64],
             )
             self._note(reply)
@@ -209,11 +223,16 @@ class CryptoMLScorer:
             original_base_score=base,
             final_score=base,
             score_scale="base",
-            symbol=symbol if isinstance(symbol, str) else "",
+            symbol=str.__str__(symbol) if isinstance(symbol, str) else "",
             journalled=False,
             error=f"{type(error).__name__}: {error}",
         )
         return metadata_of(reply, self._model_stats(None, None), time.time())
+
+
+def _level(price: float | None) -> float | None:
+    """A price; None for 0 as well, MetaTrader's word for no stop or target."""
+    return None if price == 0 else price
 
 
 def _iso(time_s: float) -> str:

@@ -7,6 +7,8 @@ also drops a late reply.
 from __future__ import annotations
 
 import os
+import re
+import threading
 import time
 from typing import Any, Generic, TypeVar
 
@@ -18,10 +20,12 @@ from protocol.questions import ScorerUnavailable, reply_to
 
 S = TypeVar("S", bound="zmq.Socket[Any]")
 
+_ENDPOINT = re.compile(r"tcp://\S+:\d{1,5}|ipc://.+")
+
 
 def check_endpoint(endpoint: str) -> str:
     """The endpoint itself. Raises ValueError for what cannot be connected to."""
-    if not endpoint.startswith(("tcp://", "ipc://")):
+    if not isinstance(endpoint, str) or not _ENDPOINT.fullmatch(endpoint):
         raise ValueError(f"{endpoint!r} is no endpoint; for example tcp://127.0.0.1:5561")
     return endpoint
 
@@ -42,6 +46,15 @@ def connected(socket: S, endpoint: str, curve: CurveKeys | None) -> S:
         socket.close()
         raise
     return socket
+
+
+def end(context: zmq.Context[Any]) -> None:
+    """End a context, whose sockets are closed, on a thread of its own.
+
+    It waits for libzmq's thread, which may wait for a resolver; and whoever drops a client, or
+    happens to collect its garbage, must not.
+    """
+    threading.Thread(target=context.term, name="scorer-end", daemon=True).start()
 
 
 class Sockets(Generic[S]):
@@ -73,7 +86,7 @@ class Sockets(Generic[S]):
         if self.pid == os.getpid():
             while self._known:
                 self._known.pop().close()
-            self._context.destroy(linger=0)
+            end(self._context)
 
 
 class Connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any, Generic, TypeVar
 
 import zmq
@@ -21,6 +22,8 @@ S = TypeVar("S", bound="zmq.Socket[Any]")
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5561"
 MAX_TIMEOUT_MS = 3_600_000
+MAX_RETRIES = 20
+"""Each opens a socket, which takes of the budget without looking at it."""
 
 
 class Options:
@@ -55,12 +58,14 @@ class Options:
         curve: CurveKeys | None,
     ) -> None:
         """Raises ValueError for what cannot be meant."""
-        if not 0 < timeout_ms <= MAX_TIMEOUT_MS or retries < 0:
-            raise ValueError(
-                f"timeout_ms must be above 0 and at most {MAX_TIMEOUT_MS}, retries not negative"
-            )
-        if open_after < 0 or not 0 < probe_interval_s <= MAX_TIMEOUT_MS:
-            raise ValueError("open_after must not be negative, probe_interval_s be above 0")
+        if not _number(timeout_ms) or not 0 < timeout_ms <= MAX_TIMEOUT_MS:
+            raise ValueError(f"timeout_ms must be above 0 and at most {MAX_TIMEOUT_MS}")
+        if not _number(retries, Integral) or not 0 <= retries <= MAX_RETRIES:
+            raise ValueError(f"retries must be a whole number of 0..{MAX_RETRIES}")
+        if not _number(open_after, Integral) or open_after < 0:
+            raise ValueError("open_after must be a whole number that is not negative")
+        if not _number(probe_interval_s) or not 0 < probe_interval_s <= MAX_TIMEOUT_MS:
+            raise ValueError("probe_interval_s must be above 0")
         self.endpoint = check_endpoint(endpoint)
         self.budget_s = timeout_ms / 1000.0
         self.tries = retries + 1
@@ -74,6 +79,11 @@ class Options:
         return Guard(
             self.endpoint, self.budget_s, self.open_after, self.probe_interval_s, self.curve
         )
+
+
+def _number(value: object, kind: type = Real) -> bool:
+    """Whether it is one of a kind, numpy's too."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 class Home(Generic[S]):

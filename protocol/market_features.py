@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from protocol.codec import plain
 from protocol.limits import MAX_CANDLES
 from protocol.messages import Bar, OutcomeRequest, ScoreReply, Symbol, TimeframeData
 
@@ -152,7 +153,7 @@ def text(value: object, longest: int) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else msgspec.to_builtins(value)
+    return list(value) if isinstance(value, tuple) else msgspec.to_builtins(value, enc_hook=plain)
 
 
 def _symbol(value: Any) -> str | None:

@@ -96,9 +96,16 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.direction is None or self.entry_price is None:
             return
         sign = 1 if self.direction == "BUY" else -1
-        if self.stop_loss is not None and sign * (self.entry_price - self.stop_loss) <= 0:
+        try:
+            beyond = self.stop_loss is not None and sign * (self.entry_price - self.stop_loss) <= 0
+            behind = (
+                self.take_profit is not None and sign * (self.take_profit - self.entry_price) <= 0
+            )
+        except TypeError:
+            return  # no numbers: what checks types says which
+        if beyond:
             raise LevelError("stop_loss", f"of a {self.direction} lies beyond its entry_price")
-        if self.take_profit is not None and sign * (self.take_profit - self.entry_price) <= 0:
+        if behind:
             raise LevelError("take_profit", f"of a {self.direction} lies behind its entry_price")
 
 

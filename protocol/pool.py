@@ -39,15 +39,18 @@ class Pool:
         options = self._options
         deadline_s = time.monotonic() + options.budget_s
         socket = await self._slot()
+        # Hardly any time to answer was left: no answer says nothing about the service.
+        queued = deadline_s - time.monotonic() < options.budget_s / 2.0
         try:
             if time.monotonic() >= deadline_s:
                 raise _all_busy(options.budget_s)
             for tries_left in range(options.tries, 0, -1):
                 left_s = max(0.0, deadline_s - time.monotonic()) / tries_left
                 socket = socket or self._open()
+                asked = asyncio.ensure_future(_ask_once(socket, body, request_id))
                 try:
-                    reply = await asyncio.wait_for(_ask_once(socket, body, request_id), left_s)
-                except (asyncio.TimeoutError, zmq.ZMQError):
+                    reply = asked.result() if await _ended(asked, left_s) else None
+                except zmq.ZMQError:
                     reply = None
                 if reply is not None:
                     return reply
@@ -60,6 +63,8 @@ class Pool:
             raise
         finally:
             self._give_back(socket)
+        if queued:
+            raise _all_busy(options.budget_s)
         raise no_answer(options.endpoint, options.budget_s, options.tries)
 
     def close(self) -> None:
@@ -79,10 +84,15 @@ class Pool:
         if not self._slots.empty():
             return self._slots.get_nowait()
         budget_s = self._options.budget_s
+        waiting = asyncio.ensure_future(self._slots.get())
         try:
-            return await asyncio.wait_for(self._slots.get(), budget_s)
-        except asyncio.TimeoutError:
-            raise _all_busy(budget_s) from None
+            if not await _ended(waiting, budget_s):
+                raise _all_busy(budget_s)
+        except asyncio.CancelledError:
+            if waiting.done() and not waiting.cancelled():
+                self._give_back(waiting.result())
+            raise
+        return waiting.result()
 
     def _open(self) -> zmq.asyncio.Socket:
         options = self._options
@@ -96,7 +106,21 @@ class Pool:
 
 
 def _all_busy(budget_s: float) -> AllBusy:
-    return AllBusy(f"no socket was free within {budget_s * 1000:.0f} ms")
+    return AllBusy(f"no socket was free in time: {budget_s * 1000:.0f} ms for all of a call")
+
+
+async def _ended(task: asyncio.Future[Any], within_s: float) -> bool:
+    """Whether it ended in this time; otherwise, and where its caller is cancelled, it is cancelled.
+
+    Not `wait_for`: before Python 3.12 that one swallows a cancellation which comes together
+    with the result.
+    """
+    try:
+        await asyncio.wait({task}, timeout=within_s)
+        return task.done()
+    finally:
+        if not task.done():
+            task.cancel()
 
 
 async def _ask_once(

@@ -52,6 +52,9 @@ class Guard:
 
     def answered(self) -> None:
         """A call was answered."""
+        if self._breaker.is_open:
+            with self._lock:
+                self._stop.set()
         self._breaker.answered()
 
     def timed_out(self) -> None:
@@ -59,6 +62,7 @@ class Guard:
         with self._lock:
             if not self._breaker.timed_out():
                 return
+            self._stop.set()
             self._stop = threading.Event()
             threading.Thread(
                 target=self._probe, args=(self._stop,), name="scorer-probe", daemon=True

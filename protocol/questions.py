@@ -38,7 +38,7 @@ class ScorerRefused(ValueError):  # noqa: N818
 
 Failure = Union[ScorerUnavailable, ScorerRefused]  # noqa: UP007  (3.10 at run time)
 
-_CALLERS_FAULT = ("invalid_field", "too_large")
+_CALLERS_FAULT = ("invalid_field", "too_large", "malformed")
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,18 @@ class Question(Generic[T]):
 
 def score(symbol: str, base_score: float, signal: dict[str, Any]) -> Question[messages.ScoreReply]:
     """One signal; without a usable answer the base score."""
-    request = messages.ScoreRequest(symbol=symbol, base_score=base_score, **signal)
+    request = codec.request_of(
+        messages.ScoreRequest, symbol=symbol, base_score=base_score, **signal
+    )
     return Question(request, _score_of, lambda failure: base_score_reply(request, failure))
 
 
 def score_many(signals: Sequence[dict[str, Any]]) -> Question[list[messages.ScoreReply]]:
     """A batch, each signal the fields of `messages.Signal`; a refused one keeps its base score."""
-    each = [messages.ScoreRequest(**signal) for signal in signals]
+    try:
+        each = [codec.request_of(messages.ScoreRequest, **signal) for signal in signals]
+    except TypeError as error:
+        raise ValueError(f"score_many: {error}") from None
     request = messages.ScoreManyRequest(signals=[codec.content_of(one) for one in each])
 
     def read(reply: dict[str, Any]) -> list[messages.ScoreReply]:
@@ -83,12 +88,17 @@ def plain(request: messages.Request) -> Question[dict[str, Any]]:
 
 
 def reply_to(body: bytes, request_id: int) -> dict[str, Any] | None:
-    """The map in a reply; None where it is no answer to this request (late, or not ours)."""
+    """The map in a reply; None where it is no answer to this request (late, or not ours).
+
+    A refusal of what could not be read names no request.
+    """
     try:
         reply = codec.unpack(body, max_bytes=MAX_MESSAGE_BYTES)
     except DecodeError:
         return None
-    return reply if reply.get("id") == request_id else None
+    answered = reply.get("id")
+    nameless = answered is None and reply.get("ok") is False
+    return reply if answered == request_id or nameless else None
 
 
 def checked(reply: dict[str, Any]) -> dict[str, Any]:

@@ -34,11 +34,18 @@ class Reports:
     def send(self, request: OutcomeRequest) -> bool:
         """Report, and where that works also what waits; True once it is in the journal.
 
-        Raises ValueError for what the service will never take. Takes about two budgets at most.
+        Raises ValueError for what the service will never take. Takes two budgets at most.
         """
-        recorded = self._send(request)
+        until_s = time.monotonic() + self._budget_s
+        try:
+            recorded = self._send(request)
+        except ValueError:
+            raise
+        except BaseException:  # interrupted while it waited
+            self._keep(request)
+            raise
         if recorded:
-            self._send_waiting()
+            self._send_waiting(until_s)
         else:
             self._keep(request)
         return recorded
@@ -60,9 +67,8 @@ class Reports:
             self._counts["outcomes_lost"] += 1
         self._waiting.append(request)
 
-    def _send_waiting(self) -> None:
-        """Send what waits, oldest first, for about one budget at most."""
-        until_s = time.monotonic() + self._budget_s
+    def _send_waiting(self, until_s: float) -> None:
+        """Send what waits, oldest first; the last one leaves before this time."""
         while self._waiting and time.monotonic() < until_s:
             try:
                 request = self._waiting.popleft()
@@ -74,3 +80,6 @@ class Reports:
                     return
             except ValueError:
                 self._counts["outcomes_failed"] += 1
+            except BaseException:
+                self._waiting.appendleft(request)
+                raise

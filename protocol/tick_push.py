@@ -9,18 +9,30 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import zmq
 
-from protocol.connection import check_endpoint, connected
+from protocol.connection import check_endpoint, connected, end
 from protocol.curve import CurveKeys
 from protocol.ea_feed import Tick, encode_tick, parse_stamp
 from protocol.market_features import number
 
 WAITING_TICKS = 1000
 """So many may wait for a slow receiver; a newer tick is then dropped, not the caller held up."""
+
+
+_making = threading.Lock()
+
+
+def _unlock() -> None:
+    """In a forked child: another thread of the parent may have held it."""
+    global _making  # noqa: PLW0603
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)
 
 
 def tick_frame(symbol: str, tick: Mapping[str, Any], now_s: float) -> bytes:
@@ -48,7 +60,6 @@ class TickPush:
         self._endpoint = check_endpoint(endpoint)
         self._curve = curve
         self._line: _Line | None = None
-        self._making = threading.Lock()
         self._inherited: list[_Line] = []
 
     def push(self, frame: bytes) -> bool:
@@ -60,22 +71,25 @@ class TickPush:
 
     def close(self) -> None:
         """Close the socket; what has not left yet is dropped. The next push opens another."""
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
+        line = self._line
+        if line is not None and line.pid == os.getpid():
+            self._line = None
+            line.dropped()
 
     def _own_line(self) -> _Line:
         line = self._line
         if line is not None and line.pid == os.getpid():
             return line
-        if line is not None:  # forked: the parent's socket, and locks in whatever state
-            self._inherited.append(line)
-            self._line, self._making = None, threading.Lock()
-        with self._making:
-            if self._line is None:
-                self._line = _Line(self._endpoint, self._curve)
-                weakref.finalize(self, self._line.close).atexit = False
-            return self._line
+        with _making:
+            line = self._line
+            if line is not None and line.pid == os.getpid():  # another thread was first
+                return line
+            if line is not None:  # forked: the parent's socket, and its lock in whatever state
+                self._inherited.append(line)
+            line = self._line = _Line(self._endpoint, self._curve)
+            line.dropped = finalize = weakref.finalize(self, line.close)
+            finalize.atexit = False
+            return line
 
 
 class _Line:
@@ -83,6 +97,7 @@ class _Line:
 
     def __init__(self, endpoint: str, curve: CurveKeys | None) -> None:
         self.pid = os.getpid()
+        self.dropped: Callable[[], object] = self.close
         self._lock = threading.Lock()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
@@ -104,4 +119,5 @@ class _Line:
     def close(self) -> None:
         if self.pid == os.getpid():
             with self._lock:
-                self._context.destroy(linger=0)
+                self._socket.close()
+                end(self._context)

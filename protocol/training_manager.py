@@ -143,22 +143,26 @@ class MLTrainingManager:
 
     def _run(self, arguments: list[str], timeout_s: float) -> Ended:
         truth_log = ["--truth-log", self._truth_log] if self._truth_log else []
+        try:
+            return self._waited([*self._command, *arguments, *truth_log], timeout_s)
+        except (OSError, ValueError) as error:  # no such program, no folder for its output
+            return Ended(
+                _NOT_STARTED,
+                f"cannot start {shlex.join(self._command)}: {error}; "
+                "install it there, or name it in $SIGNAL_SCORER_TRAINER",
+            )
+
+    def _waited(self, command: list[str], timeout_s: float) -> Ended:
+        """Raises OSError or ValueError where it cannot be started."""
         # A file, not a pipe: a trainer that outlives its caller must not fail over its output.
         with tempfile.TemporaryFile() as output:
-            try:
-                process = subprocess.Popen(  # noqa: S603  the operator's own command
-                    [*self._command, *arguments, *truth_log],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                return Ended(
-                    _NOT_STARTED,
-                    f"cannot start {shlex.join(self._command)}: {error.strerror}; "
-                    "install it there, or name it in $SIGNAL_SCORER_TRAINER",
-                )
+            process = subprocess.Popen(  # noqa: S603  the operator's own command
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
             try:
                 code = process.wait(timeout_s)
             except subprocess.TimeoutExpired:

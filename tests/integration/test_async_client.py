@@ -7,6 +7,7 @@ import gc
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +77,66 @@ def test_a_cancelled_call_spoils_no_later_one() -> None:
                 assert (await scorer.score("EURUSD", 2.0)).final_score == 2.0
 
     with answering() as server:
+        asyncio.run(ask(server.address))
+
+
+def test_cancelling_always_ends_a_task_that_asks_and_asks() -> None:
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 20_000, max_sockets=2) as scorer:
+
+            async def work() -> None:
+                while True:
+                    await scorer.score("EURUSD", 1.0)
+
+            for n in range(100):
+                tasks = [asyncio.ensure_future(work()) for _ in range(4)]
+                await asyncio.sleep(0.0001 * (n % 40))
+                for task in tasks:
+                    task.cancel()
+                done, _ = await asyncio.wait(tasks, timeout=20)
+                assert len(done) == 4
+                assert all(task.cancelled() for task in tasks)
+            assert (await scorer.score("EURUSD", 2.0)).final_score == 2.0
+
+    with answering() as server:
+        asyncio.run(ask(server.address))
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_each_run_of_a_loop_gives_its_sockets_back() -> None:
+    with answering() as server:
+        scorer = AsyncScorerClient(server.address, 20_000)
+
+        async def ask() -> None:
+            replies = await asyncio.gather(*(scorer.score("EURUSD", 1.0) for _ in range(3)))
+            assert {reply.status for reply in replies} == {"no_model"}
+
+        asyncio.run(ask())
+        before = descriptors()
+        for _ in range(30):
+            asyncio.run(ask())
+        # Those of the last run stay until the next one.
+        assert descriptors() <= before + 6
+        asyncio.run(scorer.close())
+        assert not scorer._pools
+
+
+def test_calls_that_waited_for_a_socket_do_not_open_the_circuit() -> None:
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(0.01)
+        return base_score(request)
+
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 300, max_sockets=1, open_after=1) as scorer:
+            asked = [scorer.score("EURUSD", 1.0) for _ in range(200)]
+            replies = await asyncio.gather(*asked)
+            assert {r.status for r in replies} == {"no_model", "unreachable"}
+            assert not scorer.circuit_open
+
+    with answering(answer) as server:
         asyncio.run(ask(server.address))
 
 

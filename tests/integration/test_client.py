@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from harness import running
 
 from protocol import codec
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
+from protocol.limits import MAX_ARRAY, MAX_STRING
+from protocol.messages import ScoreManyRequest
 
 BUSY_MACHINE_S = 5.0
 """How much later than its budget a call may return before a test calls it hung."""
@@ -132,6 +136,13 @@ def test_other_calls_have_nothing_to_fall_back_on(nowhere: str) -> None:
         ("EURUSD", 50.0, {"pattern": object()}),
         ("EURUSD", 50.0, {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.2}),
         ("EURUSD", 50.0, {"timeframe_data": {"M1": [{"open": 1.0}]}}),
+        ("EURUSD", 50.0, {"direction": "BUY", "entry_price": "1.1", "stop_loss": 1.0}),
+        ("EURUSD", np.longdouble(50), {}),
+        (b"EURUSD", 50.0, {}),
+        (bytearray(b"EURUSD"), 50.0, {}),
+        (memoryview(b"EURUSD"), 50.0, {}),
+        (date(2026, 1, 1), 50.0, {}),
+        ("EURUSD", 50.0, {"signal_id": b"abc"}),
     ],
 )
 def test_bad_arguments_always_raise(
@@ -153,24 +164,85 @@ def test_an_unknown_argument_is_a_type_error(nowhere: str) -> None:
         {"timeout_ms": -5},
         {"timeout_ms": float("nan")},
         {"timeout_ms": float("inf")},
+        {"timeout_ms": "50"},
+        {"timeout_ms": None},
+        {"timeout_ms": True},
         {"retries": -1},
+        {"retries": 1.5},
+        {"retries": 1000},
+        {"open_after": None},
+        {"probe_interval_s": "1"},
         {"endpoint": "127.0.0.1:5561"},
+        {"endpoint": "tcp://nowhere"},
+        {"endpoint": "tcp://127.0.0.1:5561 "},
         {"endpoint": ""},
+        {"endpoint": None},
     ],
 )
 def test_a_client_cannot_be_made_to_wait_for_ever_or_for_nothing(arguments: Any) -> None:
-    with pytest.raises(ValueError, match=r"timeout_ms|endpoint|address"):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=name):
         ScorerClient(**arguments)
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+class Ticker(str):
+    """A text of a caller's own kind."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("symbol", [np.array(["EURUSD"])[0], Ticker("EURUSD")])
+def test_numbers_and_texts_of_other_classes_are_what_they_are(nowhere: str, symbol: str) -> None:
+    with (
+        answering(lambda request, n: [score(request)]) as address,
+        ScorerClient(address, 10_000) as client,
+        ScorerClient(nowhere, 10) as away,
+    ):
+        for one, status in ((client, "no_model"), (away, "unreachable")):
+            levels = {"entry_price": np.float32(1.5), "stop_loss": Decimal("1.4")}
+            reply = one.score(symbol, np.float64(61.5), direction="BUY", **levels)
+            assert (reply.status, reply.final_score) == (status, 61.5)
+        assert type(reply.symbol) is str
+
+
+@pytest.mark.parametrize(
+    "signals", [[{"symbol": "EURUSD"}], [{"symbol": "A", "base_score": 1, "x": 2}]]
+)
+def test_a_batch_with_a_key_too_few_or_too_many_is_a_value_error(
+    nowhere: str, signals: list[dict[str, Any]]
+) -> None:
+    with ScorerClient(nowhere) as client, pytest.raises(ValueError, match=r"base_score|x"):
+        client.score_many(signals)
+
+
+STRANGE = ["x" * (MAX_STRING + 1), [0] * (MAX_ARRAY + 1), [[[[[0]]]]], 2**70]
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_what_nobody_knows_in_a_candle_is_not_sent(strange: Any) -> None:
+    candle = {"open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "time": 1_757_944_800}
     with (
         answering(lambda request, n: [score(request)]) as address,
         ScorerClient(address, 10_000) as client,
     ):
-        assert client.score(
-            "EURUSD", np.float64(61.5), entry_price=np.float32(1.5)
-        ).final_score == (61.5)
+        candles = {"M1": [candle | {"comment": strange}]}
+        assert client.score("EURUSD", 50.0, timeframe_data=candles).status == "no_model"
+        many = ScoreManyRequest(signals=[{"symbol": "A", "base_score": 1.0, "comment": strange}])
+        with pytest.raises(ValueError, match="score_many"):
+            client.call(many)
+
+
+@pytest.mark.parametrize("code", ["malformed", "too_large"])
+def test_a_refusal_of_what_could_not_be_read_is_an_answer_and_raises(code: str) -> None:
+    refusal = {"v": 1, "id": None, "ok": False, "error": {"code": code, "message": "no"}}
+    with (
+        answering(lambda request, n: [codec.pack(refusal)]) as address,
+        ScorerClient(address, 10_000, open_after=1) as client,
+    ):
+        for _ in range(2):
+            with pytest.raises(ScorerRefused, match=code):
+                client.score("EURUSD", 50.0)
+        assert not client.circuit_open
 
 
 def test_a_lost_reply_is_asked_for_again() -> None:

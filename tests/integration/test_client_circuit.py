@@ -76,6 +76,27 @@ def test_one_probe_at_a_time_finds_the_service_again() -> None:
     client.close()
 
 
+def test_a_late_answer_that_closes_the_circuit_ends_the_probing() -> None:
+    held = threading.Event()
+
+    def answer(request: dict) -> dict | None:
+        return base_score(request) if request.get("symbol") == "SLOW" and held.wait(20) else None
+
+    with answering(answer) as server:
+        client = ScorerClient(server.address, timeout_ms=20_000, retries=0, open_after=1)
+        late = threading.Thread(target=client.score, args=("SLOW", 1.0))
+        late.start()
+        eventually(lambda: server.requests, "the slow request to be there")
+        # As a call on another thread would that was not answered.
+        client._at_home().guard.timed_out()
+        assert (client.circuit_open, probing()) == (True, 1)
+        held.set()
+        late.join()
+        assert not client.circuit_open
+        eventually(lambda: probing() == 0, "the probing to end")
+        client.close()
+
+
 def test_it_opens_again_when_the_service_goes_again() -> None:
     address = free_address()
     client = opened(ScorerClient(address, **QUICK))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import builders
+import numpy as np
 import pytest
 import zmq
 from harness import Service, eventually, running
@@ -20,7 +23,10 @@ from serving import rows
 from wire import answering, free_address
 
 from protocol import compat
+from protocol.client import ScorerClient
 from protocol.compat import CryptoMLScorer, MarketFeatures, MLTrainingManager, get_crypto_ml_scorer
+from protocol.messages import OutcomeRequest
+from protocol.reports import Reports
 from training.dataset import JoinRules, read_dataset
 
 ORIGINAL_STATS = {
@@ -272,6 +278,58 @@ def test_outcomes_that_could_not_be_told_are_sent_later(tmp_path: Path) -> None:
     scorer.close()
 
 
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_an_interrupt_loses_no_outcome(waiting: int) -> None:
+    """Interrupted by a signal while it is sent: the first, or one that waited."""
+    calls = iter(range(100))
+
+    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
+        if next(calls) < waiting:
+            return {"journalled": True, "recorded": True}
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return None
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with answering(answer) as server, ScorerClient(server.address, 20_000) as client:
+            reports = Reports(client, Counter(), 20.0)
+            reports._waiting.append(OutcomeRequest(outcome=True, signal_id="EG_0"))
+            with pytest.raises(KeyboardInterrupt):
+                reports.send(OutcomeRequest(outcome=True, signal_id="EG_1"))
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert reports.waiting == 2 - waiting
+
+
+def test_a_text_of_numpy_and_prices_of_0_are_no_surprise() -> None:
+    symbol = np.array(["EURUSD"])[0]
+    away = CryptoMLScorer(free_address(), timeout_ms=20)
+    score, metadata = away.enhance_signal_score(symbol, 72.5)
+    assert (score, metadata["status"], metadata["symbol"]) == (72.5, "unreachable", "EURUSD")
+    assert away.enhance_signal_score(symbol, 101.0)[1]["status"] == "error"
+    away.close()
+    with answering() as server:
+        scorer = CryptoMLScorer(server.address, timeout_ms=20_000)
+        levels = {"entry_price": 1.1, "stop_loss": 0.0, "take_profit": 0}
+        _, metadata = scorer.enhance_signal_score("EURUSD", 72.5, direction="BUY", **levels)
+        assert metadata["status"] == "no_model"
+        (request,) = server.requests
+        assert request["entry_price"] == 1.1
+        assert not {"stop_loss", "take_profit"} & set(request)
+        scorer.close()
+
+
+def test_one_key_without_the_other_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SIGNAL_SCORER_SERVER_KEY", "SIGNAL_SCORER_KEY"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "/etc/signal-scorer/key")
+            with pytest.raises(ValueError, match="set both"):
+                CryptoMLScorer(free_address())
+
+
 def test_a_receiver_that_stopped_reading_costs_ticks_and_no_time() -> None:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     stuck = context.socket(zmq.PULL)
@@ -357,6 +415,31 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_child_forked_while_a_thread_opens_its_socket_hangs_at_nothing() -> None:
+    code = """
+import os, sys, threading
+from protocol import compat, tick_push
+scorer = compat.CryptoMLScorer(sys.argv[1], sys.argv[1], timeout_ms=10)
+held, forked = threading.Event(), threading.Event()
+def hold():
+    with tick_push._making, compat._making:
+        held.set()
+        forked.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    scorer.update_market_data("EURUSD", {"bid": 1.0, "ask": 1.1})
+    os._exit(0 if compat.get_crypto_ml_scorer() else 1)
+forked.set()
+thread.join()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code, free_address()], timeout=60)
+    assert done.returncode == 0
+
+
 GENEROUS = "get_crypto_ml_scorer()\nscorer._client._options.budget_s = 10.0\n"
 
 
@@ -424,6 +507,18 @@ def test_a_trainer_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
 
 def ended(pid: int) -> bool:
     return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+
+
+@pytest.mark.parametrize("command", [["a\0b"], [sys.executable, "-c", ""]])
+def test_nothing_that_keeps_the_trainer_from_starting_raises(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    scorer = CryptoMLScorer(free_address(), timeout_ms=10)
+    manager = MLTrainingManager(ml_scorer=scorer, command=command)
+    assert manager.force_training() is False
+    assert "cannot start" in manager.get_training_status()["training"]["text"]
+    scorer.close()
 
 
 def test_a_trainer_that_is_not_there_is_said() -> None:
