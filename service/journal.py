@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from service.bar_table import insert_bars
-from service.journal_file import open_writer
+from service.journal_file import open_writer, wal_of
 from service.locks import HeldError, hold
 from service.outcome_table import WRITTEN, Written, catch_up, follow, insert_outcome
 from service.paper_table import LOAD_PAPER, PAPER_COLUMNS, UNFOLLOWED, can_be_followed, insert_paper
@@ -69,6 +69,7 @@ class Journal:
         self.commits = 0
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._wal: tuple[int, int] | None = None
         self._unclaimed = False
         self._spool = Spool(spool_path(path))
         self._pending: list[tuple[Any, ...]] = []
@@ -99,7 +100,7 @@ class Journal:
             if self._unclaimed:
                 self.claim()
             self._connection = open_writer(self.path)
-            self._file = _identity(self.path)
+            self._file, self._wal = _identity(self.path), _identity(wal_of(self.path))
             self._spool.open()
             self._pending = self._left_over(self._pending)
         except (*_FAULTS, HeldError) as error:
@@ -116,6 +117,10 @@ class Journal:
         if self._connection is not None:
             if _identity(self.path) != self._file:
                 self._failed(FileNotFoundError(f"{self.path} was moved or replaced"))
+            elif _identity(wal_of(self.path)) != self._wal:
+                # What it holds is still ours to move; the next process would look in vain.
+                self._run("PRAGMA wal_checkpoint(FULL)")
+                self._failed(FileNotFoundError(f"{wal_of(self.path)} was removed or replaced"))
             elif not self._spool.is_in_place:
                 self._failed(FileNotFoundError(f"{self._spool.path} was moved or replaced"))
         if self.fault is None:

@@ -13,10 +13,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
-from wsgiref.simple_server import WSGIServer
 
 import structlog
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -28,6 +27,7 @@ from service.errors import RejectReason
 from service.families import counter, gauge, histogram, labelled, total
 from service.journal import Journal
 from service.journal_file import wal_of
+from service.scrapes import Server
 from service.symbol_class import CLASSES, symbol_class
 from service.vitals import Vitals, caches, health, stats
 
@@ -241,7 +241,7 @@ class Metrics:
         self._bind = bind
         self._registry = CollectorRegistry()
         self._registry.register(VitalsCollector(vitals, engine, journal, clock))
-        self._server: tuple[WSGIServer, threading.Thread] | None = None
+        self._server: tuple[Server, threading.Thread] | None = None
 
     def start(self) -> None:
         """Listen, unless the address is empty."""
@@ -249,9 +249,7 @@ class Metrics:
             return
         host, _, port = self._bind.rpartition(":")
         try:
-            self._server = start_http_server(
-                int(port), addr=host.strip("[]"), registry=self._registry
-            )
+            server = Server(host.strip("[]"), int(port))
         except (OSError, ValueError, OverflowError) as error:
             log.error(
                 "no metrics: the address cannot be bound; set metrics.bind",
@@ -259,7 +257,11 @@ class Metrics:
                 error=str(error),
             )
             return
-        log.info("metrics", address=f"http://{host}:{self._server[0].server_port}/metrics")
+        server.set_app(make_wsgi_app(self._registry))
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
+        self._server = server, thread
+        log.info("metrics", address=f"http://{host}:{server.server_port}/metrics")
 
     def stop(self) -> None:
         """Stop listening."""

@@ -5,7 +5,8 @@ append costs a quarter of a commit, and rows that reach the tables together shar
 Like a commit of the journal an append outlives the process, not a power cut.
 
 A record is the length of its content (uint32, little endian), the content's CRC-32 (uint32)
-and the content, msgpack. A record cut short by a kill was never promised.
+and the content, msgpack. A record cut short by a kill was never promised; behind one that
+has changed the next is looked for, since its length may be what has.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from service.regular_file import open_regular
 
 MAX_BYTES = 256 << 20
 """Of a file that is read: far above what ever waits, far below what would hurt."""
+
+MAX_ROW_BYTES = 2 << 20
+"""More than the largest request and the largest reply take together."""
 
 _HEAD = struct.Struct("<II")
 _encode = msgspec.msgpack.Encoder().encode
@@ -115,27 +119,48 @@ def read_spool(path: Path) -> list[list[Any]]:
         return []
     rows: list[list[Any]] = []
     at, damaged = 0, None
-    while at + _HEAD.size <= len(content):
-        length, checksum = _HEAD.unpack_from(content, at)
-        start, at = at + _HEAD.size, at + _HEAD.size + length
-        if at > len(content):
-            break  # cut short: the reply was never sent
-        row = _row(content[start:at], checksum)
-        if row is not None:
+    while at < len(content):
+        found = _record(content, at)
+        if found is not None:
+            row, at = found
             rows.append(row)
-        elif damaged is None:
-            damaged = start
+            continue
+        following = _next_record(content, at)
+        if damaged is None and (following is not None or not _cut_short(content, at)):
+            damaged = at
+        if following is None:
+            break
+        at = following
     if damaged is not None:
         raise Damaged(f"{path}: the record at byte {damaged} is damaged", rows)
     return rows
 
 
-def _row(content: bytes, checksum: int) -> list[Any] | None:
-    """The row of a record; None where it is not what was written."""
-    if zlib.crc32(content) != checksum:
+def _record(content: bytes, at: int) -> tuple[list[Any], int] | None:
+    """The row of the record there and where that ends; None where it is not what was written."""
+    if at + _HEAD.size > len(content):
+        return None
+    length, checksum = _HEAD.unpack_from(content, at)
+    start, end = at + _HEAD.size, at + _HEAD.size + length
+    if length > MAX_ROW_BYTES or end > len(content) or zlib.crc32(content[start:end]) != checksum:
         return None
     try:
-        row = msgspec.msgpack.decode(content)
+        row = msgspec.msgpack.decode(content[start:end])
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return row if type(row) is list else None
+    return (row, end) if type(row) is list else None
+
+
+def _next_record(content: bytes, damaged: int) -> int | None:
+    """Where the next sound record begins: the length of the damaged one may be what is wrong."""
+    furthest = min(len(content), damaged + _HEAD.size + MAX_ROW_BYTES + 1)
+    return next((at for at in range(damaged + 1, furthest) if _record(content, at)), None)
+
+
+def _cut_short(content: bytes, at: int) -> bool:
+    """Whether the rest may be the beginning of a record, whose reply was never sent."""
+    left = len(content) - at
+    if left < _HEAD.size:
+        return True
+    length, _ = _HEAD.unpack_from(content, at)
+    return bool(length <= MAX_ROW_BYTES and left < _HEAD.size + length)

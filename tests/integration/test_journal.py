@@ -12,7 +12,7 @@ from serving import rows
 
 from service.bar_table import KEPT_BARS
 from service.journal import FOLLOWED_TOGETHER, Journal
-from service.journal_file import open_reader
+from service.journal_file import open_reader, wal_of
 from service.outcome_table import Written
 from service.records import BarRow, EventRow, ScoreRow, SymbolRow
 
@@ -279,6 +279,32 @@ def test_a_file_that_was_moved_away_is_not_written_to(journal: Journal, replace:
     journal.write([score(1)])
     assert journal.settle()
     assert [r["score_id"] for r in rows(journal.path, "SELECT score_id FROM scores")] == ["score-1"]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_wal_that_was_removed_is_noticed_and_loses_nothing(
+    journal: Journal, replace: bool
+) -> None:
+    journal.write([score(0)])
+    assert journal.settle()
+    assert journal.recover(1.0)
+    wal_of(journal.path).unlink()
+    if replace:
+        wal_of(journal.path).touch()
+    journal.write([score(1)])
+    assert journal.settle()
+    assert journal.recover(2.0)
+    assert journal.errors == 1
+    journal.write([score(2)])
+    assert journal.settle()
+    # Whoever reads the file finds all, as the next process would after a kill.
+    found = rows(journal.path, "SELECT score_id FROM scores ORDER BY seq")
+    assert [r["score_id"] for r in found] == ["score-0", "score-1", "score-2"]
+    assert [e["kind"] for e in rows(journal.path, "SELECT kind FROM events")] == [
+        "journal_recovered"
+    ]
+    assert journal.recover(3.0)
+    assert journal.errors == 1
 
 
 def test_a_locked_file_costs_no_score_and_is_written_to_later(journal: Journal) -> None:

@@ -94,18 +94,32 @@ def test_a_turned_bit_costs_its_own_row_and_is_never_believed(
     spool.append(written)
     spool.close()
     content = bytearray(spool.path.read_bytes())
+    size = len(content) // 4
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] ^= 1 << data.draw(st.integers(0, 7))
     spool.path.write_bytes(content)
+    said = None
     try:
         found = read_spool(spool.path)
     except Damaged as error:
-        found = error.rows
-    hit, within = divmod(at, len(content) // 4)
-    if within >= 4:
-        assert found == written[:hit] + written[hit + 1 :]
-    else:  # its length: where the next record begins is lost with it
-        assert found == written[:hit]
+        found, said = error.rows, str(error)
+    if said is None:  # the last one's length: it may as well have been cut short
+        assert at // size == 3
+    else:
+        assert f"{at // size * size} is damaged" in said
+    assert found == [row for row in written if row[0] != at // size]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(min_size=8, max_size=5000))
+def test_what_is_no_spool_is_damage_and_not_a_row_cut_short(
+    tmp_path_factory: pytest.TempPathFactory, garbage: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("spool") / "s"
+    path.write_bytes(b"\xff\xff\xff\xff" + garbage)
+    with pytest.raises(Damaged) as raised:
+        read_spool(path)
+    assert raised.value.rows == []
 
 
 def test_damage_is_counted_and_the_journal_goes_on(tmp_path: Path) -> None:

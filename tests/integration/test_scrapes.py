@@ -1,0 +1,62 @@
+"""The metrics' port among clients that say nothing: few are let in, and none stays."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from harness import eventually
+
+from service.scrapes import MOST_CONNECTIONS, Handler, Server
+
+HALF_A_REQUEST = b"GET /metrics HTTP/1.1\r\nX: "
+
+
+def hello(_environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(Handler, "timeout", 1.0)
+    server = Server("127.0.0.1", 0)
+    server.set_app(hello)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def scraped(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+            return bool(reply.read() == b"hello")
+    except OSError:
+        return False
+
+
+def test_slow_clients_are_bounded_in_number_and_in_time(
+    port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert scraped(port)
+    with ExitStack() as stack:
+        slow = []
+        for _ in range(3 * MOST_CONNECTIONS):
+            client = socket.create_connection(("127.0.0.1", port), timeout=20)
+            slow.append(stack.enter_context(closing(client)))
+            client.sendall(HALF_A_REQUEST)
+        ours = [t for t in threading.enumerate() if "process_request_thread" in t.name]
+        assert len(ours) <= MOST_CONNECTIONS
+        for client in slow:
+            with suppress(ConnectionResetError):  # closed before it was read
+                assert client.recv(1) == b""
+        eventually(lambda: scraped(port), "room for a scrape")
+    assert "Traceback" not in capfd.readouterr().err
