@@ -227,8 +227,11 @@ def feed_age_s(feed: SymbolFeed | None, receive_time_s: float) -> float | None:
 
 def _epoch_s(stamp: float | str | None) -> float | None:
     """Epoch seconds of a number or an ISO 8601 text, UTC where it names no zone."""
+    if stamp is None:
+        return None
     if not isinstance(stamp, str):
-        return stamp
+        # Milliseconds are told from seconds by their size: 1e11 s is in the year 5138.
+        return stamp / 1000 if stamp > 1e11 else stamp
     try:
         moment = datetime.fromisoformat(stamp)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
