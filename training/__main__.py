@@ -271,7 +271,7 @@ def check(files: tuple[Path, ...], **options: Any) -> None:
     from training.truth_check import check as check_files
 
     with advice():
-        for line in check_files(files, settings_of(options).reading):
+        for line in check_files(files, settings_of(options).reading_at(time.time())):
             click.echo(line)
 
 
@@ -290,7 +290,7 @@ def original(folder: Path, threshold: float | None, **options: Any) -> None:
     from training.original import describe
 
     with advice():
-        for line in describe(folder, settings_of(options).reading, threshold):
+        for line in describe(folder, settings_of(options).reading_at(time.time()), threshold):
             click.echo(line)
 
 

@@ -34,10 +34,18 @@ def current_model(models_dir: Path) -> Model | None:
         return None
 
 
+def seen_until_s(model: Model) -> float:
+    """The moment up to which a model may have seen signals or their ends, UTC seconds.
+
+    Never after it was made, whatever false stamp its samples carried.
+    """
+    made_of = model.manifest.samples
+    return min(model.manifest.created_at, max(made_of.last_s, made_of.ended_s or 0.0))
+
+
 def ask(model: Model, walk: WalkForward) -> Unseen:
     """Its answers to those of the tested rows that it had not seen."""
-    trained = model.manifest.samples
-    at = walk.test.time_s > max(trained.last_s, trained.ended_s or 0.0)
+    at = walk.test.time_s > seen_until_s(model)
     if model.directed:
         at &= walk.test.direction != 0
     p = [answer.p for answer in model.probabilities(walk.test.x[at])]

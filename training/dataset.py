@@ -23,7 +23,7 @@ from training.labels import Label, Prefer, choose, of_truth_log
 from training.overlap import uniqueness
 from training.samples import Samples
 from training.scored import Score, labels_by_id, scores_of, vector_of
-from training.truth_log import Outcome, words
+from training.truth_log import AHEAD_S, Outcome, words
 
 MARKET_FEATURES = frozenset(f.name for f in SCHEMA.features if f.needs_history)
 
@@ -98,13 +98,14 @@ def _join(sources: Sequence[Source], rules: JoinRules, now_s: float) -> Dataset:
     for scores, labels in sources:
         ripe_s = _ripe(scores, rules, now_s)
         for score in scores:
-            reason = _unfit(score, seen, rules)
+            reason = _unfit(score, seen, rules, now_s)
             if not reason:
                 choice = choose(
                     _labels_of(score, labels),
                     scored_s=score.time_s,
                     prefer=rules.prefer,
                     min_delay_s=rules.min_delay_s,
+                    now_s=now_s,
                 )
                 differ += choice.differ
                 reason = choice.reason
@@ -131,7 +132,7 @@ def _labels_of(score: Score, labels: Mapping[str, list[Label]]) -> Iterator[Labe
             yield from labels.get(key, ())
 
 
-def _unfit(score: Score, seen: dict[str, bool], rules: JoinRules) -> str:
+def _unfit(score: Score, seen: dict[str, bool], rules: JoinRules, now_s: float) -> str:
     """Why a score cannot be a sample, whatever its outcome; empty where it can.
 
     `seen` are the signals that had a score before it, and whether that was backfilled.
@@ -143,6 +144,8 @@ def _unfit(score: Score, seen: dict[str, bool], rules: JoinRules) -> str:
         seen[score.signal_id] = score.backfilled
         if words.is_test(score.signal_id):
             return "test"
+    if score.time_s > now_s + AHEAD_S:
+        return "scored_in_the_future"
     if score.fingerprint != FINGERPRINT:
         return "other_features"
     if len(score.features) != 8 * FEATURE_COUNT or not np.isfinite(vector_of(score)).all():
@@ -155,11 +158,13 @@ def _ripe(scores: list[Score], rules: JoinRules, now_s: float) -> float:
     """The event time up to which every signal has had its holding time.
 
     The feed's own clock decides, and the wall clock where the feed has stopped: what was
-    scored a holding time ago is over however little came after it.
+    scored a holding time ago is over however little came after it. A stamp that is yet to come
+    tells neither.
     """
-    newest_s = max((score.time_s for score in scores), default=0.0)
+    come = [score for score in scores if score.time_s <= now_s + AHEAD_S]
+    newest_s = min(now_s, max((score.time_s for score in come), default=0.0))
     rested_s = max(
-        (s.time_s for s in scores if now_s - s.scored_at >= rules.max_holding_s), default=0.0
+        (s.time_s for s in come if now_s - s.scored_at >= rules.max_holding_s), default=0.0
     )
     return max(newest_s - rules.max_holding_s, rested_s)
 

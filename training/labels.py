@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from training.truth_log import Outcome, Reason, words
+from training.truth_log import Outcome, Reason, in_future, words
 
 Prefer = Literal["paper", "reported"]
 VOID = "VOID"
@@ -68,9 +68,9 @@ def of_journal(
 
 
 def choose(
-    labels: Iterable[Label], *, scored_s: float, prefer: Prefer, min_delay_s: float
+    labels: Iterable[Label], *, scored_s: float, prefer: Prefer, min_delay_s: float, now_s: float
 ) -> Choice:
-    """Pick the label of a signal scored at `scored_s` from all that was said of it."""
+    """Pick the label of a signal scored at `scored_s` from all that was said of it by `now_s`."""
     paper: list[Label] = []
     reported: list[Label] = []
     reason = "no_outcome"
@@ -78,6 +78,8 @@ def choose(
         # The service saw its paper outcomes happen: a stop hit within seconds is a true loss.
         seen = label.source == "paper"
         doubt = label.doubt or ("" if seen else _doubt(label, scored_s, min_delay_s))
+        if not doubt and in_future(scored_s, label.ended_s, label.runtime_s, now_s):
+            doubt = Reason.IN_FUTURE
         if doubt:
             reason = doubt
         else:

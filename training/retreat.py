@@ -20,6 +20,7 @@ from service.errors import ModelRejected
 from service.history import read_history
 from service.model import Model
 from training.bound import clustered, days, t_quantile
+from training.champion import seen_until_s
 from training.checks import FEWEST, FEWEST_DAYS
 from training.live import Live
 from training.logit import log_loss
@@ -57,8 +58,7 @@ def consider(model: Model, live: Live, models_dir: Path) -> Retreat:
         previous = load(models_dir, _pointer_to(models_dir, pointer.previous))
     except (OSError, ModelRejected) as error:
         return Retreat(False, f"the previous model cannot be served: {error}")
-    trained = previous.manifest.samples
-    rows = live.take(live.time_s > max(trained.last_s, trained.ended_s or 0.0))
+    rows = live.take(live.time_s > seen_until_s(previous))
     if len(rows) < FEWEST or len(np.unique(days(rows.time_s))) < FEWEST_DAYS:
         return Retreat(False, f"{len(rows)} outcomes are too few to choose by")
     return _compared(model, previous, rows)

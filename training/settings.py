@@ -51,6 +51,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The walk-forward's: a window as often as is retrained, cohorts as when joined."""
         return Rhythm(step=self.min_new or 100, holding_s=self.joining.max_holding_s)
 
+    def reading_at(self, now_s: float) -> Rules:
+        """How lines are read at a moment, after which nothing can have ended."""
+        return msgspec.structs.replace(self.reading, now_s=now_s)
+
     def truth_log_files(self) -> list[Path]:
         """The configured logs together with their rotated parts, oldest name first."""
         return [file for path in self.truth_logs for file in with_rotated(path)]

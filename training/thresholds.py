@@ -16,6 +16,7 @@ import numpy as np
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
 from service.model import Model
 from service.scoring import Weights, blend
+from training.champion import seen_until_s
 from training.dataset import MARKET_FEATURES
 from training.journals import Journals, open_journals
 from training.samples import Floats
@@ -98,8 +99,7 @@ def describe(
     by_pattern: Mapping[str, float],
 ) -> Iterator[str]:
     """Lines for the terminal: a row for each pattern, a column for each threshold of today's."""
-    trained = model.manifest.samples
-    seen_s = max(trained.last_s, trained.ended_s or 0.0)
+    seen_s = seen_until_s(model)
     unseen = [s for s in scores if s.time_s > seen_s and (s.direction or not model.directed)]
     fresh = len(unseen) >= FEWEST
     rows = unseen if fresh else [s for s in scores if s.direction or not model.directed]

@@ -141,7 +141,7 @@ def gather(
     """Everything there is to learn from: the truth logs read, and joined with the journal."""
     files = settings.truth_log_files()
     progress.say(f"reading {_named(settings.journals)} and {len(files)} truth log file(s)")
-    log = read_truth_logs(files, settings.reading)
+    log = read_truth_logs(files, settings.reading_at(now_s))
     for problem in log.problems:
         progress.say(f"not read to the end: {problem}")
     if log.lines:

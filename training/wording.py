@@ -18,6 +18,9 @@ MEANING: dict[str, str] = {
     Reason.AT_SIGNAL_TIME: "the label was written within 5 s of its signal, or after no time: "
     "a guess, not an outcome",
     Reason.BEFORE_SIGNAL: "ended before its signal: is truth_log.timezone right?",
+    Reason.IN_FUTURE: "an end that is yet to come: a wrong stamp, truth_log.timezone, or a clock "
+    "that is behind",
+    Reason.CONTRADICTS_RUNTIME: "its runtime and its stamps differ by more than 15 minutes",
     Reason.FIRST_TICK: "closed on the first tick its tracker saw",
     Reason.WATCHED_LATE: "its tracker began to watch long after the signal: target or stop "
     "may have been touched before",
@@ -30,6 +33,7 @@ MEANING: dict[str, str] = {
     "void": "its paper position was lost sight of: a gap in the feed, or another source",
     "cohort_still_open": "younger than the holding time: its slower neighbours are still running",
     "later_revision": "the same signal scored again; its first score counts",
+    "scored_in_the_future": "a stamp that is yet to come: the clock or the feed's was ahead then",
     "other_features": "scored with other feature definitions",
     "damaged_features": "its recorded vector is not readable",
     "features_missing": "too many market features were neutral fill",

@@ -112,6 +112,9 @@ def test_missing_sentiment_is_not_a_missing_market_feature(read: Read) -> None:
         ({"closed_at": START_S + 2}, "label_at_signal_time"),
         ({"runtime_s": 0.0}, "label_at_signal_time"),
         ({"closed_at": START_S - 3600}, "ended_before_signal"),
+        ({"closed_at": 1000 * START_S}, "ended_in_the_future"),
+        ({"closed_at": None, "runtime_s": 1e9}, "ended_in_the_future"),
+        ({"closed_at": 2e9, "source": "paper"}, "ended_in_the_future"),
         ({"win": None, "outcome": "timeout"}, "timeout_without_result"),
         ({"win": None, "outcome": "perhaps"}, "unknown_outcome"),
     ],
@@ -164,6 +167,20 @@ def test_a_cohort_ripens_on_the_feeds_clock_or_on_the_wall(read: Read) -> None:
     rules = JoinRules(max_holding_s=2 * EVERY_S)
     assert read(*rows, rules=rules, now_s=now_s).excluded == {"cohort_still_open": 2}
     assert len(read(*rows, rules=rules, now_s=LATER_S).samples) == 4
+
+
+def test_a_score_stamped_in_the_future_is_no_sample_and_ripens_no_cohort(read: Read) -> None:
+    ahead = score_row(4, X[4], event_time=2e9)
+    rows = [*(score_row(i, X[i]) for i in range(4)), ahead]
+    now_s = START_S + 3 * EVERY_S + 301
+    data = read(
+        *rows,
+        *(outcome_row(i, True) for i in range(4)),
+        outcome_row(4, True, closed_at=None, runtime_s=60.0),
+        rules=JoinRules(max_holding_s=2 * EVERY_S),
+        now_s=now_s,
+    )
+    assert data.excluded == {"cohort_still_open": 2, "scored_in_the_future": 1}
 
 
 def test_directed_and_undirected_signals_are_not_mixed(read: Read) -> None:

@@ -191,6 +191,23 @@ def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
     assert "published" in result.output
 
 
+def test_an_outcome_of_the_future_trains_nothing_and_is_counted(edge: Path) -> None:
+    journal = Journal(edge / "journal.db")
+    journal.write([score_row(400, vectors(401)[400])])
+    journal.close()
+    log = edge / "truth_log.jsonl"
+    line = {"signal_id": "SIG_400", "symbol": "EURUSD", "completed": True, "outcome": "WIN_TP"}
+    log.write_text(json.dumps(line | {"completed_at": "2055-03-12T17:28:44"}) + "\n")
+    told_of = CliRunner().invoke(main, ["truth", "check", str(log)])
+    assert "ended_in_the_future" in told_of.output
+    assert "published" in run(edge, "train", "--truth-log", str(log)).output
+    found = read_pointer(edge / "models")
+    assert found is not None
+    ended_s = load(edge / "models", found[0]).manifest.samples.ended_s
+    assert ended_s is not None
+    assert ended_s < time.time()
+
+
 def test_a_truth_log_that_cannot_be_read_is_named(edge: Path) -> None:
     result = run(edge, "train", "--min-samples", "401", "--truth-log", str(edge / "none.jsonl"))
     # What the journal knows is counted all the same.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from builders import NOW_S
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monitored import answer_signals, publish_small
+from msgspec.structs import replace as with_fields
 
 from service.model import Model
 from service.scoring import Weights
@@ -71,6 +73,18 @@ def test_without_a_threshold_of_today_usual_ones_are_shown(model: Model, tmp_pat
     scores = asked_signals(tmp_path / "journal.db", 3)
     shown = list(describe(model, scores, WEIGHTS, today=None, by_pattern={}))
     assert shown[1].split() == ["base", "threshold", "signals", "65", "70", "75", "80"]
+
+
+def test_a_false_end_in_the_training_does_not_make_every_signal_a_trained_one(
+    model: Model, tmp_path: Path
+) -> None:
+    manifest = model.manifest
+    frozen = replace(
+        model, manifest=with_fields(manifest, samples=with_fields(manifest.samples, ended_s=2.7e9))
+    )
+    scores = asked_signals(tmp_path / "journal.db", 3)
+    shown = list(describe(frozen, scores, WEIGHTS, today=70.0, by_pattern={}))
+    assert not any("newer than the model's training" in line for line in shown)
 
 
 def test_signals_that_the_model_was_trained_on_are_not_used_unsaid(tmp_path: Path) -> None:

@@ -174,6 +174,9 @@ def test_only_the_terminals_own_outcome_source_counts(
         ([born(), ended(completed_at=stamp(4.9), runtime_seconds=None)], Reason.AT_SIGNAL_TIME),
         ([born(), ended(runtime_seconds=0)], Reason.AT_SIGNAL_TIME),
         ([born(), ended(completed_at=stamp(-7200))], Reason.BEFORE_SIGNAL),
+        ([ended(completed_at="2055-03-12T17:28:44")], Reason.IN_FUTURE),
+        ([born(), ended(completed_at=None, runtime_seconds=9e8)], Reason.IN_FUTURE),
+        ([born(), ended(completed_at=stamp(7200))], Reason.CONTRADICTS_RUNTIME),
         ([tracked(ticks_processed=1)], Reason.FIRST_TICK),
         ([tracked(monitoring_started=stamp(3600), completed_at=stamp(7200))], Reason.WATCHED_LATE),
         ([tracked(sl=1.1005)], Reason.IMPOSSIBLE_LEVELS),
@@ -201,9 +204,18 @@ def test_only_the_terminals_own_outcome_source_counts(
 def test_what_cannot_be_true_is_refused_for_its_reason(
     path: Path, lines: list[dict[str, Any] | str], reason: Reason
 ) -> None:
-    log = told(*lines, path=path)
+    log = told(*lines, path=path, rules=Rules(now_s=BORN_S + 86_400.0))
     assert not log.outcomes
     assert reason in log.refused
+
+
+def test_an_end_a_little_ahead_of_our_clock_is_believed(path: Path) -> None:
+    assert told(ended(), path=path, rules=Rules(now_s=BORN_S + 60.0)).outcomes
+    assert not told(ended(), path=path, rules=Rules(now_s=BORN_S - 60.0)).outcomes
+
+
+def test_a_runtime_in_whole_minutes_from_a_late_watch_contradicts_nothing(path: Path) -> None:
+    assert told(born(), ended(runtime_seconds=780), path=path).outcomes
 
 
 @pytest.mark.parametrize(

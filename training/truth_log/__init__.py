@@ -9,6 +9,16 @@ refusing it, or waiting for the rest of its bytes. No line raises.
 
 from training.truth_log.ledger import TruthLog, read_truth_logs
 from training.truth_log.lines import Outcome, Reason, Refused, Signal
-from training.truth_log.plausible import Rules
+from training.truth_log.plausible import AHEAD_S, Rules, in_future
 
-__all__ = ["Outcome", "Reason", "Refused", "Rules", "Signal", "TruthLog", "read_truth_logs"]
+__all__ = [
+    "AHEAD_S",
+    "Outcome",
+    "Reason",
+    "Refused",
+    "Rules",
+    "Signal",
+    "TruthLog",
+    "in_future",
+    "read_truth_logs",
+]

@@ -30,6 +30,8 @@ class Reason(enum.StrEnum):
     SOURCE = "outcome_source_is_none"
     AT_SIGNAL_TIME = "label_at_signal_time"
     BEFORE_SIGNAL = "ended_before_signal"
+    IN_FUTURE = "ended_in_the_future"
+    CONTRADICTS_RUNTIME = "runtime_contradicts_end"
     FIRST_TICK = "closed_on_first_tick"
     WATCHED_LATE = "watched_late"
     IMPOSSIBLE_LEVELS = "impossible_levels"

@@ -8,6 +8,7 @@ when target or stop could long have been touched.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, tzinfo
 
 import msgspec
@@ -20,14 +21,23 @@ _MIN_DISTANCE = 1e-5
 _REACHED = 0.9
 # An exit further than the level's own distance beyond the level was not caused by it.
 _BEYOND = 2.0
+# Real logs agree to 1.1 s; a tracker may begin to watch a minute late and round to minutes.
+# The least that two time zones differ by is twice as much.
+_RUNTIME_OFF_S = 900.0
+AHEAD_S = 900.0
+"""By how much a stamp may lie ahead of the machine's clock: feeds are known to a quarter hour."""
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """How lines are read: the zone of naive stamps and the two limits on time, in seconds."""
+    """How lines are read: the zone of naive stamps and the two limits on time, in seconds.
+
+    Nothing can have ended after `now_s` (UTC seconds), the moment of reading.
+    """
 
     zone: tzinfo = UTC
     min_delay_s: float = 5.0
     max_watch_delay_s: float = 60.0
+    now_s: float = math.inf
 
 
 def doubt(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
@@ -35,10 +45,21 @@ def doubt(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
     return _doubt_time(signal, outcome, rules) or _doubt_levels(signal, outcome)
 
 
+def in_future(
+    began_s: float | None, ended_s: float | None, runtime_s: float | None, now_s: float
+) -> bool:
+    """Whether an end, given or by its runtime, is yet to come at `now_s`; all UTC seconds."""
+    if ended_s is None and began_s is not None and runtime_s is not None:
+        ended_s = began_s + runtime_s
+    return ended_s is not None and ended_s > now_s + AHEAD_S
+
+
 def _doubt_time(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
     runtime_s = outcome.runtime_s
     if runtime_s is not None and runtime_s < rules.min_delay_s:
         return Reason.AT_SIGNAL_TIME
+    if in_future(signal.time_s, outcome.completed_s, runtime_s, rules.now_s):
+        return Reason.IN_FUTURE
     if signal.time_s is None:
         return None
     if outcome.completed_s is not None:
@@ -47,6 +68,8 @@ def _doubt_time(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None
             return Reason.BEFORE_SIGNAL
         if elapsed_s < rules.min_delay_s:
             return Reason.AT_SIGNAL_TIME
+        if runtime_s is not None and abs(elapsed_s - runtime_s) > _RUNTIME_OFF_S:
+            return Reason.CONTRADICTS_RUNTIME
     watched_s = outcome.watched_from_s
     if watched_s is not None and watched_s - signal.time_s > rules.max_watch_delay_s:
         return Reason.WATCHED_LATE
