@@ -10,13 +10,17 @@ HISTORY_NAME = "history.jsonl"
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One line; keys that are not named here are left alone. `at` in UTC seconds."""
+    """One line; keys that are not named here are left alone. Times in UTC seconds.
+
+    `newest_s` is when the newest of a candidate's `n` samples was scored; older lines lack it.
+    """
 
     event: str = ""
     at: float = 0.0
     version: str | None = None
     why: str = ""
     n: int | None = None
+    newest_s: float | None = None
     gain: float | None = None
 
 

@@ -97,6 +97,7 @@ def publish(
     write_pointer(models_dir, pointer, step)
     event = {"event": "published", "at": now_s, "version": version, "why": why}
     event |= {"reviewed_at": now_s, "n": draft.samples.n, "verdict": draft.verdict}
+    event["newest_s"] = draft.samples.last_s
     append_history(models_dir, {**event, **(details or {})}, step)
     return version
 

@@ -135,6 +135,7 @@ def complete_history(models_dir: Path) -> str | None:
         return None
     event: dict[str, object] = {"event": "published", "at": told.created_at, "why": pointer.why}
     event |= {"version": pointer.version, "n": told.samples.n, "verdict": told.verdict}
+    event["newest_s"] = told.samples.last_s
     constant = told.verdict.metrics.get("constant", {})
     event |= {"gain": constant.get("improvement"), "reviewed_at": pointer.reviewed_at}
     append_history(models_dir, event)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from service.errors import ModelRejected
 from service.history import Event, last_trained, read_history
@@ -66,7 +67,10 @@ def train(
         complete_history(settings.models)
         log, data = gather(settings, now_s=now_s, progress=progress)
         history = read_history(settings.models)
-        early = _too_early(settings, data, history, force)
+        last = last_trained(history)
+        if fewer := _fewer(data, last):
+            progress.say(fewer)
+        early = _too_early(settings, data, last, force)
         if early is not None:
             return early
         try:
@@ -162,7 +166,7 @@ def _named(journals: tuple[Path, ...]) -> str:
     return str(journals[0]) if len(journals) == 1 else f"{len(journals)} journals"
 
 
-def _too_early(settings: Settings, data: Dataset, history: list[Event], force: bool) -> Run | None:
+def _too_early(settings: Settings, data: Dataset, last: Event | None, force: bool) -> Run | None:
     n = len(data.samples)
     if n < settings.min_samples and not force:
         return Run(
@@ -172,15 +176,37 @@ def _too_early(settings: Settings, data: Dataset, history: list[Event], force: b
         )
     if not data.samples.both_classes:
         return Run(NOT_ENOUGH, f"not enough samples: {n}, without both a win and a loss")
-    last = last_trained(history)
-    new = n - (last.n or 0) if last is not None else n
-    if last is not None and new < settings.min_new and not force:
+    if last is not None and (new := _new(data, last)) < settings.min_new and not force:
+        fewer = _fewer(data, last)
         return Run(
             NOTHING_TO_DO,
-            f"nothing to do: {max(new, 0)} new samples since the last run, {settings.min_new} "
-            "wanted (--min-new, or --force)",
+            f"nothing to do: {new} new samples since the last run, {settings.min_new} wanted "
+            "(--min-new, or --force)" + (f"; {fewer}" if fewer else ""),
         )
     return None
+
+
+def _new(data: Dataset, last: Event) -> int:
+    """How many samples the last run did not have, as far as can be told.
+
+    Later ones, or so many more: outcomes of older signals arrive late, and old files may leave.
+    """
+    n, before = len(data.samples), last.n or 0
+    if last.newest_s is None:
+        return n - before if n >= before else n
+    later = int(np.count_nonzero(data.samples.time_s > last.newest_s))
+    return max(n - before, later)
+
+
+def _fewer(data: Dataset, last: Event | None) -> str:
+    """What is to be said where samples have gone since the last run; else nothing."""
+    n, before = len(data.samples), 0 if last is None else last.n or 0
+    if n >= before:
+        return ""
+    return (
+        f"{n} samples are fewer than the {before} of the last run: is a journal or truth log no "
+        "longer where it was, or were they scored with other features? `status` counts them"
+    )
 
 
 def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
@@ -213,7 +239,9 @@ def _reject(candidate: Candidate, why: str, settings: Settings) -> Run:
     from training.publish import append_history
 
     event = {"event": "rejected", "at": candidate.made_s, "why": why}
-    facts = {"n": len(candidate.samples), "gain": candidate.gain, "verdict": candidate.verdict}
+    samples = candidate.samples
+    facts = {"n": len(samples), "gain": candidate.gain, "verdict": candidate.verdict}
+    facts["newest_s"] = float(samples.time_s[-1])
     append_history(settings.models, event | facts)
     review = _review(candidate, settings)
     return Run(REJECTED, f"rejected: {why} The current model stays.{review}")

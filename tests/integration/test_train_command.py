@@ -18,7 +18,7 @@ import pytest
 from builders import NOW_S, small_model
 from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
-from scored_journal import EVERY_S, START_S, score_row, vectors, write_journal
+from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, write_journal
 
 from service.bundle import load, read_pointer
 from service.journal import Journal
@@ -126,6 +126,33 @@ def test_nothing_new_is_nothing_to_do(trained: Path) -> None:
     assert result.exit_code == 0
     assert "nothing to do: 0 new samples" in result.output
     assert len(events(trained)) == 1
+
+
+def test_fewer_samples_than_before_are_said_and_the_later_ones_counted(trained: Path) -> None:
+    (trained / "journal.db").unlink()
+    write_journal(trained / "journal.db", 300, edge=0.3)
+    result = run(trained, "train")
+    assert "0 new samples since the last run" in result.output
+    assert "300 samples are fewer than the 400 of the last run" in result.output
+    # A journal that was begun anew: as many as are wanted, none of which the last run had.
+    (trained / "journal.db").unlink()
+    x = vectors(620)
+    journal = Journal(trained / "journal.db")
+    rows = [score_row(i, x[i]) for i in range(420, 620)]
+    journal.write([*rows, *(outcome_row(i, bool(x[i, 8] > 50)) for i in range(420, 620))])
+    journal.close()
+    result = run(trained, "train")
+    assert "nothing to do" not in result.output
+    newest_s = [event["newest_s"] for event in events(trained) if "n" in event]
+    assert newest_s == [START_S + EVERY_S * 399, START_S + EVERY_S * 619]
+
+
+def test_fewer_samples_than_an_older_history_says_are_all_new(edge: Path) -> None:
+    (edge / "models").mkdir()
+    append_history(edge / "models", {"event": "rejected", "at": START_S, "n": 1000})
+    result = run(edge, "train")
+    assert "published" in result.output
+    assert "400 samples are fewer than the 1000 of the last run" in result.stderr
 
 
 def test_a_champion_that_has_seen_everything_cannot_be_displaced(trained: Path) -> None:
