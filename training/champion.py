@@ -1,4 +1,4 @@
-"""The model that serves now, asked about what it had not seen; and whether it may go on.
+"""The model that serves now, asked about what it had not seen.
 
 The rule: a champion is judged on signals scored after every one that it was trained on had
 ended, so neither its fit nor its calibration has met them.
@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from service.bundle import load
 from service.errors import ModelRejected
 from service.model import Model
-from training.bound import days
-from training.conditions import MIN_DAYS
-from training.gate import Unseen, improvement
+from training.gate import Unseen
 from training.publish import current_pointer
 from training.walk_forward import WalkForward
 
@@ -50,16 +48,3 @@ def ask(model: Model, walk: WalkForward) -> Unseen:
         at &= walk.test.direction != 0
     p = [answer.p for answer in model.probabilities(walk.test.x[at])]
     return Unseen(model.version, at, np.array(p, dtype=np.float64))
-
-
-def still_better(champion: Unseen, walk: WalkForward) -> float | None:
-    """By how many nats a signal the champion beat the constant on what came since.
-
-    None where that is fewer than five days, or it did not.
-    """
-    rows = walk.test.take(champion.at)
-    if len(np.unique(days(rows.time_s))) < MIN_DAYS:
-        return None
-    constant = walk.others["constant"][champion.at]
-    gain = improvement(constant, champion.p, rows.win, rows.weight, rows.time_s)
-    return gain.value if gain.value > 0.0 else None

@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_samples: int = 100
     min_new: int = 100
     keep: int = 5
+    expire_after_days: float = 35.0
     jobs: int = -1
     scheduler: str | None = None
     seed: int = 42
@@ -94,6 +95,7 @@ def effective(
         min_samples=config.training.min_samples,
         min_new=config.training.min_new,
         keep=config.training.keep_models,
+        expire_after_days=config.model.expire_after_days,
         jobs=jobs,
         scheduler=scheduler,
     )

@@ -18,6 +18,7 @@ from service.history import Event, last_trained, read_history
 from training.dataset import Dataset, read_dataset
 from training.interrupt import finished_first
 from training.progress import SILENT, Progress
+from training.samples import Samples
 from training.settings import Settings
 from training.truth_log import TruthLog, read_truth_logs
 from training.walk_forward import NotEnough
@@ -72,11 +73,12 @@ def train(
             progress.say(fewer)
         early = _too_early(settings, data, last, force)
         if early is not None:
-            return early
+            return _without_candidate(early, data.samples, settings, now_s)
         try:
             candidate, page = _judged(settings, log, data, history, now_s, progress)
         except NotEnough as lack:
-            return Run(NOT_ENOUGH, f"not enough samples: {lack}; the current model stays")
+            run = Run(NOT_ENOUGH, f"not enough samples: {lack}; the current model stays")
+            return _without_candidate(run, data.samples, settings, now_s)
         with finished_first():
             progress.say("writing the report and what became of the candidate")
             _replace(settings.models / LAST_REPORT, page.html)
@@ -229,7 +231,8 @@ def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
             details={"gain": candidate.gain},
         )
     except Pinned as pinned:
-        return Run(NOTHING_TO_DO, f"nothing published: {pinned}.{_review(candidate, settings)}")
+        text = f"nothing published: {pinned}"
+        return Run(NOTHING_TO_DO, _reviewed(text, candidate.samples, settings, candidate.made_s))
     except ModelRejected as refusal:
         return _reject(candidate, f"the service would refuse it: {refusal}.", settings)
     return Run(PUBLISHED, f"published {version}. {verdict.reason}", version)
@@ -243,24 +246,24 @@ def _reject(candidate: Candidate, why: str, settings: Settings) -> Run:
     facts = {"n": len(samples), "gain": candidate.gain, "verdict": candidate.verdict}
     facts["newest_s"] = float(samples.time_s[-1])
     append_history(settings.models, event | facts)
-    review = _review(candidate, settings)
-    return Run(REJECTED, f"rejected: {why} The current model stays.{review}")
+    text = f"rejected: {why} The current model stays"
+    return Run(REJECTED, _reviewed(text, samples, settings, candidate.made_s))
 
 
-def _review(candidate: Candidate, settings: Settings) -> str:
-    """Renew the champion's age where it still beats the constant on what it had not seen."""
-    from training.champion import still_better
-    from training.registry import revalidate
+def _reviewed(text: str, samples: Samples, settings: Settings, now_s: float) -> str:
+    """`text` and what the review of the current model found, as sentences."""
+    from training.review import review
 
-    champion = candidate.unseen
-    if champion is None:
-        return ""
-    gain = still_better(champion, candidate.walk)
-    if gain is None:
-        return " It was not found better than a constant since, so its age goes on."
-    why = f"still {gain:+.4f} nats below a constant on what came since"
-    revalidate(settings.models, now_s=candidate.made_s, why=why)
-    return f" Re-validated: {why}."
+    return f"{text.rstrip('.')}. {review(samples, settings, now_s=now_s)}".strip()
+
+
+def _without_candidate(run: Run, samples: Samples, settings: Settings, now_s: float) -> Run:
+    """A review that is due waits for no candidate: a model would expire for want of signals."""
+    from training.review import due
+
+    if not due(settings, now_s=now_s):
+        return run
+    return Run(run.code, _reviewed(run.text, samples, settings, now_s))
 
 
 def _replace(path: Path, content: bytes) -> None:

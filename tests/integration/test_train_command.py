@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from builders import NOW_S, small_model
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, write_journal
 
@@ -24,6 +25,8 @@ from service.bundle import load, read_pointer
 from service.journal import Journal
 from training.__main__ import main
 from training.publish import TrainerLock, append_history
+from training.settings import Settings
+from training.train import train
 
 
 def run(tmp_path: Path, command: str, *arguments: str, journal: bool = True) -> Result:
@@ -177,6 +180,24 @@ def test_a_champion_that_goes_on_winning_is_re_validated(trained: Path) -> None:
     assert after[0].reviewed_at > found[0].reviewed_at
     assert [event["event"] for event in events(trained)][-2:] == ["rejected", "re-validated"]
     assert "champion" in events(trained)[-2]["verdict"]["metrics"]  # type: ignore[index]
+
+
+def test_a_review_that_is_due_waits_for_no_new_samples(trained: Path) -> None:
+    (trained / "journal.db").unlink()
+    write_journal(trained / "journal.db", 499, edge=0.3)
+    assert "nothing to do: 99 new" in run(trained, "train").output
+    assert len(events(trained)) == 1
+    place = Settings(journal=trained / "journal.db", models=trained / "models")
+    later_s = time.time() + 28.1 * 86_400.0
+    done = train(place, now_s=later_s)
+    assert (done.code, done.result) == (0, "nothing_to_do")
+    assert "nothing to do: 99 new" in done.text
+    assert "Re-validated: still +" in done.text
+    assert [event["event"] for event in events(trained)] == ["published", "re-validated"]
+    # Neither does it wait for as many as a first model needs.
+    wanting = replace(place, min_samples=1000)
+    done = train(wanting, now_s=later_s + 28.1 * 86_400.0)
+    assert (done.code, "Re-validated: still +" in done.text) == (4, True)
 
 
 def test_too_few_samples_end_with_4_and_say_how_many(tmp_path: Path) -> None:

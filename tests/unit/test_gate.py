@@ -10,7 +10,6 @@ import pytest
 from sample_rows import sample_rows
 
 from protocol.manifest import Verdict
-from training.champion import still_better
 from training.gate import Checks, Unseen, judge
 from training.measure import (
     calibration_error,
@@ -132,15 +131,6 @@ def test_a_champion_of_four_days_ago_cannot_be_judged() -> None:
 def test_four_days_are_not_enough() -> None:
     with pytest.raises(NotEnough, match="4 days, 5 are needed"):
         judge(walked(days=4.0), SOUND)
-
-
-def test_a_champion_is_reviewed_by_the_constant() -> None:
-    walk = walked()
-    gain = still_better(champion_says(walk.p), walk)
-    assert gain is not None
-    assert gain > 0.05
-    assert still_better(champion_says(1 - walk.p), walk) is None
-    assert still_better(champion_says(walk.p, since=N - 60), walk) is None
 
 
 def test_metrics_agree_with_their_definitions() -> None:

@@ -1,0 +1,105 @@
+"""The review: a model's age is renewed by what it did since, however little that is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import NOW_S
+from monitored import publish_small
+from sample_rows import sample_rows
+
+from service.model import Model
+from training.publish import current_pointer
+from training.review import due, gain_over_constant, review, unseen
+from training.samples import Samples
+from training.settings import Settings
+
+DAY_S = 86_400.0
+LATER_S = NOW_S + 30 * DAY_S
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    return publish_small(tmp_path / "models")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Settings:
+    return Settings(journal=tmp_path / "journal.db", models=tmp_path / "models")
+
+
+def came(model: Model, n: int, *, every_s: float, right: bool = True, seed: int = 1) -> Samples:
+    """`n` signals since `model` was made, which won as it says or the other way round."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0.0, 100.0, (n, 11))
+    p = np.array([answer.p for answer in model.probabilities(x)])
+    win = rng.random(n) < (p if right else 2.0 * model.manifest.samples.base_rate - p)
+    time_s = NOW_S + 60.0 + every_s * np.arange(n)
+    return sample_rows(n, x=x, win=win, time_s=time_s, end_s=time_s + 60.0)
+
+
+def reviewed_at(place: Settings) -> float:
+    pointer = current_pointer(place.models)
+    assert pointer is not None
+    return pointer.reviewed_at
+
+
+def test_it_is_due_from_four_fifths_of_the_life_on_and_after_it(
+    model: Model, place: Settings
+) -> None:
+    assert not due(place, now_s=NOW_S + 27.9 * DAY_S)
+    assert due(place, now_s=NOW_S + 28.0 * DAY_S)
+    assert due(place, now_s=NOW_S + 90.0 * DAY_S)
+    never = Settings(journal=place.journal, models=place.models, expire_after_days=0.0)
+    assert not due(never, now_s=NOW_S + 900.0 * DAY_S)
+
+
+def test_without_a_model_nothing_is_due(place: Settings) -> None:
+    assert not due(place, now_s=NOW_S)
+    assert review(sample_rows(9), place, now_s=NOW_S) == ""
+
+
+def test_a_model_that_goes_on_winning_is_renewed(model: Model, place: Settings) -> None:
+    text = review(came(model, 400, every_s=3600.0), place, now_s=LATER_S)
+    assert text.startswith("Re-validated: still +")
+    assert reviewed_at(place) == LATER_S
+    event = json.loads((place.models / "history.jsonl").read_text().splitlines()[-1])
+    assert (event["event"], event["reviewed_at"]) == ("re-validated", LATER_S)
+
+
+def test_a_model_that_is_wrong_ages_on(model: Model, place: Settings) -> None:
+    text = review(came(model, 400, every_s=3600.0, right=False), place, now_s=LATER_S)
+    assert "not found better than a constant" in text
+    assert reviewed_at(place) == NOW_S
+
+
+def test_four_days_are_too_few(model: Model, place: Settings) -> None:
+    text = review(came(model, 400, every_s=600.0), place, now_s=LATER_S)
+    assert "fewer than 5 days" in text
+    assert reviewed_at(place) == NOW_S
+
+
+def test_what_it_was_trained_on_or_was_backfilled_is_not_asked(model: Model) -> None:
+    rows = came(model, 10, every_s=3600.0)
+    before = sample_rows(4, time_s=NOW_S - 10.0 + np.arange(4), end_s=NOW_S + 60.0 + np.arange(4))
+    assert len(unseen(model, rows)) == 10
+    assert len(unseen(model, before)) == 0
+    assert (
+        len(unseen(model, sample_rows(4, time_s=rows.time_s[:4], backfilled=np.ones(4, bool)))) == 0
+    )
+
+
+def test_the_constant_learns_so_a_drift_of_all_wins_is_no_skill(model: Model) -> None:
+    rows = came(model, 2000, every_s=3600.0)
+    said = np.array([answer.p for answer in model.probabilities(rows.x)])
+    highest = np.tile(rows.x[np.argmax(said)], (2000, 1))
+    p, base_rate = float(said.max()), model.manifest.samples.base_rate
+    # From now on as many win as it happens to say, of every signal.
+    win = np.random.default_rng(2).random(2000) < p
+    drifted = sample_rows(2000, x=highest, win=win, time_s=rows.time_s, end_s=rows.end_s)
+    over_fixed = np.where(win, np.log(p / base_rate), np.log((1 - p) / (1 - base_rate))).mean()
+    assert over_fixed > 0.01
+    assert gain_over_constant(model, drifted) < 0.5 * over_fixed

@@ -1,0 +1,81 @@
+"""Whether the model that serves may go on: its review on what came since, and its new age.
+
+The rule: a review asks no candidate. It is due from four fifths of the days after which a model
+expires, however few signals have come, and renews the age only of a model that was better on
+them than a constant.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from service.model import Model
+from training.bound import DAY_S, days
+from training.champion import current_model, seen_until_s
+from training.checks import REVIEW_DUE
+from training.conditions import MIN_DAYS
+from training.gate import improvement
+from training.interrupt import finished_first
+from training.registry import revalidate
+from training.samples import Floats, Samples
+from training.settings import Settings
+
+
+def due(settings: Settings, *, now_s: float) -> bool:
+    """Whether there is a model that will expire soon, or has."""
+    model = current_model(settings.models)
+    limit_s = REVIEW_DUE * settings.expire_after_days * DAY_S
+    return model is not None and limit_s > 0.0 and now_s - model.reviewed_at >= limit_s
+
+
+def review(samples: Samples, settings: Settings, *, now_s: float) -> str:
+    """Renew the age of the current model if it deserves that; a sentence on what was found.
+
+    Empty where there is no model. With the TrainerLock held.
+    """
+    model = current_model(settings.models)
+    if model is None:
+        return ""
+    rows = unseen(model, samples)
+    if len(np.unique(days(rows.time_s))) < MIN_DAYS:
+        return (
+            f"{len(rows)} outcomes of fewer than {MIN_DAYS} days are too few to review the current "
+            "model by, so its age goes on."
+        )
+    gain = gain_over_constant(model, rows)
+    if not gain > 0.0:
+        return "The current model was not found better than a constant since, so its age goes on."
+    why = f"still {gain:+.4f} nats below a constant on what came since"
+    with finished_first():
+        revalidate(settings.models, now_s=now_s, why=why)
+    return f"Re-validated: {why}."
+
+
+def unseen(model: Model, samples: Samples) -> Samples:
+    """The live samples that `model` would be asked about and was not trained on."""
+    at = (samples.time_s > seen_until_s(model)) & ~samples.backfilled
+    if model.directed:
+        at &= samples.direction != 0
+    return samples.take(at)
+
+
+def gain_over_constant(model: Model, rows: Samples) -> float:
+    """By how many nats a signal the model beat the constant on `rows`."""
+    p = np.array([answer.p for answer in model.probabilities(rows.x)], dtype=np.float64)
+    constant = _constant(model, rows)
+    return improvement(constant, p, rows.win, rows.weight, rows.time_s).value
+
+
+def _constant(model: Model, rows: Samples) -> Floats:
+    """The base rate (m,) as it was known when each row's day began.
+
+    It goes on from what the model was trained on: a rival that learns nothing would be beaten
+    by whatever follows the market's share of wins.
+    """
+    trained = model.manifest.samples
+    order = np.argsort(rows.end_s)
+    ended = rows.take(order)
+    weight = np.cumsum([trained.n_effective, *ended.weight])
+    won = np.cumsum([trained.n_effective * trained.base_rate, *(ended.weight * ended.win)])
+    known = np.searchsorted(ended.end_s, days(rows.time_s) * DAY_S)
+    return np.asarray(won[known] / weight[known])
