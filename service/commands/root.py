@@ -23,10 +23,8 @@ config_option = click.option(
 )
 endpoint_option = click.option(
     "--endpoint",
-    default=DEFAULT_ENDPOINT,
-    show_default=True,
     envvar="SIGNAL_SCORER_ENDPOINT",
-    help="Where the service listens.",
+    help="Where the service listens.  [default: the configuration's first address]",
 )
 timeout_option = click.option(
     "--timeout-ms", default=1000.0, show_default=True, help="Budget of the whole call."
@@ -73,9 +71,23 @@ def own_keys() -> CurveKeys | None:
         raise click.UsageError(str(error)) from None
 
 
-def client_of(endpoint: str, timeout_ms: float, *, strict: bool = False) -> ScorerClient:
+def address_of(config_path: str | None, endpoint: str | None) -> str:
+    """The endpoint that was named, else the first configured one that can be asked from here,
+    else the usual one. Raises ConfigError, only where none was named."""
+    from service.config import load
+    from service.doctor.scene import askable
+
+    if endpoint:
+        return endpoint
+    return next(iter(askable(load(config_path).config, own_keys())), DEFAULT_ENDPOINT)
+
+
+def client_of(
+    config_path: str | None, endpoint: str | None, timeout_ms: float, **options: Any
+) -> ScorerClient:
     """A client for one command, with the keys that were named before it."""
-    return ScorerClient(endpoint, timeout_ms, strict=strict, curve=own_keys())
+    address = address_of(config_path, endpoint)
+    return ScorerClient(address, timeout_ms, curve=own_keys(), **options)
 
 
 def example(text: str) -> dict[str, str]:

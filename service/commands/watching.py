@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from service.commands.root import (
+    address_of,
     ask,
     cli,
     client_of,
     config_option,
+    endpoint_option,
     example,
     json_option,
     own_keys,
@@ -21,20 +23,13 @@ from service.commands.root import (
 )
 
 if TYPE_CHECKING:
-    from protocol.curve import CurveKeys
     from service.settings import Config
     from service.top.look import Source
-
-found_endpoint_option = click.option(
-    "--endpoint",
-    envvar="SIGNAL_SCORER_ENDPOINT",
-    help="Where the service listens.  [default: the configuration's first address]",
-)
 
 
 @cli.command(**example("signal-scorer mode shadow"))
 @config_option
-@found_endpoint_option
+@endpoint_option
 @timeout_option
 @click.argument(
     "wanted",
@@ -50,11 +45,9 @@ def mode(
     In shadow and off the base score is served. The command is a file in the state directory:
     it takes the rights of the service's user or root. `configured` takes it back.
     """
-    from service.config import load
     from service.mode_command import command
 
-    address = endpoint or _first_address(load(config_path).config, own_keys())
-    with client_of(address, timeout_ms) as client:
+    with client_of(config_path, endpoint, timeout_ms) as client:
         if wanted is None:
             click.echo(ask(client.health)["mode"])
         else:
@@ -141,7 +134,7 @@ def _test_alert(config_path: str | None) -> int:
 
 @cli.command(**example("signal-scorer status"))
 @config_option
-@found_endpoint_option
+@endpoint_option
 @timeout_option
 @json_option
 def status(config_path: str | None, endpoint: str | None, timeout_ms: float, as_json: bool) -> None:
@@ -167,7 +160,7 @@ def status(config_path: str | None, endpoint: str | None, timeout_ms: float, as_
 
 @cli.command(**example("signal-scorer top --interval-s 2"))
 @config_option
-@found_endpoint_option
+@endpoint_option
 @timeout_option
 @click.option(
     "--interval-s",
@@ -203,19 +196,10 @@ def _source(
     config_path: str | None, endpoint: str | None, timeout_ms: float
 ) -> tuple[Config, Source]:
     """The configuration, and where looks at the service come from."""
-    from protocol.client import ScorerClient
     from service.config import load
     from service.top.look import Source
 
-    config, keys = load(config_path).config, own_keys()
-    address = endpoint or _first_address(config, keys)
-    client = ScorerClient(address, timeout_ms, retries=0, open_after=0, curve=keys)
+    config = load(config_path).config
+    address = address_of(config_path, endpoint)
+    client = client_of(config_path, address, timeout_ms, retries=0, open_after=0)
     return config, Source(client, address, config.journal_path)
-
-
-def _first_address(config: Config, keys: CurveKeys | None) -> str:
-    """Where the configured service can be asked from here; without such a place the usual one."""
-    from protocol.client import DEFAULT_ENDPOINT
-    from service.doctor.scene import askable
-
-    return next(iter(askable(config, keys)), DEFAULT_ENDPOINT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import builders
@@ -88,6 +89,18 @@ def test_a_command_for_another_folder_says_where_the_service_looks(tmp_path: Pat
         assert str(tmp_path / "a") in done.stderr
 
 
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The configuration file of a service that runs."""
+    folder = tmp_path_factory.mktemp("asked")
+    with running(folder) as service:
+        path = folder / "config.toml"
+        path.write_text(
+            f'state_dir = "{folder}"\nscore.bind = ["{service.address}"]\nfeed.endpoints = []\n'
+        )
+        yield path
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "*", "0.0.0.0"])
 def test_it_asks_where_the_configuration_lets_the_service_listen(tmp_path: Path, host: str):
     with running(tmp_path) as service:
@@ -105,6 +118,36 @@ def test_it_asks_by_the_configured_ipc_path(tmp_path: Path):
     address = f"ipc://{tmp_path}/s"
     with running(tmp_path, SCORE_BIND=address):
         assert invoke("mode", STATE_DIR=str(tmp_path), SCORE_BIND=address).stdout == "live\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["health"],
+        ["stats"],
+        ["features", "EURUSD"],
+        ["score", "--symbol", "EURUSD", "--base-score", "70"],
+        ["outcome", "--outcome", "WIN_TP", "--signal-id", "S1"],
+        ["status"],
+        ["mode"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_every_question_goes_where_the_configuration_lets_the_service_listen(
+    asked: Path, command: list[str]
+):
+    done = invoke(*command, "--config", str(asked), "--timeout-ms", "10000")
+    assert done.returncode == 0, done.stderr
+    assert invoke(*command, "--timeout-ms", "10000", CONFIG=str(asked)).returncode == 0
+    elsewhere = invoke(*command, "--endpoint", "tcp://127.0.0.1:1", "--timeout-ms", "50")
+    assert elsewhere.returncode == 69
+
+
+def test_an_address_that_is_named_needs_no_configuration(tmp_path: Path):
+    absent = str(tmp_path / "none.toml")
+    assert invoke("health", CONFIG=absent).returncode == 78
+    named = invoke("health", "--timeout-ms", "50", CONFIG=absent, ENDPOINT="tcp://127.0.0.1:1")
+    assert named.returncode == 69
 
 
 def test_a_mode_changed_within_a_recording_is_replayed_to_the_bit(tmp_path: Path):
