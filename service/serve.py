@@ -16,7 +16,7 @@ from types import FrameType
 import structlog
 
 from protocol.limits import PROTOCOL_VERSION
-from service import logs, systemd
+from service import exit_codes, logs, systemd
 from service.checkpoints import Checkpoints
 from service.clock import SystemClock
 from service.config import Sourced
@@ -41,8 +41,17 @@ log = structlog.get_logger("scorer")
 EXIT_FAULTS = 70  # EX_SOFTWARE of sysexits.h
 
 
+class InUseError(Exception):
+    """Another process is at work on the journal. The process that meets it ends with `exit_code`.
+
+    It gets free by itself, where a restore has it: a supervisor should start us again.
+    """
+
+    exit_code = exit_codes.TRY_LATER
+
+
 def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
-    """Run until SIGTERM or SIGINT. Raises ConfigError or sockets.BindError.
+    """Run until SIGTERM or SIGINT. Raises ConfigError, InUseError or sockets.BindError.
 
     `reread` loads the configuration again, after a SIGHUP.
     """
@@ -109,9 +118,9 @@ def _claim(journal: Journal) -> None:
     try:
         journal.claim()
     except HeldError as error:
-        raise ConfigError(
-            f"the journal {journal.path} is written by another service (process {error.holder}); "
-            "stop that one, or set another state_dir or journal.path"
+        raise InUseError(
+            f"the journal {journal.path} is in use by process {error.holder}: let a restore end, "
+            "stop another service, or set another state_dir or journal.path"
         ) from None
     except OSError as error:
         # Without a writable disk it serves all the same, and says so.

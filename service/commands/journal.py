@@ -13,7 +13,8 @@ from typing import BinaryIO, get_args
 
 import click
 
-from service.commands.root import cli, config_option, example
+from service import exit_codes
+from service.commands.root import CommandError, cli, config_option, example
 from service.journal_reading import KINDS, JournalUnreadable, Kind, Row, open_quietly
 
 LOOK_S = 1.0
@@ -114,7 +115,9 @@ def export(
     except FileExistsError:
         raise click.UsageError(f"{waiting} is there: another export, or remove it") from None
     except OSError as error:
-        raise click.UsageError(f"cannot write {output}: {error.strerror}") from None
+        raise CommandError(
+            f"cannot write {output}: {error.strerror}", exit_codes.CANT_CREATE
+        ) from None
     finally:
         waiting.unlink(missing_ok=True)
     click.echo(f"{count} rows in {output}", err=True)

@@ -12,6 +12,15 @@ import click
 from service.commands.root import cli, example
 
 
+def _offset_s(_context: click.Context, _option: click.Parameter, text: str) -> float:
+    from service.restamp import parse_offset
+
+    try:
+        return parse_offset(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @cli.command(
     **example("signal-scorer replay ticks.jsonl --clock-offset 3h"),
 )
@@ -25,7 +34,12 @@ from service.commands.root import cli, example
     help="Recorded seconds per second; without it as fast as the subscriber follows.",
 )
 @click.option(
-    "--clock-offset", default="0", show_default=True, help="What the sender's clock is ahead: 3h."
+    "--clock-offset",
+    "clock_offset_s",
+    default="0",
+    show_default=True,
+    callback=_offset_s,
+    help="What the sender's clock is ahead: 3h.",
 )
 @click.option(
     "--format",
@@ -45,7 +59,6 @@ from service.commands.root import cli, example
 @click.option("--wait-s", type=click.FloatRange(0), help="Give up waiting for a subscriber.")
 def replay(
     files: tuple[Path, ...],
-    clock_offset: str,
     until: datetime | None,
     engine: bool,
     journal: Path | None,
@@ -55,13 +68,12 @@ def replay(
     if engine:
         sys.exit(_replay_engine(files, journal))
     from service.market_files import MarketFileError
-    from service.replay import ReplayError, parse_offset
+    from service.replay import ReplayError
     from service.replay import replay as run
     from service.replay_progress import show_progress
 
     try:
         with show_progress(sys.stderr) as progress:
-            options["clock_offset_s"] = parse_offset(clock_offset)
             if until is not None:
                 options["until_s"] = until.replace(tzinfo=UTC).timestamp()
             account = run(files, progress=progress, **options)

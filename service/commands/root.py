@@ -32,6 +32,15 @@ timeout_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 
 
+class CommandError(Exception):
+    """A command that cannot do what it should; the text says why and what to do, `exit_code`
+    how the process ends."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=exit_codes.epilog(exit_codes.SCORER),
@@ -61,14 +70,14 @@ def cli(server_key: str | None, key: str | None) -> None:
 
 
 def own_keys() -> CurveKeys | None:
-    """The keys that were named before the command."""
+    """The keys that were named before the command. Raises CommandError for unusable files."""
     given = click.get_current_context().find_root().params
     if not given["key"]:
         return None
     try:
         return CurveKeys.read(given["server_key"], given["key"])
     except KeyFileError as error:
-        raise click.UsageError(str(error)) from None
+        raise CommandError(str(error), exit_codes.NO_INPUT) from None
 
 
 def address_of(config_path: str | None, endpoint: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ from harness import Feed, Service, eventually, running
 from serving import body, history, published_model, rows, tick, unpacked
 
 from protocol.client import ScorerClient
+from service.locks import hold
 
 ROUNDS = 5
 
@@ -161,13 +163,23 @@ def test_a_journal_has_one_writer(tmp_path: Path) -> None:
     with running(tmp_path) as first:
         second = Service(tmp_path)
         second.launch()
-        assert second.wait() == 78
+        assert second.wait() == 75
         assert eventually(
-            lambda: next((line for line in second.log if "is written by" in str(line)), None),
+            lambda: next((line for line in second.log if "is in use by" in str(line)), None),
             "advice",
         )
         with first.client() as client:
             assert client.score("EURUSD", 70.0).journalled
+
+
+def test_it_is_started_again_after_a_restore_that_held_the_journal(tmp_path: Path) -> None:
+    descriptor = hold(tmp_path / "journal.db.lock")
+    try:
+        code, text = ending(tmp_path)
+    finally:
+        os.close(descriptor)
+    assert code == 75
+    assert "let a restore end" in text
 
 
 @pytest.mark.parametrize(

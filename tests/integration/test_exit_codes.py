@@ -1,0 +1,44 @@
+"""A command that cannot do what it should ends with one line and the code of the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command import Done, invoke
+
+from service.keygen import keygen
+
+TICK = '{"type":"tick","symbol":"EURUSD","bid":1.1,"ask":1.2,"volume":0,"timestamp":1757964832}\n'
+
+
+def told(done: Done, code: int, *words: str) -> None:
+    """That it ended with the code, and that its last line says so much."""
+    assert done.returncode == code, done
+    last = done.stderr.splitlines()[-1]
+    assert all(word in last for word in words), last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_key_that_cannot_be_used_is_no_wrong_usage(tmp_path: Path) -> None:
+    keygen(tmp_path, "me")
+    secret = tmp_path / "me.key"
+    secret.chmod(0o644)
+    keys = ("--server-key", str(tmp_path / "server.pub"), "--key", str(secret))
+    told(invoke(*keys, "health"), 66, "me.key", "chmod 600")
+    told(invoke("--server-key", "/none", "--key", str(secret), "health"), 66, "/none")
+    told(invoke("--key", str(secret), "health"), 2, "belong together")
+
+
+@pytest.mark.parametrize("engine", [[], ["--engine"]])
+def test_an_offset_that_is_none_is_wrong_usage(tmp_path: Path, engine: list[str]) -> None:
+    (tmp_path / "ticks.jsonl").write_text(TICK)
+    done = invoke("replay", str(tmp_path / "ticks.jsonl"), "--clock-offset", "bla", *engine)
+    told(done, 2, "--clock-offset", "3h")
+
+
+def test_an_export_to_where_no_file_can_be_is_said(tmp_path: Path) -> None:
+    path = str(tmp_path / "none" / "all.jsonl")
+    empty = {"STATE_DIR": str(tmp_path)}
+    (tmp_path / "journal.db").touch()
+    told(invoke("journal", "export", "-o", path, **empty), 73, path, "No such file")
