@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import sqlite3
 import sys
 import time
@@ -16,6 +18,7 @@ import click
 from service import exit_codes
 from service.commands.root import CommandError, cli, config_option, example
 from service.journal_reading import KINDS, JournalUnreadable, Kind, Row, open_quietly
+from service.unfinished import beside, remove_dead, undone_on_sigterm
 
 LOOK_S = 1.0
 
@@ -107,19 +110,8 @@ def export(
     if output is None:
         _write(rows, sys.stdout.buffer)
         return
-    waiting = output.with_name(f".{output.name}.incoming")
-    try:
-        with waiting.open("xb") as file:
-            count = _write(rows, file)
-        waiting.rename(output)
-    except FileExistsError:
-        raise click.UsageError(f"{waiting} is there: another export, or remove it") from None
-    except OSError as error:
-        raise CommandError(
-            f"cannot write {output}: {error.strerror}", exit_codes.CANT_CREATE
-        ) from None
-    finally:
-        waiting.unlink(missing_ok=True)
+    with undone_on_sigterm():
+        count = write_new(rows, output)
     click.echo(f"{count} rows in {output}", err=True)
 
 
@@ -169,6 +161,35 @@ def _rows(
                 for row in lacking(connection, waiting):
                     if bounds["since_s"] <= row.at < bounds["until_s"]:
                         yield row
+
+
+def write_new(rows: Iterator[Row], output: Path) -> int:
+    """Write a file that is whole once it has its name. Raises CommandError."""
+    waiting = beside(output)
+    try:
+        if os.path.lexists(output):
+            raise FileExistsError
+        remove_dead(output.parent, f".{glob.escape(output.name)}")
+        with waiting.open("xb") as file:
+            count = _write(rows, file)
+        try:
+            os.link(waiting, output)
+        except PermissionError:
+            # Not every disk has hard links, which alone never replace a file.
+            waiting.rename(output)
+    except FileExistsError:
+        raise CommandError(
+            f"{output} is there already and is not touched; name a new file",
+            exit_codes.CANT_CREATE,
+        ) from None
+    except OSError as error:
+        raise CommandError(
+            f"cannot write {output}: {error.strerror}", exit_codes.CANT_CREATE
+        ) from None
+    finally:
+        with suppress(OSError):
+            waiting.unlink(missing_ok=True)
+    return count
 
 
 def _write(rows: Iterator[Row], file: BinaryIO) -> int:

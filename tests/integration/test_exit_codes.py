@@ -37,8 +37,10 @@ def test_an_offset_that_is_none_is_wrong_usage(tmp_path: Path, engine: list[str]
     told(done, 2, "--clock-offset", "3h")
 
 
-def test_an_export_to_where_no_file_can_be_is_said(tmp_path: Path) -> None:
-    path = str(tmp_path / "none" / "all.jsonl")
-    empty = {"STATE_DIR": str(tmp_path)}
+@pytest.mark.parametrize(
+    ("name", "said"), [("none/all", "No such file"), ("journal.db/all", "Not a directory")]
+)
+def test_an_export_to_where_no_file_can_be_is_said(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "journal.db").touch()
-    told(invoke("journal", "export", "-o", path, **empty), 73, path, "No such file")
+    path = str(tmp_path / name)
+    told(invoke("journal", "export", "-o", path, STATE_DIR=str(tmp_path)), 73, path, said)
