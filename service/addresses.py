@@ -1,4 +1,4 @@
-"""Which addresses may be bound, and who holds the path of an ipc one.
+"""Which addresses may be bound or connected to, and who holds the path of an ipc one.
 
 An ipc path is held by a lock beside it, since libzmq replaces whatever file it finds there,
 the socket of a running service included.
@@ -18,6 +18,7 @@ from service.locks import HeldError, hold
 
 IPC, TCP = "ipc://", "tcp://"
 LOCK_SUFFIX = ".lock"
+MAX_PORT = 65_535
 MAX_IPC_PATH_BYTES = 107
 """What fits into sun_path of a socket's address, less its closing zero."""
 
@@ -53,6 +54,10 @@ def check_address(address: str, *, protected: bool) -> None:
         raise ConfigError(
             f"{address!r} is no address to bind; write tcp://127.0.0.1:5561 or ipc:///path"
         )
+    elif not (is_wildcard(address) or _has_port(address)):
+        raise ConfigError(
+            f"{address} names no port; write tcp://HOST:PORT, 1 to 65535, or * for any"
+        )
     elif not protected and is_open(address):
         raise ConfigError(
             f"{address} can be reached from other machines without encryption or "
@@ -60,6 +65,23 @@ def check_address(address: str, *, protected: bool) -> None:
             "--name CLIENT DIR` and set curve.server_secret_file and curve.clients_dir, or set "
             "score.allow_insecure = true if the network itself is trusted"
         )
+
+
+def check_endpoint(address: str) -> None:
+    """Refuse what cannot be connected to. Raises ConfigError with advice."""
+    if address.startswith(IPC) and len(address) > len(IPC):
+        _check_length(address)
+    elif not _has_port(address):
+        raise ConfigError(
+            f"cannot connect to {address!r}; write it like tcp://127.0.0.1:5560, the port being "
+            "1 to 65535, or ipc:///path"
+        )
+
+
+def is_wildcard(address: str) -> bool:
+    """Whether a TCP address leaves the port to the system."""
+    host, _, port = address[len(TCP) :].rpartition(":")
+    return address.startswith(TCP) and bool(host) and port in ("*", "0")
 
 
 def ipc_path(address: str) -> Path:
@@ -105,12 +127,23 @@ def _check_ipc(address: str) -> None:
             f"{address!r}: write a path, ipc:///run/signal-scorer/score.sock; a name without a "
             "file has no permissions that could keep others out"
         )
-    size = len(os.fsencode(name))
+    _check_length(address)
+
+
+def _check_length(address: str) -> None:
+    size = len(os.fsencode(address[len(IPC) :]))
     if size > MAX_IPC_PATH_BYTES:
         raise ConfigError(
             f"{address}: the path has {size} bytes, a socket's address holds "
             f"{MAX_IPC_PATH_BYTES}; choose a shorter one, for example under /run"
         )
+
+
+def _has_port(address: str) -> bool:
+    """Whether a TCP address is whole; libzmq takes 99999 for 34463, and 5561x for 5561."""
+    host, _, port = address[len(TCP) :].rpartition(":")
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
+    return address.startswith(TCP) and bool(host) and 0 < number <= MAX_PORT
 
 
 def _check_replaceable(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import structlog
 
-from service import logs
+from service import config_check, logs
 from service.config import Sourced
 from service.errors import ConfigError
 from service.settings import Config
@@ -86,6 +86,7 @@ class Reload:
             self._allowed.stale = True
         try:
             wanted = self._reread().config
+            config_check.check(wanted)
         except ConfigError as error:
             log.error("configuration not reloaded; what was loaded before holds", error=str(error))
             return

@@ -16,7 +16,7 @@ from types import FrameType
 import structlog
 
 from protocol.limits import PROTOCOL_VERSION
-from service import exit_codes, logs, systemd
+from service import config_check, exit_codes, logs, systemd
 from service.checkpoints import Checkpoints
 from service.clock import SystemClock
 from service.config import Sourced
@@ -58,6 +58,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     config = sourced.config
     logs.configure(config.log)
     log.info("configuration", **_shown(sourced))
+    config_check.check(config)
     clock = SystemClock()
     vitals = Vitals(clock.utc_s(), clock.monotonic_s())
     engine, recorder = _engine(config, clock)

@@ -28,7 +28,7 @@ class ScoreSection(Section, frozen=True, kw_only=True):
     For `spin_us` after an answer the loop looks for the next request instead of sleeping.
     """
 
-    bind: tuple[str, ...] = ("tcp://127.0.0.1:5561",)
+    bind: Annotated[tuple[str, ...], Meta(min_length=1)] = ("tcp://127.0.0.1:5561",)
     allow_insecure: bool = False
     ipc_mode: Annotated[str, Meta(pattern=r"\A0?[0-7]{3}\Z")] = "0660"
     mode: Literal["live", "shadow", "off"] = "live"

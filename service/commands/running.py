@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from service.commands.root import cli, config_option, example
-
-if TYPE_CHECKING:
-    from service.settings import Config
 
 
 @cli.command(**example("SIGNAL_SCORER_FEED_ENDPOINTS=tcp://127.0.0.1:5560 signal-scorer serve"))
@@ -39,10 +35,11 @@ def config(config_path: str | None, check: bool) -> None:
     import msgspec
 
     from service.config import load
+    from service.config_check import check as refuse_unusable
 
     sourced = load(config_path)
     if check:
-        _check(sourced.config)
+        refuse_unusable(sourced.config)
         click.echo(f"fine: {len(sourced.sources)} keys are set")
         return
     for section, values in msgspec.to_builtins(sourced.config).items():
@@ -53,17 +50,6 @@ def config(config_path: str | None, check: bool) -> None:
             source = sourced.sources.get(name, "default")
             click.echo(f"{key or section} = {json.dumps(value)}  # {source}")
         click.echo()
-
-
-def _check(config: Config) -> None:
-    """Raise ConfigError for what serve would, before it opens anything."""
-    from service import sockets
-    from service.addresses import check_address
-
-    guarded = sockets.guard(config)
-    sockets.feed_keys(config)
-    for address in filter(None, (*config.score.bind, config.feed.ingest)):
-        check_address(address, protected=guarded.insecure or guarded.encrypts(address))
 
 
 @cli.command(**example("signal-scorer keygen --name elite_guard /etc/signal-scorer/keys"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service.doctor.finding import Finding, ok, warn
+from service.config_check import check_distinct
+from service.doctor.finding import Finding, ok, refused, warn
 from service.doctor.scene import Scene
+from service.errors import ConfigError
 
 CHECK = "configuration"
 
@@ -39,6 +41,11 @@ def check(scene: Scene) -> Iterator[Finding]:
             "0: a model that nobody reviews is served for ever",
             "35 days are five missed trainings",
         )
+    try:
+        check_distinct(config)
+    except ConfigError as error:
+        found += 1
+        yield refused(CHECK, "addresses", error)
     if not found:
         source = scene.config_file or "defaults and environment"
         yield ok(CHECK, source, "nothing contradicts itself")

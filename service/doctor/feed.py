@@ -18,6 +18,7 @@ import zmq
 
 from protocol.ea_feed import Candle, Candles, Skipped, Tick, parse
 from service import sockets
+from service.addresses import check_endpoint
 from service.clock_offset import QUARTER_S, SLACK_S
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
@@ -74,6 +75,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         keys = {}  # told by the keys' check
     for address in feed.endpoints:
         try:
+            check_endpoint(address)
             heard = listen(address, scene.listen_s, keys.get(address))
         except ConfigError as error:
             yield refused(CHECK, address, error)

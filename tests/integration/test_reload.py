@@ -138,6 +138,17 @@ def test_a_file_that_is_wrong_changes_nothing(
         assert client.score("EURUSD", 70.0).journalled is True
 
 
+def test_what_a_start_would_refuse_changes_nothing(
+    configured: tuple[Service, Callable[[str], None]],
+) -> None:
+    service, change = configured
+    change('[score]\nmode = "shadow"\n[feed]\ningest = "tcp://0.0.0.0:5562"\n')
+    line = logged(service, "configuration not reloaded; what was loaded before holds")
+    assert "feed.ingest" in line["error"]
+    with service.client() as client:
+        assert client.health()["mode"] == "live"
+
+
 def test_every_key_is_taken_up_named_or_the_trainers() -> None:
     fields = [
         f"{section}.{key}"

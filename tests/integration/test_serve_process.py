@@ -189,6 +189,8 @@ def test_it_is_started_again_after_a_restore_that_held_the_journal(tmp_path: Pat
         ({"SCORE_BIMD": "tcp://127.0.0.1:1"}, "bimd"),
         ({"SCORE_BIND": "tcp://0.0.0.0:5561"}, "allow_insecure"),
         ({"SCORE_BIND": "nonsense"}, "nonsense"),
+        ({"SCORE_BIND": ""}, "score.bind"),
+        ({"SCORE_BIND": "tcp://127.0.0.1:99999"}, "99999"),
         ({"FEED_ENDPOINTS": "nonsense"}, "feed.endpoints"),
     ],
 )

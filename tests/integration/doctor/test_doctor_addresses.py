@@ -53,6 +53,18 @@ def test_an_ipc_folder_that_the_service_may_not_write(
     assert "RuntimeDirectory" in found.advice
 
 
+def test_an_address_that_is_named_twice(setup: Setup) -> None:
+    setup.values["FEED_INGEST"] = setup.values["SCORE_BIND"]
+    assert "leave one" in setup.fault("configuration", "score.bind and feed.ingest").advice
+
+
+def test_a_port_that_there_is_not(setup: Setup) -> None:
+    setup.values["SCORE_BIND"] = "tcp://127.0.0.1:99999"
+    assert "65535" in setup.fault("addresses", "99999").advice
+    setup.values["FEED_ENDPOINTS"] = "tcp://127.0.0.1:99999"
+    assert "65535" in setup.fault("feed", "99999").advice
+
+
 def test_an_address_open_to_other_machines(setup: Setup) -> None:
     setup.values["SCORE_BIND"] = f"tcp://0.0.0.0:{free_port()}"
     assert "keygen" in setup.fault("addresses", "other machines").advice

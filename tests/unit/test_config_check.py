@@ -1,0 +1,68 @@
+"""What is refused before anything is opened, by the start, a reload and `config --check` alike."""
+
+from __future__ import annotations
+
+import pytest
+from serving import settings
+
+from service.config_check import check
+from service.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("key", "address"),
+    [
+        ("SCORE_BIND", "nonsense"),
+        ("SCORE_BIND", "tcp://127.0.0.1"),
+        ("SCORE_BIND", "tcp://127.0.0.1:99999"),
+        ("SCORE_BIND", "tcp://127.0.0.1:65536"),
+        ("SCORE_BIND", "tcp://127.0.0.1:-1"),
+        ("SCORE_BIND", "tcp://127.0.0.1:5561x"),
+        ("SCORE_BIND", "tcp://:5561"),
+        ("SCORE_BIND", "tcp://0.0.0.0:5561"),
+        ("SCORE_BIND", "ipc://"),
+        ("FEED_INGEST", "tcp://127.0.0.1:99999"),
+        ("FEED_INGEST", "tcp://0.0.0.0:5562"),
+        ("FEED_ENDPOINTS", "foo"),
+        ("FEED_ENDPOINTS", "tcp://127.0.0.1:5560,tcp://127.0.0.1:99999"),
+        ("FEED_ENDPOINTS", "tcp://127.0.0.1:*"),
+        ("FEED_ENDPOINTS", "ipc://"),
+        ("FEED_ENDPOINTS", "ipc:///tmp/" + "x" * 110),
+    ],
+)
+def test_an_address_that_is_none_is_refused_with_its_key(key: str, address: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(settings(**{key: address}))
+    said = str(caught.value)
+    assert said.startswith(key.lower().replace("_", ".") + ": ")
+    assert "; " in said, "no advice"
+
+
+@pytest.mark.parametrize(
+    ("key", "address"),
+    [
+        ("SCORE_BIND", "tcp://127.0.0.1:65535"),
+        ("SCORE_BIND", "tcp://127.0.0.1:*"),
+        ("SCORE_BIND", "tcp://127.0.0.1:0"),
+        ("SCORE_BIND", "tcp://127.0.0.1:*,tcp://127.0.0.1:*"),
+        ("SCORE_BIND", "tcp://[::1]:5561,ipc:///tmp/score.sock"),
+        ("FEED_INGEST", ""),
+        ("FEED_ENDPOINTS", ""),
+        ("FEED_ENDPOINTS", "tcp://bridge.example:5560,ipc:///tmp/feed.sock"),
+    ],
+)
+def test_what_can_be_used_is_not_refused(key: str, address: str) -> None:
+    check(settings(**{key: address}))
+
+
+def test_one_address_is_bound_once() -> None:
+    twice = "tcp://127.0.0.1:5561"
+    with pytest.raises(ConfigError, match=r"score\.bind: .*:5561 is named twice"):
+        check(settings(SCORE_BIND=f"{twice},{twice}"))
+    with pytest.raises(ConfigError, match=r"score\.bind and feed\.ingest: .* is named twice"):
+        check(settings(FEED_INGEST=twice))
+
+
+def test_there_is_an_address_to_bind() -> None:
+    with pytest.raises(ConfigError, match=r"\$\.score\.bind.*SIGNAL_SCORER_SCORE_BIND"):
+        settings(SCORE_BIND="")
