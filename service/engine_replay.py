@@ -85,13 +85,20 @@ def begin(
     header = next(records, None)
     if header is None or header[0] != recording.HEADER:
         raise RecordingError("the first segment of the run is missing: name all, in order")
-    _, version, run_id, program, fingerprint, config = header
+    try:
+        _, version, run_id, program, fingerprint, config = header
+    except ValueError:
+        raise RecordingError("the first record is no header: this is no recording") from None
     if version != recording.FORMAT_VERSION or fingerprint != FINGERPRINT:
         raise RecordingError(
             f"recorded by version {program} with features {fingerprint}; "
             f"this one has {FINGERPRINT}: replay with the version that recorded"
         )
-    return Rerun(Engine(configured(msgspec.convert(config, type=Config)), run_id))
+    try:
+        recorded = msgspec.convert(config, type=Config)
+    except msgspec.ValidationError as error:
+        raise RecordingError(f"the recorded configuration cannot be used: {error}") from None
+    return Rerun(Engine(configured(recorded), run_id))
 
 
 class Rerun:

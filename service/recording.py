@@ -136,6 +136,9 @@ def _read(path: Path, *, is_last: bool) -> Iterator[list[Any]]:
                 return
             try:
                 unpacker.feed(block)
-                yield from unpacker
+                for record in unpacker:
+                    if not (isinstance(record, list) and record and isinstance(record[0], int)):
+                        raise ValueError("a record is no list that begins with its kind")
+                    yield record
             except (ValueError, msgpack.UnpackException) as error:
                 raise RecordingError(f"{path} is no recording: {error}") from None

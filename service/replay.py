@@ -97,7 +97,7 @@ def replay(
     and ReplayError. Ctrl-C ends it in order, with `interrupted` set in the account.
     """
     if speed is not None and not 0 < speed < math.inf:
-        raise ReplayError(f"the speed must be above zero, not {speed}", exit_code=64)
+        raise ReplayError(f"the speed must be above zero, not {speed}", exit_code=2)
 
     def read(account: MarketAccount) -> Iterator[Recorded]:
         recorded = read_market(files, account, fmt=fmt, symbol=symbol)
@@ -231,4 +231,4 @@ def _bind(socket: zmq.Socket[bytes], bind: str) -> None:
                 "elsewhere (--bind tcp://127.0.0.1:5570) and start the service with that "
                 "address as its feed endpoint (SIGNAL_SCORER_FEED_ENDPOINTS)"
             ) from error
-        raise ReplayError(f"cannot bind {bind}: {error.strerror}", exit_code=64) from error
+        raise ReplayError(f"cannot bind {bind}: {error.strerror}", exit_code=2) from error

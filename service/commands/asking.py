@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from service.commands.root import (
+    Within,
     ask,
     cli,
     client_of,
@@ -25,12 +26,12 @@ from service.commands.root import (
 @endpoint_option
 @timeout_option
 @click.option("--symbol", required=True)
-@click.option("--base-score", required=True, type=click.FloatRange(0, 100))
+@click.option("--base-score", required=True, type=Within(0, 100))
 @click.option("--direction", type=click.Choice(["BUY", "SELL"]))
 @click.option("--signal-id")
-@click.option("--entry-price", type=float)
-@click.option("--stop-loss", type=float)
-@click.option("--take-profit", type=float)
+@click.option("--entry-price", type=Within())
+@click.option("--stop-loss", type=Within())
+@click.option("--take-profit", type=Within())
 @click.option("--explain", is_flag=True, help="Add each feature's contribution.")
 @json_option
 def score(
@@ -51,7 +52,7 @@ def score(
 @click.option("--signal-id")
 @click.option("--score-id")
 @click.option("--outcome", required=True, help="Any of the truth log's words.")
-@click.option("--realised-r", type=float)
+@click.option("--realised-r", type=Within())
 def outcome(
     config_path: str | None, endpoint: str | None, timeout_ms: float, **fields: Any
 ) -> None:

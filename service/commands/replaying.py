@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from service.commands.root import cli, example
+from service.commands.root import Within, cli, example
 
 
 def _offset_s(_context: click.Context, _option: click.Parameter, text: str) -> float:
@@ -30,7 +30,7 @@ def _offset_s(_context: click.Context, _option: click.Parameter, text: str) -> f
 @click.option("--bind", default="tcp://127.0.0.1:5560", show_default=True)
 @click.option(
     "--speed",
-    type=click.FloatRange(0, min_open=True),
+    type=Within(0, min_open=True),
     help="Recorded seconds per second; without it as fast as the subscriber follows.",
 )
 @click.option(
@@ -56,7 +56,7 @@ def _offset_s(_context: click.Context, _option: click.Parameter, text: str) -> f
     help="FILES are recorded segments: run them through the engine and compare with --journal.",
 )
 @click.option("--journal", type=click.Path(path_type=Path), help="For --engine.")
-@click.option("--wait-s", type=click.FloatRange(0), help="Give up waiting for a subscriber.")
+@click.option("--wait-s", type=Within(0), help="Give up waiting for a subscriber.")
 def replay(
     files: tuple[Path, ...],
     until: datetime | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,22 @@ import click
 import protocol
 from protocol.client import DEFAULT_ENDPOINT, ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.curve import CurveKeys, KeyFileError
+from protocol.home import MAX_TIMEOUT_MS
 from service import exit_codes
+
+
+class Within(click.FloatRange):
+    """A finite number within bounds: click's own range lets nan and inf through."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number, or click's error, which ends a command with the code of wrong usage."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number that can be meant.", param, ctx)
+        return number
+
 
 config_option = click.option(
     "--config",
@@ -27,7 +43,11 @@ endpoint_option = click.option(
     help="Where the service listens.  [default: the configuration's first address]",
 )
 timeout_option = click.option(
-    "--timeout-ms", default=1000.0, show_default=True, help="Budget of the whole call."
+    "--timeout-ms",
+    type=Within(0, MAX_TIMEOUT_MS, min_open=True),
+    default=1000.0,
+    show_default=True,
+    help="Budget of the whole call.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 
@@ -96,7 +116,10 @@ def client_of(
 ) -> ScorerClient:
     """A client for one command, with the keys that were named before it."""
     address = address_of(config_path, endpoint)
-    return ScorerClient(address, timeout_ms, curve=own_keys(), **options)
+    try:
+        return ScorerClient(address, timeout_ms, curve=own_keys(), **options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def example(text: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from service.commands.root import (
+    Within,
     address_of,
     ask,
     cli,
@@ -62,7 +63,7 @@ def mode(
 @click.option("--full", is_flag=True, help="Look at a large journal to its end.")
 @click.option(
     "--listen-s",
-    type=click.FloatRange(0, 600),
+    type=Within(0, 600),
     default=3.0,
     show_default=True,
     help="How long to listen to each feed.",
@@ -164,7 +165,7 @@ def status(config_path: str | None, endpoint: str | None, timeout_ms: float, as_
 @timeout_option
 @click.option(
     "--interval-s",
-    type=click.FloatRange(0.1, 3600),
+    type=Within(0.1, 3600),
     default=1.0,
     show_default=True,
     help="Refresh.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
+import msgpack
 import pytest
 from command import Done, invoke
 
@@ -28,6 +30,52 @@ def test_a_key_that_cannot_be_used_is_no_wrong_usage(tmp_path: Path) -> None:
     told(invoke(*keys, "health"), 66, "me.key", "chmod 600")
     told(invoke("--server-key", "/none", "--key", str(secret), "health"), 66, "/none")
     told(invoke("--key", str(secret), "health"), 2, "belong together")
+
+
+ASKING = [
+    ("health",),
+    ("status",),
+    ("mode",),
+    ("stats",),
+    ("top", "--once"),
+    ("features", "EURUSD"),
+    ("score", "--symbol", "EURUSD", "--base-score", "70"),
+    ("outcome", "--outcome", "WIN_TP"),
+]
+
+
+@pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])
+def test_options_that_cannot_be_meant_are_wrong_usage(command: tuple[str, ...]) -> None:
+    for wanted in ("0", "-5", "nan", "inf"):
+        told(invoke(*command, "--timeout-ms", wanted), 2, "--timeout-ms")
+    told(invoke(*command, "--endpoint", "nonsense"), 2, "nonsense", "no endpoint")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("doctor", "--timeout-ms", "nan"),
+        ("doctor", "--listen-s", "nan"),
+        ("top", "--once", "--interval-s", "nan"),
+        ("score", "--symbol", "EURUSD", "--base-score", "nan"),
+        ("score", "--symbol", "EURUSD", "--base-score", "70", "--entry-price", "inf"),
+    ],
+    ids=" ".join,
+)
+def test_a_number_that_is_none_is_wrong_usage(words: tuple[str, ...]) -> None:
+    told(invoke(*words), 2, words[-2])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [msgpack.packb(7), msgpack.packb([]), msgpack.packb([0]), msgpack.packb({"a": 1})],
+    ids=["number", "empty", "short", "map"],
+)
+def test_a_gzip_that_is_no_recording_is_said(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "run-000001.rec.gz"
+    path.write_bytes(gzip.compress(content))
+    (tmp_path / "journal.db").touch()
+    told(invoke("replay", str(path), "--engine", STATE_DIR=str(tmp_path)), 66, "record")
 
 
 @pytest.mark.parametrize("engine", [[], ["--engine"]])
