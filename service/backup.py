@@ -33,6 +33,17 @@ from service.spool import spool_path
 TRIES = 3
 """A publication may displace the current model while it is being copied."""
 
+_OF_THE_COPY = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_FSYNC,
+        sqlite3.SQLITE_IOERR_DIR_FSYNC,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+    }
+)
+"""SQLite's codes for what only the copy can fail with: the journal itself is merely read."""
+
 
 def make(
     sourced: Sourced,
@@ -69,12 +80,20 @@ def make(
             f"cannot write {target}: {error.strerror or error}", exit_codes.CANT_CREATE
         ) from None
     except sqlite3.Error as error:
+        if error.sqlite_errorcode in _OF_THE_COPY:
+            raise BackupError(_no_room(target, error), exit_codes.CANT_CREATE) from None
         raise BackupError(
             f"the journal cannot be copied: {error}; `signal-scorer doctor` looks closer"
         ) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return manifest
+
+
+def _no_room(target: Path, error: sqlite3.Error) -> str:
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        return f"cannot write {target}: no space left; make room on that disk"
+    return f"cannot write {target}: {error}"
 
 
 class _Writer:

@@ -7,6 +7,7 @@ goes wrong inside it into one of these, so that a caller has one thing to catch.
 from __future__ import annotations
 
 import enum
+import errno
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
@@ -15,6 +16,20 @@ class ConfigError(Exception):
     """The configuration cannot be used. The process that meets it ends with `exit_code`."""
 
     exit_code = EXIT_CONFIG
+
+
+_REMEDIES = {
+    errno.EACCES: "run this as root or as the service's user",
+    errno.EPERM: "run this as root or as the service's user",
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room on that disk, or raise the user's quota",
+    errno.EROFS: "the disk is read-only; have it mounted for writing",
+}
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a file that cannot be written."""
+    return _REMEDIES.get(error.errno or 0, "`signal-scorer doctor` looks closer")
 
 
 class RejectReason(enum.StrEnum):

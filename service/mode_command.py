@@ -8,7 +8,9 @@ import time
 
 from protocol.client import ScorerClient, ScorerUnavailable
 from protocol.messages import Mode
+from service import exit_codes
 from service.config import load
+from service.errors import remedy
 from service.mode_file import FILE_NAME, Command, write
 
 FOLLOWED_WITHIN_S = 2.0
@@ -36,9 +38,8 @@ def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
         )
     except OSError as error:
         raise ModeCommandError(
-            f"cannot write {folder / FILE_NAME}: {error.strerror}; run this as root or as the "
-            "service's user",
-            73,
+            f"cannot write {folder / FILE_NAME}: {error.strerror}; {remedy(error)}",
+            exit_codes.CANT_CREATE,
         ) from None
     due = config.score.mode if wanted == "configured" else wanted
     end_s = time.monotonic() + FOLLOWED_WITHIN_S

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -48,15 +49,18 @@ def write(folder: Path, command: Command | None) -> None:
     else:
         folder.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{FILE_NAME}.{os.getpid()}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         try:
-            os.write(descriptor, msgspec.json.encode(command) + b"\n")
-            # The service may be another user: it has to read what root wrote.
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
+            with os.fdopen(os.open(fresh, flags, 0o644), "wb") as file:
+                file.write(msgspec.json.encode(command) + b"\n")
+                file.flush()
+                # The service may be another user: it has to read what root wrote.
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
+            fresh.replace(path)
         finally:
-            os.close(descriptor)
-        fresh.replace(path)
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

@@ -21,6 +21,7 @@ from service import backup_manifest as form
 from service import exit_codes, mode_file
 from service.backup_manifest import BackupError, Manifest
 from service.durable import LockHeld, Step, TrainerLock, no_step, sync_directory
+from service.errors import remedy
 from service.history import HISTORY_NAME
 from service.journal_file import shm_of, wal_of
 from service.locks import HeldError, hold
@@ -135,7 +136,7 @@ def _nobody_at_work(config: Config) -> Iterator[None]:
         descriptor = hold(lock)
     except OSError as error:
         raise BackupError(
-            f"cannot lock {lock}: {error.strerror}; run it as root",
+            f"cannot lock {lock}: {error.strerror}; {remedy(error)}",
             exit_codes.CANT_CREATE,
         ) from None
     except HeldError as error:

@@ -13,9 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command import invoke
 from harness import Service, eventually, running
 
 from protocol.client import ScorerClient
+from service import mode_file
+from service.journal import Journal
+from service.records import EventRow
 
 
 def mount(*arguments: str) -> bool:
@@ -123,7 +127,7 @@ def test_it_starts_on_a_read_only_disk_and_keeps_a_journal_once_it_may(disk: Pat
         second = Service(disk)
         try:
             second.launch()
-            assert second.wait() == 78
+            assert second.wait() == 75
         finally:
             second.close()
         assert score(client, 3)[0] is True
@@ -145,3 +149,27 @@ def test_it_starts_beside_a_journal_on_a_disk_that_became_read_only(disk: Path) 
             assert score(client, 3)[0] is True
         the_journal_holds(service, [score_id])
         assert service.terminate()[0] == 0
+
+
+def test_a_backup_onto_a_full_disk_blames_the_disk(disk: Path, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "state" / "journal.db")
+    assert journal.open()
+    journal.write([EventRow(at=0.0, kind="long", detail={"text": "x" * (4 << 20)})])
+    journal.close()
+    done = invoke("backup", str(disk / "saved"), STATE_DIR=str(tmp_path / "state"))
+    assert done.returncode == 73
+    assert f"cannot write {disk / 'saved'}: no space left" in done.stderr
+    assert list(disk.iterdir()) == []
+
+
+def test_a_mode_that_finds_no_room_leaves_nothing_and_says_so(disk: Path) -> None:
+    mode_file.write(disk, mode_file.Command("shadow"))
+    fill(disk)
+    done = invoke("mode", "off", "--timeout-ms", "50", STATE_DIR=str(disk))
+    assert done.returncode == 73
+    assert "make room" in done.stderr
+    assert "as root" not in done.stderr
+    assert {path.name for path in disk.iterdir()} == {"filler", mode_file.FILE_NAME}
+    standing = mode_file.read(disk)
+    assert standing is not None
+    assert standing.mode == "shadow"
