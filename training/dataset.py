@@ -188,6 +188,13 @@ def _end_s(score: Score, label: Label, rules: JoinRules) -> float:
     return score.time_s + (label.runtime_s or rules.max_holding_s)
 
 
+def _realised_r(score: Score, label: Label) -> float | None:
+    """Net of costs: what was reported holds them, a level that was reached does not."""
+    if label.realised_r is None or not label.nominal:
+        return label.realised_r
+    return label.realised_r - (score.cost_r or 0.0)
+
+
 def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
     scores = [score for score, _ in kept]
     labels = [label for _, label in kept]
@@ -206,7 +213,7 @@ def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
         time_s=time_s,
         end_s=end_s,
         weight=uniqueness(symbol, time_s, end_s),
-        realised_r=known([label.realised_r for label in labels]),
+        realised_r=known([_realised_r(s, o) for s, o in kept]),
         reward_risk=known([s.reward_risk for s in scores]),
         cost_r=known([s.cost_r for s in scores]),
         win_probability=known([s.win_probability for s in scores]),

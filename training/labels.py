@@ -19,7 +19,11 @@ VOID = "VOID"
 
 
 class Label(msgspec.Struct, frozen=True, gc=False):
-    """One report. `win` is None where `doubt` says why it is not believed."""
+    """One report. `win` is None where `doubt` says why it is not believed.
+
+    `realised_r` is net of costs as it was reported or followed; where `nominal`, it is that of
+    the signal's own target or stop, which nobody reported to have been paid: before costs.
+    """
 
     source: str
     win: bool | None
@@ -27,6 +31,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     runtime_s: float | None = None
     realised_r: float | None = None
     doubt: str = ""
+    nominal: bool = False
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -40,7 +45,12 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
 def of_truth_log(outcome: Outcome) -> Label:
     """A usable line of a truth log as a label."""
     return Label(
-        "truth_log", outcome.win, outcome.completed_s, outcome.runtime_s, _realised_r(outcome)
+        "truth_log",
+        outcome.win,
+        outcome.completed_s,
+        outcome.runtime_s,
+        _realised_r(outcome),
+        nominal=outcome.realised_r is None and outcome.exit is None,
     )
 
 

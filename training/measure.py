@@ -68,7 +68,8 @@ def calibration_slope(p: Floats, win: Bools, weight: Floats) -> float | None:
 def net_r(samples: Samples) -> Floats:
     """What each signal made in R, costs taken off: realised where known, else by its terms.
 
-    NaN where neither is known: for a loss too, since losses alone would look like ruin.
+    `realised_r` is net already. NaN where neither is known: for a loss too, since losses alone
+    would look like ruin.
     """
     cost = np.nan_to_num(samples.cost_r, nan=0.0)
     by_terms = np.where(samples.win, samples.reward_risk, -1.0) - cost

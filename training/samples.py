@@ -18,7 +18,7 @@ class Samples:
     """n samples in order of `time_s`; every column has n rows.
 
     `x` (n, 11) in schema order; `win` bool; `time_s` when scored and `end_s` when ended,
-    UTC seconds; `weight` 0..1 (average uniqueness, see `overlap`); `realised_r`,
+    UTC seconds; `weight` 0..1 (average uniqueness, see `overlap`); `realised_r` (net of costs),
     `reward_risk`, `cost_r`, `win_probability` (as served) and `stop_spreads` (distance from
     entry to stop in spreads, when scored) NaN where unknown;
     `direction` +1, -1, 0; `backfilled` marks vectors that were not scored live.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +16,7 @@ from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
 from training.dataset import Dataset, JoinRules, read_dataset
+from training.measure import net_r
 from training.truth_log import Outcome, Signal
 
 RULES = JoinRules(max_holding_s=600.0)
@@ -129,6 +131,31 @@ def test_an_unbelievable_outcome_is_excluded_for_its_reason(
 def test_a_timeout_is_judged_by_its_realised_r(read: Read) -> None:
     row = outcome_row(0, None, "timeout", realised_r=-0.2)
     assert read(score_row(0, X[0]), row).samples.win.tolist() == [False]
+
+
+LEVELS = {"direction": 1, "entry": 1.1, "stop": 1.099, "target": 1.1015}
+
+
+def made_of(read: Read, levels: dict[str, Any], win: bool, **changes: Any) -> list[float]:
+    """R of a signal of reward 1.5 and cost 0.05 that a truth log with `levels` tells the end of."""
+    (outcome,) = said(0, win, **changes).values()
+    outcome = msgspec.structs.replace(outcome, signal=Signal("SIG_0", **levels))
+    rows = score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False)
+    made: list[float] = net_r(read(*rows, reported={"SIG_0": outcome}).samples).tolist()
+    return made[:-1]
+
+
+@pytest.mark.parametrize("levels", [LEVELS, {}])
+def test_a_win_or_loss_in_words_costs_the_spread_with_levels_and_without(
+    read: Read, levels: dict[str, Any]
+) -> None:
+    assert made_of(read, levels, True) == pytest.approx([1.45])
+    assert made_of(read, levels, False) == pytest.approx([-1.05])
+
+
+def test_a_reported_end_is_what_it_says(read: Read) -> None:
+    assert made_of(read, LEVELS, True, exit=1.1014) == pytest.approx([1.4])
+    assert made_of(read, LEVELS, True, exit=1.1014, realised_r=1.3) == pytest.approx([1.3])
 
 
 def test_only_the_first_score_of_a_signal_counts(read: Read) -> None:
