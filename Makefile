@@ -4,7 +4,7 @@
 # make test-alerts   the alert rules and their tests, by promtool
 # make test-watch   each alert made to fire by a real fault, before a real Prometheus
 # make test-deploy   install, supervise, upgrade, restore and remove on a booted Debian; the image (root)
-# make evidence-edge, -null, -small, -scale   what docs/evidence.md claims of the trainer, measured
+# make evidence-edge, -null, -results, -small, -scale   what docs/evidence.md claims of the trainer, measured
 # make evidence-calibration   where isotonic calibration helps and where it harms
 # make evidence-monitor   false alarms of the monitor, and how soon it notices a lost edge
 # make evidence-drift   how often drift is called where nothing has changed, and where something has
@@ -34,7 +34,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.current
 
-.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-small evidence-scale evidence-monitor evidence-drift evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap bench-backfill evidence-features fuzz corrupt kill9 soak check-client
+.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-results evidence-small evidence-scale evidence-monitor evidence-drift evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap bench-backfill evidence-features fuzz corrupt kill9 soak check-client
 
 setup: $(STAMP)
 
@@ -69,7 +69,7 @@ test-deploy:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 1; }
 	$(PYTHON) tests/deploy
 
-evidence-edge evidence-null evidence-small evidence-scale: setup
+evidence-edge evidence-null evidence-results evidence-small evidence-scale: setup
 	$(BIN)/python scripts/evidence.py $(@:evidence-%=%)
 
 .PHONY: evidence-calibration

@@ -1,6 +1,6 @@
 """What is claimed of the trainer, measured: each command prints its numbers and the target.
 
-    python scripts/evidence.py edge | null | small | scale    (make evidence-edge, ...)
+    python scripts/evidence.py edge | null | results | small | scale    (make evidence-edge, ...)
 
 Samples come from `training.simulate.planted`, whose truth is known. Everything goes through
 the trainer's own `make` (and, for scale, its command line); nothing is measured on a copy.
@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from training.calibrate import Curve, curve_of, served
 from training.candidate import Candidate, final_calibration, make
 from training.measure import best_half, calibration_error
+from training.results import DAY_S, gain
 from training.samples import Floats, Samples
 from training.settings import Settings
 from training.simulate import planted
@@ -180,6 +181,32 @@ def null_runs(days: float, a_day: float, count: int) -> list[tuple[float, list[s
     return judged[:count]
 
 
+def results(nulls: int) -> None:
+    """How often `results` calls a choice established that was made by lot."""
+    rng = np.random.default_rng(0)
+    print(f"signals taken by lot, {nulls:,} nulls a cell; target: established in at most 5 %")
+    print("  signals   days   taken    won    established   interval above 0, few or not")
+    for signals, span in ((100, 5), (400, 5), (400, 30), (2000, 60)):
+        for share in (0.05, 0.2, 0.5):
+            for won in (0.5, 0.85):
+                found = [by_lot(rng, signals, span, share, won) for _ in range(nulls)]
+                better, above = np.mean(found, axis=0)
+                print(
+                    f"  {signals:>7}  {span:>5}  {share:>6.0%}  {won:>5.0%}  {better:>13.1%}"
+                    f"  {above:>29.1%}"
+                )
+
+
+def by_lot(
+    rng: np.random.Generator, signals: int, span: float, share: float, won: float
+) -> tuple[bool, bool]:
+    """Whether one null is called established, and whether its interval alone lies above 0."""
+    time_s = rng.random(signals) * span * DAY_S
+    win = (rng.random(signals) < won).astype(np.float64)
+    made = gain(win, np.ones(signals), rng.random(signals) < share, time_s)
+    return (False, False) if made is None else (made.better, made.low > 0.0)
+
+
 def small_seed(n: int, days: float, half: float, seed: int) -> tuple[bool, float, float]:
     """Published or not, its log loss above the constant's out of sample, its trust w."""
     truth = NOTHING if half <= 0.7 else planted.edge(0.7, half)
@@ -257,6 +284,7 @@ def main() -> None:
     commands = {
         "edge": (edge, 50),
         "null": (null, 200),
+        "results": (results, 5000),
         "small": (small, 30),
         "scale": (scale, 5000),
     }

@@ -29,6 +29,9 @@ MONDAY_S = 4 * DAY_S
 Z90 = 1.6448536269514722
 """Two-sided 90 % of the normal distribution; its ends are one-sided 95 % bounds."""
 FEWEST, FEWEST_DAYS = 100, 5
+NOTHING = 1e-9
+FEWEST_A_SIDE, FEWEST_EXPECTED = 50, 10
+"""Of those taken, and of those not; and of wins and losses to be expected in the smaller part."""
 
 
 class Group(NamedTuple):
@@ -45,7 +48,11 @@ class Group(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """What taking only some added to the mean of all, with its 90 % interval; shares or R."""
+    """What taking only some added to the mean of all, with its 90 % interval; shares or R.
+
+    `fewer` is the effective number of the signals taken or of the others, whichever are fewer, and
+    `rarer` the share of all that made more than 0, or did not.
+    """
 
     taken: float
     all: float
@@ -53,6 +60,28 @@ class Gain(NamedTuple):
     high: float
     n: int
     days: int
+    fewer: float
+    rarer: float
+
+    @property
+    def enough(self) -> bool:
+        """Whether the interval can be relied on: where nearly all win, few tell nothing."""
+        return (
+            self.n >= FEWEST
+            and self.days >= FEWEST_DAYS
+            and self.fewer >= FEWEST_A_SIDE
+            and self.fewer * self.rarer >= FEWEST_EXPECTED
+        )
+
+    @property
+    def better(self) -> bool:
+        """Whether a gain is established."""
+        return self.enough and self.low > 0.0
+
+    @property
+    def worse(self) -> bool:
+        """Whether a loss is established."""
+        return self.enough and self.high < 0.0
 
 
 def group(samples: Samples, at: Bools) -> Group:
@@ -98,19 +127,33 @@ def difference(
 
     A choice (n,) holds what part of each signal is taken, 0..1, not all 0. Linearised as a
     difference of two ratios, so that what both share counts once. `all` is the other's mean.
+    The error is the larger of that by days and that of independent signals which all scatter
+    alike: few that happened to end alike would promise too much.
     """
     total = float(weight.sum())
-    means, influence = [], np.zeros(len(values))
-    for sign, choice in ((1.0, taken), (-1.0, instead)):
-        part = float(np.sum(weight * choice))
-        means.append(float(np.sum(weight * choice * values)) / part)
-        influence += sign * choice * (values - means[-1]) * total / part
+    parts = [choice / float(np.sum(weight * choice)) for choice in (taken, instead)]
+    means = [float(np.sum(weight * part * values)) for part in parts]
+    lean = parts[0] - parts[1]
+    influence = total * (parts[0] * (values - means[0]) - parts[1] * (values - means[1]))
     spread = clustered(influence, weight, days(time_s))
+    pooled = weight * np.maximum(taken, instead)
+    scatter = float(np.average((values - np.average(values, weights=pooled)) ** 2, weights=pooled))
+    alone = float(np.sqrt(scatter * np.sum(weight * lean**2)))
     value = means[0] - means[1]
     margin = np.inf
     if spread.clusters > 1:
-        margin = t_quantile(spread.clusters - 1) * spread.error
-    return Gain(means[0], means[1], value - margin, value + margin, len(values), spread.clusters)
+        margin = t_quantile(spread.clusters - 1) * max(spread.error, alone)
+    above = float(np.average(values > 0.0, weights=pooled))
+    return Gain(
+        means[0],
+        means[1],
+        value - margin,
+        value + margin,
+        len(values),
+        spread.clusters,
+        min(float(weight[at].sum()) for at in (lean > NOTHING / total, lean < -NOTHING / total)),
+        min(above, 1.0 - above),
+    )
 
 
 def describe(
@@ -212,9 +255,16 @@ def _sentence(gain: Gain, taken: int, unit: _Unit) -> str:
             f"Not established: {gain.n} signals of {gain.days} days, and {FEWEST} of {FEWEST_DAYS} "
             f"are the least. So far {found}."
         )
-    if gain.low > 0.0:
+    if not gain.enough:
+        return (
+            f"Not established: {FEWEST_A_SIDE} taken and {FEWEST_A_SIDE} not are the least, with "
+            f"{FEWEST_EXPECTED} wins and {FEWEST_EXPECTED} losses to be expected in either; the "
+            f"smaller part counts for {gain.fewer:.0f}, and {gain.fewer * gain.rarer:.0f} of the "
+            f"rarer end. So far {found}."
+        )
+    if gain.better:
         return f"Established: {found}."
-    if gain.high < 0.0:
+    if gain.worse:
         return f"Worse: {found}."
     return f"Not established: {found}, and that interval holds 0."
 

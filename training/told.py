@@ -1,7 +1,7 @@
 """What the report says first, in words: five questions of a trader, answered by the numbers.
 
-The rule: a gain is called a gain only where its interval leaves 0 out, and what was not
-established is called that before any number is given.
+The rule: a gain is called a gain only where its interval leaves 0 out and enough signals stand
+behind it, and what was not established is called that before any number is given.
 """
 
 from __future__ import annotations
@@ -75,10 +75,12 @@ def _adds(found: Findings) -> Iterator[str]:
 
 
 def _judged(made: Gain, text: str) -> str:
-    if made.low > 0.0:
+    if made.better:
         return f"{text[0].upper()}{text[1:]}."
-    if made.high < 0.0:
+    if made.worse:
         return f"It harms: {text}."
+    if not made.enough:
+        return f"Nothing established: {text}, of too few signals, days, wins or losses to tell."
     return f"Nothing established: {text}, and that interval holds 0."
 
 

@@ -233,6 +233,18 @@ def test_a_model_that_rates_all_alike_is_said_to_add_nothing(
     assert first.text == ("Nothing: it gives every signal the same win probability.",)
 
 
+def test_a_gain_of_few_signals_is_not_established_whatever_its_interval(
+    unpriced: tuple[Candidate, Findings],
+) -> None:
+    candidate, found = unpriced
+    made = found.half.more_wins
+    assert made is not None
+    for fewer, word in ((60.0, "The half"), (40.0, "Nothing established")):
+        clear = made._replace(low=0.1, n=120, days=9, fewer=fewer, rarer=0.5)
+        told = [part._replace(more_wins=clear) for part in found.told]
+        assert answers(candidate, found._replace(told=told), [])[0].text[0].startswith(word)
+
+
 def test_what_no_page_can_show_is_not_in_a_name():
     assert plain("ORDER_\x01BLOCK") == "Order ?block"
     assert plain("gold\x00") == "gold?"

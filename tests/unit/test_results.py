@@ -7,7 +7,8 @@ import pytest
 from sample_rows import sample_rows
 
 from training.answered import Advice
-from training.results import DAY_S, WEEK_S, describe, gain, group
+from training.bound import t_quantile
+from training.results import DAY_S, WEEK_S, Gain, describe, gain, group
 from training.samples import Samples
 
 MONDAY_S = 1_757_894_400.0  # 2025-09-15
@@ -137,3 +138,47 @@ def test_the_interval_of_a_gain_covers_the_truth_as_often_as_it_says() -> None:
         inside += found.low <= 0.06 <= found.high
     # 0.6 - (0.4 * 0.6 + 0.6 * 0.5) = 0.06; 90 % of 400 is 360, its standard deviation 6.
     assert 340 <= inside <= 380
+
+
+def by_lot(seed: int, n: int, share: float, won: float) -> tuple[np.ndarray, np.ndarray, Gain]:
+    """`n` signals of five days, a `share` of them taken by lot: won, taken, and the gain."""
+    rng = np.random.default_rng(seed)
+    win, taken = rng.random(n) < won, rng.random(n) < share
+    taken[:2] = True, False
+    found = gain(win.astype(float), np.ones(n), taken, np.sort(rng.random(n)) * 5 * DAY_S)
+    assert found is not None
+    return win, taken, found
+
+
+@pytest.mark.parametrize(("n", "share", "won"), [(100, 0.05, 0.85), (400, 0.2, 0.85)])
+def test_what_was_taken_by_lot_is_seldom_called_better(n: int, share: float, won: float) -> None:
+    better = [by_lot(seed, n, share, won)[2].better for seed in range(300)]
+    # 5 % of 300 and two standard deviations of that.
+    assert sum(better) <= 15 + 8
+
+
+def test_few_taken_that_all_won_have_an_error() -> None:
+    few = [by_lot(seed, 100, 0.05, 0.85) for seed in range(100)]
+    lucky = [(won, taken, found) for won, taken, found in few if won[taken].all()]
+    assert lucky
+    for won, taken, found in lucky:
+        rate, n, of_them = won.mean(), len(won), taken.sum()
+        alone = np.sqrt(rate * (1 - rate) * (1 / of_them - 1 / n))
+        assert found.high - found.low >= 2 * t_quantile(4) * alone * (1 - 1e-9)
+
+
+def test_few_taken_establish_nothing_and_it_says_what_would() -> None:
+    samples = weeks_of_signals(600, edge=0.0)
+    lucky = set(samples.score_id[samples.win][:40].tolist())
+    advice = {i: Advice("m", i in lucky, 70.0, "success") for i in samples.score_id.tolist()}
+    shown = " ".join(" ".join(lines(samples, advice)).split())
+    assert "Established" not in shown
+    assert "50 taken and 50 not are the least" in shown
+    assert "the smaller part counts for 40" in shown
+
+
+@pytest.mark.parametrize(("won", "enough"), [(0.5, True), (0.9, False)])
+def test_wins_and_losses_are_to_be_expected_in_the_smaller_part(won: float, enough: bool) -> None:
+    _, taken, found = by_lot(3, 400, 0.2, won)
+    assert taken.sum() >= 50
+    assert found.enough is enough
