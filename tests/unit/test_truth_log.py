@@ -219,6 +219,42 @@ def test_a_runtime_in_whole_minutes_from_a_late_watch_contradicts_nothing(path: 
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        ended(win=False),
+        ended(win="LOSS"),
+        ended(outcome="LOSS_SL", win=True, pair="EURUSD", lifespan=3600, completed=None),
+        tracked(win=False),
+    ],
+)
+def test_a_line_that_contradicts_itself_is_refused(path: Path, line: dict[str, Any]) -> None:
+    log = told(born(), line, path=path)
+    assert not log.outcomes
+    assert log.refused == {Reason.CONTRADICTING: 1}
+
+
+def test_an_end_that_is_said_twice_alike_is_believed(path: Path) -> None:
+    assert told(ended(win=True), path=path).won == 1
+    (outcome,) = told(ended(win=False, outcome="LOSS_SL"), path=path).outcomes.values()
+    assert not outcome.win
+
+
+@pytest.mark.parametrize("extra", [{"quality": 81.0}, {"pair": "EURUSD", "symbol": None}])
+def test_an_end_in_words_counts_beside_a_pair_or_a_quality(
+    path: Path, extra: dict[str, Any]
+) -> None:
+    (outcome,) = told(ended(**extra, runtime_seconds=None), path=path).outcomes.values()
+    assert (outcome.win, outcome.completed_s) == (True, BORN_S + 900)
+    at_once = ended(**extra, completed_at=stamp(1), runtime_seconds=None)
+    assert told(at_once, path=path).refused == {Reason.AT_SIGNAL_TIME: 1}
+    late = ended(**extra, completed_at=None, runtime_seconds=None, lifespan=900)
+    (outcome,) = told(late, path=path).outcomes.values()
+    assert outcome.completed_s == BORN_S + 900
+    pending = told(born(**extra, outcome="LOSS"), path=path)
+    assert (pending.signal_lines, len(pending.outcomes)) == (1, 0)
+
+
+@pytest.mark.parametrize(
     ("word", "pips", "win"),
     [("timeout", 4.0, True), ("EXPIRED", -0.1, False), ("CLOSED_BY_HAND", 2.0, True)],
 )

@@ -44,19 +44,21 @@ def read(line: Line, rules: Rules) -> tuple[str, Read]:
 
 
 def flat(line: Line, signal_id: str, rules: Rules) -> Read:
-    """One line a signal with `win`; `lifespan` in seconds, `timestamp` when it was written."""
+    """One line a signal with its end; `lifespan` in seconds, `timestamp` when it was written."""
     written_s = words.time_of(line.timestamp, rules.zone)
-    born_s = words.epoch_of(signal_id)
+    completed_s = words.time_of(line.completed_at, rules.zone)
+    born_s = _born_s(line, signal_id, rules)
     signal = _signal(line, signal_id, born_s if born_s is not None else written_s)
-    if line.win is None:
+    if (line.win is None and line.outcome is None) or line.completed is False:
         return signal
-    runtime_s = line.lifespan
-    if runtime_s is None and born_s is not None and written_s is not None:
-        runtime_s = written_s - born_s
-    completed_s = written_s
-    if born_s is not None and runtime_s is not None and runtime_s > 0 and written_s is None:
-        completed_s = born_s + runtime_s
-    return _outcome(line, signal, line.win, rules, completed_s=completed_s, runtime_s=runtime_s)
+    runtime_s = line.lifespan if line.lifespan is not None else line.runtime_seconds
+    if completed_s is None:
+        completed_s = written_s
+        if runtime_s is None and born_s is not None and written_s is not None:
+            runtime_s = written_s - born_s
+        if written_s is None and born_s is not None and runtime_s is not None and runtime_s > 0:
+            completed_s = born_s + runtime_s
+    return _outcome(line, signal, rules, completed_s=completed_s, runtime_s=runtime_s)
 
 
 def lifecycle(line: Line, signal_id: str, rules: Rules) -> Read:
@@ -98,7 +100,7 @@ def ml_training_data(line: Line, signal_id: str, rules: Rules) -> Read:
     signal = Signal(signal_id, told.symbol, time_s=born_s, base_score=told.base_score)
     if line.outcome is None:
         return Refused(Reason.NOTE, signal)
-    return _outcome(line, signal, line.outcome, rules, completed_s=completed_s, runtime_s=runtime_s)
+    return _outcome(line, signal, rules, completed_s=completed_s, runtime_s=runtime_s)
 
 
 def unknown(line: Line, signal_id: str, rules: Rules) -> Read:
@@ -140,13 +142,11 @@ def _signal(line: Line, signal_id: str, time_s: float | None) -> Signal:
 
 
 def _completion(line: Line, signal: Signal, rules: Rules) -> Read:
-    word = line.outcome if line.outcome is not None else line.win
-    if word is None:
+    if line.outcome is None and line.win is None:
         return Refused(Reason.NOTE, signal)
     return _outcome(
         line,
         signal,
-        word,
         rules,
         completed_s=words.time_of(line.completed_at, rules.zone),
         runtime_s=line.runtime_seconds,
@@ -156,21 +156,25 @@ def _completion(line: Line, signal: Signal, rules: Rules) -> Read:
 def _outcome(
     line: Line,
     signal: Signal,
-    word: bool | str,
     rules: Rules,
     *,
     completed_s: float | None,
     runtime_s: float | None,
 ) -> Outcome | Refused:
+    word = line.outcome if line.outcome is not None else line.win
+    assert word is not None
     pips = line.pips_result
     if pips is None:
         pips = line.pips if line.pips is not None else line.final_pips
     try:
         win = words.result(word, line.realised_r, pips)
+        again = win if line.win is None else words.result(line.win, line.realised_r, pips)
     except KeyError:
         return Refused(Reason.UNKNOWN_OUTCOME, signal)
     if win is None:
         return Refused(Reason.NO_RESULT, signal)
+    if again is not win:
+        return Refused(Reason.CONTRADICTING, signal)
     outcome = Outcome(
         signal,
         win,
