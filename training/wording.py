@@ -15,6 +15,7 @@ MEANING: dict[str, str] = {
     Reason.UNKNOWN_OUTCOME: "an outcome word that is none of the known ones",
     Reason.NO_RESULT: "a timeout without R or pips, or with zero: neither won nor lost",
     Reason.SOURCE: "its outcome_source says that nobody saw the end",
+    Reason.NO_TIME: "a time stamp that cannot be read, so that nobody can tell when it ended",
     Reason.AT_SIGNAL_TIME: "the label was written within 5 s of its signal, or after no time: "
     "a guess, not an outcome",
     Reason.BEFORE_SIGNAL: "ended before its signal: is truth_log.timezone right?",

@@ -56,7 +56,10 @@ class Wanted:
     def add(self, line: SignalLine, zone: tzinfo) -> None:
         """Take a signal, or count why not."""
         self.lines += 1
-        time_s = words.time_of(line.time, zone)
+        try:
+            time_s = words.time_of(line.time, zone)
+        except ValueError:
+            time_s = None
         if words.is_test(line.signal_id):
             self.refused["test"] += 1
         elif time_s is None:

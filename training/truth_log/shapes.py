@@ -40,7 +40,10 @@ def read(line: Line, rules: Rules) -> tuple[str, Read]:
     signal_id = str(line.signal_id)
     if words.is_test(signal_id):
         return shape, Refused(Reason.TEST)
-    return shape, READERS[shape](line, signal_id, rules)
+    try:
+        return shape, READERS[shape](line, signal_id, rules)
+    except ValueError:  # of `words.time_of`: as if it were absent would switch its checks off
+        return shape, Refused(Reason.NO_TIME)
 
 
 def flat(line: Line, signal_id: str, rules: Rules) -> Read:

@@ -62,26 +62,41 @@ def epoch_of(signal_id: str) -> float | None:
     """The epoch second that many ids end in, UTC; None where there is none."""
     if signal_id[-11:-10] != "_" or not signal_id[-10:].isdecimal():
         return None
-    return _sane(float(signal_id[-10:]))
+    time_s = float(signal_id[-10:])
+    return time_s if _EARLIEST_S <= time_s < _LATEST_S else None
 
 
 def time_of(stamp: str | float | None, zone: tzinfo) -> float | None:
-    """UTC seconds of an ISO stamp (naive ones are read in `zone`) or an epoch; None if neither."""
-    if stamp is None:
+    """UTC seconds of a stamp: ISO, MetaTrader's 2025.08.11 02:46:00, or an epoch, as text too.
+
+    Naive ones are read in `zone`. None where there is none: writers put 0 or "" where they have
+    none. Raises ValueError for what can be no time between 2000 and 2100.
+    """
+    if not stamp:
         return None
-    try:
-        if isinstance(stamp, str):
-            moment = datetime.fromisoformat(stamp)
-            if moment.tzinfo is not None:
-                return _sane(moment.timestamp())
-            if zone is UTC:  # the same number, at half the cost
-                time_s = (moment - _EPOCH).total_seconds()
-                return time_s if _EARLIEST_S <= time_s < _LATEST_S else None
-            return _sane(moment.replace(tzinfo=zone).timestamp())
+    if not isinstance(stamp, str):
         # Milliseconds are told from seconds by their size: 1e11 s is in the year 5138.
         return _sane(stamp / 1000 if stamp > 1e11 else float(stamp))
-    except (ValueError, OverflowError, OSError):
-        return None
+    try:
+        return _iso(stamp, zone)
+    except ValueError:  # looked at last, since few logs have them and all take the time
+        if stamp.isdecimal():
+            return time_of(float(stamp), zone)
+        if stamp[4:5] == "." == stamp[7:8]:
+            return _iso(stamp.replace(".", "-", 2), zone)
+        raise
+
+
+def _iso(stamp: str, zone: tzinfo) -> float:
+    moment = datetime.fromisoformat(stamp)
+    try:
+        if moment.tzinfo is not None:
+            return _sane(moment.timestamp())
+        if zone is UTC:  # the same number, at half the cost
+            return _sane((moment - _EPOCH).total_seconds())
+        return _sane(moment.replace(tzinfo=zone).timestamp())
+    except (OverflowError, OSError) as error:
+        raise ValueError(stamp) from error
 
 
 def price(first: float | None, second: float | None = None) -> float | None:
@@ -93,5 +108,7 @@ def price(first: float | None, second: float | None = None) -> float | None:
     return None
 
 
-def _sane(time_s: float) -> float | None:
-    return time_s if _EARLIEST_S <= time_s < _LATEST_S else None
+def _sane(time_s: float) -> float:
+    if not _EARLIEST_S <= time_s < _LATEST_S:
+        raise ValueError(time_s)
+    return time_s

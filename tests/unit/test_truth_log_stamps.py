@@ -1,0 +1,86 @@
+"""Stamps of truth logs: read in every form that writers use, or a reason to refuse the line."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from training.truth_log import Reason, Rules, TruthLog, read_truth_logs, words
+
+BORN = "2025.08.11 02:46:00"
+BORN_S = 1_754_880_360.0
+
+
+def told(path: Path, **changes: Any) -> TruthLog:
+    """One line of a terminal's own writer."""
+    line = {"signal_id": "X1", "symbol": "EURUSD", "completed": True, "outcome": "WIN_TP"}
+    path.write_text(json.dumps(line | {"generated_at": BORN} | changes) + "\n")
+    return read_truth_logs([path], Rules())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "truth_log.jsonl"
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        BORN,
+        "2025.08.11 02:46",
+        "2025-08-11T02:46:00",
+        "2025-08-11 04:46:00+02:00",
+        "1754880360",
+        "1754880360000",
+        1754880360,
+        1754880360000.0,
+    ],
+)
+def test_every_form_of_a_stamp_is_the_same_moment(stamp: str | float) -> None:
+    assert words.time_of(stamp, UTC) == BORN_S
+
+
+def test_a_terminals_stamp_is_read_in_the_configured_zone() -> None:
+    assert words.time_of("2025.08.11 05:46:00", ZoneInfo("Europe/Athens")) == BORN_S
+
+
+@pytest.mark.parametrize("none", [None, "", 0, 0.0])
+def test_no_stamp_is_no_moment(none: str | float | None) -> None:
+    assert words.time_of(none, UTC) is None
+
+
+NEVER = "soon", "2025.13.11 02:46:00", "11.08.2025 02:46", "1999-12-31", "0001-01-01T00:00+14:00"
+
+
+@pytest.mark.parametrize("stamp", [*NEVER, "99", "9" * 400, float("nan"), float("inf"), -5.0])
+def test_what_can_be_no_moment_is_said_to_be_none(stamp: str | float) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  the words differ by what is wrong
+        words.time_of(stamp, UTC)
+
+
+@pytest.mark.parametrize(
+    ("ended", "reason"),
+    [
+        ("2025.08.11 02:46:01", Reason.AT_SIGNAL_TIME),
+        ("1754880361", Reason.AT_SIGNAL_TIME),
+        ("2025.08.11 00:46:00", Reason.BEFORE_SIGNAL),
+        ("soon", Reason.NO_TIME),
+    ],
+)
+def test_no_form_of_a_stamp_switches_the_check_of_times_off(
+    path: Path, ended: str, reason: Reason
+) -> None:
+    log = told(path, completed_at=ended)
+    assert not log.outcomes
+    assert log.refused == {reason: 1}
+
+
+def test_a_terminals_own_stamps_make_an_outcome(path: Path) -> None:
+    (outcome,) = told(path, completed_at="2025.08.11 03:01:00").outcomes.values()
+    assert outcome.completed_s == BORN_S + 900
+    assert outcome.signal.time_s == BORN_S
