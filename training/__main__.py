@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,9 @@ from training.options import (
     worker_options,
 )
 from training.progress import show_progress
+
+if TYPE_CHECKING:
+    from training.truth_log import TruthLog
 
 
 @click.group(
@@ -103,7 +106,8 @@ def status(**options: Any) -> None:
     with advice():
         settings = settings_of(options)
         now_s = time.time()
-        _, data = gather(settings, now_s=now_s)
+        log, data = gather(settings, now_s=now_s)
+        _tell_unread(log)
         history = read_history(settings.models)
         for line in describe(data, history, min_samples=settings.min_samples, now_s=now_s):
             click.echo(line)
@@ -122,7 +126,8 @@ def results(weeks: int, **options: Any) -> None:
     with advice():
         settings = settings_of(options)
         now_s = time.time()
-        _, data = gather(settings, now_s=now_s)
+        log, data = gather(settings, now_s=now_s)
+        _tell_unread(log)
         advices = advice_by_score(settings.journals)
         for line in describe(data.samples, advices, weeks=weeks, now_s=now_s):
             click.echo(line)
@@ -174,8 +179,8 @@ def monitor(textfile: Path | None, **options: Any) -> None:
         named = None if textfile is None else str(textfile.absolute())
         config = load(options["config_path"], flags={"monitor.textfile": named}).config
         now_s = time.time()
-        _, data = gather(settings, now_s=now_s)
-        seen = watching.look(data, settings, config, now_s=now_s)
+        log, data = gather(settings, now_s=now_s)
+        seen = watching.look(data, settings, config, now_s=now_s, unread=log.problems)
         for line in watching.describe(seen):
             click.echo(line)
         for line in watching.act(seen, settings, config, now_s=now_s):
@@ -292,6 +297,11 @@ def original(folder: Path, threshold: float | None, **options: Any) -> None:
     with advice():
         for line in describe(folder, settings_of(options).reading_at(time.time()), threshold):
             click.echo(line)
+
+
+def _tell_unread(log: TruthLog) -> None:
+    for problem in log.problems:
+        click.echo(f"truth log not read to the end: {problem}")
 
 
 def _by_pattern(given: tuple[str, ...]) -> dict[str, float]:

@@ -52,6 +52,15 @@ def input_drift(model: Model, answered: Sequence[tuple[float, Floats]]) -> Findi
     return Finding("input_drift", "fine", text, facts)
 
 
+def truth_logs(problems: Sequence[str]) -> tuple[Finding, ...]:
+    """What could not be read: nothing that came of it counts in the other checks."""
+    if not problems:
+        return ()
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    text = f"not read to the end: {problems[0]}{more}; mend it, or take it off truth_log.paths"
+    return (Finding("truth_log", "warning", text, {"problems": float(len(problems))}),)
+
+
 def calibration_and_loss(live: Live, base_rate: float, limit: Limit) -> Finding:
     """The promise held against every outcome since the model was published."""
     n = len(live)

@@ -6,7 +6,7 @@ journal, so a run that was missed changes nothing, and two runs on the same jour
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import wrap
 
@@ -43,11 +43,24 @@ class Seen(msgspec.Struct, frozen=True):
         return any(finding.level == "alert" for finding in self.findings)
 
 
-def look(data: Dataset, settings: Settings, config: Config, *, now_s: float) -> Seen:
+def look(
+    data: Dataset,
+    settings: Settings,
+    config: Config,
+    *,
+    now_s: float,
+    unread: Sequence[str] = (),
+) -> Seen:
     """Hold the current model against its promise; nothing is changed.
 
-    Raises sqlite3.Error or FileNotFoundError where the journal cannot be read.
+    `unread` says what of the truth logs could not be read. Raises sqlite3.Error or
+    FileNotFoundError where the journal cannot be read.
     """
+    seen = _held(data, settings, config, now_s)
+    return msgspec.structs.replace(seen, findings=seen.findings + checks.truth_logs(unread))
+
+
+def _held(data: Dataset, settings: Settings, config: Config, now_s: float) -> Seen:
     try:
         found = read_pointer(settings.models)
         if found is None:

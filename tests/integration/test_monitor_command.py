@@ -104,6 +104,20 @@ def test_a_pointer_to_a_damaged_model_is_an_alert(served: Path) -> None:
     assert "would not load it" in result.output
 
 
+def test_a_truth_log_that_cannot_be_read_is_a_finding(served: Path) -> None:
+    def seen() -> tuple[int, str]:
+        result = monitor(served, "--truth-log", str(served / "none.jsonl"))
+        return result.exit_code, " ".join(result.output.split())
+
+    code, said = seen()
+    assert code == 0  # a warning: the journal's own outcomes are judged all the same
+    assert "truth log warning not read to the end:" in said
+    assert "No such file" in said
+    assert "verdict no alert; watch truth log" in said
+    (served / "models" / "CURRENT.json").unlink()
+    assert "truth log warning" in seen()[1]
+
+
 def test_without_a_journal_it_ends_with_78(tmp_path: Path) -> None:
     assert monitor(tmp_path).exit_code == 78
 

@@ -263,6 +263,14 @@ def test_a_truth_log_that_cannot_be_read_is_named(edge: Path) -> None:
     assert "none.jsonl: No such file" in result.output
 
 
+@pytest.mark.parametrize("command", ["status", "results"])
+def test_who_only_looks_is_told_of_it_too(edge: Path, command: str) -> None:
+    result = run(edge, command, "--truth-log", str(edge / "none.jsonl"), "--truth-log", str(edge))
+    assert result.exit_code == 0
+    assert f"truth log not read to the end: {edge / 'none.jsonl'}: No such file" in result.stdout
+    assert f"{edge}: is no regular file" in result.stdout
+
+
 def test_a_held_lock_ends_with_75(edge: Path) -> None:
     (edge / "models").mkdir()
     with TrainerLock(edge / "models"):

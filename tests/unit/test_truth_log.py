@@ -361,6 +361,21 @@ def test_log_in_a_closed_folder_is_a_problem_not_an_error(tmp_path: Path) -> Non
     assert "Permission denied" in log.problems[0]
 
 
+def test_what_is_no_regular_file_is_a_problem_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    pipe, folder = tmp_path / "pipe", tmp_path / "folder"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    log = read_truth_logs([pipe, folder], RULES)
+    assert [problem.split(": ")[1] for problem in log.problems] == ["is no regular file"] * 2
+
+
+def test_a_link_to_a_log_is_followed(path: Path) -> None:
+    told(ended(), path=path)
+    link = path.with_name("link.jsonl")
+    link.symlink_to(path)
+    assert len(read_truth_logs([link], RULES).outcomes) == 1
+
+
 @pytest.mark.parametrize("name", ["crypto_ml_model.pkl", "renamed.jsonl"])
 def test_a_pickled_model_is_refused_unread_and_says_why(tmp_path: Path, name: str) -> None:
     class Trap:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import io
+import os
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+from service.regular_file import open_regular
 
 MAX_LINE_BYTES = 256 * 1024
 PICKLED = (
@@ -45,7 +49,7 @@ def is_pickle(path: Path) -> bool:
     """Whether a file says that it is one: by its name, or its first two bytes. Raises OSError."""
     if path.suffix in (".pkl", ".pickle", ".joblib"):
         return True
-    with path.open("rb") as probe:
+    with _regular(path) as probe:
         head = probe.read(2)
     return head[:1] == b"\x80" and head[1:] in (b"\x02", b"\x03", b"\x04", b"\x05")
 
@@ -65,7 +69,18 @@ def with_rotated(path: Path) -> list[Path]:
     return [*sorted(rotated), path]
 
 
-def _open(path: Path) -> io.BufferedIOBase:
-    with path.open("rb") as probe:
-        packed = probe.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if packed else path.open("rb")
+def _regular(path: Path) -> BinaryIO:
+    # A writer may keep its log elsewhere, so a link is followed; a pipe would never end.
+    return open_regular(Path(os.path.realpath(path)))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
+    with _regular(path) as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        if not packed:
+            yield raw
+            return
+        with gzip.open(raw) as unpacked:
+            yield unpacked
