@@ -1,4 +1,4 @@
-"""What kind of market a symbol is, by its name: for counting, nothing is decided by it."""
+"""What kind of market a symbol is, by its name: for counting and weighing, never for scoring."""
 
 from __future__ import annotations
 
@@ -20,10 +20,21 @@ _COINS = (
 
 def symbol_class(symbol: str) -> str:
     """`forex`, `metal`, `crypto` or `other`: EURUSD.r is forex, BTCUSDT crypto."""
-    name = symbol.upper()
+    name = bare(symbol)
     if name.startswith(_METALS):
         return METAL
     if name.startswith(_COINS):
         return CRYPTO
-    pair = name.replace("/", "").replace("_", "").replace("-", "")
-    return FOREX if pair[:3] in _CURRENCIES and pair[3:6] in _CURRENCIES else OTHER
+    return FOREX if legs(symbol) else OTHER
+
+
+def bare(symbol: str) -> str:
+    """The name in capitals without what brokers put between the parts of a pair."""
+    return symbol.upper().replace("/", "").replace("_", "").replace("-", "")
+
+
+def legs(symbol: str) -> frozenset[str]:
+    """The two currencies of a pair, none where it is no pair: eur/usd.r has EUR and USD."""
+    name = bare(symbol)
+    pair = frozenset((name[:3], name[3:6]))
+    return pair if pair <= _CURRENCIES else frozenset()

@@ -10,14 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from service.symbol_class import CRYPTO, METAL, bare, legs, symbol_class
 
-CRYPTO = ("BTC", "XBT", "ETH", "LTC", "XRP", "SOL", "ADA", "DOT", "DOGE", "BNB", "BCH", "LINK")
-METALS = ("XAU", "XAG", "XPT", "XPD", "GOLD", "SILVER")
-CURRENCIES = frozenset(
-    {"AUD", "CAD", "CHF", "CNH", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "JPY"}
-    | {"MXN", "NOK", "NZD", "PLN", "SEK", "SGD", "THB", "TRY", "USD", "ZAR"}
-)
+Floats = NDArray[np.float64]
 
 
 def families(symbol: str) -> frozenset[str]:
@@ -26,13 +21,10 @@ def families(symbol: str) -> frozenset[str]:
     >>> sorted(families("EURUSD")), sorted(families("BTCUSD.r")), sorted(families("US30"))
     (['EUR', 'USD'], ['crypto'], ['US30'])
     """
-    name = symbol.upper()
-    if name.startswith(CRYPTO):
-        return frozenset({"crypto"})
-    if name.startswith(METALS):
-        return frozenset({"metal"})
-    legs = {name[:3], name[3:6]}
-    return frozenset(legs) if legs <= CURRENCIES else frozenset({name})
+    kind = symbol_class(symbol)
+    if kind in (CRYPTO, METAL):
+        return frozenset({kind})
+    return legs(symbol) or frozenset({bare(symbol)})
 
 
 def uniqueness(symbol: NDArray[np.str_], time_s: Floats, end_s: Floats) -> Floats:

@@ -50,6 +50,12 @@ def test_a_signal_without_a_life_counts() -> None:
         ("XAUUSD", "XAGUSD", True),
         ("US30", "NAS100", False),
         ("eurusd.r", "EURUSD", True),
+        ("EUR/USD", "EUR_USD", True),
+        ("EUR-USD", "USDJPY", True),
+        ("AVAXUSDT", "TRX/USD", True),
+        ("USDCNY", "USDINR", True),
+        ("XAU/USD", "XAGUSD", True),
+        ("US_30", "US30", True),
     ],
 )
 def test_related_are_those_that_share_a_leg_or_a_kind(a: str, b: str, related: bool) -> None:
