@@ -1,7 +1,8 @@
 """What a mean of overlapping signals is worth: a bound by days, not by signals.
 
-The rule: signals of one day share their luck, so days are what is counted. With few days
-the t distribution's quantile stands for the normal one.
+The rule: signals of one day share their luck, so days are what is counted, or longer stretches
+where signals run for longer. With few of them the t distribution's quantile stands for the normal
+one. What days share with the next is not seen.
 """
 
 from __future__ import annotations
@@ -47,9 +48,17 @@ def days(time_s: Floats) -> Ints:
     return np.floor(time_s / DAY_S).astype(np.int64)
 
 
-def blocks(time_s: Floats) -> Ints:
+def stretches(time_s: Floats, holding_s: float) -> Ints:
+    """The day (n,) of each moment, or a longer stretch where signals may run for `holding_s`.
+
+    Twice the holding time, so that most of what runs together ends together.
+    """
+    return np.floor(time_s / max(DAY_S, 2.0 * holding_s)).astype(np.int64)
+
+
+def blocks(time_s: Floats, holding_s: float = 0.0) -> Ints:
     """The four hours (n,) of each moment: longer than a signal runs, many where days are few."""
-    return np.floor(time_s / BLOCK_S).astype(np.int64)
+    return np.floor(time_s / max(BLOCK_S, holding_s)).astype(np.int64)
 
 
 def clustered(values: Floats, weight: Floats, groups: Ints) -> Mean:

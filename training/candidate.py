@@ -15,7 +15,7 @@ from protocol.manifest import Samples as Span
 from service.forest import Forest
 from service.model import Model
 from training import champion
-from training.bound import blocks, days
+from training.bound import blocks, stretches
 from training.calibrate import fit_calibration, served
 from training.fit import fit_forest, importances, pack, parity
 from training.gate import Checks, Unseen, judge
@@ -157,7 +157,7 @@ def final_calibration(walk: WalkForward, samples: Samples) -> Calibration:
         past.win,
         n_effective=past.n_effective,
         weight=past.weight,
-        groups=days(past.time_s),
-        blocks=blocks(past.time_s),
+        groups=stretches(past.time_s, walk.holding_s),
+        blocks=blocks(past.time_s, walk.holding_s),
         base_rate=samples.base_rate,
     )

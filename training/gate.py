@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.manifest import Verdict
-from training.bound import Mean, clustered, days
+from training.bound import DAY_S, Mean, clustered, days, stretches
 from training.conditions import MIN_DAYS, conditions, nats
 from training.logit import log_loss
 from training.measure import calibration_slope, measure, taken_r
@@ -47,9 +47,14 @@ def judge(walk: WalkForward, checks: Checks, champion: Unseen | None = None) -> 
         raise NotEnough(
             f"the {len(test)} unseen signals lie in {day_count} days, {MIN_DAYS} are needed"
         )
+    if len(np.unique(walk.clusters)) < MIN_DAYS:
+        raise NotEnough(
+            f"the {len(test)} unseen signals lie in {day_count} days; {MIN_DAYS} stretches of "
+            f"twice the longest holding time ({walk.holding_s / DAY_S:.1f} days) are needed"
+        )
     for name, p in walk.others.items():
-        gain = improvement(p, walk.p, test.win, test.weight, test.time_s)
-        metrics[name] = measure(p, test.win, test.weight) | _shown(gain)
+        gain = improvement(p, walk.p, test.win, test.weight, test.time_s, walk.holding_s)
+        metrics[name] = measure(p, test.win, test.weight) | _shown(gain, day_count)
     own = metrics["challenger"]
     # Judged before the shrinking, which would hide a forest that is too bold.
     slope = calibration_slope(walk.calibrated, test.win, test.weight)
@@ -70,13 +75,24 @@ def judge(walk: WalkForward, checks: Checks, champion: Unseen | None = None) -> 
     )
 
 
-def improvement(theirs: Floats, ours: Floats, win: Bools, weight: Floats, time_s: Floats) -> Mean:
-    """How much lower our log loss is than theirs, nats a signal, with its error by days."""
-    return clustered(log_loss(theirs, win) - log_loss(ours, win), weight, days(time_s))
+def improvement(
+    theirs: Floats,
+    ours: Floats,
+    win: Bools,
+    weight: Floats,
+    time_s: Floats,
+    holding_s: float = 0.0,
+) -> Mean:
+    """How much lower our log loss is than theirs, nats a signal, with its error by days.
+
+    By longer stretches where signals may run for more than half a day (`holding_s`).
+    """
+    gain = log_loss(theirs, win) - log_loss(ours, win)
+    return clustered(gain, weight, stretches(time_s, holding_s))
 
 
-def _shown(gain: Mean) -> dict[str, float]:
-    bound = {"improvement": gain.value, "days": float(gain.clusters)}
+def _shown(gain: Mean, day_count: int) -> dict[str, float]:
+    bound = {"improvement": gain.value, "days": float(day_count)}
     return bound | ({"improvement_low": gain.low} if np.isfinite(gain.low) else {})
 
 
@@ -87,8 +103,8 @@ def _against(champion: Unseen, walk: WalkForward) -> dict[str, float]:
     if day_count < MIN_DAYS or not rows.both_classes:
         return {"days": float(day_count)}
     ours = walk.p[champion.at]
-    gain = improvement(champion.p, ours, rows.win, rows.weight, rows.time_s)
-    found = measure(champion.p, rows.win, rows.weight) | _shown(gain)
+    gain = improvement(champion.p, ours, rows.win, rows.weight, rows.time_s, walk.holding_s)
+    found = measure(champion.p, rows.win, rows.weight) | _shown(gain, day_count)
     made, theirs = taken_r(ours, rows), taken_r(champion.p, rows)
     if made is not None and theirs is not None:
         found |= {"r_taken": theirs[0], "r_challenger": made[0], "r_all": made[1]}

@@ -47,7 +47,7 @@ def permutation_importance(
     if not rises:
         return {}
     at, rise = np.concatenate(kept), np.concatenate(rises)
-    weight, groups = walk.test.weight[at], walk.groups[at]
+    weight, groups = walk.test.weight[at], walk.clusters[at]
     return {
         name: clustered(rise[:, column], weight, groups)
         for column, name in enumerate(FEATURE_NAMES)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import rules
-from training.bound import blocks, days
+from training.bound import blocks, days, stretches
 from training.calibrate import Curve, fit_curve
 from training.samples import Samples
 
@@ -68,7 +68,7 @@ class WalkForward:
 
     For the m rows of `test`: `p` as served, `calibrated` before it was shrunk, `raw` the
     forest's, and what each of `others` (constant, rules) said. `folds` can be asked again,
-    about their own rows.
+    about their own rows. A signal may run for `holding_s`.
     """
 
     test: Samples
@@ -81,11 +81,17 @@ class WalkForward:
     windows: int
     purged: int
     folds: tuple[Fold, ...] = ()
+    holding_s: float = 0.0
 
     @property
     def groups(self) -> NDArray[np.int64]:
         """The day of each tested row."""
         return days(self.test.time_s)
+
+    @property
+    def clusters(self) -> NDArray[np.int64]:
+        """What each tested row shares its luck with: its day, or more where signals run longer."""
+        return stretches(self.test.time_s, self.holding_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +235,7 @@ def _tested(
         windows=count,
         purged=purged,
         folds=tuple(_folds(tested)),
+        holding_s=rhythm.holding_s,
     )
 
 
@@ -256,7 +263,7 @@ def _curve(
         past.win,
         n_effective=past.n_effective,
         weight=past.weight,
-        groups=days(past.time_s),
-        blocks=blocks(past.time_s),
+        groups=stretches(past.time_s, rhythm.holding_s),
+        blocks=blocks(past.time_s, rhythm.holding_s),
         base_rate=window.base_rate,
     )

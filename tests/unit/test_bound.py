@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from training.bound import clustered, days, normal_deviate, t_quantile
+from training.bound import (
+    DAY_S,
+    blocks,
+    clustered,
+    days,
+    normal_deviate,
+    stretches,
+    t_quantile,
+)
 
 
 def test_single_rows_give_the_textbook_standard_error() -> None:
@@ -39,6 +47,28 @@ def test_shared_luck_passes_no_more_often_than_promised(count: int) -> None:
         passed += clustered(values, np.ones(200), day).low > 0
     # 5 % of 400 and three standard deviations of that.
     assert passed <= 20 + 13
+
+
+def test_luck_shared_by_signals_that_run_for_two_days_passes_no_more_often() -> None:
+    rng = np.random.default_rng(1)
+    holding_s, span_days, passed = 2 * DAY_S, 60, 0
+    for _ in range(400):
+        # What a signal makes is the luck of the hours through which it runs, and its own.
+        hours = np.cumsum(rng.normal(size=24 * (span_days + 2)))
+        start = rng.integers(24 * span_days, size=300)
+        values = (hours[start + 48] - hours[start]) / 7.0 + rng.normal(size=300)
+        groups = stretches(3600.0 * start, holding_s)
+        passed += clustered(values, np.ones(300), groups).low > 0
+    # 5 % of 400 and three standard deviations of that. By days it would be some 45.
+    assert passed <= 20 + 13
+
+
+def test_a_stretch_is_a_day_and_a_block_four_hours_unless_signals_run_longer() -> None:
+    time_s = np.arange(0.0, 40 * DAY_S, 1800.0)
+    assert np.array_equal(stretches(time_s, 7500.0), days(time_s))
+    assert len(np.unique(stretches(time_s, 2 * DAY_S))) == 10
+    assert np.array_equal(blocks(time_s, 7500.0), blocks(time_s))
+    assert len(np.unique(blocks(time_s, DAY_S))) == 40
 
 
 def test_quantiles_are_scipys() -> None:

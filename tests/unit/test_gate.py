@@ -46,6 +46,16 @@ def walked(p: Floats | None = None, *, edge: float = 0.2, days: float = 20.0) ->
     )
 
 
+def test_signals_that_run_for_days_are_counted_by_longer_stretches() -> None:
+    by_days = judge(walked(), SOUND).metrics["constant"]
+    by_stretches = judge(replace(walked(), holding_s=2 * 86_400.0), SOUND).metrics["constant"]
+    assert by_stretches["improvement"] == by_days["improvement"]
+    assert by_stretches["improvement_low"] != by_days["improvement_low"]
+    assert by_stretches["days"] == by_days["days"] == 20.0
+    with pytest.raises(NotEnough, match="lie in 20 days; 5 stretches of twice"):
+        judge(replace(walked(), holding_s=5 * 86_400.0), SOUND)
+
+
 def failures(walk: WalkForward, checks: Checks = SOUND, champion: Unseen | None = None) -> str:
     verdict = judge(walk, checks, champion)
     assert verdict.published == (not verdict.failed)
