@@ -304,6 +304,13 @@ def _tell_unread(log: TruthLog) -> None:
         click.echo(f"truth log not read to the end: {problem}")
 
 
+_NOT_USED = (
+    ": the service does not use it, base scores are served. `signal-scorer-train train` reviews "
+    "it, and renews its age where it is still better than a constant; `signal-scorer-train models` "
+    "lists the others"
+)
+
+
 def _by_pattern(given: tuple[str, ...]) -> dict[str, float]:
     found: dict[str, float] = {}
     for text in given:
@@ -336,14 +343,19 @@ def _tell_prometheus(result: str, textfile: Path | None, config_path: str | None
 
 def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> None:
     from training.interrupt import finished_first
-    from training.publish import TrainerLock
-    from training.registry import RegistryError
+    from training.publish import TrainerLock, current_pointer
+    from training.registry import RegistryError, too_old
 
     with advice():
-        models_dir = settings_of(options).models
+        settings, now_s = settings_of(options), time.time()
         try:
-            with TrainerLock(models_dir), finished_first():
-                click.echo(f"serving {point(models_dir, time.time())}")
+            with TrainerLock(settings.models), finished_first():
+                done = point(settings.models, now_s)
+                pointer = current_pointer(settings.models)
+                old = pointer and too_old(
+                    pointer.reviewed_at, settings.expire_after_days, now_s=now_s
+                )
+                click.echo(f"{done} is current, {old}{_NOT_USED}" if old else f"serving {done}")
         except RegistryError as error:
             leave(str(error), EXIT_REFUSED)
 

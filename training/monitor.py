@@ -78,7 +78,7 @@ def _held(data: Dataset, settings: Settings, config: Config, now_s: float) -> Se
         *outcome_findings(live, model.manifest.calibration.base_rate, limit, config),
         checks.age(model, expire_after_days=config.model.expire_after_days, now_s=now_s),
     )
-    back = _retreat(model, live, findings, settings.models, config)
+    back = _retreat(model, live, findings, settings.models, config, now_s)
     return Seen(model.version, findings, len(live), back)
 
 
@@ -97,11 +97,22 @@ def outcome_findings(
 
 
 def _retreat(
-    model: Model, live: Live, findings: tuple[Finding, ...], models_dir: Path, config: Config
+    model: Model,
+    live: Live,
+    findings: tuple[Finding, ...],
+    models_dir: Path,
+    config: Config,
+    now_s: float,
 ) -> retreat.Retreat | None:
     if not any(f.name == "calibration" and f.level == "alert" for f in findings):
         return None
-    return retreat.consider(model, live.last_days(config.monitor.win_rate_days), models_dir)
+    return retreat.consider(
+        model,
+        live.last_days(config.monitor.win_rate_days),
+        models_dir,
+        expire_after_days=config.model.expire_after_days,
+        now_s=now_s,
+    )
 
 
 def act(seen: Seen, settings: Settings, config: Config, *, now_s: float) -> list[str]:

@@ -19,6 +19,7 @@ from service.bundle import load
 from service.durable import Step, no_step
 from service.errors import ModelRejected
 from service.history import read_history
+from training.bound import DAY_S
 from training.publish import (
     HISTORY_NAME,
     append_history,
@@ -46,6 +47,14 @@ class Listed:
     base_rate: float = 0.0
     reason: str = ""
     problem: str = ""
+
+
+def too_old(reviewed_at: float, expire_after_days: float, *, now_s: float) -> str:
+    """Why the service would not use a model reviewed then (UTC s); empty where it would."""
+    days = (now_s - reviewed_at) / DAY_S
+    if expire_after_days == 0.0 or days <= expire_after_days:
+        return ""
+    return f"it was last reviewed {days:.0f} days ago and expired after {expire_after_days:g}"
 
 
 class _Reviewed(msgspec.Struct, frozen=True):
@@ -188,7 +197,7 @@ def _point(
             manifest_size=len(content),
             published_at=now_s,
             why=why,
-            reviewed_at=_last_review(models_dir, version, created_at),
+            reviewed_at=last_review(models_dir, version, created_at),
             previous=None if displaced is None else displaced.version,
             pinned=pinned,
         )
@@ -203,8 +212,8 @@ def _manifest(models_dir: Path, version: str) -> Manifest:
     return msgspec.json.decode(content, type=Manifest)
 
 
-def _last_review(models_dir: Path, version: str, created_at: float) -> float:
-    """Return when a version was reviewed last, as far as the history can be read."""
+def last_review(models_dir: Path, version: str, created_at: float) -> float:
+    """When a version was reviewed last (UTC s), as far as the history can be read."""
     latest = created_at
     path = models_dir / HISTORY_NAME
     for line in path.read_bytes().splitlines() if path.exists() else ():

@@ -2,8 +2,9 @@
 
 The rule: only on evidence beyond the alarm itself. The alarm of calibration and loss is on, over
 the last days the model's log loss is above the previous champion's or the constant's for sure
-(99 %, by days), and the previous one did better on the same signals. A pinned model stays, and
-one that a rollback brought back is not taken back in turn: two bad models must not take turns.
+(99 %, by days), and the previous one did better on the same signals and has not expired. A pinned
+model stays, and one that a rollback brought back is not taken back in turn: two bad models must
+not take turns.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from training.checks import FEWEST, FEWEST_DAYS
 from training.live import Live
 from training.logit import log_loss
 from training.publish import TrainerLock, current_pointer
-from training.registry import RegistryError, rollback
+from training.registry import RegistryError, last_review, rollback, too_old
 from training.samples import Floats
 
 CONFIDENCE = 0.99
@@ -40,7 +41,9 @@ class Retreat(msgspec.Struct, frozen=True):
     to: str = ""
 
 
-def consider(model: Model, live: Live, models_dir: Path) -> Retreat:
+def consider(
+    model: Model, live: Live, models_dir: Path, *, expire_after_days: float, now_s: float
+) -> Retreat:
     """Hold the model's live loss against the previous champion's and the constant's.
 
     `live` are the outcomes of the last days. Nothing is changed.
@@ -58,6 +61,9 @@ def consider(model: Model, live: Live, models_dir: Path) -> Retreat:
         previous = load(models_dir, _pointer_to(models_dir, pointer.previous))
     except (OSError, ModelRejected) as error:
         return Retreat(False, f"the previous model cannot be served: {error}")
+    reviewed_at = last_review(models_dir, previous.version, previous.manifest.created_at)
+    if old := too_old(reviewed_at, expire_after_days, now_s=now_s):
+        return Retreat(False, f"the previous model would not be used: {old}")
     rows = live.take(live.time_s > seen_until_s(previous))
     if len(rows) < FEWEST or len(np.unique(days(rows.time_s))) < FEWEST_DAYS:
         return Retreat(False, f"{len(rows)} outcomes are too few to choose by")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +24,9 @@ from training.registry import rollback as point_back
 EXPIRES = "\n[model]\nexpire_after_days = 0\n"
 
 
-def monitor(place: Path, *arguments: str, config: str = "") -> Result:
+def monitor(place: Path, *arguments: str, config: str = "", expires: str = EXPIRES) -> Result:
     """One run on the journal and models of this test; models do not age."""
-    (place / "config.toml").write_text(config + EXPIRES)
+    (place / "config.toml").write_text(config + expires)
     places = ["--models", str(place / "models"), "--journal", str(place / "journal.db")]
     options = [*places, "--config", str(place / "config.toml"), *arguments]
     return CliRunner().invoke(main, ["monitor", *options], catch_exceptions=False)
@@ -255,6 +256,16 @@ def test_a_pinned_model_stays(tmp_path: Path) -> None:
     result = monitor(tmp_path, config=ALLOWED)
     assert result.exit_code == 5
     assert "no rollback: it is pinned" in result.output
+    assert current(tmp_path) == newer
+
+
+def test_an_expired_model_is_not_returned_to(tmp_path: Path) -> None:
+    _, newer = two_models(tmp_path)
+    days = (time.time() - NOW_S) / 86_400.0
+    # Long enough for the newer model, which was made an hour later.
+    expires = f"\n[model]\nexpire_after_days = {days - 0.02}\n"
+    result = monitor(tmp_path, config=ALLOWED, expires=expires)
+    assert "no rollback: the previous model would not be used" in " ".join(result.output.split())
     assert current(tmp_path) == newer
 
 

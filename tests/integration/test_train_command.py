@@ -317,6 +317,21 @@ def test_models_are_listed_and_rolled_back(edge: Path) -> None:
     assert run(edge, "rollback", "20200101T000000Z-000000", journal=False).exit_code == 1
 
 
+@pytest.mark.parametrize("command", ["rollback", "pin"])
+def test_pointing_at_an_expired_model_says_that_it_is_not_used(edge: Path, command: str) -> None:
+    old = small_model(edge / "models", now_s=NOW_S)
+    newer = small_model(edge / "models", now_s=time.time())
+    result = run(edge, command, old, journal=False)
+    assert result.exit_code == 0
+    assert "serving" not in result.output.split(":")[0]
+    assert "base scores are served" in result.output
+    assert "train` reviews it" in result.output
+    found = read_pointer(edge / "models")
+    assert found is not None
+    assert found[0].version == old
+    assert f"serving {newer}" in run(edge, "rollback", newer, journal=False).output
+
+
 def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
     version = small_model(edge / "models")
     assert run(edge, "pin", version, journal=False).exit_code == 0
