@@ -127,8 +127,8 @@ def difference(
 
     A choice (n,) holds what part of each signal is taken, 0..1, not all 0. Linearised as a
     difference of two ratios, so that what both share counts once. `all` is the other's mean.
-    The error is the larger of that by days and that of independent signals which all scatter
-    alike: few that happened to end alike would promise too much.
+    The error is the larger of that by days and that of signals which all scatter alike, overlapping
+    ones by their weight: few that happened to end alike would promise too much.
     """
     total = float(weight.sum())
     parts = [choice / float(np.sum(weight * choice)) for choice in (taken, instead)]
