@@ -129,7 +129,8 @@ def results(weeks: int, **options: Any) -> None:
         log, data = gather(settings, now_s=now_s)
         _tell_unread(log)
         advices = advice_by_score(settings.journals)
-        for line in describe(data.samples, advices, weeks=weeks, now_s=now_s):
+        holding_s = settings.joining.max_holding_s
+        for line in describe(data.samples, advices, weeks=weeks, now_s=now_s, holding_s=holding_s):
             click.echo(line)
 
 

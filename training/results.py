@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.answered import Advice
-from training.bound import clustered, days, t_quantile
+from training.bound import clustered, stretches, t_quantile
 from training.measure import net_r
 from training.samples import Floats, Samples
 
@@ -110,32 +110,41 @@ def result_known(rows: Samples) -> Bools:
     return np.isfinite(rows.realised_r) | np.isfinite(rows.reward_risk)
 
 
-def gain(values: Floats, weight: Floats, taken: Bools, time_s: Floats) -> Gain | None:
+def gain(
+    values: Floats, weight: Floats, taken: Bools, time_s: Floats, holding_s: float = 0.0
+) -> Gain | None:
     """The mean of `values` (n,) over those taken less that over all, its error by days.
 
     None where nothing or everything was taken.
     """
     if not taken.any() or taken.all():
         return None
-    return difference(values, weight, taken.astype(np.float64), np.ones(len(taken)), time_s)
+    everything = np.ones(len(taken))
+    return difference(values, weight, taken.astype(np.float64), everything, time_s, holding_s)
 
 
 def difference(
-    values: Floats, weight: Floats, taken: Floats, instead: Floats, time_s: Floats
+    values: Floats,
+    weight: Floats,
+    taken: Floats,
+    instead: Floats,
+    time_s: Floats,
+    holding_s: float = 0.0,
 ) -> Gain:
     """The mean of `values` (n,) over one choice less that over another, its error by days.
 
     A choice (n,) holds what part of each signal is taken, 0..1, not all 0. Linearised as a
     difference of two ratios, so that what both share counts once. `all` is the other's mean.
     The error is the larger of that by days and that of signals which all scatter alike, overlapping
-    ones by their weight: few that happened to end alike would promise too much.
+    ones by their weight: few that happened to end alike would promise too much. Days are longer
+    stretches where signals may run for longer (`holding_s`).
     """
     total = float(weight.sum())
     parts = [choice / float(np.sum(weight * choice)) for choice in (taken, instead)]
     means = [float(np.sum(weight * part * values)) for part in parts]
     lean = parts[0] - parts[1]
     influence = total * (parts[0] * (values - means[0]) - parts[1] * (values - means[1]))
-    spread = clustered(influence, weight, days(time_s))
+    spread = clustered(influence, weight, stretches(time_s, holding_s))
     pooled = weight * np.maximum(taken, instead)
     scatter = float(np.average((values - np.average(values, weights=pooled)) ** 2, weights=pooled))
     alone = float(np.sqrt(scatter * np.sum(weight * lean**2)))
@@ -157,7 +166,12 @@ def difference(
 
 
 def describe(
-    samples: Samples, advice: Mapping[str, Advice], *, weeks: int, now_s: float
+    samples: Samples,
+    advice: Mapping[str, Advice],
+    *,
+    weeks: int,
+    now_s: float,
+    holding_s: float = 0.0,
 ) -> Iterator[str]:
     """Lines for the terminal: the table of the last weeks, and the verdict of all of them.
 
@@ -180,8 +194,13 @@ def describe(
     yield "-" * WIDTH
     yield _line("together", rows, (everything, taken, rejected))
     yield "n signals, share won and its 90 % interval, mean R net of costs; weeks begin Monday, UTC"
+    if 2.0 * holding_s > DAY_S:
+        yield (
+            f"signals may run for {holding_s / 3600.0:.0f} hours, so {2.0 * holding_s / DAY_S:.1f} "
+            "days count as one below"
+        )
     yield ""
-    for sentence in verdict(rows, taken, rejected):
+    for sentence in verdict(rows, taken, rejected, holding_s):
         yield from wrap(sentence, WIDTH, subsequent_indent="  ")
 
 
@@ -196,18 +215,19 @@ def advised(rows: Samples, advice: Mapping[str, Advice]) -> tuple[Bools, Bools]:
     return taken & ~rows.backfilled, rejected & ~rows.backfilled
 
 
-def verdict(rows: Samples, taken: Bools, rejected: Bools) -> Iterator[str]:
+def verdict(rows: Samples, taken: Bools, rejected: Bools, holding_s: float = 0.0) -> Iterator[str]:
     """One sentence on the win rate, one on R, and what they do not cover."""
     both = rows.take(taken | rejected)
     without = len(rows) - len(both)
     chosen = taken[taken | rejected]
-    by_wins = gain(both.win.astype(np.float64), both.weight, chosen, both.time_s)
+    by_wins = gain(both.win.astype(np.float64), both.weight, chosen, both.time_s, holding_s)
     if by_wins is None:
         yield f"Not established: {_one_sided(len(both), chosen)}."
     else:
         yield _sentence(by_wins, int(chosen.sum()), _WINS)
         made, known = net_r(both), result_known(both)
-        by_r = gain(made[known], both.weight[known], chosen[known], both.time_s[known])
+        told = both.take(known)
+        by_r = gain(made[known], told.weight, chosen[known], told.time_s, holding_s)
         if by_r is not None:
             yield _sentence(by_r, int(chosen[known].sum()), _RESULT)
     if without:

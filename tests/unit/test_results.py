@@ -91,6 +91,18 @@ def test_only_the_weeks_asked_for_are_shown() -> None:
     assert [line[:10] for line in shown if line.startswith("2025")] == ["2025-09-29"]
 
 
+def test_where_signals_run_for_days_several_days_count_as_one() -> None:
+    samples = weeks_of_signals(600, edge=0.2)
+    now_s = MONDAY_S + WEEKS * WEEK_S - 1.0
+    advice = advice_of(samples)
+    shown = list(describe(samples, advice, weeks=12, now_s=now_s, holding_s=3 * DAY_S))
+    assert "signals may run for 72 hours, so 6.0 days count as one below" in shown
+    # Three weeks are four stretches of six days.
+    assert any(line.startswith("Not established: 600 signals of 4 days") for line in shown)
+    short = describe(samples, advice, weeks=12, now_s=now_s, holding_s=7500.0)
+    assert list(short) == lines(samples, advice)
+
+
 def test_old_outcomes_are_shown_with_how_old_they_are() -> None:
     samples = weeks_of_signals(30, edge=0.0)
     shown = list(describe(samples, {}, weeks=2, now_s=MONDAY_S + 99 * WEEK_S))
