@@ -29,6 +29,7 @@ from service.journal_reading import JournalUnreadable, open_quietly
 from service.regular_file import open_regular
 from service.score_table import insert_scores, spooled_scores
 from service.spool import spool_path
+from service.unfinished import beside, remove_dead
 
 TRIES = 3
 """A publication may displace the current model while it is being copied."""
@@ -61,9 +62,10 @@ def make(
             "with the date",
             exit_codes.CANT_CREATE,
         )
-    work = target.with_name(f".{target.name}.incoming-{os.getpid()}")
+    work = beside(target)
     try:
-        _remove_dead(target)
+        # In full size, and a nightly backup never has the same name again.
+        remove_dead(target.parent)
         work.mkdir(parents=True, mode=0o700)
         writer = _Writer(work, step)
         manifest = _fill(writer, sourced, config_file, now_s)
@@ -231,13 +233,3 @@ def _bundles(writer: _Writer, models: Path) -> None:
             for name in names:
                 writer.entries.pop(name, None)
             shutil.rmtree(writer.folder / form.MODELS / folder.name, ignore_errors=True)
-
-
-def _remove_dead(target: Path) -> None:
-    """What a backup to this very name left when it was killed."""
-    if not target.parent.is_dir():
-        return
-    for path in target.parent.glob(f".{target.name}.incoming-*"):
-        pid = path.name.rpartition("-")[2]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(path, ignore_errors=True)

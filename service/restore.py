@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,14 +101,13 @@ def restore(
     unless the disk fails half way; then the same command completes it."""
     manifest = form.read(folder)
     form.verify(folder, manifest)
-    stamp = f"{datetime.fromtimestamp(now_s, UTC):%Y%m%dT%H%M%SZ}"
     try:
         with ExitStack() as stack:
             stack.enter_context(_nobody_at_work(config))
             _refuse_existing(config, manifest, force=force)
-            journal = Place(config.journal_path.parent, stamp, step)
-            state = Place(config.path("."), stamp, step)
-            models = Place(config.models_dir, stamp, step)
+            roots = (config.journal_path.parent, config.path("."), config.models_dir)
+            stamp = _free_stamp(roots, now_s)
+            journal, state, models = (Place(root, stamp, step) for root in roots)
             for place in (journal, state, models):
                 place.clean()
                 stack.callback(place.clean)
@@ -154,6 +154,17 @@ def _nobody_at_work(config: Config) -> Iterator[None]:
         raise BackupError(str(error), exit_codes.TRY_LATER) from None
     finally:
         os.close(descriptor)
+
+
+def _free_stamp(roots: Iterable[Path], now_s: float) -> str:
+    """The time, with a number behind it where an earlier restore has its folder aside."""
+    time = f"{datetime.fromtimestamp(now_s, UTC):%Y%m%dT%H%M%SZ}"
+    stamps = chain([time], (f"{time}-{number}" for number in count(2)))
+    return next(
+        stamp
+        for stamp in stamps
+        if not any(os.path.lexists(root / f"{ASIDE}-{stamp}") for root in roots)
+    )
 
 
 def _refuse_existing(config: Config, manifest: Manifest, *, force: bool) -> None:

@@ -24,9 +24,11 @@ def backup(config_path: str | None, folder: Path) -> None:
     from service.backup import make
     from service.config import config_file, load
     from service.journal_summary import amount
+    from service.unfinished import undone_on_sigterm
 
     now_s = time.time()
-    manifest = make(load(config_path), config_file(config_path), folder, now_s=now_s)
+    with undone_on_sigterm():
+        manifest = make(load(config_path), config_file(config_path), folder, now_s=now_s)
     size = sum(entry.size for entry in manifest.files.values())
     schema = "no journal" if manifest.schema is None else f"journal of schema {manifest.schema}"
     click.echo(f"{folder}: {len(manifest.files)} files, {amount(size)}, {schema}, ", nl=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -268,6 +269,19 @@ def test_what_is_there_is_replaced_only_by_force_and_kept(saved: Path, tmp_path:
     assert (state / "models" / newer / FOREST_NAME).exists()
 
 
+def test_two_restores_within_a_second_keep_what_each_found(saved: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    a_state(state, "there", 1)
+    first = put_back(state, saved, force=True)
+    write_event(state, "between")
+    second = put_back(state, saved, force=True)
+    assert set(first.aside).isdisjoint(second.aside)
+    assert sorted(kinds(path / "journal.db") for path in (first.aside[0], second.aside[0])) == [
+        ["saved", "between"],
+        ["there"],
+    ]
+
+
 def test_what_is_only_in_the_wal_is_kept_too(saved: Path, tmp_path: Path) -> None:
     with running(tmp_path / "state") as service:
         with service.client() as client:
@@ -404,11 +418,47 @@ def test_a_backup_that_is_killed_is_no_backup(killed: tuple[Path, dict[str, list
             form.verify(target, form.read(target))
         for path in folder.rglob("backup.json"):
             assert path.parent == target or path.parent.name.startswith(".saved.incoming-"), name
-    # The next one to the same name removes what was left, and succeeds.
+    # The next one removes what was left, whatever its own name is, and succeeds.
     folder = work / "backup" / "3"
     assert [path for path in folder.iterdir() if path.name.startswith(".")]
-    make(sourced(work / "original"), None, folder / "saved", now_s=NOW_S)
-    assert [path.name for path in folder.iterdir()] == ["saved"]
+    at_work = folder / f".other.incoming-{os.getppid()}"
+    at_work.mkdir()
+    make(sourced(work / "original"), None, folder / "next", now_s=NOW_S)
+    assert {path.name for path in folder.iterdir()} == {"next", at_work.name}
+
+
+UNTIL_THE_LAST_STEP = """
+import signal, sys
+from pathlib import Path
+from service.backup import make
+from service.config import load
+from service.unfinished import undone_on_sigterm
+
+def wait(name):
+    if name == "rename":
+        print(name, flush=True)
+        signal.pause()
+
+with undone_on_sigterm():
+    make(load(), None, Path(sys.argv[1]), now_s=0.0, step=wait)
+"""
+
+
+def test_a_backup_that_is_told_to_end_leaves_nothing(tmp_path: Path) -> None:
+    write_event(tmp_path / "state", "x")
+    folder = tmp_path / "backups"
+    with subprocess.Popen(
+        [sys.executable, "-c", UNTIL_THE_LAST_STEP, folder / "saved"],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"SIGNAL_SCORER_STATE_DIR": str(tmp_path / "state")},
+        cwd=Path(__file__).resolve().parents[2],
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"rename\n"
+        assert [path.name for path in folder.iterdir()] == [f".saved.incoming-{process.pid}"]
+        process.terminate()
+        assert process.wait(30) == -signal.SIGTERM
+    assert list(folder.iterdir()) == []
 
 
 def test_a_restore_that_is_killed_loses_nothing_and_can_be_repeated(
