@@ -55,8 +55,21 @@ class CurveKeys(NamedTuple):
 
 
 def read_public(path: str | Path) -> bytes:
-    """The public key in a file, as Z85. Raises KeyFileError."""
+    """The public key in a file, as Z85. Raises KeyFileError, also for a secret one's file.
+
+    The key itself does not tell which it is; the comment that keygen writes does.
+    """
     key, _ = _read(Path(path))
+    try:
+        with Path(path).open("rb") as file:
+            lines = file.read(MAX_FILE_BYTES).splitlines()
+    except OSError:  # taken away since: the key was read
+        lines = []
+    if any(line.startswith(b"# ") and b", SECRET:" in line for line in lines):
+        raise KeyFileError(
+            f"{path} holds a SECRET key where a public one belongs; put the {PUBLIC_SUFFIX} file "
+            "of that pair there, and make a new pair if others could read this one"
+        )
     return key
 
 

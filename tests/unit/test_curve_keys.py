@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.curve import CurveKeys, KeyFileError, read_public, read_secret
+from service.keygen import keygen
 
 
 def written(path: Path, content: bytes, mode: int = 0o600) -> Path:
@@ -51,6 +52,17 @@ def test_a_secret_of_its_owner_alone_is_taken(tmp_path: Path, mode: int):
 def test_public_keys_may_be_read_by_all(tmp_path: Path):
     public, _ = zmq.curve_keypair()
     assert read_public(written(tmp_path / "a.pub", public + b"\r\n", 0o644)) == public
+
+
+def test_a_secret_keys_file_is_no_public_key(tmp_path: Path):
+    made = keygen(tmp_path, "SECRET")
+    assert made.client_secret
+    assert made.client_public
+    oops = written(tmp_path / "oops.pub", made.client_secret.read_bytes(), 0o644)
+    with pytest.raises(KeyFileError, match=r"oops\.pub holds a SECRET key"):
+        read_public(oops)
+    # A client may be called so.
+    assert read_public(made.client_public) == read_secret(made.client_secret).public
 
 
 A_KEY = b"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"

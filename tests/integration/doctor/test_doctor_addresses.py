@@ -109,6 +109,12 @@ def test_a_clients_key_that_is_none(guarded: Setup, tmp_path: Path) -> None:
     assert "keygen" in guarded.fault("keys", "broken.pub", "no key").advice
 
 
+def test_a_secret_where_a_clients_public_key_belongs(guarded: Setup, tmp_path: Path) -> None:
+    secret = (tmp_path / "keys" / "elite_guard.key").read_bytes()
+    (tmp_path / "keys" / "clients" / "oops.pub").write_bytes(secret)
+    assert "new pair" in guarded.fault("keys", "oops.pub", "SECRET").advice
+
+
 def test_a_list_of_clients_that_anybody_may_add_to(guarded: Setup, tmp_path: Path) -> None:
     (tmp_path / "keys" / "clients").chmod(0o777)
     assert "chmod o-w" in guarded.fault("keys", "let himself in").advice
