@@ -32,6 +32,16 @@ def test_a_key_that_cannot_be_used_is_no_wrong_usage(tmp_path: Path) -> None:
     told(invoke("--key", str(secret), "health"), 2, "belong together")
 
 
+def test_a_client_with_keys_is_told_that_they_may_be_refused(tmp_path: Path) -> None:
+    keygen(tmp_path, "me")
+    keys = ("--server-key", str(tmp_path / "server.pub"), "--key", str(tmp_path / "me.key"))
+    nowhere = ("health", "--endpoint", "tcp://127.0.0.1:1", "--timeout-ms", "50")
+    told(invoke(*keys, *nowhere), 69, "not on its list")
+    without = invoke(*nowhere)
+    told(without, 69)
+    assert "list" not in without.stderr
+
+
 ASKING = [
     ("health",),
     ("status",),
