@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -15,6 +17,7 @@ from protocol.client import DEFAULT_ENDPOINT, ScorerClient, ScorerRefused, Score
 from protocol.curve import CurveKeys, KeyFileError
 from protocol.home import MAX_TIMEOUT_MS
 from service import exit_codes
+from service.errors import remedy
 
 
 class Within(click.FloatRange):
@@ -142,6 +145,27 @@ def ask(call: Callable[[], Any]) -> Any:
         sys.exit(exit_codes.UNAVAILABLE)
     except (ScorerRefused, ValueError) as error:
         raise click.UsageError(str(error)) from None
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """For what writes much to standard output, which may lie on a full disk.
+
+    Raises CommandError; a reader that went away is click's to end without a word.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What waits in its buffer would be tried again, and fail, at the interpreter's end.
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise CommandError(
+            f"cannot write to standard output: {error.strerror}; {remedy(error)}",
+            exit_codes.CANT_CREATE,
+        ) from None
 
 
 def show(reply: dict[str, Any]) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgpack
 import pytest
 from command import Done, invoke
 
+from service.journal import Journal
 from service.keygen import keygen
+from service.records import EventRow
 
 TICK = '{"type":"tick","symbol":"EURUSD","bid":1.1,"ask":1.2,"volume":0,"timestamp":1757964832}\n'
 
@@ -102,3 +107,22 @@ def test_an_export_to_where_no_file_can_be_is_said(tmp_path: Path, name: str, sa
     (tmp_path / "journal.db").touch()
     path = str(tmp_path / name)
     told(invoke("journal", "export", "-o", path, STATE_DIR=str(tmp_path)), 73, path, said)
+
+
+@pytest.mark.parametrize("command", ["tail", "export", "stats"])
+def test_a_journal_printed_onto_a_full_disk_is_said(tmp_path: Path, command: str) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    assert journal.open()
+    journal.write([EventRow(at=0.0, kind="x", detail={})])
+    journal.close()
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "service", "journal", command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"SIGNAL_SCORER_STATE_DIR": str(tmp_path)},
+        )
+    assert done.returncode == 73
+    assert done.stderr.startswith("signal-scorer: cannot write to standard output: No space left")
+    assert len(done.stderr.splitlines()) == 1
