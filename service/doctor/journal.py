@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from service.doctor.finding import Finding, fail, ok, warn
-from service.doctor.scene import Scene
+from service.doctor.scene import LOCK_SUFFIX, Scene
 from service.doctor.system import READ, WRITE, locks, obstacle, process
 from service.journal_export import stamp
 from service.journal_file import SCHEMA_VERSION, shm_of, wal_of
@@ -35,6 +36,7 @@ AHEAD_S = 60.0
 def check(scene: Scene) -> Iterator[Finding]:
     """Of the file, without waiting for anybody."""
     path = scene.config.journal_path
+    yield from _lock(scene, path.with_name(path.name + LOCK_SUFFIX))
     if not path.exists():
         yield ok(CHECK, path, "will be made by the service")
         return
@@ -62,6 +64,29 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield _unreadable(path, str(error))
     except sqlite3.Error as error:
         yield _damaged(path, str(error))
+
+
+def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
+    """What the service has to open before it writes; without it nothing is journalled."""
+    if not os.path.lexists(lock):
+        return
+    if lock.is_symlink() or not lock.is_file():
+        yield fail(
+            CHECK,
+            lock,
+            "is no file: the service cannot lock its journal, answers are not kept",
+            f"move it away: {lock}; the service makes a new one",
+        )
+        return
+    # A folder that it may not pass through is the files' check's to tell.
+    if obstacle(lock, scene.owner, READ | WRITE) == lock:
+        yield fail(
+            CHECK,
+            lock,
+            f"user {scene.owner_name}, as whom the service runs, may not open it: "
+            "it cannot lock its journal, answers are not kept",
+            f"chown {scene.owner_name}: {lock}",
+        )
 
 
 def _rights(scene: Scene, path: Path) -> Iterator[Finding]:

@@ -7,11 +7,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from doctored import DAY_S, Setup, as_root, beside
+import pytest
+from doctored import DAY_S, NOBODY, Setup, as_root, beside
 from harness import Service, eventually, running
 from msgspec.structs import astuple
 from scored_journal import score_row
@@ -117,6 +119,24 @@ def test_a_journal_that_belongs_to_root(served_by_nobody: Setup) -> None:
     served_by_nobody.write_journal()
     served_by_nobody.journal.chmod(0o640)
     assert "chown" in served_by_nobody.fault("journal", "may not write it").advice
+
+
+@as_root
+def test_a_lock_that_belongs_to_root(served_by_nobody: Setup) -> None:
+    lock = served_by_nobody.journal.with_name("journal.db.lock")
+    lock.touch(0o600)
+    assert f": {lock}" in served_by_nobody.fault("journal", lock.name, "may not open it").advice
+    os.chown(lock, NOBODY, NOBODY)
+    assert not [found for found in served_by_nobody.findings("journal") if found.level != "ok"]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("elsewhere")])
+def test_what_is_no_file_where_the_lock_belongs(setup: Setup, make: Callable[[Path], None]) -> None:
+    setup.write_journal()
+    lock = setup.journal.with_name("journal.db.lock")
+    lock.unlink(missing_ok=True)
+    make(lock)
+    assert "move it away" in setup.fault("journal", lock.name, "is no file").advice
 
 
 def test_a_clock_that_was_ahead_when_the_last_score_was_written(
