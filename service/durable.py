@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -17,6 +18,17 @@ Step = Callable[[str], None]
 
 def no_step(name: str) -> None:
     """Watch nothing."""
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Let an OSError of the block name the file: one of a full disk does not by itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 class LockHeld(Exception):  # noqa: N818  a state of things, not a fault
@@ -60,7 +72,7 @@ class TrainerLock:
 def write_file(path: Path, content: bytes, step: Step = no_step) -> None:
     """Write a file and flush it to the disk. Its name is not safe yet: `sync_directory`."""
     step(f"open {path.name}")
-    with path.open("wb") as file:
+    with named(path), path.open("wb") as file:
         # In two parts, so that a test can end the process with half a file written.
         half = len(content) // 2
         file.write(content[:half])
@@ -92,7 +104,7 @@ def rename(source: Path, target: Path, step: Step = no_step) -> None:
 def append_line(path: Path, line: bytes, step: Step = no_step) -> None:
     """Append one line and flush it; a line that an earlier crash cut short stays alone."""
     step(f"append {path.name}")
-    with path.open("ab+") as file:
+    with named(path), path.open("ab+") as file:
         end = file.seek(0, os.SEEK_END)
         if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
             line = b"\n" + line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -143,6 +145,10 @@ def advice() -> Iterator[None]:
         leave(str(error), EXIT_CONFIG)
     except KeyboardInterrupt:
         leave("interrupted; nothing was written", exit_codes.INTERRUPTED)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        leave(_unusable(error), exit_codes.CANT_CREATE)
     except sqlite3.Error as error:
         leave(f"the journal cannot be read: {error}", EXIT_CONFIG)
     except Exception as error:
@@ -155,6 +161,20 @@ def advice() -> Iterator[None]:
         if not isinstance(error, LockHeld):
             raise
         leave(f"{error or 'another trainer is at work'}; try again when it is done", EXIT_LOCKED)
+
+
+def _unusable(error: OSError) -> str:
+    """Which file, why, and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        do = "make room there"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        do = "let the trainer's user write there"
+    else:
+        do = "mend that"
+    return (
+        f"{os.fsdecode(error.filename)}: {error.strerror}; {do} and run it again (what was "
+        "published before is whole)"
+    )
 
 
 def leave(text: str, code: int) -> NoReturn:

@@ -24,6 +24,7 @@ from training.publish import (
     HISTORY_NAME,
     append_history,
     current_pointer,
+    pointer_file,
     published_versions,
     write_pointer,
 )
@@ -202,9 +203,10 @@ def _point(
             pinned=pinned,
         )
         load(models_dir, pointer)
-        write_pointer(models_dir, pointer, step)
+        pointer_file(pointer)
     except (OSError, msgspec.MsgspecError, ValueError, ModelRejected) as error:
         raise RegistryError(f"{version} cannot be served: {error}") from error
+    write_pointer(models_dir, pointer, step)
 
 
 def _manifest(models_dir: Path, version: str) -> Manifest:
@@ -215,8 +217,11 @@ def _manifest(models_dir: Path, version: str) -> Manifest:
 def last_review(models_dir: Path, version: str, created_at: float) -> float:
     """When a version was reviewed last (UTC s), as far as the history can be read."""
     latest = created_at
-    path = models_dir / HISTORY_NAME
-    for line in path.read_bytes().splitlines() if path.exists() else ():
+    try:
+        lines = (models_dir / HISTORY_NAME).read_bytes().splitlines()
+    except OSError:
+        return latest
+    for line in lines:
         try:
             event = msgspec.json.decode(line, type=_Reviewed)
         except (msgspec.MsgspecError, ValueError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from service.durable import named
 from service.errors import ModelRejected
 from service.history import Event, last_trained, read_history
 from training.dataset import Dataset, read_dataset
@@ -81,8 +82,8 @@ def train(
             return _without_candidate(run, data.samples, settings, now_s)
         with finished_first():
             progress.say("writing the report and what became of the candidate")
-            _replace(settings.models / LAST_REPORT, page.html)
-            return _publish(candidate, page.html, settings)
+            run = _publish(candidate, page.html, settings)
+            return _with_report(run, settings.models / LAST_REPORT, page.html)
 
 
 def evaluate(
@@ -266,11 +267,22 @@ def _without_candidate(run: Run, samples: Samples, settings: Settings, now_s: fl
     return Run(run.code, _reviewed(run.text, samples, settings, now_s))
 
 
+def _with_report(run: Run, path: Path, content: bytes) -> Run:
+    """`run` with its report; where that cannot be written it is said, and the run stays."""
+    try:
+        _replace(path, content)
+    except OSError as error:
+        text = f"{run.text} Its report is missing: {path}: {error.strerror}"
+        return msgspec.structs.replace(run, text=text)
+    return run
+
+
 def _replace(path: Path, content: bytes) -> None:
     """Write a file that is whole or the old one; it is a copy, so it need not be durable."""
     scratch = path.with_name(f".{path.name}.tmp")
     try:
-        scratch.write_bytes(content)
+        with named(scratch):
+            scratch.write_bytes(content)
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)

@@ -243,6 +243,16 @@ def test_a_worse_model_is_taken_back_told_and_recorded(tmp_path: Path) -> None:
     assert "rolled back" in str(alert["text"])
 
 
+def test_a_history_that_cannot_be_written_does_not_hide_the_rollback(tmp_path: Path) -> None:
+    older, _ = two_models(tmp_path)
+    (tmp_path / "models" / "history.jsonl").unlink()
+    (tmp_path / "models" / "history.jsonl").mkdir()
+    result = monitor(tmp_path, config=ALLOWED)
+    assert result.exit_code == 5
+    assert f"rolled back to {older}, which the history does not say" in result.output
+    assert current(tmp_path) == older
+
+
 def test_it_is_only_advised_where_it_is_not_allowed(tmp_path: Path) -> None:
     older, newer = two_models(tmp_path)
     result = monitor(tmp_path)

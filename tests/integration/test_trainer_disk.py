@@ -1,0 +1,81 @@
+"""The trainer where its files cannot be written: one line that names the file, and exit code 73."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from builders import NOW_S, small_model
+from click.testing import CliRunner, Result
+from scored_journal import write_journal
+
+from training.__main__ import main
+from training.publish import current_pointer
+
+FULL = Path("/dev/full")
+"""Whatever is written to it finds no space left."""
+
+
+def run(place: Path, command: str, *arguments: str) -> Result:
+    """One command; what is not turned into a sentence is raised."""
+    given = ["--models", str(place / "models"), "--journal", str(place / "journal.db")]
+    return CliRunner().invoke(main, [command, *given, *arguments], catch_exceptions=False)
+
+
+def full(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(FULL)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    write_journal(tmp_path / "journal.db", 400, edge=0.3, turned=True)
+    return tmp_path
+
+
+def assert_one_line(result: Result, path: Path, *words: str) -> None:
+    assert result.exit_code == 73
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("signal-scorer-tra")]
+    assert line.startswith(f"signal-scorer-train: {path}: ")
+    for word in words:
+        assert word in line
+
+
+def test_a_history_that_cannot_be_written_ends_train(place: Path) -> None:
+    history = place / "models" / "history.jsonl"
+    history.mkdir(parents=True)
+    assert_one_line(run(place, "train"), history, "Is a directory", "mend that and run it again")
+
+
+def test_a_directory_that_cannot_be_made_ends_train(place: Path) -> None:
+    (place / "models").write_text("")
+    assert_one_line(run(place, "train"), place / "models", "File exists", "mend that")
+
+
+def test_a_full_disk_under_the_pointer_ends_a_rollback_and_leaves_it(place: Path) -> None:
+    old = small_model(place / "models", now_s=NOW_S)
+    new = small_model(place / "models", now_s=NOW_S + 60.0)
+    full(place / "models" / "CURRENT.json.tmp")
+    for command in (("rollback",), ("rollback", old), ("pin", old)):
+        result = run(place, *command)
+        assert_one_line(result, place / "models" / "CURRENT.json.tmp", "No space left", "make room")
+    pointer = current_pointer(place / "models")
+    assert pointer is not None
+    assert pointer.version == new
+
+
+def test_a_report_that_cannot_be_written_leaves_the_verdict(place: Path) -> None:
+    full(place / "models" / ".last-report.html.tmp")
+    result = run(place, "train")
+    assert result.exit_code == 3
+    assert "Its report is missing" in result.output
+    assert "last-report.html: No space left on device" in result.output
+    (line,) = (place / "models" / "history.jsonl").read_text().splitlines()
+    assert json.loads(line)["event"] == "rejected"
+
+
+def test_an_evaluation_that_cannot_be_written_names_the_page(place: Path) -> None:
+    full(place / ".page.html.tmp")
+    result = run(place, "evaluate", "--report", str(place / "page.html"))
+    assert_one_line(result, place / ".page.html.tmp", "make room there")
