@@ -2,7 +2,7 @@
 
 The rule: a review asks no candidate. It is due from four fifths of the days after which a model
 expires, however few signals have come, and renews the age only of a model that was better on
-them than a constant.
+them than a constant. What a review has judged, the next one does not count again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from service.model import Model
 from training.bound import DAY_S, days
 from training.champion import current_model, seen_until_s
-from training.checks import REVIEW_DUE
+from training.checks import FEWEST, REVIEW_DUE
 from training.conditions import MIN_DAYS
 from training.gate import improvement
 from training.interrupt import finished_first
@@ -42,7 +42,7 @@ def review(samples: Samples, settings: Settings, *, now_s: float) -> str:
             f"{len(rows)} outcomes of fewer than {MIN_DAYS} days are too few to review the current "
             "model by, so its age goes on."
         )
-    gain = gain_over_constant(model, rows)
+    gain = gain_over_constant(model, since_review(rows, model.reviewed_at))
     if not gain > 0.0:
         return "The current model was not found better than a constant since, so its age goes on."
     why = f"still {gain:+.4f} nats below a constant on what came since"
@@ -57,6 +57,16 @@ def unseen(model: Model, samples: Samples) -> Samples:
     if model.directed:
         at &= samples.direction != 0
     return samples.take(at)
+
+
+def since_review(rows: Samples, reviewed_at: float) -> Samples:
+    """The rows after the last review (UTC s), or the newest 50 and five days where they are fewer.
+
+    An edge that has gone would else live on what it earned before.
+    """
+    begin = int(np.searchsorted(rows.time_s, reviewed_at, side="right"))
+    _, mornings = np.unique(days(rows.time_s), return_index=True)
+    return rows.take(slice(min(begin, max(len(rows) - FEWEST, 0), int(mornings[-MIN_DAYS])), None))
 
 
 def gain_over_constant(model: Model, rows: Samples) -> float:

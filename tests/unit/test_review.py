@@ -13,7 +13,7 @@ from sample_rows import sample_rows
 
 from service.model import Model
 from training.publish import current_pointer
-from training.review import due, gain_over_constant, review, unseen
+from training.review import due, gain_over_constant, review, since_review, unseen
 from training.samples import Samples
 from training.settings import Settings
 
@@ -80,6 +80,34 @@ def test_four_days_are_too_few(model: Model, place: Settings) -> None:
     text = review(came(model, 400, every_s=600.0), place, now_s=LATER_S)
     assert "fewer than 5 days" in text
     assert reviewed_at(place) == NOW_S
+
+
+def test_what_was_reviewed_before_does_not_count_again(model: Model, place: Settings) -> None:
+    good = came(model, 600, every_s=3600.0)
+    reviewed_s = float(good.time_s[-1]) + 1.0
+    assert "Re-validated" in review(good, place, now_s=reviewed_s)
+    wrong = came(model, 60, every_s=3600.0, right=False, seed=2)
+    both = sample_rows(
+        660,
+        x=np.concatenate([good.x, wrong.x]),
+        win=np.concatenate([good.win, wrong.win]),
+        time_s=NOW_S + 60.0 + 3600.0 * np.arange(660),
+        end_s=NOW_S + 120.0 + 3600.0 * np.arange(660),
+    )
+    assert gain_over_constant(model, both) > 0.0
+    assert "its age goes on" in review(both, place, now_s=LATER_S)
+
+
+@pytest.mark.parametrize(
+    ("every_s", "new", "weighed"), [(3600.0, 200, 200), (7200.0, 10, 60), (40_000.0, 10, 50)]
+)
+def test_a_review_weighs_what_came_since_and_never_less_than_50_of_five_days(
+    model: Model, every_s: float, new: int, weighed: int
+) -> None:
+    rows = came(model, 300, every_s=every_s)
+    seen = since_review(rows, float(rows.time_s[-new - 1]))
+    assert seen.time_s[-1] == rows.time_s[-1]
+    assert len(seen) == weighed
 
 
 def test_what_it_was_trained_on_or_was_backfilled_is_not_asked(model: Model) -> None:
