@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 BINS = 20
+DIGITS = 12
+"""Of an answer that tell it from another."""
 
 
 class Isotonic(NamedTuple):
@@ -65,7 +67,9 @@ def fit_isotonic(bins: Bins, y: Bools, weight: Floats) -> Isotonic | None:
     pool = np.concatenate([[0], np.cumsum(np.diff(rate) > 0.0)])
     mass = np.bincount(pool, weights=size)
     values = np.bincount(pool, weights=size * rate) / mass
-    points, first = np.unique(np.bincount(pool, weights=at) / mass, return_index=True)
+    # Closer ones are the same answer, and the line between them would have no finite slope.
+    means = np.round(np.bincount(pool, weights=at) / mass, DIGITS)
+    points, first = np.unique(means, return_index=True)
     if len(points) < 2:
         return None
     return Isotonic(points, np.maximum.accumulate(np.clip(values[first], 0.0, 1.0)))

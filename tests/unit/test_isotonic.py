@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from builders import NOW_S, small_draft
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace as with_fields
 from sklearn.isotonic import IsotonicRegression
@@ -80,6 +80,7 @@ def test_its_pools_are_those_of_scikit_learn() -> None:
         max_size=80,
     )
 )
+@example([(0.0, False, 0.01), (2.2250738585e-313, True, 0.01)])
 def test_whatever_it_is_fitted_to_the_manifest_takes_it(rows) -> None:
     raw, y, weight = (np.array(column) for column in zip(*rows, strict=True))
     y = y.astype(bool)
