@@ -23,6 +23,10 @@ def segments(service: Service) -> list[Path]:
     return sorted((service.folder / "segments").glob("*.rec.gz"))
 
 
+def recorded_bytes(service: Service) -> int:
+    return sum(path.stat().st_size for path in segments(service))
+
+
 def session(service: Service, frames: list[bytes], symbols: list[str], scores: int) -> None:
     """Frames in blocks, requests of every kind between them, and a second model half-way."""
     rng = random.Random(5)
@@ -58,6 +62,10 @@ def test_live_and_replay_agree_to_the_bit(tmp_path: Path):
             for i in range(3000)
         ]
         session(service, frames, symbols, scores=120)
+        before = recorded_bytes(service)
+        with service.client() as client:
+            client.score(symbols[0], 50.0)
+        eventually(lambda: recorded_bytes(service) > before, "a flush behind the second model")
         service.kill()  # and what was flushed until then is whole
     account = compare(segments(service), service.journal_path)
     assert (account.different, account.absent) == (0, 0), account.lines()
