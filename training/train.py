@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 PUBLISHED, NOTHING_TO_DO, REJECTED, NOT_ENOUGH = 0, 0, 3, 4
 LAST_REPORT = "last-report.html"
+FEWER = 0.95
+"""Of the last run's samples: with less, files are missing rather than labels in doubt."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -70,11 +72,11 @@ def train(
         log, data = gather(settings, now_s=now_s, progress=progress)
         history = read_history(settings.models)
         last = last_trained(history)
-        if fewer := _fewer(data, last):
-            progress.say(fewer)
         early = _too_early(settings, data, last, force)
         if early is not None:
             return _without_candidate(early, data.samples, settings, now_s)
+        if fewer := _fewer(data, last):
+            progress.say(fewer)
         try:
             candidate, page = _judged(settings, log, data, history, now_s, progress)
         except NotEnough as lack:
@@ -202,9 +204,12 @@ def _new(data: Dataset, last: Event) -> int:
 
 
 def _fewer(data: Dataset, last: Event | None) -> str:
-    """What is to be said where samples have gone since the last run; else nothing."""
+    """What is to be said where many samples have gone since the last run; else nothing.
+
+    A few go again and again: a later outcome contradicts an earlier one.
+    """
     n, before = len(data.samples), 0 if last is None else last.n or 0
-    if n >= before:
+    if n >= FEWER * before:
         return ""
     return (
         f"{n} samples are fewer than the {before} of the last run: is a journal or truth log no "
