@@ -126,11 +126,11 @@ def test_each_run_of_a_loop_gives_its_sockets_back() -> None:
 
 def test_calls_that_waited_for_a_socket_do_not_open_the_circuit() -> None:
     def answer(request: dict[str, Any]) -> dict[str, Any]:
-        time.sleep(0.01)
+        time.sleep(0.01)  # 200 of them take twice the budget, so that many wait for their turn
         return base_score(request)
 
     async def ask(address: str) -> None:
-        async with AsyncScorerClient(address, 300, max_sockets=1, open_after=1) as scorer:
+        async with AsyncScorerClient(address, 1000, max_sockets=1, open_after=1) as scorer:
             asked = [scorer.score("EURUSD", 1.0) for _ in range(200)]
             replies = await asyncio.gather(*asked)
             assert {r.status for r in replies} == {"no_model", "unreachable"}

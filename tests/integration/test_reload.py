@@ -126,27 +126,24 @@ def test_what_needs_a_restart_is_named_and_changes_nothing(
         )
 
 
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("bimd = 1\n", "bimd"),
+        ('[feed]\ningest = "tcp://0.0.0.0:5562"\n', "feed.ingest"),
+    ],
+    ids=["no such key", "what a start would refuse"],
+)
 def test_a_file_that_is_wrong_changes_nothing(
-    configured: tuple[Service, Callable[[str], None]],
+    configured: tuple[Service, Callable[[str], None]], wrong: str, named: str
 ) -> None:
     service, change = configured
-    change('[score]\nmode = "shadow"\nbimd = 1\n')
+    change('[score]\nmode = "shadow"\n' + wrong)
     line = logged(service, "configuration not reloaded; what was loaded before holds")
-    assert "bimd" in line["error"]
+    assert named in line["error"]
     with service.client() as client:
         assert client.health()["mode"] == "live"
         assert client.score("EURUSD", 70.0).journalled is True
-
-
-def test_what_a_start_would_refuse_changes_nothing(
-    configured: tuple[Service, Callable[[str], None]],
-) -> None:
-    service, change = configured
-    change('[score]\nmode = "shadow"\n[feed]\ningest = "tcp://0.0.0.0:5562"\n')
-    line = logged(service, "configuration not reloaded; what was loaded before holds")
-    assert "feed.ingest" in line["error"]
-    with service.client() as client:
-        assert client.health()["mode"] == "live"
 
 
 def test_every_key_is_taken_up_named_or_the_trainers() -> None:
