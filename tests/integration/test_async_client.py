@@ -118,8 +118,8 @@ def test_each_run_of_a_loop_gives_its_sockets_back() -> None:
         before = descriptors()
         for _ in range(30):
             asyncio.run(ask())
-        # Those of the last run stay until the next one.
-        assert descriptors() <= before + 6
+        # Those of the last run stay until the next one; libzmq closes in the background.
+        eventually(lambda: descriptors() <= before + 6, "sockets to be closed")
         asyncio.run(scorer.close())
         assert not scorer._pools
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
-from harness import running
+from harness import eventually, running
 
 from protocol import codec
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
@@ -376,7 +376,7 @@ def test_sockets_go_with_their_threads() -> None:
             thread = threading.Thread(target=client.score, args=("EURUSD", 1.0))
             thread.start()
             thread.join()
-        assert descriptors() < before + 30
+        eventually(lambda: descriptors() < before + 30, "sockets to be closed")
 
 
 def ask_in_child(client: ScorerClient, base_score: float, results: Any) -> None:
