@@ -34,6 +34,7 @@ def sample_rows(
         "realised_r": unknown,
         "reward_risk": unknown,
         "cost_r": unknown,
+        "at_level": np.ones(n, dtype=np.bool_),
         "win_probability": unknown,
         "final_score": x[:, -1],
         "stop_spreads": unknown,

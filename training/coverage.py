@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from training.bound import clustered, days
 from training.measure import expected_r, net_r
-from training.results import Gain, Group, difference, gain, group, result_known
+from training.results import Gain, Group, difference, gain, group
 from training.samples import Floats, Samples
 
 SHARES = np.linspace(0.05, 1.0, 20)
@@ -63,8 +63,8 @@ def taken(score: Floats, p: Floats, test: Samples, share: float) -> Taken:
 
 def chosen(at: NDArray[np.bool_], p: Floats, test: Samples) -> Taken:
     """The signals `at` (m,), held against all."""
-    rows, known = test.take(at), result_known(test)
-    made = net_r(test)
+    rows, made = test.take(at), net_r(test)
+    known = np.isfinite(made)
     spread = np.nan, np.nan
     if (at & known).any():
         both = at & known
@@ -100,7 +100,7 @@ def above_terms(p: Floats, test: Samples) -> Gain | None:
     The latter is what reward and cost alone would choose, every signal winning alike: a high
     reward is no work of the model. `all` is that half's mean R. None where no R is known.
     """
-    known = result_known(test) & np.isfinite(test.reward_risk)
+    known = np.isfinite(net_r(test)) & np.isfinite(test.reward_risk)
     if not known.any():
         return None
     rows = test.take(known)

@@ -21,6 +21,7 @@ from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
 from training.journals import Journals, open_backfill, open_journals
 from training.labels import Label, Prefer, choose, of_truth_log
 from training.overlap import uniqueness
+from training.pips import in_r
 from training.samples import Samples
 from training.scored import Score, labels_by_id, scores_of, vector_of
 from training.truth_log import AHEAD_S, Outcome, words
@@ -190,6 +191,8 @@ def _end_s(score: Score, label: Label, rules: JoinRules) -> float:
 
 def _realised_r(score: Score, label: Label) -> float | None:
     """Net of costs: what was reported holds them, a level that was reached does not."""
+    if label.pips is not None:
+        return in_r(label.pips, score.symbol, score.entry_price, score.stop_loss)
     if label.realised_r is None or not label.nominal:
         return label.realised_r
     return label.realised_r - (score.cost_r or 0.0)
@@ -216,6 +219,7 @@ def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
         realised_r=known([_realised_r(s, o) for s, o in kept]),
         reward_risk=known([s.reward_risk for s in scores]),
         cost_r=known([s.cost_r for s in scores]),
+        at_level=np.array([label.pips is None for label in labels], dtype=np.bool_),
         win_probability=known([s.win_probability for s in scores]),
         final_score=np.array([s.final_score for s in scores], dtype=np.float64),
         stop_spreads=known([s.stop_spreads for s in scores]),

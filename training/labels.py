@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from training.pips import in_r
 from training.truth_log import Outcome, Reason, in_future, words
 
 Prefer = Literal["paper", "reported"]
@@ -23,6 +24,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 
     `realised_r` is net of costs as it was reported or followed; where `nominal`, it is that of
     the signal's own target or stop, which nobody reported to have been paid: before costs.
+    `pips` are given where nothing else tells what an end at neither of them made.
     """
 
     source: str
@@ -32,6 +34,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     realised_r: float | None = None
     doubt: str = ""
     nominal: bool = False
+    pips: float | None = None
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -44,13 +47,16 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
 
 def of_truth_log(outcome: Outcome) -> Label:
     """A usable line of a truth log as a label."""
+    realised_r = _realised_r(outcome)
+    told = outcome.realised_r is not None or outcome.exit is not None
     return Label(
         "truth_log",
         outcome.win,
         outcome.completed_s,
         outcome.runtime_s,
-        _realised_r(outcome),
-        nominal=outcome.realised_r is None and outcome.exit is None,
+        realised_r,
+        nominal=not told and not words.is_open_ended(outcome.word),
+        pips=_alone(outcome.word, realised_r, outcome.pips),
     )
 
 
@@ -74,7 +80,8 @@ def of_journal(
             doubt = "" if win is not None else Reason.NO_RESULT
         except KeyError:
             doubt = Reason.UNKNOWN_OUTCOME
-    return Label(source, win, ended_s, runtime_s, realised_r, doubt)
+    told = _alone(word, realised_r, pips)
+    return Label(source, win, ended_s, runtime_s, realised_r, doubt, pips=told)
 
 
 def choose(
@@ -114,6 +121,11 @@ def _doubt(label: Label, scored_s: float, min_delay_s: float) -> str:
     return ""
 
 
+def _alone(word: str, realised_r: float | None, pips: float | None) -> float | None:
+    """The pips of a time-out where they alone tell what it made."""
+    return pips if realised_r is None and words.is_open_ended(word) else None
+
+
 def _realised_r(outcome: Outcome) -> float | None:
     """In units of the risk, from exit and levels where no R was reported."""
     signal = outcome.signal
@@ -123,8 +135,10 @@ def _realised_r(outcome: Outcome) -> float | None:
         return None
     leave = outcome.exit
     if leave is None:
-        if not outcome.word.startswith(("WIN", "LOSS")):
-            return None
+        if words.is_open_ended(outcome.word):
+            if outcome.pips is None or signal.symbol is None:
+                return None
+            return in_r(outcome.pips, signal.symbol, signal.entry, signal.stop)
         leave = signal.target if outcome.win else signal.stop
     if leave is None:
         return None

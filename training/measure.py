@@ -69,11 +69,11 @@ def net_r(samples: Samples) -> Floats:
     """What each signal made in R, costs taken off: realised where known, else by its terms.
 
     `realised_r` is net already. NaN where neither is known: for a loss too, since losses alone
-    would look like ruin.
+    would look like ruin; and for an end at neither level, which its terms say nothing of.
     """
     cost = np.nan_to_num(samples.cost_r, nan=0.0)
     by_terms = np.where(samples.win, samples.reward_risk, -1.0) - cost
-    by_terms[~np.isfinite(samples.reward_risk)] = np.nan
+    by_terms[~(np.isfinite(samples.reward_risk) & samples.at_level)] = np.nan
     result: Floats = np.where(np.isfinite(samples.realised_r), samples.realised_r, by_terms)
     return result
 

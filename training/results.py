@@ -97,17 +97,10 @@ def group(samples: Samples, at: Bools) -> Group:
     won = rows.base_rate
     middle = (won + Z90**2 / (2 * n)) / (1 + Z90**2 / n)
     half = Z90 * np.sqrt(won * (1 - won) / n + Z90**2 / (4 * n * n)) / (1 + Z90**2 / n)
-    made, known = net_r(rows), result_known(rows)
+    made = net_r(rows)
+    known = np.isfinite(made)
     r = float(np.average(made[known], weights=rows.weight[known])) if known.any() else np.nan
     return Group(count, won, float(middle - half), float(middle + half), r)
-
-
-def result_known(rows: Samples) -> Bools:
-    """Rows (n,) whose R is known however they ended.
-
-    A loss of unknown reward costs 1 R, but beside wins that are left out it would tell a lie.
-    """
-    return np.isfinite(rows.realised_r) | np.isfinite(rows.reward_risk)
 
 
 def gain(
@@ -225,7 +218,8 @@ def verdict(rows: Samples, taken: Bools, rejected: Bools, holding_s: float = 0.0
         yield f"Not established: {_one_sided(len(both), chosen)}."
     else:
         yield _sentence(by_wins, int(chosen.sum()), _WINS)
-        made, known = net_r(both), result_known(both)
+        made = net_r(both)
+        known = np.isfinite(made)
         told = both.take(known)
         by_r = gain(made[known], told.weight, chosen[known], told.time_s, holding_s)
         if by_r is not None:

@@ -20,7 +20,8 @@ class Samples:
     `x` (n, 11) in schema order; `win` bool; `time_s` when scored and `end_s` when ended,
     UTC seconds; `weight` 0..1 (average uniqueness, see `overlap`); `realised_r` (net of costs),
     `reward_risk`, `cost_r`, `win_probability` (as served) and `stop_spreads` (distance from
-    entry to stop in spreads, when scored) NaN where unknown;
+    entry to stop in spreads, when scored) NaN where unknown; `at_level` is False of an end at
+    neither target nor stop whose R only `realised_r` can tell;
     `direction` +1, -1, 0; `backfilled` marks vectors that were not scored live.
     """
 
@@ -32,6 +33,7 @@ class Samples:
     realised_r: Floats
     reward_risk: Floats
     cost_r: Floats
+    at_level: NDArray[np.bool_]
     win_probability: Floats
     final_score: Floats
     stop_spreads: Floats

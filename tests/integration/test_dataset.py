@@ -50,8 +50,11 @@ def read(tmp_path: Path) -> Read:
 
 def said(i: int, win: bool, **changes: Any) -> dict[str, Outcome]:
     """What a truth log reports of the i-th signal."""
-    values: dict[str, Any] = {"completed_s": START_S + EVERY_S * i + 300}
-    outcome = Outcome(Signal(f"SIG_{i}"), win, "WIN" if win else "LOSS", **(values | changes))
+    values: dict[str, Any] = {
+        "word": "WIN" if win else "LOSS",
+        "completed_s": START_S + EVERY_S * i + 300,
+    }
+    outcome = Outcome(Signal(f"SIG_{i}"), win, **(values | changes))
     return {f"SIG_{i}": outcome}
 
 
@@ -156,6 +159,35 @@ def test_a_win_or_loss_in_words_costs_the_spread_with_levels_and_without(
 def test_a_reported_end_is_what_it_says(read: Read) -> None:
     assert made_of(read, LEVELS, True, exit=1.1014) == pytest.approx([1.4])
     assert made_of(read, LEVELS, True, exit=1.1014, realised_r=1.3) == pytest.approx([1.3])
+
+
+PRICED = {"entry_price": 150.0, "stop_loss": 150.2, "symbol": "USDJPY"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "pips", "r"),
+    [
+        (PRICED, 3.0, 0.15),
+        (PRICED, -5.0, -0.25),
+        (PRICED | {"entry_price": 1.1, "stop_loss": 1.098, "symbol": "EURUSD.r"}, 5.0, 0.25),
+        (PRICED | {"symbol": "XAUUSD"}, 3.0, np.nan),  # whose pip nobody agrees on
+        (PRICED | {"stop_loss": None}, -3.0, np.nan),
+    ],
+)
+def test_a_timeout_made_what_its_pips_say_whoever_reports_it(
+    read: Read, changes: dict[str, Any], pips: float, r: float
+) -> None:
+    score = score_row(0, X[0], **changes)
+    by_request = outcome_row(0, None, "timeout", final_pips=pips)
+    assert net_r(read(score, by_request).samples) == pytest.approx([r], nan_ok=True)
+    told = said(0, pips > 0, word="TIMEOUT", pips=pips)
+    data = read(score, outcome_row(1, True), reported=told)
+    assert net_r(data.samples) == pytest.approx([r], nan_ok=True)
+
+
+def test_the_levels_of_a_truth_log_serve_where_the_score_has_none(read: Read) -> None:
+    told = LEVELS | {"symbol": "EURUSD"}
+    assert made_of(read, told, True, word="EXPIRED", pips=4.0) == pytest.approx([0.4])
 
 
 def test_only_the_first_score_of_a_signal_counts(read: Read) -> None:

@@ -19,3 +19,14 @@ def test_r_is_realised_else_by_terms_else_unknown_for_wins_and_losses_alike() ->
         cost_r=np.array([0.1, 0.1, 0.1, 0.1, 0.1, NAN]),
     )
     assert np.allclose(net_r(rows), [1.2, -0.8, 1.4, -1.1, NAN, NAN], equal_nan=True)
+
+
+def test_terms_say_nothing_of_an_end_at_neither_level() -> None:
+    rows = sample_rows(
+        3,
+        win=np.array([True, False, True]),
+        realised_r=np.array([NAN, NAN, 0.3]),
+        reward_risk=np.full(3, 2.0),
+        at_level=np.zeros(3, dtype=np.bool_),
+    )
+    assert np.allclose(net_r(rows), [NAN, NAN, 0.3], equal_nan=True)

@@ -143,6 +143,7 @@ def samples(
         realised_r=unknown,
         reward_risk=np.ones(n),
         cost_r=np.full(n, 0.05),
+        at_level=np.ones(n, dtype=np.bool_),
         win_probability=unknown,
         final_score=x[:, -1],
         stop_spreads=unknown,

@@ -13,6 +13,7 @@ from datetime import UTC, tzinfo
 
 import msgspec
 
+from training.truth_log import words
 from training.truth_log.lines import Outcome, Reason, Signal
 
 # Nearer than 0.1 basis points to the entry, no level can be told from a tick's noise.
@@ -105,10 +106,9 @@ def _exit_differs(signal: Signal, outcome: Outcome, entry: float, side: int) -> 
     gain = (outcome.exit - entry) * side
     if gain != 0 and (gain > 0) != outcome.win:
         return True
-    word = outcome.word.upper()
     level = signal.target if outcome.win else signal.stop
     # Only where a level is said to have ended it; a timeout may leave anywhere.
-    if level is None or not word.startswith(("WIN", "LOSS")):
+    if level is None or words.is_open_ended(outcome.word):
         return False
     share = (outcome.exit - entry) / (level - entry)
     return not _REACHED <= share <= _BEYOND

@@ -181,7 +181,7 @@ def _outcome(
     outcome = Outcome(
         signal,
         win,
-        intern(word.upper()) if isinstance(word, str) else ("WIN" if win else "LOSS"),
+        intern(word.strip().upper()) if isinstance(word, str) else ("WIN" if win else "LOSS"),
         completed_s,
         words.time_of(line.monitoring_started, rules.zone),
         runtime_s,

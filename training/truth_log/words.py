@@ -31,12 +31,18 @@ def result(
         return True
     if upper in _LOSSES:
         return False
-    if upper not in _OPEN_ENDED and upper != "CLOSED" and not upper.startswith("CLOSED_"):
+    if not is_open_ended(upper):
         raise KeyError(word)
     for value in (realised_r, pips):
         if value:
             return value > 0
     return None
+
+
+def is_open_ended(word: str) -> bool:
+    """Whether a word says that it ended, at neither target nor stop or not at which."""
+    upper = word.strip().upper()
+    return upper in _OPEN_ENDED or upper == "CLOSED" or upper.startswith("CLOSED_")
 
 
 def direction(word: str | None) -> int:
