@@ -139,12 +139,12 @@ def win_rate(live: Live, *, window_days: float, warn_points: float) -> Finding:
 def shortfall(rows: Live) -> tuple[float, float]:
     """By how much the win rate is below the mean promise, and half of its interval.
 
-    The error is the larger of that by days and that of independent signals: few days that
-    happen to agree would promise too much.
+    The error is the larger of that by days and that of independent signals, overlapping ones
+    together as one: few days that happen to agree would promise too much.
     """
     below = clustered(rows.p - rows.win, rows.weight, days(rows.time_s))
     total = float(rows.weight.sum())
-    alone = float(np.sqrt(np.sum(rows.weight**2 * rows.p * (1.0 - rows.p)))) / total
+    alone = float(np.sqrt(np.sum(rows.weight * rows.p * (1.0 - rows.p)))) / total
     quantile = t_quantile(below.clusters - 1, 0.5 + INTERVAL / 2.0)
     return below.value, quantile * max(below.error, alone)
 

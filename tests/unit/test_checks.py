@@ -96,6 +96,13 @@ def test_a_shortfall_is_the_promise_less_the_wins_by_weight() -> None:
     assert margin > 0.0
 
 
+def test_signals_told_twice_at_half_their_weight_are_no_surer() -> None:
+    once = outcomes(100, p=0.7, won=0.5)
+    at = np.repeat(np.arange(100), 2)
+    twice = Live(once.x[at], once.p[at], once.win[at], np.full(200, 0.5), once.time_s[at])
+    assert shortfall(twice) == pytest.approx(shortfall(once))
+
+
 def test_outcomes_that_no_longer_follow_what_is_said_raise_the_alarm() -> None:
     said = np.tile([0.9, 0.1], 200)
     time_s = NOW_S + 3600.0 * np.arange(400)
