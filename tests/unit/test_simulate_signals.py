@@ -49,12 +49,14 @@ def test_a_seed_is_a_stream_of_signals() -> None:
     assert some(seed=4) != some(seed=5)
 
 
-def test_trainer_believes_every_completed_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("late_s", [0.0, 1_800.0])
+def test_trainer_believes_every_completed_line(tmp_path: Path, late_s: float) -> None:
+    """A day of the market may last a second, so that a trade opens late by its clock."""
     log, wins = tmp_path / "truth_log.jsonl", {}
     with log.open("w") as stream:
         for signal in some():
             quote, win = quote_of(signal), signal.draw < 0.5
-            ends_s = signal.generated_s + signal.runtime_s
+            ends_s = signal.generated_s + late_s + signal.runtime_s
             wins[signal.signal_id] = win
             for line in (
                 pending_line(signal, quote),
@@ -67,7 +69,8 @@ def test_trainer_believes_every_completed_line(tmp_path: Path) -> None:
     assert {name: outcome.win for name, outcome in read.outcomes.items()} == wins
     for signal in some():
         outcome = read.outcomes[signal.signal_id]
-        assert outcome.completed_s == pytest.approx(signal.generated_s + signal.runtime_s)
+        ends_s = signal.generated_s + late_s + signal.runtime_s
+        assert outcome.completed_s == pytest.approx(ends_s, abs=1e-3)
         assert outcome.signal.direction == signal.side
 
 

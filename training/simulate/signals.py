@@ -113,7 +113,7 @@ def completed_line(signal: Signal, quote: Tick, win: bool, ends_s: float) -> dic
         "completed_at": _stamp(ends_s),
         "max_favorable_pips": round(favorable, 1),
         "max_adverse_pips": round(adverse, 1),
-        "runtime_seconds": round(signal.runtime_s),
+        "runtime_seconds": round(ends_s - signal.generated_s),
     }
 
 
