@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from service.scoring import MAX_TERM_R
 from training.pips import in_r
 from training.truth_log import Outcome, Reason, in_future, words
 
@@ -80,6 +81,8 @@ def of_journal(
             doubt = "" if win is not None else Reason.NO_RESULT
         except KeyError:
             doubt = Reason.UNKNOWN_OUTCOME
+    if not doubt and realised_r is not None and abs(realised_r) > MAX_TERM_R:
+        doubt = Reason.IMPOSSIBLE_LEVELS
     told = _alone(word, realised_r, pips)
     return Label(source, win, ended_s, runtime_s, realised_r, doubt, pips=told)
 
@@ -143,4 +146,5 @@ def _realised_r(outcome: Outcome) -> float | None:
     if leave is None:
         return None
     # The stop lies on the losing side, so its sign is the direction's.
-    return (leave - signal.entry) / (signal.entry - signal.stop)
+    made = (leave - signal.entry) / (signal.entry - signal.stop)
+    return min(MAX_TERM_R, max(-MAX_TERM_R, made))

@@ -25,7 +25,8 @@ MEANING: dict[str, str] = {
     Reason.FIRST_TICK: "closed on the first tick its tracker saw",
     Reason.WATCHED_LATE: "its tracker began to watch long after the signal: target or stop "
     "may have been touched before",
-    Reason.IMPOSSIBLE_LEVELS: "stop or target on the wrong side of the entry, or upon it",
+    Reason.IMPOSSIBLE_LEVELS: "stop or target on the wrong side of the entry, or upon it, or a "
+    "result beyond 1,000 R",
     Reason.CONTRADICTS_LEVELS: "result, pips and exit price contradict each other or the levels",
     Reason.CONTRADICTING: "won and lost are both reported for one signal",
     Reason.CONTRADICTING_SIGNALS: "lines of one id speak of different trades",

@@ -120,6 +120,7 @@ def test_missing_sentiment_is_not_a_missing_market_feature(read: Read) -> None:
         ({"closed_at": 1000 * START_S}, "ended_in_the_future"),
         ({"closed_at": None, "runtime_s": 1e9}, "ended_in_the_future"),
         ({"closed_at": 2e9, "source": "paper"}, "ended_in_the_future"),
+        ({"realised_r": 1e300}, "impossible_levels"),
         ({"win": None, "outcome": "timeout"}, "timeout_without_result"),
         ({"win": None, "outcome": "perhaps"}, "unknown_outcome"),
     ],
@@ -172,6 +173,7 @@ PRICED = {"entry_price": 150.0, "stop_loss": 150.2, "symbol": "USDJPY"}
         (PRICED | {"entry_price": 1.1, "stop_loss": 1.098, "symbol": "EURUSD.r"}, 5.0, 0.25),
         (PRICED | {"symbol": "XAUUSD"}, 3.0, np.nan),  # whose pip nobody agrees on
         (PRICED | {"stop_loss": None}, -3.0, np.nan),
+        (PRICED, 1e300, np.nan),
     ],
 )
 def test_a_timeout_made_what_its_pips_say_whoever_reports_it(

@@ -189,6 +189,8 @@ def test_only_the_terminals_own_outcome_source_counts(
         ([tracked(exit_price=1.1166, pips_result=166)], Reason.CONTRADICTS_LEVELS),
         ([tracked(pips_result=-16.0)], Reason.CONTRADICTS_LEVELS),
         ([ended(realised_r=-1.0)], Reason.CONTRADICTS_LEVELS),
+        ([ended(realised_r=1e300)], Reason.IMPOSSIBLE_LEVELS),
+        ([born(), ended(outcome="timeout", exit_price=149.5, pips=4)], Reason.IMPOSSIBLE_LEVELS),
         ([born(), ended(outcome="timeout", pips_result=0)], Reason.NO_RESULT),
         ([born(), ended(outcome="timeout")], Reason.NO_RESULT),
         ([born(), ended(outcome="perhaps")], Reason.UNKNOWN_OUTCOME),
@@ -320,6 +322,12 @@ def test_truncated_last_line_waits_and_is_read_when_it_is_whole(path: Path) -> N
         assert_adds_up(log)
     path.write_text(text)
     assert len(read_truth_logs([path], RULES).outcomes) == 1
+
+
+def test_a_list_of_outcomes_is_no_log_and_nothing_to_wait_for(path: Path) -> None:
+    path.write_text(json.dumps([born(), ended()]))
+    log = read_truth_logs([path], RULES)
+    assert (log.waiting, log.refused) == (0, {Reason.NOT_AN_OBJECT: 1})
 
 
 def test_gzipped_rotated_and_plain_logs_are_one_log(path: Path) -> None:

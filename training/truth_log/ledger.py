@@ -133,11 +133,13 @@ class _Ledger:
         text = raw.strip()
         if not text:
             self._counts["blank"] += 1
-        elif not raw.endswith(b"\n"):
+            return
+        reason = _why_undecodable(text)
+        if reason is Reason.NOT_JSON and not raw.endswith(b"\n"):
             # Its writer is not done with it; the next run reads it whole.
             self._counts["waiting"] += 1
         else:
-            self._refused[_why_undecodable(text)] += 1
+            self._refused[reason] += 1
 
 
 def _why_undecodable(text: bytes) -> Reason:

@@ -13,6 +13,7 @@ from datetime import UTC, tzinfo
 
 import msgspec
 
+from service.scoring import MAX_TERM_R
 from training.truth_log import words
 from training.truth_log.lines import Outcome, Reason, Signal
 
@@ -79,6 +80,8 @@ def _doubt_time(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None
 
 def _doubt_levels(signal: Signal, outcome: Outcome) -> Reason | None:
     entry = signal.entry
+    if _made_too_much(signal, outcome):
+        return Reason.IMPOSSIBLE_LEVELS
     if entry is None:
         return Reason.CONTRADICTS_LEVELS if _sign_differs(outcome) else None
     side = signal.direction
@@ -92,6 +95,18 @@ def _doubt_levels(signal: Signal, outcome: Outcome) -> Reason | None:
     if _sign_differs(outcome) or _exit_differs(signal, outcome, entry, side):
         return Reason.CONTRADICTS_LEVELS
     return None
+
+
+def _made_too_much(signal: Signal, outcome: Outcome) -> bool:
+    """Whether an R, as told or by the exit price, is beyond all trades: one would drown all means.
+
+    Dollars that are called R, a price of another symbol.
+    """
+    if outcome.realised_r is not None:
+        return abs(outcome.realised_r) > MAX_TERM_R
+    if outcome.exit is None or signal.entry is None or signal.stop is None:
+        return False
+    return abs(outcome.exit - signal.entry) > MAX_TERM_R * abs(signal.entry - signal.stop)
 
 
 def _sign_differs(outcome: Outcome) -> bool:
