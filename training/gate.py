@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from protocol.manifest import Verdict
 from training.bound import DAY_S, Mean, clustered, days, stretches
-from training.conditions import MIN_DAYS, conditions, nats
+from training.conditions import MIN_DAYS, conditions
 from training.logit import log_loss
 from training.measure import calibration_slope, measure, taken_r
 from training.walk_forward import NotEnough, WalkForward
@@ -115,8 +115,10 @@ def _sentence(
     walk: WalkForward, metrics: dict[str, dict[str, float]], day_count: int, failed: list[str]
 ) -> str:
     constant = metrics["constant"]
-    low = constant.get("improvement_low")
-    least = f" (at least {nats(low)} with 95 % confidence)" if low is not None else ""
+    low, least = constant.get("improvement_low"), ""
+    if low is not None:
+        side = f"at least {low:.4f} below" if low >= 0.0 else f"at most {-low:.4f} above"
+        least = f" (with 95 % confidence {side})"
     gain = constant["improvement"]
     found = (
         f"On {len(walk.test)} unseen signals of {day_count} days the model's log loss was "

@@ -2,7 +2,8 @@
 
 The rule: a review asks no candidate. It is due from four fifths of the days after which a model
 expires, however few signals have come, and renews the age only of a model that was better on
-them than a constant. What a review has judged, the next one does not count again.
+them than a constant, by the estimate: its bound would end one in four that works. What a review
+has judged, the next one does not count again.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def review(samples: Samples, settings: Settings, *, now_s: float) -> str:
     gain = gain_over_constant(model, since_review(rows, model.reviewed_at))
     if not gain > 0.0:
         return "The current model was not found better than a constant since, so its age goes on."
-    why = f"still {gain:+.4f} nats below a constant on what came since"
+    why = f"still {gain:.4f} nats below a constant on what came since"
     with finished_first():
         revalidate(settings.models, now_s=now_s, why=why)
     return f"Re-validated: {why}."

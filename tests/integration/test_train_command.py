@@ -192,12 +192,12 @@ def test_a_review_that_is_due_waits_for_no_new_samples(trained: Path) -> None:
     done = train(place, now_s=later_s)
     assert (done.code, done.result) == (0, "nothing_to_do")
     assert "nothing to do: 99 new" in done.text
-    assert "Re-validated: still +" in done.text
+    assert "Re-validated: still 0." in done.text
     assert [event["event"] for event in events(trained)] == ["published", "re-validated"]
     # Neither does it wait for as many as a first model needs.
     wanting = replace(place, min_samples=1000)
     done = train(wanting, now_s=later_s + 28.1 * 86_400.0)
-    assert (done.code, "Re-validated: still +" in done.text) == (4, True)
+    assert (done.code, "Re-validated: still 0." in done.text) == (4, True)
 
 
 def test_too_few_samples_end_with_4_and_say_how_many(tmp_path: Path) -> None:

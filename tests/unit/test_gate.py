@@ -87,6 +87,16 @@ def test_a_plain_edge_is_published_with_every_number() -> None:
     assert msgspec.json.decode(msgspec.json.encode(verdict), type=Verdict) == verdict
 
 
+def test_a_verdict_says_on_which_side_of_the_constant_it_may_lie() -> None:
+    sure = judge(walked(), SOUND)
+    low = sure.metrics["constant"]["improvement_low"]
+    assert f"below a constant's (with 95 % confidence at least {low:.4f} below)." in sure.reason
+    lot = 0.5 + 0.02 * np.sign(np.random.default_rng(1).normal(size=N))
+    unsure = judge(walked(lot), SOUND)
+    low = unsure.metrics["constant"]["improvement_low"]
+    assert f"constant's (with 95 % confidence at most {-low:.4f} above)." in unsure.reason
+
+
 def test_a_rule_as_good_as_the_forest_keeps_it_out() -> None:
     walk = walked()
     rule = walk.others | {"logit_stop_spreads": walk.p}

@@ -64,7 +64,7 @@ def test_without_a_model_nothing_is_due(place: Settings) -> None:
 
 def test_a_model_that_goes_on_winning_is_renewed(model: Model, place: Settings) -> None:
     text = review(came(model, 400, every_s=3600.0), place, now_s=LATER_S)
-    assert text.startswith("Re-validated: still +")
+    assert text.startswith("Re-validated: still 0.")
     assert reviewed_at(place) == LATER_S
     event = json.loads((place.models / "history.jsonl").read_text().splitlines()[-1])
     assert (event["event"], event["reviewed_at"]) == ("re-validated", LATER_S)
