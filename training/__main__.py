@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -319,9 +320,11 @@ def _by_pattern(given: tuple[str, ...]) -> dict[str, float]:
         try:
             found[name] = float(number)
         except ValueError:
+            found[name] = math.nan
+        if not 0.0 <= found[name] <= 100.0:
             raise click.BadParameter(
-                f"{text!r} is not NAME=SCORE", param_hint="--pattern"
-            ) from None
+                f"{text!r} is not NAME=SCORE with a score of 0 to 100", param_hint="--pattern"
+            )
     return found
 
 

@@ -126,6 +126,8 @@ def describe(
         threshold = by_pattern.get(name, today)
         if threshold is not None:
             yield _row(name, translate(base[at], final[at], threshold), threshold)
+    for name in sorted(by_pattern.keys() - {name for name, _ in parts}):
+        yield f"no signal has the pattern {name!r}; there are {', '.join(names)}"
 
 
 Part = tuple[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]

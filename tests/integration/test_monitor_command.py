@@ -324,8 +324,9 @@ def test_results_and_thresholds_are_read_off_the_same_files(served: Path) -> Non
     shown = CliRunner().invoke(main, ["thresholds", "--today", "70", *places])
     assert shown.exit_code == 0
     assert "ORDER_BLOCK_BOUNCE" in shown.output
-    shown = CliRunner().invoke(main, ["thresholds", "--pattern", "x", *places])
-    assert shown.exit_code == 2
+    for wrong in ("x", "x=nan", "x=101"):
+        shown = CliRunner().invoke(main, ["thresholds", "--pattern", wrong, *places])
+        assert shown.exit_code == 2
     (served / "models" / "CURRENT.json").unlink()
     shown = CliRunner().invoke(main, ["thresholds", *places])
     assert shown.exit_code == 1

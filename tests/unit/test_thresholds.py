@@ -69,6 +69,14 @@ def test_each_pattern_has_its_threshold_and_all_together(model: Model, tmp_path:
     assert all(len(line) <= 100 for line in shown)
 
 
+def test_a_pattern_that_no_signal_has_is_named_with_those_there_are(
+    model: Model, tmp_path: Path
+) -> None:
+    scores = asked_signals(tmp_path / "journal.db", 3)
+    shown = list(describe(model, scores, WEIGHTS, today=None, by_pattern={"OB": 70.0}))
+    assert shown[-1] == "no signal has the pattern 'OB'; there are ORDER_BLOCK_BOUNCE"
+
+
 def test_without_a_threshold_of_today_usual_ones_are_shown(model: Model, tmp_path: Path) -> None:
     scores = asked_signals(tmp_path / "journal.db", 3)
     shown = list(describe(model, scores, WEIGHTS, today=None, by_pattern={}))
