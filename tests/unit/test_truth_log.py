@@ -149,6 +149,37 @@ def test_training_file_of_the_original_gives_outcome_and_base_score(path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("outcome", "kind", "pips", "said"),
+    [
+        (True, "WIN_TP", 0, True),
+        (False, "LOSS_SL", 0, False),
+        (False, "UNKNOWN", 0, False),
+        (False, "WIN_TP", 0, Reason.CONTRADICTING),  # `== "WIN"` said the original
+        (False, "TIMEOUT", 0, Reason.NO_RESULT),
+        (False, "TIMEOUT", -3.0, False),
+        (False, "TIMEOUT", 3.0, Reason.CONTRADICTING),
+    ],
+)
+def test_the_type_of_an_outcome_of_the_original_must_agree_with_it(
+    path: Path, outcome: bool, kind: str, pips: float, said: bool | Reason
+) -> None:
+    line = {
+        "signal_id": "ELITE_GUARD_BTCUSD_7",
+        "features": {"base_score": 74.5, "symbol": "BTCUSD"},
+        "outcome": outcome,
+        "outcome_type": kind,
+        "runtime_minutes": 42.0,
+        "final_pips": pips,
+        "created_at": stamp(2520),
+    }
+    log = told(line, path=path)
+    if isinstance(said, Reason):
+        assert log.refused == {said: 1}
+    else:
+        assert [found.win for found in log.outcomes.values()] == [said]
+
+
+@pytest.mark.parametrize(
     ("source", "usable"),
     [
         ("MT5_OUTCOME_TP", True),

@@ -73,6 +73,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     win: bool | Text | None = None
     outcome: bool | Text | None = None
     outcome_source: Text | None = None
+    outcome_type: Text | None = None
     action: Text | None = None
     status: Text | None = None
     exit_type: Text | None = None

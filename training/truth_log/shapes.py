@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from sys import intern
 
+import msgspec
+
 from training.truth_log import words
 from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal, Told
 from training.truth_log.plausible import Rules, doubt
@@ -93,7 +95,11 @@ def optimized(line: Line, signal_id: str, rules: Rules) -> Read:
 
 
 def ml_training_data(line: Line, signal_id: str, rules: Rules) -> Read:
-    """The in-process scorer's training file: outcome and base score count, features do not."""
+    """The in-process scorer's training file: outcome and base score count, features do not.
+
+    Its writers call a win what is WIN to the letter, so that a WIN_TP or a time-out is false
+    there: where the type of the outcome is a known word, the two must agree.
+    """
     told = line.features or Told()
     runtime_s = None if line.runtime_minutes is None else 60 * line.runtime_minutes
     completed_s = words.time_of(line.created_at, rules.zone)
@@ -103,6 +109,8 @@ def ml_training_data(line: Line, signal_id: str, rules: Rules) -> Read:
     signal = Signal(signal_id, told.symbol, time_s=born_s, base_score=told.base_score)
     if line.outcome is None:
         return Refused(Reason.NOTE, signal)
+    if line.outcome_type is not None and words.is_known(line.outcome_type):
+        line = msgspec.structs.replace(line, outcome=line.outcome_type, win=line.outcome)
     return _outcome(line, signal, rules, completed_s=completed_s, runtime_s=runtime_s)
 
 

@@ -39,6 +39,12 @@ def result(
     return None
 
 
+def is_known(word: str) -> bool:
+    """Whether a word is one of those by which an end is told."""
+    upper = word.strip().upper()
+    return upper in _WINS or upper in _LOSSES or is_open_ended(upper)
+
+
 def is_open_ended(word: str) -> bool:
     """Whether a word says that it ended, at neither target nor stop or not at which."""
     upper = word.strip().upper()
