@@ -8,6 +8,8 @@ has judged, the next one does not count again.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 
 from service.model import Model
@@ -43,10 +45,13 @@ def review(samples: Samples, settings: Settings, *, now_s: float) -> str:
             f"{len(rows)} outcomes of fewer than {MIN_DAYS} days are too few to review the current "
             "model by, so its age goes on."
         )
-    gain = gain_over_constant(model, since_review(rows, model.reviewed_at))
+    weighed = since_review(rows, model.reviewed_at)
+    gain = gain_over_constant(model, weighed)
+    since = datetime.fromtimestamp(float(weighed.time_s[0]), UTC)
+    told = f"on {len(weighed):,} signals since {since:%Y-%m-%d}"
     if not gain > 0.0:
-        return "The current model was not found better than a constant since, so its age goes on."
-    why = f"still {gain:.4f} nats below a constant on what came since"
+        return f"The current model was not found better than a constant {told}, so its age goes on."
+    why = f"still {gain:.4f} nats below a constant {told}"
     with finished_first():
         revalidate(settings.models, now_s=now_s, why=why)
     return f"Re-validated: {why}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from training.settings import Settings
 
 DAY_S = 86_400.0
 LATER_S = NOW_S + 30 * DAY_S
+DAY = f"{datetime.fromtimestamp(NOW_S + 60.0, UTC):%Y-%m-%d}"
 
 
 @pytest.fixture
@@ -65,6 +67,7 @@ def test_without_a_model_nothing_is_due(place: Settings) -> None:
 def test_a_model_that_goes_on_winning_is_renewed(model: Model, place: Settings) -> None:
     text = review(came(model, 400, every_s=3600.0), place, now_s=LATER_S)
     assert text.startswith("Re-validated: still 0.")
+    assert text.endswith(f"below a constant on 400 signals since {DAY}.")
     assert reviewed_at(place) == LATER_S
     event = json.loads((place.models / "history.jsonl").read_text().splitlines()[-1])
     assert (event["event"], event["reviewed_at"]) == ("re-validated", LATER_S)
@@ -72,7 +75,7 @@ def test_a_model_that_goes_on_winning_is_renewed(model: Model, place: Settings) 
 
 def test_a_model_that_is_wrong_ages_on(model: Model, place: Settings) -> None:
     text = review(came(model, 400, every_s=3600.0, right=False), place, now_s=LATER_S)
-    assert "not found better than a constant" in text
+    assert f"not found better than a constant on 400 signals since {DAY}, so" in text
     assert reviewed_at(place) == NOW_S
 
 
