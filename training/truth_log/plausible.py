@@ -122,8 +122,8 @@ def _exit_differs(signal: Signal, outcome: Outcome, entry: float, side: int) -> 
     if gain != 0 and (gain > 0) != outcome.win:
         return True
     level = signal.target if outcome.win else signal.stop
-    # Only where a level is said to have ended it; a timeout may leave anywhere.
-    if level is None or words.is_open_ended(outcome.word):
+    if level is None:
         return False
     share = (outcome.exit - entry) / (level - entry)
-    return not _REACHED <= share <= _BEYOND
+    # Only where a level is said to have ended it; a timeout may leave anywhere.
+    return not _REACHED <= share <= _BEYOND and not words.is_open_ended(outcome.word)
