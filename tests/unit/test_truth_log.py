@@ -371,6 +371,15 @@ def test_gzipped_rotated_and_plain_logs_are_one_log(path: Path) -> None:
     assert len(read_truth_logs(files, RULES).outcomes) == 1
 
 
+def test_a_byte_order_mark_costs_no_line(path: Path) -> None:
+    for line in (born(), ended()):
+        with path.open("a", encoding="utf-8-sig", newline="") as log:
+            log.write(json.dumps(line) + "\r\n")
+    assert path.read_bytes().count(b"\xef\xbb\xbf") >= 1
+    log = read_truth_logs([path], RULES)
+    assert (log.refused, len(log.outcomes)) == ({}, 1)
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip"])
 def test_damaged_archive_gives_what_came_before_and_says_so(path: Path, damage: str) -> None:
     packed = gzip.compress("".join(json.dumps(born(signal_id=f"A_{i}")) + "\n" for i in range(9000))

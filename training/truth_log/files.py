@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import os
 import zlib
@@ -22,7 +23,7 @@ PICKLED = (
 def lines_of(path: Path, problem: Callable[[str], None]) -> Iterator[bytes | None]:
     """Each line with its newline; None for one over MAX_LINE_BYTES. Never raises.
 
-    What is wrong with the file itself is told to `problem` in words; the lines before it
+    A byte order mark is left out. What is wrong with the file itself is told to `problem` in words; the lines before it
     count. A last line without its newline is given as it is.
     """
     try:
@@ -36,7 +37,8 @@ def lines_of(path: Path, problem: Callable[[str], None]) -> Iterator[bytes | Non
                         pass
                     yield None
                 else:
-                    yield line
+                    # As programs on Windows begin a file, and so each of several put together.
+                    yield line.removeprefix(codecs.BOM_UTF8)
     except EOFError:
         problem(f"{path}: the compressed file ends early; what came before was read")
     except zlib.error as error:
