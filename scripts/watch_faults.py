@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -445,6 +446,14 @@ def _full_disk(prometheus: Prometheus, folder: Path, *, mended: bool) -> Seen:
                     yield one.instance
     finally:
         subprocess.run(["umount", "--lazy", str(small)], check=True)
+
+
+@fault("a damaged score in the spool at the start", "ScorerJournalErrors")
+def damaged_spool(prometheus: Prometheus, folder: Path) -> Seen:
+    with watched(prometheus, folder) as one:
+        (folder / "journal.db-spool").write_bytes(struct.pack("<II", 1, 0) + b"damaged")
+        one.start(warm=False)
+        yield one.instance
 
 
 @fault("a reader that keeps its transaction open, under load", "ScorerWalLarge")

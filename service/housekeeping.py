@@ -102,6 +102,8 @@ class Housekeeping:
             self._remember(known)
         self._paper.restore(utc_s)
         log.info("restored", symbols=len(self._engine.intake.feeds), replies=len(stored))
+        if self._journal.errors and self._journal.fault is None:
+            log.warning("damaged rows in the journal were left out", errors=self._journal.errors)
 
     def _remember(self, known: StoredReply) -> None:
         try:

@@ -138,6 +138,14 @@ def _losses(running: Running) -> Iterator[Finding]:
             f"{journal['unwritten']} answers were given and not kept since its start",
             "they are lost for training; the journal's and the disk's findings say why",
         )
+    elif journal["errors"]:
+        yield warn(
+            CHECK,
+            running.address,
+            f"{journal['errors']} operations on the journal failed since its start, or rows in it "
+            "were damaged; no answer is missing",
+            "docs/runbook.md, ScorerJournalErrors: journalctl -u signal-scorer -p warning",
+        )
     for key, what, advice in (
         (
             "refused_overloaded",
