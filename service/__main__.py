@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from service import systemd
 from service.commands import asking, journal, keeping, replaying, running, watching
 from service.commands.root import cli
 
@@ -20,7 +21,7 @@ def main() -> None:
         code = getattr(error, "exit_code", None)
         if code is None:
             raise
-        click.echo(f"signal-scorer: {error}", err=True)
+        click.echo(f"{systemd.priority('error')}signal-scorer: {error}", err=True)
         sys.exit(code)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import structlog
 
+from service import systemd
 from service.settings import LogSection
 
 _LEVELS = logging.getLevelNamesMapping()
@@ -41,6 +43,7 @@ def configure(section: LogSection) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if as_json else _keep,
             renderer,
+            _ranked,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -57,3 +60,9 @@ def _keep(
     _logger: structlog.types.WrappedLogger, _name: str, event: structlog.types.EventDict
 ) -> structlog.types.EventDict:
     return event
+
+
+def _ranked(_logger: structlog.types.WrappedLogger, name: str, rendered: Any) -> str:
+    """Each line with its priority, where systemd's journal reads it."""
+    rank = systemd.priority(name)
+    return rank + str(rendered).replace("\n", f"\n{rank}")

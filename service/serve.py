@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -40,6 +41,11 @@ log = structlog.get_logger("scorer")
 
 EXIT_FAULTS = 70  # EX_SOFTWARE of sysexits.h
 
+PATIENCE_S = 8.0
+"""With a journal that is held: so long that systemd, which counts the starts of a minute, never
+gives up a service that is started while a restore is at work."""
+LOOK_S = 0.1
+
 
 class InUseError(Exception):
     """Another process is at work on the journal. The process that meets it ends with `exit_code`.
@@ -60,10 +66,10 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     log.info("configuration", **_shown(sourced))
     config_check.check(config)
     clock = SystemClock()
+    journal = Journal(config.journal_path)
+    _claim(journal, clock)
     vitals = Vitals(clock.utc_s(), clock.monotonic_s())
     engine, recorder = _engine(config, clock)
-    journal = Journal(config.journal_path)
-    _claim(journal)
     watch = ModelWatch(
         config.models_dir,
         interval_s=config.model.poll_s,
@@ -114,18 +120,33 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     return code
 
 
-def _claim(journal: Journal) -> None:
+def _claim(journal: Journal, clock: SystemClock) -> None:
     """Two services writing one journal would each answer the other's retries wrongly."""
+    give_up_s = clock.monotonic_s() + PATIENCE_S
+    holder = _holder(journal)
+    if holder is not None:
+        log.warning("waiting for the journal", path=str(journal.path), process=holder)
+        systemd.notify(f"STATUS=waiting for the journal, which process {holder} has")
+    while holder is not None:
+        if clock.monotonic_s() >= give_up_s:
+            raise InUseError(
+                f"the journal {journal.path} is in use by process {holder}: let a restore end, "
+                "stop another service, or set another state_dir or journal.path"
+            )
+        time.sleep(LOOK_S)
+        holder = _holder(journal)
+
+
+def _holder(journal: Journal) -> str | None:
+    """Who else has the journal; None where it is ours now, or nobody's to have."""
     try:
         journal.claim()
     except HeldError as error:
-        raise InUseError(
-            f"the journal {journal.path} is in use by process {error.holder}: let a restore end, "
-            "stop another service, or set another state_dir or journal.path"
-        ) from None
+        return error.holder
     except OSError as error:
         # Without a writable disk it serves all the same, and says so.
         log.error("journal cannot be locked", path=str(journal.path), error=str(error))
+    return None
 
 
 def _engine(config: Config, clock: SystemClock) -> tuple[Engine, SegmentWriter | None]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sqlite3
+import struct
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,7 +21,9 @@ from serving import body, history, published_model, rows, tick, unpacked
 
 from protocol.client import ScorerClient
 from service.locks import hold
+from service.serve import PATIENCE_S
 
+ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 5
 
 
@@ -172,14 +178,57 @@ def test_a_journal_has_one_writer(tmp_path: Path) -> None:
             assert client.score("EURUSD", 70.0).journalled
 
 
-def test_it_is_started_again_after_a_restore_that_held_the_journal(tmp_path: Path) -> None:
+def test_it_waits_for_a_restore_that_holds_the_journal(tmp_path: Path) -> None:
+    service = Service(tmp_path)
     descriptor = hold(tmp_path / "journal.db.lock")
     try:
-        code, text = ending(tmp_path)
-    finally:
+        service.launch()
+        said = eventually(
+            lambda: next((line for line in service.log if line.get("level") == "warning"), None),
+            "the wait to be said",
+        )
+        assert said["event"] == "waiting for the journal"
+        assert said["process"] == str(os.getpid())
         os.close(descriptor)
-    assert code == 75
-    assert "let a restore end" in text
+        ready = eventually(
+            lambda: next((line for line in service.log if line.get("event") == "ready"), None),
+            "ready",
+        )
+        assert ready
+    finally:
+        service.close()
+
+
+def test_systemd_never_gives_up_a_service_whose_journal_is_held() -> None:
+    unit = (ROOT / "deploy" / "systemd" / "signal-scorer.service").read_text()
+    keys = dict(re.findall(r"^(\w+)=(\d+)(?:ms)?$", unit, re.M))
+    cycle_s = PATIENCE_S + float(keys["RestartSec"]) / 1000.0
+    assert int(keys["StartLimitBurst"]) * cycle_s > float(keys["StartLimitIntervalSec"])
+
+
+def test_the_journal_of_systemd_tells_a_warning_from_the_rest(tmp_path: Path) -> None:
+    """What `journalctl -p warning` shows: lines that begin with their priority."""
+    (tmp_path / "journal.db-spool").write_bytes(struct.pack("<II", 1, 0) + b"xyz")
+    path = tmp_path / "log"
+    with path.open("wb") as log:
+        found = os.fstat(log.fileno())
+        environ = os.environ | {
+            "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}",
+            "SIGNAL_SCORER_STATE_DIR": str(tmp_path),
+            "SIGNAL_SCORER_SCORE_BIND": "tcp://127.0.0.1:*",
+            "SIGNAL_SCORER_METRICS_BIND": "",
+        }
+        command = [sys.executable, "-m", "service", "serve"]
+        with subprocess.Popen(command, env=environ, stderr=log) as process:
+            eventually(lambda: '"event": "ready"' in path.read_text(), "ready")
+            process.terminate()
+        environ["SIGNAL_SCORER_SCORE_BIND"] = "nowhere"
+        assert subprocess.run(command, env=environ, stderr=log, check=False).returncode == 78
+    lines = path.read_text().splitlines()
+    warnings = [line for line in lines if line.startswith("<4>")]
+    assert any("damaged rows in the journal were left out" in line for line in warnings)
+    assert any(line.startswith("<6>") and '"event": "ready"' in line for line in lines)
+    assert lines[-1].startswith("<3>signal-scorer: score.bind")
 
 
 @pytest.mark.parametrize(
