@@ -39,6 +39,16 @@ CHECKPOINT_ROWS = 2048
 SPOOLED_ROWS = 256
 """So many scores are taken to their table where there is no rest."""
 MAX_DETAIL_CHARS = 300
+LEVELS = {
+    "tick_fault": "error",
+    "recording_ended": "error",
+    "model_rejected": "warning",
+    "model_pointer_missing": "warning",
+    "mode_refused": "warning",
+    "feed_silent": "warning",
+    "clock_stepped": "warning",
+}
+"""Of events in the log; all others are information."""
 
 
 class Clients(Protocol):
@@ -173,7 +183,7 @@ class Housekeeping:
 
     def event(self, kind: str, **detail: str | float | int | bool | None) -> None:
         """Log something worth finding again, and keep it in the journal."""
-        log.info(kind, **detail)
+        getattr(log, LEVELS.get(kind, "info"))(kind, **detail)
         self._journal.write([EventRow(at=self._clock.utc_s(), kind=kind, detail=detail)])
 
     def _checkpoint(self) -> bool:
@@ -250,6 +260,7 @@ class Housekeeping:
 
     def _look_at_journal(self, utc_s: float) -> None:
         """Say once that the journal failed, and once that it works again."""
+        self._journal.look()
         fault = self._journal.fault
         if fault and not self._journal_failed:
             log.error("journal failed; answers are not kept", fault=fault)

@@ -109,20 +109,25 @@ class Journal:
         self.fault = None
         return self.settle()
 
-    def recover(self, now_s: float) -> bool:
-        """Try to write again after a fault; look whether the file is still the one in use.
+    def look(self) -> None:
+        """See whether the files are still the ones in use; it is a fault where they are not.
 
-        A journal that was moved away would take rows that nobody finds. True where it works.
+        A journal that was moved away would take rows that nobody finds.
         """
-        if self._connection is not None:
-            if _identity(self.path) != self._file:
-                self._failed(FileNotFoundError(f"{self.path} was moved or replaced"))
-            elif _identity(wal_of(self.path)) != self._wal:
-                # What it holds is still ours to move; the next process would look in vain.
-                self._run("PRAGMA wal_checkpoint(FULL)")
-                self._failed(FileNotFoundError(f"{wal_of(self.path)} was removed or replaced"))
-            elif not self._spool.is_in_place:
-                self._failed(FileNotFoundError(f"{self._spool.path} was moved or replaced"))
+        if self._connection is None:
+            return
+        if _identity(self.path) != self._file:
+            self._failed(FileNotFoundError(f"{self.path} was moved or replaced"))
+        elif _identity(wal_of(self.path)) != self._wal:
+            # What it holds is still ours to move; the next process would look in vain.
+            self._run("PRAGMA wal_checkpoint(FULL)")
+            self._failed(FileNotFoundError(f"{wal_of(self.path)} was removed or replaced"))
+        elif not self._spool.is_in_place:
+            self._failed(FileNotFoundError(f"{self._spool.path} was moved or replaced"))
+
+    def recover(self, now_s: float) -> bool:
+        """Look, and try to write again after a fault. True where it works."""
+        self.look()
         if self.fault is None:
             return True
         # Opening succeeds on a full disk: only a row proves that rows can be written.

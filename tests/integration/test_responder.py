@@ -227,6 +227,32 @@ def seconds(parts: Parts, count: int = 1) -> None:
         parts.housekeeping.turn()
 
 
+def test_a_journal_that_was_moved_away_gets_the_bars_again(
+    parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts.warm()
+    seconds(parts, 61)
+    kept = parts.rows("SELECT symbol, minute FROM bars ORDER BY symbol, minute")
+    assert kept
+    path = parts.config.journal_path
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        (path.parent / name).rename(path.parent / f"moved-{name}")
+    seconds(parts, 61)
+    found = parts.rows("SELECT symbol, minute FROM bars ORDER BY symbol, minute")
+    assert found[: len(kept)] == kept
+    said = "".join(capsys.readouterr())
+    assert "was moved or replaced" in said
+    assert "journal works again" in said
+
+
+def test_what_is_amiss_is_a_warning_in_the_log(
+    parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds(parts, 40)
+    said = "".join(capsys.readouterr()).splitlines()
+    assert ["warning" in line for line in said if "feed_silent" in line] == [True]
+
+
 def test_a_journal_that_fails_stops_no_answer_and_is_made_up_for_by_a_retry(
     tmp_path: Path,
 ) -> None:
