@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -144,4 +144,19 @@ def _advice(text: str, sources: dict[str, str]) -> str:
     unknown = text.partition("unknown field `")[2].partition("`")[0]
     source = sources.get(f"{key}.{unknown}".strip(".") if unknown else key)
     hint = f" (set by {source})" if source else ""
-    return f"configuration: {text}{hint}; `signal-scorer config` shows all keys and defaults"
+    choices = _choices(key) if text.startswith("Invalid enum") else ()
+    if choices:
+        return f"configuration: {text}{hint}; it can be {', '.join(choices)}"
+    # The file that is refused would be refused here too.
+    defaults = "`signal-scorer config --config /dev/null` shows all keys and defaults"
+    return f"configuration: {text}{hint}; {defaults}"
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    """The words that a key can be; none where it is no choice of words alone."""
+    section, _, name = key.partition(".")
+    table = type(getattr(Config(), section, None))
+    if not issubclass(table, msgspec.Struct):
+        return ()
+    kind = next((f.type for f in msgspec.structs.fields(table) if f.name == name), None)
+    return get_args(kind) if get_origin(kind) is Literal else ()

@@ -104,7 +104,7 @@ def doctor(
             ask_ms=timeout_ms,
         )
     except ConfigError as error:
-        found = iter([unloadable(error)])
+        found = iter([unloadable(error, config_file(config_path))])
     else:
         found = examine(scene)
     for finding in found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from textwrap import wrap
 
 import click
@@ -60,7 +61,9 @@ def summary(findings: Sequence[Finding]) -> str:
     return "\n" + ", ".join(named)
 
 
-def unloadable(error: ConfigError) -> Finding:
+def unloadable(error: ConfigError, file: Path | None) -> Finding:
     """A configuration that cannot be read ends the examination before it begins."""
     text, _, advice = str(error).partition("; ")
-    return Finding("configuration", "fail", "configuration", text, advice or "correct it first")
+    about = str(file or "defaults and environment")
+    said = text.removeprefix("configuration: ")
+    return Finding("configuration", "fail", about, said, advice or "correct it first")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from command import invoke
 
 from service.config import load
 from service.errors import ConfigError
@@ -120,6 +121,19 @@ def test_a_wrong_setting_is_refused_by_name(environ: dict[str, str], named: list
 )
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
     assert named in refused(path=written(tmp_path, text))
+
+
+def test_a_word_that_is_none_of_its_key_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    text = refused(path=written(tmp_path, "[score]\nmode = 'dead'\n"))
+    assert text.endswith("; it can be live, shadow, off")
+
+
+def test_what_a_refusal_advises_is_not_refused_itself(tmp_path: Path) -> None:
+    path = written(tmp_path, "[feed]\nsilence_s = -1\n")
+    advised = refused(path=path).partition("`signal-scorer ")[2].partition("`")[0]
+    done = invoke(*advised.split(), CONFIG=path)
+    assert done.returncode == 0
+    assert "silence_s = 30.0  # default" in done.stdout
 
 
 def test_a_table_that_is_none_is_refused_whoever_adds_to_it(tmp_path: Path) -> None:
