@@ -23,7 +23,7 @@ from service.backup_manifest import BackupError, Entry, Manifest
 from service.bundle import decode_pointer, load, read_pointer_bytes
 from service.config import Sourced
 from service.durable import Step, no_step, sync_directory
-from service.errors import ModelRejected
+from service.errors import ModelRejected, remedy
 from service.history import HISTORY_NAME
 from service.journal_reading import JournalUnreadable, open_quietly
 from service.regular_file import open_regular
@@ -78,8 +78,12 @@ def make(
         work.rename(target)
         sync_directory(target.parent, step)
     except OSError as error:
+        read = error.filename and Path(error.filename)
+        if read and not read.is_relative_to(work) and read not in work.parents:
+            raise BackupError(f"cannot read {read}: {error.strerror}; {remedy(error)}") from None
         raise BackupError(
-            f"cannot write {target}: {error.strerror or error}", exit_codes.CANT_CREATE
+            f"cannot write {target}: {error.strerror or error}; {remedy(error)}",
+            exit_codes.CANT_CREATE,
         ) from None
     except sqlite3.Error as error:
         if error.sqlite_errorcode in _OF_THE_COPY:
@@ -181,6 +185,8 @@ def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: fl
     writer.content(form.EFFECTIVE, msgspec.json.format(msgspec.json.encode(sourced), indent=1))
     if config.curve.server_secret_file or config.curve.feed_secret_file:
         problems = (*problems, "secret keys are not in a backup: keep them apart from it")
+    if schema is None:
+        problems = (*problems, f"there is no journal at {config.journal_path}")
     return Manifest(
         made_at=now_s,
         program=protocol.__version__,

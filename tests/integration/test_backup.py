@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import closing
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from builders import small_model
 from command import Done, invoke
+from doctored import NOBODY, as_root
 from harness import running
 from scored_journal import score_row, vectors
 from serving import rows
@@ -151,6 +153,29 @@ def test_a_model_that_is_damaged_is_saved_and_said(tmp_path: Path) -> None:
     (tmp_path / "state" / "models" / version / FOREST_NAME).write_bytes(b"no forest")
     manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert "would refuse" in manifest.problems[0]
+
+
+def test_a_backup_without_a_journal_says_so(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    assert manifest.problems == (f"there is no journal at {tmp_path / 'state' / 'journal.db'}",)
+
+
+@as_root
+def test_what_may_not_be_read_is_not_taken_for_what_cannot_be_written() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        a_state(folder / "state", "x", 0)
+        (folder / "state").chmod(0o700)
+        os.seteuid(NOBODY)
+        try:
+            with pytest.raises(form.BackupError, match=r"cannot read .*journal\.db") as caught:
+                make(sourced(folder / "state"), None, folder / "saved", now_s=NOW_S)
+        finally:
+            os.seteuid(0)
+    assert "as root" in str(caught.value)
+    assert caught.value.exit_code == 66
 
 
 def test_a_damaged_journal_makes_no_backup(tmp_path: Path) -> None:
