@@ -185,6 +185,7 @@ def _row(kind: Kind, row: sqlite3.Row | dict[str, Any]) -> Row:
 def _why(path: Path, error: Exception) -> str:
     said = error.strerror if isinstance(error, OSError) else error
     text = f"{path} cannot be read: {said}"
-    if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
-        return f"{text}; `signal-scorer doctor` says what to do"
-    return f"{text}; run this as the service's user, as one of its group, or as root"
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if isinstance(error, PermissionError) or code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return f"{text}; run this as the service's user, as one of its group, or as root"
+    return f"{text}; `signal-scorer doctor` says what to do"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 
 from service.doctor import (
@@ -17,7 +18,7 @@ from service.doctor import (
     trainer,
 )
 from service.doctor.finding import Finding, fail
-from service.doctor.scene import Scene
+from service.doctor.scene import Scene, user_name
 
 Check = Callable[[Scene], Iterable[Finding]]
 
@@ -38,9 +39,27 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 )
 
 
+BEHIND_THE_STATE = {
+    *(running.MODE, model.CHECK, journal.CHECK, files.CHECK, files.DISK, trainer.CHECK)
+}
+"""Checks of what lies in the state directory."""
+
+
 def examine(scene: Scene, checks: Iterable[tuple[str, Check]] = CHECKS) -> Iterator[Finding]:
     """All findings, check by check, as they are made."""
+    state = scene.state_dir
+    blind = state.is_dir() and not os.access(state, os.R_OK | os.X_OK, effective_ids=True)
+    if blind:
+        yield fail(
+            files.CHECK,
+            state,
+            f"you, user {user_name(os.geteuid())}, may not look into it: mode, model, journal and "
+            "files were not looked at",
+            "run it as root or the service's user",
+        )
     for name, check in checks:
+        if blind and name in BEHIND_THE_STATE:
+            continue
         try:
             yield from check(scene)
         except Exception as error:  # a fault of ours must not hide what others find

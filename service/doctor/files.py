@@ -67,6 +67,8 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
                 f"install -d -o {scene.owner_name} {path}, or set another {key}",
             )
         return ok(CHECK, path, "will be made by the service")
+    if not path.is_dir():
+        return fail(CHECK, path, f"is no folder ({key})", f"move it away, or set another {key}")
     hindrance = obstacle(path, scene.owner, wanted)
     if hindrance is not None:
         what = "write to" if wanted & WRITE else "read"

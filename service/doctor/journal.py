@@ -168,6 +168,15 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
             "install that version again, or restore a backup that was made before it",
         )
         return
+    if schema == 0:
+        yield warn(
+            CHECK,
+            path,
+            "is empty: no service has made its tables yet",
+            "start the service; of one that runs, the disk's findings say why it cannot. If it "
+            "once held scores, `signal-scorer restore` the last backup",
+        )
+        return
     problem, whole = _integrity(connection, full=scene.full)
     if problem is not None:
         yield _damaged(path, problem)

@@ -94,8 +94,9 @@ def _absent(scene: Scene) -> Finding:
             CHECK,
             f"process {holder.pid}",
             f"holds the journal and does not answer at {', '.join(addresses)}: "
-            "it hangs, is stopped, or listens elsewhere",
-            "systemctl restart signal-scorer; its log and `signal-scorer journal tail` say more",
+            "it hangs, is stopped, listens elsewhere, or is a restore",
+            f"look at ps -fp {holder.pid}: let a restore end; else systemctl restart "
+            "signal-scorer; its log and `signal-scorer journal tail` say more",
         )
     return warn(
         CHECK,
@@ -138,7 +139,7 @@ def _losses(running: Running) -> Iterator[Finding]:
             f"{journal['unwritten']} answers were given and not kept since its start",
             "they are lost for training; the journal's and the disk's findings say why",
         )
-    elif journal["errors"]:
+    elif journal["errors"] and journal["fault"] is None:
         yield warn(
             CHECK,
             running.address,

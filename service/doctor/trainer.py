@@ -24,7 +24,7 @@ WEEKLY_S = 8 * DAY_S
 """Cron runs it once a week; a day more is no news."""
 HOURLY_S = 3 * 3600.0
 LOCK = ".lock"
-CRON = "install deploy/cron/signal-scorer or the timers, and look at its log: journalctl -t "
+CRON = "install deploy/cron/signal-scorer or the timers, and look at its log: journalctl -u "
 
 
 def check(scene: Scene) -> Iterator[Finding]:

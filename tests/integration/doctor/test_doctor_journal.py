@@ -44,6 +44,11 @@ def test_a_journal_of_a_newer_version(setup: Setup) -> None:
     assert "newer" in setup.fault("journal", f"schema {SCHEMA_VERSION + 1}").text
 
 
+def test_a_journal_that_a_full_disk_kept_empty_is_not_called_damaged(setup: Setup) -> None:
+    setup.journal.touch()
+    assert "start the service" in setup.fault("journal", "is empty", level="warn").advice
+
+
 def test_a_folder_where_the_journal_belongs(setup: Setup) -> None:
     setup.journal.mkdir()
     assert "move it away" in setup.fault("journal", "is no file").advice

@@ -48,6 +48,24 @@ def test_a_publication_that_was_interrupted(setup: Setup) -> None:
     assert "removes it" in setup.fault("files", "interrupted", level="warn").advice
 
 
+def test_a_state_directory_that_is_a_file(setup: Setup) -> None:
+    setup.state.rmdir()
+    setup.state.touch()
+    assert "state_dir" in setup.fault("files", "is no folder").advice
+
+
+@as_root
+def test_who_may_not_look_is_told_so_and_nothing_else_of_it(served_by_nobody: Setup) -> None:
+    served_by_nobody.state.chmod(0o700)
+    os.seteuid(NOBODY + 1)
+    try:
+        bad = [found for found in served_by_nobody.findings() if found.level == "fail"]
+    finally:
+        os.seteuid(0)
+    assert [(found.check, found.about) for found in bad] == [("files", str(served_by_nobody.state))]
+    assert "as root" in bad[0].advice
+
+
 @as_root
 @pytest.mark.parametrize(("size", "level"), [("50m", "fail"), ("500m", "warn")])
 def test_a_disk_that_is_nearly_full(setup: Setup, size: str, level: str) -> None:
@@ -142,6 +160,7 @@ def test_a_monitor_that_did_not_run(setup: Setup) -> None:
     assert {f.level for f in setup.findings("trainer")} == {"ok"}
     found = setup.fault("trainer", "hourly", level="warn", now_s=time.time() + 20_000)
     assert "cron" in found.advice
+    assert "journalctl -u signal-scorer-monitor" in found.advice
 
 
 def test_an_alert_command_that_cannot_be_run(setup: Setup) -> None:
