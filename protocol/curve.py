@@ -93,9 +93,10 @@ def _read(path: Path) -> tuple[bytes, int]:
             status = os.fstat(descriptor)
             content = file.read(MAX_FILE_BYTES) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
-        raise KeyFileError(
-            f"cannot read the key file {path}: {error.strerror}; `signal-scorer keygen` makes keys"
-        ) from None
+        advice = "`signal-scorer keygen` makes keys"
+        if isinstance(error, PermissionError):
+            advice = "its owner is to be the user that reads it (chown)"
+        raise KeyFileError(f"cannot read the key file {path}: {error.strerror}; {advice}") from None
     lines = content.decode("ascii", "replace").splitlines()
     keys = [line.strip() for line in lines if line.strip() and not _is_comment(line)]
     if len(keys) != 1 or not _is_key(keys[0]):

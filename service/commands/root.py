@@ -105,13 +105,21 @@ def own_keys() -> CurveKeys | None:
 
 def address_of(config_path: str | None, endpoint: str | None) -> str:
     """The endpoint that was named, else the first configured one that can be asked from here,
-    else the usual one. Raises ConfigError, only where none was named."""
+    else the usual one. Raises ConfigError or CommandError, only where none was named."""
     from service.config import load
     from service.doctor.scene import askable
 
     if endpoint:
         return endpoint
-    return next(iter(askable(load(config_path).config, own_keys())), DEFAULT_ENDPOINT)
+    config, keys = load(config_path).config, own_keys()
+    addresses = askable(config, keys)
+    if not addresses and keys is None and config.curve.server_secret_file:
+        raise CommandError(
+            "all addresses of the configuration want keys; give --server-key and --key before "
+            "the command, as in signal-scorer --server-key server.pub --key own.key health",
+            exit_codes.USAGE,
+        )
+    return next(iter(addresses), DEFAULT_ENDPOINT)
 
 
 def client_of(

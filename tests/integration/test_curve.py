@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from command import invoke
 from harness import PATIENCE_S, Feed, Service, eventually, running
 from serving import history
 
@@ -244,3 +245,12 @@ def test_the_command_line_shows_its_keys(tmp_path: Path, keys: Keys):
         done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
         assert done.returncode == 0, done.stderr
         assert '"admitted": 1' in done.stdout
+
+
+def test_a_command_without_keys_is_told_that_they_are_wanted(tmp_path: Path, keys: Keys):
+    """It is not sent to an address that nobody configured."""
+    for command in ("health", "status", "mode"):
+        values = keys.settings | {"CURVE_LOOPBACK": "true"}
+        done = invoke(command, SCORE_BIND="tcp://127.0.0.1:1", **values)
+        assert done.returncode == 2
+        assert "give --server-key and --key" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,19 @@ def test_a_secret_that_others_may_use_is_refused_with_advice(tmp_path: Path, mod
 def test_a_secret_of_its_owner_alone_is_taken(tmp_path: Path, mode: int):
     public, secret = zmq.curve_keypair()
     assert read_secret(written(tmp_path / "a.key", secret, mode)).public == public
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files of another user take root")
+def test_a_secret_of_another_user_is_not_to_be_made_anew():
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        path = written(Path(name) / "a.key", zmq.curve_keypair()[1])
+        os.seteuid(65_534)
+        try:
+            with pytest.raises(KeyFileError, match=r"Permission denied; .*chown"):
+                read_secret(path)
+        finally:
+            os.seteuid(0)
 
 
 def test_public_keys_may_be_read_by_all(tmp_path: Path):
