@@ -41,8 +41,6 @@ class SegmentWriter:
     """
 
     def __init__(self, folder: Path, run_id: str, *, segment_bytes: int, keep_bytes: int) -> None:
-        """Raises OSError where the folder cannot be made."""
-        folder.mkdir(parents=True, exist_ok=True)
         self.fault: str | None = None
         self.records = 0
         self._folder = folder
@@ -91,6 +89,7 @@ class SegmentWriter:
                 if size >= self._segment_bytes:
                     number, size = number + 1, 0
                     path = self._folder / f"{self._run_id}-{number:06d}.rec.gz"
+                    self._folder.mkdir(parents=True, exist_ok=True)
                     self._prune()
                 with path.open("ab") as file:
                     file.write(gzip.compress(chunk, compresslevel=1, mtime=0))

@@ -22,7 +22,6 @@ from service.checkpoints import Checkpoints
 from service.clock import SystemClock
 from service.config import Sourced
 from service.engine import Engine
-from service.errors import ConfigError
 from service.housekeeping import Housekeeping, TooManyFaults
 from service.journal import Journal
 from service.locks import HeldError
@@ -155,15 +154,12 @@ def _engine(config: Config, clock: SystemClock) -> tuple[Engine, SegmentWriter |
     record = config.record
     if not record.enabled:
         return Engine(config, run_id), None
-    try:
-        writer = SegmentWriter(
-            config.path(record.directory),
-            run_id,
-            segment_bytes=record.segment_bytes,
-            keep_bytes=record.keep_bytes,
-        )
-    except OSError as error:
-        raise ConfigError(f"record.directory: {error}; make it writable, or another") from None
+    writer = SegmentWriter(
+        config.path(record.directory),
+        run_id,
+        segment_bytes=record.segment_bytes,
+        keep_bytes=record.keep_bytes,
+    )
     return RecordedEngine(config, run_id, writer), writer
 
 

@@ -130,3 +130,11 @@ def test_damage_is_an_error_and_a_cut_end_is_not(tmp_path: Path):
     path.write_bytes(gzip.compress(b"\xc1\xc1"))
     with pytest.raises(RecordingError):
         list(read_segments([path]))
+
+
+def test_a_folder_that_cannot_be_made_costs_the_recording_and_not_the_service(tmp_path: Path):
+    (tmp_path / "segments").touch()
+    with running(tmp_path, RECORD_ENABLED="true") as service:
+        eventually(lambda: service.events("recording_ended"), "the end of the recording")
+        with service.client() as client:
+            assert client.score("EURUSD", 70.0).journalled
