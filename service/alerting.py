@@ -5,8 +5,10 @@ No shell, and nothing of ours in its argv. When it is told is the monitor's busi
 
 from __future__ import annotations
 
+import os
+import pwd
 import subprocess
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -40,9 +42,13 @@ class Alert(msgspec.Struct, frozen=True):
     recovered: tuple[str, ...]
 
 
-def tell(alert: Alert, settings: AlertsSection) -> str:
-    """Run the program; returns why it failed, or nothing."""
+def tell(alert: Alert, settings: AlertsSection, user: pwd.struct_passwd | None = None) -> str:
+    """Run the program; returns why it failed, or nothing. Root may have it run as another user."""
     name = settings.command[0]
+    become: dict[str, Any] = {}
+    if user is not None:
+        groups = os.getgrouplist(user.pw_name, user.pw_gid)
+        become = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
     try:
         done = subprocess.run(  # noqa: S603  the operator named it
             list(settings.command),
@@ -51,6 +57,7 @@ def tell(alert: Alert, settings: AlertsSection) -> str:
             stderr=subprocess.PIPE,
             timeout=settings.timeout_s,
             check=False,
+            **become,
         )
     except subprocess.TimeoutExpired:
         return f"{name} did not end within {settings.timeout_s:g} s"

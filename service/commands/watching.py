@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -120,16 +121,21 @@ def doctor(
 def _test_alert(config_path: str | None) -> int:
     from service.alerting import tell, trial
     from service.config import load
+    from service.doctor.trainer import monitors_user
     from service.errors import ConfigError
 
-    alerts = load(config_path).config.alerts
+    config = load(config_path).config
+    alerts = config.alerts
     if not alerts.command:
         raise ConfigError("alerts.command is not set; name the program that is to be told")
-    problem = tell(trial(time.time()), alerts)
+    # What root may read, a token for one, the monitor's user perhaps may not.
+    trainer = monitors_user(config) if os.geteuid() == 0 else None
+    said = f" (as user {trainer.pw_name})" if trainer else ""
+    problem = tell(trial(time.time()), alerts, trainer)
     if problem:
-        click.echo(f"signal-scorer: not delivered: {problem}", err=True)
+        click.echo(f"signal-scorer: not delivered{said}: {problem}", err=True)
         return 1
-    click.echo(f"{alerts.command[0]} took the test message; has it arrived where it should?")
+    click.echo(f"{alerts.command[0]} took the test message{said}; has it arrived where it should?")
     return 0
 
 

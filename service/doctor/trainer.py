@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from service.doctor.system import READ, obstacle
 from service.history import last_trained, read_history
 from service.journal_export import stamp
 from service.journal_reading import JournalUnreadable, open_quietly
+from service.settings import Config
 
 CHECK = "trainer"
 ALERTS = "alerts"
@@ -62,6 +64,15 @@ def alerts(scene: Scene) -> Iterator[Finding]:
         )
         return
     yield ok(ALERTS, command[0], "there; signal-scorer doctor --test-alert tries it out")
+
+
+def monitors_user(config: Config) -> pwd.struct_passwd | None:
+    """The user that trainer and monitor run as, the models' owner, where that is another one."""
+    try:
+        found = pwd.getpwuid(config.models_dir.stat().st_uid)
+    except (OSError, KeyError):
+        return None
+    return None if found.pw_uid == os.geteuid() else found
 
 
 def _trainer(scene: Scene) -> int:

@@ -144,6 +144,8 @@ def _given_up(product: Product, report: Report) -> None:
     unit = product.unit("ActiveState", "NRestarts", "ExecMainStatus")
     held = failed.code != 0 and unit["ActiveState"] == "failed" and unit["ExecMainStatus"] == "78"
     report.seen("wrong configuration", unit, held=held)
+    said = machine.out("journalctl -u signal-scorer -p err -o cat _COMM=signal-scorer | tail -1")
+    report.seen("journalctl -p err", said, held="score.mode" in said)
     heard = machine.until(
         lambda: machine.run(f"cat {HEARD} 2>/dev/null", check=False).out, "the alert command", 15.0
     )

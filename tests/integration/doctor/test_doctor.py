@@ -6,6 +6,7 @@ The faults are real: files, modes, sockets, processes. None of the checks leaves
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import threading
@@ -15,7 +16,7 @@ from typing import Any
 
 from builders import small_model
 from command import invoke
-from doctored import MONDAY_S, Setup, beside, free_port, kept_right, snapshot
+from doctored import MONDAY_S, NOBODY, Setup, as_root, beside, free_port, kept_right, snapshot
 from harness import Feed, Service, running
 from serving import tick
 
@@ -145,6 +146,25 @@ def test_a_check_that_fails_hides_no_other(setup: Setup) -> None:
         ("clock", "ok"),
     ]
     assert "no idea" in found[0].text
+
+
+@as_root
+def test_root_tries_the_alert_command_as_the_user_that_will_run_it(served_by_nobody: Setup) -> None:
+    """A token that only root may read would not be sent by the monitor either."""
+    setup = served_by_nobody
+    setup.models.mkdir()
+    os.chown(setup.models, NOBODY, NOBODY)
+    script, token = setup.state / "tell.sh", setup.state / "token"
+    token.touch(0o600)
+    script.write_text(f"#!/bin/sh\ncat {token}\n")
+    script.chmod(0o755)
+    setup.values["ALERTS_COMMAND"] = str(script)
+    done = invoke("doctor", "--test-alert", **setup.values)
+    assert done.returncode == 1
+    assert "as user nobody" in done.stderr
+    assert "Permission denied" in done.stderr
+    os.chown(token, NOBODY, NOBODY)
+    assert invoke("doctor", "--test-alert", **setup.values).returncode == 0
 
 
 def test_the_alert_command_is_run_with_a_message_that_says_it_is_a_test(setup: Setup) -> None:
