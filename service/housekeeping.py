@@ -168,7 +168,8 @@ class Housekeeping:
         self._flush_recorder()
         if now_s >= self._checkpoint_due_s and self._checkpoint():
             self._checkpoint_due_s = now_s + CHECKPOINT_S
-        return self._look_at_silence(utc_s)
+        # The time may be another one since.
+        return self._look_at_silence(self._clock.utc_s())
 
     def save_all(self) -> None:
         """Keep every closed bar and every paper position, at the end."""
@@ -305,6 +306,10 @@ class Housekeeping:
                 self._vitals.clock_steps += 1
                 if step_s < 0:
                     self._engine.clock_set_back(step_s)
-                    for endpoint in self._vitals.endpoints:
-                        endpoint.seen_s += step_s
+                # Ages are measured from these: they move with the clock.
+                self._vitals.started_utc_s += step_s
+                for endpoint in self._vitals.endpoints:
+                    endpoint.seen_s += step_s
+                for name in self._reconnected_s:
+                    self._reconnected_s[name] += step_s
                 self.event("clock_stepped", seconds=step_s)

@@ -57,6 +57,8 @@ class VitalsCollector(Collector):
         self._engine = engine
         self._journal = journal
         self._clock = clock
+        # A step of the clock is no other start.
+        self._started_s = vitals.started_utc_s
         self._lock = threading.Lock()
         self._ticks_seen: dict[str, int] = {}
         self._ticks_by_class: Counter[str] = Counter(dict.fromkeys(CLASSES, 0))
@@ -68,8 +70,7 @@ class VitalsCollector(Collector):
         state = health(self._vitals, self._engine, self._journal, now)
         yield gauge("ready", "1 while the service does all that it is for", state["ready"])
         yield gauge("uptime_seconds", "Seconds since start", about["uptime_s"])
-        started_s = self._vitals.started_utc_s
-        yield gauge("start_time_seconds", "When it started, UTC", started_s)
+        yield gauge("start_time_seconds", "When it started, UTC", self._started_s)
         yield labelled("mode", "1 for the mode that is served", ["mode"], [((about["mode"],), 1)])
         yield from self._requests(about)
         yield from self._feed(about)

@@ -34,7 +34,7 @@ MAX_PATH_CHARS = 200
 
 @dataclass(slots=True)
 class Vitals:
-    """Counters and states of one process; times as the clock gives them."""
+    """Counters and states of one process; times as the clock gives them, moved with its steps."""
 
     started_utc_s: float
     started_monotonic_s: float

@@ -37,13 +37,34 @@ def test_a_step_of_the_wall_clock_is_followed_and_counted(tmp_path: Path, step_s
     parts.housekeeping.turn()
     assert abs(clock.utc_s() - before_s - step_s) < 1.0
     assert parts.ask("stats")["clock_steps"] == 1
-    assert "clock_stepped" in [row["kind"] for row in parts.rows("SELECT kind FROM events")]
+    # What is measured from times before the step moved with them.
+    assert [row["kind"] for row in parts.rows("SELECT kind FROM events")] == ["clock_stepped"]
+    health = parts.ask("health")
+    assert health["ready"] is True
+    assert 0.0 <= health["uptime_s"] < 60.0
+    assert 0.0 <= health["feed_age_s"] < 60.0
     parts.feed(tick("EURUSD", clock.utc_s()))
     reply = parts.score(signal_id="after")
     assert reply["journalled"] is True
     assert reply["feed_age_s"] < 1.0
     assert parts.ask("outcome", outcome="WIN", signal_id="after")["matched"] is True
     parts.journal.close()
+
+
+@pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
+def test_a_feed_that_was_never_heard_is_silent_all_the_same(tmp_path: Path, step_s: float) -> None:
+    wall = Wall()
+    clock = SystemClock(wall)
+    parts = Parts(tmp_path, clock)
+    parts.vitals.started_utc_s -= parts.config.feed.silence_s + 1.0
+    parts.housekeeping.turn()
+    assert parts.ask("health")["ready"] is False
+    wall.at_s += step_s
+    for _ in range(2):
+        parts.housekeeping.due_s = parts.housekeeping._second_due_s = 0.0  # a second later
+        parts.housekeeping.turn()
+    assert parts.vitals.clock_steps == 1
+    assert parts.ask("health")["ready"] is False
 
 
 def test_less_than_a_second_is_no_step() -> None:
