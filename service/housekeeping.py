@@ -218,6 +218,7 @@ class Housekeeping:
             self.event("model_rejected", reason=str(found.reason), detail=detail, serving=serving)
         elif isinstance(found, Removed):
             # The pointer is gone: what was proven goes on serving until another is published.
+            self._vitals.last_rejection = None
             self.event("model_pointer_missing")
 
     def _follow_mode(self) -> None:

@@ -120,6 +120,13 @@ def _path(scene: Scene, address: str) -> Finding:
                 f"is served by another process ({holders[0]})",
                 "stop that one, or set another path in score.bind",
             )
+        if not path.is_socket():
+            return fail(
+                CHECK,
+                address,
+                "the socket of the running service was removed: nobody reaches it here",
+                "restart it, which makes another: systemctl restart signal-scorer",
+            )
         return ok(CHECK, address, "held by the running service")
     if scene.running is not None:
         return fail(

@@ -55,7 +55,7 @@ def mode(scene: Scene) -> Iterator[Finding]:
         yield fail(
             MODE,
             path,
-            f"{error}: it is not obeyed, {configured} is served",
+            f"{error}: it is not obeyed, {_served(scene)}",
             "write it anew as root or the service's user: signal-scorer mode "
             "live|shadow|off|configured",
         )
@@ -78,6 +78,14 @@ def mode(scene: Scene) -> Iterator[Finding]:
             "base scores are served",
             "when it has done its work: signal-scorer mode live",
         )
+
+
+def _served(scene: Scene) -> str:
+    """What a command that is not obeyed leaves in force: the mode before, after a start the
+    configured one."""
+    if scene.running is None:
+        return f"a start serves {scene.config.score.mode}"
+    return f"{scene.running.health['mode']} is served"
 
 
 def _absent(scene: Scene) -> Finding:

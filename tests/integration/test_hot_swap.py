@@ -162,6 +162,16 @@ def test_a_pointer_that_goes_away_leaves_the_model_serving(tmp_path: Path) -> No
         assert version_of(service) == version
 
 
+def test_a_refused_pointer_that_goes_away_is_refused_no_longer(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / POINTER_NAME).write_text("{}")
+    with running(tmp_path) as service, service.client() as client:
+        assert any("was refused" in note for note in client.health()["notes"])
+        (tmp_path / "models" / POINTER_NAME).unlink()
+        eventually(lambda: service.events("model_pointer_missing"), "a remark")
+        assert client.health()["notes"] == ["no model: base scores are served"]
+
+
 def test_a_client_of_its_own_thread_sees_one_version_at_a_time(service: Service) -> None:
     """A batch is answered by one model, whatever is published meanwhile."""
     signals = [{"symbol": "EURUSD", "base_score": n, "direction": "BUY"} for n in range(100)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from doctored import Setup, as_root, beside, free_port
-from harness import Service
+from harness import Service, running
 
 from service.keygen import keygen
 
@@ -41,6 +41,15 @@ def test_a_file_where_the_ipc_socket_belongs(setup: Setup) -> None:
     (setup.state / "score.sock").write_text("notes")
     setup.values["SCORE_BIND"] = f"ipc://{setup.state}/score.sock"
     assert "mv " in setup.fault("addresses", "score.sock", "no socket").advice
+
+
+def test_an_ipc_socket_that_was_removed(open_folder: Path, tmp_path: Path) -> None:
+    address = f"ipc://{open_folder}/score.sock"
+    with running(tmp_path, SCORE_BIND=f"tcp://127.0.0.1:{free_port()},{address}") as service:
+        (open_folder / "score.sock").unlink()
+        setup = beside(service, tmp_path / "beside")
+        setup.values["SCORE_BIND"] = service._values["SCORE_BIND"]
+        assert "restart" in setup.fault("addresses", "score.sock", "was removed").advice
 
 
 @as_root

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from builders import small_model
 from doctored import DAY_S, MONDAY_S, NOBODY, Setup, as_root, beside
-from harness import Service
+from harness import Service, running
 
 from service import mode_file
 from service.config import load
@@ -96,6 +96,14 @@ def test_a_mode_that_is_not_obeyed(setup: Setup) -> None:
     mode_file.write(setup.state, mode_file.Command("off", "mallory", MONDAY_S))
     (setup.state / mode_file.FILE_NAME).chmod(0o666)
     assert "signal-scorer mode" in setup.fault("mode", "not obeyed").advice
+
+
+def test_a_mode_that_is_not_obeyed_beside_the_one_that_is(tmp_path: Path) -> None:
+    mode_file.write(tmp_path, mode_file.Command("shadow", "anna", MONDAY_S))
+    with running(tmp_path) as service:
+        (tmp_path / mode_file.FILE_NAME).write_text("off")
+        said = beside(service, tmp_path / "beside").fault("mode", "not obeyed").text
+    assert said.endswith("shadow is served")
 
 
 def test_a_clock_that_nothing_keeps_right(setup: Setup) -> None:
