@@ -45,7 +45,7 @@ def complaints(look: Look) -> Iterator[Text]:
     """Why it is not ready, then what else it wants to have said."""
     if look.health is None:
         yield Text(f"  {look.trouble}", BAD)
-        yield Text("  signal-scorer doctor says what is wrong; asking on", DIM)
+        yield Text("  signal-scorer doctor says what is wrong", DIM)
         return
     for reason in look.health["reasons"]:
         yield Text(f"  ! {reason}", BAD)
