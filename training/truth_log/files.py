@@ -23,8 +23,8 @@ PICKLED = (
 def lines_of(path: Path, problem: Callable[[str], None]) -> Iterator[bytes | None]:
     """Each line with its newline; None for one over MAX_LINE_BYTES. Never raises.
 
-    A byte order mark is left out. What is wrong with the file itself is told to `problem` in words; the lines before it
-    count. A last line without its newline is given as it is.
+    What is wrong with the file itself is told to `problem` in words; the lines before it
+    count. A last line without its newline is given as it is, and a byte order mark left out.
     """
     try:
         if is_pickle(path):
