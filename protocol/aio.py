@@ -102,7 +102,9 @@ class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
     async def call(self, request: messages.Request) -> dict[str, Any]:
         """Send any request and return the reply's map; raises as `ScorerClient.call`."""
         request_id = next(self._ids)
-        body = codec.encode_request(request, request_id)
+        return await self._ask(codec.encode_request(request, request_id), request_id)
+
+    async def _ask(self, body: bytes, request_id: int) -> dict[str, Any]:
         guard = self._at_home().guard
         guard.check()
         try:
@@ -135,8 +137,10 @@ class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
         await self.close()
 
     async def _put(self, question: Question[T]) -> T:
+        request_id = next(self._ids)
+        body = codec.encode_checked(question.request, request_id)
         try:
-            return question.read(await self.call(question.request))
+            return question.read(await self._ask(body, request_id))
         except (ScorerUnavailable, ScorerRefused) as failure:
             return question.without_reply(failure, strict=self._options.strict)
 

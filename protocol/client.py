@@ -114,7 +114,9 @@ class ScorerClient(Resident[zmq.Socket[bytes]]):
         invalid or too large.
         """
         request_id = next(self._ids)
-        body = codec.encode_request(request, request_id)
+        return self._ask(codec.encode_request(request, request_id), request_id)
+
+    def _ask(self, body: bytes, request_id: int) -> dict[str, Any]:
         home, options = self._at_home(), self._options
         home.guard.check()
         try:
@@ -149,8 +151,10 @@ class ScorerClient(Resident[zmq.Socket[bytes]]):
         self.close()
 
     def _put(self, question: Question[T]) -> T:
+        request_id = next(self._ids)
+        body = codec.encode_checked(question.request, request_id)
         try:
-            return question.read(self.call(question.request))
+            return question.read(self._ask(body, request_id))
         except (ScorerUnavailable, ScorerRefused) as failure:
             return question.without_reply(failure, strict=self._options.strict)
 

@@ -43,16 +43,16 @@ _CALLERS_FAULT = ("invalid_field", "too_large", "malformed")
 
 @dataclass(frozen=True)
 class Question(Generic[T]):
-    """A request, the reading of its reply, and the answer where there is none (None: raise)."""
+    """A checked request, the reading of its reply, and the answer where none comes."""
 
     request: messages.Request
     read: Callable[[dict[str, Any]], T]
-    stand_in: Callable[[Failure], T] | None = None
+    stand_in: Callable[[Failure], T]
 
     def without_reply(self, failure: Failure, *, strict: bool) -> T:
-        """The stand-in; raises `failure` where there is none, or the arguments are at fault."""
+        """The stand-in; raises `failure` where `strict`, or the arguments are at fault."""
         at_fault = isinstance(failure, ScorerRefused) and failure.code in _CALLERS_FAULT
-        if strict or at_fault or self.stand_in is None:
+        if strict or at_fault:
             raise failure
         return self.stand_in(failure)
 
@@ -71,7 +71,9 @@ def score_many(signals: Sequence[dict[str, Any]]) -> Question[list[messages.Scor
         each = [codec.request_of(messages.ScoreRequest, **signal) for signal in signals]
     except TypeError as error:
         raise ValueError(f"score_many: {error}") from None
-    request = messages.ScoreManyRequest(signals=[codec.content_of(one) for one in each])
+    request = codec.request_of(
+        messages.ScoreManyRequest, signals=[msgspec.to_builtins(one) for one in each]
+    )
 
     def read(reply: dict[str, Any]) -> list[messages.ScoreReply]:
         answers = reply.get("scores")
@@ -80,11 +82,6 @@ def score_many(signals: Sequence[dict[str, Any]]) -> Question[list[messages.Scor
         return [_one_of_many(one, answer) for one, answer in zip(each, answers)]  # noqa: B905
 
     return Question(request, read, lambda failure: [base_score_reply(one, failure) for one in each])
-
-
-def plain(request: messages.Request) -> Question[dict[str, Any]]:
-    """Any other request: the reply's map as it is."""
-    return Question(request, lambda reply: reply)
 
 
 def reply_to(body: bytes, request_id: int) -> dict[str, Any] | None:

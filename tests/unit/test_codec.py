@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgpack
@@ -12,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol import codec, limits, messages
+from protocol import codec, limits, messages, questions
 from protocol.errors import DecodeError
 
 CODES = {"malformed", "unsupported_version", "unknown_op", "invalid_field", "too_large"}
@@ -354,6 +358,42 @@ def test_a_request_that_the_server_would_refuse_is_not_encoded(fields: dict[str,
     request = messages.ScoreRequest(**({"symbol": "EURUSD"} | fields))
     with pytest.raises(ValueError, match="score: "):
         codec.encode_request(request)
+
+
+CANDLE = {"open": 1, "high": 1.5, "low": Decimal(1), "close": np.float32(1.5), "time": "x" * 64}
+plausible = st.sampled_from(
+    [
+        *(1, 1.5, True, None, "BUY", "SELL", "x" * 64, "\U0001f600" * 128, "\ud800", 10**400),
+        *(b"BUY", np.float32(1.5), Decimal("1.5"), datetime(2026, 1, 1, tzinfo=UTC)),
+        *({}, {"M1": [CANDLE] * 60}, {"M5": [CANDLE | {"more": [[[[0]]]]}]}, []),
+    ]
+)
+signals = st.dictionaries(
+    st.sampled_from(messages.ScoreRequest.__struct_fields__), plausible | values, max_size=3
+).map(lambda changes: {"symbol": "EURUSD", "base_score": 50.0} | changes)
+
+
+@settings(max_examples=500, deadline=None)
+@given(signals, st.integers(0, 257))
+def test_what_was_checked_once_is_encoded_as_if_it_were_checked_again(
+    signal: dict[str, Any], count: int
+) -> None:
+    more = dict(signal)
+    symbol, base_score = more.pop("symbol"), more.pop("base_score")
+    asked: list[Any] = []
+    with suppress(ValueError):  # refused before either encodes it
+        asked.append(questions.score(symbol, base_score, more).request)
+        asked.append(questions.score_many([signal] * count).request)
+    for request in asked:
+        again = encoded(codec.encode_request, request)
+        assert encoded(codec.encode_checked, request) == again
+
+
+def encoded(encode: Callable[[messages.Request, int], bytes], request: Any) -> bytes | str:
+    try:
+        return encode(request, 7)
+    except ValueError as error:
+        return str(error)
 
 
 def test_numpy_scalars_are_numbers() -> None:
