@@ -1,7 +1,6 @@
 """The client for asyncio: the same questions, budget and circuit as `client`, and never blocking.
 
-A REQ answers one call at a time, so calls that run together use a socket each, from a pool
-that belongs to the running loop and is bounded; waiting for a socket counts to the budget.
+Calls that run together share a socket, which belongs to the running loop.
 """
 
 from __future__ import annotations
@@ -13,28 +12,22 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import zmq
-import zmq.asyncio
 
 from protocol import codec, messages, questions
 from protocol.connection import no_socket
 from protocol.curve import CurveKeys
-from protocol.home import DEFAULT_ENDPOINT, Options, Resident
-from protocol.pool import AllBusy, Pool
+from protocol.dealer import Dealer
+from protocol.home import DEFAULT_ENDPOINT, Home, Options, Resident
 from protocol.questions import Question, ScorerRefused, ScorerUnavailable
 
 T = TypeVar("T")
 
-MAX_SOCKETS = 1000
-"""A context of libzmq holds 1,023."""
 
-
-class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
+class AsyncScorerClient(Resident):
     """Asks the service from coroutines; see `ScorerClient` for the arguments.
 
-    `max_sockets` calls of one loop are under way at a time.
-
-        async with AsyncScorerClient() as scorer:
-            reply = await scorer.score("EURUSD", 72.5, signal_id="...", direction="BUY")
+    async with AsyncScorerClient() as scorer:
+        reply = await scorer.score("EURUSD", 72.5, signal_id="...", direction="BUY")
     """
 
     def __init__(
@@ -47,10 +40,7 @@ class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
         open_after: int = 3,
         probe_interval_s: float = 1.0,
         curve: CurveKeys | None = None,
-        max_sockets: int = 16,
     ) -> None:
-        if not 1 <= max_sockets <= MAX_SOCKETS:
-            raise ValueError(f"max_sockets must be in 1..{MAX_SOCKETS}")
         options = Options(
             endpoint,
             timeout_ms,
@@ -60,10 +50,9 @@ class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
             probe_interval_s=probe_interval_s,
             curve=curve,
         )
-        self._max_sockets = max_sockets
         self._ids = itertools.count(1)
-        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
-        super().__init__(options, zmq.asyncio.Context)
+        self._dealers: dict[asyncio.AbstractEventLoop, Dealer] = {}
+        super().__init__(options)
 
     async def score(self, symbol: str, base_score: float, **signal: Any) -> messages.ScoreReply:
         """Score one signal; as `ScorerClient.score`."""
@@ -105,24 +94,22 @@ class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
         return await self._ask(codec.encode_request(request, request_id), request_id)
 
     async def _ask(self, body: bytes, request_id: int) -> dict[str, Any]:
-        guard = self._at_home().guard
-        guard.check()
+        home = self._at_home()
+        answers = home.guard.check()
         try:
-            reply = await self._pool().ask(body, request_id)
+            reply = await self._dealer(home).ask(body, request_id)
         except zmq.ZMQError as error:
             raise no_socket(self._options.endpoint, error) from None
-        except AllBusy:
-            raise
         except ScorerUnavailable:
-            guard.timed_out()
+            home.guard.timed_out(answers)
             raise
-        guard.answered()
+        home.guard.answered()
         return questions.checked(reply)
 
     async def close(self) -> None:
         """Close this loop's sockets and end the probing; the next call begins anew."""
         home = self._at_home()
-        self._close_pools(asyncio.get_running_loop())
+        self._close_dealers(asyncio.get_running_loop())
         home.guard.reset()
 
     async def __aenter__(self) -> AsyncScorerClient:
@@ -145,22 +132,22 @@ class AsyncScorerClient(Resident[zmq.asyncio.Socket]):
             return question.without_reply(failure, strict=self._options.strict)
 
     def _leave(self) -> list[Any]:
-        pools = list(self._pools.values())
-        self._pools = {}
-        return pools
+        dealers = list(self._dealers.values())
+        self._dealers = {}
+        return dealers
 
-    def _pool(self) -> Pool:
-        home, loop = self._at_home(), asyncio.get_running_loop()
-        pool = self._pools.get(loop)
-        if pool is None:
-            self._close_pools()
-            pool = self._pools[loop] = Pool(home.sockets, self._options, self._max_sockets)
-        return pool
+    def _dealer(self, home: Home) -> Dealer:
+        loop = asyncio.get_running_loop()
+        dealer = self._dealers.get(loop)
+        if dealer is None:
+            self._close_dealers()
+            dealer = self._dealers[loop] = Dealer(home.sockets, self._options)
+        return dealer
 
-    def _close_pools(self, *loops: asyncio.AbstractEventLoop) -> None:
+    def _close_dealers(self, *loops: asyncio.AbstractEventLoop) -> None:
         """Those of these loops, and of all that are closed: `asyncio.run` makes one each time."""
-        for loop in list(self._pools):
+        for loop in list(self._dealers):
             if loop in loops or loop.is_closed():
-                pool = self._pools.pop(loop, None)
-                if pool is not None:
-                    pool.close()
+                dealer = self._dealers.pop(loop, None)
+                if dealer is not None:
+                    dealer.close()

@@ -31,7 +31,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class ScorerClient(Resident[zmq.Socket[bytes]]):
+class ScorerClient(Resident):
     """Asks the service; usable from many threads and after a fork.
 
     `timeout_ms` is the budget of a whole call, retries included; see `home.Options`.
@@ -63,7 +63,7 @@ class ScorerClient(Resident[zmq.Socket[bytes]]):
         )
         self._ids = itertools.count(1)
         self._local = threading.local()
-        super().__init__(options, zmq.Context)
+        super().__init__(options)
 
     def score(self, symbol: str, base_score: float, **signal: Any) -> messages.ScoreReply:
         """Score one signal; keywords are the fields of `messages.Signal`.
@@ -118,14 +118,14 @@ class ScorerClient(Resident[zmq.Socket[bytes]]):
 
     def _ask(self, body: bytes, request_id: int) -> dict[str, Any]:
         home, options = self._at_home(), self._options
-        home.guard.check()
+        answers = home.guard.check()
         try:
             connection = self._connection(home)
             reply = connection.ask(body, request_id, options.budget_s, options.tries)
         except zmq.ZMQError as error:
             raise no_socket(options.endpoint, error) from None
         except ScorerUnavailable:
-            home.guard.timed_out()
+            home.guard.timed_out(answers)
             raise
         home.guard.answered()
         return questions.checked(reply)
@@ -163,7 +163,7 @@ class ScorerClient(Resident[zmq.Socket[bytes]]):
         self._local = threading.local()
         return [connection]
 
-    def _connection(self, home: Home[zmq.Socket[bytes]]) -> Connection:
+    def _connection(self, home: Home) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = Connection(home.sockets, self._options.endpoint, self._options.curve)

@@ -10,15 +10,13 @@ import os
 import re
 import threading
 import time
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import zmq
 
 from protocol.curve import CurveKeys
 from protocol.limits import MAX_MESSAGE_BYTES
 from protocol.questions import ScorerUnavailable, reply_to
-
-S = TypeVar("S", bound="zmq.Socket[Any]")
 
 _ENDPOINT = re.compile(r"tcp://\S+:\d{1,5}|ipc://.+")
 
@@ -30,7 +28,9 @@ def check_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def connected(socket: S, endpoint: str, curve: CurveKeys | None) -> S:
+def connected(
+    socket: zmq.Socket[bytes], endpoint: str, curve: CurveKeys | None
+) -> zmq.Socket[bytes]:
     """Set a fresh socket's options and connect it, encrypted where there are keys."""
     socket.setsockopt(zmq.LINGER, 0)
     # Without a connection a message waits in our budget, not in a queue for later.
@@ -48,7 +48,7 @@ def connected(socket: S, endpoint: str, curve: CurveKeys | None) -> S:
     return socket
 
 
-def end(context: zmq.Context[Any]) -> None:
+def end(context: zmq.Context[zmq.Socket[bytes]]) -> None:
     """End a context, whose sockets are closed, on a thread of its own.
 
     It waits for libzmq's thread, which may wait for a resolver; and whoever drops a client, or
@@ -57,25 +57,25 @@ def end(context: zmq.Context[Any]) -> None:
     threading.Thread(target=context.term, name="scorer-end", daemon=True).start()
 
 
-class Sockets(Generic[S]):
-    """REQ sockets of one context and one process, each known until it is closed.
+class Sockets:
+    """The sockets of one context and one process, each known until it is closed.
 
     The context itself knows its sockets by weak references. Those are gone when the garbage
     collector takes a client apart, and ending a context waits for ever for a socket that is open.
     """
 
-    def __init__(self, context: zmq.Context[S]) -> None:
+    def __init__(self) -> None:
         self.pid = os.getpid()
-        self._context = context
-        self._known: set[S] = set()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._known: set[zmq.Socket[bytes]] = set()
 
-    def open(self, endpoint: str, curve: CurveKeys | None) -> S:
+    def open(self, kind: int, endpoint: str, curve: CurveKeys | None) -> zmq.Socket[bytes]:
         """A fresh socket, connected. Raises zmq.ZMQError."""
-        socket = connected(self._context.socket(zmq.REQ), endpoint, curve)
+        socket = connected(self._context.socket(kind), endpoint, curve)
         self._known.add(socket)
         return socket
 
-    def close(self, socket: S) -> None:
+    def close(self, socket: zmq.Socket[bytes]) -> None:
         """Close one, unless it belongs to the process that this one was forked from."""
         if self.pid == os.getpid():
             self._known.discard(socket)
@@ -94,7 +94,7 @@ class Connection:
 
     def __init__(
         self,
-        sockets: Sockets[zmq.Socket[bytes]],
+        sockets: Sockets,
         endpoint: str,
         curve: CurveKeys | None = None,
     ) -> None:
@@ -131,7 +131,7 @@ class Connection:
             self.close()
 
     def _open(self) -> zmq.Socket[bytes]:
-        return self._sockets.open(self._endpoint, self._curve)
+        return self._sockets.open(zmq.REQ, self._endpoint, self._curve)
 
     def _reopen(self) -> None:
         self._sockets.close(self._socket)

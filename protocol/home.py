@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, Generic, TypeVar
-
-import zmq
+from typing import Any
 
 from protocol.connection import Sockets, check_endpoint
 from protocol.curve import CurveKeys
 from protocol.prober import Guard
-
-S = TypeVar("S", bound="zmq.Socket[Any]")
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5561"
 MAX_TIMEOUT_MS = 3_600_000
@@ -86,11 +81,11 @@ def _number(value: object, kind: type = Real) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-class Home(Generic[S]):
+class Home:
     """A client's sockets and circuit in one process."""
 
-    def __init__(self, options: Options, context: zmq.Context[S]) -> None:
-        self.sockets = Sockets(context)
+    def __init__(self, options: Options) -> None:
+        self.sockets = Sockets()
         self.guard = options.guard()
 
     @property
@@ -105,12 +100,11 @@ class Home(Generic[S]):
             self.sockets.end()
 
 
-class Resident(Generic[S]):
+class Resident:
     """A client that is at home in whatever process it is used."""
 
-    def __init__(self, options: Options, make_context: Callable[[], zmq.Context[S]]) -> None:
+    def __init__(self, options: Options) -> None:
         self._options = options
-        self._make_context = make_context
         self._inherited: list[Any] = []
         self._home = self._move_in()
 
@@ -119,14 +113,14 @@ class Resident(Generic[S]):
         """Whether the service is taken to be away: calls are answered without asking it."""
         return self._at_home().guard.is_open
 
-    def _at_home(self) -> Home[S]:
+    def _at_home(self) -> Home:
         if self._home.pid != os.getpid():
             self._inherited += [self._home, *self._leave()]
             self._home = self._move_in()
         return self._home
 
-    def _move_in(self) -> Home[S]:
-        home = Home(self._options, self._make_context())
+    def _move_in(self) -> Home:
+        home = Home(self._options)
         # Not at exit: other threads may still be asking, and the system closes all of it.
         weakref.finalize(self, home.close).atexit = False
         return home

@@ -45,10 +45,11 @@ class Guard:
         """Whether calls are answered without asking."""
         return self._breaker.is_open
 
-    def check(self) -> None:
-        """Raises ScorerUnavailable at once while the circuit is open."""
+    def check(self) -> int:
+        """How many answers came so far. Raises ScorerUnavailable at once while it is open."""
         if self._breaker.is_open:
             raise not_asked(self._endpoint)
+        return self._breaker.answers
 
     def answered(self) -> None:
         """A call was answered."""
@@ -57,10 +58,10 @@ class Guard:
                 self._stop.set()
         self._breaker.answered()
 
-    def timed_out(self) -> None:
-        """A call was not; the one that opens the circuit starts the probing."""
+    def timed_out(self, answers: int) -> None:
+        """A call after that `check` was not; the one that opens the circuit starts the probing."""
         with self._lock:
-            if not self._breaker.timed_out():
+            if not self._breaker.timed_out(answers):
                 return
             self._stop.set()
             self._stop = threading.Event()
@@ -74,7 +75,7 @@ class Guard:
         self._breaker.answered()
 
     def _probe(self, stop: threading.Event) -> None:
-        sockets: Sockets[zmq.Socket[bytes]] = Sockets(zmq.Context())
+        sockets = Sockets()
         connection: Connection | None = None
         try:
             for number in itertools.count(1):

@@ -38,7 +38,7 @@ def test_it_asks_all_questions_of_the_real_service(tmp_path) -> None:
 
 def test_calls_that_run_together_get_their_own_answers_over_few_sockets() -> None:
     async def ask(address: str) -> list[float]:
-        async with AsyncScorerClient(address, 20_000, max_sockets=4) as scorer:
+        async with AsyncScorerClient(address, 20_000) as scorer:
             asked = [scorer.score("EURUSD", float(n % 100)) for n in range(200)]
             return [reply.final_score for reply in await asyncio.gather(*asked)]
 
@@ -68,7 +68,7 @@ def test_a_late_answer_is_nobodys() -> None:
 
 def test_a_cancelled_call_spoils_no_later_one() -> None:
     async def ask(address: str) -> None:
-        async with AsyncScorerClient(address, 20_000, max_sockets=1) as scorer:
+        async with AsyncScorerClient(address, 20_000) as scorer:
             for n in range(50):
                 task = asyncio.ensure_future(scorer.score("EURUSD", 1.0))
                 await asyncio.sleep(0.0001 * (n % 7))
@@ -82,7 +82,7 @@ def test_a_cancelled_call_spoils_no_later_one() -> None:
 
 def test_cancelling_always_ends_a_task_that_asks_and_asks() -> None:
     async def ask(address: str) -> None:
-        async with AsyncScorerClient(address, 20_000, max_sockets=2) as scorer:
+        async with AsyncScorerClient(address, 20_000) as scorer:
 
             async def work() -> None:
                 while True:
@@ -121,22 +121,41 @@ def test_each_run_of_a_loop_gives_its_sockets_back() -> None:
         # Those of the last run stay until the next one; libzmq closes in the background.
         eventually(lambda: descriptors() <= before + 6, "sockets to be closed")
         asyncio.run(scorer.close())
-        assert not scorer._pools
+        assert not scorer._dealers
 
 
-def test_calls_that_waited_for_a_socket_do_not_open_the_circuit() -> None:
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        time.sleep(0.01)  # 200 of them take twice the budget, so that many wait for their turn
-        return base_score(request)
+def test_time_outs_beside_answers_do_not_open_the_circuit() -> None:
+    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
+        return base_score(request) if request.get("base_score") == 1.0 else None
 
     async def ask(address: str) -> None:
-        async with AsyncScorerClient(address, 1000, max_sockets=1, open_after=1) as scorer:
-            asked = [scorer.score("EURUSD", 1.0) for _ in range(200)]
-            replies = await asyncio.gather(*asked)
-            assert {r.status for r in replies} == {"no_model", "unreachable"}
-            assert not scorer.circuit_open
+        async with AsyncScorerClient(address, 300, open_after=1) as scorer:
+            while (await scorer.score("EURUSD", 1.0)).status != "no_model":
+                await asyncio.sleep(0)
+            for _ in range(3):
+                silent = [scorer.score("EURUSD", 2.0) for _ in range(20)]
+                replies = await asyncio.gather(scorer.score("EURUSD", 1.0), *silent)
+                assert [r.status for r in replies] == ["no_model"] + ["unreachable"] * 20
+                assert not scorer.circuit_open
+            await scorer.score("EURUSD", 2.0)
+            assert scorer.circuit_open
 
     with answering(answer) as server:
+        asyncio.run(ask(server.address))
+
+
+def test_a_loop_that_was_held_up_takes_the_answers_that_came_meanwhile() -> None:
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 200, retries=0) as scorer:
+            while (await scorer.score("EURUSD", 1.0)).status != "no_model":
+                await asyncio.sleep(0)
+            calls = [asyncio.ensure_future(scorer.score("EURUSD", 1.0)) for _ in range(20)]
+            await asyncio.sleep(0)
+            time.sleep(1.0)  # the caller's own code, in the loop
+            replies = await asyncio.gather(*calls)
+            assert {reply.status for reply in replies} == {"no_model"}
+
+    with answering() as server:
         asyncio.run(ask(server.address))
 
 
@@ -218,26 +237,3 @@ def test_one_client_serves_one_loop_after_another_and_several_threads() -> None:
             thread.join()
         assert sorted(scores) == [1.0] * 5 + [2.0] * 5 + [3.0] * 5 + [4.0] * 5
         gc.collect()
-
-
-def test_the_number_of_sockets_is_bounded() -> None:
-    for wrong in (0, 100_000):
-        with pytest.raises(ValueError, match="max_sockets"):
-            AsyncScorerClient(max_sockets=wrong)
-
-
-def test_waiting_for_a_socket_counts_to_the_budget_but_not_against_the_service() -> None:
-    async def ask(address: str) -> None:
-        async with AsyncScorerClient(address, 300, retries=0, max_sockets=1, open_after=1) as one:
-            # Taken for longer than any budget, as by a call that is slow to be cancelled.
-            slot = one._pool()._slots.get_nowait()
-            replies = await asyncio.gather(*[one.score("EURUSD", 1.0) for _ in range(5)])
-            assert {reply.status for reply in replies} == {"unreachable"}
-            assert all("no socket was free" in str(reply.error) for reply in replies)
-            assert not one.circuit_open
-            one._pool()._slots.put_nowait(slot)
-        async with AsyncScorerClient(address, 20_000) as again:
-            assert (await again.score("EURUSD", 1.0)).status == "no_model"
-
-    with answering() as server:
-        asyncio.run(ask(server.address))

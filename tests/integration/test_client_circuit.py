@@ -88,7 +88,8 @@ def test_a_late_answer_that_closes_the_circuit_ends_the_probing() -> None:
         late.start()
         eventually(lambda: server.requests, "the slow request to be there")
         # As a call on another thread would that was not answered.
-        client._at_home().guard.timed_out()
+        guard = client._at_home().guard
+        guard.timed_out(guard.check())
         assert (client.circuit_open, probing()) == (True, 1)
         held.set()
         late.join()

@@ -21,15 +21,24 @@ def test_it_is_open_exactly_from_the_nth_time_out_in_a_row_until_an_answer(
             in_a_row = 0
         else:
             in_a_row += 1
-            opened_now = breaker.timed_out()
+            opened_now = breaker.timed_out(breaker.answers)
             assert opened_now == (in_a_row == after)
             opened += opened_now
         assert breaker.is_open == (in_a_row >= after)
 
 
+def test_a_time_out_is_none_of_the_services_where_another_call_was_answered_meanwhile() -> None:
+    breaker = Breaker(3)
+    began = breaker.answers
+    breaker.answered()
+    assert not any(breaker.timed_out(began) for _ in range(10))
+    assert not breaker.is_open
+    assert [breaker.timed_out(breaker.answers) for _ in range(3)] == [False, False, True]
+
+
 def test_it_never_opens_when_told_so() -> None:
     breaker = Breaker(0)
-    assert not any(breaker.timed_out() for _ in range(100))
+    assert not any(breaker.timed_out(breaker.answers) for _ in range(100))
     assert not breaker.is_open
 
 
