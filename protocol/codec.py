@@ -300,11 +300,15 @@ def _id_of(content: dict[str, Any]) -> str | int | None:
 def plain(value: Any) -> Any:
     """A numpy scalar, or a number or text of another class, as what it is: a caller's often are.
 
+    A truth of numpy is one, and no number: `outcome(pnl > 0)` of an array's element.
+
     Raises TypeError for anything else.
     """
     if isinstance(value, str):
         return str.__str__(value)
     found = value.item() if hasattr(value, "item") else value
+    if isinstance(found, bool):
+        return found
     if isinstance(found, float):
         return float.__float__(found)
     if isinstance(found, int):

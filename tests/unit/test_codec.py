@@ -404,6 +404,16 @@ def test_numpy_scalars_are_numbers() -> None:
     assert found.request == messages.ScoreRequest(symbol="EURUSD", base_score=61.5, entry_price=1.5)
 
 
+def test_a_truth_of_numpy_is_one_and_no_number() -> None:
+    outcome = codec.request_of(messages.OutcomeRequest, outcome=np.bool_(True), signal_id="a")
+    assert outcome.outcome is True
+    for explain in (True, False):
+        request = questions.score("EURUSD", 50.0, {"explain": np.bool_(explain)}).request
+        assert request == messages.ScoreRequest(symbol="EURUSD", base_score=50.0, explain=explain)
+    with pytest.raises(ValueError, match="base_score"):
+        questions.score("EURUSD", np.bool_(True), {})  # type: ignore[arg-type]
+
+
 def test_a_request_over_the_limit_is_not_encoded() -> None:
     signals = [{"pad": "p" * 1024, "n": i} for i in range(256)]
     with pytest.raises(ValueError, match="bytes"):
