@@ -18,12 +18,13 @@ from protocol.curve import CurveKeys
 from protocol.limits import MAX_MESSAGE_BYTES
 from protocol.questions import ScorerUnavailable, reply_to
 
-_ENDPOINT = re.compile(r"tcp://\S+:\d{1,5}|ipc://.+")
+_ENDPOINT = re.compile(r"tcp://[^\s*;]+:(\d{1,5})|ipc://.+")
 
 
 def check_endpoint(endpoint: str) -> str:
     """The endpoint itself. Raises ValueError for what cannot be connected to."""
-    if not isinstance(endpoint, str) or not _ENDPOINT.fullmatch(endpoint):
+    found = _ENDPOINT.fullmatch(endpoint) if isinstance(endpoint, str) else None
+    if found is None or (found[1] is not None and not 1 <= int(found[1]) <= 65_535):
         raise ValueError(f"{endpoint!r} is no endpoint; for example tcp://127.0.0.1:5561")
     return endpoint
 
@@ -120,7 +121,7 @@ class Connection:
         except BaseException:  # interrupted while it waited: the reply may still come
             self._reopen()
             raise
-        raise no_answer(self._endpoint, budget_s, tries)
+        raise no_answer(self._endpoint, self._curve, budget_s, tries)
 
     def close(self) -> None:
         """Close the socket, unless it belongs to the process that this one was forked from."""
@@ -151,9 +152,13 @@ class Connection:
             return None
 
 
-def no_answer(endpoint: str, budget_s: float, tries: int) -> ScorerUnavailable:
+def no_answer(
+    endpoint: str, curve: CurveKeys | None, budget_s: float, tries: int
+) -> ScorerUnavailable:
     """What is said when the budget is spent."""
     advice = "is signal-scorer running?"
+    if curve is not None:  # which gives no reason
+        advice += " One that runs is silent to keys that are not on its list; its log names them"
     if _closed_to_us(endpoint):
         advice = (
             "this user may not use that socket: put it into the socket's group, and log in anew"

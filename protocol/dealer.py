@@ -38,7 +38,7 @@ class Dealer:
                 return reply
             if line is self._line and line.heard == heard:
                 self.close()
-        raise no_answer(options.endpoint, options.budget_s, options.tries)
+        raise no_answer(options.endpoint, options.curve, options.budget_s, options.tries)
 
     def close(self) -> None:
         """Close the socket, once the calls that are under way are done with it."""

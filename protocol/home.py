@@ -61,6 +61,8 @@ class Options:
             raise ValueError("open_after must be a whole number that is not negative")
         if not _number(probe_interval_s) or not 0 < probe_interval_s <= MAX_TIMEOUT_MS:
             raise ValueError("probe_interval_s must be above 0")
+        if curve is not None and not isinstance(curve, CurveKeys):
+            raise ValueError("curve must be CurveKeys, for example of CurveKeys.read")
         self.endpoint = check_endpoint(endpoint)
         self.budget_s = timeout_ms / 1000.0
         self.tries = retries + 1

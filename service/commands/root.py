@@ -143,13 +143,7 @@ def ask(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except ScorerUnavailable as error:
-        # CURVE gives no reason: to a client that is refused the service looks away.
-        hint = (
-            "; a service that runs is silent to keys that are not on its list, its log names them"
-            if own_keys()
-            else ""
-        )
-        click.echo(f"signal-scorer: {error}{hint}", err=True)
+        click.echo(f"signal-scorer: {error}", err=True)
         sys.exit(exit_codes.UNAVAILABLE)
     except (ScorerRefused, ValueError) as error:
         raise click.UsageError(str(error)) from None

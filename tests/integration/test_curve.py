@@ -98,6 +98,8 @@ def test_a_listed_client_is_answered_and_strangers_get_nothing(tmp_path: Path, k
         assert gets_nothing(service.address, None)
         assert gets_nothing(service.address, stranger)
         assert gets_nothing(service.address, wrong_server)
+        with ScorerClient(near(service.address), IN_VAIN_MS, curve=stranger) as refused:
+            assert "not on its list" in str(refused.score("EURUSD", 70.0).error)
         with ScorerClient(near(service.address), 10_000, curve=elite_guard) as client:
             reply = client.score("EURUSD", 70.0)
             assert (reply.final_score, reply.status) == (70.0, "unknown_symbol")
