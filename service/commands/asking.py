@@ -29,9 +29,9 @@ from service.commands.root import (
 @click.option("--base-score", required=True, type=Within(0, 100))
 @click.option("--direction", type=click.Choice(["BUY", "SELL"]))
 @click.option("--signal-id")
-@click.option("--entry-price", type=Within())
-@click.option("--stop-loss", type=Within())
-@click.option("--take-profit", type=Within())
+@click.option("--entry-price", type=Within(0, min_open=True))
+@click.option("--stop-loss", type=Within(0, min_open=True))
+@click.option("--take-profit", type=Within(0, min_open=True))
 @click.option("--explain", is_flag=True, help="Add each feature's contribution.")
 @json_option
 def score(
@@ -52,7 +52,7 @@ def score(
 @click.option("--signal-id")
 @click.option("--score-id")
 @click.option("--outcome", required=True, help="Any of the truth log's words.")
-@click.option("--realised-r", type=Within())
+@click.option("--realised-r", type=float)
 def outcome(
     config_path: str | None, endpoint: str | None, timeout_ms: float, **fields: Any
 ) -> None:

@@ -74,11 +74,22 @@ def test_options_that_cannot_be_meant_are_wrong_usage(command: tuple[str, ...]) 
         ("top", "--once", "--interval-s", "nan"),
         ("score", "--symbol", "EURUSD", "--base-score", "nan"),
         ("score", "--symbol", "EURUSD", "--base-score", "70", "--entry-price", "inf"),
+        ("score", "--symbol", "EURUSD", "--base-score", "70", "--stop-loss", "0"),
     ],
     ids=" ".join,
 )
 def test_a_number_that_is_none_is_wrong_usage(words: tuple[str, ...]) -> None:
     told(invoke(*words), 2, words[-2])
+
+
+def test_the_help_of_an_option_names_bounds_that_are_some() -> None:
+    for command in ("score", "outcome"):
+        assert "None" not in invoke(command, "--help").stdout
+    told(
+        invoke("outcome", "--outcome", "WIN", "--signal-id", "a", "--realised-r", "nan"),
+        2,
+        "realised_r",
+    )
 
 
 @pytest.mark.parametrize(
