@@ -95,13 +95,13 @@ class AsyncScorerClient(Resident):
 
     async def _ask(self, body: bytes, request_id: int) -> dict[str, Any]:
         home = self._at_home()
-        answers = home.guard.check()
+        news = home.guard.check()
         try:
             reply = await self._dealer(home).ask(body, request_id)
         except zmq.ZMQError as error:
             raise no_socket(self._options.endpoint, error) from None
         except ScorerUnavailable:
-            home.guard.timed_out(answers)
+            home.guard.timed_out(news)
             raise
         home.guard.answered()
         return questions.checked(reply)

@@ -8,35 +8,34 @@ from __future__ import annotations
 
 
 class Breaker:
-    """Closed at first; opens at the `after`-th time-out in a row (0: never)."""
+    """Closed at first; opens at the `after`-th time-out in a row (0: never).
 
-    __slots__ = ("_after", "_timeouts", "answers", "is_open")
+    Calls that are under way together are of one evidence: `news` grows with each answer and each
+    time-out that counts, and one that began before the last of them is no further time-out.
+    """
+
+    __slots__ = ("_after", "_timeouts", "is_open", "news")
 
     def __init__(self, after: int) -> None:
         self._after = after
         self._timeouts = 0
-        self.answers = 0
+        self.news = 0
         self.is_open = False
 
     def answered(self) -> None:
         """Something answered: close."""
-        self.answers += 1
+        self.news += 1
         self._timeouts = 0
         self.is_open = False
 
-    def timed_out(self, answers: int) -> bool:
-        """A call that began after so many `answers` got none. True where that opens the circuit.
-
-        Where another call was answered meanwhile the service is there, and what was held up is
-        the caller: its loop, or its threads.
-        """
-        if answers != self.answers:
+    def timed_out(self, news: int) -> bool:
+        """A call that began at this `news` got no answer. True where that opens the circuit."""
+        if self.is_open or news != self.news:
             return False
+        self.news += 1
         self._timeouts += 1
-        if self.is_open or not self._after or self._timeouts < self._after:
-            return False
-        self.is_open = True
-        return True
+        self.is_open = 0 < self._after <= self._timeouts
+        return self.is_open
 
 
 def pause_s(interval_s: float, draw: float) -> float:

@@ -118,14 +118,14 @@ class ScorerClient(Resident):
 
     def _ask(self, body: bytes, request_id: int) -> dict[str, Any]:
         home, options = self._at_home(), self._options
-        answers = home.guard.check()
+        news = home.guard.check()
         try:
             connection = self._connection(home)
             reply = connection.ask(body, request_id, options.budget_s, options.tries)
         except zmq.ZMQError as error:
             raise no_socket(options.endpoint, error) from None
         except ScorerUnavailable:
-            home.guard.timed_out(answers)
+            home.guard.timed_out(news)
             raise
         home.guard.answered()
         return questions.checked(reply)

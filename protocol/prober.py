@@ -46,10 +46,10 @@ class Guard:
         return self._breaker.is_open
 
     def check(self) -> int:
-        """How many answers came so far. Raises ScorerUnavailable at once while it is open."""
+        """The `news` at which a call begins. Raises ScorerUnavailable at once while it is open."""
         if self._breaker.is_open:
             raise not_asked(self._endpoint)
-        return self._breaker.answers
+        return self._breaker.news
 
     def answered(self) -> None:
         """A call was answered."""
@@ -58,10 +58,10 @@ class Guard:
                 self._stop.set()
         self._breaker.answered()
 
-    def timed_out(self, answers: int) -> None:
-        """A call after that `check` was not; the one that opens the circuit starts the probing."""
+    def timed_out(self, news: int) -> None:
+        """A call that began at this `news` was not; where that opens the circuit, it is probed."""
         with self._lock:
-            if not self._breaker.timed_out(answers):
+            if not self._breaker.timed_out(news):
                 return
             self._stop.set()
             self._stop = threading.Event()

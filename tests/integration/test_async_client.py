@@ -144,6 +144,17 @@ def test_time_outs_beside_answers_do_not_open_the_circuit() -> None:
         asyncio.run(ask(server.address))
 
 
+def test_calls_that_time_out_together_are_one_time_out() -> None:
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 20, probe_interval_s=3600) as scorer:
+            for nth in (1, 2, 3):
+                replies = await asyncio.gather(*[scorer.score("EURUSD", 1.0) for _ in range(20)])
+                assert {reply.status for reply in replies} == {"unreachable"}
+                assert scorer.circuit_open == (nth == 3)
+
+    asyncio.run(ask(free_address()))
+
+
 def test_a_loop_that_was_held_up_takes_the_answers_that_came_meanwhile() -> None:
     async def ask(address: str) -> None:
         async with AsyncScorerClient(address, 200, retries=0) as scorer:
