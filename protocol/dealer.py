@@ -16,6 +16,12 @@ from protocol.connection import Sockets, no_answer
 from protocol.home import Options
 from protocol.questions import reply_to
 
+MAX_UNDER_WAY = 128
+"""Requests sent and not answered: the service lets 1,024 wait, of all its clients."""
+
+
+Answer = asyncio.Future[bytes | None]
+
 
 class Dealer:
     """The calls of one loop. A try that hears nothing at all is followed by a fresh socket."""
@@ -24,33 +30,57 @@ class Dealer:
         self._sockets = sockets
         self._options = options
         self._line: _Line | None = None
+        self._closed = False
 
     async def ask(self, body: bytes, request_id: int) -> dict[str, Any]:
         """The reply's map. Raises ScorerUnavailable once the budget of all tries is spent."""
-        options = self._options
+        options, loop = self._options, asyncio.get_running_loop()
         deadline_s = time.monotonic() + options.budget_s
-        for tries_left in range(options.tries, 0, -1):
-            within_s = max(0.0, deadline_s - time.monotonic()) / tries_left
-            line = self._line = self._line or _Line(self._sockets, options)
-            heard = line.heard
-            reply = await line.ask(body, request_id, within_s)
-            if reply is not None:
-                return reply
-            if line is self._line and line.heard == heard:
-                self.close()
+        key = request_id.to_bytes(8, "big")
+        asked: list[_Line] = []
+        try:
+            for tries_left in range(options.tries, 0, -1):
+                within_s = max(0.0, deadline_s - time.monotonic()) / tries_left
+                line = self._line = self._line or _Line(self._sockets, options)
+                if line not in asked:
+                    asked.append(line)
+                heard = line.heard
+                answer: Answer = loop.create_future()
+                for one in asked:  # to an earlier try a late answer may still come
+                    one.expect(key, answer)
+                timer = loop.call_later(within_s, _give_up, answer, asked)
+                try:
+                    line.send(key, body)
+                    came = await answer
+                finally:
+                    timer.cancel()
+                reply = None if came is None else reply_to(came, request_id)
+                if reply is not None:
+                    return reply
+                if line is self._line and line.heard == heard:
+                    self._leave()
+        finally:
+            for line in asked:
+                line.forget(key)
+            if self._closed:  # meanwhile, and then asked by another socket
+                self._leave()
         raise no_answer(options.endpoint, options.curve, options.budget_s, options.tries)
 
     def close(self) -> None:
         """Close the socket, once the calls that are under way are done with it."""
+        self._closed = True
+        self._leave()
+
+    def _leave(self) -> None:
         line, self._line = self._line, None
         if line is not None:
             line.leave()
 
 
 class _Line:
-    """A DEALER and who waits for an answer by it; `heard` counts what came.
+    """A DEALER and who expects an answer by it; `heard` counts what came.
 
-    The loop watches it only while somebody waits: nothing of it is left there afterwards.
+    The loop watches it only while somebody does: nothing of it is left there afterwards.
     """
 
     def __init__(self, sockets: Sockets, options: Options) -> None:
@@ -59,43 +89,40 @@ class _Line:
         self._sockets = sockets
         self._socket = sockets.open(zmq.DEALER, options.endpoint, options.curve)
         self._descriptor = self._socket.FD
-        self._waiting: dict[bytes, asyncio.Future[bytes | None]] = {}
+        self._expected: dict[bytes, Answer] = {}
         self._unsent: dict[bytes, bytes] = {}
+        self._under_way: set[bytes] = set()
         self._left = False
 
-    async def ask(self, body: bytes, request_id: int, within_s: float) -> dict[str, Any] | None:
-        """The reply's map; None where none came within the time, or one that is no answer."""
-        if not self._waiting:
-            self._loop.add_reader(self._descriptor, self._look)
-        key = request_id.to_bytes(8, "big")
-        answer = self._waiting[key] = self._loop.create_future()
+    def expect(self, key: bytes, answer: Answer) -> None:
+        """Give this future what comes under the key, until it is forgotten."""
+        if not self._expected:
+            self._loop.add_reader(self._descriptor, self.look)
+        self._expected[key] = answer
+
+    def send(self, key: bytes, body: bytes) -> None:
+        """Send, as soon as there is room."""
         self._unsent[key] = body
-        timer = self._loop.call_later(within_s, self._give_up, answer)
-        try:
-            self._look()
-            reply = await answer
-        finally:
-            timer.cancel()
-            self._unsent.pop(key, None)
-            del self._waiting[key]
-            if not self._waiting:
-                self._rest()
-        return None if reply is None else reply_to(reply, request_id)
+        self.look()
+
+    def forget(self, key: bytes) -> None:
+        """Nobody waits for this one any more."""
+        del self._expected[key]
+        self._unsent.pop(key, None)
+        self._under_way.discard(key)
+        if not self._expected:
+            self._rest()
+        elif self._unsent:
+            self.look()  # there may be room for one more
 
     def leave(self) -> None:
-        """Close when nobody waits any more."""
+        """Close when nothing is expected any more."""
         self._left = True
-        if not self._waiting or self._loop.is_closed():
+        if not self._expected or self._loop.is_closed():
             self._rest()
 
-    def _rest(self) -> None:
-        if not self._loop.is_closed():
-            self._loop.remove_reader(self._descriptor)
-        if self._left:
-            self._sockets.close(self._socket)
-
-    def _look(self) -> None:
-        """Receive all that is there and send what there is room for: none before it is connected.
+    def look(self) -> None:
+        """Receive all that is there, and send as many as may be under way once it is connected.
 
         Until nothing is left to do, since libzmq's descriptor tells of news, not of a state.
         """
@@ -105,19 +132,30 @@ class _Line:
             assert isinstance(events, int)
             if events & zmq.POLLIN:
                 self._deliver(socket.recv_multipart(zmq.NOBLOCK))
-            elif events & zmq.POLLOUT and self._unsent:
+            elif events & zmq.POLLOUT and self._unsent and len(self._under_way) < MAX_UNDER_WAY:
                 key = next(iter(self._unsent))
                 socket.send_multipart([key, b"", self._unsent.pop(key)], zmq.NOBLOCK)
+                self._under_way.add(key)
             else:
                 return
 
     def _deliver(self, frames: list[bytes]) -> None:
         self.heard += 1
-        answer = self._waiting.get(frames[0])
+        self._under_way.discard(frames[0])
+        answer = self._expected.get(frames[0])
         if answer is not None and not answer.done():
             answer.set_result(frames[-1])
 
-    def _give_up(self, answer: asyncio.Future[bytes | None]) -> None:
-        self._look()  # the loop itself may have been held up
+    def _rest(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._descriptor)
+        if self._left:
+            self._sockets.close(self._socket)
+
+
+def _give_up(answer: Answer, lines: list[_Line]) -> None:
+    for line in lines:
         if not answer.done():
-            answer.set_result(None)
+            line.look()  # the loop itself may have been held up
+    if not answer.done():
+        answer.set_result(None)

@@ -144,6 +144,48 @@ def test_time_outs_beside_answers_do_not_open_the_circuit() -> None:
         asyncio.run(ask(server.address))
 
 
+def test_an_answer_within_the_budget_counts_whichever_try_it_is_to() -> None:
+    asked: list[float] = []
+
+    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
+        asked.append(time.monotonic())
+        if len(asked) > 1:
+            return None  # the retry is lost
+        time.sleep(1.2)  # more than the half of the budget, after which it is asked again
+        return base_score(request)
+
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 2000, retries=1) as scorer:
+            assert (await scorer.score("EURUSD", 1.0)).status == "no_model"
+
+    with answering(answer) as server:
+        asyncio.run(ask(server.address))
+
+
+def test_more_calls_than_the_service_lets_wait_are_all_answered(tmp_path) -> None:
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 30_000) as scorer:
+            asked = [scorer.score("EURUSD", float(n % 100)) for n in range(500)]
+            replies = await asyncio.gather(*asked)
+            assert [reply.final_score for reply in replies] == [float(n % 100) for n in range(500)]
+            assert {reply.status for reply in replies} == {"unknown_symbol"}
+
+    with running(tmp_path, LIMITS_WAITING_REQUESTS="130") as service:
+        asyncio.run(ask(service.address))
+
+
+def test_a_call_that_outlives_its_client_closes_what_it_opened() -> None:
+    async def ask(address: str) -> None:
+        scorer = AsyncScorerClient(address, 400)
+        call = asyncio.ensure_future(scorer.score("EURUSD", 1.0))
+        await asyncio.sleep(0)
+        await scorer.close()
+        assert (await call).status == "unreachable"
+        assert not scorer._home.sockets._known
+
+    asyncio.run(ask(free_address()))
+
+
 def test_calls_that_time_out_together_are_one_time_out() -> None:
     async def ask(address: str) -> None:
         async with AsyncScorerClient(address, 20, probe_interval_s=3600) as scorer:
