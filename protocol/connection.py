@@ -1,7 +1,7 @@
 """One REQ socket that keeps a budget: Lazy Pirate. Its options are the same for every client.
 
-A REQ without its reply is stuck, so each failed try closes it and opens a fresh one, which
-also drops a late reply.
+A REQ without its reply is stuck, so each further try opens a fresh one; an answer to an earlier
+try counts as long as there is budget. Then those are closed, which drops what is later.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import zmq
@@ -108,19 +109,25 @@ class Connection:
     def ask(self, body: bytes, request_id: int, budget_s: float, tries: int) -> dict[str, Any]:
         """The reply's map. Raises ScorerUnavailable once the budget of all tries is spent."""
         deadline_s = time.monotonic() + budget_s
+        earlier: list[zmq.Socket[bytes]] = []
         try:
             for tries_left in range(tries, 0, -1):
                 now_s = time.monotonic()
                 until_s = now_s + max(0.0, deadline_s - now_s) / tries_left
-                reply = self._try_once(body, request_id, until_s)
+                reply = self._try_once(body, request_id, until_s, earlier)
                 if reply is not None:
                     return reply
-                self._reopen()
+                earlier.append(self._socket)
+                self._socket = self._open()
         except zmq.ZMQError as error:
             raise no_socket(self._endpoint, error) from None
         except BaseException:  # interrupted while it waited: the reply may still come
-            self._reopen()
+            earlier.append(self._socket)
+            self._socket = self._open()
             raise
+        finally:
+            for socket in earlier:
+                self._sockets.close(socket)
         raise no_answer(self._endpoint, self._curve, budget_s, tries)
 
     def close(self) -> None:
@@ -134,20 +141,27 @@ class Connection:
     def _open(self) -> zmq.Socket[bytes]:
         return self._sockets.open(zmq.REQ, self._endpoint, self._curve)
 
-    def _reopen(self) -> None:
-        self._sockets.close(self._socket)
-        self._socket = self._open()
-
-    def _try_once(self, body: bytes, request_id: int, until_s: float) -> dict[str, Any] | None:
-        socket = self._socket
+    def _try_once(
+        self,
+        body: bytes,
+        request_id: int,
+        until_s: float,
+        earlier: list[zmq.Socket[bytes]],
+    ) -> dict[str, Any] | None:
+        """The reply, which may as well be to an earlier try; None where it is time for another."""
+        sent = False
         try:
-            if not _sent(socket, body) and not (
-                _ready(socket, zmq.POLLOUT, until_s) and _sent(socket, body)
-            ):
-                return None
-            if not _ready(socket, zmq.POLLIN, until_s):
-                return None
-            return reply_to(socket.recv(zmq.NOBLOCK), request_id)
+            while True:
+                sent = sent or _sent(self._socket, body)
+                watched = [(self._socket, zmq.POLLIN if sent else zmq.POLLOUT)]
+                ready = _ready(watched + [(socket, zmq.POLLIN) for socket in earlier], until_s)
+                for socket in ready:
+                    if sent or socket is not self._socket:
+                        reply = reply_to(socket.recv(zmq.NOBLOCK), request_id)
+                        if reply is not None or socket is self._socket:
+                            return reply
+                if not ready or time.monotonic() >= until_s:
+                    return None
         except zmq.ZMQError:
             return None
 
@@ -202,7 +216,7 @@ def _sent(socket: zmq.Socket[bytes], body: bytes) -> bool:
     return True
 
 
-def _ready(socket: zmq.Socket[bytes], event: int, until_s: float) -> bool:
+def _ready(watched: Sequence[tuple[zmq.Socket[bytes], int]], until_s: float) -> list[Any]:
     # poll takes whole milliseconds; rounding up by at most one keeps short budgets usable.
     left_ms = max(0, int((until_s - time.monotonic()) * 1000.0 + 0.999))
-    return bool(zmq.zmq_poll([(socket, event)], left_ms))
+    return [socket for socket, _ in zmq.zmq_poll(watched, left_ms)]

@@ -257,6 +257,21 @@ def test_a_lost_reply_is_asked_for_again() -> None:
         assert client.score("EURUSD", 50.0).status == "no_model"
 
 
+def test_an_answer_within_the_budget_counts_whichever_try_it_is_to() -> None:
+    def answer(request: dict[str, Any], n: int) -> list[bytes]:
+        if n:
+            return []  # the retry is lost
+        time.sleep(1.2)  # more than the half of the budget, after which it is asked again
+        return [score(request)]
+
+    with (
+        answering(answer) as address,
+        ScorerClient(address, timeout_ms=2_000, retries=1) as client,
+    ):
+        assert client.score("EURUSD", 50.0).status == "no_model"
+        assert client._home.sockets._known == {client._local.connection._socket}
+
+
 def test_late_and_foreign_replies_are_never_taken_for_ones_own() -> None:
     held: list[bytes] = []
 
