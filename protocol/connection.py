@@ -156,10 +156,16 @@ class Connection:
                 watched = [(self._socket, zmq.POLLIN if sent else zmq.POLLOUT)]
                 ready = _ready(watched + [(socket, zmq.POLLIN) for socket in earlier], until_s)
                 for socket in ready:
-                    if sent or socket is not self._socket:
-                        reply = reply_to(socket.recv(zmq.NOBLOCK), request_id)
-                        if reply is not None or socket is self._socket:
-                            return reply
+                    if not sent and socket is self._socket:
+                        continue
+                    reply = reply_to(socket.recv(zmq.NOBLOCK), request_id)
+                    if socket is self._socket:
+                        return reply
+                    if reply is not None:
+                        earlier.remove(socket)  # free again, while the present one still waits
+                        earlier.append(self._socket)
+                        self._socket = socket
+                        return reply
                 if not ready or time.monotonic() >= until_s:
                     return None
         except zmq.ZMQError:

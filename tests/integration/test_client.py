@@ -258,18 +258,27 @@ def test_a_lost_reply_is_asked_for_again() -> None:
 
 
 def test_an_answer_within_the_budget_counts_whichever_try_it_is_to() -> None:
+    asked: list[float] = []
+
     def answer(request: dict[str, Any], n: int) -> list[bytes]:
-        if n:
+        asked.append(request["base_score"])
+        if n == 1:
             return []  # the retry is lost
-        time.sleep(1.2)  # more than the half of the budget, after which it is asked again
+        if n == 0:
+            time.sleep(1.2)  # more than the half of the budget, after which it is asked again
         return [score(request)]
 
     with (
         answering(answer) as address,
         ScorerClient(address, timeout_ms=2_000, retries=1) as client,
     ):
+        connection = client._connection(client._home)
+        first = connection._socket
         assert client.score("EURUSD", 50.0).status == "no_model"
-        assert client._home.sockets._known == {client._local.connection._socket}
+        assert connection._socket is first  # the other one still waits for its answer
+        assert client.score("EURUSD", 60.0).final_score == 60.0
+        assert asked == [50.0, 50.0, 60.0]
+        assert client._home.sockets._known == {first}
 
 
 def test_late_and_foreign_replies_are_never_taken_for_ones_own() -> None:
