@@ -131,10 +131,8 @@ class AsyncScorerClient(Resident):
         except (ScorerUnavailable, ScorerRefused) as failure:
             return question.without_reply(failure, strict=self._options.strict)
 
-    def _leave(self) -> list[Any]:
-        dealers = list(self._dealers.values())
+    def _leave(self) -> None:
         self._dealers = {}
-        return dealers
 
     def _dealer(self, home: Home) -> Dealer:
         loop = asyncio.get_running_loop()

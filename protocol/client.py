@@ -158,10 +158,8 @@ class ScorerClient(Resident):
         except (ScorerUnavailable, ScorerRefused) as failure:
             return question.without_reply(failure, strict=self._options.strict)
 
-    def _leave(self) -> list[Any]:
-        connection = getattr(self._local, "connection", None)
+    def _leave(self) -> None:
         self._local = threading.local()
-        return [connection]
 
     def _connection(self, home: Home) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)

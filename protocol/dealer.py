@@ -107,7 +107,7 @@ class _Line:
 
     def forget(self, key: bytes) -> None:
         """Nobody waits for this one any more."""
-        del self._expected[key]
+        self._expected.pop(key, None)
         self._unsent.pop(key, None)
         self._under_way.discard(key)
         if not self._expected:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import weakref
 from numbers import Integral, Real
-from typing import Any
 
 from protocol.connection import Sockets, check_endpoint
 from protocol.curve import CurveKeys
@@ -107,7 +106,7 @@ class Resident:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._inherited: list[Any] = []
+        self._inherited: list[Home] = []
         self._home = self._move_in()
 
     @property
@@ -117,7 +116,8 @@ class Resident:
 
     def _at_home(self) -> Home:
         if self._home.pid != os.getpid():
-            self._inherited += [self._home, *self._leave()]
+            self._inherited.append(self._home)  # with every socket that it knows
+            self._leave()
             self._home = self._move_in()
         return self._home
 
@@ -127,6 +127,6 @@ class Resident:
         weakref.finalize(self, home.close).atexit = False
         return home
 
-    def _leave(self) -> list[Any]:
-        """Forget all sockets of another process, and return them."""
+    def _leave(self) -> None:
+        """Forget the sockets of another process."""
         raise NotImplementedError
