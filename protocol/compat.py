@@ -151,7 +151,7 @@ class CryptoMLScorer:
         self,
         signal_id: object,
         features: MarketFeatures | Mapping[str, Any] | None,
-        outcome: bool,
+        outcome: bool | str,
         outcome_data: Mapping[str, Any] | None = None,
     ) -> bool:
         """Report how a signal ended; True once it is in the service's journal. Never raises.

@@ -74,10 +74,11 @@ def metadata_of(reply: ScoreReply, model_stats: dict[str, Any], now_s: float) ->
 def outcome_request(
     signal_id: object,
     features: MarketFeatures | Mapping[str, Any] | None,
-    outcome: bool,
+    outcome: bool | str,
     data: Mapping[str, Any] | None,
 ) -> OutcomeRequest:
-    """The report of an outcome. Raises ValueError where nothing says which signal it is of.
+    """The report of an outcome. Raises ValueError where nothing says which signal it is of, or
+    what became of it.
 
     The word in `data['outcome']` says more than win or not (a time-out is neither) and
     counts where there is one. Symbol, base score and time stand in for a missing score id.
@@ -97,7 +98,7 @@ def outcome_request(
             "scored_at": number(known.get("timestamp"), low=_EARLIEST_S),
         }
     return OutcomeRequest(
-        outcome=text(data.get("outcome"), _WORD_CHARS) or bool(outcome),
+        outcome=text(data.get("outcome"), _WORD_CHARS) or _won(outcome),
         signal_id=text(signal_id, _ID_CHARS),
         score_id=score_id,
         realised_r=number(data.get("realised_r")),
@@ -161,6 +162,15 @@ def _symbol(value: Any) -> str | None:
         return msgspec.convert(value, Symbol)
     except msgspec.ValidationError:
         return None
+
+
+def _won(outcome: object) -> bool | str:
+    """Win or not, or the word itself: as a truth LOSS would be a win, and a result of -12.5 too."""
+    if isinstance(outcome, str):
+        return outcome
+    if outcome in (0, 1):
+        return bool(outcome)
+    raise ValueError(f"an outcome is True, False or a word, not {outcome!r:.40}")
 
 
 def _moment(value: object) -> float | str | None:

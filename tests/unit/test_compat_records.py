@@ -129,7 +129,7 @@ def test_a_number_is_finite_bounded_and_no_text(value: Any, expected: float | No
     assert number(value) == expected
 
 
-def report(data: dict[str, Any], outcome: bool = True, **features: Any) -> messages.OutcomeRequest:
+def report(data: dict[str, Any], outcome: Any = True, **features: Any) -> messages.OutcomeRequest:
     return outcome_request("EG_1", MarketFeatures(**features), outcome, data)
 
 
@@ -139,6 +139,14 @@ def test_the_word_counts_where_there_is_one() -> None:
     assert report({"outcome": "timeout"}, outcome=False).outcome == "timeout"
     assert report({}, outcome=False).outcome is False
     assert report({"outcome": None}).outcome is True
+    assert report({}, outcome="LOSS").outcome == "LOSS"
+    assert report({}, outcome=np.bool_(True)).outcome is True
+
+
+@pytest.mark.parametrize("outcome", [None, -12.5, 2, math.nan, [1.0], np.array([1, 2])])
+def test_what_is_no_outcome_is_neither_win_nor_loss(outcome: Any) -> None:
+    with pytest.raises(ValueError, match=r"outcome|ambiguous"):
+        report({}, outcome=outcome)
 
 
 def test_what_the_outcome_data_say_is_sent_and_what_is_odd_left_out() -> None:
