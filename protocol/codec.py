@@ -195,7 +195,7 @@ def decode_signal(content: dict[str, Any]) -> ScoreRequest:
 
 def encode_request(request: Request, request_id: str | int | None = None) -> bytes:
     """A request as a body frame. Raises ValueError where the server would refuse it."""
-    body = _body_of(request.op, content_of(request), request_id, pack)
+    body = _body_of(request.op, _checked(request)[0], request_id, pack)
     try:
         # What is not bounded by a field's type: the lengths and the depth of what nobody knows.
         unpack(body)
@@ -232,15 +232,11 @@ def _body_of(
     return body
 
 
-def content_of(request: Request) -> dict[str, Any]:
-    """A request's own fields as plain values. Raises ValueError where the server would refuse."""
-    return _checked(request)[0]
-
-
 def request_of(kind: type[R], **fields: Any) -> R:
     """A request whose fields are plain values.
 
-    Raises ValueError as `content_of`, TypeError as any call where a field is missing or is none.
+    Raises ValueError where the server would refuse it, TypeError as any call where a field is
+    missing or is none.
     """
     return _checked(kind(**fields))[1]
 
