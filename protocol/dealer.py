@@ -51,6 +51,8 @@ class Dealer:
                 timer = loop.call_later(within_s, _give_up, answer, asked)
                 try:
                     line.send(key, body)
+                    if answer.done():  # at once, and whoever asks and asks must let others run
+                        await asyncio.sleep(0)
                     came = await answer
                 finally:
                     timer.cancel()

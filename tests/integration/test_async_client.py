@@ -133,9 +133,10 @@ def test_time_outs_beside_answers_do_not_open_the_circuit() -> None:
             while (await scorer.score("EURUSD", 1.0)).status != "no_model":
                 await asyncio.sleep(0)
             for _ in range(3):
-                silent = [scorer.score("EURUSD", 2.0) for _ in range(20)]
-                replies = await asyncio.gather(scorer.score("EURUSD", 1.0), *silent)
-                assert [r.status for r in replies] == ["no_model"] + ["unreachable"] * 20
+                silent = [asyncio.ensure_future(scorer.score("EURUSD", 2.0)) for _ in range(20)]
+                await asyncio.sleep(0)  # they are under way before the other one is answered
+                assert (await scorer.score("EURUSD", 1.0)).status == "no_model"
+                assert {(await one).status for one in silent} == {"unreachable"}
                 assert not scorer.circuit_open
             await scorer.score("EURUSD", 2.0)
             assert scorer.circuit_open
@@ -228,6 +229,21 @@ def test_away_means_the_base_score_and_a_strict_client_raises() -> None:
         async with AsyncScorerClient(address, 20, strict=True) as strict:
             assert isinstance(await raised(lambda: strict.score("A", 1.0)), ScorerUnavailable)
             assert isinstance(await raised(lambda: strict.score("A", 101.0)), ValueError)
+
+    asyncio.run(ask(free_address()))
+
+
+def test_who_asks_and_asks_while_the_circuit_is_open_lets_others_run() -> None:
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 20, open_after=1, probe_interval_s=3600) as scorer:
+            await scorer.score("EURUSD", 1.0)
+
+            async def work() -> None:
+                for _ in range(1_000_000):
+                    await scorer.score("EURUSD", 1.0)
+
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(work(), 0.1)
 
     asyncio.run(ask(free_address()))
 
