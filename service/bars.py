@@ -138,6 +138,7 @@ class Bars:
                 return False
             self.forming_minute = None
         if not self.minutes or bar.minute > self.minutes[-1]:
+            self.roll(bar.minute)  # a later minute has ended: so has the one that was forming
             self._append(*bar)
         else:
             self._insert(bar)

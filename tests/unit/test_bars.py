@@ -142,6 +142,18 @@ def test_a_candle_replaces_a_partial_bar() -> None:
     assert [(bar.minute, bar.close) for bar in bars] == [(M, 50.0), (M + 1, 12.0)]
 
 
+@pytest.mark.parametrize(("begun_s", "kept"), [(0, [M, M + 1]), (1, [M + 1])])
+def test_a_candle_of_a_later_minute_ends_the_one_that_was_forming(
+    begun_s: int, kept: list[int]
+) -> None:
+    bars = Bars()
+    bars.begin(M * 60.0 + begun_s)
+    bars.add_mid(M, 10.0)
+    assert bars.add_candle(candle(M + 1, 50.0))
+    bars.roll(M + 2)
+    assert list(bars.minutes) == kept
+
+
 def test_a_candle_is_taken_once() -> None:
     bars = Bars()
     assert bars.add_candle(candle(M))
