@@ -20,7 +20,8 @@ from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolF
 RESTART_AFTER_LATE = 50
 """A symbol that gets nothing but late ticks, which advance among themselves, begins anew
 from them: at once where they run faster than the wall (a recording played again), after
-RESTART_AFTER_S otherwise, so that a clock offset that changed is found first."""
+RESTART_AFTER_S otherwise, so that a clock offset that changed is found first. The last quote
+sent again all weekend does not advance, though daylight saving has made it late."""
 RESTART_AFTER_S = 60.0
 
 SENTIMENT_HALF_LIFE_S = 3600.0
@@ -304,10 +305,10 @@ class Intake:
             feed.late_stamp_s, feed.late_since_s = tick.stamp_s, receive_time_s
         feed.late_run += 1
         waited_s = receive_time_s - feed.late_since_s
-        outruns_the_wall = tick.stamp_s - feed.late_stamp_s > 2.0 * waited_s + 5.0
-        if feed.late_run <= RESTART_AFTER_LATE or not (
-            outruns_the_wall or waited_s > RESTART_AFTER_S
-        ):
+        advanced_s = tick.stamp_s - feed.late_stamp_s
+        outruns_the_wall = advanced_s > 2.0 * waited_s + 5.0
+        persists = advanced_s > 0.0 and waited_s > RESTART_AFTER_S
+        if feed.late_run <= RESTART_AFTER_LATE or not (outruns_the_wall or persists):
             return False
         self._forget(feed)
         self.event_s = None

@@ -234,6 +234,21 @@ def test_stray_late_ticks_never_restart_a_symbol_that_also_gets_good_ones() -> N
     assert given_.intake.changes["symbol_restarted"] == 0
 
 
+def test_a_quote_sent_again_over_a_clock_change_does_not_restart_its_symbol() -> None:
+    given_ = Given()
+    given_.quote()
+    closed_s = T
+    for hour in (1, -1):  # summer time begins at the weekend, or ends
+        given_.feed.clock.offset_s += hour * 3600.0
+        for second in range(3 * RESTART_AFTER_LATE):
+            given_.now_s += 1.0
+            given_.quote(stamp_s=closed_s)
+            btc_s = given_.now_s + given_.feed.clock.offset_s
+            given_.quote("BTCUSD", stamp_s=btc_s, bid=1.0 + second, ask=1000.0)
+    assert not given_.intake.changes
+    assert given_.intake.now(given_.now_s) == given_.now_s
+
+
 def test_candles_fill_what_ticks_have_not_made() -> None:
     given_ = Given()
     minute = int(T) // 60
