@@ -110,6 +110,11 @@ class ClockOffset:
         self._moved_quarter_s = 0
         self._calm_from_s = self._calm_to_s = -math.inf
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the offset was given or learnt: until the first tick it is neither."""
+        return self._placed or self.state == "configured"
+
     def observe(self, stamp_s: float, receive_time_s: float, advancing: bool) -> None:
         """Learn from one stamp.
 

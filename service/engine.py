@@ -300,11 +300,15 @@ class Engine:
         self.counts["candle_other_timeframe"] += len(data.M5) + len(data.M15)
         for bar in data.M1:
             stamp_s = parse_stamp(bar.time if bar.time is not None else bar.timestamp)
-            if feed is None or stamp_s is None:
-                self.counts["candle_no_stamp" if feed else "candle_unknown_symbol"] += 1
-                continue
-            ohlc = (bar.open, bar.high, bar.low, bar.close)
-            fate = self.intake.add_bar(feed, stamp_s - feed.offset_s, ohlc, now)
+            if feed is None:
+                fate = "unknown_symbol"
+            elif stamp_s is None:
+                fate = "no_stamp"
+            elif (offset_s := feed.offset_s) is None:
+                fate = "no_clock"
+            else:
+                ohlc = (bar.open, bar.high, bar.low, bar.close)
+                fate = self.intake.add_bar(feed, stamp_s - offset_s, ohlc, now)
             self.counts[f"candle_{fate}"] += 1
 
     def _is_stale(self, feed: SymbolFeed, receive_time_s: float) -> bool:

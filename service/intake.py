@@ -252,6 +252,8 @@ class Intake:
     def _candle(self, endpoint: Endpoint, candle: Candle, receive_time_s: float) -> str:
         if candle.timeframe != "M1":
             return "other_timeframe"
+        if not endpoint.clock.is_known:
+            return "no_clock"  # hours off it would stand where the true candle belongs
         symbol = self.canonical(candle.symbol)
         # A candle holds no symbol: it may come without the terminal's name that ticks bear.
         feed = self.feeds.get(symbol) or self._admit(symbol, UNHEARD, receive_time_s)

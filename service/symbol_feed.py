@@ -56,9 +56,9 @@ class SymbolFeed:
     kept: dict[int, Kept] = field(default_factory=dict)
 
     @property
-    def offset_s(self) -> float:
-        """The clock offset of its last applied tick; 0 before the first."""
-        return self.stamp_s - self.event_s if self.event_s > NEVER else 0.0
+    def offset_s(self) -> float | None:
+        """The clock offset of its last applied tick; None before the first."""
+        return self.stamp_s - self.event_s if self.event_s > NEVER else None
 
     def forget_stamps(self) -> None:
         """What comes next is not compared with what was."""

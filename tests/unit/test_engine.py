@@ -17,6 +17,7 @@ from serving import START_S, candle, history, published_model, settings, tick
 from protocol import messages
 from protocol.schema import FEATURE_NAMES, FINGERPRINT
 from service.engine import Answer, Engine
+from service.features.state import SymbolState
 from service.model import Model
 from service.records import ScoreRow
 
@@ -340,6 +341,18 @@ def test_candles_of_a_request_are_read_by_the_feeds_clock() -> None:
     played = Played(warm=False, FEED_CLOCK_OFFSET="10800")
     played.feed(tick("EURUSD", START_S + 10_800))
     played.score(timeframe_data={"M1": bars(MINUTE + 180 - 5, 5)})
+    minutes = played.engine.intake.feeds["EURUSD"].state.bars.minutes
+    assert list(minutes) == list(range(MINUTE - 5, MINUTE))
+
+
+def test_candles_of_a_request_wait_for_the_first_tick_after_a_restart() -> None:
+    played = Played(warm=False, FEED_CLOCK_OFFSET="-18000")
+    played.engine.restore(SymbolState("EURUSD").snapshot(), START_S)
+    data = {"M1": bars(MINUTE - 300 - 5, 5)}
+    played.score(timeframe_data=data)
+    assert played.engine.counts["candle_no_clock"] == 5
+    played.feed(tick("EURUSD", START_S - 18_000))
+    played.score(timeframe_data=data)
     minutes = played.engine.intake.feeds["EURUSD"].state.bars.minutes
     assert list(minutes) == list(range(MINUTE - 5, MINUTE))
 

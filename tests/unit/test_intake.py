@@ -270,6 +270,18 @@ def test_candles_are_read_by_the_clock_of_their_endpoint() -> None:
     assert list(given_.state().bars.minutes) == [int(T) // 60 - 1]
 
 
+@pytest.mark.parametrize("offset_s", [10_800.0, -18_000.0])
+def test_candles_wait_for_a_clock_that_is_to_be_learnt(offset_s: float) -> None:
+    given_ = Given()
+    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
+    five_hours_ago = int(T + offset_s) // 60 - 300
+    assert given_.bar(five_hours_ago) == "no_clock"
+    assert not given_.intake.feeds
+    given_.quote(stamp_s=T + offset_s)
+    assert given_.bar(five_hours_ago) == "accepted"
+    assert list(given_.state().bars.minutes) == [int(T) // 60 - 300]
+
+
 def test_a_candle_holds_no_symbol_against_the_terminal_that_ticks_it() -> None:
     given_ = Given()
     given_.bar(int(T) // 60 - 1)
