@@ -1,7 +1,8 @@
 """Closed bars to and from the journal: batched, in housekeeping, never on a tick's path.
 
 The rule: a minute's end with hundreds of symbols is spread over several turns, and what the
-journal has of a symbol is known only once it has taken it.
+journal has of a symbol is known only once it has taken it. A symbol that began anew leaves no
+bar there from before: its times were other ones, or a fault was in them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from service.bars import Bar, DayRange
+from service.bars import MINUTE_S, MINUTES_PER_DAY, Bar, Bars, DayRange
 from service.engine import Engine
 from service.features.state import SymbolSnapshot, SymbolState
 from service.journal import Journal
@@ -35,6 +36,7 @@ class Facts(msgspec.Struct, frozen=True):
 class Saved(NamedTuple):
     """What the journal has of a symbol: the bars' revision and minutes when they were saved."""
 
+    bars: Bars
     revision: int
     minutes: frozenset[int]
     newest: int
@@ -51,7 +53,10 @@ class BarKeeping:
         self._saved: dict[str, Saved] = {}
 
     def restore(self, utc_s: float) -> None:
-        """Give the engine back what was kept; a symbol that cannot be is left out and logged."""
+        """Give the engine back what was kept; a symbol that cannot be is left out and logged.
+
+        Bars of the future, from before a wrong clock was set right, are no bars.
+        """
         bars, symbols = self._journal.load_bars()
         by_symbol: dict[str, list[BarRow]] = {}
         for bar in bars:
@@ -59,12 +64,14 @@ class BarKeeping:
         for row in symbols[: self._engine.config.limits.symbols]:
             try:
                 facts = msgspec.json.decode(row.facts, type=Facts)
-                bars_of_it = by_symbol.get(row.symbol, [])
-                self._engine.restore(_snapshot(row.symbol, bars_of_it, facts), utc_s)
+                kept = by_symbol.get(row.symbol, [])
+                snapshot = _snapshot(row.symbol, kept, facts, utc_s)
+                self._engine.restore(snapshot, utc_s)
             except (msgspec.MsgspecError, ValueError, TypeError) as error:
                 log.warning("symbol not restored", symbol=row.symbol, error=str(error))
                 continue
-            self._saved[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
+            if len(snapshot.bars) == len(kept):
+                self._saved[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
 
     def turn(self, utc_s: float) -> None:
         """Write a bounded part of what waits since the minute began."""
@@ -88,17 +95,23 @@ class BarKeeping:
     def _save_batch(self) -> None:
         bars: list[BarRow] = []
         symbols: list[SymbolRow] = []
+        anew: list[str] = []
         saved: dict[str, Saved] = {}
         for _ in range(min(SYMBOLS_PER_TURN, len(self._unsaved))):
             name = self._unsaved.popleft()
             feed = self._engine.intake.feeds.get(name)
+            if feed is None:
+                continue
             before = self._saved.get(name)
-            if feed is None or (before and before.revision == feed.state.bars.revision):
+            if before is None or before.bars is not feed.state.bars:
+                before = None
+                anew.append(name)
+            elif before.revision == feed.state.bars.revision:
                 continue
             bars += _new_bars(feed, before)
             symbols.append(_symbol_row(feed.state))
             saved[name] = _mark(feed)
-        if symbols and self._journal.save_bars(bars, symbols):
+        if symbols and self._journal.save_bars(bars, symbols, anew):
             self._saved.update(saved)
         if not self._unsaved:
             self._forget_evicted()
@@ -112,7 +125,8 @@ class BarKeeping:
 
 def _mark(feed: SymbolFeed) -> Saved:
     bars = feed.state.bars
-    return Saved(bars.revision, frozenset(bars.minutes), bars.minutes[-1] if len(bars) else 0)
+    newest = bars.minutes[-1] if len(bars) else 0
+    return Saved(bars, bars.revision, frozenset(bars.minutes), newest)
 
 
 def _new_bars(feed: SymbolFeed, before: Saved | None) -> list[BarRow]:
@@ -132,11 +146,16 @@ def _symbol_row(state: SymbolState) -> SymbolRow:
     return SymbolRow(state.symbol, msgspec.json.encode(facts))
 
 
-def _snapshot(symbol: str, bars: list[BarRow], facts: Facts) -> SymbolSnapshot:
+def _snapshot(symbol: str, bars: list[BarRow], facts: Facts, utc_s: float) -> SymbolSnapshot:
+    minute = int(utc_s) // MINUTE_S
     return SymbolSnapshot(
         symbol,
-        tuple(Bar(bar.minute, bar.open, bar.high, bar.low, bar.close) for bar in bars),
-        facts.days,
+        tuple(
+            Bar(bar.minute, bar.open, bar.high, bar.low, bar.close)
+            for bar in bars
+            if bar.minute < minute
+        ),
+        tuple(day for day in facts.days if day.day <= minute // MINUTES_PER_DAY),
         facts.first_tick_s,
         facts.last_volume_s,
     )

@@ -13,10 +13,17 @@ _DROP_OLD_BARS = (
 
 
 def insert_bars(
-    connection: sqlite3.Connection, bars: list[tuple[Any, ...]], symbols: list[tuple[Any, ...]]
+    connection: sqlite3.Connection,
+    bars: list[tuple[Any, ...]],
+    symbols: list[tuple[Any, ...]],
+    anew: list[tuple[str]],
 ) -> None:
-    """Keep rows of both tables, new ones in place of old ones. Raises sqlite3.Error."""
+    """Keep rows of both tables, new ones in place of old ones. Raises sqlite3.Error.
+
+    Of the symbols in `anew` no bar from before is kept.
+    """
     many = connection.executemany
+    many("DELETE FROM bars WHERE symbol = ?", anew)
     many("INSERT OR REPLACE INTO bars VALUES(?,?,?,?,?,?)", bars)
     many("INSERT OR REPLACE INTO symbols VALUES(?,?)", symbols)
     many(_DROP_OLD_BARS, [(row[0], KEPT_BARS - 1) for row in symbols])

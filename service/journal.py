@@ -158,11 +158,14 @@ class Journal:
         waits = self._pending or self._spool.size_bytes
         return not waits or self._transact(lambda _: (), FOLLOWED_TOGETHER) is not None
 
-    def save_bars(self, bars: Iterable[BarRow], symbols: Iterable[SymbolRow]) -> bool:
-        """Keep closed bars and each symbol's facts; a symbol's oldest bars go."""
+    def save_bars(
+        self, bars: Iterable[BarRow], symbols: Iterable[SymbolRow], anew: Iterable[str] = ()
+    ) -> bool:
+        """Keep closed bars and each symbol's facts. Oldest bars go, of `anew` all earlier ones."""
         symbol_rows = [msgspec.structs.astuple(row) for row in symbols]
         bar_rows = [msgspec.structs.astuple(bar) for bar in bars]
-        return self._transacted(lambda c: insert_bars(c, bar_rows, symbol_rows))
+        begun = [(name,) for name in anew]
+        return self._transacted(lambda c: insert_bars(c, bar_rows, symbol_rows, begun))
 
     def keep_symbols(self, names: Iterable[str]) -> None:
         """Drop the bars and facts of all other symbols."""

@@ -328,6 +328,36 @@ def test_only_new_and_changed_bars_are_written_each_minute(tmp_path: Path) -> No
     assert len(marked) == len(before) + 2
 
 
+def test_a_symbol_that_began_anew_leaves_no_older_bars_in_the_journal(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    parts.warm()
+    seconds(parts, 61)
+    parts.endpoint.clock.epoch += 1  # event times from before cannot be compared any more
+    for _ in range(130):
+        parts.feed(tick("EURUSD", parts.clock.utc_s()))
+        seconds(parts)
+    (bar,) = parts.engine.intake.feeds["EURUSD"].state.bars
+    assert parts.rows("SELECT minute FROM bars WHERE symbol = 'EURUSD'") == [{"minute": bar.minute}]
+
+
+def test_bars_from_before_a_wrong_clock_was_set_right_are_not_restored(tmp_path: Path) -> None:
+    wrong = Parts(tmp_path, ManualClock(START_S + 86_400.0))
+    wrong.warm()
+    wrong.housekeeping.save_all()
+    wrong.journal.close()
+    right = Parts(tmp_path)
+    right.housekeeping.restore()
+    for _ in range(130):
+        right.feed(tick("EURUSD", right.clock.utc_s()))
+        seconds(right)
+    bars = right.engine.intake.feeds["EURUSD"].state.bars
+    minute = int(START_S) // 60
+    assert list(bars.minutes) == [minute, minute + 1]
+    assert [day.day for day in bars.days] == [minute // 1440]
+    kept = right.rows("SELECT minute FROM bars WHERE symbol = 'EURUSD' ORDER BY 1")
+    assert [row["minute"] for row in kept] == list(bars.minutes)
+
+
 def test_symbols_that_made_room_leave_the_journal(tmp_path: Path) -> None:
     parts = Parts(tmp_path, LIMITS_SYMBOLS="2", LIMITS_SYMBOL_IDLE_S="10")
     parts.warm()
