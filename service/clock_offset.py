@@ -100,6 +100,7 @@ class ClockOffset:
         self.epoch = 0
         self._configured_s = float(configured_s)
         self._placed = False
+        self._proven = False
         self._run: _Run | None = None
         self._last_lead_s: float | None = None
         self._last_receive_s = -math.inf
@@ -115,13 +116,18 @@ class ClockOffset:
         """Whether the offset was given or learnt: until the first tick it is neither."""
         return self._placed or self.state == "configured"
 
-    def observe(self, stamp_s: float, receive_time_s: float, advancing: bool) -> None:
+    def observe(
+        self, stamp_s: float, receive_time_s: float, advancing: bool, first: bool = False
+    ) -> None:
         """Learn from one stamp.
 
         `advancing`: the stamp is newer than the one its symbol sent before it, whether or
         not that was accepted. Quotes sent again at the weekend keep an old stamp and prove
         nothing; after a clock was set back all stamps are older than the last accepted
         one and still advance among themselves.
+
+        `first`: nothing was heard of its symbol before, so that it may be the last quote of a
+        closed market. It places what only such quotes have placed lower, and nothing else.
         """
         if self.state == "configured" or not advancing:
             return
@@ -130,13 +136,18 @@ class ClockOffset:
             self._last_lead_s = lead_s
             self._last_receive_s = receive_time_s
             return
-        self._calm_to_s = -math.inf
         quarter_s = math.ceil((lead_s - SLACK_S) / QUARTER_S) * QUARTER_S
-        if abs(quarter_s) > MAX_OFFSET_S:
+        far = abs(quarter_s) > MAX_OFFSET_S
+        places = not self._placed or (not self._proven and quarter_s > self.offset_s)
+        if first and (far or not places):
+            return
+        self._calm_to_s = -math.inf
+        self._proven = not first
+        if far:
             self._observe_far()
         else:
             self._far = 0
-            if not self._placed:
+            if places:
                 self._place(quarter_s)
             if self.state == "acquiring":
                 if quarter_s == self.offset_s:

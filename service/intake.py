@@ -158,7 +158,8 @@ class Intake:
     def restore(self, state: SymbolState, receive_time_s: float) -> None:
         """Take a symbol back from before a restart; the first source that speaks holds it."""
         state.sentiment = self.sentiment(state.symbol)
-        self.feeds[state.symbol] = SymbolFeed(state, UNHEARD, receive_time_s)
+        feed = self.feeds[state.symbol] = SymbolFeed(state, UNHEARD, receive_time_s)
+        feed.restored_revision = state.bars.revision
         self.revision += 1
 
     def clock_set_back(self, step_s: float) -> None:
@@ -198,13 +199,13 @@ class Intake:
         self, endpoint: Endpoint, feed: SymbolFeed, stamp_s: float, receive_time_s: float
     ) -> None:
         """A stamp unlike the one before it; the same one again says nothing of the clock."""
-        advancing = stamp_s > feed.seen_stamp_s
+        advancing, first = stamp_s > feed.seen_stamp_s, feed.seen_stamp_s == NEVER
         feed.seen_stamp_s = stamp_s
         if not advancing:
             feed.late_run = 0
             return
         clock = endpoint.clock
-        clock.observe(stamp_s, receive_time_s, advancing)
+        clock.observe(stamp_s, receive_time_s, advancing, first)
         if clock.epoch != endpoint.epoch:
             self._begin_anew(endpoint)
 
@@ -321,16 +322,16 @@ class Intake:
         """The endpoint's earlier event times are not comparable with what follows."""
         endpoint.epoch = endpoint.clock.epoch
         for feed in self.feeds.values():
-            # What was restored came from another run, whose offset was known: it stays.
             if feed.source[0] == endpoint.name and feed.ticks:
-                self._forget(feed)
+                # What was restored came from another run, whose offset was known: it stays.
+                self._forget(feed, but_bars=feed.state.bars.revision == feed.restored_revision)
                 feed.event_s = NEVER
         self.event_s = None
         self.changes["offset_reset"] += 1
 
-    def _forget(self, feed: SymbolFeed) -> None:
+    def _forget(self, feed: SymbolFeed, *, but_bars: bool = False) -> None:
         self.paper.void(feed.state.symbol)
-        feed.state.reset()
+        feed.state.reset(but_bars=but_bars)
         feed.state.sentiment = self.sentiment(feed.state.symbol)
         self.revision += 1
 

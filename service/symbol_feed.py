@@ -37,6 +37,7 @@ class SymbolFeed:
 
     `seen_s` (receive time) is when its source last sent anything for it, `ticks` how many
     were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are of the last applied one.
+    `restored_revision` is the bars' as they came back from before a restart.
     `kept` belongs to `vectors`: what was worked out last, by direction.
     """
 
@@ -53,6 +54,7 @@ class SymbolFeed:
     late_stamp_s: float = 0.0
     late_since_s: float = 0.0
     ticks: int = 0
+    restored_revision: int | None = None
     kept: dict[int, Kept] = field(default_factory=dict)
 
     @property

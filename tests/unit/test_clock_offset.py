@@ -259,6 +259,25 @@ def test_an_impossible_first_stamp_gives_way_to_the_feed() -> None:
     assert (clock.state, clock.offset_s) == ("live", 2 * HOUR_S)
 
 
+@pytest.mark.parametrize("age_h", [2, 20, 50])
+@pytest.mark.parametrize("opens_at", [0, 1, 30])
+def test_last_quotes_of_closed_markets_place_nothing_where_one_is_open(
+    age_h: int, opens_at: int
+) -> None:
+    clock = ClockOffset("auto")
+    pairs = live(3 * HOUR_S, START_S, 60.0)
+    for at in range(30):
+        if at == opens_at:
+            clock.observe(*pairs[0], advancing=True, first=True)
+            assert (clock.state, clock.offset_s) == ("acquiring", 3 * HOUR_S)
+        closed_s = START_S + (3 - age_h) * HOUR_S - at
+        clock.observe(closed_s, START_S, advancing=True, first=True)
+    feed(clock, pairs[:2])
+    epoch = clock.epoch
+    feed(clock, pairs)
+    assert (clock.state, clock.offset_s, clock.epoch) == ("live", 3 * HOUR_S, epoch)
+
+
 def test_a_given_offset_holds_whatever_comes() -> None:
     clock = ClockOffset(2 * HOUR_S, 1 * HOUR_S)
     feed(clock, live(3 * HOUR_S, START_S, 60.0))

@@ -300,6 +300,44 @@ def test_a_restored_symbol_keeps_its_bars_when_the_offset_is_found_anew() -> Non
     assert list(given_.state().bars.minutes) == [int(T) // 60 - 1]
 
 
+@pytest.mark.parametrize("closed_for_s", [7_190.0, 180_000.0])
+@pytest.mark.parametrize("order", [("FX", "BTC"), ("BTC", "FX")])
+def test_closed_markets_cost_no_symbol_what_was_restored(
+    closed_for_s: float, order: tuple[str, str]
+) -> None:
+    given_ = Given()
+    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
+    names = [f"FX{i}" for i in range(2)] + ["BTC"]
+    for name in names:
+        state = SymbolState(name)
+        state.add_candle(int(T) // 60 - 1, 1.1, 1.2, 1.0, 1.1)
+        given_.intake.restore(state, T)
+    for second in range(30):
+        given_.now_s = T + second
+        for name in sorted(names, key=lambda name: order.index(name.rstrip("01"))):
+            sent_s = given_.now_s if name == "BTC" else T - closed_for_s
+            given_.quote(name, stamp_s=sent_s + 10_800)
+    assert (given_.feed.clock.state, given_.feed.clock.offset_s) == ("live", 10_800)
+    assert given_.intake.now(given_.now_s) == given_.now_s
+    for name in names:
+        assert list(given_.state(name).bars.minutes) == [int(T) // 60 - 1]
+
+
+def test_what_was_restored_stays_only_as_long_as_nothing_was_added() -> None:
+    given_ = Given()
+    given_.feed.clock.offset_s = 0.0
+    for name in ("EURUSD", "GBPUSD"):
+        state = SymbolState(name)
+        state.add_candle(int(T) // 60 - 2, 1.1, 1.2, 1.0, 1.1)
+        given_.intake.restore(state, T)
+        given_.quote(name)
+    given_.bar(int(T) // 60 - 1)
+    given_.feed.clock.epoch += 1
+    given_.quote(stamp_s=T + 1, bid=1.0999)
+    assert list(given_.state("EURUSD").bars.minutes) == []
+    assert list(given_.state("GBPUSD").bars.minutes) == [int(T) // 60 - 2]
+
+
 def test_an_offset_that_changes_without_comparison_begins_the_endpoint_anew() -> None:
     given_ = Given()
     given_.bar(int(T) // 60 - 1)
