@@ -202,7 +202,7 @@ class Engine:
             self.intake.set_sentiment(request.symbol, request.sentiment, REQUEST_HALF_LIFE_S, now)
         if request.timeframe_data is not None:
             self._apply_candles(request.timeframe_data, feed, now)
-        vector = self.vectors.vector(feed, request.symbol, now, direction, request.base_score)
+        vector = self.vectors.vector(feed, symbol, now, direction, request.base_score)
         late = request.deadline_ms is not None and waited_s * 1000.0 > request.deadline_ms
         reason = self._reason(direction, feed, vector, receive_time_s, past_deadline=late)
         probability, fault = None, None
@@ -272,10 +272,11 @@ class Engine:
     def _on_features(
         self, request: messages.FeaturesRequest, receive_time_s: float
     ) -> dict[str, Any]:
-        feed = self.intake.feeds.get(self.intake.canonical(request.symbol))
+        symbol = self.intake.canonical(request.symbol)
+        feed = self.intake.feeds.get(symbol)
         now = self._roll(self.intake.now(receive_time_s))
         direction = DIRECTIONS[request.direction]
-        vector = self.vectors.vector(feed, request.symbol, now, direction, request.base_score)
+        vector = self.vectors.vector(feed, symbol, now, direction, request.base_score)
         return {
             "symbol": request.symbol,
             "direction": request.direction,

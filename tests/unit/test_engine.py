@@ -257,6 +257,14 @@ def test_signals_without_an_id_are_never_taken_for_each_other() -> None:
     assert played.score()["score_id"] != played.score()["score_id"]
 
 
+def test_a_sentiment_holds_under_each_of_a_brokers_names_before_the_first_tick() -> None:
+    played = Played(warm=False, FEED_SYMBOL_SUFFIXES=".r")
+    played.sentiment("EURUSD.r", 80.0)
+    for name in ("EURUSD", "EURUSD.r"):
+        assert played.features(name)["features"]["sentiment_score"] == 80.0
+        assert "sentiment_score" not in played.score(symbol=name)["missing"]
+
+
 def test_the_newest_sentiment_wins_whichever_it_is_for() -> None:
     played = Played()
     played.sentiment("*", 20.0)
