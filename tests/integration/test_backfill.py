@@ -29,6 +29,7 @@ from service.journal_file import open_reader
 from service.market_files import MarketAccount, read_market
 from service.recorded_engine import RecordedEngine
 from service.recording import SegmentWriter
+from service.records import ScoreRow
 from service.settings import Config, PaperSection
 from training.__main__ import main
 from training.backfill.pieces import Cutter, Rules
@@ -178,6 +179,34 @@ def test_what_was_scored_live_comes_out_of_its_recording_again(tmp_path: Path) -
         assert mine.features == theirs.features
         assert mine.missing == theirs.missing
         assert (mine.bid, mine.event_time) == (theirs.bid, theirs.event_time)
+
+
+@pytest.mark.parametrize("told_after_s", [-0.5, 0.5, 90.0])
+def test_a_signal_that_its_own_run_scored_comes_out_once_and_with_its_end(
+    tmp_path: Path, told_after_s: float
+) -> None:
+    """The truth log may tell of it later than it was scored, and its journal may be lost."""
+    writer = SegmentWriter(tmp_path, "run1", segment_bytes=1 << 20, keep_bytes=1 << 30)
+    engine = RecordedEngine(Config(), "run1", writer)
+    endpoint = engine.endpoint("feed", volume_is_deal=False)
+    levels = {"entry_price": 1.101, "stop_loss": 1.1, "take_profit": 1.1015}
+    request = ScoreRequest(
+        symbol="EURUSD", base_score=70.0, signal_id="S", direction="BUY", **levels
+    )
+    for second in range(300):
+        now_s = START_S + second
+        engine.on_frame(endpoint, tick("EURUSD", now_s + 10_800, 1.1 + second * 1e-5), now_s)
+        if second == 100:
+            row = engine.on_request(request, msgspec.msgpack.encode(request), now_s).row
+            assert isinstance(row, ScoreRow)
+            engine.written(row)
+    writer.close()
+    told = Asked(START_S + 100 + told_after_s, request)
+    (run_,), _ = with_signals(runs_of(tmp_path.glob("*.rec.gz")), [told])
+    ((score, outcome),) = rerun_recorded(run_, PaperSection())
+    assert score.scored_at == min(told.time_s, row.scored_at)
+    assert outcome is not None
+    assert outcome.outcome == "WIN_TP"
 
 
 def test_processes_give_what_one_process_gives_and_training_takes_it_marked(

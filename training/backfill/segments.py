@@ -2,7 +2,8 @@
 
 A run is one piece, since what its engine knew (the clock offset that it learnt, bars from
 before a restart, sentiment) follows from nothing but the run's beginning. A signal comes
-before the first record that was received at its time or later.
+before the first record that was received at its time or later, unless it was scored in this
+very run by then: that is its score.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from service import recording
-from service.engine_replay import Rerun, begin
+from service.engine_replay import begin
 from service.recording import RecordingError, read_segments
+from service.records import ScoreRow
 from service.settings import Config, PaperSection
 from training.backfill.rerun import ANY_NUMBER, Backfilled, ask, with_outcomes
 from training.backfill.signals import Asked
 
 _RECEIVED_AT = {recording.FRAME: 2, recording.ADVANCE: 1, recording.REQUEST: 2}
 """Where a record of this kind has its receive time."""
+
+_PASSED_OVER = (recording.MODEL, recording.REMEMBERED)
+"""A model answers nothing here, and its files may be gone; answers of earlier runs have no row."""
 
 
 class Run(NamedTuple):
@@ -59,7 +64,8 @@ def rerun_recorded(run: Run, paper: PaperSection) -> list[Backfilled]:
     records = read_segments(run.segments)
     rerun = begin(records, lambda config: _roomy(config, paper))
     engine = rerun.engine
-    rows = []
+    rows: dict[str | None, ScoreRow] = {}
+    wanted = {one.request.signal_id for one in run.signals}
     waiting = iter(run.signals)
     asked = next(waiting, None)
     received_s = -inf
@@ -68,17 +74,15 @@ def rerun_recorded(run: Run, paper: PaperSection) -> list[Backfilled]:
         if at is not None:
             received_s = max(received_s, record[at])
             while asked is not None and asked.time_s <= received_s:
-                if engine.intake.canonical(asked.request.symbol) in engine.intake.feeds:
-                    rows.append(ask(engine, asked))
+                signal_id, symbol = asked.request.signal_id, asked.request.symbol
+                heard = engine.intake.canonical(symbol) in engine.intake.feeds
+                if heard and signal_id not in rows:
+                    rows[signal_id] = ask(engine, asked)
                 asked = next(waiting, None)
-        _apply(rerun, record)
-    return with_outcomes(engine, rows)
-
-
-def _apply(rerun: Rerun, record: list[Any]) -> None:
-    # A model answers nothing here, and its files may be gone.
-    if record[0] != recording.MODEL:
-        rerun.apply(record)
+        row = None if record[0] in _PASSED_OVER else rerun.apply(record)
+        if row is not None and row.signal_id in wanted:
+            rows.setdefault(row.signal_id, row)
+    return with_outcomes(engine, list(rows.values()))
 
 
 def _roomy(config: Config, paper: PaperSection) -> Config:
