@@ -156,6 +156,10 @@ def _snapshot(symbol: str, bars: list[BarRow], facts: Facts, utc_s: float) -> Sy
             if bar.minute < minute
         ),
         tuple(day for day in facts.days if day.day <= minute // MINUTES_PER_DAY),
-        facts.first_tick_s,
-        facts.last_volume_s,
+        _past(facts.first_tick_s, utc_s),
+        _past(facts.last_volume_s, utc_s),
     )
+
+
+def _past(at_s: float | None, utc_s: float) -> float | None:
+    return None if at_s is None or at_s > utc_s else at_s

@@ -347,6 +347,7 @@ def test_bars_from_before_a_wrong_clock_was_set_right_are_not_restored(tmp_path:
     wrong.journal.close()
     right = Parts(tmp_path)
     right.housekeeping.restore()
+    assert right.engine.intake.feeds["EURUSD"].state.first_tick_s is None
     for _ in range(130):
         right.feed(tick("EURUSD", right.clock.utc_s()))
         seconds(right)
