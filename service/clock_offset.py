@@ -113,8 +113,8 @@ class ClockOffset:
 
     @property
     def is_known(self) -> bool:
-        """Whether the offset was given or learnt: until the first tick it is neither."""
-        return self._placed or self.state == "configured"
+        """Whether the offset was given, or learnt from more than what may be a closed market's."""
+        return self._proven or self.state == "configured"
 
     def observe(
         self, stamp_s: float, receive_time_s: float, advancing: bool, first: bool = False

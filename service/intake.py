@@ -24,6 +24,9 @@ RESTART_AFTER_S otherwise, so that a clock offset that changed is found first. T
 sent again all weekend does not advance, though daylight saving has made it late."""
 RESTART_AFTER_S = 60.0
 
+EARLY_TOGETHER = 64
+"""Candles from before the first tick that one tick lets in: no request waits for all of them."""
+
 SENTIMENT_HALF_LIFE_S = 3600.0
 """Where the sender of a sentiment names none."""
 
@@ -208,6 +211,9 @@ class Intake:
         clock.observe(stamp_s, receive_time_s, advancing, first)
         if clock.epoch != endpoint.epoch:
             self._begin_anew(endpoint)
+        if clock.is_known:
+            for _ in range(min(EARLY_TOGETHER, len(endpoint.early))):
+                self._candle(endpoint, endpoint.early.popleft(), receive_time_s)
 
     def _apply(
         self,
@@ -254,7 +260,8 @@ class Intake:
         if candle.timeframe != "M1":
             return "other_timeframe"
         if not endpoint.clock.is_known:
-            return "no_clock"  # hours off it would stand where the true candle belongs
+            endpoint.early.append(candle)  # hours off it would stand where the true one belongs
+            return "early"
         symbol = self.canonical(candle.symbol)
         # A candle holds no symbol: it may come without the terminal's name that ticks bear.
         feed = self.feeds.get(symbol) or self._admit(symbol, UNHEARD, receive_time_s)

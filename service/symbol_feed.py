@@ -5,9 +5,11 @@ Plain records with defaults; the rules that move them are in `intake`.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from protocol.ea_feed import Candle
 from service.clock_offset import ClockOffset
 from service.features.state import SymbolState
 
@@ -20,15 +22,22 @@ UNHEARD = ("", "")
 """The source of a symbol that no tick has come for yet: restored, or known from candles."""
 
 
+EARLY_CANDLES = 8192
+
+
 @dataclass(slots=True)
 class Endpoint:
-    """One feed socket: how its stamps and its volumes are to be read."""
+    """One feed socket: how its stamps and its volumes are to be read.
+
+    `early` candles came before ticks had shown the clock; of more the oldest go.
+    """
 
     name: str
     volume_is_deal: bool
     clock: ClockOffset
     seen_s: float = NEVER
     epoch: int = 0
+    early: deque[Candle] = field(default_factory=lambda: deque(maxlen=EARLY_CANDLES))
 
 
 @dataclass(slots=True)

@@ -62,7 +62,7 @@ class Trend:
 ACCEPTED = ("tick_accepted", "candle_accepted")
 HARMLESS = frozenset(
     {"tick_repeat", "candle_duplicate", "candle_other_timeframe", "candle_not_ended"}
-    | {"candle_no_clock"}
+    | {"candle_early", "candle_no_clock"}
 )
 """Fates of messages that say nothing against their sender."""
 

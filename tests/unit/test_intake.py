@@ -12,8 +12,8 @@ from serving import candle, json_frame, tick
 from protocol.ea_feed import Candle, Tick
 from service.clock_offset import ClockOffset
 from service.features.state import SymbolState
-from service.intake import RESTART_AFTER_LATE, Intake
-from service.symbol_feed import Endpoint, Limits
+from service.intake import EARLY_TOGETHER, RESTART_AFTER_LATE, Intake
+from service.symbol_feed import EARLY_CANDLES, Endpoint, Limits
 
 T = 1_757_944_800.0  # a whole minute
 LIMITS = Limits(symbols=3, symbol_idle_s=3600.0, silence_s=30.0)
@@ -275,11 +275,27 @@ def test_candles_wait_for_a_clock_that_is_to_be_learnt(offset_s: float) -> None:
     given_ = Given()
     given_.feed = Endpoint("feed", False, ClockOffset("auto"))
     five_hours_ago = int(T + offset_s) // 60 - 300
-    assert given_.bar(five_hours_ago) == "no_clock"
+    assert given_.bar(five_hours_ago) == "early"
     assert not given_.intake.feeds
-    given_.quote(stamp_s=T + offset_s)
-    assert given_.bar(five_hours_ago) == "accepted"
+    given_.quote(stamp_s=T + offset_s)  # the last one of a closed market, for all it says
+    given_.quote(stamp_s=T + offset_s + 1)
+    assert given_.bar(five_hours_ago) == "duplicate"
     assert list(given_.state().bars.minutes) == [int(T) // 60 - 300]
+
+
+def test_of_many_early_candles_the_last_are_let_in_a_few_with_each_tick() -> None:
+    given_ = Given()
+    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
+    last = int(T) // 60 - 1
+    for _ in range(2):
+        for minute in range(last - EARLY_CANDLES + 101, last + 1):
+            assert given_.bar(minute) == "early"
+    assert len(given_.feed.early) == EARLY_CANDLES
+    given_.quote()
+    for at in range(1, EARLY_CANDLES // EARLY_TOGETHER + 1):
+        given_.quote(stamp_s=T + at / 10)
+        assert len(given_.feed.early) == EARLY_CANDLES - EARLY_TOGETHER * at
+    assert given_.state().bars.minutes[-1] == last
 
 
 def test_a_candle_holds_no_symbol_against_the_terminal_that_ticks_it() -> None:
