@@ -104,6 +104,7 @@ class _Line:
 
     def send(self, key: bytes, body: bytes) -> None:
         """Send, as soon as there is room."""
+        self._under_way.discard(key)  # an earlier try may have been lost, and would keep its room
         self._unsent[key] = body
         self.look()
 

@@ -16,6 +16,7 @@ from wire import answering, base_score, free_address
 
 from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerRefused, ScorerUnavailable
+from protocol.dealer import MAX_UNDER_WAY
 
 
 def test_it_asks_all_questions_of_the_real_service(tmp_path) -> None:
@@ -306,3 +307,23 @@ def test_one_client_serves_one_loop_after_another_and_several_threads() -> None:
             thread.join()
         assert sorted(scores) == [1.0] * 5 + [2.0] * 5 + [3.0] * 5 + [4.0] * 5
         gc.collect()
+
+
+def test_requests_that_were_lost_keep_no_others_from_being_asked() -> None:
+    seen: list[int] = []
+
+    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
+        seen.append(request["id"])
+        if len(seen) == 1:
+            time.sleep(0.5)  # all calls are made by then
+        # Lost, as with a connection: as many as may be under way, after something was heard.
+        return None if 1 < len(seen) <= 1 + MAX_UNDER_WAY else base_score(request)
+
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 4_000, retries=1) as scorer:
+            asked = [scorer.score("EURUSD", 1.0) for _ in range(MAX_UNDER_WAY + 20)]
+            replies = await asyncio.gather(*asked)
+            assert {reply.status for reply in replies} == {"no_model"}
+
+    with answering(answer) as server:
+        asyncio.run(ask(server.address))
