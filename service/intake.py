@@ -339,6 +339,8 @@ class Intake:
     def _forget(self, feed: SymbolFeed, *, but_bars: bool = False) -> None:
         self.paper.void(feed.state.symbol)
         feed.state.reset(but_bars=but_bars)
+        if not but_bars:
+            feed.restored_revision = None
         feed.state.sentiment = self.sentiment(feed.state.symbol)
         self.revision += 1
 

@@ -354,6 +354,20 @@ def test_what_was_restored_stays_only_as_long_as_nothing_was_added() -> None:
     assert list(given_.state("GBPUSD").bars.minutes) == [int(T) // 60 - 2]
 
 
+def test_bars_made_since_are_never_taken_for_those_that_were_restored() -> None:
+    given_ = Given()
+    state = SymbolState("EURUSD")
+    state.add_candle(int(T) // 60 - 3, 1.1, 1.2, 1.0, 1.1)
+    given_.intake.restore(state, T)
+    given_.quote()
+    given_.bar(int(T) // 60 - 2)
+    for second in (1, 2):  # as many bars stand there the second time as were restored
+        given_.feed.clock.epoch += 1
+        given_.quote(stamp_s=T + second, bid=1.0999)
+        assert list(given_.state().bars.minutes) == []
+        given_.bar(int(T) // 60 - 1)
+
+
 def test_an_offset_that_changes_without_comparison_begins_the_endpoint_anew() -> None:
     given_ = Given()
     given_.bar(int(T) // 60 - 1)
