@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from service.bars import MINUTE_S, MINUTES_PER_DAY, Bar, Bars, DayRange
+from service.clock_offset import FUTURE_S
 from service.engine import Engine
 from service.features.state import SymbolSnapshot, SymbolState
 from service.journal import Journal
@@ -65,7 +66,8 @@ class BarKeeping:
             try:
                 facts = msgspec.json.decode(row.facts, type=Facts)
                 kept = by_symbol.get(row.symbol, [])
-                snapshot = _snapshot(row.symbol, kept, facts, utc_s)
+                # A live feed's clock may be that much ahead of ours.
+                snapshot = _snapshot(row.symbol, kept, facts, utc_s + FUTURE_S)
                 self._engine.restore(snapshot, utc_s)
             except (msgspec.MsgspecError, ValueError, TypeError) as error:
                 log.warning("symbol not restored", symbol=row.symbol, error=str(error))
@@ -146,8 +148,8 @@ def _symbol_row(state: SymbolState) -> SymbolRow:
     return SymbolRow(state.symbol, msgspec.json.encode(facts))
 
 
-def _snapshot(symbol: str, bars: list[BarRow], facts: Facts, utc_s: float) -> SymbolSnapshot:
-    minute = int(utc_s) // MINUTE_S
+def _snapshot(symbol: str, bars: list[BarRow], facts: Facts, until_s: float) -> SymbolSnapshot:
+    minute = int(until_s) // MINUTE_S
     return SymbolSnapshot(
         symbol,
         tuple(
@@ -156,10 +158,10 @@ def _snapshot(symbol: str, bars: list[BarRow], facts: Facts, utc_s: float) -> Sy
             if bar.minute < minute
         ),
         tuple(day for day in facts.days if day.day <= minute // MINUTES_PER_DAY),
-        _past(facts.first_tick_s, utc_s),
-        _past(facts.last_volume_s, utc_s),
+        _past(facts.first_tick_s, until_s),
+        _past(facts.last_volume_s, until_s),
     )
 
 
-def _past(at_s: float | None, utc_s: float) -> float | None:
-    return None if at_s is None or at_s > utc_s else at_s
+def _past(at_s: float | None, until_s: float) -> float | None:
+    return None if at_s is None or at_s > until_s else at_s

@@ -23,16 +23,19 @@ class HeldError(Exception):
 def hold(lock: Path) -> int:
     """Lock a file, made where there is none; returns the descriptor that keeps it locked.
 
-    Raises HeldError, or OSError where the file cannot be made.
+    Raises HeldError, or OSError where the file cannot be made or locked.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(lock, flags, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise HeldError(holder) from None
+    except OSError:  # a file system that knows no locks
+        os.close(descriptor)
+        raise
     # Who holds it is for people only, and a full disk has no room for it.
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)

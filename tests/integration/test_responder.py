@@ -340,6 +340,17 @@ def test_a_symbol_that_began_anew_leaves_no_older_bars_in_the_journal(tmp_path: 
     assert parts.rows("SELECT minute FROM bars WHERE symbol = 'EURUSD'") == [{"minute": bar.minute}]
 
 
+def test_a_bar_of_a_feed_that_is_a_little_ahead_of_our_clock_is_restored(tmp_path: Path) -> None:
+    ahead = Parts(tmp_path, ManualClock(START_S + 62.0))
+    ahead.warm()
+    newest = ahead.engine.intake.feeds["EURUSD"].state.bars.minutes[-1]
+    ahead.housekeeping.save_all()
+    ahead.journal.close()
+    again = Parts(tmp_path, ManualClock((newest + 1) * 60.0 - 3.0))
+    again.housekeeping.restore()
+    assert again.engine.intake.feeds["EURUSD"].state.bars.minutes[-1] == newest
+
+
 def test_bars_from_before_a_wrong_clock_was_set_right_are_not_restored(tmp_path: Path) -> None:
     wrong = Parts(tmp_path, ManualClock(START_S + 86_400.0))
     wrong.warm()
