@@ -3,7 +3,7 @@
 The rule: a review asks no candidate. It is due from four fifths of the days after which a model
 expires, however few signals have come, and renews the age only of a model that was better on
 them than a constant, by the estimate: its bound would end one in four that works. What a review
-has judged, the next one does not count again.
+has judged, the next one counts again only where fewer than 50 signals or five days came since.
 """
 
 from __future__ import annotations
