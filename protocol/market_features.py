@@ -174,4 +174,5 @@ def _won(outcome: object) -> bool | str:
 
 
 def _moment(value: object) -> float | str | None:
-    return text(value, _WORD_CHARS) if isinstance(value, str) else number(value)
+    """A text, or epoch seconds or milliseconds, which the service tells apart."""
+    return text(value, _WORD_CHARS) if isinstance(value, str) else number(value, high=1e14)

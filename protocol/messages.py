@@ -19,6 +19,8 @@ Score100 = Annotated[float, Meta(ge=0, le=100)]
 Price = Annotated[float, Meta(gt=0, le=1e12)]
 Finite = Annotated[float, Meta(ge=-1e12, le=1e12)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e12)]
+# A moment in seconds or in milliseconds, which from 2001 on are more than Finite allows.
+Moment = Annotated[float, Meta(ge=-1e12, le=1e14)]
 # The characters that the feed's parser takes: whatever ticks can be scored.
 _NAME = r"[A-Za-z0-9._#+\-/&!^$@]+"
 Symbol = Annotated[str, Meta(min_length=1, max_length=MAX_SYMBOL_CHARS, pattern=rf"^{_NAME}\Z")]
@@ -86,7 +88,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     take_profit: Price | None = None
     reward_risk: Annotated[float, Meta(gt=0, le=1000)] | None = None
     cost_r: Annotated[float, Meta(ge=0, le=1000)] | None = None
-    generated_at: Finite | Label | None = None
+    generated_at: Moment | Label | None = None
     timeframe_data: TimeframeData | None = None
     sentiment: Score100 | None = None
     deadline_ms: Annotated[float, Meta(gt=0, le=600000)] | None = None
@@ -145,7 +147,7 @@ class OutcomeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     max_favorable_pips: Finite | None = None
     max_adverse_pips: Finite | None = None
     runtime_seconds: NonNegative | None = None
-    closed_at: Finite | Label | None = None
+    closed_at: Moment | Label | None = None
     symbol: Symbol | None = None
     base_score: Score100 | None = None
     scored_at: Finite | None = None

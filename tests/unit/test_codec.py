@@ -313,6 +313,14 @@ def test_of_a_repeated_key_the_last_one_counts_within_the_limit(repeats: int) ->
         assert found.request_id == 5
 
 
+@pytest.mark.parametrize("found", [1_757_944_800.25, 1_757_944_800_250, "2025-09-15T14:00:00Z"])
+def test_a_signal_may_say_in_any_form_when_it_was_found(found: float | str) -> None:
+    decoded_ = decoded(msgpack.packb(SCORE | {"generated_at": found}))
+    assert isinstance(decoded_, codec.Decoded)
+    assert isinstance(decoded_.request, messages.ScoreRequest)
+    assert decoded_.request.generated_at == found
+
+
 requests = st.one_of(
     st.builds(
         messages.ScoreRequest,

@@ -172,6 +172,11 @@ def test_what_the_outcome_data_say_is_sent_and_what_is_odd_left_out() -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["closed_at", "completed_at"])
+def test_an_end_in_milliseconds_is_sent_as_it_is(key: str) -> None:
+    assert report({key: 1_757_944_800_250}).closed_at == 1_757_944_800_250
+
+
 def test_symbol_base_score_and_time_stand_in_for_a_missing_score_id() -> None:
     request = report({}, symbol="EURUSD", base_score=61.5, timestamp=1_757_944_800.0)
     assert (request.symbol, request.base_score, request.scored_at) == (

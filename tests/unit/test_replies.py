@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from protocol import codec
 from protocol.messages import OutcomeRequest
 from service.features.state import SymbolState
 from service.replies import feed_age_s, outcome_row
@@ -50,7 +51,11 @@ def test_an_outcome_keeps_its_word_and_says_win_only_where_it_means_one(
 def test_the_end_is_read_as_a_number_or_as_iso_text(
     stamp: float | str | None, seconds: float | None
 ) -> None:
-    request = OutcomeRequest(outcome="WIN", signal_id="a", closed_at=stamp)
+    asked = codec.pack(
+        {"v": 1, "op": "outcome", "outcome": "WIN", "signal_id": "a", "closed_at": stamp}
+    )
+    request = codec.decode_request(asked).request
+    assert isinstance(request, OutcomeRequest)
     assert outcome_row(request, 1.0).closed_at == seconds
 
 
