@@ -39,6 +39,10 @@ def main() -> None:
             sys.exit(f"expected {', '.join(sorted(BRINGS))}")
         environment = {"SIGNAL_SCORER_ENDPOINT": "tcp://127.0.0.1:1", "PATH": "/usr/bin:/bin"}
         subprocess.run([its_python, "-c", USE], check=True, cwd=folder, env=environment)
+        for command in ("signal-scorer", "signal-scorer-train"):
+            done = subprocess.run([f"{folder}/bin/{command}"], capture_output=True, check=False)
+            if done.returncode != 69 or b"Traceback" in done.stderr:
+                sys.exit(f"{command} does not say that it is not here: {done.stderr.decode()}")
         print("the drop-in answers with the base score while no service is there")
 
 

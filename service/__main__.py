@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 
-import click
+from service import libraries
 
-from service import systemd
-from service.commands import asking, journal, keeping, replaying, running, watching
-from service.commands.root import cli
+try:
+    import click
+
+    from service import systemd
+    from service.commands import asking, journal, keeping, replaying, running, watching
+    from service.commands.root import cli
+except ImportError as missing:
+    libraries.leave("signal-scorer", "service", missing)
 
 __all__ = ["asking", "cli", "journal", "keeping", "main", "replaying", "running", "watching"]
 
@@ -17,6 +22,8 @@ def main() -> None:
     """Run the command line; known errors end with one line and their exit code."""
     try:
         cli(standalone_mode=True)
+    except ImportError as missing:
+        libraries.leave("signal-scorer", "service", missing)
     except Exception as error:
         code = getattr(error, "exit_code", None)
         if code is None:

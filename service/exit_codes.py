@@ -37,7 +37,8 @@ TRAINER: Mapping[int, str] = {
     4: "not enough samples yet (routine)",
     5: "the monitor has an alert (routine)",
     NO_INPUT: "a recording that cannot be read, or is not what it should be",
-    UNAVAILABLE: "no Dask scheduler or worker answers, or it is another version",
+    UNAVAILABLE: "no Dask scheduler or worker answers, or it is another version, or libraries are "
+    "missing",
     CANT_CREATE: "a model, the history, a report or a backfill's result cannot be written",
     TRY_LATER: "another trainer is at work",
     CONFIG: "the configuration or the journal cannot be used",

@@ -6,26 +6,32 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+from service import libraries
 
-from service import exit_codes
-from service.scoring import Weights
-from training.backfill.command import backfill
-from training.options import (
-    EXAMPLE,
-    EXIT_REFUSED,
-    advice,
-    leave,
-    reading_options,
-    settings_of,
-    store_options,
-    worker_options,
-)
-from training.progress import show_progress
+try:
+    from datetime import UTC, datetime
+
+    import click
+
+    from service import exit_codes
+    from service.scoring import Weights
+    from training.backfill.command import backfill
+    from training.options import (
+        EXAMPLE,
+        EXIT_REFUSED,
+        advice,
+        leave,
+        reading_options,
+        settings_of,
+        store_options,
+        worker_options,
+    )
+    from training.progress import show_progress
+except ImportError as missing:
+    libraries.leave("signal-scorer-train", "training", missing)
 
 if TYPE_CHECKING:
     from training.truth_log import TruthLog

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from service import exit_codes
+from service import exit_codes, libraries
 from service.errors import EXIT_CONFIG, ConfigError
 from training import settings as trainer_settings
 from training.settings import Settings
@@ -149,6 +149,8 @@ def advice() -> Iterator[None]:
         if error.filename is None:
             raise
         leave(_unusable(error), exit_codes.CANT_CREATE)
+    except ModuleNotFoundError as error:
+        libraries.leave("signal-scorer-train", "training", error)
     except sqlite3.Error as error:
         leave(f"the journal cannot be read: {error}", EXIT_CONFIG)
     except Exception as error:

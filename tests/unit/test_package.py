@@ -30,6 +30,23 @@ def test_the_client_pulls_in_three_libraries_only():
     assert not ours & third_party
 
 
+@pytest.mark.parametrize(
+    ("module", "command", "extra"),
+    [("service", "signal-scorer", "service"), ("training", "signal-scorer-train", "training")],
+)
+def test_where_the_client_alone_is_a_command_says_so(module: str, command: str, extra: str):
+    # Without site-packages, as in an environment that has none of the service's libraries.
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from {module}.__main__ import main"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 69, done.stderr
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(f"{command}: No module named 'click'")
+    assert f"/usr/local/bin/{command}" in said
+    assert f"signal-scorer[{extra}]" in said
+
+
 def test_the_serving_process_holds_no_sklearn_joblib_pandas_or_model_pickle():
     held = modules_after("import service.serve, service.__main__, service.replay")
     assert not held & {"sklearn", "joblib", "pandas", "scipy", "matplotlib", "training"}
