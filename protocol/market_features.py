@@ -16,6 +16,7 @@ import msgspec
 from protocol.codec import plain
 from protocol.limits import MAX_CANDLES
 from protocol.messages import Bar, OutcomeRequest, ScoreReply, Symbol, TimeframeData
+from protocol.schema import FEATURE_NAMES
 
 _EARLIEST_S = 946_684_800.0  # 2000-01-01: a smaller number is no time
 _ID_CHARS = 128
@@ -49,6 +50,7 @@ class MarketFeatures:
 
 
 _FIELDS = frozenset(field.name for field in fields(MarketFeatures))
+_FROM_MARKET = [name for name in FEATURE_NAMES if name != "base_score"]
 
 
 def metadata_of(reply: ScoreReply, model_stats: dict[str, Any], now_s: float) -> dict[str, Any]:
@@ -59,6 +61,8 @@ def metadata_of(reply: ScoreReply, model_stats: dict[str, Any], now_s: float) ->
     """
     said = {name: _plain(getattr(reply, name)) for name in ScoreReply.__struct_fields__}
     known = {name: value for name, value in said["features"].items() if name in _FIELDS}
+    # All of them, where no service looked at the market.
+    said["missing"] += [name for name in _FROM_MARKET if name not in known]
     known |= {"symbol": reply.symbol, "timestamp": now_s, "base_score": reply.original_base_score}
     said["features"] = asdict(MarketFeatures(**known))
     said["model_stats"] = model_stats

@@ -109,6 +109,14 @@ def test_without_the_model_no_number_is_made_up() -> None:
     assert (metadata["ml_enhanced_score"], metadata["session_bonus"]) == (61.5, 0.0)
 
 
+def test_what_no_service_saw_of_the_market_is_said_to_be_missing() -> None:
+    away = metadata_of(msgspec.structs.replace(BASE, status="unreachable"), {}, 0.0)
+    assert away["missing"] == [name for name in FEATURE_NAMES if name != "base_score"]
+    seen = dict.fromkeys(FEATURE_NAMES, 50.0)
+    there = msgspec.structs.replace(BASE, features=seen, missing=("whale_activity",))
+    assert metadata_of(there, {}, 0.0)["missing"] == ["whale_activity"]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
