@@ -64,6 +64,10 @@ class Feed:
         for frame in frames:
             self._socket.send(frame)
 
+    def send_together(self, *frames: bytes) -> None:
+        """Publish frames as one message."""
+        self._socket.send_multipart(frames)
+
     def close(self) -> None:
         """Stop publishing."""
         self._context.destroy(linger=0)

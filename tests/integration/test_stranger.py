@@ -5,6 +5,7 @@ Nothing of `protocol` is used to talk: only the document, its bytes and its own 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +13,12 @@ import msgpack
 import pytest
 import wire_document
 import zmq
-from harness import Service, running
+from harness import Service, eventually, running
 from wire_document import golden, tables
 
 PATIENCE_MS = 20_000
+TICK = b'{"type": "Tick", "symbol": "EURUSD", "bid": 1.1, "ask": 1.1001, "timestamp": %.3f}'
+CANDLE = b'{"time": %d, "open": 1, "high": 2, "low": 1, "close": 2}'
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +215,77 @@ def test_unknown_keys_are_named_and_a_retry_gets_the_first_reply(
     assert [first[key] for key in told] == [again[key] for key in told]
     assert [row["signal_id"] for row in service.scores()].count("stranger") == 1
     assert ask(socket, pack(op="health", hope=1))["ignored"] == ["hope"]
+
+
+def test_nil_is_taken_where_it_is_the_default_and_nowhere_else(socket: zmq.Socket[bytes]) -> None:
+    required = {
+        "score": {"symbol": "EURUSD", "base_score": 50.0},
+        "outcome": {"outcome": "WIN", "signal_id": "nil", "score_id": "nil"},
+        "sentiment": {"symbol": "EURUSD", "score": 50.0},
+        "features": {"symbol": "EURUSD"},
+    }
+    for op, content in required.items():
+        for name, kind, need, _ in tables(f"### `{op}`")[0]:
+            if need == "required":
+                continue
+            reply = ask(socket, pack(op=op, **(content | {name: None})))
+            if "default" in kind:
+                assert reply["error"]["field"] == name
+            else:
+                assert reply["ok"], (op, name, reply)
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**64 - 1, -(2**63)])
+def test_an_integer_comes_back_as_it_was(socket: zmq.Socket[bytes], number: int) -> None:
+    assert ask(socket, pack(op="health", id=number))["id"] == number
+
+
+@pytest.mark.parametrize(
+    ("frames", "counts", "skipped"),
+    [
+        ([b"%(tick)b"], {"tick_accepted": 1}, {}),
+        ([b"tick %(tick)b\0"], {"tick_accepted": 1}, {}),
+        ([b"EURUSD", b"%(tick)b"], {"tick_accepted": 1}, {"garbage": 1}),
+        (
+            [b'{"type": "candle_batch", "symbol": "GBPJPY", "M1": [%(bar)b]}'],
+            {"candle_accepted": 1},
+            {},
+        ),
+        ([b'{"type": "sentiment", "symbol": "EURUSD", "score": 50}'], {"sentiment": 1}, {}),
+        ([b"\xef\xbb\xbf%(tick)b"], {}, {"garbage": 1}),
+        ([b'{"type": "balance"}'], {}, {"other": 1}),
+        ([b'{"type": "balance", "text": "%(long)b"}'], {}, {"too_large": 1}),
+    ],
+    ids=["tick", "prefix", "topic", "batch", "sentiment", "mark", "other", "large"],
+)
+def test_the_feed_is_read_as_the_document_says(
+    service: Service,
+    socket: zmq.Socket[bytes],
+    frames: list[bytes],
+    counts: dict[str, int],
+    skipped: dict[str, int],
+) -> None:
+    def seen() -> dict[str, Any]:
+        feed: dict[str, Any] = ask(socket, pack(op="stats"))["feed"]
+        return feed
+
+    assert service._feed
+    now_s, before = time.time(), seen()
+    parts = {
+        b"tick": TICK % now_s,
+        b"bar": CANDLE % (now_s // 60 * 60 - 120),
+        b"long": b"x" * 2**18,
+    }
+    service._feed.send_together(*[frame % parts for frame in frames])
+    after = eventually(
+        lambda: (
+            found if (found := seen())["received"] == before["received"] + len(frames) else None
+        ),
+        "the frames to arrive",
+    )
+    assert grown(before["skipped"], after["skipped"]) == skipped
+    assert grown(before["counts"], after["counts"]) == counts
+
+
+def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    return {kind: n - before.get(kind, 0) for kind, n in after.items() if n > before.get(kind, 0)}
