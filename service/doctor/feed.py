@@ -81,6 +81,8 @@ def check(scene: Scene) -> Iterator[Finding]:
             yield refused(CHECK, address, error)
             continue
         yield from _endpoint(scene, address, heard)
+    if scene.running is not None and "feed ingest is silent" in scene.running.health["reasons"]:
+        yield _ingest_is_silent(scene)
 
 
 def listen(address: str, seconds: float, keys: Any = None) -> Heard:
@@ -118,6 +120,19 @@ def _known(scene: Scene, address: str) -> dict[str, Any] | None:
         return None
     endpoints = scene.running.stats["feed"]["endpoints"]
     return next((one for one in endpoints if one["name"] == address), None)
+
+
+def _ingest_is_silent(scene: Scene) -> Finding:
+    """As the service says: nobody else can listen to what is pushed to it."""
+    known = _known(scene, "ingest")
+    age_s = None if known is None else known["age_s"]
+    return fail(
+        CHECK,
+        scene.config.feed.ingest or "feed.ingest",
+        "is silent: nothing was pushed " + ("so far" if age_s is None else f"for {span(age_s)}"),
+        "is the program up that calls update_market_data, and is this the address it pushes to? "
+        'Where the bridge carries all symbols set feed.ingest = ""',
+    )
 
 
 def _silent(scene: Scene, address: str, known: dict[str, Any] | None) -> Finding:

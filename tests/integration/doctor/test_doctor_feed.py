@@ -71,5 +71,16 @@ def test_a_feed_whose_clock_is_minutes_late(setup: Setup, publish: Callable[[Any
     assert "server time" in found.advice
 
 
+def test_an_ingest_to_which_nothing_is_pushed(tmp_path: Path) -> None:
+    values = {"FEED_INGEST": f"tcp://127.0.0.1:{free_port()}"}
+    with closing(Service(tmp_path, FEED_SILENCE_S="1", **values)) as service:
+        service.start()
+        with service.client() as client:
+            eventually(lambda: not client.health()["ready"], "the silence")
+        setup = beside(service, tmp_path / "unused", **values)
+        found = setup.fault("feed", values["FEED_INGEST"], "is silent: nothing was pushed so far")
+        assert "update_market_data" in found.advice
+
+
 def test_no_feed_at_all(setup: Setup) -> None:
     assert "feed.endpoints" in setup.fault("feed", "names no feed", level="warn").advice
