@@ -122,6 +122,18 @@ def test_files_are_there_and_agree_with_the_count(
     assert rows == facts["sent"]
 
 
+def test_the_command_that_it_names_works_as_it_stands(
+    played: tuple[dict[str, Any], str, Path],
+) -> None:
+    _, said, _ = played
+    start = "look at the models: "
+    (command,) = [line[len(start) :] for line in said.splitlines() if line.startswith(start)]
+    told = subprocess.run(
+        command.split(), capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin"}
+    )
+    assert told.stdout.startswith("*")
+
+
 def test_children_have_ended_in_order(played: tuple[dict[str, Any], str, Path]) -> None:
     facts, _, directory = played
     assert facts["exit_codes"]["service"] == 0

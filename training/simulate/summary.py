@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
@@ -31,6 +34,12 @@ def show(facts: Facts, console: Console) -> None:
     console.print()
     console.print(_counts(facts))
     console.print(_files(facts))
+    if "models" in facts.files:
+        # As it lies beside this Python, which `make run` puts on nobody's path; in one line, to
+        # be copied.
+        trainer = Path(sys.executable).with_name("signal-scorer-train")
+        asked = f"look at the models: {trainer} models --models {facts.files['models']}"
+        console.print(asked, soft_wrap=True, markup=False)
 
 
 def _comparison(facts: Facts) -> Table:
@@ -107,9 +116,5 @@ def _files(facts: Facts) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, path in facts.files.items():
         table.add_row(name, path)
-    if "models" in facts.files:
-        table.add_row(
-            "look at them", f"signal-scorer-train models --models {facts.files['models']}"
-        )
     table.add_row("on disk", f"{facts.bytes_on_disk / 1e6:.1f} MB; delete the directory when done")
     return table
