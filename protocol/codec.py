@@ -88,9 +88,10 @@ def unpack(body: bytes, *, max_bytes: int = limits.MAX_BODY_BYTES) -> dict[str, 
         )
     # msgpack raises ValueError and its subclasses, and TypeError for an unhashable key.
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise DecodeError(
-            "malformed", f"no msgpack map: {str(error)[:200] or type(error).__name__}"
-        ) from None
+        detail = str(error)[:200] or type(error).__name__
+        if body[:1] == b"{":
+            detail = "it looks like JSON"
+        raise DecodeError("malformed", f"no msgpack map: {detail}") from None
     if type(content) is not dict or not _STR.issuperset(map(type, content)):
         raise DecodeError("malformed", "the body must be one msgpack map with string keys")
     if not _CONTAINERS.isdisjoint(map(type, content.values())) and _too_deep(content):

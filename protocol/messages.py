@@ -95,7 +95,10 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     explain: bool = False
 
     def __post_init__(self) -> None:
-        if self.direction is None or self.entry_price is None:
+        if self.entry_price is None:
+            return
+        if self.direction is None:
+            self._check_sides()
             return
         sign = 1 if self.direction == "BUY" else -1
         try:
@@ -109,6 +112,16 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise LevelError("stop_loss", f"of a {self.direction} lies beyond its entry_price")
         if behind:
             raise LevelError("take_profit", f"of a {self.direction} lies behind its entry_price")
+
+    def _check_sides(self) -> None:
+        """No trade of either direction has its stop and its target on one side."""
+        entry, stop, target = self.entry_price, self.stop_loss, self.take_profit
+        try:
+            together = (target - entry) * (stop - entry) > 0  # type: ignore[operator]
+        except TypeError:
+            return  # one is not given; or no number, and what checks types says which
+        if together:
+            raise LevelError("take_profit", "lies on the same side of entry_price as stop_loss")
 
 
 class LevelError(ValueError):

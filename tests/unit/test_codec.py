@@ -75,6 +75,10 @@ def test_a_body_that_is_no_request_is_refused_with_its_code(body: bytes, code: s
     assert refused(body).code == code
 
 
+def test_who_sends_json_is_told_so() -> None:
+    assert "JSON" in refused(b'{"v": 1, "op": "health"}').message
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

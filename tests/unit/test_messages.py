@@ -22,6 +22,10 @@ from protocol.ea_feed import Tick, encode_tick, parse
         ("SELL", 1.0, None, "stop_loss"),
         ("SELL", None, 1.2, "take_profit"),
         (None, 1.2, 1.0, None),
+        (None, 1.0, 1.2, None),
+        (None, 1.2, 1.3, "take_profit"),
+        (None, 1.0, 0.9, "take_profit"),
+        (None, None, 0.9, None),
     ],
 )
 def test_levels_lie_on_their_side_of_the_entry(

@@ -71,10 +71,11 @@ def test_without_levels_nothing_is_made_up() -> None:
 prices = st.floats(min_value=5e-324, max_value=1e12)
 
 
-@given(prices, prices, prices, st.none() | st.floats(0, 1e12), unit)
+@given(st.tuples(prices, prices, prices), st.booleans(), st.none() | st.floats(0, 1e12), unit)
 def test_no_levels_make_a_term_endless(
-    entry: float, stop: float, target: float, spread: float | None, p: float
+    levels: tuple[float, float, float], buys: bool, spread: float | None, p: float
 ) -> None:
+    stop, entry, target = sorted(levels, reverse=not buys)
     signal = Signal(
         symbol="A", base_score=50, entry_price=entry, stop_loss=stop, take_profit=target
     )
