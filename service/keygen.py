@@ -121,16 +121,24 @@ def _write_pair(secret_file: Path, public_file: Path, name: str) -> None:
         raise FileExistsError(17, "exists", str(public_file))
     public, secret = zmq.curve_keypair()
     _write(secret_file, secret, 0o600, f"{name}, SECRET: for its owner alone")
-    _write(public_file, public, 0o644, f"{name}, public")
+    try:
+        _write(public_file, public, 0o644, f"{name}, public")
+    except OSError:
+        secret_file.unlink()
+        raise
 
 
 def _write(path: Path, key: bytes, mode: int, comment: str) -> None:
-    """A new file with this very mode, whatever the umask, on disk when this returns."""
+    """A new file with this very mode, whatever the umask, on disk when this returns; or none."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o600)
     try:
-        os.write(descriptor, f"# CURVE key of {comment}\n".encode() + key + b"\n")
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(f"# CURVE key of {comment}\n".encode() + key + b"\n")
+            file.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+    except OSError:
+        # Half a key would be in the way of a whole one: nothing is overwritten.
+        path.unlink()
+        raise

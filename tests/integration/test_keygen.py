@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -81,3 +84,35 @@ def test_the_command_says_what_to_do_next_and_a_second_time_why_not(tmp_path: Pa
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 73
     assert "not overwritten" in again.stderr
+
+
+@contextmanager
+def files_no_longer_than(size: int) -> Iterator[None]:
+    """This process can write no more into any file meanwhile: a disk that is full half way."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [0, 50, 80])
+def test_a_full_disk_leaves_no_part_of_a_pair_in_the_way_of_the_next(tmp_path: Path, size: int):
+    with files_no_longer_than(size), pytest.raises(KeygenError, match="cannot write keys"):
+        keygen(tmp_path, "a")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    made = keygen(tmp_path, "a")
+    assert made.client_secret
+    assert CurveKeys.read(made.server_public, made.client_secret)
+
+
+def test_a_clients_secret_without_its_public_key_is_none(tmp_path: Path):
+    keygen(tmp_path, None)
+    clients = tmp_path / "clients"
+    clients.rmdir()
+    clients.symlink_to("/proc")  # where no file can be made
+    with pytest.raises(KeygenError, match="cannot write keys"):
+        keygen(tmp_path, "a")
+    clients.unlink()
+    assert keygen(tmp_path, "a").client_secret == tmp_path / "a.key"
