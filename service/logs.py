@@ -1,10 +1,16 @@
-"""The log: JSON lines where no terminal reads them, else something for people. To stderr."""
+"""The log: JSON lines where no terminal reads them, else something for people. To stderr.
+
+The rule: a line that cannot be written is lost, and nothing else with it. The disk that is full
+is the journal's as well, and to say so must not end the answers.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -31,6 +37,18 @@ class _Threshold:
 _threshold = _Threshold()
 
 
+class _Stderr:
+    """Writes at once: what waited in a buffer would fail again at the interpreter's end."""
+
+    def write(self, text: str) -> None:
+        """Write as much as is taken."""
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), text.encode(errors="backslashreplace"))
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
 def configure(section: LogSection) -> None:
     """Set format and level, once, before anything is logged."""
     set_level(section.level)
@@ -46,7 +64,7 @@ def configure(section: LogSection) -> None:
             _ranked,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Stderr())),
         cache_logger_on_first_use=True,
     )
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import zmq
 from serving import history, rows
@@ -103,7 +103,7 @@ class Service:
             self._feed.wait_for_subscriber()
         return self
 
-    def launch(self) -> subprocess.Popen[str]:
+    def launch(self, stderr: IO[bytes] | int = subprocess.PIPE) -> subprocess.Popen[str]:
         """Start without waiting."""
         values = self._values | {"SCORE_BIND": self._values.get("SCORE_BIND", self.address)}
         environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGNAL_SCORER_")}
@@ -111,10 +111,11 @@ class Service:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "service", "serve", *self.options],
             env=environ,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
-        threading.Thread(target=self._read_log, args=(self.process,), daemon=True).start()
+        if stderr == subprocess.PIPE:
+            threading.Thread(target=self._read_log, args=(self.process,), daemon=True).start()
         return self.process
 
     def client(self, timeout_ms: float = 10_000, **options: Any) -> ScorerClient:

@@ -173,3 +173,21 @@ def test_a_mode_that_finds_no_room_leaves_nothing_and_says_so(disk: Path) -> Non
     standing = mode_file.read(disk)
     assert standing is not None
     assert standing.mode == "shadow"
+
+
+def test_a_log_on_a_full_disk_costs_its_lines_and_no_answer(tmp_path: Path) -> None:
+    address = f"ipc://{tmp_path / 'score.sock'}"
+    service = Service(tmp_path, SCORE_BIND=address)
+    with Path("/dev/full").open("wb") as full:
+        process = service.launch(stderr=full)
+    try:
+        with ScorerClient(address, 20_000) as client:
+            assert score(client, 1)[0] is True
+            # Said in the log, and never written.
+            service.journal_path.rename(tmp_path / "moved.db")
+            eventually(service.journal_path.exists, "another journal")
+            assert score(client, 2)[0] is True
+        process.terminate()
+        assert process.wait(30.0) == 0
+    finally:
+        service.close()
