@@ -7,6 +7,7 @@ within one read transaction, which keeps no writer waiting.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -20,7 +21,7 @@ from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service import backup_manifest as form
 from service import exit_codes, mode_file
 from service.backup_manifest import BackupError, Entry, Manifest
-from service.bundle import decode_pointer, load, read_pointer_bytes
+from service.bundle import decode_pointer, load, machine_faults, read_pointer_bytes
 from service.config import Sourced
 from service.durable import Step, no_step, sync_directory
 from service.errors import ModelRejected, remedy
@@ -76,7 +77,12 @@ def make(
         sync_directory(work, step)
         step("rename")
         work.rename(target)
-        sync_directory(target.parent, step)
+        try:
+            sync_directory(target.parent, step)
+        except OSError:
+            # What was said to have failed is not to be found and trusted.
+            target.rename(work)
+            raise
     except OSError as error:
         read = error.filename and Path(error.filename)
         if read and not read.is_relative_to(work) and read not in work.parents:
@@ -143,7 +149,9 @@ class _Writer:
                 insert_scores(writing, waiting)
             self._step(f"close {form.JOURNAL}")
             # One file without a WAL beside it: what is copied on is whole.
-            writing.execute("PRAGMA journal_mode=DELETE")
+            (mode,) = writing.execute("PRAGMA journal_mode=DELETE").fetchone()
+            if mode != "delete":
+                raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
         path.chmod(0o600)
         self._sync(path)
         schema = form.check_journal(path)
@@ -206,21 +214,23 @@ def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]
         writer.file(f"{form.MODELS}/{HISTORY_NAME}", history)
     for _ in range(TRIES):
         try:
-            content = read_pointer_bytes(models)
-            version = None if content is None else decode_pointer(content).version
+            with machine_faults():
+                content = read_pointer_bytes(models)
+                version = None if content is None else decode_pointer(content).version
+                _bundles(writer, models)
+                saved = f"{form.MODELS}/{version}/{MANIFEST_NAME}" in writer.entries
+                if content is None or (saved and read_pointer_bytes(models) == content):
+                    break
         except ModelRejected as error:
             return None, (f"the models' pointer cannot be used and is not saved: {error}",)
-        _bundles(writer, models)
-        saved = f"{form.MODELS}/{version}/{MANIFEST_NAME}" in writer.entries
-        if content is None or (saved and read_pointer_bytes(models) == content):
-            break
     else:
         return None, (f"the current model {version} is not there: its pointer is not saved",)
     if content is None or version is None:
         return None, ()
     writer.content(f"{form.MODELS}/{POINTER_NAME}", content)
     try:
-        load(writer.folder / form.MODELS, decode_pointer(content))
+        with machine_faults():
+            load(writer.folder / form.MODELS, decode_pointer(content))
     except ModelRejected as error:
         return version, (f"saved as it is, but the service would refuse {version}: {error}",)
     return version, ()

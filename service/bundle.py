@@ -12,7 +12,8 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,7 @@ from protocol.manifest import (
     Pointer,
 )
 from protocol.schema import SCHEMA
+from service.durable import named
 from service.errors import ModelRejected, RejectReason
 from service.forest import Forest
 from service.forest_arrays import check_structure
@@ -63,7 +65,8 @@ def read_pointer(models_dir: Path) -> tuple[Pointer, str] | None:
 def read_pointer_bytes(models_dir: Path) -> bytes | None:
     """Return the bytes of `CURRENT.json`, None where there is none. Raises ModelRejected."""
     try:
-        return _read(models_dir / POINTER_NAME, None, MAX_POINTER_BYTES)
+        with named(models_dir / POINTER_NAME):
+            return _read(models_dir / POINTER_NAME, None, MAX_POINTER_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -225,6 +228,23 @@ def _check_answers(
     if quickest > limit_s:
         detail = f"a row takes {1e3 * quickest:.3g} ms, at most {1e3 * limit_s:.3g} ms allowed"
         raise ModelRejected(RejectReason.LATENCY, detail)
+
+
+@contextmanager
+def machine_faults() -> Iterator[None]:
+    """Let what says nothing of a model leave the block as the OSError that it is."""
+    try:
+        yield
+    except ModelRejected as error:
+        if fault := machine_fault(error):
+            raise fault from None
+        raise
+
+
+def machine_fault(rejection: ModelRejected) -> OSError | None:
+    """What kept a file from being read, where that says nothing of what was published."""
+    cause = rejection.__cause__
+    return cause if isinstance(cause, OSError) and cause.errno != errno.ELOOP else None
 
 
 def _unreadable(name: str, error: OSError) -> ModelRejected:

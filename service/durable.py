@@ -51,12 +51,15 @@ class TrainerLock:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            with named(self._path):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # When the last run was: one that has nothing to do leaves no other trace.
+                os.utime(descriptor)
+        except OSError as error:
             os.close(descriptor)
+            if not isinstance(error, BlockingIOError):
+                raise
             raise LockHeld(f"another trainer holds {self._path}; let it finish") from None
-        # When the last run was: one that has nothing to do leaves no other trace.
-        os.utime(descriptor)
         self._descriptor = descriptor
         return self
 
@@ -87,11 +90,12 @@ def write_file(path: Path, content: bytes, step: Step = no_step) -> None:
 def sync_directory(path: Path, step: Step = no_step) -> None:
     """Flush the names in a directory to the disk."""
     step(f"fsync {path.name}/")
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with named(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def rename(source: Path, target: Path, step: Step = no_step) -> None:

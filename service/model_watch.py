@@ -8,7 +8,6 @@ Whatever goes wrong here, the loop goes on with what it has.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import threading
 import time
@@ -23,6 +22,7 @@ from service.bundle import (
     Limits,
     decode_pointer,
     load,
+    machine_fault,
     read_pointer_bytes,
 )
 from service.errors import ModelRejected, RejectReason
@@ -31,7 +31,6 @@ from service.model import Model
 MAX_WAITING = 8
 PAUSE_S = 0.004
 """Between the parts of a load, so that a request seldom meets more than one."""
-PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class ModelWatch:
             self._signature = signature
             content = read_pointer_bytes(self._models_dir)
         except ModelRejected as error:
-            self._passing = _passes(error)
+            self._passing = machine_fault(error) is not None
             # No content, no digest: what is wrong stands in for it.
             digest = hashlib.sha256(str(error).encode()).hexdigest()
             return self._once(digest, Rejected(digest, error.reason, error.detail, None))
@@ -162,7 +161,7 @@ class ModelWatch:
             model = load(self._models_dir, pointer, self._limits, pause=self._pause)
             return Loaded(model, digest)
         except ModelRejected as error:
-            self._passing = _passes(error)
+            self._passing = machine_fault(error) is not None
             return Rejected(digest, error.reason, error.detail, version)
         # For example MemoryError: this candidate is not for us.
         except Exception as error:
@@ -189,10 +188,14 @@ class ModelWatch:
         return Removed() if was_there else None
 
     def _sign(self) -> Signature:
+        """Raises ModelRejected."""
         try:
             status = (self._models_dir / POINTER_NAME).lstat()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            detail = f"{POINTER_NAME}: {error.strerror}"
+            raise ModelRejected(RejectReason.UNREADABLE, detail) from error
         return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def _run(self) -> None:
@@ -206,9 +209,3 @@ class ModelWatch:
         # The loop looks without being woken too; counted, and shown with the statistics.
         except Exception:
             self.faults += 1
-
-
-def _passes(rejection: ModelRejected) -> bool:
-    """Whether it says nothing of the candidate: no descriptor, no memory, a disk at fault."""
-    cause = rejection.__cause__
-    return isinstance(cause, OSError) and cause.errno in PASSING

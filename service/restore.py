@@ -68,7 +68,7 @@ class Place:
     def keep(self, name: str) -> None:
         """Let what is in the place lie in the folder aside as well."""
         path = self.root / name
-        if not os.path.lexists(path):
+        if not _is_there(path):
             return
         self._step(f"keep {name}")
         self.aside.mkdir(exist_ok=True, mode=0o700)
@@ -77,7 +77,7 @@ class Place:
 
     def move_aside(self, name: str) -> None:
         """Take something out of the place."""
-        if os.path.lexists(self.root / name):
+        if _is_there(self.root / name):
             self._step(f"move aside {name}")
             self.aside.mkdir(exist_ok=True, mode=0o700)
             (self.root / name).rename(self.aside / name)
@@ -242,6 +242,16 @@ def _models(manifest: Manifest, place: Place) -> None:
         if name in names:
             place.keep(name)
             place.put(name)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something would be replaced. Raises OSError where a disk does not tell, of which
+    os.path.lexists makes a no."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _same(ours: Path, theirs: Path) -> bool:

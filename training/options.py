@@ -145,9 +145,9 @@ def advice() -> Iterator[None]:
         leave(str(error), EXIT_CONFIG)
     except KeyboardInterrupt:
         leave("interrupted; nothing was written", exit_codes.INTERRUPTED)
+    except BrokenPipeError:
+        raise  # click's: a reader that went away ends a command without a word
     except OSError as error:
-        if error.filename is None:
-            raise
         leave(_unusable(error), exit_codes.CANT_CREATE)
     except ModuleNotFoundError as error:
         libraries.leave("signal-scorer-train", "training", error)
@@ -173,8 +173,9 @@ def _unusable(error: OSError) -> str:
         do = "let the trainer's user write there"
     else:
         do = "mend that"
+    where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
     return (
-        f"{os.fsdecode(error.filename)}: {error.strerror}; {do} and run it again (what was "
+        f"{where}{error.strerror or error}; {do} and run it again (what was "
         "published before is whole)"
     )
 

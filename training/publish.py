@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
-from service.bundle import decode_pointer, load_directory, read_pointer
+from service.bundle import decode_pointer, load_directory, machine_faults, read_pointer
 from service.durable import (
     LockHeld,
     Step,
@@ -103,9 +103,13 @@ def publish(
 
 
 def current_pointer(models_dir: Path) -> Pointer | None:
-    """Return `CURRENT.json`; None where there is none or it is damaged, to be replaced."""
+    """Return `CURRENT.json`; None where there is none or it is damaged, to be replaced.
+
+    OSError where it cannot be read: it may be sound, and pinned.
+    """
     try:
-        found = read_pointer(models_dir)
+        with machine_faults():
+            found = read_pointer(models_dir)
     except ModelRejected:
         return None
     return None if found is None else found[0]
@@ -159,7 +163,8 @@ def _write_bundle(
         sync_directory(incoming, step)
         # What the service would refuse is not to become a version.
         step("verify")
-        load_directory(incoming, pointer)
+        with machine_faults():
+            load_directory(incoming, pointer)
         rename(incoming, models_dir / pointer.version, step)
     except BaseException:
         shutil.rmtree(incoming, ignore_errors=True)

@@ -62,6 +62,16 @@ def test_a_bad_model_is_reported_once_and_left_alone_until_the_pointer_changes(t
     assert again.model.version == good
 
 
+def test_a_model_that_cannot_be_read_yet_is_taken_up_when_it_can(tmp_path):
+    watch, version = ModelWatch(tmp_path), small_model(tmp_path)
+    (tmp_path / version).rename(tmp_path / "elsewhere")
+    assert [type(watch.poll_once()) for _ in range(4)] == [Rejected, *3 * [type(None)]]
+    (tmp_path / "elsewhere").rename(tmp_path / version)
+    event = watch.poll_once()
+    assert isinstance(event, Loaded)
+    assert event.model.version == version
+
+
 def test_content_decides_and_not_the_date(tmp_path):
     watch = ModelWatch(tmp_path)
     small_model(tmp_path)

@@ -1,0 +1,152 @@
+"""System calls that fail for real, one at a time, by strace: what no disk does on request.
+
+Elsewhere than on Linux with strace they skip, saying so.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import NOW_S, small_model
+from scored_journal import write_journal
+
+from service import mode_file
+from training.publish import TrainerLock, current_pointer, published_versions
+from training.registry import pin
+
+WATCH = """
+import pathlib, sys
+from service.model_watch import ModelWatch
+watch = ModelWatch(pathlib.Path(sys.argv[1]))
+for _ in range(5):
+    event = watch.poll_once()
+    print(type(event).__name__.replace("NoneType", "None"), getattr(event, "reason", ""), sep=":")
+"""
+PUBLISH = """
+import builders, pathlib, sys
+from training.options import advice
+with advice():
+    builders.small_model(pathlib.Path(sys.argv[1]), seed=1, now_s=builders.NOW_S + 900.0)
+"""
+
+
+def fault(
+    call: str, error: str, path: Path, *command: str, when: str = "1+"
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with this; `call` on the file at `path` fails with `error`, the `when`th time."""
+    traced = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", os.devnull, "-P", str(path)]
+    traced += ["-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGNAL_SCORER_")}
+    environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    return subprocess.run(
+        [*traced, sys.executable, *command], capture_output=True, text=True, env=environ
+    )
+
+
+@pytest.fixture(autouse=True)
+def _strace(tmp_path: Path) -> None:
+    try:
+        done = fault("fsync", "EIO", tmp_path, "-c", "print('works')")
+    except FileNotFoundError:
+        pytest.skip("strace is not there to make system calls fail")
+    if done.stdout != "works\n":
+        pytest.skip(f"strace may not trace here: {done.stderr}")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A state directory with a journal and two models."""
+    place = tmp_path / "state"
+    write_journal(place / "journal.db", 20, edge=0.3)
+    for at_s in (0.0, 60.0):
+        small_model(place / "models", now_s=NOW_S + at_s)
+    return place
+
+
+def backup(state: Path, target: Path, *call: str, when: str = "1+") -> str:
+    """Make a backup that fails; what it says, one line."""
+    config = target.with_name("config.toml")
+    config.write_text(f'state_dir = "{state}"\n')
+    named = ("-m", "service", "backup", "--config", str(config), str(target))
+    done = fault(call[0], call[1], Path(call[2]), *named, when=when)
+    assert done.returncode in (66, 73), done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_backup_is_none_without_the_pointer_that_it_could_not_read(
+    state: Path, tmp_path: Path
+) -> None:
+    pointer = state / "models" / "CURRENT.json"
+    for when in ("1", "3"):  # the end of the file is the second; then it is read once more
+        said = backup(state, tmp_path / "saved", "read", "EIO", str(pointer), when=when)
+        assert f"cannot read {pointer}: Input/output error" in said
+        assert not (tmp_path / "saved").exists()
+
+
+def test_a_backup_whose_name_may_not_be_on_the_disk_is_taken_back(
+    state: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "backups"
+    place.mkdir()
+    said = backup(state, place / "saved", "fsync", "EIO", str(place))
+    assert f"cannot write {place / 'saved'}: Input/output error" in said
+    assert [path.name for path in place.iterdir()] == ["config.toml"]
+
+
+def test_a_restore_keeps_what_the_disk_does_not_tell_of(state: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'state_dir = "{state}"\n')
+    saved, option = str(tmp_path / "saved"), ("--config", str(config))
+    mode_file.write(state, mode_file.Command("off"))
+    save = [sys.executable, "-m", "service", "backup", *option, saved]
+    subprocess.run(save, check=True, capture_output=True)
+    mode_file.write(state, mode_file.Command("shadow"))
+    again = ("-m", "service", "restore", *option, "--force", saved)
+    done = fault("lstat,newfstatat", "EIO", state / mode_file.FILE_NAME, *again, when="1")
+    assert done.returncode == 73, done.stderr
+    assert "nothing is lost" in done.stderr
+    standing = mode_file.read(state)
+    assert standing
+    assert standing.mode == "shadow"
+
+
+def test_a_pin_that_cannot_be_read_still_keeps_the_model(state: Path) -> None:
+    models = state / "models"
+    first, _ = published_versions(models)[::-1]
+    with TrainerLock(models):
+        pin(models, first, now_s=NOW_S)
+    done = fault("read", "EIO", models / "CURRENT.json", "-c", PUBLISH, str(models))
+    assert done.returncode == 73, done.stderr
+    assert f"{models / 'CURRENT.json'}: Input/output error" in done.stderr
+    pointer = current_pointer(models)
+    assert pointer
+    assert (pointer.version, pointer.pinned) == (first, True)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "name"), [("fsync", "EIO", "."), ("flock", "ENOLCK", ".lock")]
+)
+def test_what_keeps_a_trainer_from_writing_is_one_line(
+    state: Path, call: str, error: str, name: str
+) -> None:
+    path = state / "models" / name
+    given = ("-m", "training", "rollback", "--models", str(state / "models"))
+    done = fault(call, error, path, *given)
+    assert done.returncode == 73
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"signal-scorer-train: {path}: ")
+
+
+def test_a_published_model_is_not_to_blame_for_a_disk(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    small_model(models)
+    # Two looks find the file as it was; in the third it cannot be looked at.
+    done = fault(
+        "lstat,newfstatat", "EIO", models / "CURRENT.json", "-c", WATCH, str(models), when="7"
+    )
+    assert done.stdout.split() == ["Loaded:", "None:", "Rejected:unreadable", "Loaded:", "None:"]
