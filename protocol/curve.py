@@ -96,7 +96,9 @@ def _read(path: Path) -> tuple[bytes, int]:
         advice = "`signal-scorer keygen` makes keys"
         if isinstance(error, PermissionError):
             advice = "its owner is to be the user that reads it (chown)"
-        raise KeyFileError(f"cannot read the key file {path}: {error.strerror}; {advice}") from None
+        raise KeyFileError(
+            f"cannot read the key file {path}: {error.strerror}; {advice}"
+        ) from error
     lines = content.decode("ascii", "replace").splitlines()
     keys = [line.strip() for line in lines if line.strip() and not _is_comment(line)]
     if len(keys) != 1 or not _is_key(keys[0]):

@@ -9,13 +9,26 @@ from __future__ import annotations
 import enum
 import errno
 
+from service.exit_codes import NO_INPUT
+
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
+
+
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
 
 
 class ConfigError(Exception):
     """The configuration cannot be used. The process that meets it ends with `exit_code`."""
 
-    exit_code = EXIT_CONFIG
+    @property
+    def exit_code(self) -> int:
+        """Another one where the machine did not let it be read: a supervisor tries again then."""
+        cause: BaseException | None = self
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno in _PASSING:
+                return NO_INPUT
+            cause = cause.__cause__
+        return EXIT_CONFIG
 
 
 _REMEDIES = {

@@ -92,7 +92,7 @@ def feed_keys(config: Config) -> dict[str, CurveKeys]:
             for endpoint, file in curve.feed_keys.items()
         }
     except KeyFileError as error:
-        raise ConfigError(f"curve.feed_keys: {error}") from None
+        raise ConfigError(f"curve.feed_keys: {error}") from error
 
 
 def zap_socket(context: Context) -> Socket:
@@ -204,7 +204,7 @@ def _read_pair(config: Config, key: str, file: str) -> KeyPair:
     try:
         return read_secret(config.path(file))
     except KeyFileError as error:
-        raise ConfigError(f"curve.{key}: {error}") from None
+        raise ConfigError(f"curve.{key}: {error}") from error
 
 
 def _common(socket: Socket, hwm: int) -> None:

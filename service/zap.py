@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +55,7 @@ class AllowList:
         self.faults: tuple[str, ...] = ()
         self.stale = True
         self._signature: Signature | None = None
+        self._unread: list[str] = []
 
     def look(self) -> bool:
         """Read the folder again where something in it changed; True where it was read.
@@ -68,7 +70,7 @@ class AllowList:
             news = self.stale or self.faults != (fault,)
             self.names, self.faults, self._signature, self.stale = {}, (fault,), None, False
             return news
-        if not self.stale and signature == self._signature:
+        if not self.stale and signature == self._signature and not self._can_be_read_now():
             return False
         self.stale, self._signature = False, signature
         self._read([name for name, *_ in signature])
@@ -88,14 +90,25 @@ class AllowList:
                     found.append((entry.name, status.st_ino, status.st_size, status.st_mtime_ns))
         return tuple(sorted(found))
 
+    def _can_be_read_now(self) -> bool:
+        """Whether a key is to be had that was not: a descriptor was lacking, or a right."""
+        for file in self._unread:
+            with suppress(OSError), (self.folder / file).open("rb") as key:
+                key.read(1)
+                return True
+        return False
+
     def _read(self, files: list[str]) -> None:
         names: dict[bytes, str] = {}
         faults = []
+        self._unread = []
         for file in files[:MAX_CLIENTS]:
             try:
                 names[read_public(self.folder / file)] = file.removesuffix(PUBLIC_SUFFIX)
             except KeyFileError as error:
                 faults.append(str(error))
+                if isinstance(error.__cause__, OSError):
+                    self._unread.append(file)
         if len(files) > MAX_CLIENTS:
             faults.append(f"{self.folder}: {len(files)} keys, {MAX_CLIENTS} at most are read")
         self.names, self.faults = names, tuple(faults)

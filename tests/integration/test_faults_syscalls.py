@@ -15,9 +15,17 @@ from builders import NOW_S, small_model
 from scored_journal import write_journal
 
 from service import mode_file
+from service.keygen import keygen
 from training.publish import TrainerLock, current_pointer, published_versions
 from training.registry import pin
 
+LOOK = """
+import pathlib, sys
+from service.zap import AllowList
+allowed = AllowList(pathlib.Path(sys.argv[1]))
+for _ in range(4):
+    print(allowed.look(), len(allowed.names), sep=":")
+"""
 WATCH = """
 import pathlib, sys
 from service.model_watch import ModelWatch
@@ -150,3 +158,27 @@ def test_a_published_model_is_not_to_blame_for_a_disk(tmp_path: Path) -> None:
         "lstat,newfstatat", "EIO", models / "CURRENT.json", "-c", WATCH, str(models), when="7"
     )
     assert done.stdout.split() == ["Loaded:", "None:", "Rejected:unreadable", "Loaded:", "None:"]
+
+
+def test_a_client_is_let_in_once_its_key_can_be_read(tmp_path: Path) -> None:
+    made = keygen(tmp_path, "client")
+    assert made.client_public
+    look = ("-c", LOOK, str(made.clients_dir))
+    done = fault("openat", "EMFILE", made.client_public, *look, when="1..2")
+    assert done.stdout.split() == ["True:0", "False:0", "True:1", "False:1"]
+
+
+@pytest.mark.parametrize("name", ["config.toml", "server.key"])
+def test_a_configuration_that_the_machine_does_not_let_be_read_is_tried_again(
+    tmp_path: Path, name: str
+) -> None:
+    keygen(tmp_path, None)
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'state_dir = "{tmp_path}"\n[curve]\nloopback = true\nserver_secret_file = "server.key"\n'
+    )
+    serve = ("-m", "service", "serve", "--config", str(config))
+    for error, code in (("EMFILE", 66), ("EACCES", 78)):
+        done = fault("openat", error, tmp_path / name, *serve)
+        assert done.returncode == code, done.stderr
+        assert f"{tmp_path / name}: " in done.stderr.splitlines()[-1]
