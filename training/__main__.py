@@ -67,7 +67,7 @@ def train(force: bool, textfile: Path | None, **options: Any) -> None:
         with show_progress(sys.stderr) as progress:
             run = run_training(settings, now_s=time.time(), force=force, progress=progress)
         _tell_prometheus(run.result, textfile, options["config_path"])
-    click.echo(run.text)
+        click.echo(run.text)
     sys.exit(run.code)
 
 
@@ -97,7 +97,7 @@ def evaluate(report: Path, pictures: Path | None, **options: Any) -> None:
             run = run_evaluation(
                 settings, report, now_s=time.time(), pictures=pictures, progress=progress
             )
-    click.echo(run.text)
+        click.echo(run.text)
     sys.exit(run.code)
 
 
@@ -204,17 +204,17 @@ def models(**options: Any) -> None:
 
     with advice():
         listed = list_models(settings_of(options).models)
-    if not listed:
-        click.echo("no model has been published")
-    for model in listed:
-        mark = "*" if model.current else "-" if model.previous else " "
-        if model.problem:
-            click.echo(f"{mark} {model.version}  unreadable: {model.problem}")
-            continue
-        made = datetime.fromtimestamp(model.created_at, UTC)
-        pinned = "  pinned" if model.pinned else ""
-        click.echo(f"{mark} {model.version}  {made:%Y-%m-%d %H:%M} UTC  n={model.n}{pinned}")
-        click.echo(f"    {model.reason}")
+        if not listed:
+            click.echo("no model has been published")
+        for model in listed:
+            mark = "*" if model.current else "-" if model.previous else " "
+            if model.problem:
+                click.echo(f"{mark} {model.version}  unreadable: {model.problem}")
+                continue
+            made = datetime.fromtimestamp(model.created_at, UTC)
+            pinned = "  pinned" if model.pinned else ""
+            click.echo(f"{mark} {model.version}  {made:%Y-%m-%d %H:%M} UTC  n={model.n}{pinned}")
+            click.echo(f"    {model.reason}")
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train rollback 20261122T020000Z-3f9c2a")

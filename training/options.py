@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from service import exit_codes, libraries
+from service.commands.root import print_no_more
 from service.errors import EXIT_CONFIG, ConfigError
 from training import settings as trainer_settings
 from training.settings import Settings
@@ -148,6 +149,8 @@ def advice() -> Iterator[None]:
     except BrokenPipeError:
         raise  # click's: a reader that went away ends a command without a word
     except OSError as error:
+        if error.filename is None:  # it may be standard output
+            print_no_more()
         leave(_unusable(error), exit_codes.CANT_CREATE)
     except ModuleNotFoundError as error:
         libraries.leave("signal-scorer-train", "training", error)

@@ -16,7 +16,7 @@ from typing import BinaryIO, get_args
 import click
 
 from service import exit_codes
-from service.commands.root import CommandError, cli, config_option, example, printing
+from service.commands.root import CommandError, cli, config_option, example
 from service.journal_reading import KINDS, JournalUnreadable, Kind, Row, open_quietly
 from service.unfinished import beside, remove_dead, undone_on_sigterm
 
@@ -53,7 +53,6 @@ def journal() -> None:
 @kind_option
 @click.option("--lines", "-n", type=click.IntRange(0, 10_000), default=20, show_default=True)
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
-@printing()
 def tail(
     config_path: str | None,
     journal_path: Path | None,
@@ -96,7 +95,6 @@ def tail(
     type=click.Path(dir_okay=False, path_type=Path),
     help="A new file instead of stdout; whole or not there.",
 )
-@printing()
 def export(
     config_path: str | None,
     journal_path: Path | None,
@@ -120,7 +118,6 @@ def export(
 @journal.command(**example("signal-scorer journal stats"))
 @config_option
 @journal_option
-@printing()
 def stats(config_path: str | None, journal_path: Path | None) -> None:
     """Print how much there is, of what, since when, and how fast it grows."""
     from service.journal_reading import summary

@@ -81,7 +81,8 @@ class CommandError(Exception):
     type=click.Path(dir_okay=False),
     help="Own secret key, for an encrypted service.",
 )
-def cli(server_key: str | None, key: str | None) -> None:
+@click.pass_context
+def cli(ctx: click.Context, server_key: str | None, key: str | None) -> None:
     """Scores trading signals beside a signal engine, over ZeroMQ.
 
     \b
@@ -90,6 +91,8 @@ def cli(server_key: str | None, key: str | None) -> None:
     """
     if (server_key is None) != (key is None):
         raise click.UsageError("--server-key and --key belong together")
+    if ctx.invoked_subcommand != "serve":  # which prints nothing
+        ctx.with_resource(printing())
 
 
 def own_keys() -> CurveKeys | None:
@@ -151,7 +154,7 @@ def ask(call: Callable[[], Any]) -> Any:
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """For what writes much to standard output, which may lie on a full disk.
+    """For what writes to standard output, which may lie on a full disk.
 
     Raises CommandError; a reader that went away is click's to end without a word.
     """
@@ -161,13 +164,19 @@ def printing() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        # What waits in its buffer would be tried again, and fail, at the interpreter's end.
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if error.filename is not None:
+            raise
+        print_no_more()
         raise CommandError(
             f"cannot write to standard output: {error.strerror}; {remedy(error)}",
             exit_codes.CANT_CREATE,
         ) from None
+
+
+def print_no_more() -> None:
+    """Drop what waits for standard output, which would fail again at the interpreter's end."""
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def show(reply: dict[str, Any]) -> None:

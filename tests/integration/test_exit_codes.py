@@ -120,19 +120,33 @@ def test_an_export_to_where_no_file_can_be_is_said(tmp_path: Path, name: str, sa
     told(invoke("journal", "export", "-o", path, STATE_DIR=str(tmp_path)), 73, path, said)
 
 
-@pytest.mark.parametrize("command", ["tail", "export", "stats"])
-def test_a_journal_printed_onto_a_full_disk_is_said(tmp_path: Path, command: str) -> None:
+PRINTING = (
+    "journal tail",
+    "journal export",
+    "journal stats",
+    "config",
+    "doctor",
+    "backup {}/saved",
+)
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("command", PRINTING)
+def test_what_is_printed_onto_a_full_disk_is_said(
+    tmp_path: Path, command: str, buffered: str
+) -> None:
     journal = Journal(tmp_path / "journal.db")
     assert journal.open()
     journal.write([EventRow(at=0.0, kind="x", detail={})])
     journal.close()
+    environ = {"SIGNAL_SCORER_STATE_DIR": str(tmp_path), "PYTHONUNBUFFERED": buffered}
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "service", "journal", command],
+            [sys.executable, "-m", "service", *command.format(tmp_path).split()],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"SIGNAL_SCORER_STATE_DIR": str(tmp_path)},
+            env=os.environ | environ,
         )
     assert done.returncode == 73
     assert done.stderr.startswith("signal-scorer: cannot write to standard output: No space left")
