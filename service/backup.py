@@ -141,7 +141,7 @@ class _Writer:
             ) from None
         with (
             closing(open_quietly(source)) as reading,
-            closing(sqlite3.connect(path)) as writing,
+            closing(_private(path)) as writing,
         ):
             reading.backup(writing)
             # In one transaction: thousands may wait, and each commit waits for the disk.
@@ -174,6 +174,15 @@ class _Writer:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _private(path: Path) -> sqlite3.Connection:
+    """A new file without locks: nobody else knows it, and a network's disk may have none, for
+    which SQLite would wait without an end."""
+    connection = sqlite3.connect(f"{path.as_uri()}?vfs=unix-none", uri=True)
+    # Else the WAL that the copy says it has wants memory that is shared, under locks.
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    return connection
 
 
 def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: float) -> Manifest:

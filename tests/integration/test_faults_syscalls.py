@@ -14,7 +14,7 @@ import pytest
 from builders import NOW_S, small_model
 from scored_journal import write_journal
 
-from service import mode_file
+from service import backup_manifest, mode_file
 from service.keygen import keygen
 from training.publish import TrainerLock, current_pointer, published_versions
 from training.registry import pin
@@ -104,6 +104,23 @@ def test_a_backup_whose_name_may_not_be_on_the_disk_is_taken_back(
     said = backup(state, place / "saved", "fsync", "EIO", str(place))
     assert f"cannot write {place / 'saved'}: Input/output error" in said
     assert [path.name for path in place.iterdir()] == ["config.toml"]
+
+
+def test_a_backup_onto_a_disk_without_locks_is_made(state: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'state_dir = "{state}"\n')
+    # With -D the traced program has the number that the shell had, which is in the copy's name.
+    traced = 'exec strace -D -f -qq -o /dev/null -P "$1/.saved.incoming-$$/journal.db"'
+    traced += ' -e trace=fcntl -e inject=fcntl:error=ENOLCK "$2" -m service backup'
+    command = f'{traced} --config "$1/config.toml" "$1/saved"'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", str(tmp_path), sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60.0,
+    )
+    assert done.returncode == 0, done.stderr
+    backup_manifest.verify(tmp_path / "saved", backup_manifest.read(tmp_path / "saved"))
 
 
 def test_a_restore_keeps_what_the_disk_does_not_tell_of(state: Path, tmp_path: Path) -> None:
