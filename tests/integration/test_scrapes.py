@@ -60,3 +60,12 @@ def test_slow_clients_are_bounded_in_number_and_in_time(
                 assert client.recv(1) == b""
         eventually(lambda: scraped(port), "room for a scrape")
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_threads_that_cannot_be_made_cost_their_connections_and_no_later_one(port: int) -> None:
+    before = threading.stack_size(1 << 47)  # more than there are addresses
+    try:
+        assert not any(scraped(port) for _ in range(MOST_CONNECTIONS + 1))
+    finally:
+        threading.stack_size(before)
+    assert scraped(port)
