@@ -78,7 +78,7 @@ def insert_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> Written:
         row = msgspec.structs.replace(row, score_id=joined)
     values = msgspec.structs.astuple(row)[: len(_OUTCOME_COLUMNS) - 1]
     content = repr(values[: _OUTCOME_COLUMNS.index("received_at") - 1])
-    if row.meant is not None and not matched and joined is None:
+    if row.signal_id is None and row.score_id is None:
         content += repr(row.meant)  # nothing else tells such reports apart
     digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
     inserted = execute(_INSERT_OUTCOME, (digest, *values)).rowcount == 1

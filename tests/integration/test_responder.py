@@ -10,7 +10,7 @@ import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import START_S, Parts, body, history, published_model, tick, unpacked
+from serving import START_S, Parts, body, candle, history, published_model, tick, unpacked
 
 from protocol import messages
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
@@ -40,6 +40,7 @@ def test_a_fault_while_decoding_costs_one_request(parts: Parts) -> None:
     waiting = [Waiting(b, 1000.0) for b in (no_bytes, body("score", symbol="X", base_score=50))]
     first, second = (unpacked(reply) for reply in parts.responder.answer(waiting))
     assert first["error"]["code"] == "internal"
+    assert first["error"]["message"].startswith("TypeError while answering")
     assert second["ok"] is True
 
 
@@ -101,6 +102,13 @@ def test_every_operation_is_answered(parts: Parts) -> None:
     assert replies[6]["requests"] == dict.fromkeys(messages.REQUESTS, 1)
 
 
+def test_a_symbol_known_from_candles_alone_has_no_quote_in_its_row(parts: Parts) -> None:
+    parts.feed(candle("EURUSD", int(START_S) // 60 - 1, 1.1))
+    parts.score()
+    (row,) = parts.rows()
+    assert (row["bid"], row["ask"]) == (None, None)
+
+
 def test_an_outcome_is_recorded_once(parts: Parts) -> None:
     parts.score(signal_id="s")
     report = {"signal_id": "s", "outcome": "WIN_TP", "final_pips": 12.5, "closed_at": START_S}
@@ -109,6 +117,25 @@ def test_an_outcome_is_recorded_once(parts: Parts) -> None:
     assert (again["recorded"], again["duplicate"], again["matched"]) == (False, True, True)
     assert parts.ask("outcome", signal_id="x", outcome="LOSS")["matched"] is False
     assert len(parts.rows("SELECT * FROM outcomes")) == 2
+
+
+def test_an_outcome_without_an_id_joins_the_score_that_it_describes(parts: Parts) -> None:
+    score = parts.score(base_score=61.25)
+    parts.clock.advance(200.0)
+    report = {"symbol": "EURUSD", "base_score": 61.25, "outcome": "WIN"}
+    late, dated = parts.ask("outcome", **report), parts.ask("outcome", **report, scored_at=START_S)
+    assert (late["matched"], dated["matched"]) == (False, True)
+    assert dated["score_id"] == score["score_id"]
+
+
+@pytest.mark.parametrize("more", [{}, {"symbol": "EURUSD"}, {"symbol": "X", "base_score": 61.25}])
+def test_a_report_of_an_unknown_signal_that_comes_again_is_a_duplicate(
+    parts: Parts, more: dict[str, Any]
+) -> None:
+    for duplicate in (False, True):
+        told = parts.ask("outcome", signal_id="elsewhere", outcome="WIN", **more)
+        assert (told["matched"], told["duplicate"]) == (False, duplicate)
+        parts.clock.advance(1.0)
 
 
 def test_a_batch_answers_each_signal_for_itself(parts: Parts) -> None:
@@ -147,6 +174,7 @@ def test_a_fault_costs_one_signal_of_a_batch_only(
     ]
     alone = parts.ask("score", **signals[0])
     assert (alone["ok"], alone["error"]["code"], alone["fallback"]) == (False, "internal", 70.0)
+    assert alone["error"]["message"].startswith("AttributeError while answering")
     scores = parts.ask("score_many", signals=signals)["scores"]
     assert [one["ok"] for one in scores] == [False, True]
     assert (scores[0]["error"]["code"], scores[0]["fallback"]) == ("internal", 70.0)
@@ -431,6 +459,7 @@ def test_an_overload_is_refused_with_the_base_score_and_forgotten(parts: Parts) 
     assert "fallback" not in unpacked(parts.responder.refuse(b"\xc1", "overloaded", ""))
     assert parts.score(signal_id="s", base_score=61.5)["journalled"] is True
     assert len(parts.rows()) == 1
+    assert parts.vitals.answered == {("unknown", "overloaded"): 3, ("score", "ok"): 1}
 
 
 scalars = (
