@@ -159,7 +159,7 @@ def score_row(
 ) -> ScoreRow:
     """The score as the journal keeps it."""
     feed, view = context.feed, reply.shadow or reply
-    quoted = feed is not None and feed.ticks > 0
+    quoted = feed if feed and feed.ticks else None
     return ScoreRow(
         seq=context.seq,
         score_id=reply.score_id,
@@ -182,8 +182,8 @@ def score_row(
         features=_pack_features(*context.vector.values),
         missing=",".join(context.vector.missing),
         volume_source=context.vector.volume_source,
-        bid=feed.bid if feed and quoted else None,
-        ask=feed.ask if feed and quoted else None,
+        bid=quoted.bid if quoted else None,
+        ask=quoted.ask if quoted else None,
         entry_price=request.entry_price,
         stop_loss=request.stop_loss,
         take_profit=request.take_profit,
@@ -235,5 +235,5 @@ def _epoch_s(stamp: float | str | None) -> float | None:
     try:
         moment = datetime.fromisoformat(stamp)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+    except ValueError:
         return None

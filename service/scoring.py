@@ -50,7 +50,7 @@ def trade_terms(signal: Signal, spread: float | None) -> Terms:
     """
     risk = None
     if signal.entry_price is not None and signal.stop_loss is not None:
-        risk = abs(signal.entry_price - signal.stop_loss) or None
+        risk = abs(signal.entry_price - signal.stop_loss)
     reward_risk = signal.reward_risk
     if reward_risk is None and risk and signal.take_profit is not None:
         assert signal.entry_price is not None
