@@ -154,7 +154,7 @@ class Journal:
 
     def settle(self) -> bool:
         """Take the spooled scores to their table; False where they have to wait."""
-        # A spool without a readable row is emptied too: what came behind would not be read.
+        # A spool without a readable row is emptied too: each start would meet its damage again.
         waits = self._pending or self._spool.size_bytes
         return not waits or self._transact(lambda _: (), FOLLOWED_TOGETHER) is not None
 

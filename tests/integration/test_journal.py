@@ -54,6 +54,18 @@ def test_a_closed_journal_is_one_file_that_anyone_reads(journal: Journal) -> Non
         open_reader(journal.path.with_name("other.db"))
 
 
+def test_a_closed_journal_is_complete_without_its_wal_also_beside_a_reader(
+    journal: Journal,
+) -> None:
+    journal.write([score(0)])
+    reader = open_reader(journal.path)
+    reader.execute("SELECT * FROM scores").fetchall()
+    journal.close()
+    alone = shutil.copy(journal.path, journal.path.with_name("alone.db"))
+    assert len(rows(alone, "SELECT * FROM scores")) == 1
+    reader.close()
+
+
 def test_readers_cannot_write(journal: Journal) -> None:
     journal.write([score(0)])
     reader = open_reader(journal.path)

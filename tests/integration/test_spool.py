@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from scored_journal import score_row, vectors
 from serving import rows
 
-from service.journal import Journal
+from service.journal import MOST_SPOOLED, MOST_SPOOLED_BYTES, Journal
 from service.journal_reading import spooled
 from service.outcome_table import Written
 from service.records import ScoreRow
@@ -155,23 +156,56 @@ def test_a_row_that_no_table_takes_does_not_hold_up_the_others(tmp_path: Path) -
     assert journal.errors == 1
 
 
+@contextmanager
+def full_at(size_bytes: int) -> Iterator[None]:
+    """Files take so much and nothing beyond, as on a disk that is full."""
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
 def test_a_disk_that_takes_a_part_only_keeps_none_of_it(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s")
     spool.open()
     spool.append([[1]])
     size = spool.size_bytes
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, hard))
-    try:
-        with pytest.raises(OSError, match=r"part of a row|too large"):
-            spool.append([[b"x" * 1000]])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
+    with full_at(size + 50), pytest.raises(OSError, match=r"part of a row|too large"):
+        spool.append([[b"x" * 1000]])
     assert spool.size_bytes == spool.path.stat().st_size == size
     spool.append([[2]])
     assert read_spool(spool.path) == [[1], [2]]
+
+
+def test_a_disk_that_took_a_part_only_is_a_fault_until_it_is_looked_at_again(
+    tmp_path: Path,
+) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.open()
+    with full_at(50):
+        assert journal.write([score(0)]) == [Written(False)]
+    assert journal.fault is not None
+    assert journal.write([score(1)]) == [Written(False)]
+    assert journal.recover(5.0)
+    assert journal.write([score(2)]) == [Written(True)]
+    assert journal.settle()
+    assert ids(journal.path) == ["score-2"]
+
+
+def test_so_many_scores_wait_for_their_table_and_no_more(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.write([score_row(i, X[0]) for i in range(MOST_SPOOLED - 1)])
+    assert journal.spooled == MOST_SPOOLED - 1
+    journal.write([score_row(MOST_SPOOLED, X[0])])
+    assert journal.spooled == 0
+    large = bytes(MOST_SPOOLED_BYTES // 2)
+    for at, waiting in ((1, 1), (2, 0)):
+        journal.write([score_row(MOST_SPOOLED + at, X[0], reply=large)])
+        assert journal.spooled == waiting
 
 
 def test_a_link_in_the_spools_place_is_not_followed(tmp_path: Path) -> None:
@@ -247,6 +281,13 @@ def test_a_spool_that_was_moved_away_costs_no_row(tmp_path: Path, moved: list[st
     assert journal.write([score(1)]) == [Written(True)]
     Journal(path).open()  # as after a kill
     assert ids(path) == ["score-0", "score-1"]
+
+
+def test_a_spool_without_a_readable_row_is_emptied(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    spool_path(path).write_bytes(b"\xff" * 100)
+    assert Journal(path).open()
+    assert spool_path(path).stat().st_size == 0
 
 
 @pytest.mark.parametrize("left", [b"\x20\0\0\0", b"\x01\0\0\0\0\0\0\0\x90"])
