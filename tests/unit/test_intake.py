@@ -234,6 +234,14 @@ def test_stray_late_ticks_never_restart_a_symbol_that_also_gets_good_ones() -> N
     assert given_.intake.changes["symbol_restarted"] == 0
 
 
+def test_late_ticks_that_do_not_advance_among_themselves_restart_nothing() -> None:
+    given_ = Given()
+    given_.quote(stamp_s=T)
+    for second in range(3 * RESTART_AFTER_LATE):
+        given_.now_s = T + second
+        assert given_.quote(stamp_s=T - 200 + 100 * (second % 2)) == "late"
+
+
 def test_a_quote_sent_again_over_a_clock_change_does_not_restart_its_symbol() -> None:
     given_ = Given()
     given_.quote()
@@ -374,8 +382,10 @@ def test_an_offset_that_changes_without_comparison_begins_the_endpoint_anew() ->
     given_.feed.clock.offset_s = 0.0
     given_.quote()
     given_.quote("GBPUSD", endpoint=given_.endpoint("other"))
+    given_.feed.clock.offset_s = 3600.0
     given_.feed.clock.epoch += 1
-    given_.quote(stamp_s=T + 1, bid=1.0999)
+    assert given_.quote(stamp_s=T + 1, bid=1.0999) == "accepted"
+    assert given_.intake.now(given_.now_s) == T + 1 - 3600.0
     assert list(given_.state().bars.minutes) == []
     assert given_.intake.feeds["GBPUSD"].state.mid is not None
     assert given_.intake.changes["offset_reset"] == 1
