@@ -46,7 +46,6 @@ class Checkpoints:
 
     def start(self) -> None:
         """Begin to wait for being asked."""
-        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
         self._thread.start()
 
@@ -74,7 +73,6 @@ class Checkpoints:
         self._busy, self._commits_after = True, None
         if self._thread is None:
             self.run_once()
-            self.look(commits)
         else:
             self._asked.set()
         return True

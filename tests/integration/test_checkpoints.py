@@ -126,6 +126,26 @@ def test_a_commit_while_the_thread_is_at_it_may_have_been_moved_by_it(journal: J
     assert checkpoints.ask(journal.commits)
 
 
+def test_the_thread_does_one_for_each_asking_and_after_it_the_asker_does_it(
+    journal: Journal,
+) -> None:
+    checkpoints = Checkpoints(journal.path)
+    checkpoints.look(journal.commits)
+    checkpoints.start()
+    write(journal, 1, 10)
+    assert checkpoints.ask(journal.commits)
+    assert not checkpoints.ask(journal.commits + 1), "under way, or it may have moved that too"
+    eventually(lambda: not checkpoints._busy, "the thread to have done it")
+    checkpoints.look(journal.commits)
+    before = size(journal.path)
+    for seq in range(11, 111):
+        write(journal, seq, 1)
+    assert size(journal.path) == before
+    checkpoints.stop(timeout_s=5.0)
+    assert checkpoints.ask(journal.commits)
+    assert size(journal.path) > before
+
+
 def test_a_transaction_without_a_change_is_no_commit(journal: Journal) -> None:
     write(journal, 1, 10)
     journal.catch_up()

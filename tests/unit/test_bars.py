@@ -1,6 +1,7 @@
 """M1 bars: closed only when whole, no bar for a minute without ticks, no candle over own bars."""
 
 import math
+import random
 
 import pytest
 from hypothesis import given
@@ -193,6 +194,28 @@ def test_candles_in_any_order_give_the_same_bars(order: list[int], offsets: set[
     assert shuffled.run_start == ordered.run_start
     assert shuffled.true_ranges.tolist() == pytest.approx(ordered.true_ranges.tolist(), nan_ok=True)
     assert shuffled.days == ordered.days
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_run_is_always_that_of_the_newest_240_bars(seed: int) -> None:
+    """However they came: one after the other, with minutes missing and some of those later."""
+    draw = random.Random(seed)
+    bars, taken, missed, newest = bars_with(M), {M}, list[int](), M + 6
+    for _ in range(800):
+        if missed and draw.random() < 0.2:
+            minute = missed.pop(draw.randrange(len(missed)))
+        else:
+            minute = newest + (6 if draw.random() < 0.002 else draw.choice([1, 1, 1, 2, 4]))
+            missed += range(newest + 1, minute)
+            newest = minute
+        if bars.add_candle(candle(minute, draw.uniform(10.0, 20.0))):
+            taken.add(minute)
+        kept = sorted(taken)[-KEPT_BARS:]
+        assert list(bars.minutes) == kept
+        begins = (at for at in range(len(kept) - 1, 0, -1) if kept[at] - kept[at - 1] > 4)
+        assert bars.run_start == next(begins, 0)
+        run = list(bars)[bars.run_start :]
+        assert bars.run_range() == (max(bar.high for bar in run), min(bar.low for bar in run))
 
 
 def test_the_previous_day_is_the_newest_one_with_bars_before_today() -> None:
