@@ -237,10 +237,12 @@ def test_a_symbol_that_lags_by_a_quarter_does_not_hide_the_others() -> None:
     assert (clock.state, clock.offset_s, clock.changes) == ("live", 3 * HOUR_S, 1)
 
 
-def test_a_wall_clock_set_back_lets_event_times_begin_anew() -> None:
+@pytest.mark.parametrize("calm_s", [60, 7200])
+def test_a_wall_clock_set_back_lets_event_times_begin_anew(calm_s: int) -> None:
     clock = settled(0.0)
+    feed(clock, [(START_S + at, START_S + at) for at in range(61, calm_s, 60)])
     epoch = clock.epoch
-    stamps = [START_S + 61.0 + i for i in range(60)]
+    stamps = [START_S + calm_s + 1.0 + i for i in range(60)]
     feed(clock, [(stamp_s, stamp_s - HOUR_S) for stamp_s in stamps])
     assert (clock.state, clock.offset_s, clock.epoch) == ("live", HOUR_S, epoch + 1)
 
@@ -248,7 +250,9 @@ def test_a_wall_clock_set_back_lets_event_times_begin_anew() -> None:
 def test_a_wall_clock_set_back_by_a_minute_does_not_refuse_the_feed_for_ever() -> None:
     clock = settled(0.0)
     pairs = [(START_S + 61.0 + i, START_S + 1.0 + i) for i in range(120)]
-    feed(clock, pairs)
+    feed(clock, pairs[:60])
+    assert clock.offset_s == 0.0, "what did not jump is watched for a minute"
+    feed(clock, pairs[60:])
     assert not clock.is_future(*pairs[-1])
 
 
@@ -258,6 +262,27 @@ def test_an_impossible_first_stamp_gives_way_to_the_feed() -> None:
     assert clock.state == "history"
     feed(clock, live(2 * HOUR_S, START_S + 1.0, 30.0))
     assert (clock.state, clock.offset_s) == ("live", 2 * HOUR_S)
+
+
+def test_stamps_from_far_away_make_history_of_a_feed_only_where_ten_come_in_a_row() -> None:
+    clock = settled(0.0)
+    for receive_s in range(int(START_S) + 61, int(START_S) + 91):
+        clock.observe(0.0, receive_s, advancing=True)
+        clock.observe(receive_s, receive_s, advancing=True)
+    assert clock.state == "live"
+    for _ in range(10):
+        assert clock.state == "live"
+        clock.observe(0.0, START_S + 91.0, advancing=True)
+    assert clock.state == "history"
+
+
+def test_a_feed_that_moved_before_it_was_confirmed_is_placed_by_its_highest_quarter() -> None:
+    clock = ClockOffset("auto")
+    clock.observe(START_S + 2 * HOUR_S, START_S, advancing=True)
+    for at in range(MOVED_STAMPS):
+        assert clock.offset_s == 2 * HOUR_S
+        clock.observe(START_S - (1800.0, 3600.0)[at % 2], START_S, advancing=True)
+    assert (clock.state, clock.offset_s) == ("acquiring", -1800.0)
 
 
 @pytest.mark.parametrize("age_h", [2, 20, 50])
