@@ -342,9 +342,7 @@ class Journal:
         if connection is None:
             return
         try:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            # A fresh connection sees a disk that was mended or a file that was put back.
+            # Which rolls back; a fresh one sees a disk that was mended or a file that was put back.
             connection.close()
         except sqlite3.Error:
             self.errors += 1

@@ -27,6 +27,8 @@ _ALIGNMENT = constants("tf_alignment")
 _TIMEFRAMES_MIN: tuple[int, ...] = tuple(_ALIGNMENT["timeframes_min"])
 _LAG_BARS: int = _ALIGNMENT["lag_bars"]
 _DEAD_BAND_ATR: float = _ALIGNMENT["dead_band_atr"]
+# Where there is an ATR, M1 has all that it needs.
+assert _LAG_BARS < _ATR_BARS
 _BANDS_ATR = tuple((minutes, _DEAD_BAND_ATR * sqrt(minutes)) for minutes in _TIMEFRAMES_MIN)
 
 _LEVELS = constants("support_resistance")
@@ -76,7 +78,7 @@ def bar_facts(bars: Bars, minute: int) -> BarFacts:
         atr,
         None if run <= _SHORT_BARS else sum(ranges[-_SHORT_BARS:]) / _SHORT_BARS,
         None if run <= _LONG_BARS else sum(ranges) / _LONG_BARS,
-        None if atr is None else _mean_sign(bars, run, minute, atr),
+        None if atr is None else _mean_sign(bars, minute, atr),
         last,
         fast,
         fast_but_one,
@@ -99,7 +101,7 @@ def log_returns(bars: Bars, minute: int, count: int) -> npt.NDArray[np.float64]:
     return returns
 
 
-def _mean_sign(bars: Bars, run: int, minute: int, atr: float) -> float | None:
+def _mean_sign(bars: Bars, minute: int, atr: float) -> float | None:
     """Mean sign of the move over three bars of each timeframe, -1..1, 0 within the dead band.
 
     M1 and M5 are required, M15 joins when it can. A slot of several minutes counts if it is
@@ -111,8 +113,6 @@ def _mean_sign(bars: Bars, run: int, minute: int, atr: float) -> float | None:
     signs = count = 0
     for timeframe, band_atr in _BANDS_ATR:
         if timeframe == 1:
-            if run <= _LAG_BARS:
-                continue
             move = closes[-1] - closes[-1 - _LAG_BARS]
         else:
             end = minute - minute % timeframe
