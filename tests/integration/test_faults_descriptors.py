@@ -20,24 +20,25 @@ from service.model_watch import Loaded, ModelWatch, Rejected
 
 
 @contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    """This process can open nothing meanwhile."""
+def descriptors_left(count: int) -> Iterator[None]:
+    """This process can open no more than these meanwhile."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.dup(0)
     os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + count, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_model_is_not_to_blame_for_the_machine(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [0, 1])  # none for the pointer, or none for a file of the bundle
+def test_a_model_is_not_to_blame_for_the_machine(tmp_path: Path, left: int) -> None:
     watch = ModelWatch(tmp_path)
     small_model(tmp_path)
     assert isinstance(watch.poll_once(), Loaded)
     later = small_model(tmp_path, now_s=NOW_S + 1)
-    with no_descriptor_left():
+    with descriptors_left(left):
         found = [watch.poll_once() for _ in range(5)]
     assert isinstance(found[0], Rejected)
     assert "Too many open files" in found[0].detail

@@ -244,6 +244,18 @@ def test_extremes_from_before_a_restart_count():
         assert (end.favorable_r, end.adverse_r) == (favorable_r, adverse_r)
 
 
+def test_extremes_of_positions_that_ended_are_forgotten_while_another_stays():
+    paper = paper_of()
+    ask_for(paper, stop_loss=1.0)
+    for i in range(1, 200):
+        bid = 100.0 - i / 4
+        ask_for(paper, i, t=i / 4, stop_loss=bid - 0.2)
+        tick(paper, i / 4, bid, bid + 0.1)
+    assert len(paper) == 2
+    book = paper.books["EURUSD"]
+    assert max(len(book.buys.highs), len(book.buys.lows)) <= 2 * len(paper) + 16
+
+
 def test_what_the_journal_never_takes_is_bounded():
     paper = paper_of(max_positions=1)
     for i in range(9):

@@ -112,7 +112,9 @@ def test_an_event_of_a_settled_second_joins_it() -> None:
     buckets = EventBuckets(60)
     buckets.add(100, 2.0)
     buckets.settle(105)
+    revision = buckets.closed_revision
     buckets.add(100, 7.0)
+    assert buckets.closed_revision > revision, "a row went"
     assert (
         buckets.open_count,
         buckets.count(*rows(buckets, 50, 100)),
