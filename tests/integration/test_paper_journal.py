@@ -147,6 +147,7 @@ def test_a_score_whose_position_a_kill_prevented_is_followed_after_it(tmp_path: 
     assert at.open() == []
     at = at.restarted()
     assert len(at.engine.paper) == 1
+    assert at.engine.paper.counts == {"resumed": 1}
     at.step(1.1)
     at.step(1.1021)
     at.turn()
@@ -199,11 +200,13 @@ def test_a_weekend_of_voids_is_written_in_bounded_parts(tmp_path: Path):
     assert len(at.outcomes()) == 600
 
 
-def test_how_far_positions_have_come_is_written_every_ten_seconds(tmp_path: Path):
+def test_a_fill_is_written_at_once_and_how_far_it_has_come_every_ten_seconds(tmp_path: Path):
     at = session(tmp_path)
     at.signal()
+    at.turn()
     at.step(1.1)
     at.turn()
+    assert at.rows("SELECT opened_price FROM paper") == [{"opened_price": 1.1001}]
     at.step(1.1010)
     at.turn()
     assert at.rows("SELECT best_price FROM paper") == [{"best_price": 1.1}]

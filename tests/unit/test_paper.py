@@ -13,7 +13,7 @@ from oracles.paper_comparison import answer_to
 from oracles.paper_oracle import Asked, Quote, follow
 from scored_journal import score_row
 
-from service.paper import Paper
+from service.paper import KNOWN_SIGNALS, Paper
 from service.paper_result import Ended, outcome_row
 from service.settings import PaperSection
 
@@ -178,6 +178,16 @@ def test_only_the_first_score_of_a_signal_is_followed():
     assert len(paper.ended) == 1
     for i in range(2):
         ask_for(paper, 9 + i, signal_id=None)
+    assert len(paper) == 2
+
+
+def test_of_more_signals_than_are_remembered_the_newest_are():
+    paper = paper_of()
+    paper.resume([], [f"before {i}" for i in range(KNOWN_SIGNALS)])
+    ask_for(paper, 0)
+    ask_for(paper, 0)
+    assert len(paper) == 1
+    ask_for(paper, 1, signal_id="before 0")
     assert len(paper) == 2
 
 
