@@ -16,7 +16,11 @@ from wire import answering, base_score, free_address
 
 from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerRefused, ScorerUnavailable
-from protocol.dealer import MAX_UNDER_WAY
+from protocol.codec import encode_request
+from protocol.connection import Sockets
+from protocol.dealer import MAX_UNDER_WAY, Dealer
+from protocol.home import Options
+from protocol.messages import HealthRequest
 
 
 def test_it_asks_all_questions_of_the_real_service(tmp_path) -> None:
@@ -185,6 +189,39 @@ def test_a_call_that_outlives_its_client_closes_what_it_opened() -> None:
         await scorer.close()
         assert (await call).status == "unreachable"
         assert not scorer._home.sockets._known
+
+    asyncio.run(ask(free_address()))
+
+
+def dealer(sockets: Sockets, address: str, timeout_ms: float, retries: int) -> Dealer:
+    more = {"strict": False, "open_after": 0, "probe_interval_s": 1.0, "curve": None}
+    return Dealer(sockets, Options(address, timeout_ms, retries, **more))
+
+
+def test_a_call_that_is_answered_after_the_close_closes_its_socket_too() -> None:
+    async def ask(address: str) -> None:
+        sockets = Sockets()
+        closed = dealer(sockets, address, 20_000, 0)
+        closed.close()
+        await closed.ask(encode_request(HealthRequest(), 7), 7)
+        assert not sockets._known
+        sockets.end()
+
+    with answering() as server:
+        asyncio.run(ask(server.address))
+
+
+def test_a_try_that_hears_nothing_is_followed_by_a_fresh_socket() -> None:
+    async def ask(address: str) -> None:
+        sockets, most = Sockets(), 0
+        asked = dealer(sockets, address, 30, 2).ask(encode_request(HealthRequest(), 7), 7)
+        call = asyncio.ensure_future(asked)
+        while not call.done():
+            most = max(most, len(sockets._known))
+            await asyncio.sleep(0)
+        assert isinstance(call.exception(), ScorerUnavailable)
+        assert (most, len(sockets._known)) == (3, 0)
+        sockets.end()
 
     asyncio.run(ask(free_address()))
 

@@ -423,7 +423,7 @@ def test_a_fault_costs_one_symbol_its_history() -> None:
     assert given_.intake.faulted == 1
     assert given_.intake.faults[0].symbol == "EURUSD"
     assert len(given_.state().bars) == 0
-    assert given_.quote(bid=1.0998) == "accepted"
+    assert given_.quote(bid=1.0999) == "accepted", "no repeat of the one that was not applied"
     assert given_.state("GBPUSD").mid is not None
 
 
