@@ -132,7 +132,9 @@ def test_a_restart_that_took_too_long_voids(tmp_path: Path):
     at.signal()
     at.step(1.1)
     at.turn()
+    at.signal("T")
     at = at.restarted(after_s=301)
+    assert len(at.engine.paper) == 1, "what had become no position would be void from the start"
     at.step(1.1021)
     at.turn()
     assert at.outcomes() == [("VOID", None)]
@@ -145,14 +147,25 @@ def test_a_score_whose_position_a_kill_prevented_is_followed_after_it(tmp_path: 
     at.signal("T", direction=None)
     at.signal(take_profit=1.2)
     assert at.open() == []
+    (number,) = at.engine.paper.numbers()
+    position = at.engine.paper.row(number)
     at = at.restarted()
-    assert len(at.engine.paper) == 1
+    assert [at.engine.paper.row(n) for n in at.engine.paper.numbers()] == [position]
     assert at.engine.paper.counts == {"resumed": 1}
     at.step(1.1)
     at.step(1.1021)
     at.turn()
     assert [word for word, _ in at.outcomes()] == ["WIN_TP"]
     assert len(at.restarted().engine.paper) == 0
+
+
+def test_switched_off_a_restart_takes_up_nothing(tmp_path: Path):
+    at = session(tmp_path)
+    at.signal()
+    at.step(1.1)
+    at.turn()
+    at.signal("T")
+    assert len(at.restarted(PAPER_ENABLED="false").engine.paper) == 0
 
 
 def test_an_end_that_a_kill_kept_from_the_journal_comes_again_and_only_once(tmp_path: Path):
