@@ -46,6 +46,10 @@ FEW_MESSAGES = 4
 MAX_FRAMES = 64
 """Of one message: the routing envelope and the body."""
 
+LINE_BYTES = 512 * 1024
+"""Of bodies that stand in line or are refused at once. What is beyond waits in the queues of
+libzmq, which lets peers take turns: whoever sends large bodies waits behind himself."""
+
 MOST_LOOKS = 1000
 """While spinning, also where the clock stands still."""
 
@@ -57,6 +61,9 @@ REST_S = 0.002
 
 TICKS_A_REQUEST = 8
 """So many ticks may be applied for each answer before a waiting request goes first."""
+
+TICK_BYTES = 2048
+"""More than any tick has: a larger frame counts as so many ticks as it has of these."""
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -113,6 +120,7 @@ class Server:
         self._housekeeping = housekeeping
         self._vitals = vitals
         self._arrived: deque[Arrived] = deque()
+        self._line_bytes = 0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._feeds: list[Feed] = []
         self._locks: list[int] = []
@@ -207,7 +215,10 @@ class Server:
     def _accept(self, refusal: tuple[str, str] | None = None) -> None:
         """Take all that waits on the scoring socket; refuse what exceeds the limit, or all."""
         # Bounded as well, or a flood of refusals would starve the ticks.
+        room = LINE_BYTES - self._line_bytes
         for count in range(2 * self._config.limits.waiting_requests):
+            if room <= 0:
+                return
             # Few come together, and then asking is cheaper than the exception.
             if 0 < count < FEW_MESSAGES and not _waits(self._scoring):
                 return
@@ -216,6 +227,7 @@ class Server:
             except zmq.Again:
                 return
             self._take(frames, refusal)
+            room -= sum(map(len, frames))
 
     def _receive(self) -> list[bytes]:
         """A message; of one with too many frames the first. Raises zmq.Again where none waits.
@@ -247,6 +259,7 @@ class Server:
         elif len(self._arrived) >= limit:
             self._refuse(envelope, bodies[0], "overloaded", f"{limit} requests wait already")
         else:
+            self._line_bytes += len(bodies[0])
             self._arrived.append(Arrived(envelope, Waiting(bodies[0], self._clock.monotonic_s())))
 
     def _refuse(self, envelope: list[bytes], body: bytes, code: str, message: str) -> None:
@@ -262,6 +275,7 @@ class Server:
         while left:
             size = min(left, max(LEAST_AT_A_TIME, left // 2))
             batch = [self._arrived.popleft() for _ in range(size)]
+            self._line_bytes -= sum(len(arrived.waiting.body) for arrived in batch)
             replies = self._responder.answer([arrived.waiting for arrived in batch])
             for arrived, reply in zip(batch, replies, strict=True):
                 self._send(arrived.envelope, reply)
@@ -289,9 +303,12 @@ class Server:
         """So many ticks at least, and more as long as no request waits for them."""
         limit = self._config.limits.ticks_per_cycle
         on_frame, receive = self._engine.on_frame, feed.socket.recv
-        for count in range(limit):
-            if count >= least and not count % TICKS_A_REQUEST and _waits(self._scoring):
-                return count
+        count, look_at = 0, least
+        while count < limit:
+            if count >= look_at:
+                if _waits(self._scoring):
+                    return count
+                look_at = count + TICKS_A_REQUEST
             if 0 < count < FEW_MESSAGES and not _waits(feed.socket):
                 return count
             try:
@@ -299,7 +316,8 @@ class Server:
             except zmq.Again:
                 return count
             on_frame(feed.endpoint, frame, self._clock.utc_s())
-        return limit
+            count += 1 + len(frame) // TICK_BYTES
+        return count
 
     def _open_feeds(self) -> None:
         feed = self._config.feed

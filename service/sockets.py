@@ -28,7 +28,8 @@ from service.settings import Config
 
 __all__ = ["BindError", "Guard", "feed_keys", "feed_socket", "guard", "ingest_socket"]
 
-REQUEST_HWM = 1024
+REQUEST_HWM = 64
+"""Messages that may wait of one peer, each of up to a MiB: many hold what `MemoryMax` allows."""
 REPLY_HWM = 4096
 """Replies that may wait for one peer: a burst is refused faster than a busy machine lets
 libzmq's thread send, and each refusal is a reply that is owed."""
@@ -211,8 +212,12 @@ def _common(socket: Socket, hwm: int) -> None:
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
     socket.setsockopt(zmq.RCVHWM, hwm)
     socket.setsockopt(zmq.SNDHWM, hwm)
-    # A peer that vanished without closing is noticed after 30 s instead of hours.
-    socket.setsockopt(zmq.HEARTBEAT_IVL, 10_000)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30_000)
     socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+    # A peer that vanished without closing is noticed after 30 s instead of hours. By the kernel,
+    # not by HEARTBEAT_IVL: libzmq 4.3.5 aborts the process where a heartbeat is due to a peer
+    # that closed while its queue here was full.
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 10)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 5)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 4)
+    socket.setsockopt(zmq.TCP_MAXRT, 30_000)

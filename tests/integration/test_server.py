@@ -261,6 +261,57 @@ def test_a_cycle_answers_no_more_than_its_share(still: Served, peers: Any) -> No
     assert max(work) <= 3
 
 
+def connected(served: Served, peer: Socket) -> Socket:
+    """The peer, once the service has answered it."""
+    peer.send(body("health", id="first"))
+    served.turn_until(lambda: peer.poll(0), "the connection")
+    peer.recv()
+    return peer
+
+
+def test_whoever_sends_large_bodies_waits_behind_himself(tmp_path: Path, peers: Any) -> None:
+    served = Served(tmp_path)
+    try:
+        greedy = connected(served, peers(zmq.DEALER, served.address))
+        modest = connected(served, peers(zmq.DEALER, served.address))
+        large = msgpack.packb({"v": 1, "op": "score", "text": ["x" * 1000] * 200})
+        for _ in range(60):
+            greedy.send(large)
+        # His queue here is full, and nothing was taken from it before the first turn.
+        greedy.poll(200)
+        modest.send(body("health", id="modest"))
+        modest.poll(200)
+        work = []
+
+        def answered() -> bool:
+            work.append(served.server.turn())
+            return bool(modest.poll(20))
+
+        eventually(answered, "the modest one's answer")
+        assert sum(work) <= 8, work
+    finally:
+        served.close()
+
+
+def test_of_large_feed_messages_few_go_before_a_waiting_request(tmp_path: Path, peers: Any) -> None:
+    feed = Feed()
+    served = Served(tmp_path, FEED_ENDPOINTS=feed.address)
+    skipped = served.engine.intake.skipped
+    try:
+        client = connected(served, peers(zmq.DEALER, served.address))
+        feed.wait_for_subscriber()
+        feed.send(*[b'{"type": "odd", "text": "%s"}' % (b"x" * 100_000)] * 100)
+        served.turn_until(lambda: skipped["other"], "the first message")
+        client.send(body("health", id="next"))
+        assert served.server._scoring.poll(PATIENCE_MS)
+        before = skipped["other"]
+        served.server._apply_ticks(served.server._feeds[0], 8)
+        assert skipped["other"] - before == 1
+    finally:
+        served.close()
+        feed.close()
+
+
 def test_ticks_are_applied_and_requests_answered_from_them(tmp_path: Path, peers: Any) -> None:
     feed = Feed()
     served = Served(tmp_path, FEED_ENDPOINTS=feed.address, LIMITS_TICKS_PER_CYCLE="8")
