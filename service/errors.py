@@ -17,6 +17,11 @@ EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
 
 
+def passes(error: BaseException | None) -> bool:
+    """Whether it says nothing of the file: no descriptor, no memory, a disk at fault."""
+    return isinstance(error, OSError) and error.errno in _PASSING
+
+
 class ConfigError(Exception):
     """The configuration cannot be used. The process that meets it ends with `exit_code`."""
 
@@ -25,7 +30,7 @@ class ConfigError(Exception):
         """Another one where the machine did not let it be read: a supervisor tries again then."""
         cause: BaseException | None = self
         while cause is not None:
-            if isinstance(cause, OSError) and cause.errno in _PASSING:
+            if passes(cause):
                 return NO_INPUT
             cause = cause.__cause__
         return EXIT_CONFIG

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from protocol.messages import Mode
+from service.errors import passes
 
 FILE_NAME = "mode.json"
 MAX_BYTES = 4096
@@ -80,7 +81,7 @@ def read(folder: Path, owner: int | None = None) -> Command | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
+        raise ValueError(f"cannot be read: {error.strerror}") from error
     try:
         status = os.fstat(descriptor)
         _check_writer(status, os.geteuid() if owner is None else owner)
@@ -123,11 +124,14 @@ class ModeWatch:
         seen = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if seen == self._seen:
             return None
-        self._seen = seen
         try:
-            return Look(read(self._folder))
+            found = Look(read(self._folder))
         except ValueError as error:
-            return Look(None, f"{self._path} {error}"[:MAX_TEXT_CHARS])
+            if passes(error.__cause__):
+                return None  # the machine's fault, not the command's: it is read again
+            found = Look(None, f"{self._path} {error}"[:MAX_TEXT_CHARS])
+        self._seen = seen
+        return found
 
     def again(self) -> Look:
         """What stands, whether or not it was seen before."""

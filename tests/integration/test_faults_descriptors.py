@@ -16,6 +16,7 @@ from builders import NOW_S, small_model
 from harness import Feed, Service, eventually
 from serving import published_model
 
+from service.mode_file import Command, Look, ModeWatch, write
 from service.model_watch import Loaded, ModelWatch, Rejected
 
 
@@ -47,6 +48,15 @@ def test_a_model_is_not_to_blame_for_the_machine(tmp_path: Path, left: int) -> N
     assert isinstance(found[0], Loaded)
     assert found[0].model.version == later
     assert found[1:] == [None, None]
+
+
+def test_a_commanded_mode_is_read_as_soon_as_there_is_a_descriptor(tmp_path: Path) -> None:
+    watch = ModeWatch(tmp_path)
+    write(tmp_path, Command("off"))
+    with no_descriptor_left():
+        assert watch.look() is None
+    assert watch.look() == Look(Command("off"))
+    assert watch.look() is None
 
 
 def test_it_goes_on_without_a_descriptor_and_recovers(tmp_path: Path) -> None:
