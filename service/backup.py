@@ -249,7 +249,7 @@ def _bundles(writer: _Writer, models: Path) -> None:
     """Bundles never change once they are there, and may be removed at any time."""
     for folder in sorted(path.parent for path in models.glob(f"*/{MANIFEST_NAME}")):
         names = [f"{form.MODELS}/{folder.name}/{path.name}" for path in folder.iterdir()]
-        if folder.name.startswith(".") or any(name in writer.entries for name in names):
+        if not all(map(form.is_within, names)) or any(name in writer.entries for name in names):
             continue
         try:
             for name in names:

@@ -58,7 +58,9 @@ def read(folder: Path) -> Manifest:
     """The manifest of a backup. Raises BackupError."""
     path = folder / NAME
     try:
-        content = path.read_bytes()
+        # Neither a pipe nor a file without end holds up whoever restores.
+        with open_regular(path) as file:
+            content = file.read(MAX_MANIFEST_BYTES + 1)
         if len(content) > MAX_MANIFEST_BYTES:
             raise BackupError(f"{path} is too large to be a backup's")
         manifest = msgspec.json.decode(content, type=Manifest)
@@ -75,7 +77,7 @@ def read(folder: Path) -> Manifest:
             f"made it ({manifest.program})"
         )
     for name in manifest.files:
-        if not _is_within(name):
+        if not is_within(name):
             raise BackupError(f"{path} names {name!r}, which lies elsewhere; take another backup")
     return manifest
 
@@ -127,7 +129,10 @@ def copy(file: BinaryIO, write: Callable[[bytes], object]) -> Entry:
     return Entry(digest.hexdigest(), size)
 
 
-def _is_within(name: str) -> bool:
+def is_within(name: str) -> bool:
+    """Whether a backup may hold a file of this name."""
     path = PurePosixPath(name)
-    plain = not path.is_absolute() and str(path) == name and ".." not in path.parts
-    return plain and len(path.parts) <= 3 and not name.startswith(".") and "\\" not in name
+    plain = not path.is_absolute() and str(path) == name and name.isprintable() and "\\" not in name
+    # No link to elsewhere, and among the models none of what they keep for themselves (`.lock`).
+    hidden = any(part.startswith(".") for part in path.parts[:2])
+    return plain and not hidden and len(path.parts) <= 3 and ".." not in path.parts

@@ -56,7 +56,7 @@ class Place:
         self._step(f"stage {name}")
         path = self.staged / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open_regular(source) as file, path.open("wb") as copy:
+        with open_regular(source) as file, path.open("xb") as copy:
             found = form.copy(file, copy.write)
             copy.flush()
             os.fsync(copy.fileno())
@@ -91,6 +91,8 @@ class Place:
 
     def clean(self) -> None:
         """Remove what an interrupted restore, or this one, staged."""
+        if self.staged.is_symlink():  # nor is one that lies there followed
+            self.staged.unlink()
         shutil.rmtree(self.staged, ignore_errors=True)
 
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from serving import rows
 from protocol.client import ScorerClient
 from protocol.manifest import FOREST_NAME, POINTER_NAME
 from service import backup_manifest as form
-from service import mode_file
+from service import exit_codes, mode_file
 from service.backup import make
 from service.bundle import load as load_model
 from service.bundle import read_pointer
@@ -252,7 +253,8 @@ def test_a_backup_that_is_not_what_was_saved_changes_nothing(
 
 
 def test_a_manifest_cannot_write_elsewhere(saved: Path, tmp_path: Path) -> None:
-    for name in ("../x", "/etc/passwd", "models/../../x", ".hidden", "a/b/c/d"):
+    odd = ("models/.lock/manifest.json", "models/.restore-incoming", "a\0b", "models/a\x1b[2J/x")
+    for name in ("../x", "/etc/passwd", "models/../../x", ".hidden", "a/b/c/d", *odd):
         content = json.loads((saved / "backup.json").read_bytes())
         content["files"][name] = {"sha256": "0", "size": 0}
         forged = tmp_path / "forged"
@@ -268,6 +270,58 @@ def test_a_link_in_a_backup_is_not_followed(saved: Path, tmp_path: Path) -> None
     (saved / "mode.json").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(form.BackupError):
         put_back(tmp_path / "new", saved)
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def without_end(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def of_a_tebibyte(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+@pytest.mark.parametrize("make_it", [a_pipe, without_end, of_a_tebibyte])
+def test_a_manifest_that_is_none_holds_nobody_up(
+    saved: Path, tmp_path: Path, make_it: Callable[[Path], None]
+) -> None:
+    (saved / "backup.json").unlink()
+    make_it(saved / "backup.json")
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -v 4000000; exec "$0" -m service restore "$1"', sys.executable, saved],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"SIGNAL_SCORER_STATE_DIR": str(tmp_path / "new")},
+    )
+    assert done.returncode == exit_codes.NO_INPUT, done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_staged_through_a_link(saved: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path / "new", tmp_path / "new/models"):
+        folder.mkdir()
+        (folder / ".restore-incoming").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    put_back(tmp_path / "new", saved)
+    assert (tmp_path / "new/journal.db").is_file()
+    assert not any((tmp_path / "elsewhere").iterdir())
+    assert not os.path.lexists(tmp_path / "new/.restore-incoming")
+
+
+def test_a_folder_of_an_odd_name_spoils_no_backup(tmp_path: Path) -> None:
+    version = a_state(tmp_path / "state", "saved", 0)
+    for name in (b"a\nb", b"\xff"):
+        odd = tmp_path / "state/models" / os.fsdecode(name)
+        odd.mkdir()
+        (odd / "manifest.json").write_text("{}")
+    make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    put_back(tmp_path / "new", tmp_path / "saved")
+    assert version_of(tmp_path / "new/models") == version
 
 
 def test_what_is_there_is_replaced_only_by_force_and_kept(saved: Path, tmp_path: Path) -> None:
