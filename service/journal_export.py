@@ -15,6 +15,7 @@ import msgspec
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
 from service.journal_reading import Row
+from service.printable import printable
 
 _SIDES = {1: "BUY", -1: "SELL", 0: "-"}
 _FLOATS = struct.Struct(f"<{FEATURE_COUNT}d")
@@ -33,6 +34,10 @@ def json_line(row: Row) -> bytes:
 
 def text_line(row: Row) -> str:
     """One row as a line of at most about 100 characters. Times are UTC."""
+    return printable(_line(row))
+
+
+def _line(row: Row) -> str:
     columns = row.columns
     head = f"{stamp(row.at)}  {row.kind.removesuffix('s'):<8}"
     if row.kind == "scores":

@@ -8,6 +8,7 @@ from pathlib import Path
 from service.journal_export import stamp
 from service.journal_file import wal_of
 from service.journal_reading import Summary
+from service.printable import printable
 
 DAY_S = 86_400.0
 
@@ -19,7 +20,7 @@ def lines(path: Path, found: Summary) -> Iterator[str]:
     yield f"size       {amount(size)} and {amount(wal)} not yet moved into it"
     yield f"scores     {found.scores:,}" + (f"  {_counts(found.by_status)}" if found.scores else "")
     for (source, word), count in sorted(found.by_outcome.items(), key=lambda item: -item[1]):
-        yield f"outcomes   {count:,} {word} ({source})"
+        yield f"outcomes   {count:,} {printable(word)} ({source})"
     yield f"paper      {found.open_positions:,} positions open"
     yield f"events     {found.events:,}"
     if found.first_s is None or found.last_s is None:

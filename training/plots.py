@@ -60,22 +60,23 @@ def _svg(draw: Draw, theme: Theme, height: float) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
-    axes = figure.subplots()
-    draw(axes, theme)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["bottom", "left"]].set_color(theme.all)
-    axes.tick_params(colors=theme.text, labelsize=9)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set_color(theme.text)
-        label.set_fontsize(9.5)
-    legend = axes.get_legend()
-    if legend is not None:
-        for text in legend.get_texts():
-            text.set_color(theme.text)
-    buffer = io.BytesIO()
-    # A salt of its own would make each run's file another.
-    with matplotlib.rc_context({"svg.hashsalt": "signal-scorer"}):
+    # A salt of its own would make each run's file another; and the name of a symbol or a pattern
+    # is no formula, whatever signs are in it.
+    with matplotlib.rc_context({"svg.hashsalt": "signal-scorer", "text.parse_math": False}):
+        figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+        axes = figure.subplots()
+        draw(axes, theme)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["bottom", "left"]].set_color(theme.all)
+        axes.tick_params(colors=theme.text, labelsize=9)
+        for label in (axes.xaxis.label, axes.yaxis.label):
+            label.set_color(theme.text)
+            label.set_fontsize(9.5)
+        legend = axes.get_legend()
+        if legend is not None:
+            for text in legend.get_texts():
+                text.set_color(theme.text)
+        buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return buffer.getvalue()
 

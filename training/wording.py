@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.printable import printable
 from training.truth_log import Reason
 
 MEANING: dict[str, str] = {
@@ -73,7 +74,7 @@ def plain(name: str) -> str:
 
     What no page can show stands as a question mark: names come from outside.
     """
-    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
+    shown = printable(name)
     return shown.replace("_", " ").capitalize() if "_" in shown else shown
 
 

@@ -183,6 +183,19 @@ def test_pages_join_without_a_gap_or_a_repeat(tmp_path: Path) -> None:
     parts.journal.close()
 
 
+def test_what_a_client_chose_moves_no_cursor_and_begins_no_line(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    parts.journal.open()
+    forged = "\x1b]0;title\x07\x1b[2J\x9b31m\n2025-09-15 14:00:00  event    mode\u202e"
+    parts.score(signal_id=forged, pattern=forged)
+    parts.ask("outcome", outcome=forged, signal_id=forged)
+    parts.journal.close()
+    for command in ("tail", "stats"):
+        text = run(command, "--journal", str(parts.config.journal_path)).stdout
+        assert text.replace("\n", "").isprintable(), text
+        assert "title" in text
+
+
 def test_stats_count_by_status(journal: Path) -> None:
     text = run("stats", "--journal", str(journal)).stdout
     assert "scores     4" in text

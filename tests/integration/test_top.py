@@ -74,7 +74,7 @@ def looks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Look, Look]:
     source = Source(Direct(), "tcp://here", parts.config.journal_path)  # type: ignore[arg-type]
     first = source.look()
     for n in range(10):
-        parts.score(signal_id=f"t{n}", direction="SELL")
+        parts.score(signal_id=f"t{n}", direction="SELL", pattern="\x1b[2J\x9b")
     second = source.look()._replace(at_s=first.at_s + 2.0)
     parts.journal.close()
     return first, second
@@ -93,6 +93,7 @@ def test_a_frame_fills_its_terminal_and_never_more(
     lines = text_of(look, Trend(), width, height)
     assert len(lines) == height
     assert max(map(len, lines)) <= width
+    assert all(line.isprintable() for line in lines)
     assert lines[-1].startswith("q or Ctrl-C")
 
 

@@ -225,6 +225,17 @@ def test_without_reward_and_cost_the_report_speaks_of_wins_only(
     assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().replace("finance", "")
 
 
+def test_no_name_is_read_as_a_formula_or_as_markup() -> None:
+    name = r"$x^$ <script>&\frac{"
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    samples = sample_rows(250, edge=0.3)
+    candidate = make(replace(samples, pattern=np.full(len(samples), name)), settings, now_s=0.0)
+    data = Dataset(candidate.samples, 250, {}, 0, 0)
+    page = render(candidate, find(candidate, settings), data, read_truth_logs([], Rules()), [])
+    assert b"<script" not in page.html
+    assert not any(b"<script" in one.light for one in page.pictures.values())
+
+
 def test_a_model_that_rates_all_alike_is_said_to_add_nothing(
     unpriced: tuple[Candidate, Findings],
 ) -> None:
