@@ -56,7 +56,10 @@ main() {
     done
     [ "$(id -u)" -eq 0 ] || refuse "run it as root: sudo sh $0"
     [ -d /run/systemd/system ] || refuse "systemd does not run here; see docs/install.md for containers"
-    exec 9> /run/lock/signal-scorer-install
+    # Not in /run/lock, where anybody could hold it.
+    umask 077
+    exec 9> /run/signal-scorer-install.lock
+    umask 022
     flock -n 9 || refuse "it runs already; let it finish"
     if [ "$action" = uninstall ]; then
         uninstall
@@ -147,9 +150,13 @@ make_users() {
 make_folders() {
     install -d -m 0755 "$prefix" "$prefix/releases" "$prefix/truth" "$prefix/alert" "$etc"
     install -d -m 0750 -o scorer -g scorer "$state"
-    install -d -m 0750 -o scorer-trainer -g scorer "$state/models" /var/cache/signal-scorer
-    find "$state/models" ! -user scorer-trainer -exec chown -h scorer-trainer:scorer {} +
-    find "$state" -path "$state/models" -prune -o -user root -exec chown -h scorer:scorer {} +
+    install -d -m 0750 -o scorer-trainer -g scorer /var/cache/signal-scorer
+    # Below here the users themselves may swap a folder for a link while root looks: nothing
+    # follows one, and a name is only used from within the folder in which it was found.
+    [ -e "$state/models" ] || mkdir -m 0750 "$state/models"
+    chown -h scorer-trainer:scorer "$state/models"
+    find "$state/models" ! -user scorer-trainer -execdir chown -h scorer-trainer:scorer {} +
+    find "$state" -path "$state/models" -prune -o -user root -execdir chown -h scorer:scorer {} +
 }
 
 # A release is named by what is in it, so that installing the same again builds nothing.
