@@ -53,7 +53,7 @@ def test_a_model_is_not_to_blame_for_the_machine(tmp_path: Path, left: int) -> N
 def test_a_commanded_mode_is_read_as_soon_as_there_is_a_descriptor(tmp_path: Path) -> None:
     watch = ModeWatch(tmp_path)
     write(tmp_path, Command("off"))
-    with no_descriptor_left():
+    with descriptors_left(0):
         assert watch.look() is None
     assert watch.look() == Look(Command("off"))
     assert watch.look() is None
