@@ -96,6 +96,11 @@ def test_the_bound_is_the_quantile_of_chi_squared():
     assert pytest.approx(stats.chi2.ppf(1 - 0.001 / FEATURE_COUNT, BINS - 1)) == CHI_SQUARED
 
 
+def test_psi_is_that_of_the_shares():
+    shares = np.array([0.4, 0.2, 0.1, 0.1, 0.05, 0.05, *[0.025] * 4])
+    assert psi((100 * shares - 0.5).tolist()) == pytest.approx(1.4 * np.log(2.0))
+
+
 def test_psi_under_no_change_is_distributed_as_said():
     n, m = 1000, 4000
     values = []
@@ -207,9 +212,11 @@ def test_the_session_is_judged_by_whole_days_only(model: Model):
 def test_old_signals_leave_the_window(model: Model):
     rows, _ = training_rows()
     shifted = np.full((WINDOW, FEATURE_COUNT), 99.0)
-    drift = shown(model, np.vstack([shifted, *[rows] * 4]))
+    all_rows = np.vstack([shifted, *[rows] * 4])[:-137]
+    drift = shown(model, all_rows)
     assert drift.signals == WINDOW
     assert drift.drifting == ()
+    assert drift.found == shown(model, all_rows[-WINDOW:]).found
 
 
 def test_another_model_begins_anew_and_a_review_of_the_same_does_not(model: Model, tmp_path: Path):
@@ -222,7 +229,7 @@ def test_another_model_begins_anew_and_a_review_of_the_same_does_not(model: Mode
 
 def test_a_look_without_new_signals_changes_nothing_and_without_a_model_neither(model: Model):
     drift = shown(model, training_rows()[0])
-    before = drift.found
+    before = dict(drift.found)
     for _ in range(2 * FEATURE_COUNT):
         drift.look()
     assert all(drift.found[name] is before[name] for name in FEATURE_NAMES)

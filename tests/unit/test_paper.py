@@ -15,6 +15,7 @@ from scored_journal import score_row
 
 from service.paper import KNOWN_SIGNALS, Paper
 from service.paper_result import Ended, outcome_row
+from service.paper_table import can_be_followed
 from service.settings import PaperSection
 
 VECTOR = np.full(11, 50.0)
@@ -264,6 +265,24 @@ def test_extremes_of_positions_that_ended_are_forgotten_while_another_stays():
     assert len(paper) == 2
     book = paper.books["EURUSD"]
     assert max(len(book.buys.highs), len(book.buys.lows)) <= 2 * len(paper) + 16
+
+
+def test_what_no_position_can_be_is_not_followed_on():
+    paper = paper_of()
+    ask_for(paper)
+    waiting = paper.row(1)
+    tick(paper, 1, 99, 101)
+    held = paper.row(1)
+    assert waiting is not None
+    assert held is not None
+    assert can_be_followed(waiting)
+    assert can_be_followed(held)
+    for changes in (
+        *({"direction": 0}, {"direction": 2}, {"risk": 0.0}, {"risk": -1.0}),
+        *({"opened_at": None}, {"last_price": None}, {"stop_loss": float("nan")}),
+        {"deadline": float("inf")},
+    ):
+        assert not can_be_followed(msgspec.structs.replace(held, **changes))
 
 
 def test_what_the_journal_never_takes_is_bounded():
