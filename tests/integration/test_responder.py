@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,15 @@ def test_a_journal_that_was_moved_away_gets_the_bars_again(
     said = "".join(capsys.readouterr())
     assert "was moved or replaced" in said
     assert "journal works again" in said
+
+
+def test_who_has_nothing_to_write_leaves_the_journals_lock_alone(parts: Parts) -> None:
+    parts.warm()
+    seconds(parts, 3)
+    with closing(sqlite3.connect(parts.config.journal_path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        seconds(parts, 20)
+        assert parts.journal.fault is None
 
 
 def test_what_is_amiss_is_a_warning_in_the_log(
