@@ -20,6 +20,7 @@ from protocol.curve import CurveKeys, KeyPair
 from service import sockets
 from service.config import load
 from service.keygen import keygen
+from service.zap import ANSWERS_A_TURN, KEPT_STRANGERS, AllowList, Door
 
 IN_VAIN_MS = 400
 
@@ -256,3 +257,26 @@ def test_a_command_without_keys_is_told_that_they_are_wanted(tmp_path: Path, key
         done = invoke(command, SCORE_BIND="tcp://127.0.0.1:1", **values)
         assert done.returncode == 2
         assert "give --server-key and --key" in done.stderr
+
+
+def test_strangers_are_answered_a_few_a_turn_and_so_many_named_once_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with (
+        zmq.Context() as context,
+        context.socket(zmq.ROUTER) as asked,
+        context.socket(zmq.DEALER) as libzmq,
+    ):
+        asked.bind("inproc://door")
+        libzmq.connect("inproc://door")
+        door = Door(asked, AllowList(tmp_path))
+        strangers = [n.to_bytes(32, "big") for n in range(KEPT_STRANGERS + 10)]
+        for key in (strangers[0], *strangers):
+            libzmq.send_multipart([b"", b"1.0", b"7", b"", b"10.0.0.9", b"", b"CURVE", key])
+        door.answer()
+        assert door.counts == {"admitted": 0, "refused": ANSWERS_A_TURN}
+        while sum(door.counts.values()) <= len(strangers):
+            door.answer()
+        answers = [libzmq.recv_multipart()[3] for _ in range(len(strangers) + 1)]
+        assert answers == [b"400"] * (len(strangers) + 1)
+    assert "".join(capsys.readouterr()).count("client refused") == KEPT_STRANGERS
