@@ -81,7 +81,5 @@ def is_warm(vector: Vector) -> bool:
 
     Whale activity does not count where there is no volume.
     """
-    if not vector.missing:
-        return True
     counted = _HISTORY if vector.volume_source == DEALS else _HISTORY - {_WHALE}
     return len(counted.difference(vector.missing)) >= _WARM_FEATURES

@@ -1,7 +1,6 @@
 """`whale_activity`: the last minute's largest deal against what deals were before it."""
 
 from service.features.constants import clip_100, constants
-from service.features.flow_facts import DEALS
 from service.features.view import View
 
 _WHALE = constants("whale_activity")
@@ -18,7 +17,7 @@ def whale_activity(view: View) -> float | None:
     middle of an observation gap.
     """
     flow = view.flow
-    if flow.source != DEALS or view.observed_s is None or flow.reference_deals < _MIN_DEALS:
+    if view.observed_s is None or flow.reference_deals < _MIN_DEALS:
         return None
     largest = max(flow.largest, view.state.buckets.open_max)
     ratio = largest * flow.reference_deals / flow.reference_sum

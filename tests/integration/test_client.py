@@ -326,6 +326,13 @@ def refusing(code: str) -> Callable[[dict[str, Any], int], list[bytes]]:
     ]
 
 
+def test_an_address_that_no_socket_takes_is_said_at_once() -> None:
+    with ScorerClient("ipc:///tmp/" + "x" * 200, 60_000) as scorer:
+        reply = scorer.score("EURUSD", 61.5)
+    assert (reply.status, reply.final_score) == ("unreachable", 61.5)
+    assert "no socket to ipc:///tmp/x" in str(reply.error)
+
+
 @pytest.mark.parametrize("code", ["overloaded", "shutting_down", "internal", "unknown_op"])
 def test_a_refusal_that_is_not_the_callers_fault_costs_the_enhancement(code: str) -> None:
     with (

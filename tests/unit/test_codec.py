@@ -136,7 +136,8 @@ def test_a_base_score_that_is_none_is_no_fallback(base: Any) -> None:
     [{"v": 9}, {"op": "scroe"}, {"id": 0.5}, {"x": [[[[[[[1]]]]]]]}, {"symbol": 5}],
 )
 def test_every_refusal_after_decoding_keeps_the_base_score(change: dict[str, Any]) -> None:
-    assert refused(msgpack.packb(SCORE | change)).fallback == 61.5
+    for base in (0.0, 61.5, 100.0):
+        assert refused(msgpack.packb(SCORE | {"base_score": base} | change)).fallback == base
 
 
 def test_missing_fields_are_named() -> None:

@@ -269,6 +269,7 @@ def warmth(source: str, *missing: str) -> bool:
 
 def test_a_symbol_is_warm_with_six_of_the_features_that_need_history() -> None:
     two = ("volume_delta", "whale_activity")
+    assert warmth("deals")
     assert warmth("deals", *two, "sentiment_score")
     assert not warmth("deals", *two, "correlation_check")
     assert warmth("ticks", "whale_activity", "correlation_check")
