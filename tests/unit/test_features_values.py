@@ -1,10 +1,11 @@
 """Each feature against numbers worked out by hand in the test's text."""
 
-from math import exp, sqrt
+from math import exp, inf, nan, sqrt
 
 import pytest
 
 from protocol.schema import FEATURE_NAMES
+from service.features.constants import clip_100
 from service.features.spread import quality_of
 from service.features.state import Sentiment, SymbolState
 from service.features.vector import Vector, compute_vector, is_warm
@@ -261,6 +262,12 @@ def test_bar_features_are_missing_once_the_run_is_stale() -> None:
         assert value(state, feature, NOON_S + 3 * 60) is not None
     for feature in bar_features:
         assert value(state, feature, NOON_S + 4 * 60) is None
+
+
+def test_a_value_is_limited_to_a_hundred_and_what_is_no_number_is_missing() -> None:
+    values = (-inf, -0.1, 0.0, 1e-9, 50.0, 100.0, 100.1, inf, nan)
+    limited = [0.0, 0.0, 0.0, 1e-9, 50.0, 100.0, 100.0, 100.0, None]
+    assert [clip_100(value) for value in values] == limited
 
 
 def warmth(source: str, *missing: str) -> bool:
