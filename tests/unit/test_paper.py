@@ -119,10 +119,14 @@ def test_at_the_holding_time_one_leaves_at_the_quote_that_stands_then():
     assert told(end) == ("EXPIRED", True, (99 + 9 - 102) / 10, 100.0)
     # A quote of that very moment comes too late as well.
     assert told(run(*quotes, (100, 200, 201))) == told(end)
+    still = [(t, 99, 101) for t in range(10, 100, 10)]
+    assert told(run(*still, (101, 70, 71), **SELL)) == ("EXPIRED", False, -0.2, 100.0)
 
 
 def test_a_path_that_was_not_seen_for_too_long_is_void():
-    assert told(run((1, 99, 101), (21, 99, 101), (41.5, 99, 101))) == ("VOID", None, None, 21)
+    for signal in ({}, SELL):
+        end = run((1, 99, 101), (21, 99, 101), (41.5, 99, 101), **signal)
+        assert told(end) == ("VOID", None, None, 21)
     assert run((1, 99, 101), (21, 99, 101), (41, 99, 101)) is None
     assert told(run((20.5, 99, 101))) == ("VOID", None, None, 0)
     assert run((20, 99, 101), (40, 99, 101)) is None
