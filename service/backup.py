@@ -32,6 +32,10 @@ from service.score_table import insert_scores, spooled_scores
 from service.spool import spool_path
 from service.unfinished import beside, remove_dead
 
+MOST_BYTES = 1 << 30
+"""Of a file beside the journal: as many as `model.max_file_bytes` may allow. One with holes would
+fill the disk."""
+
 TRIES = 3
 """A publication may displace the current model while it is being copied."""
 
@@ -125,6 +129,11 @@ class _Writer:
     def file(self, name: str, source: Path) -> None:
         """A copy of a regular file. Raises OSError."""
         with open_regular(source) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MOST_BYTES:
+                raise BackupError(
+                    f"{source} has {size} bytes, which nothing of ours has; move it away"
+                )
             self._write(name, file)
 
     def journal(self, source: Path) -> int:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 
+from service.regular_file import open_regular
+
 HISTORY_NAME = "history.jsonl"
+MOST_BYTES = 16 << 20
+"""Some 80,000 lines. Of a longer file its end is read, which is what is asked about."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -27,16 +32,24 @@ class Event(msgspec.Struct, frozen=True):
 def read_history(models_dir: Path) -> list[Event]:
     """All events, oldest first; none where there is no history."""
     try:
-        lines = (models_dir / HISTORY_NAME).read_bytes().splitlines()
+        lines = history_lines(models_dir)
     except OSError:
         return []
     events = []
     for line in lines:
         try:
             events.append(msgspec.json.decode(line, type=Event))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
     return events
+
+
+def history_lines(models_dir: Path) -> list[bytes]:
+    """The newest lines as they are, oldest first. Raises OSError, also for what is no file."""
+    with open_regular(models_dir / HISTORY_NAME) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - MOST_BYTES))
+        return file.read(MOST_BYTES).splitlines()
 
 
 def last_trained(events: list[Event]) -> Event | None:

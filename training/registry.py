@@ -18,10 +18,9 @@ from protocol.manifest import MANIFEST_NAME, Manifest, Pointer
 from service.bundle import load
 from service.durable import Step, no_step
 from service.errors import ModelRejected
-from service.history import read_history
+from service.history import history_lines, read_history
 from training.bound import DAY_S
 from training.publish import (
-    HISTORY_NAME,
     append_history,
     current_pointer,
     pointer_file,
@@ -218,7 +217,7 @@ def last_review(models_dir: Path, version: str, created_at: float) -> float:
     """When a version was reviewed last (UTC s), as far as the history can be read."""
     latest = created_at
     try:
-        lines = (models_dir / HISTORY_NAME).read_bytes().splitlines()
+        lines = history_lines(models_dir)
     except OSError:
         return latest
     for line in lines:
