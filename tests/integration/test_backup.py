@@ -313,6 +313,14 @@ def test_nothing_is_staged_through_a_link(saved: Path, tmp_path: Path) -> None:
     assert not os.path.lexists(tmp_path / "new/.restore-incoming")
 
 
+def test_a_file_with_holes_fills_no_disk(tmp_path: Path) -> None:
+    version = a_state(tmp_path / "state", "saved", 0)
+    os.truncate(tmp_path / "state/models" / version / FOREST_NAME, 1 << 40)
+    with pytest.raises(form.BackupError, match="move it away"):
+        make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    assert not list(tmp_path.glob("*saved*"))
+
+
 def test_a_folder_of_an_odd_name_spoils_no_backup(tmp_path: Path) -> None:
     version = a_state(tmp_path / "state", "saved", 0)
     for name in (b"a\nb", b"\xff"):
