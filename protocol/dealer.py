@@ -7,6 +7,7 @@ together share a connection, and an answer that nobody waits for any more is nob
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -150,15 +151,18 @@ class _Line:
             answer.set_result(frames[-1])
 
     def _rest(self) -> None:
-        if not self._loop.is_closed():
+        # In a process forked from the loop's, what is taken off its list is off that one's as well.
+        if not self._loop.is_closed() and self._sockets.pid == os.getpid():
             self._loop.remove_reader(self._descriptor)
         if self._left:
             self._sockets.close(self._socket)
 
 
 def _give_up(answer: Answer, lines: list[_Line]) -> None:
-    for line in lines:
+    try:
+        for line in lines:
+            if not answer.done():
+                line.look()  # the loop itself may have been held up
+    finally:  # whatever a socket says: who asked waits for this alone
         if not answer.done():
-            line.look()  # the loop itself may have been held up
-    if not answer.done():
-        answer.set_result(None)
+            answer.set_result(None)

@@ -6,7 +6,7 @@ reply comes, so that the clients differ only in how they wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Union
 
@@ -67,6 +67,11 @@ def score(symbol: str, base_score: float, signal: dict[str, Any]) -> Question[me
 
 def score_many(signals: Sequence[dict[str, Any]]) -> Question[list[messages.ScoreReply]]:
     """A batch, each signal the fields of `messages.Signal`; a refused one keeps its base score."""
+    for signal in signals:
+        if not isinstance(signal, Mapping):
+            raise ValueError(
+                f"score_many: a signal is a dict of fields, no {type(signal).__name__}"
+            )
     try:
         each = [codec.request_of(messages.ScoreRequest, **signal) for signal in signals]
     except TypeError as error:

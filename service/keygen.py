@@ -13,6 +13,7 @@ from typing import NamedTuple
 import zmq
 
 from protocol.curve import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyFileError, read_secret
+from service import exit_codes
 
 SERVER = "server"
 CLIENTS_DIR = "clients"
@@ -22,7 +23,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 class KeygenError(Exception):
     """Keys that cannot be made; the text says why and what to do."""
 
-    exit_code = 73  # EX_CANTCREAT of sysexits.h
+    def __init__(self, message: str, exit_code: int = exit_codes.CANT_CREATE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class Made(NamedTuple):
@@ -44,7 +47,8 @@ def keygen(folder: Path, name: str | None) -> Made:
     """
     if name is not None and (name == SERVER or not _NAME.fullmatch(name)):
         raise KeygenError(
-            f"{name!r} is no name for a client: letters, digits, _, - and ., and not {SERVER!r}"
+            f"{name!r} is no name for a client: letters, digits, _, - and ., and not {SERVER!r}",
+            exit_codes.USAGE,
         )
     secret, public = folder / f"{SERVER}{SECRET_SUFFIX}", folder / f"{SERVER}{PUBLIC_SUFFIX}"
     clients = folder / CLIENTS_DIR

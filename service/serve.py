@@ -66,7 +66,9 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     config_check.check(config)
     clock = SystemClock()
     journal = Journal(config.journal_path)
-    _claim(journal, clock)
+    stop = _Signals()
+    if not _claim(journal, clock, stop):
+        return exit_codes.OK
     vitals = Vitals(clock.utc_s(), clock.monotonic_s())
     engine, recorder = _engine(config, clock)
     watch = ModelWatch(
@@ -81,8 +83,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
         config, clock, engine, journal, watch, vitals, checkpoints, recorder, allowed
     )
     responder = Responder(engine, journal, vitals, clock)
-    reload = Reload(config, reread, allowed, housekeeping.reconfigure, vitals.wait_for_restart)
-    stop = _Signals(reload)
+    stop.reload = Reload(config, reread, allowed, housekeeping.reconfigure, vitals.wait_for_restart)
     if not journal.open():
         log.error("journal cannot be opened", path=str(journal.path), error=journal.fault)
     # One that is killed within ten seconds each time would add to its WAL for ever.
@@ -119,8 +120,11 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     return code
 
 
-def _claim(journal: Journal, clock: SystemClock) -> None:
-    """Two services writing one journal would each answer the other's retries wrongly."""
+def _claim(journal: Journal, clock: SystemClock, stop: _Signals) -> bool:
+    """Two services writing one journal would each answer the other's retries wrongly.
+
+    False where it was told to stop while it waited.
+    """
     give_up_s = clock.monotonic_s() + PATIENCE_S
     holder = _holder(journal)
     if holder is not None:
@@ -133,7 +137,11 @@ def _claim(journal: Journal, clock: SystemClock) -> None:
                 "stop another service, or set another state_dir or journal.path"
             )
         time.sleep(LOOK_S)
+        if stop.received is not None:
+            log.info("stopping", signal=stop.received)
+            return False
         holder = _holder(journal)
+    return True
 
 
 def _holder(journal: Journal) -> str | None:
@@ -173,13 +181,14 @@ def _allowed(config: Config) -> AllowList | None:
 class _Signals:
     """True once SIGTERM or SIGINT came; after a SIGHUP the loop's next question reloads.
 
-    The handlers set a flag and nothing else.
+    The handlers set a flag and nothing else. They stand before anything is waited for: the
+    first process of a container gets no signal that it has no handler for.
     """
 
-    def __init__(self, reload: Callable[[], None]) -> None:
+    def __init__(self) -> None:
         self.received: str | None = None
+        self.reload: Callable[[], None] = lambda: None
         self._hung_up = False
-        self._reload = reload
         signal.signal(signal.SIGHUP, self._on_hangup)
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
@@ -187,7 +196,7 @@ class _Signals:
     def __call__(self) -> bool:
         if self._hung_up:
             self._hung_up = False
-            self._reload()
+            self.reload()
         return self.received is not None
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

@@ -18,6 +18,7 @@ try:
 
     from service import exit_codes
     from service.scoring import Weights
+    from service.within import Within
     from training.backfill.command import backfill
     from training.options import (
         EXAMPLE,
@@ -143,7 +144,7 @@ def results(weeks: int, **options: Any) -> None:
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train thresholds --today 70 --pattern OB_BOUNCE=75")
 @store_options
-@click.option("--today", type=click.FloatRange(0, 100), help="Your threshold on the base score.")
+@click.option("--today", type=Within(0, 100), help="Your threshold on the base score.")
 @click.option(
     "--pattern", "patterns", multiple=True, metavar="NAME=SCORE", help="One for a pattern."
 )
@@ -276,7 +277,7 @@ def truth() -> None:
 @click.option("--timezone", help="Zone of stamps without one (UTC).")
 @click.option(
     "--max-watch-delay-s",
-    type=click.FloatRange(min=0),
+    type=Within(min=0),
     help="How late after its signal a tracker may begin to watch (60 s).",
 )
 def check(files: tuple[Path, ...], **options: Any) -> None:
@@ -293,7 +294,7 @@ def check(files: tuple[Path, ...], **options: Any) -> None:
 @click.option("--config", "config_path", help="Configuration file (TOML).")
 @click.option("--timezone", help="Zone of stamps without one (UTC).")
 @click.option(
-    "--threshold", type=click.FloatRange(0, 100), help="What you compare the original's score with."
+    "--threshold", type=Within(0, 100), help="What you compare the original's score with."
 )
 def original(folder: Path, threshold: float | None, **options: Any) -> None:
     """Say what the in-process scorer in FOLDER leaves that is of use, and what is not, and why.

@@ -16,6 +16,7 @@ import click
 from service import exit_codes, libraries
 from service.commands.root import print_no_more
 from service.errors import EXIT_CONFIG, ConfigError
+from service.within import Within
 from training import settings as trainer_settings
 from training.settings import Settings
 
@@ -63,12 +64,12 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--timezone", help="Zone of stamps without one (UTC)."),
         click.option(
             "--max-holding-s",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Within(min=0, min_open=True),
             help="How long a signal may run, where it is unknown (7500 s).",
         ),
         click.option(
             "--max-watch-delay-s",
-            type=click.FloatRange(min=0),
+            type=Within(min=0),
             help="How late after its signal a tracker may begin to watch (60 s).",
         ),
         click.option(

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from service.commands.root import (
-    Within,
     ask,
     cli,
     client_of,
@@ -19,6 +18,7 @@ from service.commands.root import (
     show,
     timeout_option,
 )
+from service.within import Within
 
 
 @cli.command(**example("signal-scorer score --symbol EURUSD --base-score 75 --direction BUY"))

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from service.commands.root import Within, cli, example
+from service.commands.root import cli, example
+from service.within import Within
 
 
 def _offset_s(_context: click.Context, _option: click.Parameter, text: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,20 +17,7 @@ from protocol.curve import CurveKeys, KeyFileError
 from protocol.home import MAX_TIMEOUT_MS
 from service import exit_codes
 from service.errors import remedy
-
-
-class Within(click.FloatRange):
-    """A finite number within bounds: click's own range lets nan and inf through."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number, or click's error, which ends a command with the code of wrong usage."""
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no number that can be meant.", param, ctx)
-        return number
-
+from service.within import Within
 
 config_option = click.option(
     "--config",

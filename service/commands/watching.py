@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from service.commands.root import (
-    Within,
     address_of,
     ask,
     cli,
@@ -23,6 +22,7 @@ from service.commands.root import (
     own_keys,
     timeout_option,
 )
+from service.within import Within
 
 if TYPE_CHECKING:
     from service.settings import Config

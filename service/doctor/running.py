@@ -56,7 +56,9 @@ def mode(scene: Scene) -> Iterator[Finding]:
             MODE,
             path,
             f"{error}: it is not obeyed, {_served(scene)}",
-            "write it anew as root or the service's user: signal-scorer mode "
+            f"a folder is not written over, move it away: mv {path} {path}.old"
+            if path.is_dir()
+            else "write it anew as root or the service's user: signal-scorer mode "
             "live|shadow|off|configured",
         )
         return

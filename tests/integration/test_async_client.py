@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 from harness import eventually, running
 from wire import answering, base_score, free_address
 
@@ -18,7 +20,7 @@ from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerRefused, ScorerUnavailable
 from protocol.codec import encode_request
 from protocol.connection import Sockets
-from protocol.dealer import MAX_UNDER_WAY, Dealer
+from protocol.dealer import MAX_UNDER_WAY, Dealer, _give_up, _Line
 from protocol.home import Options
 from protocol.messages import HealthRequest
 
@@ -389,3 +391,42 @@ def test_requests_that_were_lost_keep_no_others_from_being_asked() -> None:
 
     with answering(answer) as server:
         asyncio.run(ask(server.address))
+
+
+def options() -> Options:
+    return Options(
+        free_address(), 1000.0, 1, strict=False, open_after=0, probe_interval_s=1.0, curve=None
+    )
+
+
+def test_a_call_ends_also_where_its_socket_is_gone() -> None:
+    async def ask() -> None:
+        sockets = Sockets()
+        line = _Line(sockets, options())
+        answer = asyncio.get_running_loop().create_future()
+        sockets.end()
+        with pytest.raises(zmq.ZMQError):
+            _give_up(answer, [line])
+        assert await answer is None
+
+    asyncio.run(asyncio.wait_for(ask(), 10.0))
+
+
+def test_a_forked_process_takes_nothing_off_the_list_of_the_loop() -> None:
+    async def ask() -> None:
+        sockets = Sockets()
+        line = _Line(sockets, options())
+        answer = asyncio.get_running_loop().create_future()
+        line.expect(b"key", answer)
+        child = os.fork()
+        if not child:
+            line.forget(b"key")
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        # What is no longer on the list that both processes share cannot be changed on it.
+        asyncio.get_running_loop().add_writer(line._descriptor, line.look)
+        asyncio.get_running_loop().remove_writer(line._descriptor)
+        line.forget(b"key")
+        sockets.end()
+
+    asyncio.run(ask())

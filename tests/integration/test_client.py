@@ -236,6 +236,11 @@ def test_what_nobody_knows_in_a_candle_is_not_sent(strange: Any) -> None:
             client.call(many)
 
 
+def test_a_batch_of_what_are_no_signals_is_said() -> None:
+    with ScorerClient("tcp://127.0.0.1:1") as client, pytest.raises(ValueError, match="no int"):
+        client.score_many([5])  # type: ignore[list-item]
+
+
 @pytest.mark.parametrize("code", ["malformed", "too_large"])
 def test_a_refusal_of_what_could_not_be_read_is_an_answer_and_raises(code: str) -> None:
     refusal = {"v": 1, "id": None, "ok": False, "error": {"code": code, "message": "no"}}

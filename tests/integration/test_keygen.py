@@ -75,6 +75,11 @@ def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_of_the_command_such_a_name_is_wrong_usage(tmp_path: Path):
+    command = [sys.executable, "-m", "service", "keygen", "--name", "../a", str(tmp_path)]
+    assert subprocess.run(command, capture_output=True).returncode == 2
+
+
 def test_the_command_says_what_to_do_next_and_a_second_time_why_not(tmp_path: Path):
     command = [sys.executable, "-m", "service", "keygen", "--name", "elite_guard", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)

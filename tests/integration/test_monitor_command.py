@@ -321,6 +321,8 @@ def test_results_and_thresholds_are_read_off_the_same_files(served: Path) -> Non
     shown = CliRunner().invoke(main, ["results", "--weeks", "520", *places], catch_exceptions=False)
     assert shown.exit_code == 0
     assert "Established: the" in shown.output
+    odd = CliRunner().invoke(main, ["thresholds", "--today", "nan", *places])
+    assert odd.exit_code == 2
     shown = CliRunner().invoke(main, ["thresholds", "--today", "70", *places])
     assert shown.exit_code == 0
     assert "ORDER_BLOCK_BOUNCE" in shown.output

@@ -199,6 +199,19 @@ def test_it_waits_for_a_restore_that_holds_the_journal(tmp_path: Path) -> None:
         service.close()
 
 
+def test_told_to_stop_while_it_waits_it_does(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    descriptor = hold(tmp_path / "journal.db.lock")
+    try:
+        service.launch()
+        eventually(lambda: "waiting for" in str(service.log), "the wait to be said")
+        assert service.terminate()[0] == 0
+        assert service.log[-1]["event"] == "stopping"
+    finally:
+        os.close(descriptor)
+        service.close()
+
+
 def test_systemd_never_gives_up_a_service_whose_journal_is_held() -> None:
     unit = (ROOT / "deploy" / "systemd" / "signal-scorer.service").read_text()
     keys = dict(re.findall(r"^(\w+)=(\d+)(?:ms)?$", unit, re.M))

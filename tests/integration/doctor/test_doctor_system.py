@@ -98,6 +98,11 @@ def test_a_mode_that_is_not_obeyed(setup: Setup) -> None:
     assert "signal-scorer mode" in setup.fault("mode", "not obeyed").advice
 
 
+def test_a_folder_in_the_place_of_a_mode_is_to_be_moved_away(setup: Setup) -> None:
+    (setup.state / mode_file.FILE_NAME).mkdir(parents=True)
+    assert "mv " in setup.fault("mode", "not obeyed").advice
+
+
 def test_a_mode_that_is_not_obeyed_beside_the_one_that_is(tmp_path: Path) -> None:
     mode_file.write(tmp_path, mode_file.Command("shadow", "anna", MONDAY_S))
     with running(tmp_path) as service:
