@@ -1,8 +1,9 @@
 """Answered signals, for their retries: the same request gets the same reply, and one row.
 
 An answer whose row has not reached the journal keeps that row, so that a retry carries it
-there; what was written keeps its reply only. Bounded by number, not by time: an answer
-older than the window is not found, and goes when newer ones need its place.
+there; what was written keeps its reply only. Bounded by number and, of rows that wait for a
+disk, by bytes, not by time: an answer older than the window is not found, and goes when newer
+ones need its place.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import msgspec
 
 from protocol.messages import ScoreRequest
 from service.records import ScoreRow
+
+MOST_UNWRITTEN_BYTES = 64 << 20
+"""Of requests in rows that no disk takes: some 200,000 usual ones, or 256 of the largest."""
 
 
 class Remembered(msgspec.Struct):
@@ -27,6 +31,11 @@ class Remembered(msgspec.Struct):
     reply: bytes
     row: ScoreRow | None = None
 
+    @property
+    def unwritten_bytes(self) -> int:
+        """What its row holds of a request."""
+        return 0 if self.row is None else len(self.row.request)
+
 
 class Retries:
     """The newest `limit` answers, each found for `window_s` seconds."""
@@ -34,6 +43,7 @@ class Retries:
     def __init__(self, window_s: float, limit: int) -> None:
         self._window_s = window_s
         self._limit = limit
+        self._unwritten_bytes = 0
         self._answers: OrderedDict[tuple[str, bytes], Remembered] = OrderedDict()
 
     def __len__(self) -> int:
@@ -47,10 +57,13 @@ class Retries:
     def remember(self, signal_id: str, answer: Remembered) -> None:
         """Keep an answer."""
         key = signal_id, answer.digest
+        before = self._answers.pop(key, None)
+        self._unwritten_bytes -= before.unwritten_bytes if before else 0
         self._answers[key] = answer
-        self._answers.move_to_end(key)
-        while len(self._answers) > self._limit:
-            self._answers.popitem(last=False)
+        self._unwritten_bytes += answer.unwritten_bytes
+        while len(self._answers) > self._limit or self._unwritten_bytes > MOST_UNWRITTEN_BYTES:
+            _, oldest = self._answers.popitem(last=False)
+            self._unwritten_bytes -= oldest.unwritten_bytes
 
     def written(self, row: ScoreRow) -> None:
         """The row is in the journal: its retries need not carry it."""
@@ -58,6 +71,7 @@ class Retries:
             return
         known = self._answers.get((row.signal_id, row.digest))
         if known is not None and known.row is row:
+            self._unwritten_bytes -= known.unwritten_bytes
             known.row = None
 
 

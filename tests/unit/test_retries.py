@@ -33,6 +33,21 @@ def test_an_answer_is_found_by_signal_and_content_within_the_window() -> None:
     assert retries.find(None, b"one", 1000.0) is None
 
 
+def test_rows_that_no_disk_takes_are_bounded_by_their_bytes() -> None:
+    retries = Retries(60.0, 1000)
+    for n in range(200):
+        large = msgspec.structs.replace(row(f"s{n}", b"d"), request=bytes(1 << 20))
+        retries.remember(f"s{n}", Remembered(1000.0, b"d", b"", large))
+        if n < 50:
+            retries.written(large)
+    assert len(retries) == 64
+    assert retries.find("s199", b"d", 1000.0) is not None
+    retries.remember("s199", Remembered(1000.0, b"d", b""))
+    for n in range(100):
+        retries.remember(f"small{n}", Remembered(1000.0, b"d", b"", row(f"small{n}", b"d")))
+    assert len(retries) == 164
+
+
 def test_the_oldest_answers_make_room() -> None:
     retries = Retries(60.0, 3)
     for signal_id in "abcad":  # a is answered anew, as after its window
