@@ -73,6 +73,7 @@ class Checkpoints:
         self._busy, self._commits_after = True, None
         if self._thread is None:
             self.run_once()
+            self.look(commits)
         else:
             self._asked.set()
         return True

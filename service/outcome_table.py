@@ -78,8 +78,11 @@ def insert_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> Written:
         row = msgspec.structs.replace(row, score_id=joined)
     values = msgspec.structs.astuple(row)[: len(_OUTCOME_COLUMNS) - 1]
     content = repr(values[: _OUTCOME_COLUMNS.index("received_at") - 1])
-    if row.signal_id is None and row.score_id is None:
-        content += repr(row.meant)  # nothing else tells such reports apart
+    if row.meant is not None and not matched and joined is None:
+        # When it came tells a report from another only where no id does.
+        named = row.signal_id is not None or row.score_id is not None
+        undated = named and row.meant.at == row.received_at
+        content += repr(msgspec.structs.replace(row.meant, at=0.0) if undated else row.meant)
     digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
     inserted = execute(_INSERT_OUTCOME, (digest, *values)).rowcount == 1
     return Written(True, not inserted, matched or joined is not None, joined)
