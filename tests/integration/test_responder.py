@@ -127,6 +127,10 @@ def test_an_outcome_without_an_id_joins_the_score_that_it_describes(parts: Parts
     late, dated = parts.ask("outcome", **report), parts.ask("outcome", **report, scored_at=START_S)
     assert (late["matched"], dated["matched"]) == (False, True)
     assert dated["score_id"] == score["score_id"]
+    parts.clock.advance(1.0)
+    assert parts.ask("outcome", **report)["duplicate"] is False, (
+        "of another signal, for all it says"
+    )
 
 
 @pytest.mark.parametrize("more", [{}, {"symbol": "EURUSD"}, {"symbol": "X", "base_score": 61.25}])
