@@ -269,6 +269,18 @@ def connected(served: Served, peer: Socket) -> Socket:
     return peer
 
 
+def test_no_heartbeats_are_sent_at_which_libzmq_would_abort(tmp_path: Path) -> None:
+    # What happens with them takes two of their ten seconds: `make fuzz` tries it.
+    feed = Feed()
+    served = Served(tmp_path, FEED_ENDPOINTS=feed.address, FEED_INGEST="tcp://127.0.0.1:*")
+    try:
+        sockets = [served.server._scoring, *(one.socket for one in served.server._feeds)]
+        assert [socket.getsockopt(zmq.HEARTBEAT_IVL) for socket in sockets] == [0, 0, 0]
+    finally:
+        served.close()
+        feed.close()
+
+
 def test_whoever_sends_large_bodies_waits_behind_himself(tmp_path: Path, peers: Any) -> None:
     served = Served(tmp_path)
     try:
