@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,9 +92,12 @@ class AllowList:
     def _can_be_read_now(self) -> bool:
         """Whether a key is to be had that was not: a descriptor was lacking, or a right."""
         for file in self._unread:
-            with suppress(OSError), (self.folder / file).open("rb") as key:
-                key.read(1)
-                return True
+            try:
+                read_public(self.folder / file)
+            except KeyFileError as error:
+                if isinstance(error.__cause__, OSError):
+                    continue
+            return True
         return False
 
     def _read(self, files: list[str]) -> None:
