@@ -38,6 +38,9 @@ from service.model import Model
 
 MAX_POINTER_BYTES = 64 << 10
 ROWS_AT_A_TIME = 4
+_OF_WHAT_LIES_THERE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO}
+)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -232,19 +235,23 @@ def _check_answers(
 
 @contextmanager
 def machine_faults() -> Iterator[None]:
-    """Let what says nothing of a model leave the block as the OSError that it is."""
+    """Let what says nothing of a model leave the block as the OSError that it is.
+
+    What lies there instead of a file, or that nothing does, says something.
+    """
     try:
         yield
     except ModelRejected as error:
-        if fault := machine_fault(error):
-            raise fault from None
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno not in _OF_WHAT_LIES_THERE:
+            raise cause from None
         raise
 
 
-def machine_fault(rejection: ModelRejected) -> OSError | None:
-    """What kept a file from being read, where that says nothing of what was published."""
+def may_be_read_later(rejection: ModelRejected) -> bool:
+    """Whether a file could not be read, and another look may find it so."""
     cause = rejection.__cause__
-    return cause if isinstance(cause, OSError) and cause.errno != errno.ELOOP else None
+    return isinstance(cause, OSError) and cause.errno != errno.ELOOP
 
 
 def _unreadable(name: str, error: OSError) -> ModelRejected:

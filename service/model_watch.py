@@ -22,7 +22,7 @@ from service.bundle import (
     Limits,
     decode_pointer,
     load,
-    machine_fault,
+    may_be_read_later,
     read_pointer_bytes,
 )
 from service.errors import ModelRejected, RejectReason
@@ -132,7 +132,7 @@ class ModelWatch:
             self._signature = signature
             content = read_pointer_bytes(self._models_dir)
         except ModelRejected as error:
-            self._passing = machine_fault(error) is not None
+            self._passing = may_be_read_later(error)
             # No content, no digest: what is wrong stands in for it.
             digest = hashlib.sha256(str(error).encode()).hexdigest()
             return self._once(digest, Rejected(digest, error.reason, error.detail, None))
@@ -161,7 +161,7 @@ class ModelWatch:
             model = load(self._models_dir, pointer, self._limits, pause=self._pause)
             return Loaded(model, digest)
         except ModelRejected as error:
-            self._passing = machine_fault(error) is not None
+            self._passing = may_be_read_later(error)
             return Rejected(digest, error.reason, error.detail, version)
         # For example MemoryError: this candidate is not for us.
         except Exception as error:

@@ -154,6 +154,18 @@ def test_a_model_that_is_damaged_is_saved_and_said(tmp_path: Path) -> None:
     (tmp_path / "state" / "models" / version / FOREST_NAME).write_bytes(b"no forest")
     manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert "would refuse" in manifest.problems[0]
+    (tmp_path / "state" / "models" / version / FOREST_NAME).unlink()
+    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "again", now_s=NOW_S)
+    assert "would refuse" in manifest.problems[0]
+
+
+def test_a_folder_in_the_pointers_place_keeps_nothing_else_from_being_saved(tmp_path: Path) -> None:
+    a_state(tmp_path / "state", "x", 0)
+    (tmp_path / "state/models" / POINTER_NAME).unlink()
+    (tmp_path / "state/models" / POINTER_NAME).mkdir()
+    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    assert "pointer cannot be used" in manifest.problems[0]
+    assert form.JOURNAL in manifest.files
 
 
 def test_a_backup_without_a_journal_says_so(tmp_path: Path) -> None:
