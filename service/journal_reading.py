@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from service.journal_file import has_wal, open_settled, shm_of, wal_of
 from service.records import ScoreRow
 from service.score_table import spooled_scores
+from service.spool import spool_path
 
 Kind = Literal["scores", "outcomes", "events"]
 KINDS: tuple[Kind, ...] = ("scores", "outcomes", "events")
@@ -112,12 +113,13 @@ def summary(connection: sqlite3.Connection) -> Summary:
 def spooled(path: Path) -> list[Row]:
     """Scores that were answered and wait to be taken to their table, oldest first.
 
-    To be read before the table: what is taken there meanwhile is found there.
+    To be read before the table: what is taken there meanwhile is found there. Raises
+    JournalUnreadable: without them the newest scores would be missing without a word.
     """
     try:
         found, _ = spooled_scores(path)
-    except OSError:
-        return []
+    except OSError as error:
+        raise JournalUnreadable(_why(spool_path(path), error)) from None
     rows = []
     for values in found:
         columns = dict(zip(ScoreRow.__struct_fields__, values, strict=True))

@@ -153,7 +153,7 @@ def _rows(
         "since_s": float("-inf") if since is None else since.replace(tzinfo=UTC).timestamp(),
         "until_s": float("inf") if until is None else until.replace(tzinfo=UTC).timestamp(),
     }
-    waiting = spooled(path)
+    waiting = spooled(path) if "scores" in kinds else []
     with _reading(path) as connection:
         for kind in kinds:
             yield from after(connection, kind, -1, **bounds)

@@ -63,8 +63,8 @@ class Source:
             return seen._replace(trouble=str(error))
 
     def _rows(self, seen: Look) -> Look:
-        waiting = spooled(self.journal)
         try:
+            waiting = spooled(self.journal)
             with closing(open_quietly(self.journal)) as connection:
                 (count,) = connection.execute("SELECT count(*) FROM paper").fetchone()
                 scores = newest(connection, "scores", MOST_ROWS) + lacking(connection, waiting)

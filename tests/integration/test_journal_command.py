@@ -31,6 +31,7 @@ from service.journal_reading import (
     open_quietly,
     spooled,
 )
+from service.spool import spool_path
 
 SIGNAL = {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.098, "take_profit": 1.103}
 START = "2025-09-15"
@@ -111,6 +112,23 @@ def test_scores_that_a_kill_kept_from_their_table_are_there(tmp_path: Path) -> N
     assert [row["signal_id"] for row in found] == [f"S{n}" for n in range(20)]
     lines = run("tail", "--journal", str(path)).stdout.splitlines()
     assert lines[-1].endswith("S19")
+    parts.journal.close()
+
+
+def test_scores_that_wait_where_they_cannot_be_read_are_not_left_out_in_silence(
+    tmp_path: Path,
+) -> None:
+    parts = Parts(tmp_path)
+    parts.journal.open()
+    parts.score(signal_id="S")
+    path = parts.config.journal_path
+    spool = spool_path(path)
+    spool.rename(tmp_path / "elsewhere")
+    spool.symlink_to(tmp_path / "elsewhere")
+    done = run("export", "--journal", str(path))
+    assert (done.returncode, done.stdout) == (66, "")
+    assert f"{spool} cannot be read" in done.stderr
+    assert run("export", "--journal", str(path), "--kind", "outcomes").returncode == 0
     parts.journal.close()
 
 
