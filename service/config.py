@@ -81,7 +81,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}; is the path right?") from error
+        advice = "is the path right?"
+        if isinstance(error, PermissionError):
+            advice = "this user is to be of its group, which may read it: chgrp and chmod g+r"
+        raise ConfigError(f"cannot read {path}: {error.strerror}; {advice}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 
@@ -147,6 +150,8 @@ def _advice(text: str, sources: dict[str, str]) -> str:
     choices = _choices(key) if text.startswith("Invalid enum") else ()
     if choices:
         return f"configuration: {text}{hint}; it can be {', '.join(choices)}"
+    if key == "feed.clock_offset":
+        return f"configuration: {text}{hint}; it can be auto, or seconds: 10800 for three hours"
     # The file that is refused would be refused here too.
     defaults = "`signal-scorer config --config /dev/null` shows all keys and defaults"
     return f"configuration: {text}{hint}; {defaults}"

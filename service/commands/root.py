@@ -19,10 +19,13 @@ from service import exit_codes
 from service.errors import remedy
 from service.within import Within
 
+# Who opens it says what is wrong with it: click would call it wrong usage, and systemd try again.
+_FILE = click.Path(readable=False)
 config_option = click.option(
     "--config",
     "config_path",
-    type=click.Path(dir_okay=False),
+    type=_FILE,
+    metavar="FILE",
     help="TOML file; without it $SIGNAL_SCORER_CONFIG, the defaults and "
     "SIGNAL_SCORER_<SECTION>_<KEY> hold.",
 )
@@ -58,13 +61,15 @@ class CommandError(Exception):
 @click.option(
     "--server-key",
     envvar="SIGNAL_SCORER_SERVER_KEY",
-    type=click.Path(dir_okay=False),
+    type=_FILE,
+    metavar="FILE",
     help="Public key of an encrypted service; with --key.",
 )
 @click.option(
     "--key",
     envvar="SIGNAL_SCORER_KEY",
-    type=click.Path(dir_okay=False),
+    type=_FILE,
+    metavar="FILE",
     help="Own secret key, for an encrypted service.",
 )
 @click.pass_context

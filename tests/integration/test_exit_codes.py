@@ -37,6 +37,12 @@ def test_a_key_that_cannot_be_used_is_no_wrong_usage(tmp_path: Path) -> None:
     told(invoke("--key", str(secret), "health"), 2, "belong together")
 
 
+def test_a_configuration_that_cannot_be_read_is_no_wrong_usage(tmp_path: Path) -> None:
+    """With 2 the supervisor would try again and again."""
+    for command in (("serve",), ("config", "--check")):
+        told(invoke(*command, "--config", str(tmp_path)), 78, str(tmp_path), "Is a directory")
+
+
 def test_a_client_with_keys_is_told_that_they_may_be_refused(tmp_path: Path) -> None:
     keygen(tmp_path, "me")
     keys = ("--server-key", str(tmp_path / "server.pub"), "--key", str(tmp_path / "me.key"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from command import invoke
+from doctored import NOBODY, as_root
 
 from service.config import load
 from service.errors import ConfigError
@@ -126,6 +128,24 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, named: str) 
 def test_a_word_that_is_none_of_its_key_is_refused_with_those_that_are(tmp_path: Path) -> None:
     text = refused(path=written(tmp_path, "[score]\nmode = 'dead'\n"))
     assert text.endswith("; it can be live, shadow, off")
+
+
+def test_a_clock_offset_in_words_is_refused_with_what_is_wanted() -> None:
+    text = refused({"SIGNAL_SCORER_FEED_CLOCK_OFFSET": "3h"})
+    assert text.endswith("; it can be auto, or seconds: 10800 for three hours")
+
+
+@as_root
+def test_a_file_that_this_user_may_not_read_is_told_what_mends_it(tmp_path: Path) -> None:
+    path = written(tmp_path, "")
+    Path(path).chmod(0o600)
+    os.seteuid(NOBODY)
+    try:
+        text = refused(path=path)
+    finally:
+        os.seteuid(0)
+    assert "Permission denied" in text
+    assert "chmod g+r" in text
 
 
 def test_what_a_refusal_advises_is_not_refused_itself(tmp_path: Path) -> None:
