@@ -30,9 +30,10 @@ def check(config: Config) -> None:
 
 
 def check_distinct(config: Config) -> None:
-    """Raises ConfigError where one address is to be bound twice."""
+    """Raises ConfigError where one address is named twice: to itself no service can listen."""
     taken: dict[str, str] = {}
-    for key, address in _bound(config):
+    feeds = [("feed.endpoints", address) for address in config.feed.endpoints]
+    for key, address in _bound(config) + feeds:
         if address in taken and not is_wildcard(address):
             where = key if taken[address] == key else f"{taken[address]} and {key}"
             raise ConfigError(f"{where}: {address} is named twice; leave one of them")

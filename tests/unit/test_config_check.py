@@ -63,6 +63,15 @@ def test_one_address_is_bound_once() -> None:
         check(settings(FEED_INGEST=twice))
 
 
+def test_a_service_does_not_listen_to_itself() -> None:
+    """5560 and 5561 changed round: the bridge could not bind its own address any more."""
+    feed = "tcp://127.0.0.1:5560"
+    with pytest.raises(ConfigError, match=r"score\.bind and feed\.endpoints: .*:5560 is named"):
+        check(settings(SCORE_BIND=feed, FEED_ENDPOINTS=feed))
+    with pytest.raises(ConfigError, match=r"^feed\.endpoints: .*:5560 is named twice"):
+        check(settings(FEED_ENDPOINTS=f"{feed},{feed}"))
+
+
 def test_there_is_an_address_to_bind() -> None:
     with pytest.raises(ConfigError, match=r"\$\.score\.bind.*SIGNAL_SCORER_SCORE_BIND"):
         settings(SCORE_BIND="")
