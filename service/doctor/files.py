@@ -78,6 +78,13 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
             f"user {scene.owner_name}, as whom the service runs, may not {what} it ({key})",
             f"chown {scene.owner_name} {hindrance}, or chmod u+rwx; and mind who else writes there",
         )
+    if wanted & WRITE and os.statvfs(path).f_flag & os.ST_RDONLY:
+        return fail(
+            CHECK,
+            path,
+            f"the disk is read-only: answers go on, and none is kept ({key})",
+            "have it mounted for writing; dmesg says whether the kernel took it back for a fault",
+        )
     if others_may_write(path):
         return fail(
             CHECK,

@@ -34,6 +34,17 @@ def test_a_state_directory_that_the_service_may_not_make(
     assert "chown" in served_by_nobody.fault("files", "closed", "may not").advice
 
 
+@as_root
+def test_a_state_directory_on_a_read_only_disk(setup: Setup) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(setup.state)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        assert "mounted for writing" in setup.fault("files", "state", "read-only").advice
+    finally:
+        subprocess.run(["umount", str(setup.state)], check=True)
+
+
 def test_a_configuration_that_anybody_may_write(setup: Setup, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("")
