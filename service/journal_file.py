@@ -74,7 +74,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise sqlite3.DatabaseError(
-                f"{path} has schema {version}, this program knows {SCHEMA_VERSION}: upgrade it"
+                f"{path} has schema {version}, this program knows {SCHEMA_VERSION}: "
+                "it was written by a newer version; install that"
             )
         if version == 0:
             connection.executescript(

@@ -196,7 +196,7 @@ def _bound(socket: Socket, address: str) -> None:
         socket.bind(address)
     except zmq.ZMQError as error:
         raise BindError(
-            f"cannot bind {address}: {error}; is another service running there? "
+            f"cannot bind {address}: {error.strerror}; is another service running there? "
             "Stop it, or set another address (score.bind, feed.ingest)"
         ) from None
 

@@ -228,9 +228,9 @@ def _integrity(connection: sqlite3.Connection, *, full: bool) -> tuple[str | Non
 
 
 def _unreadable(path: Path, text: str) -> Finding:
-    if "not a database" in text or "malformed" in text:
-        return _damaged(path, text)
     what, _, advice = text.partition("; ")
+    if "not a database" in what or "malformed" in what:
+        return _damaged(path, what)
     return warn(CHECK, path, what, advice or "run doctor as the service's user, or as root")
 
 
@@ -238,7 +238,7 @@ def _damaged(path: Path, text: str) -> Finding:
     return fail(
         CHECK,
         path,
-        f"is damaged: {text}",
+        f"is damaged: {text.removeprefix(f'{path} ')}",
         "stop the service, copy the files away (they may be mended with sqlite3's .recover), "
         "and `signal-scorer restore` the last backup; meanwhile answers go on",
     )

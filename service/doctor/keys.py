@@ -99,4 +99,4 @@ def _clients(scene: Scene, folder: Path) -> Iterator[Finding]:
             f"{refusals} connections with a key that is not on the list were refused",
             "the service's log names key and address; add NAME.pub if it is a client of yours",
         )
-    yield ok(CHECK, folder, f"lets {len(allowed.names)} clients in")
+    yield ok(CHECK, folder, f"clients that are let in: {len(allowed.names)}")

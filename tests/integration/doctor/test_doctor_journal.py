@@ -26,7 +26,9 @@ from service.spool import Spool, spool_path
 
 def test_a_journal_that_is_no_database(setup: Setup) -> None:
     setup.journal.write_bytes(b"no database " * 1000)
-    assert "restore" in setup.fault("journal", "damaged").advice
+    found = setup.fault("journal", "damaged")
+    assert "restore" in found.advice
+    assert "doctor" not in found.text
 
 
 def test_a_journal_with_a_page_of_nonsense(setup: Setup) -> None:
