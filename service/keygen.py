@@ -91,24 +91,28 @@ def next_steps(made: Made) -> list[str]:
         ]
     lines += [
         "",
-        "Next, in the configuration of the service:",
+        "Next, in the configuration of the service, where it is not there yet; then restart it:",
         "  [curve]",
         f'  server_secret_file = "{made.server_secret.absolute()}"',
         f'  clients_dir = "{made.clients_dir.absolute()}"',
-        f"and let its user read the secret: chown scorer {made.server_secret.absolute()}",
+        "  # loopback = true: clients at 127.0.0.1 are to show keys too",
+        f"Its user is to read the secret: chown scorer {made.server_secret.absolute()}",
+        "Clients of other machines also need an address in score.bind that they reach, and of",
+        "systemd to be let in: IPAddressAllow= by systemctl edit signal-scorer (docs/security.md).",
+        "",
     ]
     if made.client_secret is None:
-        return [*lines, "", "Then a pair for each client: signal-scorer keygen --name CLIENT DIR"]
+        folder = made.server_secret.parent
+        return [*lines, f"Then a pair for each client: signal-scorer keygen --name CLIENT {folder}"]
+    server, own = made.server_public.name, made.client_secret.name
     return [
         *lines,
-        "",
-        f"On the client's machine, with {made.server_public.name} beside its secret:",
-        "  from protocol.curve import CurveKeys",
-        f'  keys = CurveKeys.read("{made.server_public.name}", "{made.client_secret.name}")',
-        '  ScorerClient("tcp://HOST:5561", curve=keys)',
-        "or: signal-scorer "
-        f"--server-key {made.server_public.name} --key {made.client_secret.name} "
-        "health --endpoint tcp://HOST:5561",
+        f"On the client's machine, with {server} beside its secret:",
+        f"  export SIGNAL_SCORER_SERVER_KEY={server} SIGNAL_SCORER_KEY={own}",
+        "      for protocol.compat and for commands: signal-scorer health --endpoint tcp://HOST:5561",
+        f'  ScorerClient("tcp://HOST:5561", curve=CurveKeys.read("{server}", "{own}"))',
+        "      from protocol.client and protocol.curve",
+        "  other languages: CURVE_SERVERKEY and the two others of libzmq (docs/protocol.md)",
         "A running service sees a new client within a second.",
     ]
 

@@ -86,6 +86,9 @@ def test_the_command_says_what_to_do_next_and_a_second_time_why_not(tmp_path: Pa
     assert done.returncode == 0
     assert f'server_secret_file = "{tmp_path}/server.key"' in done.stdout
     assert 'CurveKeys.read("server.pub", "elite_guard.key")' in done.stdout
+    # The service has no keys before it is started anew, and other machines no way in.
+    for word in ("restart", "score.bind", "IPAddressAllow", "SIGNAL_SCORER_SERVER_KEY", "CURVE_SE"):
+        assert word in done.stdout
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 73
     assert "not overwritten" in again.stderr
