@@ -67,15 +67,16 @@ def score(symbol: str, base_score: float, signal: dict[str, Any]) -> Question[me
 
 def score_many(signals: Sequence[dict[str, Any]]) -> Question[list[messages.ScoreReply]]:
     """A batch, each signal the fields of `messages.Signal`; a refused one keeps its base score."""
-    for signal in signals:
+    each = []
+    for at, signal in enumerate(signals):
         if not isinstance(signal, Mapping):
             raise ValueError(
                 f"score_many: a signal is a dict of fields, no {type(signal).__name__}"
             )
-    try:
-        each = [codec.request_of(messages.ScoreRequest, **signal) for signal in signals]
-    except TypeError as error:
-        raise ValueError(f"score_many: {error}") from None
+        try:
+            each.append(codec.request_of(messages.ScoreRequest, **signal))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"score_many, signal {at}: {error}") from None
     request = codec.request_of(
         messages.ScoreManyRequest, signals=[msgspec.to_builtins(one) for one in each]
     )

@@ -236,6 +236,16 @@ def test_what_nobody_knows_in_a_candle_is_not_sent(strange: Any) -> None:
             client.call(many)
 
 
+def test_a_wrong_signal_of_a_batch_is_named() -> None:
+    fine = {"symbol": "EURUSD", "base_score": 70.0}
+    for wrong in ({"base_score": 700.0}, {"dirction": "BUY"}):
+        with (
+            ScorerClient("tcp://127.0.0.1:1") as client,
+            pytest.raises(ValueError, match=r"^score_many, signal 2: "),
+        ):
+            client.score_many([fine, fine, fine | wrong, fine])
+
+
 def test_a_batch_of_what_are_no_signals_is_said() -> None:
     with ScorerClient("tcp://127.0.0.1:1") as client, pytest.raises(ValueError, match="no int"):
         client.score_many([5])  # type: ignore[list-item]
