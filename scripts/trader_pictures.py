@@ -26,7 +26,8 @@ from trader_example import run
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 TRAINER = Path(sys.executable).with_name("signal-scorer-train")
-PLACE = Path(tempfile.gettempdir()) / "example"
+# One of them shows it.
+PLACE = Path("/tmp/example")
 COLUMNS = 100
 # Smaller ones Chromium does not make.
 NARROWEST_WINDOW = 500

@@ -106,8 +106,9 @@ def evaluate(report: Path, pictures: Path | None, **options: Any) -> None:
 @store_options
 @reading_options
 def status(**options: Any) -> None:
-    """Show how many outcomes there are, why others do not count, and the last verdict."""
+    """Show how many outcomes there are, why others do not count, the last run, what serves."""
     from service.history import read_history
+    from training.publish import current_pointer
     from training.status import describe
     from training.train import gather
 
@@ -116,8 +117,8 @@ def status(**options: Any) -> None:
         now_s = time.time()
         log, data = gather(settings, now_s=now_s)
         _tell_unread(log)
-        history = read_history(settings.models)
-        for line in describe(data, history, min_samples=settings.min_samples, now_s=now_s):
+        known = read_history(settings.models), current_pointer(settings.models)
+        for line in describe(data, *known, min_samples=settings.min_samples, now_s=now_s):
             click.echo(line)
 
 

@@ -187,6 +187,7 @@ def describe(
     yield "-" * WIDTH
     yield _line("together", rows, (everything, taken, rejected))
     yield "n signals, share won and its 90 % interval, mean R net of costs; weeks begin Monday, UTC"
+    yield "in shares and means, signals that overlap count once"
     if 2.0 * holding_s > DAY_S:
         yield (
             f"signals may run for {holding_s / 3600.0:.0f} hours, so {2.0 * holding_s / DAY_S:.1f} "

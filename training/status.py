@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from textwrap import wrap
 
+from protocol.manifest import Pointer
 from service.history import Event, last_trained
 from training.dataset import Dataset
 from training.walk_forward import CALIBRATION_SHARE, FIRST_SHARE
@@ -27,9 +28,14 @@ _SOURCES = {
 
 
 def describe(
-    data: Dataset, history: list[Event], *, min_samples: int, now_s: float
+    data: Dataset,
+    history: list[Event],
+    serves: Pointer | None,
+    *,
+    min_samples: int,
+    now_s: float,
 ) -> Iterator[str]:
-    """Lines of text: samples, exclusions, pace, expected dates, the last run."""
+    """Lines of text: samples, exclusions, pace, expected dates, the last run, what serves."""
     samples = data.samples
     n = len(samples)
     rate = f", {percent(samples.base_rate)} won" if n else ""
@@ -68,6 +74,10 @@ def describe(
     else:
         text = f"last run         {_day(last.at)}: {last.event} on {last.n} samples. {last.why}"
         yield from wrap(text, WIDTH, subsequent_indent=" " * 17)
+    if serves is None:
+        yield "model            none is published: base scores are served"
+    else:
+        yield f"model            {serves.version} serves, last reviewed {_day(serves.reviewed_at)}"
 
 
 def _reached(name: str, times_s: list[float], goal: int, pace: float, now_s: float) -> str:

@@ -343,10 +343,16 @@ def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
 
 
 def test_status_counts_and_remembers_the_last_run(edge: Path, trained: Path) -> None:
-    assert "none yet" in run(edge, "status").output
+    text = run(edge, "status").output
+    assert "none yet" in text
+    assert "base scores are served" in text
     text = run(trained, "status").output
     assert "400 of 400 scored signals" in text
     assert "published on 400 samples" in text
+    # Of a later candidate that was rejected the last run says no word of this.
+    found = read_pointer(trained / "models")
+    assert found is not None
+    assert f"{found[0].version} serves" in text
 
 
 def test_report_is_one_page_that_needs_nothing_else(trained: Path) -> None:
