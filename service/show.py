@@ -24,16 +24,19 @@ def show_score(reply: ScoreReply, *, as_json: bool) -> None:
         f"{reply.symbol} {reply.direction or ''}  base {reply.original_base_score:g} -> "
         f"final [bold]{reply.final_score:.1f}[/bold]  ({reply.status}, {served})"
     )
-    if reply.win_probability is not None:
+    said = reply.shadow or reply
+    if reply.shadow is not None:
+        console.print(f"in shadow the model says [bold]{reply.shadow.final_score:.1f}[/bold]:")
+    if said.win_probability is not None:
         console.print(
-            f"win probability {reply.win_probability:.3f} "
-            f"({reply.win_probability_low:.3f} to {reply.win_probability_high:.3f}), "
-            f"raw {reply.raw_probability:.3f}, session bonus {reply.session_bonus:g}"
+            f"win probability {said.win_probability:.3f} "
+            f"({said.win_probability_low:.3f} to {said.win_probability_high:.3f}), "
+            f"raw {said.raw_probability:.3f}, session bonus {reply.session_bonus:g}"
         )
-    if reply.expected_r is not None:
+    if said.expected_r is not None:
         console.print(
-            f"expected {reply.expected_r:+.3f} R, break-even {reply.breakeven_probability:.3f}, "
-            f"take: {'yes' if reply.take else 'no'}"
+            f"expected {said.expected_r:+.3f} R, break-even {reply.breakeven_probability:.3f}, "
+            f"take: {'yes' if said.take else 'no'}"
         )
     if reply.error:
         console.print(f"error: {reply.error}")

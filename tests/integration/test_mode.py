@@ -43,6 +43,9 @@ def test_a_command_is_followed_journalled_and_outlives_a_kill(tmp_path: Path):
             reply = client.score("EURUSD", 71.0)
             assert (reply.status, reply.final_score) == ("shadow", 71.0)
             assert reply.shadow is not None
+            asked = ("score", "--symbol", "EURUSD", "--base-score", "71")
+            shown = signal_scorer(service, *asked).stdout
+            assert f"the model says {reply.shadow.final_score:.1f}:\nwin prob" in shown
             assert any("commanded by trader" in note for note in client.health()["notes"])
         service.kill()
         service.start()
