@@ -23,7 +23,7 @@ def _offset_s(_context: click.Context, _option: click.Parameter, text: str) -> f
 
 
 @cli.command(
-    **example("signal-scorer replay ticks.jsonl --clock-offset 3h"),
+    **example("signal-scorer replay ticks.jsonl"),
 )
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
