@@ -27,7 +27,7 @@ _NOT_BELIEVED = (
 )
 _REFUSED = (
     "refused, and not opened: a pickle runs whatever it holds when it is loaded, and they were "
-    "fitted to those features. The base score is served until `train` publishes a model"
+    "fitted to other features. The base score is served until `train` publishes a model"
 )
 
 
