@@ -25,7 +25,7 @@ from training.dataset import Dataset
 from training.figures import figures
 from training.findings import Findings
 from training.plots import Picture
-from training.told import answers, verdict_in_words
+from training.told import answers, headline, verdict_in_words
 from training.truth_log import TruthLog
 from training.wording import meaning, percent
 
@@ -85,6 +85,7 @@ def render(
     page = environment.get_template("report.html").render(
         made_s=candidate.made_s,
         verdict=verdict,
+        headline=headline(verdict),
         in_words=verdict_in_words(candidate),
         samples=candidate.samples,
         walk=walk,

@@ -15,6 +15,7 @@ import numpy as np
 from protocol.manifest import Verdict
 from service.history import Event
 from training.candidate import Candidate
+from training.conditions import conditions
 from training.findings import Findings
 from training.results import Gain
 from training.stability import Part
@@ -33,13 +34,34 @@ class Answer(NamedTuple):
     text: tuple[str, ...]
 
 
+def headline(verdict: Verdict) -> str:
+    """The gate's word."""
+    if verdict.published:
+        return "Published."
+    if _only_the_champion(verdict):
+        return "Not published: the present model stays."
+    return "Not published: not established."
+
+
 def verdict_in_words(candidate: Candidate) -> str:
     """What the gate's word means, in one sentence."""
     test, days = candidate.walk.test, len(np.unique(candidate.walk.groups))
     seen = f"On {len(test):,} signals of {days} days that it had not seen, it was"
+    better = f"{seen} better than a constant and than the simple rules, with 95 % confidence"
     if candidate.verdict.published:
-        return f"{seen} better than a constant and than the simple rules, with 95 % confidence."
+        return f"{better}."
+    if _only_the_champion(candidate.verdict):
+        return (
+            f"{better}, but not shown to be as good as the model that serves (the champion), which "
+            "goes on."
+        )
     return f"{seen} not shown to be good enough. What served before goes on serving."
+
+
+def _only_the_champion(verdict: Verdict) -> bool:
+    """Whether it would have been published where no model served."""
+    alone = {name: found for name, found in verdict.metrics.items() if name != "champion"}
+    return all(condition.held for condition in conditions(alone))
 
 
 def answers(candidate: Candidate, found: Findings, history: Sequence[Event]) -> list[Answer]:

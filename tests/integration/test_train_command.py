@@ -180,6 +180,11 @@ def test_a_champion_that_goes_on_winning_is_re_validated(trained: Path) -> None:
     assert after[0].reviewed_at > found[0].reviewed_at
     assert [event["event"] for event in events(trained)][-2:] == ["rejected", "re-validated"]
     assert "champion" in events(trained)[-2]["verdict"]["metrics"]  # type: ignore[index]
+    # It is good, and so is the one that serves: a trader is not to read that nothing was found.
+    page = (trained / "models" / "last-report.html").read_text()
+    assert "Not published: the present model stays." in page
+    assert "not shown to be as good as the model that serves" in page
+    assert "not shown to be good enough" not in page
 
 
 def test_a_review_that_is_due_waits_for_no_new_samples(trained: Path) -> None:
