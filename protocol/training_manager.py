@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Sequence
+from itertools import dropwhile, takewhile
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ TRAIN_TIMEOUT_S = 600.0
 STATUS_TIMEOUT_S = 30.0
 KEPT_OUTPUT_BYTES = 20_000
 PUBLISHED = "published "
+LAST_RUN = "last run"
 _ENDS = {
     3: "rejected",
     4: "not enough samples",
@@ -110,13 +112,12 @@ class MLTrainingManager:
         """
         told = self._run(["status"], timeout_s)
         lines = told.output.strip().splitlines()
-        last_run = [line for line in lines if line.startswith("last run")]
         last = self._last
         return {
             "ml_scorer_stats": self._own_scorer().get_model_stats(),
             "latest_performance": {
                 "available": told.code == 0,
-                "last_run": last_run[0].partition("last run")[2].strip() if last_run else None,
+                "last_run": _last_run(lines),
                 "lines": lines,
             },
             "training": {
@@ -169,6 +170,16 @@ class MLTrainingManager:
                 _end(process)
                 return Ended(_TIMED_OUT, f"{_tail(output)}\nended after {timeout_s:g} s")
             return Ended(code, _tail(output))
+
+
+def _last_run(lines: list[str]) -> str | None:
+    """What stands behind `last run`; a long text goes on in lines that are indented."""
+    found = dropwhile(lambda line: not line.startswith(LAST_RUN), lines)
+    first = next(found, None)
+    if first is None:
+        return None
+    rest = takewhile(lambda line: line.startswith(" "), found)
+    return " ".join([first.removeprefix(LAST_RUN).strip(), *(line.strip() for line in rest)])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -73,7 +73,7 @@ def describe(
         yield "last run         none yet"
     else:
         text = f"last run         {_day(last.at)}: {last.event} on {last.n} samples. {last.why}"
-        yield from wrap(text, WIDTH, subsequent_indent=" " * 17)
+        yield from wrap(text, WIDTH, subsequent_indent=" " * 17, break_on_hyphens=False)
     if serves is None:
         yield "model            none is published: base scores are served"
     else:

@@ -28,6 +28,7 @@ from protocol.compat import CryptoMLScorer, MarketFeatures, MLTrainingManager, g
 from protocol.messages import OutcomeRequest
 from protocol.reports import Reports
 from training.dataset import JoinRules, read_dataset
+from training.publish import append_history
 
 ORIGINAL_STATS = {
     "model_version",
@@ -464,6 +465,10 @@ def test_training_runs_the_trainer_and_says_what_came_of_it(
         assert status["training"]["running"] is False
         assert status["latest_performance"]["available"], status
         assert status["latest_performance"]["last_run"] == "none yet"
+        why = "no better than the constant for sure (bound -0.0021 nats); " * 3 + "so it goes on."
+        append_history(tmp_path / "models", {"event": "rejected", "at": 0.0, "n": 300, "why": why})
+        told = manager.get_training_status()["latest_performance"]["last_run"]
+        assert told == f"1970-01-01: rejected on 300 samples. {why}"
         assert set(status["ml_scorer_stats"]) >= ORIGINAL_STATS
         assert scorer.retrain_model() is False
         scorer.close()
