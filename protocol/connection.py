@@ -128,7 +128,7 @@ class Connection:
         finally:
             for socket in earlier:
                 self._sockets.close(socket)
-        raise no_answer(self._endpoint, self._curve, budget_s, tries)
+        raise no_answer(self._endpoint, self._curve, budget_s)
 
     def close(self) -> None:
         """Close the socket, unless it belongs to the process that this one was forked from."""
@@ -172,9 +172,7 @@ class Connection:
             return None
 
 
-def no_answer(
-    endpoint: str, curve: CurveKeys | None, budget_s: float, tries: int
-) -> ScorerUnavailable:
+def no_answer(endpoint: str, curve: CurveKeys | None, budget_s: float) -> ScorerUnavailable:
     """What is said when the budget is spent."""
     advice = "is signal-scorer running?"
     if curve is not None:  # which gives no reason
@@ -183,9 +181,7 @@ def no_answer(
         advice = (
             "this user may not use that socket: put it into the socket's group, and log in anew"
         )
-    return ScorerUnavailable(
-        f"{endpoint} did not answer within {budget_s * 1000:.0f} ms ({tries} tries); {advice}"
-    )
+    return ScorerUnavailable(f"{endpoint} did not answer within {budget_s * 1000:.0f} ms; {advice}")
 
 
 def not_asked(endpoint: str) -> ScorerUnavailable:

@@ -67,7 +67,7 @@ class Dealer:
                 line.forget(key)
             if self._closed:  # meanwhile, and then asked by another socket
                 self._leave()
-        raise no_answer(options.endpoint, options.curve, options.budget_s, options.tries)
+        raise no_answer(options.endpoint, options.curve, options.budget_s)
 
     def close(self) -> None:
         """Close the socket, once the calls that are under way are done with it."""
