@@ -6,7 +6,6 @@ Calls that run together share a socket, which belongs to the running loop.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,9 +14,8 @@ import zmq
 
 from protocol import codec, messages, questions
 from protocol.connection import no_socket
-from protocol.curve import CurveKeys
 from protocol.dealer import Dealer
-from protocol.home import DEFAULT_ENDPOINT, Home, Options, Resident
+from protocol.home import Home, Resident
 from protocol.questions import Question, ScorerRefused, ScorerUnavailable
 
 T = TypeVar("T")
@@ -29,30 +27,6 @@ class AsyncScorerClient(Resident):
     async with AsyncScorerClient() as scorer:
         reply = await scorer.score("EURUSD", 72.5, signal_id="...", direction="BUY")
     """
-
-    def __init__(
-        self,
-        endpoint: str = DEFAULT_ENDPOINT,
-        timeout_ms: float = 50,
-        retries: int = 1,
-        *,
-        strict: bool = False,
-        open_after: int = 3,
-        probe_interval_s: float = 1.0,
-        curve: CurveKeys | None = None,
-    ) -> None:
-        options = Options(
-            endpoint,
-            timeout_ms,
-            retries,
-            strict=strict,
-            open_after=open_after,
-            probe_interval_s=probe_interval_s,
-            curve=curve,
-        )
-        self._ids = itertools.count(1)
-        self._dealers: dict[asyncio.AbstractEventLoop, Dealer] = {}
-        super().__init__(options)
 
     async def score(self, symbol: str, base_score: float, **signal: Any) -> messages.ScoreReply:
         """Score one signal; as `ScorerClient.score`."""
@@ -133,8 +107,8 @@ class AsyncScorerClient(Resident):
         except (ScorerUnavailable, ScorerRefused) as failure:
             return question.without_reply(failure, strict=self._options.strict)
 
-    def _leave(self) -> None:
-        self._dealers = {}
+    def _begin(self) -> None:
+        self._dealers: dict[asyncio.AbstractEventLoop, Dealer] = {}
 
     def _dealer(self, home: Home) -> Dealer:
         loop = asyncio.get_running_loop()

@@ -7,7 +7,6 @@ service is away; it returns the base score and says so.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -17,8 +16,7 @@ import zmq
 
 from protocol import codec, messages, questions
 from protocol.connection import Connection, no_socket
-from protocol.curve import CurveKeys
-from protocol.home import DEFAULT_ENDPOINT, Home, Options, Resident
+from protocol.home import DEFAULT_ENDPOINT, Home, Resident
 from protocol.questions import Question, ScorerRefused, ScorerUnavailable
 
 __all__ = [
@@ -40,30 +38,6 @@ class ScorerClient(Resident):
             reply = scorer.score("EURUSD", 72.5, signal_id="...", direction="BUY")
             print(reply.final_score, reply.status, reply.win_probability)
     """
-
-    def __init__(
-        self,
-        endpoint: str = DEFAULT_ENDPOINT,
-        timeout_ms: float = 50,
-        retries: int = 1,
-        *,
-        strict: bool = False,
-        open_after: int = 3,
-        probe_interval_s: float = 1.0,
-        curve: CurveKeys | None = None,
-    ) -> None:
-        options = Options(
-            endpoint,
-            timeout_ms,
-            retries,
-            strict=strict,
-            open_after=open_after,
-            probe_interval_s=probe_interval_s,
-            curve=curve,
-        )
-        self._ids = itertools.count(1)
-        self._local = threading.local()
-        super().__init__(options)
 
     def score(self, symbol: str, base_score: float, **signal: Any) -> messages.ScoreReply:
         """Score one signal; keywords are the fields of `messages.Signal`.
@@ -158,7 +132,7 @@ class ScorerClient(Resident):
         except (ScorerUnavailable, ScorerRefused) as failure:
             return question.without_reply(failure, strict=self._options.strict)
 
-    def _leave(self) -> None:
+    def _begin(self) -> None:
         self._local = threading.local()
 
     def _connection(self, home: Home) -> Connection:

@@ -59,13 +59,8 @@ def read_public(path: str | Path) -> bytes:
 
     The key itself does not tell which it is; the comment that keygen writes does.
     """
-    key, _ = _read(Path(path))
-    try:
-        with Path(path).open("rb") as file:
-            lines = file.read(MAX_FILE_BYTES).splitlines()
-    except OSError:  # taken away since: the key was read
-        lines = []
-    if any(line.startswith(b"# ") and b", SECRET:" in line for line in lines):
+    key, comments, _ = _read(Path(path))
+    if any(", SECRET:" in line for line in comments):
         raise KeyFileError(
             f"{path} holds a SECRET key where a public one belongs; put the {PUBLIC_SUFFIX} file "
             "of that pair there, and make a new pair if others could read this one"
@@ -75,7 +70,7 @@ def read_public(path: str | Path) -> bytes:
 
 def read_secret(path: str | Path) -> KeyPair:
     """The pair of a secret key's file. Raises KeyFileError, also where others may read it."""
-    secret, mode = _read(Path(path))
+    secret, _, mode = _read(Path(path))
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeyFileError(
             f"{path} is a secret key that others may use (mode {mode & 0o777:04o}); run "
@@ -84,8 +79,8 @@ def read_secret(path: str | Path) -> KeyPair:
     return KeyPair(zmq.curve_public(secret), secret)
 
 
-def _read(path: Path) -> tuple[bytes, int]:
-    """(key, mode), the mode being that of the very file that was read."""
+def _read(path: Path) -> tuple[bytes, list[str], int]:
+    """(key, comments, mode), the mode being that of the very file that was read."""
     try:
         # A pipe under this name must not hold us up.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -99,14 +94,16 @@ def _read(path: Path) -> tuple[bytes, int]:
         raise KeyFileError(
             f"cannot read the key file {path}: {error.strerror}; {advice}"
         ) from error
-    lines = content.decode("ascii", "replace").splitlines()
-    keys = [line.strip() for line in lines if line.strip() and not _is_comment(line)]
+    lines = [line for line in content.decode("ascii", "replace").splitlines() if line.strip()]
+    # A key may begin with # as well; a comment goes on with a space.
+    comments = [line for line in lines if line.startswith("# ") or line.strip() == "#"]
+    keys = [line.strip() for line in lines if line not in comments]
     if len(keys) != 1 or not _is_key(keys[0]):
         raise KeyFileError(
             f"{path} holds no key: wanted is one line of 40 Z85 characters; "
             "`signal-scorer keygen` makes such files"
         )
-    return keys[0].encode(), status.st_mode
+    return keys[0].encode(), comments, status.st_mode
 
 
 def _is_key(text: str) -> bool:
@@ -114,8 +111,3 @@ def _is_key(text: str) -> bool:
         return _Z85_KEY.fullmatch(text) is not None and len(z85.decode(text.encode())) == 32
     except struct.error:  # five characters beyond 32 bits
         return False
-
-
-def _is_comment(line: str) -> bool:
-    # A key may begin with # as well; a comment goes on with a space.
-    return line.startswith("# ") or line.strip() == "#"

@@ -212,7 +212,6 @@ def encode_tick(
     *,
     generation: Generation = "7.01",
     point: float = 1e-5,
-    user_uuid: str = "COMMANDER_DEV_001",
 ) -> bytes:
     """A tick as the EA sends it; `spread` in broker points of size `point`.
 
@@ -224,7 +223,7 @@ def encode_tick(
         {
             "type": "TICK" if old else "tick",
             "node_id": tick.node_id,
-            "user_uuid": user_uuid,
+            "user_uuid": "COMMANDER_DEV_001",
             "symbol": tick.symbol,
             "bid": tick.bid,
             "ask": tick.ask,
@@ -235,16 +234,14 @@ def encode_tick(
     )
 
 
-def encode_candle(candle: Candle, *, generation: Generation = "7.01") -> bytes:
+def encode_candle(candle: Candle) -> bytes:
     """A closed candle as the EA's `OHLC` message."""
     return _encode(
         {
             "type": "OHLC",
             "symbol": candle.symbol,
             "timeframe": candle.timeframe,
-            "time": format_stamp(candle.stamp_s)
-            if generation == "2.05"
-            else _whole(candle.stamp_s),
+            "time": _whole(candle.stamp_s),
             "open": candle.open,
             "high": candle.high,
             "low": candle.low,

@@ -6,6 +6,7 @@ inherited is kept untouched for as long as it lives.
 
 from __future__ import annotations
 
+import itertools
 import os
 import weakref
 from numbers import Integral, Real
@@ -104,9 +105,30 @@ class Home:
 class Resident:
     """A client that is at home in whatever process it is used."""
 
-    def __init__(self, options: Options) -> None:
-        self._options = options
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_ENDPOINT,
+        timeout_ms: float = 50,
+        retries: int = 1,
+        *,
+        strict: bool = False,
+        open_after: int = 3,
+        probe_interval_s: float = 1.0,
+        curve: CurveKeys | None = None,
+    ) -> None:
+        """See `Options`."""
+        self._options = Options(
+            endpoint,
+            timeout_ms,
+            retries,
+            strict=strict,
+            open_after=open_after,
+            probe_interval_s=probe_interval_s,
+            curve=curve,
+        )
+        self._ids = itertools.count(1)
         self._inherited: list[Home] = []
+        self._begin()
         self._home = self._move_in()
 
     @property
@@ -117,7 +139,7 @@ class Resident:
     def _at_home(self) -> Home:
         if self._home.pid != os.getpid():
             self._inherited.append(self._home)  # with every socket that it knows
-            self._leave()
+            self._begin()
             self._home = self._move_in()
         return self._home
 
@@ -127,6 +149,6 @@ class Resident:
         weakref.finalize(self, home.close).atexit = False
         return home
 
-    def _leave(self) -> None:
-        """Forget the sockets of another process."""
+    def _begin(self) -> None:
+        """Know no socket: at first, and of another process's none."""
         raise NotImplementedError

@@ -7,7 +7,6 @@ when its client is gone. It holds no reference to the client.
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import threading
 
@@ -31,7 +30,6 @@ class Guard:
         interval_s: float,
         curve: CurveKeys | None = None,
     ) -> None:
-        self.pid = os.getpid()
         self._endpoint = endpoint
         self._budget_s = budget_s
         self._interval_s = interval_s

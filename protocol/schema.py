@@ -52,7 +52,7 @@ class Schema(msgspec.Struct, frozen=True):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-SCHEMA_1 = Schema(
+SCHEMA = Schema(
     version=1,
     features=(
         Feature("atr_volatility", 0, 100, 50, True, {"short_bars": 5, "long_bars": 20, "gain": 25}),
@@ -128,7 +128,6 @@ SCHEMA_1 = Schema(
     },
 )
 
-SCHEMA = SCHEMA_1
 FEATURE_NAMES = SCHEMA.names
 FEATURE_COUNT = len(FEATURE_NAMES)
 FINGERPRINT = SCHEMA.fingerprint

@@ -33,7 +33,7 @@ from serving import tick
 
 import service.__main__
 import training.__main__
-from protocol import aio, client, compat
+from protocol import compat, home
 from service import keygen
 
 PROGRAMS = {"signal-scorer": service.__main__.cli, "signal-scorer-train": training.__main__.main}
@@ -327,17 +327,11 @@ def _jsonl(path: Path, lines: list[dict[str, Any]]) -> None:
 
 def _patient(patch: pytest.MonkeyPatch, address: str) -> None:
     """Budgets and the endpoint of the examples, made fit for a busy machine and this service."""
-    for kind in (client.ScorerClient, aio.AsyncScorerClient):
-        made = kind.__init__
+    made = home.Resident.__init__
 
-        def make(
-            self: Any,
-            endpoint: str = address,
-            timeout_ms: float = 0,
-            *args: Any,
-            made: Any = made,
-            **more: Any,
-        ) -> None:
-            made(self, endpoint, 10_000, *args, **more)
+    def make(
+        self: Any, endpoint: str = address, timeout_ms: float = 0, *args: Any, **more: Any
+    ) -> None:
+        made(self, endpoint, 10_000, *args, **more)
 
-        patch.setattr(kind, "__init__", make)
+    patch.setattr(home.Resident, "__init__", make)

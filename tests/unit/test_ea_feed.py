@@ -329,7 +329,6 @@ def test_ticks_survive_the_way_there_and_back(
 def test_candles_survive_the_way_there_and_back() -> None:
     candle = Candle("EURUSD", "M5", 1757938500.0, 1.2, 1.4, 1.1, 1.3, 3.0)
     assert parse(encode_candle(candle)) == candle
-    assert parse(encode_candle(candle, generation="2.05")) == candle
 
 
 def test_an_encoded_tick_has_exactly_the_old_eas_shape() -> None:
