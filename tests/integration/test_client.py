@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -15,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zmq
 from harness import eventually, running
+from wire import Answer, answering, base_score, free_address
 
 from protocol import codec
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
@@ -27,55 +22,10 @@ BUSY_MACHINE_S = 5.0
 """How much later than its budget a call may return before a test calls it hung."""
 
 
-@contextmanager
-def answering(answer: Callable[[dict[str, Any], int], list[bytes]]) -> Iterator[str]:
-    """A server that gives to the n-th request whatever `answer` makes of it."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    socket = context.socket(zmq.ROUTER)
-    port = socket.bind_to_random_port("tcp://127.0.0.1")
-    stop = threading.Event()
-
-    def serve() -> None:
-        count = 0
-        while not stop.is_set():
-            if socket.poll(20):
-                *envelope, body = socket.recv_multipart()
-                for reply in answer(codec.unpack(body), count):
-                    socket.send_multipart([*envelope, reply])
-                count += 1
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield f"tcp://127.0.0.1:{port}"
-    finally:
-        stop.set()
-        thread.join()
-        socket.close(linger=0)
-        context.term()
-
-
-def score(request: dict[str, Any], **changes: Any) -> bytes:
-    """A base score as a server would send it."""
-    content = {
-        "v": 1,
-        "id": request["id"],
-        "ok": True,
-        "status": "no_model",
-        "used_base_score": True,
-        "original_base_score": request["base_score"],
-        "final_score": request["base_score"],
-        "score_scale": "base",
-    }
-    return codec.pack(content | changes)
-
-
 @pytest.fixture
 def nowhere() -> str:
     """An address where nobody listens."""
-    with answering(lambda request, n: []) as address:
-        pass
-    return address
+    return free_address()
 
 
 def test_away_means_the_base_score_within_the_budget(nowhere: str) -> None:
@@ -89,23 +39,6 @@ def test_away_means_the_base_score_within_the_budget(nowhere: str) -> None:
     assert reply.journalled is False
     assert reply.error is not None
     assert "is signal-scorer running?" in reply.error
-
-
-def test_a_server_that_never_answers_is_away_too() -> None:
-    with (
-        answering(lambda request, n: []) as address,
-        ScorerClient(address, timeout_ms=60, retries=2) as client,
-    ):
-        for _ in range(3):
-            assert client.score("EURUSD", 50.0).status == "unreachable"
-
-
-def test_strict_raises_instead(nowhere: str) -> None:
-    with (
-        ScorerClient(nowhere, timeout_ms=20, strict=True) as client,
-        pytest.raises(ScorerUnavailable),
-    ):
-        client.score("EURUSD", 72.5)
 
 
 def test_other_calls_have_nothing_to_fall_back_on(nowhere: str) -> None:
@@ -171,7 +104,9 @@ def test_an_unknown_argument_is_a_type_error(nowhere: str) -> None:
         {"retries": 1.5},
         {"retries": 1000},
         {"open_after": None},
+        {"open_after": -1},
         {"probe_interval_s": "1"},
+        {"probe_interval_s": 0},
         {"endpoint": "127.0.0.1:5561"},
         {"endpoint": "tcp://nowhere"},
         {"endpoint": "tcp://127.0.0.1:99999"},
@@ -198,8 +133,8 @@ class Ticker(str):
 @pytest.mark.parametrize("symbol", [np.array(["EURUSD"])[0], Ticker("EURUSD")])
 def test_numbers_and_texts_of_other_classes_are_what_they_are(nowhere: str, symbol: str) -> None:
     with (
-        answering(lambda request, n: [score(request)]) as address,
-        ScorerClient(address, 10_000) as client,
+        answering() as server,
+        ScorerClient(server.address, 10_000) as client,
         ScorerClient(nowhere, 10) as away,
     ):
         for one, status in ((client, "no_model"), (away, "unreachable")):
@@ -226,8 +161,8 @@ STRANGE = ["x" * (MAX_STRING + 1), [0] * (MAX_ARRAY + 1), [[[[[0]]]]], 2**70]
 def test_what_nobody_knows_in_a_candle_is_not_sent(strange: Any) -> None:
     candle = {"open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "time": 1_757_944_800}
     with (
-        answering(lambda request, n: [score(request)]) as address,
-        ScorerClient(address, 10_000) as client,
+        answering() as server,
+        ScorerClient(server.address, 10_000) as client,
     ):
         candles = {"M1": [candle | {"comment": strange}]}
         assert client.score("EURUSD", 50.0, timeframe_data=candles).status == "no_model"
@@ -253,10 +188,10 @@ def test_a_batch_of_what_are_no_signals_is_said() -> None:
 
 @pytest.mark.parametrize("code", ["malformed", "too_large"])
 def test_a_refusal_of_what_could_not_be_read_is_an_answer_and_raises(code: str) -> None:
-    refusal = {"v": 1, "id": None, "ok": False, "error": {"code": code, "message": "no"}}
+    refusal = {"id": None, "ok": False, "error": {"code": code, "message": "no"}}
     with (
-        answering(lambda request, n: [codec.pack(refusal)]) as address,
-        ScorerClient(address, 10_000, open_after=1) as client,
+        answering(lambda _request: refusal) as server,
+        ScorerClient(server.address, 10_000, open_after=1) as client,
     ):
         for _ in range(2):
             with pytest.raises(ScorerRefused, match=code):
@@ -265,24 +200,33 @@ def test_a_refusal_of_what_could_not_be_read_is_an_answer_and_raises(code: str) 
 
 
 def test_a_lost_reply_is_asked_for_again() -> None:
+    asked: list[float] = []
+
+    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
+        asked.append(request["base_score"])
+        return base_score(request) if len(asked) > 1 else None
+
     with (
-        answering(lambda request, n: [] if n == 0 else [score(request)]) as address,
-        ScorerClient(address, timeout_ms=2_000, retries=1) as client,
+        answering(answer) as server,
+        ScorerClient(server.address, timeout_ms=2_000, retries=1) as client,
     ):
         assert client.score("EURUSD", 50.0).status == "no_model"
 
 
 def test_an_answer_within_the_budget_counts_whichever_try_it_is_to() -> None:
-    def answer(request: dict[str, Any], n: int) -> list[bytes]:
-        if n == 0:
+    asked: list[float] = []
+
+    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
+        asked.append(request["base_score"])
+        if len(asked) == 1:
             time.sleep(1.2)  # more than the half of the budget, after which it is asked again
         elif request["base_score"] == 50.0:
-            return []  # the retry is lost
-        return [score(request)]
+            return None  # the retry is lost
+        return base_score(request)
 
     with (
-        answering(answer) as address,
-        ScorerClient(address, timeout_ms=2_000, retries=1) as client,
+        answering(answer) as server,
+        ScorerClient(server.address, timeout_ms=2_000, retries=1) as client,
     ):
         connection = client._connection(client._home)
         first = connection._socket
@@ -293,17 +237,18 @@ def test_an_answer_within_the_budget_counts_whichever_try_it_is_to() -> None:
 
 
 def test_late_and_foreign_replies_are_never_taken_for_ones_own() -> None:
-    held: list[bytes] = []
+    held: list[dict[str, Any]] = []
 
-    def answer(request: dict[str, Any], n: int) -> list[bytes]:
-        if n % 2 == 0:  # kept back: sent to whoever asks next
-            held.append(score(request, final_score=0.0))
-            return []
-        return [held.pop()]
+    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
+        if held:
+            return held.pop()
+        # Kept back: sent to whoever asks next.
+        held.append(base_score(request) | {"id": request["id"], "final_score": 0.0})
+        return None
 
     with (
-        answering(answer) as address,
-        ScorerClient(address, timeout_ms=200, retries=0, open_after=0) as client,
+        answering(answer) as server,
+        ScorerClient(server.address, timeout_ms=200, retries=0, open_after=0) as client,
     ):
         for base in (10.0, 20.0, 30.0):
             reply = client.score("EURUSD", base)
@@ -312,33 +257,32 @@ def test_late_and_foreign_replies_are_never_taken_for_ones_own() -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [b"", b"\xc1", b"\x00", codec.pack({"id": "other", "ok": True}), b"x" * 2_000],
+    [b"", b"\xc1", b"\x80", b"\x90", codec.pack({"id": "other", "ok": True}), b"x" * 2_000],
 )
 def test_garbage_from_the_server_is_no_answer(reply: bytes) -> None:
     with (
-        answering(lambda request, n: [reply]) as address,
-        ScorerClient(address, timeout_ms=100) as client,
+        answering(lambda _request: reply) as server,
+        ScorerClient(server.address, 10_000, retries=2) as client,
     ):
         assert client.score("EURUSD", 50.0).status == "unreachable"
+        assert len(server.requests) == 3
 
 
 def test_an_answer_that_is_not_understood_is_an_error() -> None:
     with (
-        answering(lambda request, n: [score(request, final_score="high")]) as address,
-        ScorerClient(address, timeout_ms=5_000) as client,
-        ScorerClient(address, timeout_ms=5_000, strict=True) as strict,
+        answering(lambda _request: {"final_score": "high"}) as server,
+        ScorerClient(server.address, timeout_ms=5_000) as client,
+        ScorerClient(server.address, timeout_ms=5_000, strict=True) as strict,
     ):
         reply = client.score("EURUSD", 50.0)
         assert (reply.status, reply.final_score) == ("error", 50.0)
-        with pytest.raises(ScorerUnavailable):
+        with pytest.raises(ScorerUnavailable, match="not understood"):
             strict.score("EURUSD", 50.0)
 
 
-def refusing(code: str) -> Callable[[dict[str, Any], int], list[bytes]]:
+def refusing(code: str) -> Answer:
     error = {"code": code, "message": "why", "field": "pattern"}
-    return lambda request, n: [
-        codec.pack({"v": 1, "id": request["id"], "ok": False, "error": error})
-    ]
+    return lambda _request: {"ok": False, "error": error}
 
 
 def test_an_address_that_no_socket_takes_is_said_at_once() -> None:
@@ -351,13 +295,14 @@ def test_an_address_that_no_socket_takes_is_said_at_once() -> None:
 @pytest.mark.parametrize("code", ["overloaded", "shutting_down", "internal", "unknown_op"])
 def test_a_refusal_that_is_not_the_callers_fault_costs_the_enhancement(code: str) -> None:
     with (
-        answering(refusing(code)) as address,
-        ScorerClient(address, 5_000) as client,
-        ScorerClient(address, 5_000, strict=True) as strict,
+        answering(refusing(code)) as server,
+        ScorerClient(server.address, 5_000, open_after=1) as client,
+        ScorerClient(server.address, 5_000, strict=True) as strict,
     ):
         reply = client.score("EURUSD", 50.0)
         assert (reply.status, reply.final_score) == ("error", 50.0)
         assert code in str(reply.error)
+        assert not client.circuit_open
         with pytest.raises(ScorerRefused) as refused:
             strict.score("EURUSD", 50.0)
         assert (refused.value.code, refused.value.field) == (code, "pattern")
@@ -366,7 +311,10 @@ def test_a_refusal_that_is_not_the_callers_fault_costs_the_enhancement(code: str
 
 
 def test_a_refused_argument_raises_like_one_that_was_never_sent() -> None:
-    with answering(refusing("invalid_field")) as address, ScorerClient(address, 5_000) as client:
+    with (
+        answering(refusing("invalid_field")) as server,
+        ScorerClient(server.address, 5_000) as client,
+    ):
         with pytest.raises(ValueError, match="why") as refused:
             client.score("EURUSD", 50.0)
         assert isinstance(refused.value, ScorerRefused)
@@ -375,78 +323,8 @@ def test_a_refused_argument_raises_like_one_that_was_never_sent() -> None:
 def test_a_client_connects_whenever_the_service_comes(nowhere: str) -> None:
     with ScorerClient(nowhere, timeout_ms=30, open_after=0) as client:
         assert client.score("EURUSD", 50.0).status == "unreachable"
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        with context.socket(zmq.REP) as server:
-            server.bind(nowhere)
-            done = threading.Event()
-
-            def serve() -> None:
-                while not done.is_set():
-                    if server.poll(20):
-                        server.send(score(codec.unpack(server.recv())))
-
-            thread = threading.Thread(target=serve)
-            thread.start()
-            end_s = time.monotonic() + 20
-            while client.score("EURUSD", 50.0).status != "no_model":
-                assert time.monotonic() < end_s, "never reached"
-            done.set()
-            thread.join()
-        context.term()
-
-
-def test_many_threads_share_a_client_and_no_answers() -> None:
-    with (
-        answering(lambda request, n: [score(request)]) as address,
-        ScorerClient(address, 20_000) as client,
-    ):
-
-        def ask(n: int) -> bool:
-            return client.score("EURUSD", n % 100).final_score == n % 100
-
-        with ThreadPoolExecutor(16) as pool:
-            assert all(pool.map(ask, range(800)))
-
-
-def test_sockets_go_with_their_threads() -> None:
-    def descriptors() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    with (
-        answering(lambda request, n: [score(request)]) as address,
-        ScorerClient(address, 20_000) as client,
-    ):
-        client.score("EURUSD", 1.0)
-        before = descriptors()
-        for _ in range(60):
-            thread = threading.Thread(target=client.score, args=("EURUSD", 1.0))
-            thread.start()
-            thread.join()
-        eventually(lambda: descriptors() < before + 30, "sockets to be closed")
-
-
-def ask_in_child(client: ScorerClient, base_score: float, results: Any) -> None:
-    results.put([client.score("EURUSD", base_score).final_score for _ in range(20)])
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_client_is_of_use_on_both_sides_of_a_fork(tmp_path: Path) -> None:
-    with running(tmp_path) as service, service.client(20_000) as client:
-        assert client.score("EURUSD", 1.0).final_score == 1.0
-        context = multiprocessing.get_context("fork")
-        results = context.Queue()
-        children = [
-            context.Process(target=ask_in_child, args=(client, base, results))
-            for base in (10.0, 20.0)
-        ]
-        for child in children:
-            child.start()
-        assert {client.score("EURUSD", 2.0).final_score for _ in range(20)} == {2.0}
-        found = sorted(results.get(timeout=30) for _ in children)
-        for child in children:
-            child.join(30)
-            assert child.exitcode == 0
-    assert found == [[10.0] * 20, [20.0] * 20]
+        with answering(address=nowhere):
+            eventually(lambda: client.score("EURUSD", 50.0).status == "no_model", "an answer")
 
 
 def test_every_call_against_the_service(tmp_path: Path) -> None:
