@@ -247,13 +247,8 @@ def test_the_journal_of_systemd_tells_a_warning_from_the_rest(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"LIMITS_SYMBOLS": "0"}, "limits.symbols"),
         ({"SCORE_BIMD": "tcp://127.0.0.1:1"}, "bimd"),
         ({"SCORE_BIND": "tcp://0.0.0.0:5561"}, "allow_insecure"),
-        ({"SCORE_BIND": "nonsense"}, "nonsense"),
-        ({"SCORE_BIND": ""}, "score.bind"),
-        ({"SCORE_BIND": "tcp://127.0.0.1:99999"}, "99999"),
-        ({"FEED_ENDPOINTS": "nonsense"}, "feed.endpoints"),
     ],
 )
 def test_a_wrong_configuration_ends_it_by_name(
