@@ -33,7 +33,7 @@ def full(path: Path) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    write_journal(tmp_path / "journal.db", 400, edge=0.3, turned=True)
+    write_journal(tmp_path / "journal.db", 200, edge=0.3, turned=True)
     return tmp_path
 
 
