@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import sqlite3
 import subprocess
 import sys
@@ -26,13 +25,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests")]
 
+from made_market import asked_of, signal_lines  # noqa: E402
 from oracles.serial_backfill import SEEN, serial  # noqa: E402
 from scored_journal import write_journal  # noqa: E402
 
-from protocol.messages import ScoreRequest  # noqa: E402
 from service.settings import PaperSection  # noqa: E402
 from training.backfill.rerun import settings_of  # noqa: E402
-from training.backfill.signals import Asked  # noqa: E402
 from training.backfill.stream import Event, StreamAccount, events, market_of  # noqa: E402
 
 
@@ -48,7 +46,8 @@ def main() -> None:
         found = list(events(market_of(options.files, fmt=None, symbol=None, clock_offset_s=0.0),
                             str, StreamAccount()))  # fmt: skip
         read_s = time.perf_counter() - begun
-        lines = signals(found, options.signals)
+        quotes = [(e.stamp_s, e.symbol, e.values[0], e.values[1]) for e in found]
+        lines = signal_lines(quotes, options.signals)
         path = folder / "signals.jsonl"
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         print(f"{len(found):,} ticks of {len(options.files)} symbols, {len(lines)} signals")
@@ -67,46 +66,10 @@ def main() -> None:
                 walked(what, [*walk, "--journal", str(folder / "journal.db")], more, folder)
 
 
-def signals(found: list[Event], count: int) -> list[dict[str, Any]]:
-    rng = random.Random(1)
-    lines = []
-    for number in range(count):
-        event = rng.choice(found)
-        mid, sign = (event.values[0] + event.values[1]) / 2, rng.choice((1, -1))
-        way = sign * mid * 10 ** rng.uniform(-4.3, -3)
-        lines.append(
-            {
-                "signal_id": f"BF_{number}",
-                "symbol": event.symbol,
-                "time": event.stamp_s + rng.uniform(0, 20),
-                "base_score": rng.uniform(50, 90),
-                "direction": "BUY" if sign > 0 else "SELL",
-                "entry": mid,
-                "stop": mid - way,
-                "target": mid + 1.5 * way,
-            }
-        )
-    return lines
-
-
 def one_engine(
     found: list[Event], lines: list[dict[str, Any]], read_s: float
 ) -> dict[str, tuple[Any, ...]]:
-    asked = [
-        Asked(
-            line["time"],
-            ScoreRequest(
-                symbol=line["symbol"],
-                base_score=line["base_score"],
-                signal_id=line["signal_id"],
-                direction=line["direction"],
-                entry_price=line["entry"],
-                stop_loss=line["stop"],
-                take_profit=line["target"],
-            ),
-        )
-        for line in lines
-    ]
+    asked = asked_of(lines)
     begun = time.perf_counter()
     rows = serial(found, asked, settings_of(PaperSection(), deals=True))
     took_s = time.perf_counter() - begun + read_s

@@ -25,7 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import zmq
-from bench_serve import Publisher, Service, market, publish_model, request_body, wait_until_scored
+from bench_serve import Publisher, Service, request_body, wait_until_scored
+from usual_model import publish_model
 
 UNIT = Path(__file__).parent.parent / "deploy" / "systemd" / "signal-scorer.service"
 USUAL = 100
@@ -48,7 +49,7 @@ def main() -> None:
     weights = (USUAL, unit_weight())
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        publish_model(folder / "models", *market(3000))
+        publish_model(folder / "models")
         feed = stack.enter_context(Publisher())
         service = stack.enter_context(Service(folder, feed.address, start_new_session=True))
         weigh(service.process.pid, USUAL)

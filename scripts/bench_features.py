@@ -9,15 +9,16 @@ measured in this one run. `make bench-features` runs it after `bench_takein.py`.
 import argparse
 import gc
 import itertools
+import os
 import random
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from time import perf_counter, thread_time
 
 from bench_data import events, gold, minutes, walk
+from processes import resident_mib
 
 from protocol.ea_feed import Tick
 from service.engine import Engine
@@ -29,12 +30,6 @@ from service.symbol_feed import Endpoint
 PARTS = ("vectors", "symbols", "growth")
 SYMBOLS = 500
 MINUTE = 1_400_000_000 // 60
-
-
-def resident_mib() -> float:
-    """Resident memory of this process."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 def report_vectors(name: str, ticks: list[Tick], asked: set[int]) -> None:
@@ -111,13 +106,13 @@ def many_symbols() -> None:
     engine = Engine(Config(), "bench")
     endpoint = engine.endpoint("feed", volume_is_deal=True)
     names = [f"SYM{i:03}" for i in range(SYMBOLS)]
-    before = resident_mib()
+    before = resident_mib(os.getpid())
     candles(engine, names)
-    bars = resident_mib()
+    bars = resident_mib(os.getpid())
     # One deal a second and symbol: a row for each second that the windows reach back to.
     seconds = range(0, 1500 * 4, 4)
     many_ticks(engine, endpoint, names, seconds)
-    after = resident_mib()
+    after = resident_mib(os.getpid())
     rows = {len(feed.state.bars) for feed in engine.intake.feeds.values()}
     print(f"{SYMBOLS} symbols x {rows} bars, all windows full: {after:.0f} MiB resident ", end="")
     print(f"({before:.0f} before, {bars:.0f} with the bars alone)")
@@ -152,12 +147,12 @@ def growth(ticks: int) -> None:
     block = 8000
     for done in _blocks(engine, endpoint, names, 0, 60_000, block):
         first = done
-    full = resident_mib()
+    full = resident_mib(os.getpid())
     began = perf_counter()
     steps = ticks // len(names)
     sizes = [full]
     for _ in _blocks(engine, endpoint, names, first, steps, max(steps // 5, 1)):
-        sizes.append(resident_mib())
+        sizes.append(resident_mib(os.getpid()))
     rate = ticks / (perf_counter() - began)
     print(f"{ticks:,} ticks over {len(names)} symbols ({rate:,.0f} a second): ", end="")
     print("resident " + ", ".join(f"{size:.1f}" for size in sizes) + " MiB")

@@ -23,12 +23,11 @@ import zmq
 from bench_serve import (
     Publisher,
     Service,
-    market,
     one_client,
-    publish_model,
     request_body,
     wait_until_scored,
 )
+from usual_model import publish_model
 
 from protocol.curve import CurveKeys
 
@@ -76,7 +75,7 @@ def hosts(given: argparse.Namespace, folder: Path) -> None:
     if os.geteuid():
         print("\nhosts: left out, network namespaces take root")
         return
-    publish_model(folder / "models", *market(3_000))
+    publish_model(folder / "models")
     keygen = [sys.executable, "-m", "service", "keygen", "--name", "far", str(folder / "keys")]
     subprocess.run(keygen, check=True, stdout=subprocess.DEVNULL)
     with two_hosts():

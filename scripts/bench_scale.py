@@ -27,12 +27,12 @@ from bench_hosts import hosts, percentiles
 from bench_serve import (
     Publisher,
     Service,
-    market,
     one_client,
-    publish_model,
     request_body,
     wait_until_scored,
 )
+from processes import cpu_s, resident_mib
+from usual_model import publish_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PROXY = ROOT / "deploy" / "proxy.py"
@@ -57,12 +57,6 @@ def main() -> None:
     for name in given.parts or parts:
         with tempfile.TemporaryDirectory(prefix="bench-scale-") as folder:
             parts[name](given, Path(folder))
-
-
-def cpu_s(pid: int) -> float:
-    """User and system time of a process so far, of all its threads."""
-    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def flood(address: str, seconds: float) -> float:
@@ -129,7 +123,7 @@ class Block(NamedTuple):
 
 def replicas(given: argparse.Namespace, folder: Path) -> None:
     """One service asked directly, one to three behind the proxy."""
-    publish_model(folder / "models", *market(3_000))
+    publish_model(folder / "models")
     times: Rows = {}
     blocks: dict[str, list[Block]] = {}
     with ExitStack() as stack:
@@ -186,7 +180,7 @@ def show_replicas(times: Rows, blocks: dict[str, list[Block]], ticks: float) -> 
 def symbols(given: argparse.Namespace, folder: Path) -> None:
     """Ticks for 15, 100 and 500 symbols: what they cost, and what they do to an answer."""
     models = folder / "models"
-    publish_model(models, *market(3_000))
+    publish_model(models)
     print("\nsymbols and ticks: one service, one client beside the ticks")
     print(
         f"{'':18}{'processor':>10}{'us a tick':>10}{'p50 us':>9}{'p99 us':>9}{'p50':>7}{'MiB':>7}"
@@ -205,16 +199,17 @@ def symbols(given: argparse.Namespace, folder: Path) -> None:
                 base = base or p50
                 print(
                     f"{count:4} x {rate:7,}/s {share:9.2f} {(share - quiet) / rate * 1e6:10.1f}"
-                    f"{p50:9,.0f}{p99:9,.0f}{p50 / base:6.2f}x{one.resident_mib():7.0f}",
+                    f"{p50:9,.0f}{p99:9,.0f}{p50 / base:6.2f}x{resident_mib(one.process.pid):7.0f}",
                     flush=True,
                 )
 
 
 def used(service: Service, seconds: float) -> float:
     """Processors that it uses, over so many seconds."""
-    before, started = service.cpu_s(), time.perf_counter()
+    pid = service.process.pid
+    before, started = cpu_s(pid), time.perf_counter()
     time.sleep(seconds)
-    return (service.cpu_s() - before) / (time.perf_counter() - started)
+    return (cpu_s(pid) - before) / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from pathlib import Path
 import msgpack
 import numpy as np
 import zmq
+from usual_model import market, publish_model
 
 SYMBOLS = [f"SYM{i:02d}" for i in range(15)]
 LEVELS = (50, 95, 99, 99.9)
@@ -40,12 +41,11 @@ def main() -> None:
     options.add_argument("--requests", type=int, default=400, help="per variant and block")
     options.add_argument("--blocks", type=int, default=5, help="per round")
     options.add_argument("--seconds", type=float, default=2.0, help="of the load with 8 clients")
-    options.add_argument("--json", type=Path)
     given = options.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        x, y = market(3000)
-        estimator = publish_model(folder / "models", x, y)
+        estimator = publish_model(folder / "models")
+        x, _ = market()
         feed = stack.enter_context(Publisher())
         service = stack.enter_context(Service(folder, feed.address))
         feed.warm()
@@ -54,46 +54,8 @@ def main() -> None:
         echo = stack.enter_context(Echo(reply))
         rounds = [measure(given, service, echo, feed, estimator, x) for _ in range(given.rounds)]
         counts = ask(service.address, "stats")["scores"]
-    show(rounds, given.json)
+    show(rounds)
     show_original(rounds, counts)
-
-
-def market(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors and wins that depend on them, enough for a forest of the usual size."""
-    rng = np.random.default_rng(1)
-    x = rng.uniform(0, 100, (n, 11))
-    logit = (x[:, 0] + x[:, 5] + x[:, 10] - 150) / 40
-    return x, rng.uniform(size=n) < 1 / (1 + np.exp(-logit))
-
-
-def publish_model(models: Path, x: np.ndarray, y: np.ndarray, seed: int = 42) -> object:
-    """A forest of 150 trees of depth 12, published as the trainer does it."""
-    from protocol.manifest import Samples, Verdict
-    from training.calibrate import fit_calibration
-    from training.draft import ManifestDraft, golden_inputs, reference
-    from training.fit import fit_forest, importances, min_samples_leaf, pack
-    from training.publish import TrainerLock, publish
-
-    estimator = fit_forest(x, y, n_effective=float(len(x)), seed=seed, n_jobs=2)
-    forest = pack(estimator)
-    draft = ManifestDraft(
-        directed=False,
-        min_samples_leaf=min_samples_leaf(len(x)),
-        max_features=3,
-        seed=seed,
-        calibration=fit_calibration(forest.predict_many(x), y, n_effective=float(len(x))),
-        importances=importances(estimator),
-        samples=Samples(
-            time.time() - 864_000.0, time.time(), len(x), float(len(x)), float(y.mean())
-        ),
-        verdict=Verdict(True, "benchmark", {}),
-        reference=reference(x, forest.predict_many(x)),
-        golden=golden_inputs(x, forest),
-        break_even="none",
-    )
-    with TrainerLock(models):
-        publish(models, forest, draft, b"<p>benchmark</p>", now_s=time.time(), why="benchmark")
-    return estimator
 
 
 class Service:
@@ -128,16 +90,6 @@ class Service:
                 threading.Thread(target=self.process.stderr.read, daemon=True).start()
                 return
         raise SystemExit("the service did not start")
-
-    def resident_mib(self) -> float:
-        """Resident memory now."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    def cpu_s(self) -> float:
-        """User and system time so far, of all its threads."""
-        times = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
 
     def __enter__(self) -> Service:
         return self
@@ -379,7 +331,7 @@ def measure(
     return found | {"rps": rps}
 
 
-def show(rounds: list[dict[str, object]], path: Path | None) -> None:
+def show(rounds: list[dict[str, object]]) -> None:
     """Medians over the rounds; ratios are of each round, then their median."""
 
     def median(name: str, level: float) -> float:
@@ -414,8 +366,6 @@ def show(rounds: list[dict[str, object]], path: Path | None) -> None:
         )
     slower = median("original way", 50) / median("service, 2,000 ticks/s", 50)
     print(f"the original way takes {slower:,.0f} times the service's p50")
-    if path is not None:
-        path.write_text(json.dumps(rounds, indent=1))
 
 
 def show_original(rounds: list[dict[str, object]], counts: dict[str, int]) -> None:

@@ -20,7 +20,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from bench_serve import SYMBOLS, market, publish_model, request_body
+from bench_serve import SYMBOLS, request_body
+from usual_model import publish_model
 
 from protocol import codec
 from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
@@ -80,7 +81,7 @@ class Bench:
 
     def __init__(self, folder: Path, *, cold: bool = False) -> None:
         self._filler = np.zeros(CACHES_BYTES if cold else 0, np.uint8)
-        publish_model(folder / "models", *market(3000))
+        publish_model(folder / "models")
         content = read_pointer_bytes(folder / "models")
         assert content is not None
         environ = {

@@ -22,7 +22,9 @@ from typing import NamedTuple
 import msgpack
 import numpy as np
 import zmq
-from bench_serve import Publisher, Service, market, publish_model, request_body
+from bench_serve import Publisher, Service, request_body
+from processes import resident_mib
+from usual_model import publish_model
 
 from protocol.manifest import POINTER_NAME
 from protocol.schema import FEATURE_NAMES
@@ -90,7 +92,7 @@ def run(
         check([*swapped, *quiet], models)
         during += [asked.took_us for asked in swapped]
         without += [asked.took_us for asked in quiet]
-        resident.append(service.resident_mib())
+        resident.append(resident_mib(service.process.pid))
     print(f"{swaps} swaps, {len(during) + len(without):,} requests: each answered by one model")
     for name, times in (("without swaps", without), ("during swaps", during)):
         p50, p99, p999 = np.percentile(times, (50, 99, 99.9))
@@ -134,10 +136,9 @@ def check(block: list[Asked], models: dict[str, Model]) -> None:
 
 def publish_two(models: Path) -> dict[str, bytes]:
     """Two models of the usual size, by version the pointer that names it; the second serves."""
-    x, y = market(3000)
     found = {}
     for seed in (1, 2):
-        publish_model(models, x, y, seed)
+        publish_model(models, seed)
         content = read_pointer_bytes(models)
         assert content is not None
         found[decode_pointer(content).version] = content

@@ -8,7 +8,6 @@ what the other one does on the machine is then no matter, or the same for both.
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -20,12 +19,12 @@ import zmq
 from bench_data import events, gold
 from bench_serve import Service
 from bench_takein import publish, to_present
+from processes import cpu_s
 
 from protocol.client import ScorerClient
 from protocol.ea_feed import Tick, encode_tick, parse
 from service.sockets import FEED_HWM
 
-TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 TICKS = FEED_HWM
 
 
@@ -46,12 +45,6 @@ def parse_only(address: str, rounds: str) -> None:
         except zmq.Again:
             pass
     sys.stdin.read()  # until the bench has looked at our CPU time
-
-
-def cpu_s(pid: int) -> float:
-    """CPU time of a process so far, all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
 def report(name: str, ticks: list[Tick], rounds: int) -> None:

@@ -31,9 +31,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-import builders
 from harness import Service, eventually
 from serving import Parts
+from usual_model import grown, publish_grown
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
 from service.model import Model
@@ -95,29 +95,13 @@ def main() -> None:
 def bundles(folder: Path) -> tuple[Path, Path]:
     """(models directory with a good model serving, one whose files are to be damaged)."""
     good, bad = folder / "models", folder / "bad"
-    publish(good, seed=1)
-    publish(bad, seed=2)
+    publish(good, 1)
+    publish(bad, 2)
     return good, bad
 
 
 def publish(models: Path, seed: int) -> None:
-    """A forest of 150 trees on 3,000 rows, as large as a real one."""
-    from dataclasses import replace
-
-    from training.draft import golden_inputs, reference
-    from training.fit import fit_forest, pack
-    from training.publish import TrainerLock
-    from training.publish import publish as put
-
-    rng = np.random.default_rng(seed)
-    x = rng.uniform(0, 100, (3000, 11))
-    y = rng.uniform(size=3000) < 1 / (1 + np.exp(-(x[:, 0] + x[:, 5] + x[:, 10] - 150) / 40))
-    forest = pack(fit_forest(x, y, n_effective=3000.0, seed=seed))
-    _, draft = builders.small_draft()
-    reference_ = reference(x, forest.predict_many(x))
-    draft = replace(draft, reference=reference_, golden=golden_inputs(x, forest))
-    with TrainerLock(models):
-        put(models, forest, draft, b"<p>soon damaged</p>" * 900, now_s=time.time(), why="test")
+    publish_grown(models, grown(seed, seed), b"<p>soon damaged</p>" * 900)
 
 
 def originals(models: Path) -> dict[str, bytes]:
@@ -262,7 +246,7 @@ def point(models: Path, content: bytes) -> None:
 def live(folder: Path, files: dict[str, bytes], count: int, rng: random.Random) -> bool:
     """The same before the process: it goes on with the first model and counts the refusals."""
     place = folder / "live"
-    publish(place / "models", seed=1)
+    publish(place / "models", 1)
     version = json.loads(files[POINTER_NAME])["version"]
     shutil.copytree(folder / "bad" / version, place / "models" / version)
     names = [name for name in files if name != POINTER_NAME]

@@ -66,7 +66,7 @@ def answers(found: Candidate, x: Floats) -> tuple[Floats, Curve]:
 HEAVIER = {"base_score": 0.35, "atr_volatility": -0.35}
 
 
-def edge_seed(seed: int, heavier: bool = False) -> dict[str, float]:
+def edge_seed(seed: int, heavier: bool) -> dict[str, float]:
     """One trainer on 2,000 outcomes with the planted edge, and its rivals."""
     if heavier:
         planted.TERMS = tuple(
@@ -104,7 +104,7 @@ def edge_seed(seed: int, heavier: bool = False) -> dict[str, float]:
     }
 
 
-def edge(seeds: int, heavier: bool = False) -> None:
+def edge(seeds: int, heavier: bool) -> None:
     """Planted edge: 70 % win, 80 % of the best half, 2,000 outcomes."""
     runs = both_cores(edge_seed, [(seed, heavier) for seed in range(seeds)], "edge")
     column = {name: np.array([run[name] for run in runs]) for name in runs[0]}
@@ -145,7 +145,7 @@ def null_seed(days: float, a_day: float, seed: int) -> tuple[float, list[str]]:
     ]
 
 
-def null(candidates: int, horizon: int | None = None) -> None:
+def null(candidates: int, horizon: int | None) -> None:
     """No edge: labels of other vectors, in clusters that share their luck."""
     print(
         f"no edge: labels shuffled by cluster; clusters of {CROWD.size:.0f} signals that share "
@@ -222,7 +222,7 @@ def small_seed(n: int, days: float, half: float, seed: int) -> tuple[bool, float
     return found.verdict.published, harm, curve.shrink_weight
 
 
-def small(seeds: int, size: int | None = None, best_half: float | None = None) -> None:
+def small(seeds: int, size: int | None, best_half: float | None) -> None:
     """Published models on few samples are never worse than the constant."""
     print(
         "log loss above the constant's, out of sample, in nats (below 0: better); target <= 0.002"

@@ -155,10 +155,10 @@ def _quiet(model: Published, live: Live) -> bool:
     )
 
 
-def share(firsts: list[First], within: int = LASTING) -> str:
-    """Of runs, those with an alert within so many outcomes: by any check and by each."""
-    by = [np.mean([getattr(f, name) <= within for f in firsts]) for name in First._fields]
-    whole = np.mean([f.any <= within for f in firsts])
+def share(firsts: list[First]) -> str:
+    """Of runs, those with an alert within LASTING outcomes: by any check and by each."""
+    by = [np.mean([getattr(f, name) <= LASTING for f in firsts]) for name in First._fields]
+    whole = np.mean([f.any <= LASTING for f in firsts])
     return f"{whole:6.1%}   (loss {by[0]:.1%}, win rate {by[1]:.1%}, drift {by[2]:.1%})"
 
 

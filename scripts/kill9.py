@@ -29,6 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from harness import Feed, Service
+from processes import cpu_s
 from serving import published_model, tick
 
 from protocol.client import ScorerClient
@@ -131,8 +132,9 @@ def rounds(service: Service, feed: Feed, count: int, longest_s: float, rng: rand
     for number in range(count):
         started_s = time.monotonic()
         service.start()
+        assert service.process
         ready.append(time.monotonic() - started_s)
-        busy.append(busy_s(service))
+        busy.append(cpu_s(service.process.pid))
         asked_s = time.monotonic()
         asking = [Asking(service.address, f"{number}{name}") for name in "ab"]
         ticking = Ticking(feed)
@@ -165,13 +167,6 @@ def rounds(service: Service, feed: Feed, count: int, longest_s: float, rng: rand
         print("NOT  " + text)
     print(f"{len(wrong)} things wrong")
     return not wrong and max(ready) < READY_LIMIT_S
-
-
-def busy_s(service: Service) -> float:
-    """Processor seconds that the process has used so far: what another machine's load is not."""
-    assert service.process
-    fields = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def lost(journal: Path, asking: list[Asking]) -> list[str]:

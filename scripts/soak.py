@@ -13,17 +13,14 @@ Needs the extra `training`.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing as mp
 import os
 import queue
-import socket
 import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,7 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import soak_load as load  # noqa: E402
-from harness import Service  # noqa: E402
+from harness import Service, free_port  # noqa: E402
+from processes import cpu_s  # noqa: E402
+from usual_model import grown, publish_grown  # noqa: E402
 
 EVERY_S = 10.0
 SWAP_EVERY_S = 20.0
@@ -51,14 +50,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--minutes", type=float, default=30.0, help="2 at the least")
     options.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "soak.png")
-    options.add_argument("--samples", type=Path, help="write or, with --minutes 0, read them here")
     given = options.parse_args()
-    if given.minutes > 0:
-        samples, counts = run(given.minutes * 60.0)
-        if given.samples:
-            given.samples.write_text(json.dumps([samples, counts]))
-    else:
-        samples, counts = json.loads(given.samples.read_text())
+    samples, counts = run(given.minutes * 60.0)
     held = verdict(samples, counts)
     draw(samples, given.out)
     sys.exit(0 if held else 1)
@@ -169,15 +162,9 @@ def vital(service: Service, at_s: float, taken_us: list[float]) -> dict[str, Any
         "p50_ms": cut[0] if cut[0] is None else float(cut[0]),
         "p99_ms": cut[1] if cut[1] is None else float(cut[1]),
         "load": os.getloadavg()[0],
-        "busy_s": busy_s(process),
+        "busy_s": cpu_s(service.process.pid),
         "journal_mib": service.journal_path.stat().st_size / MIB / MIB,
     }
-
-
-def busy_s(process: Path) -> float:
-    """Processor seconds since its start."""
-    fields = (process / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def line(sample: dict[str, Any]) -> str:
@@ -275,42 +262,13 @@ class Publishing:
     """Two forests of the usual size, published in turn under ever new versions."""
 
     def __init__(self, models: Path) -> None:
-        import builders
-
-        from training.draft import golden_inputs, reference
-        from training.fit import fit_forest, pack
-
         self._models = models
-        self._ready = []
-        for seed in (1, 2):
-            rng = np.random.default_rng(seed)
-            x = rng.uniform(0, 100, (3000, 11))
-            logit = (x[:, 0] + x[:, 5] + x[:, 10] - 150) / 40
-            y = rng.uniform(size=3000) < 1 / (1 + np.exp(-logit))
-            forest = pack(fit_forest(x, y, n_effective=3000.0, seed=seed))
-            _, draft = builders.small_draft()
-            draft = replace(
-                draft,
-                reference=reference(x, forest.predict_many(x)),
-                golden=golden_inputs(x, forest),
-            )
-            self._ready.append((forest, draft))
+        self._ready = [grown(seed, seed) for seed in (1, 2)]
 
     def next(self) -> None:
         """Publish the other one."""
-        from training.publish import TrainerLock, publish
-
-        forest, draft = self._ready[0]
+        publish_grown(self._models, self._ready[0])
         self._ready.reverse()
-        with TrainerLock(self._models):
-            publish(self._models, forest, draft, b"<p>soak</p>", now_s=time.time(), why="soak")
-
-
-def free_port() -> int:
-    """A port that the system chose; the feed binds it again and again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -98,8 +98,8 @@ def asking(address: str, clients: int = 4) -> Iterator[None]:
 
 
 @contextmanager
-def flooding(address: str, outstanding: int = 256) -> Iterator[None]:
-    """One peer that keeps so many scores waiting, so that the loop has no pause."""
+def flooding(address: str) -> Iterator[None]:
+    """One peer that keeps 256 scores waiting, so that the loop has no pause."""
     stop = threading.Event()
 
     def flood() -> None:
@@ -107,7 +107,7 @@ def flooding(address: str, outstanding: int = 256) -> Iterator[None]:
             socket.linger = 0
             socket.connect(address)
             frames = [b"", body("score", symbol="BTCUSD", base_score=70.0)]
-            for _ in range(outstanding):
+            for _ in range(256):
                 socket.send_multipart(frames)
             while not stop.is_set():
                 if socket.poll(100):

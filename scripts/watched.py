@@ -11,7 +11,6 @@ import math
 import os
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from harness import Service, eventually
+from harness import Service, eventually, free_port
 from serving import history, tick
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,13 +28,6 @@ SHIPPED = ROOT / "deploy" / "prometheus"
 PATIENCE_S = 60.0
 SYMBOLS = ("BTCUSD", "EURUSD")
 """One of them a coin: its market is open whenever this is run."""
-
-
-def free_port() -> int:
-    """A port that the system chose."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Prometheus:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
-from harness import Service
+from harness import Service, free_port
 
 from service.config import load
 from service.doctor import clock
@@ -94,12 +92,6 @@ def beside(service: Service, tmp_path: Path, **values: str) -> Setup:
     """The configuration of a running service."""
     values = {"STATE_DIR": str(service.folder), "SCORE_BIND": service.address} | values
     return Setup(tmp_path, **values)
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Publisher:

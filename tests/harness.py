@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -37,6 +38,18 @@ def eventually(look: Callable[[], T | None], what: str, within_s: float = PATIEN
             return found
         time.sleep(0.01)
     raise AssertionError(f"waited {within_s} s in vain for {what}")
+
+
+def free_port() -> int:
+    """A port that the system chose."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def descriptors(pid: int | str = "self") -> int:
+    """Open files and sockets of a process."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 class Feed:

@@ -7,7 +7,9 @@ import random
 from pathlib import Path
 from typing import Any
 
+from protocol.messages import ScoreRequest
 from service.market_files import MarketAccount, read_market
+from training.backfill.signals import Asked
 
 
 def made_market(folder: Path) -> Path:
@@ -30,11 +32,9 @@ def quotes_of(path: Path) -> list[tuple[float, str, float, float]]:
     ]
 
 
-def signal_lines(
-    quotes: list[tuple[float, str, float, float]], count: int, seed: int = 1
-) -> list[dict[str, Any]]:
+def signal_lines(quotes: list[tuple[float, str, float, float]], count: int) -> list[dict[str, Any]]:
     """Signals in the documented shape, near quotes (time, symbol, bid, ask)."""
-    rng = random.Random(seed)
+    rng = random.Random(1)
     lines = []
     for number in range(count):
         time_s, symbol, bid, ask = rng.choice(quotes)
@@ -53,6 +53,26 @@ def signal_lines(
             }
         )
     return lines
+
+
+def asked_of(lines: list[dict[str, Any]]) -> list[Asked]:
+    """What is asked by them, in order of time."""
+    found = [
+        Asked(
+            line["time"],
+            ScoreRequest(
+                symbol=line["symbol"],
+                base_score=line["base_score"],
+                signal_id=line["signal_id"],
+                direction=line["direction"],
+                entry_price=line["entry"],
+                stop_loss=line["stop"],
+                take_profit=line["target"],
+            ),
+        )
+        for line in lines
+    ]
+    return sorted(found, key=lambda a: (a.time_s, a.request.signal_id))
 
 
 def write_lines(path: Path, lines: list[dict[str, Any]]) -> Path:

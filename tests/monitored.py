@@ -18,9 +18,9 @@ EVERY_S = 3600.0
 FIRST_S = NOW_S + 86_400.0
 
 
-def publish_small(models: Path, *, now_s: float = NOW_S, seed: int = 0) -> Model:
+def publish_small(models: Path, *, now_s: float = NOW_S) -> Model:
     """Publish a small model of what `builders.training_rows` follow, and load it."""
-    forest, draft = small_draft(seed)
+    forest, draft = small_draft()
     with TrainerLock(models):
         publish(models, forest, draft, b"<html></html>", now_s=now_s, why="test")
     found = read_pointer(models)

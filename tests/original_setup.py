@@ -1,4 +1,4 @@
-"""What an existing setup of the in-process scorer has on disk, as its code writes it."""
+"""What an existing setup of the in-process scorer reads of it and has on disk."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+METADATA = {
+    *("status", "ml_confidence", "win_probability", "prediction", "prediction_time_ms"),
+    *("model_version", "used_base_score", "feature_importance", "original_base_score"),
+    *("ml_enhanced_score", "final_score", "session_bonus", "features", "model_stats"),
+}
+"""The keys of the original's metadata of a score."""
+STATS = {
+    *("model_version", "trained_at", "sample_count", "feature_count", "avg_prediction_time_ms"),
+    *("cache_size", "feature_importance", "model_available"),
+}
+"""Those of `get_model_stats()`."""
 SYMBOLS = ("EURUSD", "GBPUSD")
 EVERY_S = 900
 

@@ -6,6 +6,7 @@ The parts are the real ones, journal file included; only the sockets and the clo
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import builders
 
 from protocol import codec
 from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
+from protocol.limits import MAX_MESSAGE_BYTES
 from service.bundle import DEFAULT_LIMITS, decode_pointer, load, read_pointer_bytes
 from service.checkpoints import Checkpoints
 from service.clock import ManualClock
@@ -20,6 +22,7 @@ from service.config import load as load_config
 from service.engine import Engine
 from service.housekeeping import Housekeeping
 from service.journal import Journal
+from service.journal_file import open_reader
 from service.model import Model
 from service.model_watch import ModelWatch
 from service.responder import Responder, Waiting
@@ -51,15 +54,15 @@ def candle(symbol: str, minute: int, price: float, timeframe: str = "M1") -> byt
     )
 
 
-def history(symbols: tuple[str, ...], now_s: float, minutes: int = 40) -> list[bytes]:
-    """Candles up to the last ended minute and five ticks: enough for every symbol to be warm.
+def history(symbols: tuple[str, ...], now_s: float) -> list[bytes]:
+    """Candles of the last 40 minutes and five ticks: enough for every symbol to be warm.
 
     Needs two symbols, for the correlation.
     """
     last = int(now_s) // 60 - 1
     frames = []
     for at, symbol in enumerate(symbols):
-        for minute in range(last - minutes + 1, last + 1):
+        for minute in range(last - 39, last + 1):
             drift = 0.0002 * ((minute * (3 + 4 * at)) % 11)
             frames.append(candle(symbol, minute, 1.1 + drift))
     # Ascending within the newest whole second: none is a repeat, none late.
@@ -135,17 +138,11 @@ def body(op: str, **content: Any) -> bytes:
 
 def unpacked(reply: bytes) -> dict[str, Any]:
     """A reply as the client reads it."""
-    from protocol.limits import MAX_MESSAGE_BYTES
-
     return codec.unpack(reply, max_bytes=MAX_MESSAGE_BYTES)
 
 
 def rows(path: Path, statement: str) -> list[dict[str, Any]]:
     """What a reader of another process gets."""
-    import sqlite3
-
-    from service.journal_file import open_reader
-
     connection = open_reader(path)
     try:
         connection.row_factory = sqlite3.Row

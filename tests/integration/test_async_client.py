@@ -8,12 +8,11 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
-from harness import eventually, running
+from harness import descriptors, eventually, running
 from wire import answering, base_score, free_address
 
 from protocol.aio import AsyncScorerClient
@@ -107,10 +106,6 @@ def test_cancelling_always_ends_a_task_that_asks_and_asks() -> None:
 
     with answering() as server:
         asyncio.run(ask(server.address))
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_each_run_of_a_loop_gives_its_sockets_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from made_market import made_market, quotes_of, signal_lines, write_lines
+from made_market import asked_of, made_market, quotes_of, signal_lines, write_lines
 from oracles.serial_backfill import differences, serial
 from scored_journal import START_S, outcome_row, score_row, vectors, write_journal
 from serving import rows, tick
@@ -41,27 +42,10 @@ from training.backfill.stream import Event, StreamAccount, events, market_of
 from training.backfill.work import default_output
 from training.dataset import JoinRules, read_dataset
 from training.settings import Settings
+from training.train import gather
+from training.walk_forward import walk_forward
 
 DAY_S = 86_400.0
-
-
-def asked_of(lines: list[dict[str, Any]]) -> list[Asked]:
-    found = [
-        Asked(
-            line["time"],
-            ScoreRequest(
-                symbol=line["symbol"],
-                base_score=line["base_score"],
-                signal_id=line["signal_id"],
-                direction=line["direction"],
-                entry_price=line["entry"],
-                stop_loss=line["stop"],
-                take_profit=line["target"],
-            ),
-        )
-        for line in lines
-    ]
-    return sorted(found, key=lambda a: (a.time_s, a.request.signal_id))
 
 
 @pytest.fixture
@@ -73,8 +57,8 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
 
 
-def backfill(folder: Path, market: Path, *more: str | Path, count: int = 40) -> Result:
-    path = write_lines(folder / "signals.jsonl", signal_lines(quotes_of(market), count))
+def backfill(folder: Path, market: Path, *more: str | Path) -> Result:
+    path = write_lines(folder / "signals.jsonl", signal_lines(quotes_of(market), 40))
     places = ("--journal", folder / "journal.db", "--output", folder / "backfill.db")
     return run("backfill", market, "--signals", path, *places, *more)
 
@@ -333,8 +317,6 @@ def test_an_error_leaves_the_earlier_result_as_it_was(tmp_path: Path, market: Pa
     assert backfill(tmp_path, market, "--jobs", "1").exit_code == 0
     before = (tmp_path / "backfill.db").read_bytes()
     broken = tmp_path / "fx_tick_EURUSD.cut.csv.gz"
-    import gzip
-
     broken.write_bytes(gzip.compress(market.read_bytes())[:-4000])
     lines = tmp_path / "signals.jsonl"
     for jobs in ("1", "2"):
@@ -359,7 +341,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path, market: P
     assert "cannot write" in result.output
 
 
-def made_file(path: Path, signals: range, *, edge: float = 0.3) -> Path:
+def made_file(path: Path, signals: range) -> Path:
     """A file as `backfill` leaves it: signals from long before the journal's."""
     x = vectors(len(signals), seed=5)
     rng = np.random.default_rng(6)
@@ -367,7 +349,7 @@ def made_file(path: Path, signals: range, *, edge: float = 0.3) -> Path:
         for row, i in enumerate(signals):
             times = {"scored_at": START_S - 3600.0 * (i + 200), "signal_id": f"OLD_{i}"}
             times["event_time"] = times["scored_at"]
-            win = bool(rng.random() < 0.5 + edge * (1 if x[row, 8] > 50 else -1))
+            win = bool(rng.random() < 0.5 + 0.3 * (1 if x[row, 8] > 50 else -1))
             ended = {"score_id": "", "signal_id": None, "closed_at": times["scored_at"] + 300}
             score = score_row(i, x[row], **times)
             outcome = outcome_row(i, win, source="paper", **ended)
@@ -376,10 +358,6 @@ def made_file(path: Path, signals: range, *, edge: float = 0.3) -> Path:
 
 
 def test_backfilled_signals_train_the_walk_forward_and_none_is_tested_on(tmp_path: Path) -> None:
-    from training.settings import Settings
-    from training.train import gather
-    from training.walk_forward import walk_forward
-
     write_journal(tmp_path / "journal.db", 300, edge=0.3)
     made = made_file(tmp_path / "made.db", range(2000))
     settings = Settings(

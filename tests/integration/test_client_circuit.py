@@ -9,10 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from harness import eventually
+from harness import descriptors, eventually
 from wire import Answering, answering, base_score, free_address
 
 from protocol import limits
@@ -27,10 +26,6 @@ def opened(client: ScorerClient) -> ScorerClient:
         assert client.score("EURUSD", 75.0).status == "unreachable"
     assert client.circuit_open
     return client
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def probing() -> int:

@@ -16,6 +16,7 @@ from typing import Any
 
 import builders
 import numpy as np
+import original_setup
 import pytest
 import zmq
 from harness import Service, eventually, running
@@ -30,16 +31,6 @@ from protocol.reports import Reports
 from training.dataset import JoinRules, read_dataset
 from training.publish import append_history
 
-ORIGINAL_STATS = {
-    "model_version",
-    "trained_at",
-    "sample_count",
-    "feature_count",
-    "avg_prediction_time_ms",
-    "cache_size",
-    "feature_importance",
-    "model_available",
-}
 TICK = {"bid": 50_000, "ask": 50_008, "spread": 0.00016, "volume": 1500}
 
 
@@ -132,7 +123,7 @@ def test_the_four_steps_run_and_the_outcome_is_found_by_its_score_id(
         assert signal.confidence == metadata["final_score"]
         assert 0 < metadata["win_probability"] < 1
         assert metadata["ml_confidence"] == 100 * metadata["win_probability"]
-        assert set(metadata["model_stats"]) >= ORIGINAL_STATS
+        assert set(metadata["model_stats"]) >= original_setup.STATS
 
         guard.record_signal_outcome(
             "ELITE_GUARD_EURUSD_123",
@@ -178,7 +169,7 @@ def test_the_keywords_gain_the_rest(tmp_path: Path) -> None:
         assert service.scores()[-1]["pattern"] == "ORDER_BLOCK_BOUNCE"
         assert service.scores()[-1]["signal_id"] == "4711"
         stats = scorer.get_model_stats()
-        assert set(stats) >= ORIGINAL_STATS
+        assert set(stats) >= original_setup.STATS
         assert stats["model_version"] == metadata["model_version"]
         assert (stats["model_available"], stats["sample_count"]) == (True, builders.ROWS)
         assert stats["feature_importance"] == metadata["feature_importance"]
@@ -469,7 +460,7 @@ def test_training_runs_the_trainer_and_says_what_came_of_it(
         append_history(tmp_path / "models", {"event": "rejected", "at": 0.0, "n": 300, "why": why})
         told = manager.get_training_status()["latest_performance"]["last_run"]
         assert told == f"1970-01-01: rejected on 300 samples. {why}"
-        assert set(status["ml_scorer_stats"]) >= ORIGINAL_STATS
+        assert set(status["ml_scorer_stats"]) >= original_setup.STATS
         assert scorer.retrain_model() is False
         scorer.close()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from harness import Service, eventually, running
+from harness import Service, descriptors, eventually, running
 from serving import Parts, body, unpacked
 
 from protocol.client import ScorerRefused
@@ -79,7 +79,9 @@ def test_a_row_that_nobody_wrote_costs_only_itself(tmp_path: Path, damage: str) 
 def test_clients_that_leave_before_their_reply_leave_nothing_behind(tmp_path: Path) -> None:
     with running(tmp_path) as service, service.client() as client:
         client.health()
-        before = descriptors(service)
+        assert service.process
+        pid = service.process.pid
+        before = descriptors(pid)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         for number in range(100):
             with context.socket(zmq.DEALER) as dealer:
@@ -94,7 +96,7 @@ def test_clients_that_leave_before_their_reply_leave_nothing_behind(tmp_path: Pa
             # A reset rather than an orderly end.
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             line.close()
-        eventually(lambda: descriptors(service) <= before, "their connections to be closed")
+        eventually(lambda: descriptors(pid) <= before, "their connections to be closed")
         assert client.score("EURUSD", 50.0).journalled is True
         assert client.health()["ready"] is True
 
@@ -141,9 +143,3 @@ def test_a_message_of_very_many_frames_is_refused_and_not_kept(tmp_path: Path, m
         assert not dealer.poll(50)
         assert client.health()["ready"] is True
         context.destroy(linger=0)
-
-
-def descriptors(service: Service) -> int:
-    """Open files and sockets of the process."""
-    assert service.process
-    return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from command import invoke
 
 from protocol.curve import CurveKeys, read_public, read_secret
 from service.keygen import KeygenError, keygen
@@ -76,20 +75,18 @@ def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str):
 
 
 def test_of_the_command_such_a_name_is_wrong_usage(tmp_path: Path):
-    command = [sys.executable, "-m", "service", "keygen", "--name", "../a", str(tmp_path)]
-    assert subprocess.run(command, capture_output=True).returncode == 2
+    assert invoke("keygen", "--name", "../a", str(tmp_path)).returncode == 2
 
 
 def test_the_command_says_what_to_do_next_and_a_second_time_why_not(tmp_path: Path):
-    command = [sys.executable, "-m", "service", "keygen", "--name", "elite_guard", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = invoke("keygen", "--name", "elite_guard", str(tmp_path))
     assert done.returncode == 0
     assert f'server_secret_file = "{tmp_path}/server.key"' in done.stdout
     assert 'CurveKeys.read("server.pub", "elite_guard.key")' in done.stdout
     # The service has no keys before it is started anew, and other machines no way in.
     for word in ("restart", "score.bind", "IPAddressAllow", "SIGNAL_SCORER_SERVER_KEY", "CURVE_SE"):
         assert word in done.stdout
-    again = subprocess.run(command, capture_output=True, text=True)
+    again = invoke("keygen", "--name", "elite_guard", str(tmp_path))
     assert again.returncode == 73
     assert "not overwritten" in again.stderr
 

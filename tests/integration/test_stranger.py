@@ -132,36 +132,6 @@ def test_the_other_replies_hold_what_the_document_names(
             assert name in reply
 
 
-def test_all_envelopes_come_back(service: Service) -> None:
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    body = pack(op="health", id="x")
-    correlated = context.socket(zmq.REQ)
-    correlated.setsockopt(zmq.REQ_CORRELATE, 1)
-    correlated.setsockopt(zmq.REQ_RELAXED, 1)
-    correlated.connect(service.address)
-    assert ask(correlated, body)["id"] == "x"
-    dealer = context.socket(zmq.DEALER)
-    dealer.connect(service.address)
-    for envelope in ([], [b""], [b"a", b"bc", b""]):
-        dealer.send_multipart([*envelope, body])
-        assert dealer.poll(PATIENCE_MS)
-        *echoed, reply = dealer.recv_multipart()
-        assert echoed == envelope
-        assert msgpack.unpackb(reply)["ok"] is True
-    dealer.send_multipart([b"", body, body])
-    assert dealer.poll(PATIENCE_MS)
-    assert msgpack.unpackb(dealer.recv_multipart()[-1])["error"]["code"] == "malformed"
-    for number in range(50):
-        dealer.send_multipart([b"", pack(op="health", id=number)])
-    ids = set()
-    for _ in range(50):
-        assert dealer.poll(PATIENCE_MS)
-        ids.add(msgpack.unpackb(dealer.recv_multipart()[-1])["id"])
-    assert ids == set(range(50))
-    assert not dealer.poll(50), "exactly one reply each"
-    context.destroy(linger=0)
-
-
 @pytest.mark.parametrize(
     ("body", "code", "field", "fallback"),
     [

@@ -23,6 +23,8 @@ from service.settings import Config, FeedSection, PaperSection
 
 from .paper_oracle import Answer, Asked, Quote, follow
 
+GAP_S = 300.0
+
 
 class Row(NamedTuple):
     """A row of a file, whatever it is worth: `volume` is 0 but for a trade."""
@@ -74,7 +76,6 @@ def compare(
     holding_s: float,
     seed: int = 1,
     limit: int | None = None,
-    gap_s: float = 300.0,
 ) -> Outcome:
     """Score `signals` random signals along the files' first `limit` rows."""
     merged = heapq.merge(*map(rows_of, paths), key=lambda row: row.t)
@@ -83,14 +84,14 @@ def compare(
     moments = Counter(rng.randrange(len(rows)) for _ in range(signals))
     config = Config(
         feed=FeedSection(volume="deal", clock_offset=0.0),
-        paper=PaperSection(max_holding_s=holding_s, max_gap_s=gap_s, max_positions=signals),
+        paper=PaperSection(max_holding_s=holding_s, max_gap_s=GAP_S, max_positions=signals),
     )
     run = _Run(Engine(config, "run"), rng)
     for number, row in enumerate(rows):
         run.take(row)
         for _ in range(moments[number]):
             run.ask(row)
-    return run.compared(holding_s, gap_s)
+    return run.compared(holding_s)
 
 
 class _Run:
@@ -142,7 +143,7 @@ class _Run:
         assert score.score_id is not None
         self._asked[score.score_id] = asked, row.symbol, len(self._quotes[row.symbol])
 
-    def compared(self, holding_s: float, gap_s: float) -> Outcome:
+    def compared(self, holding_s: float) -> Outcome:
         """Hold every outcome, and every position still open, against the oracle's."""
         self._engine.advance(self._now)
         self._engine.advance(self._now)
@@ -151,7 +152,7 @@ class _Run:
         for score_id, (asked, symbol, first) in self._asked.items():
             quotes = self._quotes[symbol]
             later = map(quotes.__getitem__, range(first, len(quotes)))
-            expected = follow(asked, later, holding_s, gap_s, self._now)
+            expected = follow(asked, later, holding_s, GAP_S, self._now)
             result.words[expected.word if expected else "open"] += 1
             if ends.get(score_id) != expected:
                 result.differ.append(f"{symbol} {asked}: {ends.get(score_id)}, not {expected}")

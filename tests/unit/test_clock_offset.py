@@ -52,8 +52,8 @@ def recording(
     ]
 
 
-def settled(offset_s: float, configured_s: float = 0.0) -> ClockOffset:
-    clock = ClockOffset("auto", configured_s)
+def settled(offset_s: float) -> ClockOffset:
+    clock = ClockOffset("auto")
     feed(clock, live(offset_s, START_S, 60.0))
     assert (clock.state, clock.offset_s) == ("live", offset_s)
     return clock

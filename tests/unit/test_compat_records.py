@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import original_setup
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,22 +26,6 @@ from protocol.market_features import (
 from protocol.schema import FEATURE_NAMES, SCHEMA
 from protocol.tick_push import tick_frame
 
-ORIGINAL_KEYS = {
-    "status",
-    "ml_confidence",
-    "win_probability",
-    "prediction",
-    "prediction_time_ms",
-    "model_version",
-    "used_base_score",
-    "feature_importance",
-    "original_base_score",
-    "ml_enhanced_score",
-    "final_score",
-    "session_bonus",
-    "features",
-    "model_stats",
-}
 ORIGINAL_FEATURES = [
     "atr_volatility",
     "volume_delta",
@@ -94,7 +79,7 @@ def test_the_record_has_the_originals_fields_in_their_order_and_neutral_defaults
 )
 def test_metadata_have_every_original_key_and_are_plain(reply: messages.ScoreReply) -> None:
     metadata = metadata_of(reply, {}, 1_757_944_800.0)
-    assert set(metadata) >= ORIGINAL_KEYS
+    assert set(metadata) >= original_setup.METADATA
     assert json.loads(json.dumps(metadata)) == metadata
     assert ("error" in metadata) == (reply.error is not None)
     record = MarketFeatures(**metadata["features"])

@@ -14,10 +14,10 @@ NOON_S = 19_000 * 86_400 + 43_200
 SHORT = {"volume_delta", "whale_activity", "spread_quality"}
 
 
-def traded(seconds: int, start_s: float = NOON_S) -> SymbolState:
+def traded(seconds: int) -> SymbolState:
     """A tick with a deal every second; the mid walks up and down by a sixteenth."""
     state = SymbolState("X")
-    feed(state, seconds, start_s)
+    feed(state, seconds, NOON_S)
     return state
 
 

@@ -30,13 +30,13 @@ from training.fit import (
 INF = np.inf
 
 
-def stump(threshold=50.0, low=0.2, high=0.8):
+def stump(threshold=50.0):
     """One tree: feature 3 against a threshold."""
     return Arrays(
         feature=np.array([3, 0, 0], np.int16),
         threshold=np.array([threshold, INF, INF]),
         left=np.array([1, 1, 2], np.int32),
-        probability=np.array([0.5, low, high]),
+        probability=np.array([0.5, 0.2, 0.8]),
         roots=np.array([0], np.int32),
     )
 

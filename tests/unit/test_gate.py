@@ -26,11 +26,11 @@ SOUND = Checks(parity=0.0, row_s=4e-5)
 N = 1200
 
 
-def walked(p: Floats | None = None, *, edge: float = 0.2, days: float = 20.0) -> WalkForward:
+def walked(p: Floats | None = None, *, days: float = 20.0) -> WalkForward:
     """Answers of one who knows the edge, or `p`."""
-    rows = sample_rows(N, edge=edge, every_s=86_400.0 * days / N)
+    rows = sample_rows(N, edge=0.2, every_s=86_400.0 * days / N)
     rows = replace(rows, reward_risk=np.ones(N), cost_r=np.full(N, 0.05))
-    knows = 0.5 + edge * np.where(rows.x[:, 8] > 50, 1.0, -1.0)
+    knows = 0.5 + 0.2 * np.where(rows.x[:, 8] > 50, 1.0, -1.0)
     said = knows if p is None else p
     flat = np.full(N, 0.5)
     return WalkForward(

@@ -35,9 +35,9 @@ def answers(bent: bool, n: int = N, seed: int = 0):
     return raw, rng.random(n) < true
 
 
-def fitted(bent: bool, n: int = N, n_effective: float | None = None) -> Calibration:
-    raw, y = answers(bent, n)
-    return fit_calibration(raw, y, n_effective=n_effective or n, groups=np.arange(n) * 40 // n)
+def fitted(bent: bool, n_effective: float = N) -> Calibration:
+    raw, y = answers(bent, N)
+    return fit_calibration(raw, y, n_effective=n_effective, groups=np.arange(N) * 40 // N)
 
 
 def test_it_is_chosen_for_a_step_and_not_for_a_line() -> None:

@@ -16,8 +16,8 @@ from typing import Any
 
 from builders import small_model
 from command import invoke
-from doctored import MONDAY_S, NOBODY, Setup, as_root, beside, free_port, kept_right, snapshot
-from harness import Feed, Service, running
+from doctored import MONDAY_S, NOBODY, Setup, as_root, beside, kept_right, snapshot
+from harness import Feed, Service, free_port, running
 from serving import tick
 
 from service.config import load

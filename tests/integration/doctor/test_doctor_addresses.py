@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from doctored import Setup, as_root, beside, free_port
-from harness import Service, running
+from doctored import Setup, as_root, beside
+from harness import Service, free_port, running
 
 from service.keygen import keygen
 

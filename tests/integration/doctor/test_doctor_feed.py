@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doctored import DAY_S, MONDAY_S, Setup, beside, free_port
-from harness import Feed, Service, eventually
+from doctored import DAY_S, MONDAY_S, Setup, beside
+from harness import Feed, Service, eventually, free_port
 from serving import tick
 
 SATURDAY_S = MONDAY_S + 5 * DAY_S
