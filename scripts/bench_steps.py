@@ -92,7 +92,7 @@ class Bench:
         self.engine = Engine(load_config(environ=environ).config, "bench")
         self.engine.install(load(folder / "models", decode_pointer(content), DEFAULT_LIMITS))
         self.journal = Journal(folder / "journal.db")
-        vitals = Vitals(self.clock.utc_s(), self.clock.monotonic_s())
+        vitals = Vitals(self.clock.utc_s())
         self.responder = Responder(self.engine, self.journal, vitals, self.clock)
         self.endpoint: Endpoint = self.engine.endpoint("feed", volume_is_deal=True)
         self.times: dict[str, list[float]] = {}

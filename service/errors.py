@@ -13,7 +13,6 @@ from service.exit_codes import NO_INPUT
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
-
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
 
 
@@ -34,6 +33,15 @@ class ConfigError(Exception):
                 return NO_INPUT
             cause = cause.__cause__
         return EXIT_CONFIG
+
+
+class CommandError(Exception):
+    """A command that cannot do what it should; the text says why and what to do, `exit_code`
+    how the process ends."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 _REMEDIES = {

@@ -5,39 +5,31 @@ from __future__ import annotations
 import getpass
 import os
 import time
+from typing import cast
 
 from protocol.client import ScorerClient, ScorerUnavailable
 from protocol.messages import Mode
 from service import exit_codes
 from service.config import load
-from service.errors import remedy
+from service.errors import CommandError, remedy
 from service.mode_file import FILE_NAME, Command, write
 
 FOLLOWED_WITHIN_S = 2.0
 LOOK_S = 0.05
 
 
-class ModeCommandError(Exception):
-    """A mode that was not taken; the text says why and what to do."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
 def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
     """Command a mode (`configured`: none) and say what came of it.
 
-    Raises ModeCommandError where it cannot be written or is not followed, ConfigError.
+    Raises CommandError where it cannot be written or is not followed, ConfigError.
     """
     config = load(config_path).config
     folder = config.path(".")
+    asked = None if wanted == "configured" else Command(cast(Mode, wanted), _who(), time.time())
     try:
-        write(
-            folder, None if wanted == "configured" else Command(_mode(wanted), _who(), time.time())
-        )
+        write(folder, asked)
     except OSError as error:
-        raise ModeCommandError(
+        raise CommandError(
             f"cannot write {folder / FILE_NAME}: {error.strerror}; {remedy(error)}",
             exit_codes.CANT_CREATE,
         ) from None
@@ -51,18 +43,13 @@ def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
         if served == due:
             return f"{due}: served from now on"
         if time.monotonic() > end_s:
-            raise ModeCommandError(
+            raise CommandError(
                 f"the service still serves {served}: it keeps its state in "
                 f"{client.stats()['state_dir']}, this command wrote to {folder.absolute()}; "
                 "name the service's configuration with --config",
                 1,
             )
         time.sleep(LOOK_S)
-
-
-def _mode(word: str) -> Mode:
-    assert word in ("live", "shadow", "off")
-    return word  # type: ignore[return-value]  # one of the three
 
 
 def _who() -> str:

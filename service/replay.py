@@ -19,16 +19,13 @@ from pathlib import Path
 import zmq
 
 from service.market_files import Format, MarketAccount, Recorded, read_market
-from service.replay_progress import Progress, Silent
-from service.restamp import parse_offset, restamped, shift_to, survey_of
+from service.replay_progress import Progress
+from service.restamp import restamped, shift_to, survey_of
 
-__all__ = ["DEFAULT_BIND", "ReplayAccount", "ReplayError", "parse_offset", "replay"]
-
-DEFAULT_BIND = "tcp://127.0.0.1:5560"
 HIGH_WATER = 1000
 LINGER_MS = 30_000
 WAIT_STEP_MS = 200
-SILENT = Silent()
+SILENT = Progress()
 LOOK_EVERY = 256
 """Messages between two looks at the subscriptions and two steps of the progress bar."""
 
@@ -74,7 +71,7 @@ class ReplayAccount:
 def replay(
     files: Sequence[Path],
     *,
-    bind: str = DEFAULT_BIND,
+    bind: str,
     speed: float | None = None,
     clock_offset_s: float = 0.0,
     fmt: Format | None = None,
@@ -96,8 +93,6 @@ def replay(
     `wait_s` bounds the wait for a subscriber. Raises MarketFileError for unreadable files
     and ReplayError. Ctrl-C ends it in order, with `interrupted` set in the account.
     """
-    if speed is not None and not 0 < speed < math.inf:
-        raise ReplayError(f"the speed must be above zero, not {speed}", exit_code=2)
 
     def read(account: MarketAccount) -> Iterator[Recorded]:
         recorded = read_market(files, account, fmt=fmt, symbol=symbol)

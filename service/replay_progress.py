@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import structlog
 
 
-class Progress(Protocol):
-    """Where a replay says how far it is."""
+class Progress:
+    """Where a replay says how far it is; this one says nothing."""
 
     def on_bound(self, endpoint: str, total: int) -> None:
         """The socket is bound to `endpoint` and waits for a subscriber; `total` messages wait."""
 
     def on_sent(self, sent: int) -> None:
         """So many messages have been published."""
-
-
-class Silent:
-    """Says nothing."""
-
-    def on_bound(self, endpoint: str, total: int) -> None:
-        """See Progress."""
-
-    def on_sent(self, sent: int) -> None:
-        """See Progress."""
 
 
 @contextmanager
@@ -44,7 +34,7 @@ def show_progress(stream: IO[str]) -> Iterator[Progress]:
         yield _BarProgress(bar)
 
 
-class _LogProgress:
+class _LogProgress(Progress):
     """One line at the start, then one for each twentieth."""
 
     def __init__(self) -> None:
@@ -63,7 +53,7 @@ class _LogProgress:
             self._log.info("replay_published", sent=sent, of=self._total)
 
 
-class _BarProgress:
+class _BarProgress(Progress):
     def __init__(self, bar: Any) -> None:
         self._bar = bar
         self._task: Any = None

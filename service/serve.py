@@ -69,7 +69,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     stop = _Signals()
     if not _claim(journal, clock, stop):
         return exit_codes.OK
-    vitals = Vitals(clock.utc_s(), clock.monotonic_s())
+    vitals = Vitals(clock.utc_s())
     engine, recorder = _engine(config, clock)
     watch = ModelWatch(
         config.models_dir,

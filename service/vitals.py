@@ -37,7 +37,6 @@ class Vitals:
     """Counters and states of one process; times as the clock gives them, moved with its steps."""
 
     started_utc_s: float
-    started_monotonic_s: float
     endpoints: list[Endpoint] = field(default_factory=list)
     requests: Counter[str] = field(default_factory=Counter)
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))

@@ -85,7 +85,7 @@ class Parts:
     def __init__(self, folder: Path, clock: ManualClock | None = None, **values: str) -> None:
         self.clock = clock or ManualClock(START_S)
         self.config = settings(STATE_DIR=str(folder), **values)
-        self.vitals = Vitals(self.clock.utc_s(), self.clock.monotonic_s())
+        self.vitals = Vitals(self.clock.utc_s())
         self.engine = Engine(self.config, run_id=f"run{int(self.clock.monotonic_s() * 1000)}")
         self.journal = Journal(self.config.journal_path)
         self.responder = Responder(self.engine, self.journal, self.vitals, self.clock)

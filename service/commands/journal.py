@@ -16,7 +16,8 @@ from typing import BinaryIO, get_args
 import click
 
 from service import exit_codes
-from service.commands.root import CommandError, cli, config_option, example
+from service.commands.root import cli, config_option, example
+from service.errors import CommandError
 from service.journal_reading import KINDS, JournalUnreadable, Kind, Row, open_quietly
 from service.unfinished import beside, remove_dead, undone_on_sigterm
 

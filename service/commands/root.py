@@ -16,7 +16,7 @@ from protocol.client import DEFAULT_ENDPOINT, ScorerClient, ScorerRefused, Score
 from protocol.curve import CurveKeys, KeyFileError
 from protocol.home import MAX_TIMEOUT_MS
 from service import exit_codes
-from service.errors import remedy
+from service.errors import CommandError, remedy
 from service.within import Within
 
 # Who opens it says what is wrong with it: click would call it wrong usage, and systemd try again.
@@ -42,15 +42,6 @@ timeout_option = click.option(
     help="Budget of the whole call.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
-
-
-class CommandError(Exception):
-    """A command that cannot do what it should; the text says why and what to do, `exit_code`
-    how the process ends."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 @click.group(

@@ -21,28 +21,24 @@ LEAST_WIDTH, MOST_WIDTH = 60, 120
 
 def as_lines(finding: Finding) -> Iterator[str]:
     """One finding: level, check, about what; below it what to do."""
-    width = min(max(shutil.get_terminal_size((100, 24)).columns, LEAST_WIDTH), MOST_WIDTH)
     head = f"{finding.level:<5} {finding.check:<14}"
-    text = wrap(
-        f"{finding.about}: {finding.text}",
-        width - len(INDENT),
+    first, *more = _wrapped(f"{finding.about}: {finding.text}", head, INDENT)
+    level = click.style(first[:5], fg=_COLOURS[finding.level], bold=True)
+    yield level + first[5:]
+    yield from more
+    yield from _wrapped(finding.advice, f"{INDENT}-> ", f"{INDENT}   ")
+
+
+def _wrapped(text: str, first: str, others: str) -> list[str]:
+    columns = shutil.get_terminal_size((100, 24)).columns
+    return wrap(
+        text,
+        min(max(columns, LEAST_WIDTH), MOST_WIDTH),
+        initial_indent=first,
+        subsequent_indent=others,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    level = click.style(finding.level.ljust(5), fg=_COLOURS[finding.level], bold=True)
-    yield f"{level}{head[5:]}{text[0]}"
-    for line in text[1:]:
-        yield INDENT + line
-    if finding.advice:
-        for number, line in enumerate(
-            wrap(
-                finding.advice,
-                width - len(INDENT) - 3,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        ):
-            yield f"{INDENT}{'-> ' if number == 0 else '   '}{line}"
 
 
 def as_object(findings: Sequence[Finding], code: int) -> str:

@@ -45,12 +45,11 @@ class Trend:
 
     def __init__(self) -> None:
         self.ticks = Rate()
-        self.refused = Rate()
         self.scores = Rate()
 
     def see(self, look: Look) -> None:
         """Take in one look."""
-        rates = (self.ticks, self.refused, self.scores)
+        rates = (self.ticks, self.scores)
         if look.stats is None:
             for rate in rates:
                 rate.lost()
@@ -67,12 +66,12 @@ HARMLESS = frozenset(
 """Fates of messages that say nothing against their sender."""
 
 
-def counts(stats: dict[str, Any]) -> tuple[int, int, int]:
-    """Messages applied, messages refused, signals answered, since the start."""
+def counts(stats: dict[str, Any]) -> tuple[int, int]:
+    """Messages applied and signals answered, since the start."""
     fates = stats["feed"]["counts"]
     applied = sum(fates.get(name, 0) for name in ACCEPTED)
     answered = sum(n for name, n in stats["scores"].items() if name.startswith("status_"))
-    return applied, sum(refusals(stats).values()), answered
+    return applied, answered
 
 
 def refusals(stats: dict[str, Any]) -> dict[str, int]:

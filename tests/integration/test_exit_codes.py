@@ -81,6 +81,7 @@ def test_options_that_cannot_be_meant_are_wrong_usage(command: tuple[str, ...]) 
         ("score", "--symbol", "EURUSD", "--base-score", "nan"),
         ("score", "--symbol", "EURUSD", "--base-score", "70", "--entry-price", "inf"),
         ("score", "--symbol", "EURUSD", "--base-score", "70", "--stop-loss", "0"),
+        ("replay", __file__, "--speed", "0"),
     ],
     ids=" ".join,
 )

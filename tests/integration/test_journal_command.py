@@ -20,7 +20,7 @@ from serving import Parts, body
 
 from protocol.schema import FEATURE_NAMES
 from service.commands.journal import write_new
-from service.commands.root import CommandError
+from service.errors import CommandError
 from service.journal_reading import (
     KINDS,
     PAGE_ROWS,

@@ -12,7 +12,9 @@ import pytest
 import zmq
 
 from protocol.ea_feed import Candle, Tick, parse
-from service.replay import ReplayAccount, ReplayError, parse_offset, replay
+from service.replay import ReplayAccount, ReplayError, replay
+from service.replay_progress import Progress
+from service.restamp import parse_offset
 
 NOW_S = 1_800_000_030.5
 ANYWHERE = "tcp://127.0.0.1:*"
@@ -27,7 +29,7 @@ CANDLE = (
 )
 
 
-class Subscriber:
+class Subscriber(Progress):
     """A plain SUB in its own thread, also a replay's progress: it connects when that is bound."""
 
     def __init__(self, pause_s: float = 0.0) -> None:
@@ -195,12 +197,10 @@ def test_a_file_without_messages_is_refused(tmp_path: Path, text: str) -> None:
         replay([lines(tmp_path / "feed.jsonl", text)], bind=ANYWHERE)
 
 
-def test_an_address_that_is_none_and_a_speed_that_is_none_are_refused(tmp_path: Path) -> None:
+def test_an_address_that_is_none_is_refused(tmp_path: Path) -> None:
     path = lines(tmp_path / "feed.jsonl", OLD % 50)
     with pytest.raises(ReplayError, match="cannot bind"):
         replay([path], bind="nonsense")
-    with pytest.raises(ReplayError, match="speed"):
-        replay([path], bind=ANYWHERE, speed=0.0)
 
 
 def test_an_interruption_ends_with_the_account(tmp_path: Path) -> None:
