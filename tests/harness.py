@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -50,6 +51,17 @@ def free_port() -> int:
 def descriptors(pid: int | str = "self") -> int:
     """Open files and sockets of a process."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+@contextmanager
+def full_at(size_bytes: int) -> Iterator[None]:
+    """No file of this process takes more than so much meanwhile, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class Feed:

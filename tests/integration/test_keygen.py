@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from command import invoke
+from harness import full_at
 
 from protocol.curve import CurveKeys, read_public, read_secret
 from service.keygen import KeygenError, keygen
@@ -91,20 +89,9 @@ def test_the_command_says_what_to_do_next_and_a_second_time_why_not(tmp_path: Pa
     assert "not overwritten" in again.stderr
 
 
-@contextmanager
-def files_no_longer_than(size: int) -> Iterator[None]:
-    """This process can write no more into any file meanwhile: a disk that is full half way."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize("size", [0, 50, 80])
 def test_a_full_disk_leaves_no_part_of_a_pair_in_the_way_of_the_next(tmp_path: Path, size: int):
-    with files_no_longer_than(size), pytest.raises(KeygenError, match="cannot write keys"):
+    with full_at(size), pytest.raises(KeygenError, match="cannot write keys"):
         keygen(tmp_path, "a")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     made = keygen(tmp_path, "a")

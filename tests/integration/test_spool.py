@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import resource
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from harness import full_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scored_journal import score_row, vectors
@@ -154,19 +152,6 @@ def test_a_row_that_no_table_takes_does_not_hold_up_the_others(tmp_path: Path) -
     assert journal.open()
     assert ids(path) == ["score-0", "score-2"]
     assert journal.errors == 1
-
-
-@contextmanager
-def full_at(size_bytes: int) -> Iterator[None]:
-    """Files take so much and nothing beyond, as on a disk that is full."""
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
 
 
 def test_a_disk_that_takes_a_part_only_keeps_none_of_it(tmp_path: Path) -> None:

@@ -32,51 +32,8 @@ def test_windows_hold_what_a_dictionary_holds(
             if first <= second - length:
                 continue
             kept = [size for s in range(first, last + 1) for size in by_second[s]]
-            assert buckets.count(*rows(buckets, first, last)) == len(kept)
-            assert buckets.size_sum(*rows(buckets, first, last)) == pytest.approx(
-                sum(kept), rel=1e-15
-            )
-            assert buckets.size_max(*rows(buckets, first, last)) == max(kept, default=0.0)
-
-
-def test_a_window_after_the_newest_second_is_empty() -> None:
-    buckets = EventBuckets(10)
-    assert (
-        buckets.count(*rows(buckets, 0, 5)),
-        buckets.size_sum(*rows(buckets, 0, 5)),
-        buckets.newest,
-    ) == (0, 0.0, None)
-    buckets.add(100, 3.0)
-    buckets.settle(101)
-    assert (
-        buckets.count(*rows(buckets, 101, 105)),
-        buckets.size_sum(*rows(buckets, 101, 105)),
-    ) == (0, 0.0)
-    assert (buckets.count(*rows(buckets, 95, 105)), buckets.size_sum(*rows(buckets, 95, 105))) == (
-        1,
-        3.0,
-    )
-    assert (buckets.count(*rows(buckets, 80, 90)), buckets.size_max(*rows(buckets, 80, 90))) == (
-        0,
-        0.0,
-    )
-
-
-def test_rows_are_bounded_however_long_it_runs() -> None:
-    buckets = EventBuckets(100)
-    for second in range(5000):
-        buckets.add(second, 1.0)
-    buckets.settle(5000)
-    assert (
-        buckets.count(*rows(buckets, 0, 5000))
-        == buckets.size_sum(*rows(buckets, 0, 5000))
-        < 100 + 256
-    )
-    assert (
-        buckets.count(*rows(buckets, 4900, 4999))
-        == buckets.size_sum(*rows(buckets, 4900, 4999))
-        == 100
-    )
+            total = pytest.approx(sum(kept), rel=1e-15)
+            assert window(buckets, first, last) == (len(kept), total, max(kept, default=0.0))
 
 
 def rows(buckets: EventBuckets, first: int, last: int) -> tuple[int, int]:
@@ -84,13 +41,38 @@ def rows(buckets: EventBuckets, first: int, last: int) -> tuple[int, int]:
     return buckets.row(first), buckets.row(last + 1)
 
 
+def window(buckets: EventBuckets, first: int, last: int) -> tuple[int, float, float]:
+    """Count, sum and largest of the seconds `first..last`."""
+    at = rows(buckets, first, last)
+    return buckets.count(*at), buckets.size_sum(*at), buckets.size_max(*at)
+
+
+def test_a_window_after_the_newest_second_is_empty() -> None:
+    buckets = EventBuckets(10)
+    assert (window(buckets, 0, 5), buckets.newest) == ((0, 0.0, 0.0), None)
+    buckets.add(100, 3.0)
+    buckets.settle(101)
+    assert window(buckets, 101, 105) == (0, 0.0, 0.0)
+    assert window(buckets, 95, 105) == (1, 3.0, 3.0)
+    assert window(buckets, 80, 90) == (0, 0.0, 0.0)
+
+
+def test_rows_are_bounded_however_long_it_runs() -> None:
+    buckets = EventBuckets(100)
+    for second in range(5000):
+        buckets.add(second, 1.0)
+    buckets.settle(5000)
+    count, total, _ = window(buckets, 0, 5000)
+    assert count == total < 100 + 256
+    assert window(buckets, 4900, 4999) == (100, 100.0, 1.0)
+
+
 def test_a_spike_leaves_no_trace_once_it_is_out_of_the_window() -> None:
     buckets = EventBuckets(60)
     for second in range(200):
         buckets.add(second, 1e9 if second == 50 else 0.1)
     buckets.settle(200)
-    assert buckets.size_sum(*rows(buckets, 141, 199)) == pytest.approx(5.9, rel=1e-15)
-    assert buckets.size_max(*rows(buckets, 141, 199)) == 0.1
+    assert window(buckets, 141, 199) == (59, pytest.approx(5.9, rel=1e-15), 0.1)
 
 
 def test_the_second_in_progress_is_only_written_when_it_is_over() -> None:
@@ -99,13 +81,10 @@ def test_the_second_in_progress_is_only_written_when_it_is_over() -> None:
     buckets.add(100, 3.0)
     buckets.settle(100)
     assert (buckets.open_count, buckets.open_sum, buckets.open_max) == (2, 5.0, 3.0)
-    assert buckets.count(*rows(buckets, 41, 100)) == 0
+    assert window(buckets, 41, 100) == (0, 0.0, 0.0)
     buckets.settle(101)
     assert (buckets.open_count, buckets.open_sum, buckets.open_max) == (0, 0.0, 0.0)
-    assert (buckets.count(*rows(buckets, 41, 100)), buckets.size_sum(*rows(buckets, 41, 100))) == (
-        2,
-        5.0,
-    )
+    assert window(buckets, 41, 100) == (2, 5.0, 3.0)
 
 
 def test_an_event_of_a_settled_second_joins_it() -> None:
@@ -115,17 +94,9 @@ def test_an_event_of_a_settled_second_joins_it() -> None:
     revision = buckets.closed_revision
     buckets.add(100, 7.0)
     assert buckets.closed_revision > revision, "a row went"
-    assert (
-        buckets.open_count,
-        buckets.count(*rows(buckets, 50, 100)),
-        buckets.size_sum(*rows(buckets, 50, 100)),
-    ) == (2, 0, 0.0)
+    assert (buckets.open_count, window(buckets, 50, 100)) == (2, (0, 0.0, 0.0))
     buckets.settle(105)
-    assert buckets.count(*rows(buckets, 50, 100)) == 2
-    assert (
-        buckets.size_sum(*rows(buckets, 50, 100)),
-        buckets.size_max(*rows(buckets, 50, 100)),
-    ) == (9.0, 7.0)
+    assert window(buckets, 50, 100) == (2, 9.0, 7.0)
 
 
 def test_the_newest_sizes_take_the_completing_second_whole() -> None:
@@ -178,7 +149,4 @@ def test_clear_forgets_sizes_and_counts() -> None:
     assert buckets.closed_revision > revision
     buckets.add(102, 0.0)
     buckets.settle(103)
-    assert (buckets.count(*rows(buckets, 43, 102)), buckets.size_sum(*rows(buckets, 43, 102))) == (
-        1,
-        0.0,
-    )
+    assert window(buckets, 43, 102) == (1, 0.0, 0.0)
