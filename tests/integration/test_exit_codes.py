@@ -137,16 +137,18 @@ PRINTING = (
 )
 
 
-@pytest.mark.parametrize("buffered", ["", "1"])
-@pytest.mark.parametrize("command", PRINTING)
+@pytest.mark.parametrize(
+    ("command", "unbuffered"),
+    [*((command, "") for command in PRINTING), ("journal tail", "1"), ("journal export", "1")],
+)
 def test_what_is_printed_onto_a_full_disk_is_said(
-    tmp_path: Path, command: str, buffered: str
+    tmp_path: Path, command: str, unbuffered: str
 ) -> None:
     journal = Journal(tmp_path / "journal.db")
     assert journal.open()
     journal.write([EventRow(at=0.0, kind="x", detail={})])
     journal.close()
-    environ = {"SIGNAL_SCORER_STATE_DIR": str(tmp_path), "PYTHONUNBUFFERED": buffered}
+    environ = {"SIGNAL_SCORER_STATE_DIR": str(tmp_path), "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "service", *command.format(tmp_path).split()],

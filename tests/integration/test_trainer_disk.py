@@ -84,10 +84,11 @@ def test_an_evaluation_that_cannot_be_written_names_the_page(place: Path) -> Non
     assert_one_line(result, place / ".page.html.tmp", "make room there")
 
 
-@pytest.mark.parametrize("buffered", ["", "1"])
-@pytest.mark.parametrize("command", ["models", "status"])
+@pytest.mark.parametrize(
+    ("command", "unbuffered"), [("models", ""), ("status", ""), ("models", "1")]
+)
 def test_what_a_trainer_prints_onto_a_full_disk_is_said(
-    place: Path, command: str, buffered: str
+    place: Path, command: str, unbuffered: str
 ) -> None:
     small_model(place / "models", now_s=NOW_S)
     given = [command, "--models", str(place / "models"), "--journal", str(place / "journal.db")]
@@ -97,7 +98,7 @@ def test_what_a_trainer_prints_onto_a_full_disk_is_said(
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONUNBUFFERED": buffered},
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
         )
     assert done.returncode == 73
     (line,) = done.stderr.splitlines()
