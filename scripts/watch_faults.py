@@ -495,18 +495,18 @@ def degraded(prometheus: Prometheus, folder: Path) -> Seen:
 
 @fault("a monitor that ran five hours ago, and not since", "ScorerMonitorSilent")
 def monitor_silent(prometheus: Prometheus, folder: Path) -> Seen:
-    write_journal(folder / "journal.db", 10, edge=0.1)
-    textfile = prometheus.textfiles / "monitor.prom"
-    trainer(folder, "monitor", "--textfile", str(textfile), ago="5h")
-    yield prometheus.node
-    textfile.unlink()
+    yield from _ran_last(prometheus, folder, "monitor", "5h")
 
 
 @fault("a trainer that ran ten days ago, and not since", "ScorerTrainerSilent")
 def trainer_silent(prometheus: Prometheus, folder: Path) -> Seen:
+    yield from _ran_last(prometheus, folder, "train", "10d")
+
+
+def _ran_last(prometheus: Prometheus, folder: Path, command: str, ago: str) -> Seen:
     write_journal(folder / "journal.db", 10, edge=0.1)
-    textfile = prometheus.textfiles / "train.prom"
-    trainer(folder, "train", "--textfile", str(textfile), ago="10d")
+    textfile = prometheus.textfiles / f"{command}.prom"
+    trainer(folder, command, "--textfile", str(textfile), ago=ago)
     yield prometheus.node
     textfile.unlink()
 

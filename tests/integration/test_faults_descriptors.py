@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from builders import NOW_S, small_model
-from harness import Feed, Service, eventually
+from harness import Feed, Service, descriptors, eventually
 from serving import published_model
 
 from service.mode_file import Command, Look, ModeWatch, write
@@ -68,7 +68,7 @@ def test_it_goes_on_without_a_descriptor_and_recovers(tmp_path: Path) -> None:
             assert client.health()["model"] is None
             assert service.process
             pid = str(service.process.pid)
-            used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+            used = descriptors(pid)
             limited = ["prlimit", "--pid", pid, f"--nofile={used + 2}:"]
             if subprocess.run(limited, check=False).returncode:
                 pytest.skip("prlimit is not there to take the descriptors away")

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from command import invoke
 from harness import Service, eventually, running
 
 from protocol.client import ScorerClient, ScorerUnavailable
@@ -80,12 +81,10 @@ def test_a_file_that_is_no_socket_is_never_replaced(tmp_path: Path):
         ("udp://127.0.0.1:1", "no address"),
     ],
 )
-def test_addresses_that_cannot_be_guarded_are_refused_with_advice(
-    tmp_path: Path, address: str, word: str
-):
-    code, said = refused(Service(tmp_path, SCORE_BIND=address))
-    assert code == 78
-    assert word in said
+def test_addresses_that_cannot_be_guarded_are_refused_with_advice(address: str, word: str):
+    done = invoke("config", "--check", SCORE_BIND=address)
+    assert done.returncode == 78
+    assert word in done.stderr
 
 
 def test_a_claim_is_given_back_with_its_descriptor_only(path: Path):
