@@ -82,11 +82,9 @@ def read_secret(path: str | Path) -> KeyPair:
 def _read(path: Path) -> tuple[bytes, list[str], int]:
     """(key, comments, mode), the mode being that of the very file that was read."""
     try:
-        # A pipe under this name must not hold us up.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:  # noqa: PTH123  the file that was opened, no other
-            status = os.fstat(descriptor)
-            content = file.read(MAX_FILE_BYTES) if stat.S_ISREG(status.st_mode) else b""
+        with open(path, "rb", opener=_at_once) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(MAX_FILE_BYTES) if stat.S_ISREG(mode) else b""
     except OSError as error:
         advice = "`signal-scorer keygen` makes keys"
         if isinstance(error, PermissionError):
@@ -103,7 +101,12 @@ def _read(path: Path) -> tuple[bytes, list[str], int]:
             f"{path} holds no key: wanted is one line of 40 Z85 characters; "
             "`signal-scorer keygen` makes such files"
         )
-    return keys[0].encode(), comments, status.st_mode
+    return keys[0].encode(), comments, mode
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for whoever writes to it, should it be a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _is_key(text: str) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,11 +34,12 @@ from service.forest import Forest
 from service.forest_arrays import check_structure
 from service.forest_file import decode
 from service.model import Model
+from service.regular_file import open_regular
 
 MAX_POINTER_BYTES = 64 << 10
 ROWS_AT_A_TIME = 4
 _OF_WHAT_LIES_THERE = frozenset(
-    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO}
+    {errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.ENXIO}
 )
 
 
@@ -153,24 +153,14 @@ def _verified(folder: int, name: str, entry: FileEntry, limit: int) -> bytes:
 
 
 def _read(path: Path, folder: int | None, limit: int) -> bytes:
-    """Read a regular file of at most `limit` bytes. OSError, or ModelRejected if it is none."""
-    # O_NONBLOCK: opening a pipe would wait for a writer; on a regular file it does nothing.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-    with os.fdopen(os.open(path, flags, dir_fd=folder), "rb", buffering=0) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelRejected(RejectReason.UNREADABLE, f"{path.name} is no regular file")
-        if status.st_size > limit:
-            detail = f"{path.name} has {status.st_size} bytes, at most {limit} allowed"
+    """Read a regular file. Raises OSError, or ModelRejected for more than `limit` bytes."""
+    with open_regular(path, folder) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            detail = f"{path.name} has {size} bytes, at most {limit} allowed"
             raise ModelRejected(RejectReason.TOO_LARGE, detail)
         # One byte more than it says, so that a file which grows meanwhile does not match.
-        content = bytearray()
-        while len(content) <= status.st_size:
-            part = file.read(status.st_size + 1 - len(content))
-            if not part:
-                break
-            content += part
-    return bytes(content)
+        return file.read(size + 1)
 
 
 def _manifest(content: bytes, pointer: Pointer) -> Manifest:
@@ -255,6 +245,4 @@ def may_be_read_later(rejection: ModelRejected) -> bool:
 
 
 def _unreadable(name: str, error: OSError) -> ModelRejected:
-    if error.errno == errno.ELOOP:
-        return ModelRejected(RejectReason.UNREADABLE, f"{name} is a link")
     return ModelRejected(RejectReason.UNREADABLE, f"{name}: {error.strerror or error}")

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """A regular file and no link, for reading. Raises OSError, which says what it is instead."""
+def open_regular(path: Path, folder: int | None = None) -> BinaryIO:
+    """A regular file and no link, for reading, by its name in a folder that is open, if one is.
+
+    Raises OSError, which says what it is instead.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, flags, dir_fd=folder)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise

@@ -1,4 +1,7 @@
-"""Peers that use up the descriptors: what needs a new one waits, and everything else goes on."""
+"""Peers that use up the descriptors: what needs a new one waits, and everything else goes on.
+
+And nothing of ours uses them up.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ from builders import NOW_S, small_model
 from harness import Feed, Service, descriptors, eventually
 from serving import published_model
 
+from protocol.manifest import POINTER_NAME
 from service.mode_file import Command, Look, ModeWatch, write
 from service.model_watch import Loaded, ModelWatch, Rejected
+from service.zap import AllowList
 
 
 @contextmanager
@@ -31,6 +36,11 @@ def descriptors_left(count: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def descriptors() -> list[str]:
+    """What this process has open."""
+    return sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208  one that is listed has gone
 
 
 @pytest.mark.parametrize("left", [0, 1])  # none for the pointer, or none for a file of the bundle
@@ -57,6 +67,29 @@ def test_a_commanded_mode_is_read_as_soon_as_there_is_a_descriptor(tmp_path: Pat
         assert watch.look() is None
     assert watch.look() == Look(Command("off"))
     assert watch.look() is None
+
+
+@pytest.mark.parametrize("name", [POINTER_NAME, "{}/manifest.json", "{}/forest.npz"])
+def test_a_folder_in_the_place_of_a_models_file_keeps_no_descriptor(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name.format(small_model(tmp_path))
+    path.unlink()
+    path.mkdir()
+    watch = ModelWatch(tmp_path)
+    before = descriptors()
+    found = [watch.poll_once() for _ in range(3)]
+    assert isinstance(found[0], Rejected)
+    assert found[1:] == [None, None]
+    assert descriptors() == before
+
+
+def test_a_folder_in_the_place_of_a_clients_key_keeps_no_descriptor(tmp_path: Path) -> None:
+    (tmp_path / "elite_guard.pub").mkdir()
+    allowed = AllowList(tmp_path)
+    before = descriptors()
+    assert [allowed.look() for _ in range(3)] == [True, False, False]
+    assert descriptors() == before
 
 
 def test_it_goes_on_without_a_descriptor_and_recovers(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_a_published_model_is_not_to_blame_for_a_disk(tmp_path: Path) -> None:
     small_model(models)
     # Two looks find the file as it was; in the third it cannot be looked at.
     done = fault(
-        "lstat,newfstatat", "EIO", models / "CURRENT.json", "-c", WATCH, str(models), when="7"
+        "lstat,newfstatat", "EIO", models / "CURRENT.json", "-c", WATCH, str(models), when="9"
     )
     assert done.stdout.split() == ["Loaded:", "None:", "Rejected:unreadable", "Loaded:", "None:"]
 
