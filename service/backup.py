@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -136,6 +137,12 @@ class _Writer:
                 )
             self._write(name, file)
 
+    def forget(self, folder: str) -> None:
+        """Take back what was written of a folder."""
+        for name in [name for name in self.entries if name.startswith(f"{folder}/")]:
+            del self.entries[name]
+        shutil.rmtree(self.folder / folder, ignore_errors=True)
+
     def journal(self, source: Path) -> int:
         """A consistent copy of the journal, in one file; returns its schema."""
         self._step(f"copy {form.JOURNAL}")
@@ -168,12 +175,12 @@ class _Writer:
             self.entries[form.JOURNAL] = form.copy(file, lambda _chunk: None)
         return schema
 
-    def _write(self, name: str, source: object) -> None:
+    def _write(self, name: str, source: BinaryIO) -> None:
         self._step(f"write {name}")
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with path.open("wb") as file:
-            self.entries[name] = form.copy(source, file.write)  # type: ignore[arg-type]
+            self.entries[name] = form.copy(source, file.write)
         path.chmod(0o600)
         self._sync(path)
 
@@ -207,7 +214,8 @@ def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: fl
     if mode.is_file():
         writer.file(form.MODE, mode)
     if config_file is not None:
-        writer.file(form.CONFIG, config_file)
+        # Which may be a link, as whoever runs this wants it.
+        writer.file(form.CONFIG, config_file.resolve())
     writer.content(form.EFFECTIVE, msgspec.json.format(msgspec.json.encode(sourced), indent=1))
     if config.curve.server_secret_file or config.curve.feed_secret_file:
         problems = (*problems, "secret keys are not in a backup: keep them apart from it")
@@ -257,13 +265,12 @@ def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]
 def _bundles(writer: _Writer, models: Path) -> None:
     """Bundles never change once they are there, and may be removed at any time."""
     for folder in sorted(path.parent for path in models.glob(f"*/{MANIFEST_NAME}")):
-        names = [f"{form.MODELS}/{folder.name}/{path.name}" for path in folder.iterdir()]
-        if not all(map(form.is_within, names)) or any(name in writer.entries for name in names):
-            continue
+        saved = f"{form.MODELS}/{folder.name}"
         try:
-            for name in names:
-                writer.file(name, models / folder.name / Path(name).name)
+            found = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
+            sources = {f"{saved}/{path.name}": path for path in found}
+            if all(map(form.is_within, sources)) and writer.entries.keys().isdisjoint(sources):
+                for name, source in sources.items():
+                    writer.file(name, source)
         except FileNotFoundError:
-            for name in names:
-                writer.entries.pop(name, None)
-            shutil.rmtree(writer.folder / form.MODELS / folder.name, ignore_errors=True)
+            writer.forget(saved)

@@ -139,6 +139,15 @@ def test_the_configuration_is_in_it_and_secret_keys_are_not(tmp_path: Path) -> N
     assert "secret keys" in manifest.problems[0]
 
 
+def test_a_configuration_behind_a_link_is_saved(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "real.toml").write_text("[score]\n")
+    config = tmp_path / "config.toml"
+    config.symlink_to("real.toml")
+    make(sourced(tmp_path / "state"), config, tmp_path / "saved", now_s=NOW_S)
+    assert (tmp_path / "saved" / "config.toml").read_text() == "[score]\n"
+
+
 def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "saved").mkdir()
@@ -157,6 +166,24 @@ def test_a_model_that_is_damaged_is_saved_and_said(tmp_path: Path) -> None:
     (tmp_path / "state" / "models" / version / FOREST_NAME).unlink()
     manifest = make(sourced(tmp_path / "state"), None, tmp_path / "again", now_s=NOW_S)
     assert "would refuse" in manifest.problems[0]
+    (tmp_path / "state" / "models" / version / FOREST_NAME).mkdir()
+    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "third", now_s=NOW_S)
+    assert "would refuse" in manifest.problems[0]
+
+
+def test_models_that_are_removed_meanwhile_keep_nothing_from_being_saved(tmp_path: Path) -> None:
+    models = tmp_path / "state" / "models"
+    versions = [small_model(models, seed, now_s=NOW_S + seed) for seed in range(3)]
+    leaving = [models / version for version in versions[:2]]
+
+    def step(name: str) -> None:
+        if name.startswith(f"write models/{versions[0]}/"):
+            while leaving:
+                shutil.rmtree(leaving.pop())
+
+    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S, step=step)
+    assert manifest.model == versions[2]
+    assert {path.name for path in (tmp_path / "saved/models").glob("*Z-*")} == {versions[2]}
 
 
 def test_a_folder_in_the_pointers_place_keeps_nothing_else_from_being_saved(tmp_path: Path) -> None:
