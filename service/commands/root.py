@@ -142,7 +142,8 @@ def printing() -> Iterator[None]:
     """
     try:
         yield
-        sys.stdout.flush()
+        if sys.stdout is not None:  # who started us may have closed it
+            sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -127,6 +127,17 @@ def test_an_export_to_where_no_file_can_be_is_said(tmp_path: Path, name: str, sa
     told(invoke("journal", "export", "-o", path, STATE_DIR=str(tmp_path)), 73, path, said)
 
 
+@pytest.mark.parametrize("command", ["config", "backup {}/saved"])
+def test_a_closed_standard_output_is_no_fault(tmp_path: Path, command: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m service {command.format(tmp_path)} >&-', sys.executable],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"SIGNAL_SCORER_STATE_DIR": str(tmp_path / "state")},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 PRINTING = (
     "journal tail",
     "journal export",
