@@ -6,7 +6,7 @@ reply comes, so that the clients differ only in how they wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Union
 
@@ -69,10 +69,6 @@ def score_many(signals: Sequence[dict[str, Any]]) -> Question[list[messages.Scor
     """A batch, each signal the fields of `messages.Signal`; a refused one keeps its base score."""
     each = []
     for at, signal in enumerate(signals):
-        if not isinstance(signal, Mapping):
-            raise ValueError(
-                f"score_many: a signal is a dict of fields, no {type(signal).__name__}"
-            )
         try:
             each.append(codec.request_of(messages.ScoreRequest, **signal))
         except (TypeError, ValueError) as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -182,8 +184,19 @@ def test_a_wrong_signal_of_a_batch_is_named() -> None:
 
 
 def test_a_batch_of_what_are_no_signals_is_said() -> None:
-    with ScorerClient("tcp://127.0.0.1:1") as client, pytest.raises(ValueError, match="no int"):
+    with ScorerClient("tcp://127.0.0.1:1") as client, pytest.raises(ValueError, match="not int"):
         client.score_many([5])  # type: ignore[list-item]
+
+
+def test_a_batch_may_be_made_as_it_is_read_and_of_a_databases_rows() -> None:
+    with (
+        closing(sqlite3.connect(":memory:")) as database,
+        ScorerClient("tcp://127.0.0.1:1", 50) as client,
+    ):
+        database.row_factory = sqlite3.Row
+        rows = database.execute("SELECT 'EURUSD' AS symbol, 60.0 AS base_score").fetchall()
+        replies = client.score_many(row for row in rows)  # type: ignore[arg-type]
+        assert [reply.final_score for reply in replies] == [60.0]
 
 
 @pytest.mark.parametrize("code", ["malformed", "too_large"])
