@@ -5,6 +5,8 @@
 # configuration that it finds.
 set -eu
 umask 022
+# find looks for what it is to run in no empty or relative part of it, and would do nothing.
+PATH=$(printf %s "$PATH" | tr : '\n' | grep ^/ | paste -sd : -)
 
 usage() {
     cat <<'TEXT'

@@ -41,11 +41,14 @@ def make_folders(tmp_path: Path, path: str = os.environ["PATH"]) -> None:
     subprocess.run(["sh", "-c", text], check=True, env=os.environ | {"PATH": path})
 
 
-def test_what_root_left_behind_is_given_to_its_users(tmp_path: Path, state: Path) -> None:
+@pytest.mark.parametrize("path", ["{}", "{}:", ".:{}:bin"])
+def test_what_root_left_behind_is_given_to_its_users(
+    tmp_path: Path, state: Path, path: str
+) -> None:
     make_folders(tmp_path)
     (state / "journal.db").touch()
     (state / "models/new").touch()
-    make_folders(tmp_path)
+    make_folders(tmp_path, path.format(os.environ["PATH"]))
     owners = {path.name: path.owner() for path in (state, *state.rglob("*"))}
     assert owners == {"state": "bin", "models": "daemon", "journal.db": "bin", "new": "daemon"}
     assert (state / "models").stat().st_mode & 0o777 == 0o750
