@@ -173,8 +173,10 @@ def _unusable(error: OSError) -> str:
     """Which file, why, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         do = "make room there"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        do = "let the trainer's user write there"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        do = "become root or the trainer's user, let that one read and write there,"
+    elif error.errno == errno.EROFS:
+        do = "have that disk mounted for writing"
     else:
         do = "mend that"
     where = f"{os.fsdecode(error.filename)}: " if error.filename else ""

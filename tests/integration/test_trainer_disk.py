@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from builders import NOW_S, small_model
 from click.testing import CliRunner, Result
+from doctored import NOBODY, as_root
 from scored_journal import write_journal
 
 from training.__main__ import main
@@ -54,6 +55,19 @@ def test_a_history_that_cannot_be_written_ends_train(place: Path) -> None:
 def test_a_directory_that_cannot_be_made_ends_train(place: Path) -> None:
     (place / "models").write_text("")
     assert_one_line(run(place, "train"), place / "models", "File exists", "mend that")
+
+
+@as_root
+def test_another_user_is_told_who_may(place: Path) -> None:
+    place.chmod(0o700)
+    os.seteuid(NOBODY)
+    try:
+        result = run(place, "models")
+    finally:
+        os.seteuid(0)
+    assert_one_line(
+        result, place / "models", "Permission denied", "become root or the trainer's user"
+    )
 
 
 def test_a_full_disk_under_the_pointer_ends_a_rollback_and_leaves_it(place: Path) -> None:
