@@ -26,7 +26,7 @@ def named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None or isinstance(error.filename, int):  # a descriptor
+        if error.filename is None:
             error.filename = str(path)
         raise
 
