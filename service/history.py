@@ -17,6 +17,7 @@ MOST_BYTES = 16 << 20
 class Event(msgspec.Struct, frozen=True):
     """One line; keys that are not named here are left alone. Times in UTC seconds.
 
+    `reviewed_at` is when the version was judged last, in lines that judge it.
     `newest_s` is when the newest of a candidate's `n` samples was scored; older lines lack it.
     """
 
@@ -27,12 +28,16 @@ class Event(msgspec.Struct, frozen=True):
     n: int | None = None
     newest_s: float | None = None
     gain: float | None = None
+    reviewed_at: float | None = None
 
 
 def read_history(models_dir: Path) -> list[Event]:
-    """All events, oldest first; none where there is no history."""
+    """The newest events, oldest first; none where no history can be read."""
     try:
-        lines = history_lines(models_dir)
+        with open_regular(models_dir / HISTORY_NAME) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - MOST_BYTES))
+            lines = file.read(MOST_BYTES).splitlines()
     except OSError:
         return []
     events = []
@@ -42,14 +47,6 @@ def read_history(models_dir: Path) -> list[Event]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
     return events
-
-
-def history_lines(models_dir: Path) -> list[bytes]:
-    """The newest lines as they are, oldest first. Raises OSError, also for what is no file."""
-    with open_regular(models_dir / HISTORY_NAME) as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - MOST_BYTES))
-        return file.read(MOST_BYTES).splitlines()
 
 
 def last_trained(events: list[Event]) -> Event | None:

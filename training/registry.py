@@ -18,7 +18,7 @@ from protocol.manifest import MANIFEST_NAME, Manifest, Pointer
 from service.bundle import load
 from service.durable import Step, no_step
 from service.errors import ModelRejected
-from service.history import history_lines, read_history
+from service.history import read_history
 from training.bound import DAY_S
 from training.publish import (
     append_history,
@@ -55,13 +55,6 @@ def too_old(reviewed_at: float, expire_after_days: float, *, now_s: float) -> st
     if expire_after_days == 0.0 or days <= expire_after_days:
         return ""
     return f"it was last reviewed {days:.0f} days ago and expired after {expire_after_days:g}"
-
-
-class _Reviewed(msgspec.Struct, frozen=True):
-    """What matters here of a line of the history."""
-
-    version: str | None = None
-    reviewed_at: float | None = None
 
 
 def list_models(models_dir: Path) -> list[Listed]:
@@ -215,16 +208,7 @@ def _manifest(models_dir: Path, version: str) -> Manifest:
 
 def last_review(models_dir: Path, version: str, created_at: float) -> float:
     """When a version was reviewed last (UTC s), as far as the history can be read."""
-    latest = created_at
-    try:
-        lines = history_lines(models_dir)
-    except OSError:
-        return latest
-    for line in lines:
-        try:
-            event = msgspec.json.decode(line, type=_Reviewed)
-        except (msgspec.MsgspecError, ValueError):
-            continue
-        if event.version == version and event.reviewed_at is not None:
-            latest = max(latest, event.reviewed_at)
-    return latest
+    reviews = [
+        event.reviewed_at or 0.0 for event in read_history(models_dir) if event.version == version
+    ]
+    return max([created_at, *reviews])

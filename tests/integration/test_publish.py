@@ -272,6 +272,8 @@ def test_a_review_is_remembered_across_a_rollback(tmp_path):
         assert revalidate(tmp_path, now_s=NOW_S + 10.0, why="still better") == first
     assert current(tmp_path).reviewed_at == NOW_S + 10.0
     small_model(tmp_path, now_s=NOW_S + 20.0)
+    with (tmp_path / "history.jsonl").open("ab") as file:
+        file.write(b'{"x":' + b"[" * 100_000 + b"\n")  # is passed over
     with TrainerLock(tmp_path):
         rollback(tmp_path, now_s=NOW_S + 30.0, why="test")
     assert current(tmp_path).reviewed_at == NOW_S + 10.0
