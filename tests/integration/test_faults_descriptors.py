@@ -38,11 +38,6 @@ def descriptors_left(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def descriptors() -> list[str]:
-    """What this process has open."""
-    return sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208  one that is listed has gone
-
-
 @pytest.mark.parametrize("left", [0, 1])  # none for the pointer, or none for a file of the bundle
 def test_a_model_is_not_to_blame_for_the_machine(tmp_path: Path, left: int) -> None:
     watch = ModelWatch(tmp_path)
