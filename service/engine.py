@@ -153,8 +153,7 @@ class Engine:
             for feed, signal in zip(feeds, signals, strict=True)
             if feed is not None
         ]
-        if asked:
-            self.vectors.expect(asked, now, model)
+        self.vectors.expect(asked, now, model)
 
     def on_request(
         self,
@@ -281,13 +280,13 @@ class Engine:
             "symbol": request.symbol,
             "direction": request.direction,
             "features": dict(zip(FEATURE_NAMES, vector.values, strict=True)),
-            "missing": list(vector.missing),
+            "missing": vector.missing,
             "warm": is_warm(vector),
             "volume_source": vector.volume_source,
             "feature_schema": FINGERPRINT,
             "event_time_s": now,
             "feed_age_s": feed_age_s(feed, receive_time_s),
-            "source": None if feed is None else list(feed.source),
+            "source": None if feed is None else feed.source,
         }
 
     def _roll(self, now: float) -> float:

@@ -292,10 +292,9 @@ class Server:
             for frame in envelope:
                 PlainSocket.send(self._scoring, frame, NOBLOCK_MORE)
             PlainSocket.send(self._scoring, reply, NOBLOCK)
-        except zmq.Again:
-            # The client's queue is full: it asks and never reads. Others must not wait for it.
-            self._vitals.requests["reply_dropped"] += 1
         except zmq.ZMQError as error:
+            # The client is gone, or its queue is full: it asks and never reads. Others must not
+            # wait for it.
             self._vitals.requests["reply_dropped"] += 1
             log.debug("reply not sent", error=str(error))
 
