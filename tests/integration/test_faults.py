@@ -38,6 +38,21 @@ def test_one_that_is_killed_again_and_again_does_not_grow_its_wal(tmp_path: Path
         assert in_the_file_alone(again.journal_path) == 50
 
 
+def test_what_was_written_is_moved_to_the_file_itself_every_ten_seconds(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    parts.housekeeping.turn()
+    for number in (1, 2):
+        parts.score(signal_id=f"S{number}")
+        found = []
+        for _ in range(11):
+            parts.clock.advance(1.0)
+            parts.housekeeping.turn()
+            found.append(in_the_file_alone(parts.config.journal_path))
+        assert found[:8] == [number - 1] * 8
+        assert found[-1] == number
+    parts.journal.close()
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -49,7 +64,9 @@ def test_one_that_is_killed_again_and_again_does_not_grow_its_wal(tmp_path: Path
         "UPDATE paper SET opened_at = 1.0 WHERE signal_id = 'S0'",
     ],
 )
-def test_a_row_that_nobody_wrote_costs_only_itself(tmp_path: Path, damage: str) -> None:
+def test_a_row_that_nobody_wrote_costs_only_itself(
+    tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = Parts(tmp_path)
     before.journal.open()
     before.warm()
@@ -65,6 +82,7 @@ def test_a_row_that_nobody_wrote_costs_only_itself(tmp_path: Path, damage: str) 
     after = Parts(tmp_path, before.clock)
     after.journal.open()
     after.housekeeping.restore()
+    assert ("damaged rows" in "".join(capsys.readouterr())) is bool(after.journal.errors)
     again = [after.score(signal_id=f"S{n}", **levels)["score_id"] for n in range(3)]
     assert again[1:] == first[1:]
     assert len(after.engine.paper) >= 2

@@ -100,6 +100,7 @@ def test_every_operation_is_answered(parts: Parts) -> None:
     assert [reply["ok"] for reply in replies] == [True] * len(messages.REQUESTS)
     assert replies[2]["matched"] is True
     assert replies[4]["features"]["sentiment_score"] == 60
+    assert replies[4]["source"] == ["feed", ""]
     assert replies[6]["requests"] == dict.fromkeys(messages.REQUESTS, 1)
 
 
@@ -240,17 +241,26 @@ def test_retries_hold_across_a_restart_within_the_window(tmp_path: Path) -> None
     assert [row["revision"] for row in after.rows()] == [0, 1, 2]
 
 
-def test_a_reply_in_the_journal_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "reply",
+    [b"\xc1", b"\x01", b"\x81\xa1\xff\x01", b"\x91" * 5000],
+    ids=["no msgpack", "no map", "text that is none", "nesting without end"],
+)
+def test_a_reply_in_the_journal_that_cannot_be_read_stops_nothing(
+    tmp_path: Path, reply: bytes
+) -> None:
     before = Parts(tmp_path)
-    before.score(signal_id="s")
+    first = before.score(signal_id="s")
     before.journal.close()
     with sqlite3.connect(before.config.journal_path) as connection:
-        connection.execute("UPDATE scores SET reply = x'c1'")
+        connection.execute("UPDATE scores SET reply = ?", (reply,))
         connection.execute("INSERT INTO symbols VALUES('BAD', x'00')")
     connection.close()
     after = Parts(tmp_path)
     after.housekeeping.restore()
-    assert after.score(signal_id="s")["journalled"] is True
+    anew = after.score(signal_id="s")
+    assert (anew["status"], anew["journalled"]) == ("unknown_symbol", True)
+    assert anew["score_id"] != first["score_id"]
 
 
 def seconds(parts: Parts, count: int = 1) -> None:
@@ -296,10 +306,11 @@ def test_what_is_amiss_is_a_warning_in_the_log(
 
 
 def test_a_journal_that_fails_stops_no_answer_and_is_made_up_for_by_a_retry(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = Parts(tmp_path)
     parts.config.journal_path.mkdir()
+    parts.housekeeping.restore()
     first = parts.score(signal_id="s")
     assert (first["ok"], first["journalled"]) == (True, False)
     assert parts.ask("outcome", signal_id="s", outcome="WIN") == {
@@ -315,10 +326,13 @@ def test_a_journal_that_fails_stops_no_answer_and_is_made_up_for_by_a_retry(
     assert health["ready"] is False
     assert "journal" in health["reasons"][0]
     assert parts.ask("stats")["journal"]["unwritten"] == 2
-    seconds(parts)
+    seconds(parts, 2)
     assert parts.ask("health")["ready"] is False
     parts.config.journal_path.rmdir()
     seconds(parts)
+    said = "".join(capsys.readouterr())
+    # Once each, and nothing of its rows, none of which was damaged.
+    assert [said.count(of) for of in ("journal failed", "works again", "damaged")] == [1, 1, 0]
     assert parts.ask("health")["ready"] is True
     again = parts.score(signal_id="s")
     assert again == {**first, "journalled": True}

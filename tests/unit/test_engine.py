@@ -176,18 +176,20 @@ def test_the_mode_can_be_changed_while_running(model: Model) -> None:
     assert played.score()["status"] == "success"
 
 
-def test_a_model_that_fails_costs_only_the_enhancement(model: Model) -> None:
+@pytest.mark.parametrize("kind", [ValueError, IndexError, ZeroDivisionError])
+def test_a_model_that_fails_costs_only_the_enhancement(model: Model, kind: type) -> None:
     class Broken:
         version, manifest, reviewed_at, directed = "b", model.manifest, START_S, False
 
         def probability(self, row: Any) -> None:
-            raise ValueError("a node out of range")
+            raise kind("a node out of range")
 
     played = Played()
     played.engine.install(Broken())  # type: ignore[arg-type]  # as broken as it gets
     reply = played.score()
     assert base_reason(reply) == "error"
     assert "node out of range" in reply["error"]
+    assert played.engine.counts["model_fault"] == 1
 
 
 def test_a_row_holds_the_moment(model: Model) -> None:
@@ -258,9 +260,9 @@ def test_signals_without_an_id_are_never_taken_for_each_other() -> None:
 
 
 def test_a_sentiment_holds_under_each_of_a_brokers_names_before_the_first_tick() -> None:
-    played = Played(warm=False, FEED_SYMBOL_SUFFIXES=".r")
+    played = Played(warm=False, FEED_SYMBOL_SUFFIXES=".r", FEED_SYMBOL_MAP='{"EURO": "EURUSD"}')
     played.sentiment("EURUSD.r", 80.0)
-    for name in ("EURUSD", "EURUSD.r"):
+    for name in ("EURUSD", "EURUSD.r", "EURO"):
         assert played.features(name)["features"]["sentiment_score"] == 80.0
         assert "sentiment_score" not in played.score(symbol=name)["missing"]
 
