@@ -261,6 +261,7 @@ class Engine:
         self, feed: SymbolFeed | None, direction: int, vector: Vector
     ) -> tuple[Probability | None, str | None]:
         """(probability, None), or (None, what went wrong): a fault costs the base score only."""
+        assert feed is not None
         assert self.model is not None
         try:
             return self.vectors.answer(feed, direction, vector, self.model), None

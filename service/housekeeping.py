@@ -274,10 +274,10 @@ class Housekeeping:
 
     def _look_at_faults(self, utc_s: float) -> None:
         faults = self._engine.intake.faults
-        total = self._engine.intake.faulted
-        for fault in list(faults)[len(faults) - min(len(faults), total - self._faults_logged) :]:
+        new = self._engine.intake.faulted - self._faults_logged
+        for fault in list(faults)[-new:] if new else ():
             self.event("tick_fault", symbol=fault.symbol, error=fault.error)
-        self._faults_logged = total
+        self._faults_logged += new
         recent = sum(utc_s - fault.at_s <= 60.0 for fault in faults)
         if recent >= self._config.limits.faults_per_minute:
             raise TooManyFaults(f"{recent} ticks in a minute could not be applied; see the log")

@@ -164,7 +164,7 @@ class Server:
     def turn(self) -> int:
         """One cycle. Returns the number of requests and ticks it worked off."""
         due_s = self._housekeeping.due_s - self._clock.monotonic_s()
-        timeout_ms = 0 if self._arrived else min(100, max(0, int(due_s * 1000.0) + 1))
+        timeout_ms = 0 if self._arrived else max(0, int(due_s * 1000.0) + 1)
         ready = self._wait(timeout_ms)
         started_s = self._clock.monotonic_s() - self._rested_s
         if self._door is not None and self._door.socket in ready:
@@ -246,8 +246,6 @@ class Server:
 
     def _take(self, frames: list[bytes], refusal: tuple[str, str] | None) -> None:
         """Put a message in line, or say at once why it is not answered."""
-        if len(frames) < 2:
-            return  # an identity without a body carries nothing to answer
         envelope, bodies = split(frames)
         limit = self._config.limits.waiting_requests
         if refusal is not None:

@@ -106,14 +106,9 @@ class Vectors:
         for (kept, base_score), probability in zip(wanted, found, strict=True):
             kept.expected[base_score] = probability
 
-    def answer(
-        self, feed: SymbolFeed | None, direction: int, vector: Vector, model: Model
-    ) -> Probability:
+    def answer(self, feed: SymbolFeed, direction: int, vector: Vector, model: Model) -> Probability:
         """What the model says of the vector that `vector` gave last for this symbol."""
-        kept = None if feed is None else feed.kept.get(direction)
-        if kept is None:
-            self._counts["model_miss"] += 1
-            return model.probability(vector.values)
+        kept = feed.kept[direction]
         base_score = vector.values[-1]
         known = kept.answers.get(base_score)
         if known is not None:
@@ -127,13 +122,6 @@ class Vectors:
             kept.answers.clear()
         kept.answers[base_score] = probability
         return probability
-
-    def forget(self) -> None:
-        """Keep nothing: the next answers are worked out anew."""
-        self._correlations.clear()
-        self._correlation_key = (0, 0)
-        for feed in self._intake.feeds.values():
-            feed.kept.clear()
 
     def _keep(self, feed: SymbolFeed, now_s: float, direction: int, base_score: float) -> Kept:
         """What is kept of a symbol and direction, made anew where it is of another moment."""
