@@ -13,9 +13,10 @@ from flooded import TICKS, Flooded
 from harness import eventually
 from serving import body
 
+from protocol import codec
 from service.housekeeping import CHECKPOINT_ROWS, TURN_S
 from service.responder import Responder, Waiting
-from service.server import TICKS_A_REQUEST
+from service.server import LINE_BYTES, TICKS_A_REQUEST
 
 
 @pytest.fixture
@@ -174,3 +175,18 @@ def test_under_load_the_journal_is_checkpointed_early(flooded: Flooded) -> None:
         sizes.append(wal.stat().st_size)
     # What was moved is written over: the file does not grow with the load.
     assert sizes[-1] < 1.5 * sizes[0]
+
+
+def test_large_bodies_that_stand_in_line_are_few(tmp_path: Path) -> None:
+    flooded = Flooded(tmp_path, LIMITS_REQUESTS_PER_CYCLE="1")
+    server, large = flooded.served.server, codec.pack({"v": 1, "text": ["x" * 1000] * 200})
+    try:
+        for _ in range(20):
+            flooded.client.send(large)
+        answered = 0
+        while answered < 8:
+            answered += server.turn()
+            bodies = [arrived.waiting.body for arrived in server._arrived]
+            assert sum(map(len, bodies)) < LINE_BYTES + len(large)
+    finally:
+        flooded.close()

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from builders import small_model
 from harness import Service, eventually, running
-from serving import tick
+from serving import Parts, tick
 
 from service.engine_replay import compare
+from service.housekeeping import Housekeeping
 from service.market_files import MarketAccount, read_market
-from service.recording import RecordingError, read_segments
+from service.recording import RecordingError, SegmentWriter, read_segments
 from service.restamp import restamped, shift_to, survey_of
 
 
@@ -138,3 +139,20 @@ def test_a_folder_that_cannot_be_made_costs_the_recording_and_not_the_service(tm
         eventually(lambda: service.events("recording_ended"), "the end of the recording")
         with service.client() as client:
             assert client.score("EURUSD", 70.0).journalled
+
+
+def test_its_end_is_said_once(tmp_path: Path):
+    parts = Parts(tmp_path)
+    (tmp_path / "segments").touch()
+    recorder = SegmentWriter(tmp_path / "segments", "run", segment_bytes=1, keep_bytes=1)
+    owned = (parts.config, parts.clock, parts.engine, parts.journal, parts.watch, parts.vitals)
+    housekeeping = Housekeeping(*owned, parts.checkpoints, recorder)
+    recorder.append([1])
+    housekeeping.turn()
+    eventually(lambda: recorder.fault, "the fault")
+    for _ in range(3):
+        parts.clock.advance(1.0)
+        housekeeping.turn()
+    recorder.close()
+    (ended,) = parts.rows("SELECT * FROM events WHERE kind = 'recording_ended'")
+    assert "Not a directory" in ended["detail"] or "exists" in ended["detail"]

@@ -142,5 +142,10 @@ def test_a_rest_that_meets_a_locked_file_counts_as_a_stall_and_loses_nothing(
             other.execute("ROLLBACK")
         served.turn_until(lambda: not served.journal.fault, "the journal to work again")
         assert (served.journal.spooled, kept(served)) == (0, 2)
+        # It counted in its own turn alone.
+        before_s = served.vitals.turns.sum_s
+        for _ in range(5):
+            served.server.turn()
+        assert served.vitals.turns.sum_s - before_s < 0.5
     finally:
         served.close()

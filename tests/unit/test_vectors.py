@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import START_S, Parts, candle, published_model, tick
 
+from service.vectors import MOST_ANSWERS, Vectors
+
 SYMBOLS = ("EURUSD", "GBPUSD", "XAUUSD")
+
+
+def anew(parts, symbol, now_s, direction):
+    """The vector as one who has kept nothing works it out."""
+    feed = parts.engine.intake.feeds[symbol]
+    kept, feed.kept = feed.kept, {}
+    found = Vectors(parts.engine.intake, Counter()).vector(feed, symbol, now_s, direction, 70.0)
+    feed.kept = kept
+    return found
+
 
 steps = st.one_of(
     st.tuples(st.just("tick"), st.sampled_from(SYMBOLS), st.integers(-90, 5), st.integers(0, 3)),
@@ -42,12 +55,10 @@ def test_a_kept_vector_is_never_stale(tmp_path_factory, moves):
             case ("ask", symbol, direction):
                 now_s = engine.intake.now(parts.clock.utc_s())
                 engine.vectors.roll(now_s)
-                feed = engine.intake.feeds.get(symbol)
-                ask = (feed, symbol, now_s, direction, 70.0)
+                ask = (engine.intake.feeds[symbol], symbol, now_s, direction, 70.0)
                 kept = engine.vectors.vector(*ask)
                 assert engine.vectors.vector(*ask) == kept
-                engine.vectors.forget()
-                assert engine.vectors.vector(*ask) == kept
+                assert anew(parts, symbol, now_s, direction) == kept
 
 
 def test_the_same_state_is_worked_out_once_and_another_base_score_shares_it(tmp_path):
@@ -81,6 +92,23 @@ def test_the_model_is_asked_once_for_a_vector_and_again_by_its_successor(tmp_pat
     assert reply["raw_probability"] == successor.probability(values).raw
 
 
+def test_answers_are_kept_for_many_base_scores_and_no_more_than_so_many(tmp_path):
+    parts = Parts(tmp_path)
+    parts.warm("EURUSD", "GBPUSD")
+    parts.engine.install(published_model(tmp_path / "models", START_S - 100.0))
+    for _ in range(2):
+        for base_score in range(100):
+            parts.score(base_score=base_score)
+    counts = parts.engine.counts
+    assert (counts["model_miss"], counts["model_hit"]) == (100, 100)
+    (kept,) = parts.engine.intake.feeds["EURUSD"].kept.values()
+    most = 0
+    for number in range(2 * MOST_ANSWERS):
+        parts.score(base_score=number / 8)
+        most = max(most, len(kept.answers))
+    assert most == MOST_ANSWERS
+
+
 def test_a_symbol_that_nobody_asks_about_again_does_not_keep_an_old_model(tmp_path):
     parts = Parts(tmp_path)
     parts.warm("EURUSD", "GBPUSD")
@@ -109,5 +137,5 @@ def test_a_tick_that_amends_a_closed_bar_of_another_symbol_is_seen(tmp_path):
     parts.feed(tick("GBPUSD", parts.clock.utc_s() - 2.0, 1.2))
     after = parts.ask("features", symbol="EURUSD")["features"]["correlation_check"]
     assert after != before
-    parts.engine.vectors.forget()
-    assert parts.ask("features", symbol="EURUSD")["features"]["correlation_check"] == after
+    now_s = parts.engine.intake.now(parts.clock.utc_s())
+    assert after in anew(parts, "EURUSD", now_s, 0).values
