@@ -270,7 +270,11 @@ def test_late_and_foreign_replies_are_never_taken_for_ones_own() -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [b"", b"\xc1", b"\x80", b"\x90", codec.pack({"id": "other", "ok": True}), b"x" * 2_000],
+    [
+        *(b"", b"\xc1", b"\x80", b"\x90", b"x" * 2_000),
+        *(codec.pack({"id": "other", "ok": ok}) for ok in (True, False)),
+        codec.pack({"id": None, "ok": True}),
+    ],
 )
 def test_garbage_from_the_server_is_no_answer(reply: bytes) -> None:
     with (
