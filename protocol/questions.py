@@ -113,8 +113,8 @@ def base_score_reply(request: messages.ScoreRequest, failure: Failure) -> messag
     return messages.ScoreReply(
         status="unreachable" if away else "error",
         used_base_score=True,
-        original_base_score=float(request.base_score),
-        final_score=float(request.base_score),
+        original_base_score=request.base_score,
+        final_score=request.base_score,
         score_scale="base",
         symbol=request.symbol,
         direction=request.direction,
