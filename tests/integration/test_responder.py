@@ -243,7 +243,7 @@ def test_retries_hold_across_a_restart_within_the_window(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "reply",
-    [b"\xc1", b"\x01", b"\x81\xa1\xff\x01", b"\x91" * 5000],
+    [b"\xc1", b"\x01", b"\x81\xa1\xff\x01", b"\x81\xa1a" + b"\x91" * 5000],
     ids=["no msgpack", "no map", "text that is none", "nesting without end"],
 )
 def test_a_reply_in_the_journal_that_cannot_be_read_stops_nothing(
