@@ -82,7 +82,7 @@ class Side:
         self.highs.begin(number, self.leave)
         self.lows.begin(number, -self.leave)
 
-    def release(self, number: int) -> Held:
+    def release(self, number: int) -> None:
         """Take a position out."""
         held = self.held.pop(number)
         _remove(self.stops, (held.stop, number))
@@ -92,7 +92,6 @@ class Side:
             # Numbers rise and the dict keeps their order.
             if not self.held or len(extremes) > 2 * len(self.held) + 16:
                 extremes.keep(self.held)
-        return held
 
     def row(self, held: Held, last_s: float, last: float) -> PaperRow:
         """The position with how far it has come, at the price `last`."""
@@ -150,8 +149,7 @@ class Book:
         So a stop and a target that one quote touches count as the stop, and who enters on a
         quote whose other side lies beyond the stop has lost.
         """
-        if self.buys.held or self.sells.held:
-            self._pass_time(event_s)
+        self._pass_time(event_s)
         self.last_s = event_s
         self.buys.see(bid)
         self.sells.see(-ask)
