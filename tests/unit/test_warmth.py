@@ -24,6 +24,13 @@ def test_nothing_is_warm_without_symbols_or_after_a_first_tick(tmp_path: Path):
     assert rounds(parts, Warmth()) == 0
 
 
+def test_a_symbol_without_another_to_correlate_with_is_not_warm(tmp_path: Path):
+    parts = Parts(tmp_path)
+    parts.warm("EURUSD")
+    assert parts.ask("features", symbol="EURUSD")["warm"] is False
+    assert rounds(parts, Warmth()) == 0
+
+
 def test_all_symbols_with_history_are_counted_once_in_each_round(tmp_path: Path):
     parts = Parts(tmp_path)
     parts.warm(*SYMBOLS)
@@ -37,7 +44,7 @@ def test_a_symbol_that_was_dropped_within_a_round_is_not_counted(tmp_path: Path)
     parts.warm(*SYMBOLS)
     warmth = Warmth()
     rounds(parts, warmth)
-    del parts.engine.intake.feeds[SYMBOLS[0]]
+    del parts.engine.intake.feeds[SYMBOLS[-1]]
     assert rounds(parts, warmth) == len(SYMBOLS) - 1
 
 
