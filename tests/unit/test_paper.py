@@ -325,6 +325,13 @@ def restarted(paper: Paper) -> Paper:
 
 @given(QUOTES, SIGNALS, st.sets(st.integers(0, 59), max_size=3), st.booleans())
 @example([(0, 100, 2), (21, 100, 2), (5, 100, 2)], [(0, True, 101, 9, 9)], {1}, True)
+# The holding time ends between a restart and the next quote, which lies beyond the target.
+@example(
+    [(0, 100, 2), *[(20, 101, 2)] * 4, (5, 101, 2), (20, 125, 2)],
+    [(0, True, 101, 20, 20)],
+    {5},
+    False,
+)
 @settings(max_examples=150, deadline=None)
 def test_every_outcome_equals_the_oracles_also_over_restarts_and_sweeps(
     steps, signals, restarts, sweeps
@@ -352,7 +359,7 @@ def test_every_outcome_equals_the_oracles_also_over_restarts_and_sweeps(
                     take_profit=float(request.target),
                 )
         ends |= {end.position.score_id: answer_to(end) for end in paper.ended.values()}
-        if number in restarts:
+        if number in {at % len(steps) for at in restarts}:
             paper = restarted(paper)
     paper.sweep(t + 1.0)
     ends |= {end.position.score_id: answer_to(end) for end in paper.ended.values()}
