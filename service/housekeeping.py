@@ -130,7 +130,8 @@ class Housekeeping:
 
         Returns the seconds that it took, 0 where there was nothing to do.
         """
-        if self._journal.spooled < least:
+        # A journal at fault takes nothing; to ask it is no work, after which to look on at once.
+        if self._journal.fault is not None or self._journal.spooled < least:
             return 0.0
         begun_s = self._clock.monotonic_s()
         self._journal.settle()

@@ -149,3 +149,20 @@ def test_a_rest_that_meets_a_locked_file_counts_as_a_stall_and_loses_nothing(
         assert served.vitals.turns.sum_s - before_s < 0.5
     finally:
         served.close()
+
+
+def test_a_journal_at_fault_gives_the_loop_nothing_to_do_in_a_rest(tmp_path: Path) -> None:
+    """What takes no time is none: the loop would look on at once, and let nobody else run."""
+    parts = Parts(tmp_path, clock=SystemClock())
+    parts.score()
+    path = parts.journal.path
+    path.rename(path.with_suffix(".moved"))
+    parts.journal.look()
+    assert parts.journal.fault is not None
+    assert parts.journal.spooled == 1
+    assert parts.housekeeping.rest(1) == 0.0
+    path.with_suffix(".moved").rename(path)
+    assert parts.journal.recover(parts.clock.utc_s())
+    assert parts.housekeeping.rest(1) == 0.0
+    assert parts.journal.spooled == 0
+    parts.journal.close()
