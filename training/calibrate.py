@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from protocol.manifest import Calibration
 from training.bound import clustered
 from training.isotonic import Bins, Isotonic, binned, fit_isotonic
-from training.logit import log_loss, logit, slope_in_errors
+from training.logit import log_loss, logit, sigmoid, slope_in_errors
 from training.platt import Platt, fit_platt
 
 Floats = NDArray[np.float64]
@@ -72,7 +72,21 @@ def fit_curve(
     if n_effective >= ISOTONIC_FROM_EFFECTIVE and isotonic_is_no_worse(raw, y, w, groups):
         shape = fit_isotonic(binned(raw), y, w) or shape
     sampled = float(np.average(y, weights=w))
-    return Curve(shape, shrink, sampled if base_rate is None else base_rate)
+    base = sampled if base_rate is None else base_rate
+    promised = float(np.average(shape(raw), weights=w))
+    return Curve(_levelled(shape, promised, base), shrink, base)
+
+
+def _levelled(shape: Platt | Isotonic, promised: float, base_rate: float) -> Platt | Isotonic:
+    """A shape that promises `promised` on average, made to promise `base_rate`.
+
+    However the share of wins has moved since the first answers: to know of that is no edge, and
+    what is said beyond the constant is said of the signal.
+    """
+    by = (logit(np.array(base_rate)) - logit(np.array(promised))).item()
+    if isinstance(shape, Isotonic):
+        return Isotonic(shape.points, sigmoid(logit(shape.values) + by))
+    return Platt(shape.slope, shape.intercept + by)
 
 
 def isotonic_is_no_worse(raw: Floats, y: Bools, weight: Floats, groups: Ints | None) -> bool:
@@ -180,14 +194,17 @@ def _interval(
     labels = np.arange(len(raw)) if groups is None else np.unique(groups, return_inverse=True)[1]
     count = int(labels.max()) + 1
     refit = _refit(curve, raw, y)
-    base_shift = curve.base_rate - float(np.average(y, weights=w))
+    shift = curve.base_rate - float(np.average(y, weights=w))
     curves = []
     for _ in range(RESAMPLES):
         drawn = w * np.bincount(rng.integers(count, size=count), minlength=count)[labels]
         if drawn[y].sum() == 0.0 or drawn[~y].sum() == 0.0:
             continue
-        base = float(np.average(y, weights=drawn)) + base_shift
-        curves.append(Curve(refit(drawn), curve.shrink_weight, base).served(GRID))
+        base = float(np.clip(np.average(y, weights=drawn) + shift, 0.0, 1.0))
+        shape = refit(drawn)
+        promised = float(np.average(shape(raw), weights=drawn))
+        shape = _levelled(shape, promised, base)
+        curves.append(Curve(shape, curve.shrink_weight, base).served(GRID))
     tail = (1.0 - COVERAGE) / 2.0
     low, high = np.quantile(curves or [curve.served(GRID)], [tail, 1.0 - tail], axis=0)
     # Each curve rises; accumulate takes out what rounding leaves.

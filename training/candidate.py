@@ -19,6 +19,7 @@ from training.bound import blocks, stretches
 from training.calibrate import fit_calibration, served
 from training.fit import fit_forest, importances, pack, parity
 from training.gate import Checks, Unseen, judge
+from training.logit import moved
 from training.publish import ManifestDraft, golden_inputs, reference
 from training.samples import Samples
 from training.settings import Settings
@@ -125,6 +126,7 @@ def draft(candidate: Candidate) -> ManifestDraft:
     """What the manifest says of a candidate that is to be published."""
     samples, walk, estimator = candidate.samples, candidate.walk, candidate.estimator
     calibration = final_calibration(walk, samples)
+    unseen = moved(walk.raw, walk.others["constant"], samples.base_rate)
     return ManifestDraft(
         directed=bool(samples.direction.any()),
         min_samples_leaf=int(estimator.min_samples_leaf),
@@ -143,7 +145,7 @@ def draft(candidate: Candidate) -> ManifestDraft:
         verdict=candidate.verdict,
         # Drift is measured against what will be seen: live signals, and answers to rows that
         # were not fitted.
-        reference=reference(samples.x[~samples.backfilled], served(calibration, walk.raw)),
+        reference=reference(samples.x[~samples.backfilled], served(calibration, unseen)),
         golden=golden_inputs(samples.x, candidate.forest, seed=candidate.seed),
         break_even=_BREAK_EVEN,
     )
@@ -153,7 +155,7 @@ def final_calibration(walk: WalkForward, samples: Samples) -> Calibration:
     """Calibration for the forest refitted on all, from every out-of-sample answer."""
     past = walk.past
     return fit_calibration(
-        walk.past_raw,
+        moved(walk.past_raw, walk.past_base, samples.base_rate),
         past.win,
         n_effective=past.n_effective,
         weight=past.weight,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.bound import clustered, days
-from training.measure import expected_r, net_r
+from training.measure import best_first, expected_r, net_r
 from training.results import Gain, Group, difference, gain, group
 from training.samples import Floats, Samples
 
@@ -54,10 +54,10 @@ def rating(p: Floats, test: Samples) -> Rating:
 
 
 def taken(score: Floats, p: Floats, test: Samples, share: float) -> Taken:
-    """The best `share` (0..1) of the signals `test` (m,) by `score` (m,), ties by time."""
+    """The best `share` (0..1) of the signals `test` (m,) by `score` (m,), ties by lot."""
     count = max(1, round(share * len(test)))
     at = np.zeros(len(test), dtype=np.bool_)
-    at[np.argsort(-score, kind="stable")[:count]] = True
+    at[best_first(score)[:count]] = True
     return chosen(at, p, test)
 
 
@@ -116,11 +116,11 @@ class Decile(NamedTuple):
     taken: Taken
 
 
-def deciles(p: Floats, test: Samples) -> list[Decile]:
-    """Tenths of equal size by `p` (m,); fewer and larger parts where m is below 50."""
+def deciles(rated: Floats, p: Floats, test: Samples) -> list[Decile]:
+    """Tenths of equal size by `rated` (m,), promised `p` (m,); below 50 fewer, larger parts."""
     count = min(DECILES, max(1, len(p) // FEWEST_A_BIN))
     found = []
-    for part in np.array_split(np.argsort(p, kind="stable"), count):
+    for part in np.array_split(best_first(rated)[::-1], count):
         at = np.zeros(len(p), dtype=np.bool_)
         at[part] = True
         promised = float(np.average(p[part], weights=test.weight[part]))

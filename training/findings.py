@@ -62,20 +62,21 @@ def find(
     """Work it out; the learning curve fits six forests more. `step` hears of stages."""
     walk = candidate.walk
     p, test = walk.p, walk.test
-    rated = coverage.rating(p, test)
+    level = walk.level(p)
+    rated = coverage.rating(level, test)
 
     def take(share: float) -> Taken:
         return coverage.taken(rated.score, p, test, share)
 
-    paying = rated.score > 0.0
+    paying = coverage.rating(p, test).score > 0.0
     return Findings(
-        alike=float(np.ptp(p)) < ALIKE,
+        alike=float(np.ptp(level)) < ALIKE,
         by_r=rated.by_r,
         told=[take(share) for share in (*coverage.TOLD, 1.0)],
         curve=[take(float(share)) for share in coverage.SHARES],
         paying=coverage.chosen(paying, p, test) if rated.by_r and paying.any() else None,
-        above_terms=coverage.above_terms(p, test) if rated.by_r else None,
-        deciles=coverage.deciles(p, test),
+        above_terms=coverage.above_terms(level, test) if rated.by_r else None,
+        deciles=coverage.deciles(level, p, test),
         importance=permutation_importance(
             walk, seed=candidate.seed, progress=_told(step, "exchanging features")
         ),
@@ -85,7 +86,7 @@ def find(
             settings.rhythm,
             progress=_told(step, "learning curve"),
         ),
-        parts=stability(p, test),
+        parts=stability(level, test),
     )
 
 

@@ -40,8 +40,8 @@ class Unseen(msgspec.Struct, frozen=True):
 def judge(walk: WalkForward, checks: Checks, champion: Unseen | None = None) -> Verdict:
     """Every number of the gate, and whether all of its conditions hold. Raises NotEnough."""
     test = walk.test
-    metrics = {"challenger": measure(walk.p, test.win, test.weight)}
-    metrics["challenger_raw"] = measure(walk.raw, test.win, test.weight)
+    metrics = {"challenger": measure(walk.p, test.win, test.weight, walk.level(walk.p))}
+    metrics["challenger_raw"] = measure(walk.raw, test.win, test.weight, walk.level(walk.raw))
     day_count = len(np.unique(walk.groups))
     if day_count < MIN_DAYS:
         raise NotEnough(
@@ -54,13 +54,14 @@ def judge(walk: WalkForward, checks: Checks, champion: Unseen | None = None) -> 
         )
     for name, p in walk.others.items():
         gain = improvement(p, walk.p, test.win, test.weight, test.time_s, walk.holding_s)
-        metrics[name] = measure(p, test.win, test.weight) | _shown(gain, day_count)
+        found = measure(p, test.win, test.weight, walk.level(p))
+        metrics[name] = found | _shown(gain, day_count)
     own = metrics["challenger"]
     # Judged before the shrinking, which would hide a forest that is too bold.
-    slope = calibration_slope(walk.calibrated, test.win, test.weight)
+    slope = calibration_slope(walk.level(walk.calibrated), test.win, test.weight)
     if slope is not None:
         own["calibration_slope"] = float(np.clip(slope, -1e6, 1e6))
-    made = taken_r(walk.p, test)
+    made = taken_r(walk.level(walk.p), test)
     if made is not None:
         own["r_taken"], own["r_all"] = made
     if champion is not None:
@@ -105,7 +106,8 @@ def _against(champion: Unseen, walk: WalkForward) -> dict[str, float]:
     ours = walk.p[champion.at]
     gain = improvement(champion.p, ours, rows.win, rows.weight, rows.time_s, walk.holding_s)
     found = measure(champion.p, rows.win, rows.weight) | _shown(gain, day_count)
-    made, theirs = taken_r(ours, rows), taken_r(champion.p, rows)
+    made = taken_r(walk.level(walk.p)[champion.at], rows)
+    theirs = taken_r(champion.p, rows)
     if made is not None and theirs is not None:
         found |= {"r_taken": theirs[0], "r_challenger": made[0], "r_all": made[1]}
     return found

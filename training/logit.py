@@ -94,6 +94,11 @@ def logit(p: Floats) -> Floats:
     return np.log(clipped) - np.log1p(-clipped)
 
 
+def moved(p: Floats, base: Floats | float, to: float) -> Floats:
+    """Answers `p` (n,) of forests that were grown where `base` won, as if `to` had won there."""
+    return sigmoid(logit(p) + logit(np.asarray(to)) - logit(np.asarray(base)))
+
+
 def sigmoid(z: Floats) -> Floats:
     """1 / (1 + exp(-z)) by tanh, which neither overflows nor warns."""
     return 0.5 * (1.0 + np.tanh(0.5 * z))

@@ -14,20 +14,21 @@ Bools = NDArray[np.bool_]
 ECE_BINS = 10
 
 
-def measure(p: Floats, win: Bools, weight: Floats) -> dict[str, float]:
+def measure(p: Floats, win: Bools, weight: Floats, rated: Floats | None = None) -> dict[str, float]:
     """What predictions `p` (m,) of `win` (m,) are worth; AUC 0.5 for a constant.
 
     `log_loss` in nats, `ece` is the mean gap between promise and win rate over tenths. The
-    top half is by `p`, ties in order of time, so for a constant it is the earlier half and
-    says nothing.
+    AUC and the top half are by `rated` (m,), or `p` where that is of one model; the half of a
+    constant is drawn by lot and says nothing.
     """
     from sklearn.metrics import roc_auc_score
 
-    top = best_half(p)
+    rated = p if rated is None else rated
+    top = best_half(rated)
     return {
         "log_loss": float(np.average(log_loss(p, win), weights=weight)),
         "brier": float(np.average((p - win) ** 2, weights=weight)),
-        "auc": float(roc_auc_score(win, p, sample_weight=weight)),
+        "auc": float(roc_auc_score(win, rated, sample_weight=weight)),
         "ece": calibration_error(p, win.astype(np.float64), weight),
         "win_rate_top_half": float(np.average(win[top], weights=weight[top])),
         "win_rate": float(np.average(win, weights=weight)),
@@ -35,9 +36,18 @@ def measure(p: Floats, win: Bools, weight: Floats) -> dict[str, float]:
     }
 
 
+def best_first(score: Floats) -> NDArray[np.intp]:
+    """The rows from the best `score` (m,) on, equal ones by lot, always the same.
+
+    In order of time, the earlier half of equals would be the better where wins become fewer.
+    """
+    drawn = np.random.default_rng(len(score)).permutation(len(score))
+    return drawn[np.argsort(-score[drawn], kind="stable")]
+
+
 def best_half(score: Floats) -> NDArray[np.intp]:
-    """The rows of the better half by `score` (m,), ties in order."""
-    return np.argsort(-score, kind="stable")[: (len(score) + 1) // 2]
+    """The rows of the better half by `score` (m,)."""
+    return best_first(score)[: (len(score) + 1) // 2]
 
 
 def calibration_error(p: Floats, happened: Floats, weight: Floats) -> float:
@@ -46,7 +56,7 @@ def calibration_error(p: Floats, happened: Floats, weight: Floats) -> float:
     `happened` (m,) are wins as 0 and 1, or true probabilities where they are known.
     Naeini, Cooper and Hauskrecht, AAAI 2015, with bins of equal size.
     """
-    parts = np.array_split(np.argsort(p, kind="stable"), min(ECE_BINS, len(p)))
+    parts = np.array_split(best_first(p), min(ECE_BINS, len(p)))
     sums = [
         (float(weight[part].sum()), float(np.sum(weight[part] * (p[part] - happened[part]))))
         for part in parts

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from training import rules
 from training.bound import blocks, days, stretches
 from training.calibrate import Curve, fit_curve
+from training.logit import moved
 from training.samples import Samples
 
 Floats = NDArray[np.float64]
@@ -66,9 +67,10 @@ class Fold:
 class WalkForward:
     """Answers to unseen rows. `past` (k,) rows and their `past_raw` include the tested ones.
 
-    For the m rows of `test`: `p` as served, `calibrated` before it was shrunk, `raw` the
-    forest's, and what each of `others` (constant, rules) said. `folds` can be asked again,
-    about their own rows. A signal may run for `holding_s`.
+    `past_base` (k,) is the share that had won of what trained for each. For the m rows of `test`:
+    `p` as served, `calibrated` before it was shrunk, `raw` the forest's, and what each of `others`
+    (constant, rules) said. `folds` can be asked again, about their own rows. A signal may run for
+    `holding_s`.
     """
 
     test: Samples
@@ -78,6 +80,7 @@ class WalkForward:
     others: dict[str, Floats]
     past: Samples
     past_raw: Floats
+    past_base: Floats
     windows: int
     purged: int
     folds: tuple[Fold, ...] = ()
@@ -87,6 +90,15 @@ class WalkForward:
     def groups(self) -> NDArray[np.int64]:
         """The day of each tested row."""
         return days(self.test.time_s)
+
+    def level(self, p: Floats) -> Floats:
+        """Answers `p` (m,) as if as many had won before each window.
+
+        Without it the later signals would be the better-rated ones wherever wins become more.
+        Rounded, so that what is no more than the constant is one and the same.
+        """
+        known = self.others["constant"]
+        return np.round(moved(p, known, float(np.average(known, weights=self.test.weight))), 12)
 
     @property
     def clusters(self) -> NDArray[np.int64]:
@@ -232,6 +244,7 @@ def _tested(
         },
         past=samples.take(np.concatenate([window.rows for window in answers])),
         past_raw=joined([window.raw for window in answers]),
+        past_base=joined([np.full(len(window.rows), window.base_rate) for window in answers]),
         windows=count,
         purged=purged,
         folds=tuple(_folds(tested)),
@@ -253,7 +266,7 @@ def _curve(
     if not before:
         return None
     rows = np.concatenate([answers.rows for answers in before])
-    raw = np.concatenate([answers.raw for answers in before])
+    raw = np.concatenate([moved(a.raw, a.base_rate, window.base_rate) for a in before])
     known = trainable(samples, window.start_s, rhythm)[rows]
     past = samples.take(rows[known])
     if len(past) < least or not past.both_classes:

@@ -73,7 +73,7 @@ def test_all_are_no_gain_over_all() -> None:
 def test_deciles_hold_every_signal_once_and_rise_with_an_edge() -> None:
     rows = rows_of(0.2)
     p = truth(rows, 0.2) + 1e-6 * np.arange(N)
-    found = deciles(p, rows)
+    found = deciles(p, p, rows)
     assert sum(tenth.taken.group.n for tenth in found) == N
     assert found[0].taken.group.won < 0.45 < 0.55 < found[-1].taken.group.won
     assert found[0].promised == pytest.approx(0.3, abs=1e-2)

@@ -41,6 +41,7 @@ def walked(p: Floats | None = None, *, days: float = 20.0) -> WalkForward:
         others={"constant": flat, "logit_base_score": flat},
         past=rows,
         past_raw=said,
+        past_base=flat,
         windows=10,
         purged=0,
     )

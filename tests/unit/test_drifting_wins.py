@@ -1,0 +1,79 @@
+"""A share of wins that moves is no edge: only what tells signals of one time apart is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from sample_rows import sample_rows
+
+from training.candidate import final_calibration
+from training.coverage import rating, taken
+from training.gate import Checks, judge
+from training.logit import logit, sigmoid
+from training.samples import Floats, Samples
+from training.walk_forward import Fit, Rhythm, WalkForward, walk_forward
+
+N = 1500
+HOURLY = Rhythm(embargo_s=14_400.0, holding_s=3_600.0)
+SOUND = Checks(parity=0.0, row_s=4e-5)
+
+MOVING: dict[str, Callable[[Floats], Floats]] = {
+    "rises": lambda t: 0.35 + 0.3 * t,
+    "falls": lambda t: 0.65 - 0.3 * t,
+    "jumps": lambda t: np.where(t > 0.5, 0.65, 0.4),
+}
+
+
+def knows(edge: float) -> Fit:
+    """A forest that says how many had won of what trained it, and `edge` by the momentum."""
+
+    def fit(part: Samples) -> Callable[[Floats], Floats]:
+        odds = logit(np.array(part.base_rate))
+        return lambda x: sigmoid(odds + edge * np.sign(x[:, 8] - 50.0) + 1e-3 * (x[:, 0] - 50.0))
+
+    return fit
+
+
+def walked(kind: str, seed: int, edge: float = 0.0) -> WalkForward:
+    rows = sample_rows(N, seed=seed, reward_risk=np.ones(N), cost_r=np.full(N, 0.05))
+    odds = logit(MOVING[kind](np.linspace(0.0, 1.0, N))) + edge * np.sign(rows.x[:, 8] - 50.0)
+    win = np.random.default_rng(seed + 1000).random(N) < sigmoid(odds)
+    drawn = sample_rows(N, seed=seed, win=win, reward_risk=rows.reward_risk, cost_r=rows.cost_r)
+    return walk_forward(drawn, knows(edge), HOURLY)
+
+
+@pytest.mark.parametrize("kind", MOVING)
+def test_the_gate_takes_no_share_of_wins_that_moves_for_an_edge(kind: str) -> None:
+    verdicts = [judge(walked(kind, seed), SOUND) for seed in range(10)]
+    passed = [not any("the constant" in why for why in verdict.failed) for verdict in verdicts]
+    assert sum(passed) <= 1
+    assert all(abs(verdict.metrics["challenger"]["auc"] - 0.5) < 0.08 for verdict in verdicts)
+
+
+@pytest.mark.parametrize("kind", MOVING)
+def test_the_better_half_is_no_better_where_only_the_share_of_wins_moves(kind: str) -> None:
+    gains = 0
+    for seed in range(10):
+        walk = walked(kind, seed)
+        score = rating(walk.level(walk.p), walk.test).score
+        made = taken(score, walk.p, walk.test, 0.5).more_wins
+        gains += made is not None and made.better
+    assert gains <= 1
+
+
+@pytest.mark.parametrize("kind", MOVING)
+def test_an_edge_is_found_while_the_share_of_wins_moves(kind: str) -> None:
+    walk = walked(kind, 1, edge=0.6)
+    verdict = judge(walk, SOUND)
+    assert verdict.published, verdict.failed
+    assert final_calibration(walk, walk.past).slope == pytest.approx(1.0, abs=0.35)
+
+
+def test_a_constant_ranks_nothing_however_often_it_changes() -> None:
+    walk = walked("rises", 1)
+    constant = walk.others["constant"]
+    assert np.ptp(constant) > 0.05
+    assert np.ptp(walk.level(constant)) == 0.0
+    assert judge(walk, SOUND).metrics["constant"]["auc"] == 0.5
