@@ -18,13 +18,14 @@ import msgspec
 import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
+from service.symbol_class import bare
 from training.journals import Journals, open_backfill, open_journals
 from training.labels import Label, Prefer, choose, of_truth_log
 from training.overlap import uniqueness
 from training.pips import in_r
 from training.samples import Samples
 from training.scored import Score, labels_by_id, scores_of, vector_of
-from training.truth_log import AHEAD_S, Outcome, words
+from training.truth_log import AHEAD_S, Outcome, Reason, words
 
 MARKET_FEATURES = frozenset(f.name for f in SCHEMA.features if f.needs_history)
 
@@ -130,7 +131,23 @@ def _join(sources: Sequence[Source], rules: JoinRules, now_s: float) -> Dataset:
 def _labels_of(score: Score, labels: Mapping[str, list[Label]]) -> Iterator[Label]:
     for key in (score.signal_id, score.score_id):
         if key is not None:
-            yield from labels.get(key, ())
+            for label in labels.get(key, ()):
+                yield _doubted(label) if _of_another_trade(label, score) else label
+
+
+def _of_another_trade(label: Label, score: Score) -> bool:
+    """Whether a report that bears the signal's id speaks of another: ids are used again."""
+    if label.direction * score.direction < 0:
+        return True
+    if label.symbol is None:
+        return False
+    theirs, ours = bare(label.symbol), bare(score.symbol)
+    # One of them may lack what brokers put behind it: EURUSD, EURUSD.r.
+    return not theirs.startswith(ours) and not ours.startswith(theirs)
+
+
+def _doubted(label: Label) -> Label:
+    return msgspec.structs.replace(label, win=None, doubt=Reason.CONTRADICTING_SIGNALS)
 
 
 def _unfit(score: Score, seen: dict[str, bool], rules: JoinRules, now_s: float) -> str:

@@ -25,7 +25,8 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 
     `realised_r` is net of costs as it was reported or followed; where `nominal`, it is that of
     the signal's own target or stop, which nobody reported to have been paid: before costs.
-    `pips` are given where nothing else tells what an end at neither of them made.
+    `pips` are given where nothing else tells what an end at neither of them made. `symbol` and
+    `direction` are the trade's as the report has them, None and 0 where it does not say.
     """
 
     source: str
@@ -36,6 +37,8 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     doubt: str = ""
     nominal: bool = False
     pips: float | None = None
+    symbol: str | None = None
+    direction: int = 0
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -58,6 +61,8 @@ def of_truth_log(outcome: Outcome) -> Label:
         realised_r,
         nominal=not told and not words.is_open_ended(outcome.word),
         pips=_alone(outcome.word, realised_r, outcome.pips),
+        symbol=outcome.signal.symbol,
+        direction=outcome.signal.direction,
     )
 
 
@@ -142,9 +147,9 @@ def _realised_r(outcome: Outcome) -> float | None:
             if outcome.pips is None or signal.symbol is None:
                 return None
             return in_r(outcome.pips, signal.symbol, signal.entry, signal.stop)
+        if signal.target is None:  # as of a win: losses alone would look like ruin
+            return None
         leave = signal.target if outcome.win else signal.stop
-    if leave is None:
-        return None
     # The stop lies on the losing side, so its sign is the direction's.
     made = (leave - signal.entry) / (signal.entry - signal.stop)
     return min(MAX_TERM_R, max(-MAX_TERM_R, made))

@@ -162,6 +162,15 @@ def test_a_reported_end_is_what_it_says(read: Read) -> None:
     assert made_of(read, LEVELS, True, exit=1.1014, realised_r=1.3) == pytest.approx([1.3])
 
 
+def test_without_a_target_a_loss_in_words_makes_as_little_known_as_a_win(read: Read) -> None:
+    scores = [score_row(i, X[i], reward_risk=None, cost_r=None) for i in range(2)]
+    reported = said(0, True) | said(1, False)
+    levels = Signal("SIG_0", direction=1, entry=1.1, stop=1.099)
+    told = {key: msgspec.structs.replace(o, signal=levels) for key, o in reported.items()}
+    data = read(*scores, score_row(2, X[2]), outcome_row(2, True), reported=told)
+    assert net_r(data.samples) == pytest.approx([np.nan, np.nan, 1.45], nan_ok=True)
+
+
 PRICED = {"entry_price": 150.0, "stop_loss": 150.2, "symbol": "USDJPY"}
 
 
@@ -216,6 +225,27 @@ def test_where_paper_and_report_differ_the_setting_decides(
     )
     assert data.samples.win.tolist() == [win]
     assert data.differ == 1
+
+
+@pytest.mark.parametrize(
+    ("signal", "believed"),
+    [
+        (Signal("SIG_0", symbol="EURUSD", direction=1), True),
+        (Signal("SIG_0", symbol="EUR/USD.r"), True),
+        (Signal("SIG_0"), True),
+        (Signal("SIG_0", symbol="EURUSD", direction=-1), False),
+        (Signal("SIG_0", symbol="GBPJPY"), False),
+    ],
+)
+def test_an_outcome_of_another_trade_under_the_same_id_is_not_the_signals(
+    read: Read, signal: Signal, believed: bool
+) -> None:
+    told = msgspec.structs.replace(said(0, True)["SIG_0"], signal=signal)
+    data = read(
+        score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False), reported={"SIG_0": told}
+    )
+    assert len(data.samples) == 1 + believed
+    assert data.excluded.get("contradicting_signals", 0) == 1 - believed
 
 
 def test_outcomes_of_signals_never_scored_are_counted(read: Read) -> None:
