@@ -117,8 +117,15 @@ def status(**options: Any) -> None:
         now_s = time.time()
         log, data = gather(settings, now_s=now_s)
         _tell_unread(log)
-        known = read_history(settings.models), current_pointer(settings.models)
-        for line in describe(data, *known, min_samples=settings.min_samples, now_s=now_s):
+        shown = describe(
+            data,
+            read_history(settings.models),
+            current_pointer(settings.models),
+            min_samples=settings.min_samples,
+            holding_s=settings.joining.max_holding_s,
+            now_s=now_s,
+        )
+        for line in shown:
             click.echo(line)
 
 
@@ -138,8 +145,15 @@ def results(weeks: int, **options: Any) -> None:
         log, data = gather(settings, now_s=now_s)
         _tell_unread(log)
         advices = advice_by_score(settings.journals)
-        holding_s = settings.joining.max_holding_s
-        for line in describe(data.samples, advices, weeks=weeks, now_s=now_s, holding_s=holding_s):
+        shown = describe(
+            data.samples,
+            advices,
+            weeks=weeks,
+            now_s=now_s,
+            holding_s=settings.joining.max_holding_s,
+            silent_s=data.silent_s,
+        )
+        for line in shown:
             click.echo(line)
 
 

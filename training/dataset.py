@@ -20,7 +20,7 @@ import numpy as np
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
 from service.symbol_class import bare
 from training.journals import Journals, open_backfill, open_journals
-from training.labels import Label, Prefer, choose, of_truth_log
+from training.labels import NO_OUTCOME, Label, Prefer, choose, of_truth_log
 from training.overlap import uniqueness
 from training.pips import in_r
 from training.samples import Samples
@@ -47,7 +47,8 @@ class Dataset(msgspec.Struct, frozen=True):
     """Samples by time, and the account: `scored` = samples + sum of `excluded`.
 
     `scored` counts the rows of all files, backfilled ones too; `differ` the signals whose paper
-    and reported outcome contradict each other, `unmatched` the outcomes of unknown signals.
+    and reported outcome contradict each other, `unmatched` the outcomes of unknown signals,
+    `silent_s` when those were scored live (UTC s) of which nobody said in time how they ended.
     """
 
     samples: Samples
@@ -55,6 +56,7 @@ class Dataset(msgspec.Struct, frozen=True):
     excluded: dict[str, int]
     differ: int
     unmatched: int
+    silent_s: tuple[float, ...] = ()
 
 
 class Source(NamedTuple):
@@ -97,6 +99,7 @@ def _join(sources: Sequence[Source], rules: JoinRules, now_s: float) -> Dataset:
     differ = 0
     kept: list[tuple[Score, Label]] = []
     seen: dict[str, bool] = {}
+    silent_s: list[float] = []
     for scores, labels in sources:
         ripe_s = _ripe(scores, rules, now_s)
         for score in scores:
@@ -117,6 +120,8 @@ def _join(sources: Sequence[Source], rules: JoinRules, now_s: float) -> Dataset:
                     kept.append((score, choice.label))
             if reason:
                 excluded[str(reason)] += 1
+            if reason == NO_OUTCOME and score.time_s <= ripe_s and not score.backfilled:
+                silent_s.append(score.time_s)
     kept = _one_kind(kept, excluded)
     known = {i for scores, _ in sources for s in scores for i in (s.signal_id, s.score_id)}
     return Dataset(
@@ -125,6 +130,7 @@ def _join(sources: Sequence[Source], rules: JoinRules, now_s: float) -> Dataset:
         dict(excluded.most_common()),
         differ,
         len({key for source in sources for key in source.labels} - known),
+        tuple(silent_s),
     )
 
 

@@ -16,6 +16,7 @@ from training.pips import in_r
 from training.truth_log import Outcome, Reason, in_future, words
 
 Prefer = Literal["paper", "reported"]
+NO_OUTCOME = "no_outcome"
 VOID = "VOID"
 """What the service calls a paper position that it lost sight of."""
 
@@ -98,7 +99,7 @@ def choose(
     """Pick the label of a signal scored at `scored_s` from all that was said of it by `now_s`."""
     paper: list[Label] = []
     reported: list[Label] = []
-    reason = "no_outcome"
+    reason = NO_OUTCOME
     for label in labels:
         # The service saw its paper outcomes happen: a stop hit within seconds is a true loss.
         seen = label.source == "paper"

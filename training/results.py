@@ -6,7 +6,7 @@ on, never against another time. What is not sure is called not established.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from textwrap import wrap
 from typing import NamedTuple
@@ -165,16 +165,19 @@ def describe(
     weeks: int,
     now_s: float,
     holding_s: float = 0.0,
+    silent_s: Sequence[float] = (),
 ) -> Iterator[str]:
     """Lines for the terminal: the table of the last weeks, and the verdict of all of them.
 
     The weeks end with that of the newest outcome, which is said where it is not of late.
+    `silent_s` are the times (UTC s) of signals whose outcome nobody told.
     """
     if not len(samples):
         yield "no outcome of a scored signal yet; `status` shows why"
         return
     newest_s = float(samples.time_s[-1])
-    rows = samples.take(samples.time_s >= _monday(newest_s) - (weeks - 1) * WEEK_S)
+    begin_s = _monday(newest_s) - (weeks - 1) * WEEK_S
+    rows = samples.take(samples.time_s >= begin_s)
     if now_s - newest_s > WEEK_S:
         yield f"no outcome since {_day(newest_s)}; {weeks} weeks up to then"
     taken, rejected = advised(rows, advice)
@@ -194,8 +197,20 @@ def describe(
             "days count as one below"
         )
     yield ""
-    for sentence in verdict(rows, taken, rejected, holding_s):
+    silent = sum(begin_s <= time_s <= newest_s for time_s in silent_s)
+    sentences = [*verdict(rows, taken, rejected, holding_s), *_doubts(rows, silent, holding_s)]
+    for sentence in sentences:
         yield from wrap(sentence, WIDTH, subsequent_indent="  ")
+
+
+def _doubts(rows: Samples, silent: int, holding_s: float) -> Iterator[str]:
+    if silent:
+        yield (
+            f"{silent:,} more signals of these weeks have no outcome: if which of them are told "
+            "depends on how they went, nothing above holds."
+        )
+    if holding_s and (longer := rows.outlasting(holding_s)):
+        yield f"{longer}."
 
 
 def advised(rows: Samples, advice: Mapping[str, Advice]) -> tuple[Bools, Bools]:

@@ -61,6 +61,17 @@ class Samples:
         """The weighted share of wins; NaN without samples."""
         return float(np.average(self.win, weights=self.weight)) if len(self) else float("nan")
 
+    def outlasting(self, holding_s: float) -> str:
+        """What is to be said where more than 1 in 100 signals run for clearly longer than that."""
+        longer = int(np.count_nonzero(self.end_s - self.time_s > 1.1 * holding_s))
+        if longer <= 0.01 * len(self):
+            return ""
+        return (
+            f"{longer:,} of {len(self):,} signals ran for longer than training.max_holding_s "
+            f"({holding_s / 3600.0:.1f} hours): the newest are counted before their slow ends are "
+            "in, and days are taken for independent that are not. Set it to how long they run"
+        )
+
     @property
     def both_classes(self) -> bool:
         """Whether there is a win and a loss."""

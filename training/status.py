@@ -33,6 +33,7 @@ def describe(
     serves: Pointer | None,
     *,
     min_samples: int,
+    holding_s: float,
     now_s: float,
 ) -> Iterator[str]:
     """Lines of text: samples, exclusions, pace, expected dates, the last run, what serves."""
@@ -53,6 +54,8 @@ def describe(
         yield f"outcomes without a score in the journal: {data.unmatched}"
     if data.differ:
         yield f"paper and reported outcome differ: {data.differ}"
+    if longer := samples.outlasting(holding_s):
+        yield from wrap(longer, WIDTH)
     times_s = samples.time_s[~samples.backfilled].tolist()
     if len(times_s) >= 2:
         days = max((times_s[-1] - times_s[0]) / 86_400, 1 / 24)

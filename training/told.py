@@ -194,6 +194,8 @@ def _not_shown(candidate: Candidate, found: Findings) -> Iterator[str]:
     short = f"; {days} days are one kind of market" if days < FEW_DAYS else ""
     yield f"That tomorrow is like these days{short}."
     yield from _labels(walk)
+    if longer := candidate.samples.outlasting(walk.holding_s):
+        yield f"Outcomes that come late: {longer}."
     parts = [part for name in ("symbol", "pattern") for part in found.parts[name]]
     small = [plain(part.name) for part in parts if part.n < FEWEST_TO_JUDGE]
     if small:

@@ -274,6 +274,14 @@ def test_a_score_stamped_in_the_future_is_no_sample_and_ripens_no_cohort(read: R
     assert data.excluded == {"cohort_still_open": 2, "scored_in_the_future": 1}
 
 
+def test_signals_whose_end_nobody_told_in_time_are_kept_apart(read: Read) -> None:
+    rows = [score_row(i, X[i]) for i in range(4)]
+    data = read(*rows, outcome_row(1, True), now_s=START_S + 3 * EVERY_S + 1.0)
+    # The last one still has time.
+    assert data.silent_s == (START_S, START_S + 2 * EVERY_S)
+    assert data.excluded == {"no_outcome": 3}
+
+
 def test_directed_and_undirected_signals_are_not_mixed(read: Read) -> None:
     rows = [score_row(i, X[i], direction=(1, -1, 0)[i]) for i in range(3)]
     data = read(*rows, *(outcome_row(i, True) for i in range(3)))

@@ -194,3 +194,23 @@ def test_wins_and_losses_are_to_be_expected_in_the_smaller_part(won: float, enou
     _, taken, found = by_lot(3, 400, 0.2, won)
     assert taken.sum() >= 50
     assert found.enough is enough
+
+
+def test_signals_without_an_outcome_are_said_under_what_the_others_made() -> None:
+    samples = weeks_of_signals(600, edge=0.2)
+    now_s = MONDAY_S + WEEKS * WEEK_S - 1.0
+    silent_s = [MONDAY_S - 1.0, *(MONDAY_S + 3600.0 * np.arange(70))]
+    shown = list(describe(samples, advice_of(samples), weeks=3, now_s=now_s, silent_s=silent_s))
+    assert any(line.startswith("70 more signals of these weeks have no outcome") for line in shown)
+    told = describe(samples, advice_of(samples), weeks=3, now_s=now_s)
+    assert not any("no outcome" in line for line in told)
+
+
+@pytest.mark.parametrize(("late", "said"), [(6, False), (7, True)])
+def test_signals_that_run_for_longer_than_configured_are_said(late: int, said: bool) -> None:
+    samples = weeks_of_signals(600, edge=0.0)
+    end_s = samples.time_s + np.where(np.arange(600) < late, 1200.0, 1000.0)
+    rows = weeks_of_signals(600, edge=0.0, end_s=end_s)
+    now_s = MONDAY_S + WEEKS * WEEK_S
+    shown = describe(rows, advice_of(rows), weeks=3, now_s=now_s, holding_s=1000.0)
+    assert any(line.startswith(f"{late} of 600 signals ran for longer") for line in shown) == said
