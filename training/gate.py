@@ -122,8 +122,9 @@ def _sentence(
         side = f"at least {low:.4f} below" if low >= 0.0 else f"at most {-low:.4f} above"
         least = f" (with 95 % confidence {side})"
     gain = constant["improvement"]
+    differs = f"{abs(gain):.4f} nats {'below' if gain >= 0.0 else 'above'} a constant's{least}"
     found = (
         f"On {len(walk.test)} unseen signals of {day_count} days the model's log loss was "
-        f"{abs(gain):.4f} nats {'below' if gain >= 0.0 else 'above'} a constant's{least}"
+        f"{differs if gain else 'that of a constant'}"
     )
     return f"{found}. Not established: {'; '.join(failed)}." if failed else f"{found}."

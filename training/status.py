@@ -62,14 +62,14 @@ def describe(
         pace = len(times_s) / days
         yield f"pace             {pace:.1f} samples a day over {days:.1f} days"
         yield _reached(f"first {min_samples}", times_s, min_samples, pace, now_s)
-        yield _reached("+2 points", times_s, SIGNALS_FOR_TWO_POINTS, pace, now_s)
+        name = f"first {SIGNALS_FOR_TWO_POINTS:,}"
+        yield _reached(name, times_s, SIGNALS_FOR_TWO_POINTS, pace, now_s)
         yield (
             "                 the earliest that two points more wins could be established: with "
             f"{UNSEEN_FOR_TWO_POINTS:,}"
         )
         yield (
-            "                 signals that trained no model before they were tested on, "
-            f"{SIGNALS_FOR_TWO_POINTS:,} in all"
+            "                 signals that trained no model before they were tested on, of so many"
         )
     last = last_trained(history)
     if last is None:

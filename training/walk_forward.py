@@ -221,9 +221,11 @@ def _tested(
             tested.append((window, curve))
     if not tested:
         made = len(samples) - live
+        won = int(np.count_nonzero(samples.win))
         raise NotEnough(
-            f"{len(samples)} samples leave no later signals to be tested on, after those that "
-            "train and those that calibrate"
+            f"{len(samples)} samples, {won} won and {len(samples) - won} not, leave no later "
+            "signals to be tested on, after those that train and those that calibrate, wins and "
+            "losses among either"
             + (f"; {made} of them are backfilled and only train" if made else "")
         )
 

@@ -312,6 +312,10 @@ def test_status_counts_and_remembers_the_last_run(edge: Path, trained: Path) -> 
     assert "base scores are served" in text
     text = run(trained, "status").output
     assert "400 of 400 scored signals" in text
+    # Nothing that reads as if two points had been or would be reached.
+    assert re.search(
+        r"\nfirst 20,000     about .* at this pace\n +the earliest that two points", text
+    )
     assert "published on 400 samples" in text
     # Of a later candidate that was rejected the last run says no word of this.
     found = read_pointer(trained / "models")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,3 +78,5 @@ def test_a_constant_ranks_nothing_however_often_it_changes() -> None:
     assert np.ptp(constant) > 0.05
     assert np.ptp(walk.level(constant)) == 0.0
     assert judge(walk, SOUND).metrics["constant"]["auc"] == 0.5
+    served = judge(replace(walk, p=constant), SOUND)
+    assert "the model's log loss was that of a constant. Not established" in served.reason

@@ -174,3 +174,9 @@ def test_a_future_without_a_loss_is_not_enough() -> None:
 def test_the_groups_are_utc_days() -> None:
     walk = walk_forward(sample_rows(400), knows_the_edge(0.1), QUICK)
     assert np.array_equal(walk.groups, walk.test.time_s // DAY_S)
+
+
+def test_one_loss_among_wins_is_named_where_nothing_can_be_tested() -> None:
+    win = np.arange(300) != 250
+    with pytest.raises(NotEnough, match=r"300 samples, 299 won and 1 not, leave no later signals"):
+        walk_forward(sample_rows(300, win=win), knows_the_edge(0.2), QUICK)
