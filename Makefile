@@ -5,6 +5,7 @@
 # make test-watch   each alert made to fire by a real fault, before a real Prometheus
 # make test-deploy   install, supervise, upgrade, restore and remove on a booted Debian; the image (root)
 # make evidence-edge, -null, -results, -small, -scale   what docs/evidence.md claims of the trainer, measured
+# make evidence-moving   whether a share of wins that moves passes for an edge
 # make evidence-calibration   where isotonic calibration helps and where it harms
 # make evidence-monitor   false alarms of the monitor, and how soon it notices a lost edge
 # make evidence-drift   how often drift is called where nothing has changed, and where something has
@@ -75,6 +76,10 @@ evidence-edge evidence-null evidence-results evidence-small evidence-scale: setu
 .PHONY: evidence-calibration
 evidence-calibration: setup
 	$(BIN)/python scripts/evidence_calibration.py
+
+.PHONY: evidence-moving
+evidence-moving: setup
+	$(BIN)/python scripts/evidence_moving.py
 
 evidence-drift: setup
 	$(BIN)/python scripts/drift_rates.py
