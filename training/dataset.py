@@ -27,6 +27,9 @@ from training.samples import Samples
 from training.scored import Score, labels_by_id, scores_of, vector_of
 from training.truth_log import AHEAD_S, Outcome, Reason, words
 
+SAME_PRICE = 1e-3
+"""Of a price: so far from the signal's entry a trade may have been filled."""
+
 MARKET_FEATURES = frozenset(f.name for f in SCHEMA.features if f.needs_history)
 
 
@@ -149,7 +152,12 @@ def _of_another_trade(label: Label, score: Score) -> bool:
         return False
     theirs, ours = bare(label.symbol), bare(score.symbol)
     # One of them may lack what brokers put behind it: EURUSD, EURUSD.r.
-    return not theirs.startswith(ours) and not ours.startswith(theirs)
+    if theirs.startswith(ours) or ours.startswith(theirs):
+        return False
+    # Or it has two names, as XAUUSD and GOLD, and one price.
+    if label.entry is None or score.entry_price is None:
+        return True
+    return abs(label.entry - score.entry_price) > SAME_PRICE * score.entry_price
 
 
 def _doubted(label: Label) -> Label:

@@ -26,8 +26,9 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 
     `realised_r` is net of costs as it was reported or followed; where `nominal`, it is that of
     the signal's own target or stop, which nobody reported to have been paid: before costs.
-    `pips` are given where nothing else tells what an end at neither of them made. `symbol` and
-    `direction` are the trade's as the report has them, None and 0 where it does not say.
+    `pips` are given where nothing else tells what an end at neither of them made. `symbol`,
+    `direction` and `entry` are the trade's as the report has them, None and 0 where it does not
+    say.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     pips: float | None = None
     symbol: str | None = None
     direction: int = 0
+    entry: float | None = None
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -64,6 +66,7 @@ def of_truth_log(outcome: Outcome) -> Label:
         pips=_alone(outcome.word, realised_r, outcome.pips),
         symbol=outcome.signal.symbol,
         direction=outcome.signal.direction,
+        entry=outcome.signal.entry,
     )
 
 

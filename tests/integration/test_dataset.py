@@ -235,15 +235,16 @@ def test_where_paper_and_report_differ_the_setting_decides(
         (Signal("SIG_0"), True),
         (Signal("SIG_0", symbol="EURUSD", direction=-1), False),
         (Signal("SIG_0", symbol="GBPJPY"), False),
+        (Signal("SIG_0", symbol="GBPJPY", entry=188.2), False),
+        (Signal("SIG_0", symbol="6E", direction=1, entry=1.1004), True),
     ],
 )
 def test_an_outcome_of_another_trade_under_the_same_id_is_not_the_signals(
     read: Read, signal: Signal, believed: bool
 ) -> None:
     told = msgspec.structs.replace(said(0, True)["SIG_0"], signal=signal)
-    data = read(
-        score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False), reported={"SIG_0": told}
-    )
+    scored = score_row(0, X[0], entry_price=1.1)
+    data = read(scored, score_row(1, X[1]), outcome_row(1, False), reported={"SIG_0": told})
     assert len(data.samples) == 1 + believed
     assert data.excluded.get("contradicting_signals", 0) == 1 - believed
 
