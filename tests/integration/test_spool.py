@@ -14,7 +14,7 @@ from scored_journal import score_row, vectors
 from serving import rows
 
 from service.journal import MOST_SPOOLED, MOST_SPOOLED_BYTES, Journal
-from service.journal_reading import spooled
+from service.journal_reading import JournalUnreadable, spooled
 from service.outcome_table import Written
 from service.records import ScoreRow
 from service.spool import Damaged, Spool, read_spool, spool_path
@@ -222,7 +222,8 @@ def test_rows_are_read_from_a_regular_file_alone(
     put(spool_path(path))
     with pytest.raises(OSError, match=said):
         read_spool(spool_path(path))
-    assert spooled(path) == []
+    with pytest.raises(JournalUnreadable, match=said):
+        spooled(path)
     journal = Journal(path)
     assert not journal.open()
     assert journal.write([score(1)]) == [Written(False)]

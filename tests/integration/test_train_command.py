@@ -198,7 +198,7 @@ def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
     lines: list[dict[str, object]] = [
         {
             "signal_id": f"SIG_{i}",
-            "symbol": "EURUSD",
+            "symbol": ("EURUSD", "BTCUSD")[i % 2],
             "completed": True,
             "outcome": "WIN_TP" if win[i] else "LOSS_SL",
             "completed_at": START_S + EVERY_S * i + 300,
