@@ -16,7 +16,7 @@ from service.errors import ModelRejected, RejectReason
 from service.forest import Forest
 from service.forest_arrays import Arrays, check_structure
 from service.forest_file import decode, encode
-from service.leaf_masks import MOST_LEAVES, leaf_masks
+from service.leaf_masks import MOST_LEAVES, NARROW, leaf_masks
 from training.fit import (
     PARITY_TOLERANCE,
     fit_forest,
@@ -107,7 +107,9 @@ def comb(leaves):
     )
 
 
-@pytest.mark.parametrize("leaves", [2, MOST_LEAVES - 1, MOST_LEAVES, MOST_LEAVES + 1, 80])
+@pytest.mark.parametrize(
+    "leaves", [2, NARROW, NARROW + 1, MOST_LEAVES - 1, MOST_LEAVES, MOST_LEAVES + 1, 80]
+)
 def test_trees_with_few_or_many_leaves_are_answered_as_by_stepping(leaves):
     arrays = comb(leaves)
     check_structure(arrays, leaves - 1, 11, 10**6)
