@@ -149,7 +149,7 @@ class Bench:
         )
         model = engine.model
         assert model is not None
-        probability = timed("forest and calibration", model.probability, np.array(vector.values))
+        probability = timed("forest and calibration", model.probability, vector.values)
         context = replies.Context(
             seq=number,
             score_id=f"bench-{number:x}",
