@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from service import exit_codes
 from service.errors import ConfigError
 from service.locks import HeldError, hold
 
@@ -26,7 +27,7 @@ MAX_IPC_PATH_BYTES = 107
 class BindError(Exception):
     """An address that cannot be bound. The process that meets it ends with `exit_code`."""
 
-    exit_code = 69  # EX_UNAVAILABLE of sysexits.h
+    exit_code = exit_codes.UNAVAILABLE
 
 
 def is_loopback(address: str) -> bool:

@@ -6,13 +6,15 @@ import os
 import sys
 from importlib.util import find_spec
 
+from service import exit_codes
+
 NEEDED = ("sklearn", "joblib", "matplotlib", "jinja2")
 
 
 class NotInstalled(Exception):  # noqa: N818  a state of things
     """The trainer's libraries are not there; the text says what to install."""
 
-    exit_code = 69  # EX_UNAVAILABLE of sysexits.h
+    exit_code = exit_codes.UNAVAILABLE
 
 
 def demo(arguments: list[str], needed: tuple[str, ...] = NEEDED) -> None:

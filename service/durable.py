@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from service import exit_codes
+
 Step = Callable[[str], None]
 
 
@@ -34,7 +36,7 @@ def named(path: Path) -> Iterator[None]:
 class LockHeld(Exception):  # noqa: N818  a state of things, not a fault
     """Another trainer is at work on these models. The command ends with `exit_code`."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+    exit_code = exit_codes.TRY_LATER
 
 
 class TrainerLock:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import enum
 import errno
 
-from service.exit_codes import NO_INPUT
-
-EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
+from service import exit_codes
 
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
 
@@ -30,9 +28,9 @@ class ConfigError(Exception):
         cause: BaseException | None = self
         while cause is not None:
             if passes(cause):
-                return NO_INPUT
+                return exit_codes.NO_INPUT
             cause = cause.__cause__
-        return EXIT_CONFIG
+        return exit_codes.CONFIG
 
 
 class CommandError(Exception):

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 OK = 0
 NOT_SO = 1
 USAGE = 2
+REJECTED = 3
+NOT_ENOUGH = 4
+DEGRADED = 5
 NO_INPUT = 66  # from here on those of sysexits.h
 UNAVAILABLE = 69
 SOFTWARE = 70
@@ -33,9 +36,9 @@ TRAINER: Mapping[int, str] = {
     OK: "done, or nothing to do",
     NOT_SO: "a version that is not there to be pointed at",
     USAGE: "wrong usage",
-    3: "the candidate was rejected (routine)",
-    4: "not enough samples yet (routine)",
-    5: "the monitor has an alert (routine)",
+    REJECTED: "the candidate was rejected (routine)",
+    NOT_ENOUGH: "not enough samples yet (routine)",
+    DEGRADED: "the monitor has an alert (routine)",
     NO_INPUT: "a recording that cannot be read, or is not what it should be",
     UNAVAILABLE: "no Dask scheduler or worker answers, or it is another version, or libraries are "
     "missing",

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from service import exit_codes
 from service.journal_file import has_wal, open_settled, shm_of, wal_of
 from service.records import ScoreRow
 from service.score_table import spooled_scores
@@ -25,7 +26,7 @@ PAGE_ROWS = 500
 class JournalUnreadable(Exception):  # noqa: N818  a state of things
     """A journal that cannot be read; the text says why and what to do."""
 
-    exit_code = 66  # EX_NOINPUT of sysexits.h
+    exit_code = exit_codes.NO_INPUT
 
 
 class Row(NamedTuple):

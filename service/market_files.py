@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
 
 from protocol.ea_feed import GARBAGE, Candle, Candles, FeedMessage, Skipped, Tick, parse
+from service import exit_codes
 
 Format = Literal["ea", "binance", "coinbase", "fx"]
 
@@ -37,7 +38,7 @@ _FILE_NAME_SYMBOL = re.compile(r"(?<![A-Za-z0-9])([A-Z]{6})(?![A-Za-z0-9])")
 class MarketFileError(Exception):
     """A file that cannot be read at all; the text names it and says what to do."""
 
-    exit_code = 66  # EX_NOINPUT of sysexits.h
+    exit_code = exit_codes.NO_INPUT
 
 
 class Recorded(NamedTuple):

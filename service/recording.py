@@ -18,6 +18,8 @@ from typing import Any
 
 import msgpack
 
+from service import exit_codes
+
 FORMAT_VERSION = 1
 CHUNK_BYTES = 256 * 1024
 WAITING_CHUNKS = 64
@@ -31,7 +33,7 @@ MAX_RECORD_BYTES = 128 * 1024 * 1024
 class RecordingError(Exception):
     """A segment that cannot be read; the text says which and why."""
 
-    exit_code = 66  # EX_NOINPUT of sysexits.h
+    exit_code = exit_codes.NO_INPUT
 
 
 class SegmentWriter:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import zmq
 
+from service import exit_codes
 from service.market_files import Format, MarketAccount, Recorded, read_market
 from service.replay_progress import Progress
 from service.restamp import restamped, shift_to, survey_of
@@ -33,9 +34,9 @@ LOOK_EVERY = 256
 class ReplayError(Exception):
     """The replay cannot start; the text says what to do, `exit_code` how the process ends."""
 
-    def __init__(self, message: str, exit_code: int = 69) -> None:
+    def __init__(self, message: str, exit_code: int = exit_codes.UNAVAILABLE) -> None:
         super().__init__(message)
-        self.exit_code = exit_code  # 69: EX_UNAVAILABLE of sysexits.h
+        self.exit_code = exit_code
 
 
 @dataclass(slots=True)
@@ -102,7 +103,9 @@ def replay(
     try:
         survey = survey_of(read(MarketAccount()))
         if survey is None:
-            raise ReplayError("no tick and no candle in the files: nothing to publish", 66)
+            raise ReplayError(
+                "no tick and no candle in the files: nothing to publish", exit_codes.NO_INPUT
+            )
         account.total = survey.messages
         with _publisher(bind) as publisher:
             progress.on_bound(publisher.endpoint, survey.messages)
@@ -226,4 +229,4 @@ def _bind(socket: zmq.Socket[bytes], bind: str) -> None:
                 "elsewhere (--bind tcp://127.0.0.1:5570) and start the service with that "
                 "address as its feed endpoint (SIGNAL_SCORER_FEED_ENDPOINTS)"
             ) from error
-        raise ReplayError(f"cannot bind {bind}: {error.strerror}", exit_code=2) from error
+        raise ReplayError(f"cannot bind {bind}: {error.strerror}", exit_codes.USAGE) from error

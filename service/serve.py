@@ -38,8 +38,6 @@ from service.zap import AllowList
 
 log = structlog.get_logger("scorer")
 
-EXIT_FAULTS = 70  # EX_SOFTWARE of sysexits.h
-
 PATIENCE_S = 8.0
 """With a journal that is held: so long that systemd, which counts the starts of a minute, never
 gives up a service that is started while a restore is at work."""
@@ -103,10 +101,10 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
         housekeeping.event("started", pid=os.getpid(), protocol=PROTOCOL_VERSION)
         server.run(stop)
         log.info("stopping", signal=stop.received)
-        code = 0
+        code = exit_codes.OK
     except TooManyFaults as error:
         log.critical("giving up", error=str(error))
-        code = EXIT_FAULTS
+        code = exit_codes.SOFTWARE
     finally:
         systemd.notify("STOPPING=1")
         watch.stop(timeout_s=1.0)

@@ -22,7 +22,6 @@ try:
     from training.backfill.command import backfill
     from training.options import (
         EXAMPLE,
-        EXIT_REFUSED,
         advice,
         leave,
         reading_options,
@@ -177,7 +176,7 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
         by_pattern = _by_pattern(patterns)
         model = current_model(settings.models)
         if model is None:
-            leave("no model is served, so there is no final score yet", EXIT_REFUSED)
+            leave("no model is served, so there is no final score yet", exit_codes.NOT_SO)
         score = load(options["config_path"]).config.score
         weights = Weights(score.base_weight, score.model_weight, score.session_bonus_weight)
         scores = asked_signals(settings.journals, settings.joining.max_missing)
@@ -209,7 +208,7 @@ def monitor(textfile: Path | None, **options: Any) -> None:
             click.echo(line)
         for line in watching.act(seen, settings, config, now_s=now_s):
             click.echo(line)
-    sys.exit(watching.DEGRADED if seen.degraded else watching.FINE)
+    sys.exit(exit_codes.DEGRADED if seen.degraded else exit_codes.OK)
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train models --models var/models")
@@ -383,7 +382,7 @@ def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> Non
                 )
                 click.echo(f"{done} is current, {old}{_NOT_USED}" if old else f"serving {done}")
         except RegistryError as error:
-            leave(str(error), EXIT_REFUSED)
+            leave(str(error), exit_codes.NOT_SO)
 
 
 if __name__ == "__main__":

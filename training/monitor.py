@@ -25,7 +25,6 @@ from training.live import Live, live_of
 from training.publish import LockHeld
 from training.settings import Settings
 
-FINE, DEGRADED = 0, 5
 WIDTH = 98
 
 

@@ -15,13 +15,11 @@ import click
 
 from service import exit_codes, libraries
 from service.commands.root import print_no_more
-from service.errors import EXIT_CONFIG, ConfigError
+from service.durable import LockHeld
+from service.errors import ConfigError
 from service.within import Within
 from training import settings as trainer_settings
 from training.settings import Settings
-
-EXIT_REFUSED = 1
-EXIT_LOCKED = 75  # EX_TEMPFAIL of sysexits.h
 
 # \b keeps click from rewrapping the example.
 EXAMPLE = "\b\nExample:\n  "
@@ -144,11 +142,11 @@ def advice() -> Iterator[None]:
     try:
         yield
     except (ConfigError, FileNotFoundError) as error:
-        leave(str(error), EXIT_CONFIG)
+        leave(str(error), exit_codes.CONFIG)
     except KeyboardInterrupt:
         leave("interrupted; nothing was written", exit_codes.INTERRUPTED)
-    except BrokenPipeError:
-        raise  # click's: a reader that went away ends a command without a word
+    except (BrokenPipeError, click.ClickException):
+        raise  # click's too: a reader that went away ends a command without a word
     except OSError as error:
         if error.filename is None:  # it may be standard output
             print_no_more()
@@ -156,17 +154,14 @@ def advice() -> Iterator[None]:
     except ModuleNotFoundError as error:
         libraries.leave("signal-scorer-train", "training", error)
     except sqlite3.Error as error:
-        leave(f"the journal cannot be read: {error}", EXIT_CONFIG)
+        leave(f"the journal cannot be read: {error}", exit_codes.CONFIG)
+    except LockHeld as error:
+        leave(f"{error}; try again when it is done", error.exit_code)
     except Exception as error:
-        # Imported late: the publisher loads numpy, and --help should not wait for it.
-        from training.publish import LockHeld
-        from training.workers import WorkersError
-
-        if isinstance(error, WorkersError):
-            leave(str(error), error.exit_code)
-        if not isinstance(error, LockHeld):
+        code = getattr(error, "exit_code", None)
+        if code is None:
             raise
-        leave(f"{error or 'another trainer is at work'}; try again when it is done", EXIT_LOCKED)
+        leave(str(error), code)
 
 
 def _unusable(error: OSError) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from service.durable import named
 from service.errors import ModelRejected
+from service.exit_codes import NOT_ENOUGH, OK, REJECTED
 from service.history import Event, last_trained, read_history
 from training.dataset import Dataset, read_dataset
 from training.interrupt import finished_first
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from training.candidate import Candidate
     from training.report import Page
 
-PUBLISHED, NOTHING_TO_DO, REJECTED, NOT_ENOUGH = 0, 0, 3, 4
 LAST_REPORT = "last-report.html"
 FEWER = 0.95
 """Of the last run's samples: with less, files are missing rather than labels in doubt."""
@@ -44,7 +44,7 @@ class Run(msgspec.Struct, frozen=True):
     @property
     def result(self) -> str:
         """One word: `published`, `nothing_to_do`, `rejected` or `not_enough`."""
-        if self.code == 0:
+        if self.code == OK:
             return "published" if self.version else "nothing_to_do"
         return {REJECTED: "rejected", NOT_ENOUGH: "not_enough"}[self.code]
 
@@ -116,7 +116,7 @@ def evaluate(
             for name, picture in page.pictures.items():
                 _replace(pictures / f"{name}.svg", picture.light)
     would = "would be published" if candidate.verdict.published else "would be rejected"
-    return Run(0, f"{would}: {candidate.verdict.reason} The report is {report}.")
+    return Run(OK, f"{would}: {candidate.verdict.reason} The report is {report}.")
 
 
 def _judged(
@@ -184,7 +184,7 @@ def _too_early(settings: Settings, data: Dataset, last: Event | None, force: boo
     if last is not None and (new := _new(data, last)) < settings.min_new and not force:
         fewer = _fewer(data, last)
         return Run(
-            NOTHING_TO_DO,
+            OK,
             f"nothing to do: {new} new samples since the last run, {settings.min_new} wanted "
             "(--min-new, or --force)" + (f"; {fewer}" if fewer else ""),
         )
@@ -238,10 +238,10 @@ def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
         )
     except Pinned as pinned:
         text = f"nothing published: {pinned}"
-        return Run(NOTHING_TO_DO, _reviewed(text, candidate.samples, settings, candidate.made_s))
+        return Run(OK, _reviewed(text, candidate.samples, settings, candidate.made_s))
     except ModelRejected as refusal:
         return _reject(candidate, f"the service would refuse it: {refusal}.", settings)
-    return Run(PUBLISHED, f"published {version}. {verdict.reason}", version)
+    return Run(OK, f"published {version}. {verdict.reason}", version)
 
 
 def _reject(candidate: Candidate, why: str, settings: Settings) -> Run:

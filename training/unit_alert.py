@@ -20,9 +20,10 @@ from socket import gethostname
 
 import msgspec
 
+from service import exit_codes
 from service.alerting import Finding
 from service.config import load
-from service.errors import EXIT_CONFIG, ConfigError
+from service.errors import ConfigError
 from service.settings import AlertsSection, Config
 from training import alerts
 
@@ -81,7 +82,7 @@ def main() -> None:
         said = tell(unit, os.environ, _config(os.environ), now_s=time.time())
     except (ConfigError, IndexError) as error:
         print(f"unit_alert: {error}", file=sys.stderr)
-        sys.exit(EXIT_CONFIG)
+        sys.exit(exit_codes.CONFIG)
     print(said)
 
 

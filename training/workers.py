@@ -17,6 +17,7 @@ import numpy as np
 
 import protocol
 from protocol.schema import FINGERPRINT
+from service import exit_codes
 
 Task = TypeVar("Task")
 Done = TypeVar("Done")
@@ -28,7 +29,7 @@ CONNECT_S = 10.0
 class WorkersError(Exception):
     """There is nobody to do the work; the text says what to do."""
 
-    exit_code = 69  # EX_UNAVAILABLE of sysexits.h
+    exit_code = exit_codes.UNAVAILABLE
 
 
 class Place(NamedTuple):

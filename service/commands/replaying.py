@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from service import exit_codes
 from service.commands.root import cli, example
 from service.within import Within
 
@@ -80,7 +81,7 @@ def replay(
             account = run(files, progress=progress, **options)
     except (ReplayError, MarketFileError, ValueError) as error:
         click.echo(f"signal-scorer: {error}", err=True)
-        sys.exit(getattr(error, "exit_code", 66))
+        sys.exit(getattr(error, "exit_code", exit_codes.NO_INPUT))
     for line in account.lines():
         click.echo(line)
     sys.exit(0 if account.adds_up else 1)
@@ -100,7 +101,7 @@ def _replay_engine(segments: tuple[Path, ...], journal: Path | None) -> int:
         account = compare(segments, journal)
     except (OSError, sqlite3.Error) as error:
         click.echo(f"signal-scorer: {error}", err=True)
-        return 66
+        return exit_codes.NO_INPUT
     for line in account.lines():
         click.echo(line)
     return 1 if account.different or account.absent else 0

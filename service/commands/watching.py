@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service import exit_codes
 from service.commands.root import (
     address_of,
     ask,
@@ -162,7 +163,9 @@ def status(config_path: str | None, endpoint: str | None, timeout_ms: float, as_
         console = Console(highlight=False)
         for line in lines(look, config, source.endpoint, console.width):
             console.print(line, soft_wrap=True)
-    sys.exit(69 if look.health is None else 0 if look.health["ready"] else 1)
+    if look.health is None:
+        sys.exit(exit_codes.UNAVAILABLE)
+    sys.exit(exit_codes.OK if look.health["ready"] else exit_codes.NOT_SO)
 
 
 @cli.command(**example("signal-scorer top --interval-s 2"))

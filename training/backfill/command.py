@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from training.options import EXAMPLE, advice, leave, store_options, worker_options
+from training.options import EXAMPLE, advice, store_options, worker_options
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -60,18 +60,12 @@ def backfill(**options: Any) -> None:
     a run's recorded segments (RUN-NNNNNN.rec.gz). The result is for `train --backfill`: such
     signals may train, and never evaluate.
     """
-    from service.market_files import MarketFileError
-    from service.recording import RecordingError
-    from training.backfill.result import ResultError
     from training.backfill.work import Plan, run
 
     signal.signal(signal.SIGTERM, _stop)
-    try:
-        with advice():
-            for line in run(Plan.of(options), sys.stderr):
-                click.echo(line)
-    except (MarketFileError, RecordingError, ResultError) as error:
-        leave(str(error), error.exit_code)
+    with advice():
+        for line in run(Plan.of(options), sys.stderr):
+            click.echo(line)
 
 
 def _stop(*_signal: object) -> None:

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from msgspec.structs import replace
 
+from service import exit_codes
 from service.durable import rename
 from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
@@ -25,7 +26,7 @@ from training.journals import BACKFILLED
 class ResultError(Exception):
     """The file cannot be written; the text says why."""
 
-    exit_code = 73  # EX_CANTCREAT of sysexits.h
+    exit_code = exit_codes.CANT_CREATE
 
 
 class Result:

@@ -15,8 +15,8 @@ from types import FrameType
 
 import click
 
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
+from service import exit_codes
+
 WIDTH = 120
 """Of what is written where no terminal says how wide it is."""
 
@@ -100,11 +100,11 @@ def main(
             facts = run(options, screen, stop)
     except DemoFailed as failure:
         click.echo(f"signal-scorer demo: {failure}", err=True)
-        sys.exit(EXIT_FAILED)
+        sys.exit(exit_codes.NOT_SO)
     show(facts, console)
     if json_path is not None:
         json_path.write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=2))
-    sys.exit(EXIT_INTERRUPTED if facts.interrupted else 0)
+    sys.exit(exit_codes.INTERRUPTED if facts.interrupted else exit_codes.OK)
 
 
 def _stop_on_signals() -> threading.Event:
