@@ -22,12 +22,13 @@ from joblib import Parallel, delayed
 
 from service.bundle import load, read_pointer
 from service.drift import MIN_SIGNALS
+from service.durable import TrainerLock
 from service.model import Model
 from training.candidate import draft
 from training.checks import input_drift, win_rate
 from training.cusum import Limit, chart, increments, limit_of, promise_of
 from training.live import Live
-from training.publish import TrainerLock, publish
+from training.publish import publish
 from training.samples import Samples
 from training.simulate import planted
 

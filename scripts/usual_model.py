@@ -69,7 +69,8 @@ def publish_model(models: Path, seed: int = 42) -> RandomForestClassifier:
 
 def publish_grown(models: Path, found: Grown, report: bytes = b"<p>benchmark</p>") -> None:
     """Publish it under a version of its own."""
-    from training.publish import TrainerLock, publish
+    from service.durable import TrainerLock
+    from training.publish import publish
 
     with TrainerLock(models):
         publish(models, found.forest, found.draft, report, now_s=time.time(), why="benchmark")

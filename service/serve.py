@@ -54,7 +54,7 @@ class InUseError(Exception):
 
 
 def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
-    """Run until SIGTERM or SIGINT. Raises ConfigError, InUseError or sockets.BindError.
+    """Run until SIGTERM or SIGINT. Raises ConfigError, InUseError or addresses.BindError.
 
     `reread` loads the configuration again, after a SIGHUP.
     """

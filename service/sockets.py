@@ -26,8 +26,6 @@ from service.addresses import (
 from service.errors import ConfigError
 from service.settings import Config
 
-__all__ = ["BindError", "Guard", "feed_keys", "feed_socket", "guard", "ingest_socket"]
-
 REQUEST_HWM = 64
 """Messages that may wait of one peer, each of up to a MiB: many hold what `MemoryMax` allows."""
 REPLY_HWM = 4096

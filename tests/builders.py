@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from protocol.manifest import Calibration, Samples, Verdict
 from protocol.schema import FEATURE_COUNT
+from service.durable import TrainerLock
 from service.forest import Forest
 from training.calibrate import fit_calibration
 from training.draft import ManifestDraft, golden_inputs, reference
 from training.fit import fit_forest, importances, min_samples_leaf, pack
-from training.publish import TrainerLock, publish
+from training.publish import publish
 
 NOW_S = 1_757_900_000.0
 ROWS = 300

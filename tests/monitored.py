@@ -10,9 +10,10 @@ from scored_journal import outcome_row, score_row
 
 from protocol.schema import FEATURE_COUNT
 from service.bundle import load, read_pointer
+from service.durable import TrainerLock
 from service.journal import Journal
 from service.model import Model
-from training.publish import TrainerLock, publish
+from training.publish import publish
 
 EVERY_S = 3600.0
 FIRST_S = NOW_S + 86_400.0

@@ -367,8 +367,9 @@ def _tell_prometheus(result: str, textfile: Path | None, config_path: str | None
 
 
 def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> None:
+    from service.durable import TrainerLock
     from training.interrupt import finished_first
-    from training.publish import TrainerLock, current_pointer
+    from training.publish import current_pointer
     from training.registry import RegistryError, too_old
 
     with advice():

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from service.alerting import Alert, Event, Finding, tell
+from service.alerting import Alert, Event, Finding
 from service.durable import rename, write_file
 from service.settings import AlertsSection
-
-__all__ = ["Alert", "State", "news", "read_state", "tell", "told", "write_state"]
 
 ROLLBACK = "rollback"
 MAX_TEXT = 1500

@@ -17,10 +17,10 @@ from service.model import Model
 from training import champion
 from training.bound import blocks, stretches
 from training.calibrate import fit_calibration, served
+from training.draft import ManifestDraft, golden_inputs, reference
 from training.fit import fit_forest, importances, pack, parity
 from training.gate import Checks, Unseen, judge
 from training.logit import moved
-from training.publish import ManifestDraft, golden_inputs, reference
 from training.samples import Samples
 from training.settings import Settings
 from training.walk_forward import Fit, Floats, WalkForward, walk_forward

@@ -12,8 +12,9 @@ from textwrap import wrap
 
 import msgspec
 
-from service.alerting import Finding
+from service.alerting import Finding, tell
 from service.bundle import load, read_pointer
+from service.durable import LockHeld
 from service.errors import ModelRejected
 from service.model import Model
 from service.settings import Config
@@ -22,7 +23,6 @@ from training.answered import advice_by_score, newest_vectors
 from training.cusum import Limit, limit_of, promise_of
 from training.dataset import Dataset
 from training.live import Live, live_of
-from training.publish import LockHeld
 from training.settings import Settings
 
 WIDTH = 98
@@ -178,7 +178,7 @@ def _tell(
     )
     if alert is None:
         return ""
-    problem = alerts.tell(alert, config.alerts)
+    problem = tell(alert, config.alerts)
     if problem:
         return problem
     try:

@@ -18,9 +18,7 @@ import msgspec
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
 from service.bundle import decode_pointer, load_directory, machine_faults, read_pointer
 from service.durable import (
-    LockHeld,
     Step,
-    TrainerLock,
     append_line,
     no_step,
     rename,
@@ -30,20 +28,9 @@ from service.durable import (
 from service.errors import ModelRejected
 from service.forest import Forest
 from service.forest_file import encode
-from training.draft import ManifestDraft, golden_inputs, manifest, reference, versions
+from service.history import HISTORY_NAME
+from training.draft import ManifestDraft, manifest, versions
 
-__all__ = [
-    "LockHeld",
-    "ManifestDraft",
-    "Pinned",
-    "TrainerLock",
-    "append_history",
-    "golden_inputs",
-    "publish",
-    "reference",
-]
-
-HISTORY_NAME = "history.jsonl"
 INCOMING = ".incoming-"
 VERSION_PATTERN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from protocol.manifest import MANIFEST_NAME, Pointer
 from service.bundle import load
+from service.durable import TrainerLock
 from service.errors import ModelRejected
 from service.history import read_history
 from service.model import Model
@@ -25,7 +26,7 @@ from training.champion import seen_until_s
 from training.checks import FEWEST, FEWEST_DAYS
 from training.live import Live
 from training.logit import log_loss
-from training.publish import TrainerLock, current_pointer
+from training.publish import current_pointer
 from training.registry import RegistryError, last_review, rollback, too_old
 from training.samples import Floats
 

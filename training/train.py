@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from service.durable import named
+from service.durable import TrainerLock, named
 from service.errors import ModelRejected
 from service.exit_codes import NOT_ENOUGH, OK, REJECTED
 from service.history import Event, last_trained, read_history
@@ -63,7 +63,6 @@ def train(
     sqlite3.Error where the journal cannot be read.
     """
     # Loaded late: what only looks at the data starts without scikit-learn and matplotlib.
-    from training.publish import TrainerLock
     from training.registry import complete_history
 
     settings.models.mkdir(parents=True, exist_ok=True)

@@ -20,8 +20,8 @@ from socket import gethostname
 
 import msgspec
 
-from service import exit_codes
-from service.alerting import Finding
+from service import alerting, exit_codes
+from service.alerting import Alert, Finding
 from service.config import load
 from service.errors import ConfigError
 from service.settings import AlertsSection, Config
@@ -54,11 +54,11 @@ def _what(unit: str, result: str, environ: Mapping[str, str]) -> str:
     return f"{unit} failed on {gethostname()} ({status}); see journalctl -u {unit}"
 
 
-def _deliver(alert: alerts.Alert, settings: AlertsSection) -> str:
+def _deliver(alert: Alert, settings: AlertsSection) -> str:
     """Why it was not told, or nothing."""
     if not settings.command:
         return "nobody was told, [alerts] command is empty"
-    return alerts.tell(alert, settings)
+    return alerting.tell(alert, settings)
 
 
 def _config(environ: Mapping[str, str]) -> Config:

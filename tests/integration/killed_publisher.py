@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from builders import NOW_S, small_draft
 
-from service.durable import Step, no_step
-from training.publish import TrainerLock, publish
+from service.durable import Step, TrainerLock, no_step
+from training.publish import publish
 from training.registry import list_models, pin, revalidate, rollback, unpin
 
 KEEP = 2

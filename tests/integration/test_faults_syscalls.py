@@ -15,8 +15,9 @@ from builders import NOW_S, small_model
 from scored_journal import write_journal
 
 from service import backup_manifest, mode_file
+from service.durable import TrainerLock
 from service.keygen import keygen
-from training.publish import TrainerLock, current_pointer, published_versions
+from training.publish import current_pointer, published_versions
 from training.registry import pin
 
 LOOK = """

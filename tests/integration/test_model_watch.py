@@ -10,9 +10,9 @@ import pytest
 from builders import NOW_S, small_model, training_rows
 
 from protocol.manifest import FOREST_NAME, POINTER_NAME
+from service.durable import TrainerLock
 from service.errors import RejectReason
 from service.model_watch import MAX_WAITING, Loaded, ModelWatch, Rejected, Removed
-from training.publish import TrainerLock
 from training.registry import revalidate, rollback
 
 

@@ -16,8 +16,9 @@ from monitored import answer_signals, publish_small
 from msgspec.structs import replace as with_fields
 
 from service.bundle import load, read_pointer
+from service.durable import TrainerLock
 from training.__main__ import main
-from training.publish import TrainerLock, publish
+from training.publish import publish
 from training.registry import pin
 from training.registry import rollback as point_back
 

@@ -16,9 +16,9 @@ from msgspec.structs import replace as with_fields
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, Pointer
 from service.bundle import load, read_pointer
-from service.durable import append_line
+from service.durable import LockHeld, TrainerLock, append_line
 from service.errors import ModelRejected
-from training.publish import LockHeld, Pinned, TrainerLock, append_history, publish
+from training.publish import Pinned, append_history, publish
 from training.registry import (
     RegistryError,
     complete_history,

@@ -22,9 +22,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, write_journal
 
 from service.bundle import load, read_pointer
+from service.durable import TrainerLock
 from service.journal import Journal
 from training.__main__ import main
-from training.publish import TrainerLock, append_history
+from training.publish import append_history
 from training.settings import Settings
 from training.train import train
 

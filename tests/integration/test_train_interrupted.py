@@ -13,7 +13,7 @@ import pytest
 from scored_journal import write_journal
 
 from service.bundle import load, read_pointer
-from training.publish import TrainerLock
+from service.durable import TrainerLock
 
 MOMENTS = ("reading", "walk-forward, windows", "drawing", "writing")
 WRITING = MOMENTS[-1]

@@ -16,12 +16,13 @@ from sklearn.isotonic import IsotonicRegression
 
 from protocol.manifest import POINTER_NAME, Calibration
 from service.bundle import load, read_pointer
+from service.durable import TrainerLock
 from service.errors import ModelRejected
 from service.model import calibrate
 from training.calibrate import curve_of, fit_calibration, fit_curve, served
 from training.isotonic import BINS, Isotonic, binned, fit_isotonic
 from training.platt import Platt
-from training.publish import TrainerLock, publish
+from training.publish import publish
 
 N = 6_000
 

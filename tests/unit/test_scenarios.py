@@ -24,13 +24,14 @@ from serving import tick
 from protocol.messages import ScoreReply, ScoreRequest
 from protocol.schema import FEATURE_NAMES
 from service.bundle import load, read_pointer
+from service.durable import TrainerLock
 from service.engine import Engine
 from service.model import Model
 from service.settings import Config, FeedSection
 from training.calibrate import fit_calibration
 from training.draft import golden_inputs, reference
 from training.fit import fit_forest, importances, min_samples_leaf, pack
-from training.publish import TrainerLock, publish
+from training.publish import publish
 from training.simulate import planted
 
 MINUTES, EVERY_S = 90, 10
