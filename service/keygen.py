@@ -14,18 +14,11 @@ import zmq
 
 from protocol.curve import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyFileError, read_secret
 from service import exit_codes
+from service.errors import CommandError
 
 SERVER = "server"
 CLIENTS_DIR = "clients"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-class KeygenError(Exception):
-    """Keys that cannot be made; the text says why and what to do."""
-
-    def __init__(self, message: str, exit_code: int = exit_codes.CANT_CREATE) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class Made(NamedTuple):
@@ -43,10 +36,10 @@ def keygen(folder: Path, name: str | None) -> Made:
     """Make the server's pair where there is none, and a client's where one is named.
 
     `server.key`, `server.pub`, `NAME.key` lie in the folder and `NAME.pub` in its `clients`.
-    Raises KeygenError.
+    Raises CommandError.
     """
     if name is not None and (name == SERVER or not _NAME.fullmatch(name)):
-        raise KeygenError(
+        raise CommandError(
             f"{name!r} is no name for a client: letters, digits, _, - and ., and not {SERVER!r}",
             exit_codes.USAGE,
         )
@@ -66,14 +59,17 @@ def keygen(folder: Path, name: str | None) -> Made:
         own = folder / f"{name}{SECRET_SUFFIX}", clients / f"{name}{PUBLIC_SUFFIX}"
         _write_pair(*own, name)
     except FileExistsError as error:
-        raise KeygenError(
+        raise CommandError(
             f"{error.filename} is there already and is not overwritten; choose another name, "
-            "or remove the old pair if nothing uses it any more"
+            "or remove the old pair if nothing uses it any more",
+            exit_codes.CANT_CREATE,
         ) from None
     except OSError as error:
-        raise KeygenError(f"cannot write keys to {folder}: {error}") from None
+        raise CommandError(
+            f"cannot write keys to {folder}: {error}", exit_codes.CANT_CREATE
+        ) from None
     except KeyFileError as error:
-        raise KeygenError(str(error)) from None
+        raise CommandError(str(error), exit_codes.CANT_CREATE) from None
     return Made(secret, public, new_server, clients, *own)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import zmq
 
 from service import exit_codes
+from service.errors import CommandError
 from service.market_files import Format, MarketAccount, Recorded, read_market
 from service.replay_progress import Progress
 from service.restamp import restamped, shift_to, survey_of
@@ -29,14 +30,6 @@ WAIT_STEP_MS = 200
 SILENT = Progress()
 LOOK_EVERY = 256
 """Messages between two looks at the subscriptions and two steps of the progress bar."""
-
-
-class ReplayError(Exception):
-    """The replay cannot start; the text says what to do, `exit_code` how the process ends."""
-
-    def __init__(self, message: str, exit_code: int = exit_codes.UNAVAILABLE) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 @dataclass(slots=True)
@@ -92,7 +85,7 @@ def replay(
     the sender's clock shows beyond UTC. `limit` cuts the recording to its first messages,
     `until_s` to those stamped so or earlier (UTC s as recorded);
     `wait_s` bounds the wait for a subscriber. Raises MarketFileError for unreadable files
-    and ReplayError. Ctrl-C ends it in order, with `interrupted` set in the account.
+    and CommandError. Ctrl-C ends it in order, with `interrupted` set in the account.
     """
 
     def read(account: MarketAccount) -> Iterator[Recorded]:
@@ -103,7 +96,7 @@ def replay(
     try:
         survey = survey_of(read(MarketAccount()))
         if survey is None:
-            raise ReplayError(
+            raise CommandError(
                 "no tick and no candle in the files: nothing to publish", exit_codes.NO_INPUT
             )
         account.total = survey.messages
@@ -193,9 +186,10 @@ class _Publisher:
         self._take(0)
         while not self._topics:
             if monotonic() >= until_s:
-                raise ReplayError(
+                raise CommandError(
                     f"nobody subscribed to {self.endpoint} within {wait_s:g} s: start the "
-                    "service with this address among feed.endpoints"
+                    "service with this address among feed.endpoints",
+                    exit_codes.UNAVAILABLE,
                 )
             self._take(WAIT_STEP_MS)
 
@@ -224,9 +218,10 @@ def _bind(socket: zmq.Socket[bytes], bind: str) -> None:
         socket.bind(bind)
     except zmq.ZMQError as error:
         if error.errno == errno.EADDRINUSE:
-            raise ReplayError(
+            raise CommandError(
                 f"{bind} is taken, by the bridge or another replay. Stop that one, or publish "
                 "elsewhere (--bind tcp://127.0.0.1:5570) and start the service with that "
-                "address as its feed endpoint (SIGNAL_SCORER_FEED_ENDPOINTS)"
+                "address as its feed endpoint (SIGNAL_SCORER_FEED_ENDPOINTS)",
+                exit_codes.UNAVAILABLE,
             ) from error
-        raise ReplayError(f"cannot bind {bind}: {error.strerror}", exit_codes.USAGE) from error
+        raise CommandError(f"cannot bind {bind}: {error.strerror}", exit_codes.USAGE) from error

@@ -11,6 +11,7 @@ import click
 
 from service import exit_codes
 from service.commands.root import cli, example
+from service.errors import CommandError
 from service.within import Within
 
 
@@ -69,19 +70,16 @@ def replay(
     """Publish recorded FILES as the EA's bridge would, their stamps moved to the present."""
     if engine:
         sys.exit(_replay_engine(files, journal))
-    from service.market_files import MarketFileError
-    from service.replay import ReplayError
     from service.replay import replay as run
     from service.replay_progress import show_progress
 
+    if until is not None:
+        options["until_s"] = until.replace(tzinfo=UTC).timestamp()
     try:
         with show_progress(sys.stderr) as progress:
-            if until is not None:
-                options["until_s"] = until.replace(tzinfo=UTC).timestamp()
             account = run(files, progress=progress, **options)
-    except (ReplayError, MarketFileError, ValueError) as error:
-        click.echo(f"signal-scorer: {error}", err=True)
-        sys.exit(getattr(error, "exit_code", exit_codes.NO_INPUT))
+    except ValueError as error:
+        raise CommandError(str(error), exit_codes.NO_INPUT) from None
     for line in account.lines():
         click.echo(line)
     sys.exit(0 if account.adds_up else 1)
@@ -100,8 +98,7 @@ def _replay_engine(segments: tuple[Path, ...], journal: Path | None) -> int:
     try:
         account = compare(segments, journal)
     except (OSError, sqlite3.Error) as error:
-        click.echo(f"signal-scorer: {error}", err=True)
-        return exit_codes.NO_INPUT
+        raise CommandError(str(error), exit_codes.NO_INPUT) from None
     for line in account.lines():
         click.echo(line)
     return 1 if account.different or account.absent else 0

@@ -10,7 +10,8 @@ from command import invoke
 from harness import full_at
 
 from protocol.curve import CurveKeys, read_public, read_secret
-from service.keygen import KeygenError, keygen
+from service.errors import CommandError
+from service.keygen import keygen
 
 
 def mode(path: Path) -> int:
@@ -56,18 +57,18 @@ def test_a_second_client_keeps_the_servers_pair(tmp_path: Path):
 def test_nothing_is_overwritten(tmp_path: Path):
     made = keygen(tmp_path, "a")
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(KeygenError, match="not overwritten"):
+    with pytest.raises(CommandError, match="not overwritten"):
         keygen(tmp_path, "a")
     assert made.client_public
     made.client_public.unlink()
-    with pytest.raises(KeygenError, match=r"a\.key is there"):
+    with pytest.raises(CommandError, match=r"a\.key is there"):
         keygen(tmp_path, "a")
     assert all(path.read_bytes() == files[path] for path in files if path.exists())
 
 
 @pytest.mark.parametrize("name", ["", "../a", "a/b", ".hidden", "server", "a" * 65, "a b"])
 def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str):
-    with pytest.raises(KeygenError, match="no name for a client"):
+    with pytest.raises(CommandError, match="no name for a client"):
         keygen(tmp_path, name)
     assert list(tmp_path.iterdir()) == []
 
@@ -91,7 +92,7 @@ def test_the_command_says_what_to_do_next_and_a_second_time_why_not(tmp_path: Pa
 
 @pytest.mark.parametrize("size", [0, 50, 80])
 def test_a_full_disk_leaves_no_part_of_a_pair_in_the_way_of_the_next(tmp_path: Path, size: int):
-    with full_at(size), pytest.raises(KeygenError, match="cannot write keys"):
+    with full_at(size), pytest.raises(CommandError, match="cannot write keys"):
         keygen(tmp_path, "a")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     made = keygen(tmp_path, "a")
@@ -104,7 +105,7 @@ def test_a_clients_secret_without_its_public_key_is_none(tmp_path: Path):
     clients = tmp_path / "clients"
     clients.rmdir()
     clients.symlink_to("/proc")  # where no file can be made
-    with pytest.raises(KeygenError, match="cannot write keys"):
+    with pytest.raises(CommandError, match="cannot write keys"):
         keygen(tmp_path, "a")
     clients.unlink()
     assert keygen(tmp_path, "a").client_secret == tmp_path / "a.key"

@@ -12,7 +12,8 @@ import pytest
 import zmq
 
 from protocol.ea_feed import Candle, Tick, parse
-from service.replay import ReplayAccount, ReplayError, replay
+from service.errors import CommandError
+from service.replay import ReplayAccount, replay
 from service.replay_progress import Progress
 from service.restamp import parse_offset
 
@@ -180,26 +181,26 @@ def test_a_taken_port_ends_it_with_advice(tmp_path: Path) -> None:
     with zmq.Context() as context, context.socket(zmq.PUB) as taken:
         taken.setsockopt(zmq.LINGER, 0)
         port = taken.bind_to_random_port("tcp://127.0.0.1")
-        with pytest.raises(ReplayError, match="--bind") as caught:
+        with pytest.raises(CommandError, match="--bind") as caught:
             replay([path], bind=f"tcp://127.0.0.1:{port}")
     assert caught.value.exit_code == 69
 
 
 def test_nobody_listening_is_said(tmp_path: Path) -> None:
     path = lines(tmp_path / "feed.jsonl", OLD % 50)
-    with pytest.raises(ReplayError, match="nobody subscribed"):
+    with pytest.raises(CommandError, match="nobody subscribed"):
         replay([path], bind=ANYWHERE, wait_s=0.0)
 
 
 @pytest.mark.parametrize("text", ["HEARTBEAT", '{"type":"hello"}'])
 def test_a_file_without_messages_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ReplayError, match="nothing to publish"):
+    with pytest.raises(CommandError, match="nothing to publish"):
         replay([lines(tmp_path / "feed.jsonl", text)], bind=ANYWHERE)
 
 
 def test_an_address_that_is_none_is_refused(tmp_path: Path) -> None:
     path = lines(tmp_path / "feed.jsonl", OLD % 50)
-    with pytest.raises(ReplayError, match="cannot bind"):
+    with pytest.raises(CommandError, match="cannot bind"):
         replay([path], bind="nonsense")
 
 
