@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, TypeVar
 
 import zmq
@@ -91,12 +90,7 @@ class AsyncScorerClient(Resident):
     async def __aenter__(self) -> AsyncScorerClient:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_raised: object) -> None:
         await self.close()
 
     async def _put(self, question: Question[T]) -> T:

@@ -11,7 +11,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 
 from msgspec.structs import replace
 
@@ -73,12 +72,7 @@ class Result:
         self._journal.write(rows)
         self._check()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_raised: object) -> None:
         self._journal.close()
         try:
             if kind is None:

@@ -80,7 +80,7 @@ def main(
     from rich.console import Console
 
     from training.simulate.play import DemoFailed, Options, run
-    from training.simulate.screen import Lines, Terminal
+    from training.simulate.screen import screen
     from training.simulate.summary import show
 
     options = Options(
@@ -92,12 +92,11 @@ def main(
         report=outcome_requests,
     )
     console = Console(no_color=no_color, highlight=False)
-    lines = plain or not console.is_terminal
     if not console.is_terminal:
         console.width = WIDTH
     try:
-        with Lines(console) if lines else Terminal(console) as screen:
-            facts = run(options, screen, stop)
+        with screen(console, lines=plain or not console.is_terminal) as shown:
+            facts = run(options, shown, stop)
     except DemoFailed as failure:
         click.echo(f"signal-scorer demo: {failure}", err=True)
         sys.exit(exit_codes.NOT_SO)

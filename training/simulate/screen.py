@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,30 +14,28 @@ from rich.text import Text
 
 from training.simulate.account import Scored
 from training.simulate.market import INSTRUMENTS
-from training.simulate.scene import STAGES, Scene
+from training.simulate.scene import STAGES, Scene, Screen
 
 ROWS = 7
 LINE_EVERY_S = 3.0
 
 
+@contextmanager
+def screen(console: Console, *, lines: bool) -> Iterator[Screen]:
+    """Where the play is shown, while it lasts."""
+    if lines:
+        yield Lines(console)
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield Terminal(console, live)
+
+
 class Terminal:
     """What happens scrolls by; below it stay the newest ticks, scores and outcomes."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, live: Live) -> None:
         self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-
-    def __enter__(self) -> Terminal:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.stop()
+        self._live = live
 
     def refresh(self, scene: Scene) -> None:
         """Draw anew."""
@@ -54,17 +53,6 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._due_s = 0.0
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
 
     def refresh(self, scene: Scene) -> None:
         """Say how things are, when it is time."""
