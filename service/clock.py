@@ -26,7 +26,6 @@ class SystemClock:
     """The machine's clocks; `wall_s` is the one that may step."""
 
     def __init__(self, wall_s: Callable[[], float] = time.time) -> None:
-        self.steps = 0
         self._wall_s = wall_s
         self._anchor_s = wall_s() - time.monotonic()
 
@@ -42,7 +41,6 @@ class SystemClock:
         step_s = self._wall_s() - self.utc_s()
         if abs(step_s) <= 1.0:
             return 0.0
-        self.steps += 1
         self._anchor_s += step_s
         return step_s
 

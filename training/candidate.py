@@ -19,7 +19,7 @@ from training.bound import blocks, stretches
 from training.calibrate import fit_calibration, served
 from training.draft import ManifestDraft, golden_inputs, reference
 from training.fit import fit_forest, importances, pack, parity
-from training.gate import Checks, Unseen, judge
+from training.gate import Checks, judge
 from training.logit import moved
 from training.samples import Samples
 from training.settings import Settings
@@ -47,7 +47,6 @@ class Candidate:
     forest: Forest
     importances: dict[str, float]
     seed: int
-    unseen: Unseen | None = None
 
     @property
     def gain(self) -> float:
@@ -78,7 +77,6 @@ def make(
         forest=forest,
         importances=importances(estimator),
         seed=settings.seed,
-        unseen=unseen,
     )
 
 
