@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-KEPT_BARS = 240
+from protocol.schema import SCHEMA
+
+KEPT_BARS = SCHEMA.constants["kept_bars"]
 _DROP_OLD_BARS = (
     "DELETE FROM bars WHERE symbol = ?1 AND minute < (SELECT minute FROM bars"
     " WHERE symbol = ?1 ORDER BY minute DESC LIMIT 1 OFFSET ?2)"

@@ -4,7 +4,6 @@ The rule: closed bars only, so a value holds for a whole minute, and the order i
 others are given changes nothing.
 """
 
-from collections.abc import Iterable
 from operator import itemgetter
 
 import numpy as np
@@ -26,21 +25,15 @@ _NO_DEVIATION: float = _CORRELATION["least_deviation"]
 Floats = npt.NDArray[np.float64]
 
 
-def correlation_check(
-    target: SymbolState, others: Iterable[SymbolState], minute: int
-) -> float | None:
+def among(target: SymbolState, ordered: list[SymbolState], minute: int) -> float | None:
     """100 * (1 - mean abs rho) of M1 log returns over the 60 minutes before `minute`.
 
     rho is Pearson's, over the minutes that both symbols have a return in, against each other
     symbol with at least 20 of them; of these the 32 with the most ticks in the 20 minutes
     before `minute` (ties by name). A pair without variance has no rho. None without any.
-    `others` are the live symbols; the target itself is left out.
+    `ordered` are the live symbols `by_activity`, once for many targets; the target itself is
+    left out.
     """
-    return among(target, by_activity(list(others), minute), minute)
-
-
-def among(target: SymbolState, ordered: list[SymbolState], minute: int) -> float | None:
-    """`correlation_check` among live symbols that were put `by_activity` once for many targets."""
     own = target.minute_returns(minute)
     own_there = ~np.isnan(own)
     if np.count_nonzero(own_there) < _MIN_COMMON:

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
-from service.bars import Bar
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.paper import Paper
 from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
@@ -125,8 +124,7 @@ class Intake:
             return "not_ended"
         if opened_s < now - OLDEST_CANDLE_S:
             return "too_old"
-        bar = Bar(int(opened_s) // 60, *ohlc)
-        if not feed.state.add_candle(*bar):
+        if not feed.state.add_candle(int(opened_s) // 60, *ohlc):
             return "duplicate"
         self.revision += 1
         return "accepted"

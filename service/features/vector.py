@@ -62,7 +62,7 @@ def compute_vector(
 
     *Now* does not go back from call to call; a `now_s` before the symbol's newest tick is taken
     to be that tick's second, and a tick that comes behind *now* still counts. `correlation`
-    is what `service.correlation.correlation_check` gave, None where it gave nothing.
+    is what `service.correlation.among` gave, None where it gave nothing.
     """
     seen = view(state, now_s, direction, base_score, correlation)
     values: list[float] = []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.correlation import correlation_check
+from service.correlation import among, by_activity
 from service.features.state import SymbolState
 
 NOW_M = 19_000 * 1440 + 720
@@ -27,10 +27,14 @@ def zigzag(bars: int, up: float = 1.01, first: int = 1) -> dict[int, float]:
     return {ago: 100.0 * up ** (ago % 2) for ago in range(first, first + bars)}
 
 
+def correlation(target: SymbolState, others: list[SymbolState]) -> float | None:
+    return among(target, by_activity(others, NOW_M), NOW_M)
+
+
 def test_a_mirror_image_is_no_diversification() -> None:
     target = symbol("A", zigzag(61))
-    assert correlation_check(target, [symbol("B", zigzag(61))], NOW_M) == pytest.approx(0.0)
-    assert correlation_check(target, [symbol("B", zigzag(61, 1 / 1.01))], NOW_M) == pytest.approx(0)
+    assert correlation(target, [symbol("B", zigzag(61))]) == pytest.approx(0.0)
+    assert correlation(target, [symbol("B", zigzag(61, 1 / 1.01))]) == pytest.approx(0)
 
 
 def test_half_the_moves_in_common_by_hand() -> None:
@@ -39,7 +43,7 @@ def test_half_the_moves_in_common_by_hand() -> None:
     target = symbol("A", {ago: 100.0 * 1.01 ** (ago % 2) for ago in range(1, 62)})
     other = symbol("B", {ago: 100.0 * 1.01 ** (ago % 4 == 1) for ago in range(1, 62)})
     # (a close of every fourth minute is higher: up and down again, then two minutes still)
-    value = correlation_check(target, [other], NOW_M)
+    value = correlation(target, [other])
     assert value == pytest.approx(100 * (1 - math.sqrt(0.5)))
 
 
@@ -48,13 +52,13 @@ def test_the_mean_is_over_the_pairs() -> None:
     half = symbol("B", {ago: 100.0 * 1.01 ** (ago % 4 == 1) for ago in range(1, 62)})
     full = symbol("C", zigzag(61))
     expected = 100 * (1 - (math.sqrt(0.5) + 1) / 2)
-    assert correlation_check(target, [half, full], NOW_M) == pytest.approx(expected)
+    assert correlation(target, [half, full]) == pytest.approx(expected)
 
 
 def test_twenty_common_minutes_are_needed() -> None:
     target = symbol("A", zigzag(61))
-    assert correlation_check(target, [symbol("B", zigzag(20))], NOW_M) is None
-    assert correlation_check(target, [symbol("B", zigzag(21))], NOW_M) == pytest.approx(0.0)
+    assert correlation(target, [symbol("B", zigzag(20))]) is None
+    assert correlation(target, [symbol("B", zigzag(21))]) == pytest.approx(0.0)
 
 
 def test_a_return_needs_both_of_its_minutes() -> None:
@@ -62,38 +66,36 @@ def test_a_return_needs_both_of_its_minutes() -> None:
     sparse = {ago: close for ago, close in zigzag(60).items() if ago % 3}
     assert len(sparse) == 40
     target = symbol("A", zigzag(61))
-    assert correlation_check(target, [symbol("B", sparse)], NOW_M) == pytest.approx(0.0)
+    assert correlation(target, [symbol("B", sparse)]) == pytest.approx(0.0)
     returns = symbol("B", sparse).minute_returns(NOW_M)
     assert np.count_nonzero(~np.isnan(returns)) == 20
 
 
 def test_only_the_last_60_minutes_count() -> None:
     target = symbol("A", zigzag(200))
-    assert correlation_check(target, [symbol("B", zigzag(100, first=45))], NOW_M) is None
+    assert correlation(target, [symbol("B", zigzag(100, first=45))]) is None
 
 
 def test_a_pair_without_variance_is_skipped() -> None:
     target = symbol("A", zigzag(61))
     still = symbol("B", dict.fromkeys(range(1, 62), 50.0))
     grows = symbol("C", {ago: 50.0 * 1.001**-ago for ago in range(1, 62)})
-    assert correlation_check(target, [still], NOW_M) is None
-    assert correlation_check(target, [grows], NOW_M) is None
-    assert correlation_check(still, [target], NOW_M) is None
-    assert correlation_check(target, [still, grows, symbol("D", zigzag(61))], NOW_M) == (
-        pytest.approx(0.0)
-    )
+    assert correlation(target, [still]) is None
+    assert correlation(target, [grows]) is None
+    assert correlation(still, [target]) is None
+    assert correlation(target, [still, grows, symbol("D", zigzag(61))]) == (pytest.approx(0.0))
 
 
 def test_a_symbol_is_not_compared_with_itself() -> None:
     target = symbol("A", zigzag(61))
-    assert correlation_check(target, [target], NOW_M) is None
+    assert correlation(target, [target]) is None
 
 
 def test_a_bar_that_is_over_counts_without_being_rolled() -> None:
     target, other = symbol("A", zigzag(30, first=2)), symbol("B", zigzag(30, first=2))
     for state in (target, other):
         state.apply_tick((NOW_M - 1) * 60.0, 120.0, 120.0, 0.0)
-    assert correlation_check(target, [other], NOW_M) == pytest.approx(0.0)
+    assert correlation(target, [other]) == pytest.approx(0.0)
     assert not np.isnan(target.minute_returns(NOW_M)[-1])
 
 
@@ -109,7 +111,7 @@ def test_the_32_most_active_are_taken_and_ties_go_by_name() -> None:
             state.apply_tick(begin + second, 100.0, 100.0, 0.0)
     expected = 100 * (1 - (31 + math.sqrt(0.5)) / 32)
     for others in ([*alike, *rest], [*reversed(rest), *alike]):
-        assert correlation_check(target, others, NOW_M) == pytest.approx(expected)
+        assert correlation(target, others) == pytest.approx(expected)
 
 
 @settings(max_examples=40, deadline=None)
@@ -136,4 +138,4 @@ def test_it_agrees_with_corrcoef(seed: int, count: int, gaps: float) -> None:
             pair = np.corrcoef([returns[0][t] for t in common], [other[t] for t in common])
             rhos.append(abs(pair[0, 1]))
     expected = pytest.approx(100 * (1 - np.mean(rhos)), rel=1e-9) if rhos else None
-    assert correlation_check(states[0], states[1:], NOW_M) == expected
+    assert correlation(states[0], states[1:]) == expected

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.schema import FEATURE_NAMES, FINGERPRINT, SCHEMA
-from service.correlation import correlation_check
+from service.correlation import among
 from service.features.state import Sentiment, SymbolState
 from service.features.vector import FUNCTIONS, Vector, compute_vector
 
@@ -192,6 +192,6 @@ def test_a_reset_symbol_learns_the_same_again() -> None:
 def test_the_order_of_symbols_is_irrelevant() -> None:
     states = [replace(CALM, seed=seed).state(f"S{seed}") for seed in range(6)]
     minute = NOON_S // 60
-    forward = correlation_check(states[0], states, minute)
+    forward = among(states[0], states, minute)
     assert forward is not None
-    assert correlation_check(states[0], reversed(states), minute) == forward
+    assert among(states[0], states[::-1], minute) == forward
