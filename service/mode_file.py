@@ -17,7 +17,9 @@ import msgspec
 from msgspec import Meta
 
 from protocol.messages import Mode
+from service.durable import sync_directory
 from service.errors import passes
+from service.regular_file import open_regular
 
 FILE_NAME = "mode.json"
 MAX_BYTES = 4096
@@ -62,11 +64,7 @@ def write(folder: Path, command: Command | None) -> None:
         finally:
             with suppress(OSError):
                 fresh.unlink(missing_ok=True)
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(folder)
 
 
 def read(folder: Path, owner: int | None = None) -> Command | None:
@@ -75,19 +73,14 @@ def read(folder: Path, owner: int | None = None) -> Command | None:
     `owner` is the user that the service runs as, where that is not ours.
     """
     try:
-        descriptor = os.open(
-            folder / FILE_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        )
+        file = open_regular(folder / FILE_NAME)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
-    try:
-        status = os.fstat(descriptor)
-        _check_writer(status, os.geteuid() if owner is None else owner)
-        content = os.read(descriptor, MAX_BYTES)
-    finally:
-        os.close(descriptor)
+    with file:
+        _check_writer(os.fstat(file.fileno()), os.geteuid() if owner is None else owner)
+        content = file.read(MAX_BYTES)
     try:
         return msgspec.json.decode(content, type=Command)
     except msgspec.MsgspecError as error:
@@ -95,8 +88,6 @@ def read(folder: Path, owner: int | None = None) -> Command | None:
 
 
 def _check_writer(status: os.stat_result, owner: int) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("is no regular file")
     if status.st_uid not in (0, owner):
         raise ValueError(f"belongs to user {status.st_uid}: only the service's or root commands")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
