@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from rich.text import Text
@@ -221,9 +221,7 @@ def _standing(position: dict[str, Any]) -> float | None:
 
 
 def _nearest(features: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    judged: Sequence[tuple[str, dict[str, Any]]] = [
-        item for item in features.items() if item[1]["limit"]
-    ]
+    judged = [item for item in features.items() if item[1]["limit"]]
     return max(judged, key=lambda item: item[1]["psi"] / item[1]["limit"], default=None)
 
 

@@ -22,8 +22,10 @@ def frame(look: Look, trend: Trend, config: Config, endpoint: str, width: int, h
     head += list(blocks.complaints(look))[:MOST_COMPLAINTS]
     foot = Text("q or Ctrl-C leaves", blocks.DIM)
     room = height - len(head) - 1
-    body = _side_by_side if width >= WIDE else _stacked
-    lines = [*head, *body(look, trend, config, width, room)]
+    facts = _facts(look, trend, config)
+    beside = width >= WIDE
+    body = _side_by_side(look, facts, width, room) if beside else _stacked(look, facts, room)
+    lines = [*head, *body]
     lines = lines[: height - 1] + [Text()] * (height - 1 - len(lines)) + [foot]
     for line in lines:
         line.no_wrap = True
@@ -40,19 +42,17 @@ def _facts(look: Look, trend: Trend, config: Config) -> list[Text]:
     ]
 
 
-def _stacked(look: Look, trend: Trend, config: Config, width: int, room: int) -> list[Text]:
-    facts = _facts(look, trend, config)
+def _stacked(look: Look, facts: list[Text], room: int) -> list[Text]:
     left = room - len(facts) - 2
     # Positions get what they need up to a third, the newest scores the rest.
     positions = min(len(look.positions), max(left // 3, 1))
     scores = left - positions
-    del width
     return [*facts, *blocks.scores(look, scores), *blocks.paper(look, positions)]
 
 
-def _side_by_side(look: Look, trend: Trend, config: Config, width: int, room: int) -> list[Text]:
+def _side_by_side(look: Look, facts: list[Text], width: int, room: int) -> list[Text]:
     left_width = (width - GAP) // 2
-    left = [*_facts(look, trend, config), Text()]
+    left = [*facts, Text()]
     drift = list(blocks.drift_table(look, left_width))
     if drift:
         left += [blocks.rule("drift by feature", ""), *drift, Text()]
