@@ -10,13 +10,13 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 QUIET_S = 10.0
 
 
-class Progress(Protocol):
-    """Where a run says what it does."""
+class Progress:
+    """Where a run says what it does; this one keeps it to itself."""
 
     def say(self, text: str) -> None:
         """Something happened, in a sentence."""
@@ -25,20 +25,10 @@ class Progress(Protocol):
         """`done` of `total` parts of the stage `name` are done."""
 
 
-class Silent:
-    """Says nothing."""
-
-    def say(self, text: str) -> None:
-        """See Progress."""
-
-    def step(self, name: str, done: int, total: int) -> None:
-        """See Progress."""
+SILENT = Progress()
 
 
-SILENT = Silent()
-
-
-class Lines:
+class Lines(Progress):
     """A stamped line for each sentence; of a stage its first and last part, and one in 10 s."""
 
     def __init__(
@@ -74,7 +64,7 @@ def unstamped(line: str) -> str:
     return re.sub(r"^[0-9-]{10}T[0-9:]{8}Z ", "", line)
 
 
-class Bar:
+class Bar(Progress):
     """One bar for each stage on a terminal; sentences scroll by above them."""
 
     def __init__(self, bar: Any) -> None:
