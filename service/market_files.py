@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
 
@@ -81,7 +82,7 @@ def read_market(
     a file that is absent or of unknown format, while reading for a damaged one.
     """
     streams = [_read_file(path, fmt or detect_format(path), symbol, account) for path in files]
-    return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=_stamp)
+    return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=attrgetter("stamp_s"))
 
 
 def detect_format(path: Path) -> Format:
@@ -106,10 +107,6 @@ def symbol_of(path: Path) -> str:
     if found is None:
         raise MarketFileError(f"{path}: no symbol in the file's name; name it with --symbol")
     return found.group(1)
-
-
-def _stamp(recorded: Recorded) -> float:
-    return recorded.stamp_s
 
 
 def _lines(path: Path) -> Generator[bytes, None, None]:

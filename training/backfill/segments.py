@@ -16,6 +16,8 @@ from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from service import recording
 from service.engine_replay import begin
 from service.recording import RecordingError, read_segments
@@ -87,8 +89,6 @@ def rerun_recorded(run: Run, paper: PaperSection) -> list[Backfilled]:
 
 def _roomy(config: Config, paper: PaperSection) -> Config:
     """The recorded configuration, with paper by today's rules and room for more of it."""
-    from msgspec.structs import replace
-
     return replace(config, paper=replace(paper, enabled=True, max_positions=ANY_NUMBER))
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,7 +143,7 @@ def _merged(market: Market, account: MarketAccount) -> Iterator[Recorded]:
         else _read(path, fmt, market, account)
         for path, fmt in zip(market.files, market.formats, strict=True)
     ]
-    return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=_stamp)
+    return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=attrgetter("stamp_s"))
 
 
 def _read(path: Path, fmt: Format, market: Market, account: MarketAccount) -> Iterator[Recorded]:
@@ -153,7 +154,7 @@ def _in_order(messages: Iterator[Recorded]) -> Iterator[Recorded]:
     """A dump by symbol is sorted by time, as far as it is small; a longer file passes as it is."""
     head = list(islice(messages, SORTED_MESSAGES))
     if len(head) < SORTED_MESSAGES:
-        return iter(sorted(head, key=_stamp))
+        return iter(sorted(head, key=attrgetter("stamp_s")))
     return chain(head, messages)
 
 
@@ -161,7 +162,3 @@ def _in_utc(messages: Iterator[Recorded], clock_offset_s: float) -> Iterator[Rec
     if not clock_offset_s:
         return messages
     return (m._replace(stamp_s=m.stamp_s - clock_offset_s) for m in messages)
-
-
-def _stamp(recorded: Recorded) -> float:
-    return recorded.stamp_s
