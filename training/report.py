@@ -27,7 +27,7 @@ from training.findings import Findings
 from training.plots import Picture
 from training.told import answers, headline, verdict_in_words
 from training.truth_log import TruthLog
-from training.wording import meaning, percent
+from training.wording import day, meaning, percent
 
 MOST_TRIED = 1_000
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -77,7 +77,7 @@ def render(
         loader=PackageLoader("training"), autoescape=True, undefined=StrictUndefined
     )
     environment.filters |= {
-        "when": _when, "percent": percent, "meaning": meaning, "inline": _inline, "day": _day,
+        "when": _when, "percent": percent, "meaning": meaning, "inline": _inline, "day": day,
         "dates": _dates, "finite": lambda value: bool(np.isfinite(value)),
     }  # fmt: skip
     walk, verdict = candidate.walk, candidate.verdict
@@ -132,7 +132,3 @@ def _when(time_s: float) -> str:
 def _dates(text: str) -> Markup:
     """Text whose dates are not broken over two lines."""
     return Markup(_DATE.sub(r"<span class='date'>\g<0></span>", str(escape(text))))  # noqa: S704
-
-
-def _day(time_s: float) -> str:
-    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d}"

@@ -6,7 +6,6 @@ say anything are put together, never left out.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from training.measure import best_half
 from training.results import MONDAY_S, WEEK_S, Gain, gain
 from training.samples import Floats, Samples
+from training.wording import day
 
 FEWEST = 30
 FEWEST_DAYS = 3
@@ -86,4 +86,4 @@ def _part(name: str, p: Floats, test: Samples, at: NDArray[np.bool_]) -> Part:
 
 
 def _monday(week: float) -> str:
-    return f"{datetime.fromtimestamp(MONDAY_S + week * WEEK_S, UTC):%Y-%m-%d}"
+    return day(MONDAY_S + week * WEEK_S)

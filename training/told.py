@@ -7,7 +7,6 @@ behind it, and what was not established is called that before any number is give
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from training.findings import Findings
 from training.results import Gain
 from training.stability import Part
 from training.walk_forward import WalkForward
-from training.wording import percent, plain, signed
+from training.wording import day, percent, plain, signed
 
 FEWEST_TO_JUDGE = 100
 FEW_DAYS = 60
@@ -180,11 +179,11 @@ def _since(candidate: Candidate) -> Iterator[str]:
     test, samples = candidate.walk.test, candidate.samples
     days = len(np.unique(candidate.walk.groups))
     yield (
-        f"Tested on {len(test):,} signals of {days} days, {_day(test.time_s[0])} to "
-        f"{_day(test.time_s[-1])} (overlapping ones counted once, {test.n_effective:,.0f}), each "
+        f"Tested on {len(test):,} signals of {days} days, {day(test.time_s[0])} to "
+        f"{day(test.time_s[-1])} (overlapping ones counted once, {test.n_effective:,.0f}), each "
         "rated by a model that knew only what had ended before it. The one that is "
         f"{'' if candidate.verdict.published else 'not '}published learned from all "
-        f"{len(samples):,} since {_day(samples.time_s[0])}."
+        f"{len(samples):,} since {day(samples.time_s[0])}."
     )
 
 
@@ -232,7 +231,3 @@ def _named(names: Sequence[str]) -> str:
     more = len(names) - NAMED
     shown = ", ".join(names[:NAMED])
     return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _day(time_s: float) -> str:
-    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from service.printable import printable
 from training.truth_log import Reason
 
@@ -67,6 +69,11 @@ def meaning(reason: str) -> str:
 def percent(value: float) -> str:
     """0.6234 -> 62.3 %."""
     return f"{100 * value:.1f} %"
+
+
+def day(time_s: float) -> str:
+    """The UTC day of a moment, 2026-11-25."""
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d}"
 
 
 def plain(name: str) -> str:
