@@ -16,9 +16,10 @@ from service.errors import ModelRejected
 from service.model import Model
 from training.gate import Unseen
 from training.publish import current_pointer
+from training.samples import Samples
 from training.walk_forward import WalkForward
 
-Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 def current_model(models_dir: Path) -> Model | None:
@@ -41,10 +42,14 @@ def seen_until_s(model: Model) -> float:
     return min(model.manifest.created_at, max(made_of.last_s, made_of.ended_s or 0.0))
 
 
+def unseen(model: Model, samples: Samples) -> Bools:
+    """Which live samples (n,) it would be asked about and had not seen."""
+    at = (samples.time_s > seen_until_s(model)) & ~samples.backfilled
+    return at & (samples.direction != 0) if model.directed else at
+
+
 def ask(model: Model, walk: WalkForward) -> Unseen:
     """Its answers to those of the tested rows that it had not seen."""
-    at = walk.test.time_s > seen_until_s(model)
-    if model.directed:
-        at &= walk.test.direction != 0
+    at = unseen(model, walk.test)
     p = [answer.p for answer in model.probabilities(walk.test.x[at])]
     return Unseen(model.version, at, np.array(p, dtype=np.float64))

@@ -8,13 +8,11 @@ has judged, the next one counts again only where fewer than 50 signals or five d
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import numpy as np
 
 from service.model import Model
 from training.bound import DAY_S, days
-from training.champion import current_model, seen_until_s
+from training.champion import current_model, unseen
 from training.checks import FEWEST, REVIEW_DUE
 from training.conditions import MIN_DAYS
 from training.gate import improvement
@@ -22,6 +20,7 @@ from training.interrupt import finished_first
 from training.registry import revalidate
 from training.samples import Floats, Samples
 from training.settings import Settings
+from training.wording import day
 
 
 def due(settings: Settings, *, now_s: float) -> bool:
@@ -39,7 +38,7 @@ def review(samples: Samples, settings: Settings, *, now_s: float) -> str:
     model = current_model(settings.models)
     if model is None:
         return ""
-    rows = unseen(model, samples)
+    rows = samples.take(unseen(model, samples))
     if len(np.unique(days(rows.time_s))) < MIN_DAYS:
         return (
             f"{len(rows)} outcomes of fewer than {MIN_DAYS} days are too few to review the current "
@@ -47,22 +46,13 @@ def review(samples: Samples, settings: Settings, *, now_s: float) -> str:
         )
     weighed = since_review(rows, model.reviewed_at)
     gain = gain_over_constant(model, weighed)
-    since = datetime.fromtimestamp(float(weighed.time_s[0]), UTC)
-    told = f"on {len(weighed):,} signals since {since:%Y-%m-%d}"
+    told = f"on {len(weighed):,} signals since {day(weighed.time_s[0])}"
     if not gain > 0.0:
         return f"The current model was not found better than a constant {told}, so its age goes on."
     why = f"still {gain:.4f} nats below a constant {told}"
     with finished_first():
         revalidate(settings.models, now_s=now_s, why=why)
     return f"Re-validated: {why}."
-
-
-def unseen(model: Model, samples: Samples) -> Samples:
-    """The live samples that `model` would be asked about and was not trained on."""
-    at = (samples.time_s > seen_until_s(model)) & ~samples.backfilled
-    if model.directed:
-        at &= samples.direction != 0
-    return samples.take(at)
 
 
 def since_review(rows: Samples, reviewed_at: float) -> Samples:

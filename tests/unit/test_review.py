@@ -13,8 +13,9 @@ from monitored import publish_small
 from sample_rows import sample_rows
 
 from service.model import Model
+from training.champion import unseen
 from training.publish import current_pointer
-from training.review import due, gain_over_constant, review, since_review, unseen
+from training.review import due, gain_over_constant, review, since_review
 from training.samples import Samples
 from training.settings import Settings
 
@@ -116,11 +117,10 @@ def test_a_review_weighs_what_came_since_and_never_less_than_50_of_five_days(
 def test_what_it_was_trained_on_or_was_backfilled_is_not_asked(model: Model) -> None:
     rows = came(model, 10, every_s=3600.0)
     before = sample_rows(4, time_s=NOW_S - 10.0 + np.arange(4), end_s=NOW_S + 60.0 + np.arange(4))
-    assert len(unseen(model, rows)) == 10
-    assert len(unseen(model, before)) == 0
-    assert (
-        len(unseen(model, sample_rows(4, time_s=rows.time_s[:4], backfilled=np.ones(4, bool)))) == 0
-    )
+    backfilled = sample_rows(4, time_s=rows.time_s[:4], backfilled=np.ones(4, bool))
+    assert unseen(model, rows).all()
+    assert not unseen(model, before).any()
+    assert not unseen(model, backfilled).any()
 
 
 def test_the_constant_learns_so_a_drift_of_all_wins_is_no_skill(model: Model) -> None:
