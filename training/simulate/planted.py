@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from protocol.schema import FEATURE_NAMES
 from training.overlap import uniqueness
 from training.samples import Samples
-from training.simulate.truth import Term, best_win_rate
+from training.simulate.truth import Term, best_win_rate, line
 
 Floats = NDArray[np.float64]
 
@@ -93,8 +93,8 @@ ALONE = Crowd()
 def score(x: Floats) -> Floats:
     """g (n,) of vectors `x` (n, 11): mean about 0, standard deviation about 1."""
     scale_line, middle_bent, scale_bent = _scales()
-    line, bent = _line(x) / scale_line, (_bent(x) - middle_bent) / scale_bent
-    result: Floats = math.sqrt(1.0 - BEND**2) * line + BEND * bent
+    straight, bent = line(TERMS, x) / scale_line, (_bent(x) - middle_bent) / scale_bent
+    result: Floats = math.sqrt(1.0 - BEND**2) * straight + BEND * bent
     return result
 
 
@@ -220,14 +220,6 @@ def _moods(
     return moods
 
 
-def _line(x: Floats) -> Floats:
-    total = np.zeros(len(x))
-    for term in TERMS:
-        column = x[:, FEATURE_NAMES.index(term.feature)]
-        total += term.weight * np.clip((column - term.centre) / term.scale, -2.0, 2.0)
-    return total
-
-
 def _bent(x: Floats) -> Floats:
     def z(column: int, spread: float) -> Floats:
         clipped: Floats = np.clip((x[:, column] - 50.0) / spread, -2.0, 2.0)
@@ -246,8 +238,8 @@ def _reference() -> Floats:
 @functools.cache
 def _scales() -> tuple[float, float, float]:
     x = _reference()
-    line, bent = _line(x), _bent(x)
-    return float(line.std()), float(bent.mean()), float(bent.std())
+    straight, bent = line(TERMS, x), _bent(x)
+    return float(straight.std()), float(bent.mean()), float(bent.std())
 
 
 def _intercept(odds: Floats, base_rate: float) -> float:

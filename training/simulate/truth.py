@@ -12,6 +12,7 @@ nor expect a lower log loss than p's own entropy. The rule: only features as rec
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,15 @@ TERMS = (
 )
 
 
+def line(terms: Iterable[Term], x: Floats) -> Floats:
+    """The sum (n,) of what each term adds for vectors `x` (n, 11)."""
+    total = np.zeros(len(x))
+    for term in terms:
+        column = x[:, FEATURE_NAMES.index(term.feature)]
+        total += term.weight * np.clip((column - term.centre) / term.scale, -_LIMIT, _LIMIT)
+    return total
+
+
 class Truth:
     """p of a recorded vector. `base_rate` in 0..1 exclusive, `strength` in log odds, from 0 up."""
 
@@ -54,11 +64,7 @@ class Truth:
 
     def edge(self, x: Floats) -> Floats:
         """g (n,) of vectors `x` (n, 11) in schema order."""
-        total = np.zeros(len(x))
-        for term in TERMS:
-            column = x[:, FEATURE_NAMES.index(term.feature)]
-            total += term.weight * np.clip((column - term.centre) / term.scale, -_LIMIT, _LIMIT)
-        return total
+        return line(TERMS, x)
 
     def probability(self, x: Floats) -> Floats:
         """The probability of a win (n,) of vectors `x` (n, 11)."""
