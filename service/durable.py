@@ -6,13 +6,13 @@ action just before it happens, so that a test can end the process at each of the
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from service import exit_codes
+from service.locks import HeldError, hold
 
 Step = Callable[[str], None]
 
@@ -39,9 +39,9 @@ class LockHeld(Exception):  # noqa: N818  a state of things, not a fault
 
 
 class TrainerLock:
-    """Context manager: one trainer at a time, by flock on `.lock`. Raises LockHeld.
+    """Context manager: one trainer at a time, by a lock on `.lock`. Raises LockHeld.
 
-    The file stays; the kernel lets go of the lock when its holder ends, however it ends.
+    The file says when the last run was: one that has nothing to do leaves no other trace.
     """
 
     def __init__(self, models_dir: Path) -> None:
@@ -50,18 +50,11 @@ class TrainerLock:
 
     def __enter__(self) -> TrainerLock:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             with named(self._path):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # When the last run was: one that has nothing to do leaves no other trace.
-                os.utime(descriptor)
-        except OSError as error:
-            os.close(descriptor)
-            if not isinstance(error, BlockingIOError):
-                raise
+                self._descriptor = hold(self._path, 0o644)
+        except HeldError:
             raise LockHeld(f"another trainer holds {self._path}; let it finish") from None
-        self._descriptor = descriptor
         return self
 
     def __exit__(self, *_raised: object) -> None:

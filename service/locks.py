@@ -20,13 +20,13 @@ class HeldError(Exception):
         self.holder = holder
 
 
-def hold(lock: Path) -> int:
-    """Lock a file, made where there is none; returns the descriptor that keeps it locked.
+def hold(lock: Path, mode: int = 0o600) -> int:
+    """Lock a file, made with this mode where there is none; returns the descriptor that keeps it.
 
     Raises HeldError, or OSError where the file cannot be made or locked.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(lock, flags, 0o600)
+    descriptor = os.open(lock, flags, mode)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
