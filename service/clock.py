@@ -46,7 +46,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock for tests and offline replay: stands still until it is advanced."""
+    """A clock for tests: stands still until it is advanced."""
 
     def __init__(self, utc_s: float = 1_700_000_000.0) -> None:
         self._utc_s = utc_s

@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ from service import config_check, logs
 from service.config import Sourced
 from service.errors import ConfigError
 from service.settings import Config
+from service.zap import AllowList
 
 log = structlog.get_logger("scorer")
 
@@ -33,12 +34,6 @@ class Changes(NamedTuple):
     live: dict[str, tuple[Any, Any]]
     restart: tuple[str, ...]
     trainers: tuple[str, ...]
-
-
-class Allowed(Protocol):
-    """The list of clients: see `zap.AllowList`."""
-
-    stale: bool
 
 
 def compare(running: Config, wanted: Config) -> Changes:
@@ -70,7 +65,7 @@ class Reload:
         self,
         running: Config,
         reread: Callable[[], Sourced],
-        allowed: Allowed | None,
+        allowed: AllowList | None,
         take_up: Callable[[Config], None],
         tell: Callable[[tuple[str, ...]], None],
     ) -> None:
