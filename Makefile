@@ -35,7 +35,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.current
 
-.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-results evidence-small evidence-scale evidence-monitor evidence-drift evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap bench-backfill evidence-features fuzz corrupt kill9 soak check-client
+.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-results evidence-small evidence-scale evidence-monitor evidence-drift evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap bench-backfill evidence-features fuzz corrupt kill9 soak check-client evidence-calibration evidence-moving bench-busy docs-trader
 
 setup: $(STAMP)
 
@@ -73,11 +73,9 @@ test-deploy:
 evidence-edge evidence-null evidence-results evidence-small evidence-scale: setup
 	$(BIN)/python scripts/evidence.py $(@:evidence-%=%)
 
-.PHONY: evidence-calibration
 evidence-calibration: setup
 	$(BIN)/python scripts/evidence_calibration.py
 
-.PHONY: evidence-moving
 evidence-moving: setup
 	$(BIN)/python scripts/evidence_moving.py
 
@@ -114,7 +112,6 @@ bench-serve: setup
 bench-scale: setup
 	$(BIN)/python scripts/bench_scale.py
 
-.PHONY: bench-busy
 bench-busy: setup
 	$(BIN)/python scripts/bench_busy.py
 
@@ -124,7 +121,6 @@ bench-swap: setup
 evidence-features: setup
 	$(BIN)/python scripts/plot_features.py
 
-.PHONY: docs-trader
 docs-trader: setup
 	$(BIN)/python scripts/trader_pictures.py
 
