@@ -7,23 +7,19 @@ import sys
 from importlib.util import find_spec
 
 from service import exit_codes
+from service.errors import CommandError
 
 NEEDED = ("sklearn", "joblib", "matplotlib", "jinja2")
 
 
-class NotInstalled(Exception):  # noqa: N818  a state of things
-    """The trainer's libraries are not there; the text says what to install."""
-
-    exit_code = exit_codes.UNAVAILABLE
-
-
 def demo(arguments: list[str], needed: tuple[str, ...] = NEEDED) -> None:
-    """Become the simulation: its exit code and Ctrl-C are ours. Raises NotInstalled."""
+    """Become the simulation: its exit code and Ctrl-C are ours. Raises CommandError."""
     lacking = [name for name in needed if find_spec(name) is None]
     if lacking:
-        raise NotInstalled(
+        raise CommandError(
             f"the demo trains a model, which needs {', '.join(lacking)}: install the trainer's "
-            "libraries with pip install '.[training]' (a clone: make setup) and try again"
+            "libraries with pip install '.[training]' (a clone: make setup) and try again",
+            exit_codes.UNAVAILABLE,
         )
     # Not a child: nothing is left between the terminal and the demo that could be orphaned.
     os.execv(  # noqa: S606  no shell is wanted

@@ -22,6 +22,7 @@ from service.checkpoints import Checkpoints
 from service.clock import SystemClock
 from service.config import Sourced
 from service.engine import Engine
+from service.errors import CommandError
 from service.housekeeping import Housekeeping, TooManyFaults
 from service.journal import Journal
 from service.locks import HeldError
@@ -44,17 +45,8 @@ gives up a service that is started while a restore is at work."""
 LOOK_S = 0.1
 
 
-class InUseError(Exception):
-    """Another process is at work on the journal. The process that meets it ends with `exit_code`.
-
-    It gets free by itself, where a restore has it: a supervisor should start us again.
-    """
-
-    exit_code = exit_codes.TRY_LATER
-
-
 def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
-    """Run until SIGTERM or SIGINT. Raises ConfigError, InUseError or addresses.BindError.
+    """Run until SIGTERM or SIGINT. Raises ConfigError, CommandError or addresses.BindError.
 
     `reread` loads the configuration again, after a SIGHUP.
     """
@@ -130,9 +122,11 @@ def _claim(journal: Journal, clock: SystemClock, stop: _Signals) -> bool:
         systemd.notify(f"STATUS=waiting for the journal, which process {holder} has")
     while holder is not None:
         if clock.monotonic_s() >= give_up_s:
-            raise InUseError(
+            # It gets free by itself, where a restore has it: a supervisor should start us again.
+            raise CommandError(
                 f"the journal {journal.path} is in use by process {holder}: let a restore end, "
-                "stop another service, or set another state_dir or journal.path"
+                "stop another service, or set another state_dir or journal.path",
+                exit_codes.TRY_LATER,
             )
         time.sleep(LOOK_S)
         if stop.received is not None:

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from service.demo import NotInstalled, demo
+from service.demo import demo
+from service.errors import CommandError
 from service.journal_file import open_reader
 
 LIMIT_S = 180.0
@@ -178,6 +179,6 @@ def test_directory_with_files_in_it_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_the_trainers_libraries_it_says_what_to_install() -> None:
-    with pytest.raises(NotInstalled, match=r"no_such_library.*install") as raised:
+    with pytest.raises(CommandError, match=r"no_such_library.*install") as raised:
         demo([], needed=("json", "no_such_library"))
     assert raised.value.exit_code == 69
