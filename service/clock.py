@@ -1,4 +1,4 @@
-"""The only place that reads clocks.
+"""The only place that reads clocks for the loop and what it turns.
 
 UTC is anchored once and carried on by the monotonic clock, so that a step of the wall
 clock never runs through the features; the anchor is renewed, and the step counted, when

@@ -1,8 +1,7 @@
 """How the sockets are set, each option on purpose, and the advice where a bind fails.
 
-Here and in `server`, `zap`, `keygen` and `replay` alone is zmq imported. Options hold for the
-binds that follow them, so one ROUTER takes plain peers at an ipc path and encrypted ones at a
-TCP address: what needs no keys is bound first.
+Options hold for the binds that follow them, so one ROUTER takes plain peers at an ipc path and
+encrypted ones at a TCP address: what needs no keys is bound first.
 """
 
 from __future__ import annotations

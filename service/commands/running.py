@@ -1,4 +1,4 @@
-"""Commands that run something: the service, the demo, a replay; and what a start wants first."""
+"""Commands that run the service or the demo, and what a start wants first."""
 
 from __future__ import annotations
 
