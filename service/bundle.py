@@ -232,16 +232,15 @@ def machine_faults() -> Iterator[None]:
     try:
         yield
     except ModelRejected as error:
-        cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno not in _OF_WHAT_LIES_THERE:
-            raise cause from None
+        if fault := machine_fault(error):
+            raise fault from None
         raise
 
 
-def may_be_read_later(rejection: ModelRejected) -> bool:
-    """Whether a file could not be read, and another look may find it so."""
+def machine_fault(rejection: ModelRejected) -> OSError | None:
+    """What kept a file from being read, where that says nothing of a model."""
     cause = rejection.__cause__
-    return isinstance(cause, OSError) and cause.errno != errno.ELOOP
+    return cause if isinstance(cause, OSError) and cause.errno not in _OF_WHAT_LIES_THERE else None
 
 
 def _unreadable(name: str, error: OSError) -> ModelRejected:

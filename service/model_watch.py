@@ -2,7 +2,8 @@
 
 The rule: the thread hands over immutable values through a bounded queue and touches nothing
 else of the loop's. A candidate that fails is reported once and left alone until the
-pointer's content changes, unless it was the machine that failed: then it is tried again.
+pointer's content changes, or, where a file was not there, its folder does; unless it was the
+machine that failed: then it is tried again.
 Whatever goes wrong here, the loop goes on with what it has.
 """
 
@@ -13,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from service.bundle import (
     Limits,
     decode_pointer,
     load,
-    may_be_read_later,
+    machine_fault,
     read_pointer_bytes,
 )
 from service.errors import ModelRejected, RejectReason
@@ -57,7 +59,7 @@ class Removed:
 
 
 Event = Loaded | Rejected | Removed
-Signature = tuple[int, int, int, int] | None
+Signature = tuple[int, ...] | None
 
 
 class ModelWatch:
@@ -88,6 +90,7 @@ class ModelWatch:
         self._signature: Signature = None
         self._settled = False
         self._passing = False
+        self._lacking: str | None = None
         self.faults = 0
 
     def start(self) -> None:
@@ -132,7 +135,7 @@ class ModelWatch:
             self._signature = signature
             content = read_pointer_bytes(self._models_dir)
         except ModelRejected as error:
-            self._passing = may_be_read_later(error)
+            self._passing = True  # it costs little to look at a pointer again
             # No content, no digest: what is wrong stands in for it.
             digest = hashlib.sha256(str(error).encode()).hexdigest()
             return self._once(digest, Rejected(digest, error.reason, error.detail, None))
@@ -144,9 +147,9 @@ class ModelWatch:
         if content is None:
             return self._gone()
         digest = hashlib.sha256(content).hexdigest()
-        if digest == self._seen and not self._passing:
+        if digest == self._seen and not self._passing and self._lacking is None:
             return None
-        self._passing = False
+        self._passing, self._lacking = False, None
         event = self._load(content, digest)
         if isinstance(event, Loaded):
             self._seen = digest
@@ -161,7 +164,8 @@ class ModelWatch:
             model = load(self._models_dir, pointer, self._limits, pause=self._pause)
             return Loaded(model, digest)
         except ModelRejected as error:
-            self._passing = may_be_read_later(error)
+            self._passing = machine_fault(error) is not None
+            self._lacking = version if isinstance(error.__cause__, OSError) else None
             return Rejected(digest, error.reason, error.detail, version)
         # For example MemoryError: this candidate is not for us.
         except Exception as error:
@@ -190,13 +194,17 @@ class ModelWatch:
     def _sign(self) -> Signature:
         """Raises ModelRejected."""
         try:
-            status = (self._models_dir / POINTER_NAME).lstat()
+            signature = _signature(self._models_dir / POINTER_NAME)
         except FileNotFoundError:
             return None
         except OSError as error:
             detail = f"{POINTER_NAME}: {error.strerror}"
             raise ModelRejected(RejectReason.UNREADABLE, detail) from error
-        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        if self._lacking is not None:
+            # A folder's date tells of a file that was put into it.
+            with suppress(OSError):
+                signature += _signature(self._models_dir / self._lacking)
+        return signature
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -209,3 +217,9 @@ class ModelWatch:
         # The loop looks without being woken too; counted, and shown with the statistics.
         except Exception:
             self.faults += 1
+
+
+def _signature(path: Path) -> tuple[int, ...]:
+    """What tells one state of a file or folder from another. Raises OSError."""
+    status = path.lstat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
+from contextlib import contextmanager
 
 import pytest
 from builders import NOW_S, small_model, training_rows
 
-from protocol.manifest import FOREST_NAME, POINTER_NAME
+from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
 from service.durable import TrainerLock
 from service.errors import RejectReason
 from service.model_watch import MAX_WAITING, Loaded, ModelWatch, Rejected, Removed
 from training.registry import revalidate, rollback
+
+_opened: list[list[str]] = []
+
+
+def _hook(event, arguments):
+    if event == "open" and _opened:
+        _opened[-1].append(str(arguments[0]))
+
+
+sys.addaudithook(_hook)
+
+
+@contextmanager
+def opened(name):
+    """How often a file of that name is opened meanwhile."""
+    seen = []
+    _opened.append([])
+    try:
+        yield seen
+    finally:
+        seen += [path for path in _opened.pop() if path.endswith(name)]
 
 
 def test_without_models_there_is_nothing_to_say(tmp_path):
@@ -70,6 +93,28 @@ def test_a_model_that_cannot_be_read_yet_is_taken_up_when_it_can(tmp_path):
     event = watch.poll_once()
     assert isinstance(event, Loaded)
     assert event.model.version == version
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a link", "a folder"])
+def test_a_model_that_lacks_a_file_is_read_no_more_until_it_is_there(tmp_path, instead):
+    watch, version = ModelWatch(tmp_path), small_model(tmp_path)
+    forest, moved = tmp_path / version / FOREST_NAME, tmp_path / "elsewhere"
+    forest.rename(moved)
+    if instead == "a link":
+        forest.symlink_to(moved)
+    elif instead == "a folder":
+        forest.mkdir()
+    with opened(MANIFEST_NAME) as names:
+        assert isinstance(watch.poll_once(), Rejected)
+        assert [watch.poll_once() for _ in range(9)] == [None] * 9
+    assert len(names) < 4
+    if instead == "a folder":
+        forest.rmdir()
+    moved.rename(forest)
+    event = watch.poll_once()
+    assert isinstance(event, Loaded)
+    assert event.model.version == version
+    assert [watch.poll_once() for _ in range(3)] == [None] * 3
 
 
 def test_content_decides_and_not_the_date(tmp_path):
