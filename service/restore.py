@@ -36,10 +36,11 @@ ASIDE = "before-restore"
 
 
 class Restored(NamedTuple):
-    """What was put in place, and where that lies now which was there."""
+    """What was put in place, where that lies now which was there, and folders that were made."""
 
     manifest: Manifest
     aside: tuple[Path, ...]
+    made: tuple[Path, ...]
 
 
 class Place:
@@ -103,28 +104,45 @@ def restore(
     unless the disk fails half way; then the same command completes it."""
     manifest = form.read(folder)
     form.verify(folder, manifest)
-    try:
-        with ExitStack() as stack:
+    with ExitStack() as stack:
+        with _failing("nothing was restored and nothing replaced"):
+            roots = (config.journal_path.parent, config.path("."), config.models_dir)
+            made = _make(roots)
             stack.enter_context(_nobody_at_work(config))
             _refuse_existing(config, manifest, force=force)
-            roots = (config.journal_path.parent, config.path("."), config.models_dir)
             stamp = _free_stamp(roots, now_s)
-            journal, state, models = (Place(root, stamp, step) for root in roots)
-            for place in (journal, state, models):
+            places = journal, state, models = [Place(root, stamp, step) for root in roots]
+            for place in places:
                 place.clean()
                 stack.callback(place.clean)
             _stage(folder, manifest, config, journal, state, models)
+        with _failing("restore ended half way, nothing is lost, and --force completes it"):
             _journal(config, manifest, journal)
             _mode(manifest, state)
             _models(manifest, models)
-            kept = {place.aside for place in (journal, state, models)}
-            return Restored(manifest, tuple(sorted(path for path in kept if path.is_dir())))
+        kept = {place.aside for place in places}
+        return Restored(manifest, tuple(sorted(path for path in kept if path.is_dir())), made)
+
+
+@contextmanager
+def _failing(how: str) -> Iterator[None]:
+    """Raises BackupError for an OSError of the block."""
+    try:
+        yield
     except OSError as error:
-        raise BackupError(
-            f"restore ended half way: {error}; nothing is lost: make room or set rights right, "
-            "and run it again with --force",
-            exit_codes.CANT_CREATE,
-        ) from None
+        text = f"{how}: {error}; {remedy(error)}"
+        raise BackupError(text, exit_codes.CANT_CREATE) from None
+
+
+def _make(folders: Iterable[Path]) -> tuple[Path, ...]:
+    """Those that were not there and are now, with the folders above them."""
+    missing = sorted({folder for folder in folders if not folder.exists()})
+    for folder in missing:
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in reversed(made):
+            _give_to_owner_of(path.parent, path)
+    return tuple(missing)
 
 
 @contextmanager
@@ -133,8 +151,6 @@ def _nobody_at_work(config: Config) -> Iterator[None]:
     path = config.journal_path
     lock = path.with_name(path.name + ".lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        config.models_dir.mkdir(parents=True, exist_ok=True)
         descriptor = hold(lock)
     except OSError as error:
         raise BackupError(

@@ -66,4 +66,6 @@ def restore(config_path: str | None, folder: Path, force: bool, check: bool) -> 
     click.echo(f"{config.journal_path}, model {done.manifest.model or 'none'}")
     for path in done.aside:
         click.echo(f"what was there lies in {path}")
+    for path in done.made:
+        click.echo(f"made {path}, for the owner of {path.parent}: chown it if others publish")
     click.echo("next: start the service, then signal-scorer doctor")

@@ -463,6 +463,40 @@ def test_root_restores_for_the_users_that_own_the_folders(saved: Path, tmp_path:
         assert path.stat().st_uid == owner, path
 
 
+@as_root
+def test_a_folder_that_root_has_to_make_belongs_to_the_owner_of_the_place(
+    saved: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    os.chown(place, 1234, 1234)
+    done = put_back(place / "in" / "state", saved)
+    assert {path.stat().st_uid for path in place.rglob("*")} == {1234}
+    assert done.made == (place / "in" / "state", place / "in" / "state" / "models")
+
+
+@as_root
+def test_who_may_not_write_to_the_models_is_told_that_nothing_was_restored() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # below which another user may look
+        state, saved = Path(folder) / "state", Path(folder) / "saved"
+        Path(folder).chmod(0o755)
+        a_state(state, "x", 0)
+        make(sourced(state), None, saved, now_s=NOW_S)
+        for path in (state, *state.glob("journal.db*"), saved, *saved.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            with pytest.raises(form.BackupError) as caught:
+                put_back(state, saved, force=True)
+        finally:
+            os.seteuid(0)
+        assert caught.value.exit_code == 73
+        assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
+        assert str(state / "models" / ".lock") in str(caught.value)
+        assert "as root" in str(caught.value)
+        assert not list(state.rglob("before-restore-*"))
+
+
 # Across versions
 
 
