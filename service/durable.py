@@ -32,6 +32,10 @@ def named(path: Path) -> Iterator[None]:
         raise
 
 
+class Unflushed(OSError):  # noqa: N818  a state of things, not a fault
+    """What was done stands, and a power cut may undo it."""
+
+
 class LockHeld(Exception):  # noqa: N818  a state of things, not a fault
     """Another trainer is at work on these models. The command ends with `exit_code`."""
 
@@ -87,11 +91,20 @@ def sync_directory(path: Path, step: Step = no_step) -> None:
             os.close(descriptor)
 
 
+def sync_name(path: Path, step: Step = no_step) -> None:
+    """Flush a name that has changed. Raises Unflushed."""
+    try:
+        sync_directory(path.parent, step)
+    except OSError as error:
+        text = f"{path.name} is changed, but a power cut may undo it: {error.strerror}"
+        raise Unflushed(error.errno, text, error.filename) from None
+
+
 def rename(source: Path, target: Path, step: Step = no_step) -> None:
     """Rename within a directory, replacing a file of that name at once, and flush the name."""
     step(f"rename {source.name}")
     source.rename(target)
-    sync_directory(target.parent, step)
+    sync_name(target, step)
 
 
 def append_line(path: Path, line: bytes, step: Step = no_step) -> None:

@@ -11,6 +11,7 @@ from protocol.client import ScorerClient, ScorerUnavailable
 from protocol.messages import Mode
 from service import exit_codes
 from service.config import load
+from service.durable import Unflushed
 from service.errors import CommandError, remedy
 from service.mode_file import FILE_NAME, Command, write
 
@@ -29,10 +30,9 @@ def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
     try:
         write(folder, asked)
     except OSError as error:
-        raise CommandError(
-            f"cannot write {folder / FILE_NAME}: {error.strerror}; {remedy(error)}",
-            exit_codes.CANT_CREATE,
-        ) from None
+        what = "" if isinstance(error, Unflushed) else f"cannot write {folder / FILE_NAME}: "
+        text = f"{what}{error.strerror}; {remedy(error)}"
+        raise CommandError(text, exit_codes.CANT_CREATE) from None
     due = config.score.mode if wanted == "configured" else wanted
     end_s = time.monotonic() + FOLLOWED_WITHIN_S
     while True:

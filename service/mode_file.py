@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from protocol.messages import Mode
-from service.durable import sync_directory
+from service.durable import sync_name
 from service.errors import passes
 from service.regular_file import open_regular
 
@@ -42,7 +42,7 @@ class Look(NamedTuple):
 
 
 def write(folder: Path, command: Command | None) -> None:
-    """Command a mode, or with None withdraw the command. Raises OSError.
+    """Command a mode, or with None withdraw the command. Raises OSError, Unflushed among them.
 
     All or nothing, and on disk when this returns: a crash leaves the old word or the new one.
     """
@@ -64,7 +64,7 @@ def write(folder: Path, command: Command | None) -> None:
         finally:
             with suppress(OSError):
                 fresh.unlink(missing_ok=True)
-    sync_directory(folder)
+    sync_name(path)
 
 
 def read(folder: Path, owner: int | None = None) -> Command | None:

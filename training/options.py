@@ -15,7 +15,7 @@ import click
 
 from service import exit_codes, libraries
 from service.commands.root import print_no_more
-from service.durable import LockHeld
+from service.durable import LockHeld, Unflushed
 from service.errors import ConfigError
 from service.within import Within
 from training import settings as trainer_settings
@@ -166,6 +166,9 @@ def advice() -> Iterator[None]:
 
 def _unusable(error: OSError) -> str:
     """Which file, why, and what to do."""
+    where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+    if isinstance(error, Unflushed):  # a rollback that is run again goes back to the other one
+        return f"{where}{error.strerror}; look at that disk"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         do = "make room there"
     elif error.errno in (errno.EACCES, errno.EPERM):
@@ -174,7 +177,6 @@ def _unusable(error: OSError) -> str:
         do = "have that disk mounted for writing"
     else:
         do = "mend that"
-    where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
     return (
         f"{where}{error.strerror or error}; {do} and run it again (what was "
         "published before is whole)"

@@ -168,6 +168,35 @@ def test_what_keeps_a_trainer_from_writing_is_one_line(
     assert line.startswith(f"signal-scorer-train: {path}: ")
 
 
+@pytest.mark.parametrize("wanted", ["off", "configured"])
+def test_a_mode_that_may_not_outlive_a_power_cut_is_not_called_unwritten(
+    state: Path, wanted: str
+) -> None:
+    config = state / "config.toml"
+    config.write_text(f'state_dir = "{state}"\n')
+    mode_file.write(state, mode_file.Command("shadow"))
+    given = ("mode", wanted, "--config", str(config), "--timeout-ms", "50")
+    done = fault("fsync", "EIO", state, "-m", "service", *given)
+    assert done.returncode == 73
+    (line,) = done.stderr.splitlines()
+    assert "mode.json is changed, but a power cut may undo it: Input/output error" in line
+    assert "cannot write" not in line
+    standing = mode_file.read(state)
+    assert (standing and standing.mode) == (None if wanted == "configured" else wanted)
+
+
+def test_a_rollback_that_stands_is_not_to_be_run_again(state: Path) -> None:
+    models = state / "models"
+    first, _ = published_versions(models)[::-1]
+    done = fault("fsync", "EIO", models, "-m", "training", "rollback", "--models", str(models))
+    assert done.returncode == 73
+    assert "CURRENT.json is changed, but a power cut may undo it" in done.stderr
+    assert "run it again" not in done.stderr
+    pointer = current_pointer(models)
+    assert pointer
+    assert pointer.version == first
+
+
 def test_a_published_model_is_not_to_blame_for_a_disk(tmp_path: Path) -> None:
     models = tmp_path / "models"
     small_model(models)
