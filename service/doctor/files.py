@@ -11,12 +11,14 @@ from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import (
     ENTER,
+    MOUNT,
     READ,
     WRITE,
     mode_text,
     nearest_there,
     obstacle,
     others_may_write,
+    read_only,
 )
 from service.journal_summary import amount
 
@@ -66,6 +68,8 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
                 f"is not there, and user {scene.owner_name} may not make it in {hindrance}",
                 f"install -d -o {scene.owner_name} {path}, or set another {key}",
             )
+        if read_only(parent):
+            return _not_mounted_for_writing(path, key)
         return ok(CHECK, path, "will be made by the service")
     if not path.is_dir():
         return fail(CHECK, path, f"is no folder ({key})", f"move it away, or set another {key}")
@@ -78,13 +82,8 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
             f"user {scene.owner_name}, as whom the service runs, may not {what} it ({key})",
             f"chown {scene.owner_name} {hindrance}, or chmod u+rwx; and mind who else writes there",
         )
-    if wanted & WRITE and os.statvfs(path).f_flag & os.ST_RDONLY:
-        return fail(
-            CHECK,
-            path,
-            f"the disk is read-only: answers go on, and none is kept ({key})",
-            "have it mounted for writing; dmesg says whether the kernel took it back for a fault",
-        )
+    if wanted & WRITE and read_only(path):
+        return _not_mounted_for_writing(path, key)
     if others_may_write(path):
         return fail(
             CHECK,
@@ -93,6 +92,15 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
             f"chmod o-w {path}: who writes there commands the mode and the models",
         )
     return ok(CHECK, path, f"usable by {scene.owner_name}, mode {mode_text(path)}")
+
+
+def _not_mounted_for_writing(path: Path, key: str) -> Finding:
+    return fail(
+        CHECK,
+        path,
+        f"the disk is read-only: answers go on, and none is kept ({key})",
+        MOUNT,
+    )
 
 
 def _configuration(scene: Scene, file: Path) -> Finding:

@@ -12,7 +12,17 @@ from pathlib import Path
 
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import LOCK_SUFFIX, Scene
-from service.doctor.system import READ, WRITE, locks, obstacle, process
+from service.doctor.system import (
+    ENTER,
+    MOUNT,
+    READ,
+    WRITE,
+    locks,
+    nearest_there,
+    obstacle,
+    process,
+    read_only,
+)
 from service.journal_export import stamp
 from service.journal_file import SCHEMA_VERSION, shm_of, wal_of
 from service.journal_reading import JournalUnreadable, open_quietly, schema_of
@@ -38,7 +48,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     path = scene.config.journal_path
     yield from _lock(scene, path.with_name(path.name + LOCK_SUFFIX))
     if not path.exists():
-        yield ok(CHECK, path, "will be made by the service")
+        yield _to_be_made(scene, path)
         return
     if not path.is_file():
         yield fail(
@@ -64,6 +74,21 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield _unreadable(path, str(error))
     except sqlite3.Error as error:
         yield _damaged(path, str(error))
+
+
+def _to_be_made(scene: Scene, path: Path) -> Finding:
+    place = nearest_there(path)
+    if read_only(place):
+        return fail(CHECK, path, "the disk is read-only: it cannot be made", MOUNT)
+    hindrance = obstacle(place, scene.owner, WRITE | ENTER)
+    if hindrance is not None:
+        return fail(
+            CHECK,
+            path,
+            f"user {scene.owner_name}, as whom the service runs, may not make it in {hindrance}",
+            f"chown {scene.owner_name} {hindrance}, or set another journal.path",
+        )
+    return ok(CHECK, path, "will be made by the service")
 
 
 def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:

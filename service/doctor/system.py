@@ -17,6 +17,8 @@ PROC = Path("/proc")
 READ, WRITE, ENTER = 4, 2, 1
 LISTEN = "0A"
 TIME_ERROR = 5
+MOUNT = "have it mounted for writing; dmesg says whether the kernel took it back for a fault"
+"""What to do about a disk that is read-only."""
 _TIMEX_BYTES = 256
 
 
@@ -102,6 +104,11 @@ def nearest_there(path: Path) -> Path:
     while not path.exists() and path != path.parent:
         path = path.parent
     return path
+
+
+def read_only(path: Path) -> bool:
+    """Whether its disk is mounted so that nobody may write there."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def others_may_write(path: Path) -> bool:

@@ -35,12 +35,25 @@ def test_a_state_directory_that_the_service_may_not_make(
 
 
 @as_root
+def test_a_folder_in_which_no_journal_can_be_made(
+    open_folder: Path, served_by_nobody: Setup
+) -> None:
+    (open_folder / "closed").mkdir(mode=0o700)
+    served_by_nobody.values["JOURNAL_PATH"] = str(open_folder / "closed" / "journal.db")
+    assert "chown" in served_by_nobody.fault("journal", "closed", "may not make it").advice
+
+
+@as_root
 def test_a_state_directory_on_a_read_only_disk(setup: Setup) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(setup.state)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("nothing may be mounted here")
     try:
         assert "mounted for writing" in setup.fault("files", "state", "read-only").advice
+        assert "mounted for writing" in setup.fault("journal", "state", "read-only").advice
+        setup.values["STATE_DIR"] = str(setup.state / "new")
+        assert "mounted for writing" in setup.fault("files", "new", "read-only").advice
+        assert "mounted for writing" in setup.fault("journal", "new", "read-only").advice
     finally:
         subprocess.run(["umount", str(setup.state)], check=True)
 
