@@ -248,6 +248,7 @@ def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]
                 if content is None or (saved and read_pointer_bytes(models) == content):
                     break
         except ModelRejected as error:
+            _bundles(writer, models)
             return None, (f"the models' pointer cannot be used and is not saved: {error}",)
     else:
         return None, (f"the current model {version} is not there: its pointer is not saved",)

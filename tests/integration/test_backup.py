@@ -186,13 +186,21 @@ def test_models_that_are_removed_meanwhile_keep_nothing_from_being_saved(tmp_pat
     assert {path.name for path in (tmp_path / "saved/models").glob("*Z-*")} == {versions[2]}
 
 
-def test_a_folder_in_the_pointers_place_keeps_nothing_else_from_being_saved(tmp_path: Path) -> None:
-    a_state(tmp_path / "state", "x", 0)
-    (tmp_path / "state/models" / POINTER_NAME).unlink()
-    (tmp_path / "state/models" / POINTER_NAME).mkdir()
+@pytest.mark.parametrize("instead", ["a folder", "half of it"])
+def test_what_is_no_pointer_keeps_nothing_else_from_being_saved(
+    tmp_path: Path, instead: str
+) -> None:
+    version = a_state(tmp_path / "state", "x", 0)
+    pointer = tmp_path / "state/models" / POINTER_NAME
+    half = pointer.read_bytes()[:40]
+    pointer.unlink()
+    if instead == "a folder":
+        pointer.mkdir()
+    else:
+        pointer.write_bytes(half)
     manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert "pointer cannot be used" in manifest.problems[0]
-    assert form.JOURNAL in manifest.files
+    assert {form.JOURNAL, f"models/{version}/{FOREST_NAME}"} < manifest.files.keys()
 
 
 def test_a_backup_without_a_journal_says_so(tmp_path: Path) -> None:
