@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from service import libraries
+from service import libraries, streams
 
 try:
     import click
@@ -14,6 +14,8 @@ try:
     from service.commands.root import cli
 except ImportError as missing:
     libraries.leave("signal-scorer", "service", missing)
+
+streams.open_closed()
 
 __all__ = ["asking", "cli", "journal", "keeping", "main", "replaying", "running", "watching"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service import libraries
+from service import libraries, streams
 
 try:
     from datetime import UTC, datetime
@@ -32,6 +32,8 @@ try:
     from training.progress import show_progress
 except ImportError as missing:
     libraries.leave("signal-scorer-train", "training", missing)
+
+streams.open_closed()
 
 if TYPE_CHECKING:
     from training.truth_log import TruthLog

@@ -142,8 +142,7 @@ def printing() -> Iterator[None]:
     """
     try:
         yield
-        if sys.stdout is not None:  # who started us may have closed it
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:

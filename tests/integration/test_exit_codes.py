@@ -11,6 +11,7 @@ from pathlib import Path
 import msgpack
 import pytest
 from command import Done, invoke
+from scored_journal import write_journal
 
 from service.journal import Journal
 from service.keygen import keygen
@@ -127,15 +128,27 @@ def test_an_export_to_where_no_file_can_be_is_said(tmp_path: Path, name: str, sa
     told(invoke("journal", "export", "-o", path, STATE_DIR=str(tmp_path)), 73, path, said)
 
 
-@pytest.mark.parametrize("command", ["config", "backup {}/saved"])
-def test_a_closed_standard_output_is_no_fault(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("service config >&-", 0),
+        ("service backup {}/saved >&-", 0),
+        ("service journal export >&-", 0),
+        ("service serve --config {}/none 2>&-", 78),
+        ("service replay --bind tcp://127.0.0.1:* --wait-s 0.01 {}/ticks.jsonl 2>&-", 69),
+        ("training train --force 2>&-", 4),
+    ],
+)
+def test_a_closed_standard_stream_is_no_fault(tmp_path: Path, command: str, code: int) -> None:
+    (tmp_path / "ticks.jsonl").write_text(TICK)
+    write_journal(tmp_path / "state" / "journal.db", 1, edge=0.0)
     done = subprocess.run(
-        ["sh", "-c", f'"$0" -m service {command.format(tmp_path)} >&-', sys.executable],
-        stderr=subprocess.PIPE,
+        ["sh", "-c", f'"$0" -m {command.format(tmp_path)}', sys.executable],
+        capture_output=True,
         text=True,
         env=os.environ | {"SIGNAL_SCORER_STATE_DIR": str(tmp_path / "state")},
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 PRINTING = (

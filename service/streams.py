@@ -1,0 +1,18 @@
+"""The standard streams, which whoever started us may have closed.
+
+The rule: there always are three, so that none of their numbers goes to a file of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def open_closed() -> None:
+    """Let what is closed lead nowhere, for us and for what we start."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # noqa: PTH123, SIM115
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
