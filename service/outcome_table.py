@@ -27,6 +27,7 @@ _INSERT_OUTCOME = (
 )
 _HAS_SIGNAL = "SELECT 1 FROM lookup WHERE signal_id = ? LIMIT 1"
 _HAS_SCORE = "SELECT 1 FROM scores WHERE seq = ? AND score_id = ?"
+_HAS_OUTCOME = "SELECT 1 FROM outcomes WHERE digest = ?"
 # Two are enough to know that the report cannot say which one it means.
 _MEANT = (
     "SELECT score_id, scores.signal_id FROM lookup JOIN scores USING(seq)"
@@ -77,15 +78,29 @@ def insert_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> Written:
     if joined is not None:
         row = msgspec.structs.replace(row, score_id=joined)
     values = msgspec.structs.astuple(row)[: len(_OUTCOME_COLUMNS) - 1]
+    known = matched or joined is not None
     content = repr(values[: _OUTCOME_COLUMNS.index("received_at") - 1])
-    if row.meant is not None and not matched and joined is None:
-        # When it came tells a report from another only where no id does.
-        named = row.signal_id is not None or row.score_id is not None
-        undated = named and row.meant.at == row.received_at
-        content += repr(msgspec.structs.replace(row.meant, at=0.0) if undated else row.meant)
-    digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
-    inserted = execute(_INSERT_OUTCOME, (digest, *values)).rowcount == 1
-    return Written(True, not inserted, matched or joined is not None, joined)
+    own, other = _digest(content), _digest(content + _dated(row))
+    if not known:
+        own, other = other, own
+    # The other one is of a report that came before its score.
+    before = own != other and execute(_HAS_OUTCOME, (other,)).fetchone() is not None
+    inserted = not before and execute(_INSERT_OUTCOME, (own, *values)).rowcount == 1
+    return Written(True, not inserted, known, joined)
+
+
+def _digest(content: str) -> bytes:
+    return hashlib.blake2b(content.encode(), digest_size=16).digest()
+
+
+def _dated(row: OutcomeRow) -> str:
+    """What tells reports apart whose ids name no score, if they have any."""
+    if row.meant is None:
+        return ""
+    # When it came tells a report from another only where no id does.
+    named = row.signal_id is not None or row.score_id is not None
+    undated = named and row.meant.at == row.received_at
+    return repr(msgspec.structs.replace(row.meant, at=0.0) if undated else row.meant)
 
 
 def _score_meant(connection: sqlite3.Connection, row: OutcomeRow, meant: Meant) -> str | None:

@@ -88,6 +88,17 @@ def test_a_joined_report_is_a_duplicate_when_it_comes_again(journal: Journal) ->
     assert not journal.write([meant(5001.0)])[0].duplicate
 
 
+@pytest.mark.parametrize("at", [1000.0, 5.0], ids=["dated", "undated"])
+def test_a_report_that_came_before_its_score_is_a_duplicate_when_it_comes_again(
+    journal: Journal, at: float
+) -> None:
+    report = meant(at, signal_id="EG_1", received_at=5.0)
+    assert journal.write([report])[0] == Written(True, matched=False)
+    journal.write([nameless(0, 990.0, signal_id="EG_1")])
+    assert journal.write([report])[0] == Written(True, duplicate=True, matched=True)
+    assert len(rows(journal.path, "SELECT 1 FROM outcomes")) == 1
+
+
 def test_a_score_without_an_id_is_a_sample_by_the_score_id_whatever_the_report_calls_it(
     journal: Journal,
 ) -> None:
