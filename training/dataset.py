@@ -29,6 +29,8 @@ from training.truth_log import AHEAD_S, Outcome, Reason, words
 
 SAME_PRICE = 1e-3
 """Of a price: so far from the signal's entry a trade may have been filled."""
+SAME_TRADE_S = 86_400.0
+"""So far from its scoring a trade may have begun: orders wait for hours, zones differ by hours."""
 
 MARKET_FEATURES = frozenset(f.name for f in SCHEMA.features if f.needs_history)
 
@@ -147,6 +149,8 @@ def _labels_of(score: Score, labels: Mapping[str, list[Label]]) -> Iterator[Labe
 def _of_another_trade(label: Label, score: Score) -> bool:
     """Whether a report that bears the signal's id speaks of another: ids are used again."""
     if label.direction * score.direction < 0:
+        return True
+    if label.began_s is not None and abs(label.began_s - score.time_s) > SAME_TRADE_S:
         return True
     if label.symbol is None:
         return False

@@ -27,8 +27,8 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     `realised_r` is net of costs as it was reported or followed; where `nominal`, it is that of
     the signal's own target or stop, which nobody reported to have been paid: before costs.
     `pips` are given where nothing else tells what an end at neither of them made. `symbol`,
-    `direction` and `entry` are the trade's as the report has them, None and 0 where it does not
-    say.
+    `direction`, `entry` and `began_s` are the trade's as the report has them, None and 0 where it
+    does not say.
     """
 
     source: str
@@ -42,6 +42,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     symbol: str | None = None
     direction: int = 0
     entry: float | None = None
+    began_s: float | None = None
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -67,7 +68,16 @@ def of_truth_log(outcome: Outcome) -> Label:
         symbol=outcome.signal.symbol,
         direction=outcome.signal.direction,
         entry=outcome.signal.entry,
+        began_s=_began_s(outcome),
     )
+
+
+def _began_s(outcome: Outcome) -> float | None:
+    if outcome.signal.time_s is not None:
+        return outcome.signal.time_s
+    if outcome.completed_s is None or outcome.runtime_s is None:
+        return None
+    return outcome.completed_s - outcome.runtime_s
 
 
 def of_journal(

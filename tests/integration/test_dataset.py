@@ -249,6 +249,22 @@ def test_an_outcome_of_another_trade_under_the_same_id_is_not_the_signals(
     assert data.excluded.get("contradicting_signals", 0) == 1 - believed
 
 
+@pytest.mark.parametrize(("days", "believed"), [(-2.0, False), (0.5, True), (2.0, False)])
+@pytest.mark.parametrize("stamped", [True, False])
+def test_a_trade_that_began_days_away_is_another_under_the_same_id(
+    read: Read, days: float, believed: bool, stamped: bool
+) -> None:
+    began_s = START_S + 86_400.0 * days
+    times: dict[str, Any] = {"completed_s": began_s + 300.0, "runtime_s": 300.0}
+    if stamped:
+        times = {"signal": Signal("SIG_0", time_s=began_s), "completed_s": None}
+    told = msgspec.structs.replace(said(0, True)["SIG_0"], **times)
+    data = read(
+        score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False), reported={"SIG_0": told}
+    )
+    assert data.excluded == ({} if believed else {"contradicting_signals": 1})
+
+
 def test_outcomes_of_signals_never_scored_are_counted(read: Read) -> None:
     assert read(score_row(0, X[0]), reported=said(7, True)).unmatched == 1
 
