@@ -109,7 +109,7 @@ def evaluate(report: Path, pictures: Path | None, **options: Any) -> None:
 def status(**options: Any) -> None:
     """Show how many outcomes there are, why others do not count, the last run, what serves."""
     from service.history import read_history
-    from training.publish import current_pointer
+    from training.champion import serving
     from training.status import describe
     from training.train import gather
 
@@ -121,7 +121,7 @@ def status(**options: Any) -> None:
         shown = describe(
             data,
             read_history(settings.models),
-            current_pointer(settings.models),
+            serving(settings.models, settings.expire_after_days, now_s=now_s),
             min_samples=settings.min_samples,
             holding_s=settings.joining.max_holding_s,
             now_s=now_s,
@@ -376,6 +376,8 @@ def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> Non
 
     with advice():
         settings, now_s = settings_of(options), time.time()
+        if not settings.models.is_dir():
+            leave("no model has been published", EXIT_REFUSED)
         try:
             with TrainerLock(settings.models), finished_first():
                 done = point(settings.models, now_s)

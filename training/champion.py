@@ -6,16 +6,18 @@ ended, so neither its fit nor its calibration has met them.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import load
+from service.bundle import load, machine_faults, read_pointer
 from service.errors import ModelRejected
 from service.model import Model
 from training.gate import Unseen
 from training.publish import current_pointer
+from training.registry import too_old
 from training.samples import Samples
 from training.walk_forward import WalkForward
 
@@ -31,6 +33,22 @@ def current_model(models_dir: Path) -> Model | None:
         return load(models_dir, pointer)
     except ModelRejected:
         return None
+
+
+def serving(models_dir: Path, expire_after_days: float, *, now_s: float) -> str:
+    """Which model the service answers by, or why by none. OSError where we cannot look."""
+    try:
+        with machine_faults():
+            found = read_pointer(models_dir)
+            if found is None:
+                return "none is published: base scores are served"
+            model = load(models_dir, found[0])
+    except ModelRejected as error:
+        return f"the service would not load it: {error}; `models` lists others"
+    if old := too_old(model.reviewed_at, expire_after_days, now_s=now_s):
+        return f"{model.version}: {old}: base scores are served"
+    reviewed = datetime.fromtimestamp(model.reviewed_at, UTC)
+    return f"{model.version} serves, last reviewed {reviewed:%Y-%m-%d}"
 
 
 def seen_until_s(model: Model) -> float:

@@ -30,12 +30,22 @@ def is_backfilled(connection: sqlite3.Connection, name: str = "main") -> bool:
     return connection.execute(statement, (BACKFILLED,)).fetchone() is not None
 
 
+def _reader(path: Path) -> sqlite3.Connection:
+    """Raises FileNotFoundError, sqlite3.Error, ConfigError where we may not look at it."""
+    try:
+        return open_reader(path)
+    except PermissionError as error:
+        raise ConfigError(
+            f"{path}: {error.strerror}; become root or the trainer's user, or let that one read it"
+        ) from error
+
+
 def open_backfill(path: Path) -> sqlite3.Connection:
     """A read-only connection to what `backfill` made.
 
-    Raises FileNotFoundError, sqlite3.Error, ConfigError where it is something else.
+    Raises FileNotFoundError, sqlite3.Error, ConfigError where it is something else or hidden.
     """
-    connection = open_reader(path)
+    connection = _reader(path)
     try:
         if not is_backfilled(connection):
             raise ConfigError(f"{path} was not made by `backfill`: name a journal with --journal")
@@ -49,18 +59,18 @@ def open_journals(journals: Journals) -> sqlite3.Connection:
     """A read-only connection to all of them.
 
     Raises FileNotFoundError or sqlite3.Error where one cannot be read, ConfigError for too many,
-    or one that `backfill` made: what was not scored live is never tested on.
+    a hidden one, or one that `backfill` made: what was not scored live is never tested on.
     """
     first, *others = [journals] if isinstance(journals, Path) else journals
     if len(others) >= MAX_JOURNALS:
         raise ConfigError(f"training.journals: at most {MAX_JOURNALS} journals in all")
-    connection = open_reader(first)
+    connection = _reader(first)
     try:
         _refuse_backfilled(connection, "main", first)
         names = ["main", *(f"journal{number}" for number in range(1, len(others) + 1))]
         for name, path in zip(names[1:], others, strict=True):
             # Held meanwhile, it keeps the service from removing the WAL.
-            with closing(open_reader(path)):
+            with closing(_reader(path)):
                 connection.execute(f"ATTACH ? AS {name}", (reader_uri(path),))
             _refuse_backfilled(connection, name, path)
         if others:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from textwrap import wrap
 
-from protocol.manifest import Pointer
 from service.history import Event, last_trained
 from training.dataset import Dataset
 from training.walk_forward import CALIBRATION_SHARE, FIRST_SHARE
@@ -30,13 +29,13 @@ _SOURCES = {
 def describe(
     data: Dataset,
     history: list[Event],
-    serves: Pointer | None,
+    serves: str,
     *,
     min_samples: int,
     holding_s: float,
     now_s: float,
 ) -> Iterator[str]:
-    """Lines of text: samples, exclusions, pace, expected dates, the last run, what serves."""
+    """Lines of text: samples, exclusions, pace, expected dates, the last run, `serves`."""
     samples = data.samples
     n = len(samples)
     rate = f", {percent(samples.base_rate)} won" if n else ""
@@ -77,10 +76,8 @@ def describe(
     else:
         text = f"last run         {_day(last.at)}: {last.event} on {last.n} samples. {last.why}"
         yield from wrap(text, WIDTH, subsequent_indent=" " * 17, break_on_hyphens=False)
-    if serves is None:
-        yield "model            none is published: base scores are served"
-    else:
-        yield f"model            {serves.version} serves, last reviewed {_day(serves.reviewed_at)}"
+    text = f"model            {serves}"
+    yield from wrap(text, WIDTH, subsequent_indent=" " * 17, break_on_hyphens=False)
 
 
 def _reached(name: str, times_s: list[float], goal: int, pace: float, now_s: float) -> str:

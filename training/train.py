@@ -19,6 +19,7 @@ from service.exit_codes import NOT_ENOUGH, OK, REJECTED
 from service.history import Event, last_trained, read_history
 from training.dataset import Dataset, read_dataset
 from training.interrupt import finished_first
+from training.journals import open_journals
 from training.progress import SILENT, Progress
 from training.samples import Samples
 from training.settings import Settings
@@ -65,6 +66,7 @@ def train(
     # Loaded late: what only looks at the data starts without scikit-learn and matplotlib.
     from training.registry import complete_history
 
+    open_journals(settings.journals).close()  # without one, nothing is left behind
     settings.models.mkdir(parents=True, exist_ok=True)
     with TrainerLock(settings.models):
         complete_history(settings.models)

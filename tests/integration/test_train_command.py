@@ -25,7 +25,7 @@ from service.bundle import load, read_pointer
 from service.durable import TrainerLock
 from service.journal import Journal
 from training.__main__ import main
-from training.publish import append_history
+from training.publish import append_history, write_pointer
 from training.settings import Settings
 from training.train import train
 
@@ -257,6 +257,7 @@ def test_no_journal_and_a_broken_one_end_with_78(tmp_path: Path) -> None:
     result = run(tmp_path, "train")
     assert result.exit_code == 78
     assert "has the service run" in result.stderr
+    assert not (tmp_path / "models").exists()
     (tmp_path / "journal.db").write_bytes(b"no database" * 100)
     assert run(tmp_path, "train").exit_code == 78
     (tmp_path / "journal.db").unlink()
@@ -282,6 +283,15 @@ def test_models_are_listed_and_rolled_back(edge: Path) -> None:
     assert f"* {older}" in run(edge, "models", journal=False).output
     assert newest in run(edge, "rollback", newest, journal=False).output
     assert run(edge, "rollback", "20200101T000000Z-000000", journal=False).exit_code == 1
+
+
+@pytest.mark.parametrize("command", [("rollback",), ("pin", "x"), ("unpin",)])
+def test_where_no_model_is_pointing_leaves_nothing_behind(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    result = run(tmp_path, *command, journal=False)
+    assert (result.exit_code, "no model has been published" in result.stderr) == (1, True)
+    assert not (tmp_path / "models").exists()
 
 
 @pytest.mark.parametrize("command", ["rollback", "pin"])
@@ -322,6 +332,20 @@ def test_status_counts_and_remembers_the_last_run(edge: Path, trained: Path) -> 
     found = read_pointer(trained / "models")
     assert found is not None
     assert f"{found[0].version} serves" in text
+
+
+def test_status_says_why_a_model_that_is_there_does_not_serve(trained: Path) -> None:
+    found = read_pointer(trained / "models")
+    assert found is not None
+    version = found[0].version
+    write_pointer(trained / "models", replace(found[0], reviewed_at=NOW_S))
+    text = run(trained, "status").output
+    assert re.search(rf"\nmodel +{version}: it was last reviewed \d+ days ago and expired", text)
+    assert f"{version} serves" not in text
+    (trained / "models" / "CURRENT.json").write_text('{"version"')
+    text = " ".join(run(trained, "status").output.split())
+    assert "model the service would not load it: pointer: CURRENT.json" in text
+    assert "none is published" not in text
 
 
 def test_report_is_one_page_that_needs_nothing_else(trained: Path) -> None:

@@ -70,6 +70,26 @@ def test_another_user_is_told_who_may(place: Path) -> None:
     )
 
 
+@as_root
+@pytest.mark.parametrize("command", ["train", "status", "results", "monitor"])
+def test_a_journal_that_may_not_be_looked_at_ends_with_78_as_one_that_is_broken(
+    place: Path, command: str
+) -> None:
+    hidden = place / "hidden"
+    hidden.mkdir(0o700)
+    (place / "journal.db").rename(hidden / "journal.db")
+    (place / "journal.db").symlink_to(hidden / "journal.db")
+    (place / "models").mkdir()
+    os.chown(place / "models", NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        result = run(place, command)
+    finally:
+        os.seteuid(0)
+    assert result.exit_code == 78
+    assert "journal.db: Permission denied; become root or the trainer's user" in result.stderr
+
+
 def test_a_full_disk_under_the_pointer_ends_a_rollback_and_leaves_it(place: Path) -> None:
     old = small_model(place / "models", now_s=NOW_S)
     new = small_model(place / "models", now_s=NOW_S + 60.0)
