@@ -69,8 +69,13 @@ def render(
     log: TruthLog,
     history: list[Event],
     step: Callable[[str, int, int], None] = lambda _name, _done, _all: None,
+    *,
+    publishes: bool = True,
 ) -> Page:
-    """Draw and write it. `history` holds the candidates before this one; `step` hears of stages."""
+    """Draw and write it. `history` holds the candidates before this one; `step` hears of stages.
+
+    `publishes` says whether what passes the gate is published.
+    """
     step("drawing the report", 0, 1)
     pictures = figures(found)
     environment = Environment(
@@ -85,7 +90,7 @@ def render(
     page = environment.get_template("report.html").render(
         made_s=candidate.made_s,
         verdict=verdict,
-        headline=headline(verdict),
+        headline=headline(verdict, publishes),
         in_words=verdict_in_words(candidate),
         samples=candidate.samples,
         walk=walk,

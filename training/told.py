@@ -33,10 +33,10 @@ class Answer(NamedTuple):
     text: tuple[str, ...]
 
 
-def headline(verdict: Verdict) -> str:
-    """The gate's word."""
+def headline(verdict: Verdict, publishes: bool) -> str:
+    """The gate's word; `publishes` says whether the run follows it."""
     if verdict.published:
-        return "Published."
+        return "Published." if publishes else "Good enough to be published."
     if _only_the_champion(verdict):
         return "Not published: the present model stays."
     return "Not published: not established."

@@ -64,6 +64,7 @@ def train(
     sqlite3.Error where the journal cannot be read.
     """
     # Loaded late: what only looks at the data starts without scikit-learn and matplotlib.
+    from training.publish import current_pointer
     from training.registry import complete_history
 
     open_journals(settings.journals).close()  # without one, nothing is left behind
@@ -79,7 +80,9 @@ def train(
         if fewer := _fewer(data, last):
             progress.say(fewer)
         try:
-            candidate, page = _judged(settings, log, data, history, now_s, progress)
+            pointer = current_pointer(settings.models)
+            publishes = pointer is None or not pointer.pinned
+            candidate, page = _judged(settings, log, data, history, now_s, progress, publishes)
         except NotEnough as lack:
             run = Run(NOT_ENOUGH, f"not enough samples: {lack}; the current model stays")
             return _without_candidate(run, data.samples, settings, now_s)
@@ -106,7 +109,7 @@ def evaluate(
         return Run(NOT_ENOUGH, f"not enough samples: {len(data.samples)}")
     history = read_history(settings.models)
     try:
-        candidate, page = _judged(settings, log, data, history, now_s, progress)
+        candidate, page = _judged(settings, log, data, history, now_s, progress, publishes=False)
     except NotEnough as lack:
         return Run(NOT_ENOUGH, f"not enough samples: {lack}")
     with finished_first():
@@ -127,6 +130,7 @@ def _judged(
     history: list[Event],
     now_s: float,
     progress: Progress,
+    publishes: bool,
 ) -> tuple[Candidate, Page]:
     """The candidate and its report. Raises NotEnough."""
     from training.candidate import make
@@ -142,7 +146,8 @@ def _judged(
 
     candidate = make(data.samples, settings, now_s=now_s, current=current, progress=window)
     findings = find(candidate, settings, progress.step)
-    return candidate, render(candidate, findings, data, log, history, progress.step)
+    page = render(candidate, findings, data, log, history, progress.step, publishes=publishes)
+    return candidate, page
 
 
 def gather(

@@ -314,6 +314,9 @@ def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
     assert run(edge, "pin", version, journal=False).exit_code == 0
     result = run(edge, "train", "--force")
     assert (result.exit_code, "is pinned" in result.output) == (0, True)
+    page = (edge / "models" / "last-report.html").read_text()
+    assert "Good enough to be published." in page
+    assert "Published." not in page
     assert run(edge, "unpin", journal=False).exit_code == 0
 
 
@@ -397,7 +400,8 @@ def test_an_evaluation_publishes_and_records_nothing(edge: Path) -> None:
     result = run(edge, "evaluate", *places)
     assert result.exit_code == 0
     assert "would be published" in result.output
-    assert "Published." in page.read_text()
+    assert "Good enough to be published." in page.read_text()
+    assert "Published." not in page.read_text()
     assert not (edge / "models").exists()
     files = sorted(pictures.iterdir())
     assert "coverage.svg" in {path.name for path in files}
