@@ -111,13 +111,15 @@ def status(**options: Any) -> None:
     from service.history import read_history
     from training.champion import serving
     from training.status import describe
-    from training.train import gather
+    from training.train import gather, usable
 
     with advice():
         settings = settings_of(options)
         now_s = time.time()
         log, data = gather(settings, now_s=now_s)
         _tell_unread(log)
+        if log.lines:
+            click.echo(f"truth logs       {usable(log)}")
         shown = describe(
             data,
             read_history(settings.models),

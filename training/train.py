@@ -160,10 +160,7 @@ def gather(
     for problem in log.problems:
         progress.say(f"not read to the end: {problem}")
     if log.lines:
-        progress.say(
-            f"truth logs: {len(log.outcomes)} usable outcomes in {log.lines} lines"
-            + ("" if log.outcomes else "; `truth check` says why none can be believed")
-        )
+        progress.say(f"truth logs: {usable(log)}")
     return log, read_dataset(
         settings.journals,
         log.outcomes,
@@ -171,6 +168,12 @@ def gather(
         now_s=now_s,
         backfills=settings.backfills,
     )
+
+
+def usable(log: TruthLog) -> str:
+    """How much of the truth logs can be believed."""
+    found = f"{len(log.outcomes)} usable outcomes in {log.lines} lines"
+    return found if log.outcomes else f"{found}; `truth check` says why none can be believed"
 
 
 def _named(journals: tuple[Path, ...]) -> str:

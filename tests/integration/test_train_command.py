@@ -230,6 +230,15 @@ def test_a_truth_log_that_cannot_be_read_is_named(edge: Path) -> None:
     assert "none.jsonl: No such file" in result.output
 
 
+def test_status_says_that_a_truth_log_is_not_believed_and_who_knows_why(edge: Path) -> None:
+    log = edge / "truth_log.jsonl"
+    line = {"signal_id": "SIG_1", "completed": True, "outcome": "WIN", "runtime_seconds": 0}
+    log.write_text(json.dumps(line) + "\n")
+    result = run(edge, "status", "--truth-log", str(log))
+    assert "0 usable outcomes in 1 lines; `truth check` says why none can be" in result.stdout
+    assert "truth logs" not in run(edge, "status").stdout
+
+
 @pytest.mark.parametrize("command", ["status", "results"])
 def test_who_only_looks_is_told_of_it_too(edge: Path, command: str) -> None:
     result = run(edge, command, "--truth-log", str(edge / "none.jsonl"), "--truth-log", str(edge))
