@@ -89,8 +89,12 @@ def of_journal(
     pips: float | None,
     ended_s: float | None,
     runtime_s: float | None,
+    began_s: float | None,
 ) -> Label:
-    """A row of the journal's outcomes as a label; its word is judged as a truth log's is."""
+    """A row of the journal's outcomes as a label; its word is judged as a truth log's is.
+
+    `began_s` is when the score that it names was made, where it names one.
+    """
     doubt = ""
     if word == VOID:
         doubt = "void"
@@ -103,7 +107,7 @@ def of_journal(
     if not doubt and realised_r is not None and abs(realised_r) > MAX_TERM_R:
         doubt = Reason.IMPOSSIBLE_LEVELS
     told = _alone(word, realised_r, pips)
-    return Label(source, win, ended_s, runtime_s, realised_r, doubt, pips=told)
+    return Label(source, win, ended_s, runtime_s, realised_r, doubt, pips=told, began_s=began_s)
 
 
 def choose(

@@ -32,7 +32,7 @@ MEANING: dict[str, str] = {
     "result beyond 1,000 R",
     Reason.CONTRADICTS_LEVELS: "result, pips and exit price contradict each other or the levels",
     Reason.CONTRADICTING: "won and lost are both reported for one signal",
-    Reason.CONTRADICTING_SIGNALS: "lines of one id, or log and score, speak of different trades",
+    Reason.CONTRADICTING_SIGNALS: "lines of one id, or report and score, speak of different trades",
     Reason.REPEATED: "said before by another line",
     "no_outcome": "no outcome known yet",
     "void": "its paper position was lost sight of: a gap in the feed, or another source",

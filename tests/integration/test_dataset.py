@@ -265,6 +265,20 @@ def test_a_trade_that_began_days_away_is_another_under_the_same_id(
     assert data.excluded == ({} if believed else {"contradicting_signals": 1})
 
 
+@pytest.mark.parametrize("source", ["request", "paper"])
+def test_a_report_that_names_a_score_of_days_later_is_not_of_the_ids_first_signal(
+    read: Read, source: str
+) -> None:
+    days_later = START_S + 3 * 86_400.0
+    again = score_row(1, X[1], signal_id="SIG_0", event_time=days_later)
+    names: dict[str, Any] = {"source": source, "score_id": "score-1", "signal_id": "SIG_0"}
+    later = outcome_row(1, True, closed_at=days_later + 300.0, **names)
+    rows = score_row(0, X[0]), again, later
+    assert read(*rows).excluded == {"contradicting_signals": 1, "later_revision": 1}
+    own = outcome_row(0, False, source=source, score_id="score-0")
+    assert read(*rows, own).samples.win.tolist() == [False]
+
+
 def test_outcomes_of_signals_never_scored_are_counted(read: Read) -> None:
     assert read(score_row(0, X[0]), reported=said(7, True)).unmatched == 1
 
