@@ -289,7 +289,7 @@ def _sentence(gain: Gain, taken: int, unit: _Unit) -> str:
         return (
             f"Not established: {FEWEST_A_SIDE} taken and {FEWEST_A_SIDE} not are the least, with "
             f"{FEWEST_EXPECTED} wins and {FEWEST_EXPECTED} losses to be expected in either; the "
-            f"smaller part counts for {gain.fewer:.0f}, and {gain.fewer * gain.rarer:.0f} of the "
+            f"smaller part counts for {int(gain.fewer)}, and {int(gain.fewer * gain.rarer)} of the "
             f"rarer end. So far {found}."
         )
     if gain.better:

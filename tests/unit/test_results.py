@@ -189,6 +189,15 @@ def test_few_taken_establish_nothing_and_it_says_what_would() -> None:
     assert "the smaller part counts for 40" in shown
 
 
+def test_one_too_few_is_not_rounded_to_enough() -> None:
+    samples = weeks_of_signals(600, edge=0.0, weight=np.full(600, 0.99))
+    first = set(samples.score_id[:50].tolist())
+    advice = {i: Advice("m", i in first, 70.0, "success") for i in samples.score_id.tolist()}
+    shown = " ".join(" ".join(lines(samples, advice)).split())
+    assert "50 taken and 50 not are the least" in shown
+    assert "the smaller part counts for 49," in shown
+
+
 @pytest.mark.parametrize(("won", "enough"), [(0.5, True), (0.9, False)])
 def test_wins_and_losses_are_to_be_expected_in_the_smaller_part(won: float, enough: bool) -> None:
     _, taken, found = by_lot(3, 400, 0.2, won)
@@ -212,5 +221,7 @@ def test_signals_that_run_for_longer_than_configured_are_said(late: int, said: b
     end_s = samples.time_s + np.where(np.arange(600) < late, 1200.0, 1000.0)
     rows = weeks_of_signals(600, edge=0.0, end_s=end_s)
     now_s = MONDAY_S + WEEKS * WEEK_S
-    shown = describe(rows, advice_of(rows), weeks=3, now_s=now_s, holding_s=1000.0)
+    shown = list(describe(rows, advice_of(rows), weeks=3, now_s=now_s, holding_s=1000.0))
     assert any(line.startswith(f"{late} of 600 signals ran for longer") for line in shown) == said
+    # Stamps of another zone look the same.
+    assert ("truth_log.timezone" in " ".join(shown)) == said
