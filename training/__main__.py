@@ -379,7 +379,7 @@ def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> Non
     with advice():
         settings, now_s = settings_of(options), time.time()
         if not settings.models.is_dir():
-            leave("no model has been published", EXIT_REFUSED)
+            leave("no model has been published", exit_codes.NOT_SO)
         try:
             with TrainerLock(settings.models), finished_first():
                 done = point(settings.models, now_s)
