@@ -333,7 +333,7 @@ class Server:
     def _reconnect(self, name: str) -> None:
         """Rebuild a silent feed's socket: a half-dead connection can look alive for ever."""
         for index, feed in enumerate(self._feeds):
-            if feed.endpoint.name == name and feed.socket.socket_type == zmq.SUB:
+            if feed.endpoint.name == name and feed.socket.type == zmq.SUB:
                 try:
                     socket = self._feed_socket(name)
                 except (zmq.ZMQError, ConfigError) as error:

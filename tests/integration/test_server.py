@@ -17,7 +17,7 @@ from serving import START_S, body, history, tick, unpacked
 
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 from service.errors import ConfigError
-from service.server import split
+from service.server import TICK_BYTES, TICKS_A_REQUEST, split
 
 PATIENCE_MS = 20_000
 SCORE = {"symbol": "EURUSD", "base_score": 61.5}
@@ -304,7 +304,8 @@ def test_of_large_feed_messages_few_go_before_a_waiting_request(tmp_path: Path, 
         client.send(body("health", id="next"))
         assert served.server._scoring.poll(PATIENCE_MS)
         before = skipped["other"]
-        served.server._apply_ticks(served.server._feeds[0], 8)
+        # It counts as so many ticks, for the turn as for the look at who waits.
+        assert served.server._apply_ticks(served.server._feeds[0], 8) > 100_000 // TICK_BYTES
         assert skipped["other"] - before == 1
     finally:
         served.close()
@@ -313,21 +314,26 @@ def test_of_large_feed_messages_few_go_before_a_waiting_request(tmp_path: Path, 
 
 def test_ticks_are_applied_and_requests_answered_from_them(tmp_path: Path, peers: Any) -> None:
     feed = Feed()
-    served = Served(tmp_path, FEED_ENDPOINTS=feed.address, LIMITS_TICKS_PER_CYCLE="8")
+    served = Served(tmp_path, FEED_ENDPOINTS=feed.address, LIMITS_TICKS_PER_CYCLE="20")
+    intake = served.engine.intake
     try:
         served.vitals.endpoints[0].clock.offset_s = 0.0
         feed.wait_for_subscriber()
         frames = history(("EURUSD", "GBPUSD"), START_S)
         feed.send(*frames)
-        most = 0
+        applied = []
 
         def done() -> bool:
-            nonlocal most
-            most = max(most, served.server.turn())
-            return served.engine.intake.received == len(frames)
+            before = intake.received
+            work = served.server.turn()
+            applied.append(intake.received - before)
+            assert work == applied[-1]
+            return intake.received >= len(frames)
 
         eventually(done, "all ticks")
-        assert most <= 8
+        assert intake.received == len(frames)
+        # Where nobody asks, none is left to a later turn for a request that might come.
+        assert TICKS_A_REQUEST < max(applied) <= 20
         client = peers(zmq.REQ, served.address)
         client.send(body("features", symbol="EURUSD"))
         served.turn_until(lambda: client.poll(0), "the answer")
@@ -337,16 +343,70 @@ def test_ticks_are_applied_and_requests_answered_from_them(tmp_path: Path, peers
         feed.close()
 
 
-def test_what_is_pushed_to_ingest_is_a_feed_of_its_own(tmp_path: Path, peers: Any) -> None:
-    port = free_port()
-    served = Served(tmp_path, FEED_INGEST=f"tcp://127.0.0.1:{port}")
+@pytest.mark.parametrize(("volume", "deals"), [("last_deal", 1), ("deal", 2)])
+def test_what_is_pushed_to_ingest_is_a_feed_of_its_own(
+    tmp_path: Path, peers: Any, volume: str, deals: int
+) -> None:
+    """Each of its volumes is a deal, those of the feed beside it as configured."""
+    feed, ingest = Feed(), f"tcp://127.0.0.1:{free_port()}"
+    served = Served(tmp_path, FEED_ENDPOINTS=feed.address, FEED_INGEST=ingest, FEED_VOLUME=volume)
+    feeds = served.engine.intake.feeds
     try:
-        push = peers(zmq.PUSH, f"tcp://127.0.0.1:{port}")
-        push.send(tick("BTCUSD", START_S, 60_000.0, 1.0, volume=0.5))
-        served.turn_until(lambda: "BTCUSD" in served.engine.intake.feeds, "the tick")
-        assert served.engine.intake.feeds["BTCUSD"].source == ("ingest", "")
+        push = peers(zmq.PUSH, ingest)
+        feed.wait_for_subscriber()
+        for send, symbol in ((push.send, "BTCUSD"), (feed.send, "ETHUSD")):
+            for _ in range(2):
+                send(tick(symbol, START_S, 60_000.0, 1.0, volume=0.5))
+        served.turn_until(lambda: served.engine.intake.received == 4, "the ticks")
+        assert feeds["BTCUSD"].source == ("ingest", "")
+        assert (feeds["BTCUSD"].ticks, feeds["ETHUSD"].ticks) == (2, deals)
     finally:
         served.close()
+        feed.close()
+
+
+def test_the_socket_of_a_silent_feed_is_rebuilt_and_no_other(
+    tmp_path: Path, peers: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is pushed comes to a bound socket, which no silence can have broken."""
+    silent, heard, ingest = Feed(), Feed(), f"tcp://127.0.0.1:{free_port()}"
+    served = Served(
+        tmp_path,
+        FEED_ENDPOINTS=f"{silent.address},{heard.address}",
+        FEED_INGEST=ingest,
+        FEED_SILENCE_S="5",
+    )
+    intake = served.engine.intake
+
+    def comes(send: Callable[[bytes], Any], symbol: str) -> None:
+        def look() -> bool:
+            send(tick(symbol, served.clock.utc_s()))
+            served.server.turn()
+            return symbol in intake.feeds
+
+        eventually(look, symbol)
+
+    try:
+        for number in range(2):
+            silent.wait_for_subscriber()
+            sockets = [feed.socket for feed in served.server._feeds]
+            for step in range(3):
+                served.clock.advance(2.0)
+                comes(heard.send, f"HEARD{number}{step}")
+            after = [feed.socket for feed in served.server._feeds]
+            assert [a is b for a, b in zip(after, sockets, strict=True)] == [False, True, True]
+            assert sockets[0].closed
+            assert not any(socket.closed for socket, _ in served.server._watched)
+            assert served.vitals.silent_feeds == {silent.address, "ingest"}
+        silent.wait_for_subscriber()
+        comes(silent.send, "SILENT")
+        comes(peers(zmq.PUSH, ingest).send, "PUSHED")
+        connected(served, peers(zmq.DEALER, served.address))
+        assert "not rebuilt" not in "".join(capsys.readouterr())
+    finally:
+        served.close()
+        silent.close()
+        heard.close()
 
 
 def test_at_the_end_what_was_accepted_is_answered_and_who_comes_later_is_told(
@@ -371,13 +431,14 @@ def test_at_the_end_what_was_accepted_is_answered_and_who_comes_later_is_told(
 
 def test_an_ipc_address_serves_and_its_folder_is_made(tmp_path: Path, peers: Any) -> None:
     address = f"ipc://{tmp_path}/run/score.sock"
-    served = Served(tmp_path, SCORE_BIND=address).run()
-    try:
-        client = peers(zmq.REQ, address)
-        client.send(body("health"))
-        assert unpacked(received(client)[0])["ok"] is True
-    finally:
-        served.close()
+    for _ in range(2):  # whoever ended has left the path to the next
+        served = Served(tmp_path, SCORE_BIND=address).run()
+        try:
+            client = peers(zmq.REQ, address)
+            client.send(body("health"))
+            assert unpacked(received(client)[0])["ok"] is True
+        finally:
+            served.close()
 
 
 def test_a_feed_address_that_is_none_is_a_configuration_error(tmp_path: Path) -> None:
