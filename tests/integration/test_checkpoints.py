@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from harness import eventually
 from scored_journal import score_row, vectors
+from serving import Parts
 
 from service import checkpoints as module
 from service.checkpoints import Checkpoints
+from service.housekeeping import CHECKPOINT_S
 from service.journal import Journal
-from service.journal_file import WAL_BYTES, wal_of
+from service.journal_file import WAL_BYTES, open_reader, wal_of
 
 X = vectors(1)
 
@@ -117,7 +121,13 @@ def test_a_commit_while_the_thread_is_at_it_may_have_been_moved_by_it(journal: J
     checkpoints.look(journal.commits)
     checkpoints.start()
     write(journal, 1, 10)
-    assert checkpoints.ask(journal.commits)
+    every_s = sys.getswitchinterval()
+    sys.setswitchinterval(60.0)  # the thread does not get so far as to end before the look
+    try:
+        assert checkpoints.ask(journal.commits)
+        checkpoints.look(journal.commits)
+    finally:
+        sys.setswitchinterval(every_s)
     write(journal, 11, 1)
     eventually(lambda: not checkpoints._busy, "the thread to have done it")
     checkpoints.stop(timeout_s=5.0)
@@ -144,6 +154,34 @@ def test_the_thread_does_one_for_each_asking_and_after_it_the_asker_does_it(
     checkpoints.stop(timeout_s=5.0)
     assert checkpoints.ask(journal.commits)
     assert size(journal.path) > before
+
+
+def test_the_loop_moves_what_its_thread_never_comes_to_an_end_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WAL_FRAMES", 60)
+    parts, run_once, overgrown = Parts(tmp_path), Checkpoints.run_once, []
+
+    def under_load(checkpoints: Checkpoints) -> None:
+        """A row comes while earlier ones are moved, so that the WAL does not begin anew."""
+        with closing(open_reader(parts.journal.path)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM scores").fetchone()
+            parts.score()
+            assert parts.journal.settle()
+            run_once(checkpoints)
+
+    monkeypatch.setattr(Checkpoints, "run_once", under_load)
+    for _ in range(40):
+        for _ in range(10):
+            parts.score(note="x" * 1000)
+        overgrown.append(parts.checkpoints.overgrown)
+        parts.clock.advance(CHECKPOINT_S)
+        parts.housekeeping.turn()
+    assert size(wal_of(parts.journal.path)) < 1 << 20, "it began anew, again and again"
+    assert 1 < sum(overgrown) < 10, "most is left to the thread"
+    assert parts.journal.errors == 0
+    parts.journal.close()
 
 
 def test_a_transaction_without_a_change_is_no_commit(journal: Journal) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from builders import NOW_S, small_model
 from harness import Feed, Service, descriptors, eventually
-from serving import published_model
+from serving import Parts, published_model
 
 from protocol.manifest import POINTER_NAME
 from service.mode_file import Command, Look, ModeWatch, write
@@ -53,6 +53,40 @@ def test_a_model_is_not_to_blame_for_the_machine(tmp_path: Path, left: int) -> N
     assert isinstance(found[0], Loaded)
     assert found[0].model.version == later
     assert found[1:] == [None, None]
+
+
+def test_a_model_that_was_not_published_anew_is_not_read_again(tmp_path: Path) -> None:
+    watch = ModelWatch(tmp_path)
+    small_model(tmp_path)
+    assert isinstance(watch.poll_once(), Loaded)
+    watch.poll_once()  # no date tells apart two writes that follow each other at once
+    with descriptors_left(0):
+        assert watch.poll_once() is None
+    assert watch.poll_once() is None
+
+
+def test_a_checkpoint_without_a_descriptor_is_counted_and_costs_nothing_else(
+    tmp_path: Path,
+) -> None:
+    parts = Parts(tmp_path)
+    parts.score(signal_id="S1")
+
+    def turned(turns: int) -> bytes:
+        """What the file alone holds after so many seconds."""
+        for _ in range(turns):
+            parts.clock.advance(1.0)
+            parts.housekeeping.turn()
+        return parts.config.journal_path.read_bytes()
+
+    with descriptors_left(0):
+        for _ in range(12):
+            parts.clock.advance(1.0)
+            parts.housekeeping.turn()
+        assert parts.score(signal_id="S2")["journalled"] is True
+    assert b"S2" not in turned(1)
+    assert b"S2" in turned(12)
+    assert (parts.journal.errors, parts.journal.fault) == (1, None)
+    parts.journal.close()
 
 
 def test_a_commanded_mode_is_read_as_soon_as_there_is_a_descriptor(tmp_path: Path) -> None:
