@@ -95,7 +95,6 @@ class ModelWatch:
 
     def start(self) -> None:
         """Begin to look, at once and then every `interval_s`."""
-        self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="model-watch", daemon=True)
         self._thread.start()
 
@@ -135,12 +134,14 @@ class ModelWatch:
             self._signature = signature
             content = read_pointer_bytes(self._models_dir)
         except ModelRejected as error:
-            self._passing = True  # it costs little to look at a pointer again
+            # The way to it may be at fault, of which its signature says nothing.
+            self._settled = False
             # No content, no digest: what is wrong stands in for it.
             digest = hashlib.sha256(str(error).encode()).hexdigest()
             return self._once(digest, Rejected(digest, error.reason, error.detail, None))
         # A fault of ours is to be told, not to end the thread.
         except Exception as error:
+            self._settled = False
             detail = f"looking at {POINTER_NAME}: {type(error).__name__}: {error}"
             digest = hashlib.sha256(detail.encode()).hexdigest()
             return self._once(digest, Rejected(digest, RejectReason.INTERNAL, detail, None))

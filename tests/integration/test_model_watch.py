@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from builders import NOW_S, small_model, training_rows
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
+from service.bundle import DEFAULT_LIMITS
 from service.durable import TrainerLock
 from service.errors import RejectReason
 from service.model_watch import MAX_WAITING, Loaded, ModelWatch, Rejected, Removed
@@ -172,6 +175,61 @@ def test_a_linked_pointer_is_refused(tmp_path):
     assert watch.poll_once() is None
 
 
+def test_the_same_pointer_is_read_again_when_the_way_to_it_is_mended(tmp_path):
+    (tmp_path / "real").mkdir()
+    small_model(tmp_path / "real")
+    models = tmp_path / "models"
+    models.symlink_to("real")
+    watch = ModelWatch(models)
+    assert [type(watch.poll_once()) for _ in range(2)] == [Loaded, type(None)]
+    models.unlink()
+    models.symlink_to("models")
+    assert [type(watch.poll_once()) for _ in range(3)] == [Rejected, *2 * [type(None)]]
+    models.unlink()
+    models.symlink_to("real")
+    assert [type(watch.poll_once()) for _ in range(3)] == [Loaded, *2 * [type(None)]]
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_once_until_it_is_one(tmp_path):
+    folder = tmp_path / "models"
+    folder.write_bytes(b"")
+    watch = ModelWatch(folder)
+    found = watch.poll_once()
+    assert isinstance(found, Rejected)
+    assert found.reason is RejectReason.UNREADABLE
+    assert found.detail == f"{POINTER_NAME}: Not a directory"
+    assert watch.poll_once() is None
+    folder.unlink()
+    small_model(folder)
+    assert isinstance(watch.poll_once(), Loaded)
+
+
+def test_a_fault_of_ours_is_told_once_and_does_not_end_the_looking(tmp_path):
+    watch = ModelWatch(tmp_path / "\0")
+    found = watch.poll_once()
+    assert isinstance(found, Rejected)
+    assert found.reason is RejectReason.INTERNAL
+    assert found.detail.startswith(f"looking at {POINTER_NAME}: ValueError: embedded null")
+    assert watch.poll_once() is None
+
+
+def test_a_candidate_that_memory_is_too_small_for_is_told_once(tmp_path):
+    version = small_model(tmp_path)
+    os.truncate(tmp_path / version / MANIFEST_NAME, DEFAULT_LIMITS.file_bytes)
+    watch = ModelWatch(tmp_path)
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + DEFAULT_LIMITS.file_bytes // 2, hard))
+    try:
+        found = watch.poll_once()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert isinstance(found, Rejected)
+    assert (found.reason, found.version) == (RejectReason.INTERNAL, version)
+    assert found.detail.startswith("MemoryError")
+    assert watch.poll_once() is None
+
+
 def test_a_pointer_that_vanishes_is_told_once(tmp_path):
     watch = ModelWatch(tmp_path)
     version = small_model(tmp_path)
@@ -217,6 +275,20 @@ def test_the_thread_finds_a_model_and_wakes_the_loop(tmp_path):
     assert isinstance(found, Loaded)
     assert found.model.version == version
     assert not [thread for thread in threading.enumerate() if thread.name == "model-watch"]
+
+
+def test_the_thread_looks_no_oftener_than_it_is_to(tmp_path):
+    woken = threading.Event()
+    watch = ModelWatch(tmp_path, interval_s=1000.0, notify=woken.set)
+    (tmp_path / POINTER_NAME).write_text("damaged")
+    watch.start()
+    try:
+        assert woken.wait(20.0)
+        woken.clear()
+        (tmp_path / POINTER_NAME).write_text("also damaged")
+        assert not woken.wait(0.1)
+    finally:
+        watch.stop()
 
 
 def test_a_loop_that_cannot_be_woken_still_gets_the_model(tmp_path):
