@@ -16,6 +16,7 @@ from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
 from service.drift import (
     BINS,
     CHI_SQUARED,
+    LEAST_PSI,
     MIN_SIGNALS,
     WINDOW,
     Drift,
@@ -89,6 +90,21 @@ def test_another_mix_of_the_same_few_values_is_found():
         return rng.choice([0.0, 50.0, 100.0], p=[0.6, 0.1, 0.3], size=n)
 
     assert alarms(FAMILY["five values"], 300, 3000, seeds=50, live=other) >= 0.95
+
+
+def test_a_small_change_is_no_drift_however_sure_it_is():
+    rng = np.random.default_rng(1)
+    found = examine(rng.normal(0.4, 1.0, size=1000), deciles_of(rng.normal(size=100_000)), 1e6)
+    assert CHI_SQUARED / found.effective < 0.5 * found.psi
+    assert found.psi < found.limit == LEAST_PSI
+    assert not found.drifting
+
+
+def test_a_manifest_may_say_that_there_were_no_samples():
+    values = np.random.default_rng(2).normal(size=200)
+    none, one, some = (examine(values, deciles_of(values), n) for n in (0.0, 1.0, 50.0))
+    assert none == one
+    assert some.limit == pytest.approx(CHI_SQUARED * (1 / some.effective + 1 / 50))
 
 
 def test_the_bound_is_the_quantile_of_chi_squared():
@@ -165,6 +181,17 @@ def test_an_effective_size_is_that_of_an_autoregression():
     assert effective_size(values) == pytest.approx(20_000 * 0.4 / 1.6, rel=0.15)
     assert effective_size(rng.normal(size=2000)) == pytest.approx(2000, rel=0.2)
     assert effective_size(np.full(100, 7.0)) == 100.0
+    assert effective_size(np.array([-1.0, 1.0] * 50)) == 100.0, "none counts for more than one"
+
+
+def test_an_effective_size_weighs_correlations_over_the_root_of_their_number():
+    rng = np.random.default_rng(6)
+    values = np.cumsum(rng.normal(size=400)) + rng.normal(size=400)
+    centred = values - values.mean()
+    lags = range(1, 21)
+    rho = [centred[lag:] @ centred[:-lag] / (centred @ centred) for lag in lags]
+    divisor = 1 + 2 * sum((1 - lag / 21) * r for lag, r in zip(lags, rho, strict=True))
+    assert effective_size(values) == pytest.approx(400 / divisor, rel=1e-9)
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +252,11 @@ def test_another_model_begins_anew_and_a_review_of_the_same_does_not(model: Mode
     assert drift.signals == MIN_SIGNALS
     drift.follow(published_model(tmp_path, START_S, seed=1))
     assert (drift.signals, drift.found, drift.drifting) == (0, {}, ())
+    for at in range(MIN_SIGNALS):
+        drift.observe(at * 3600.0, [50.0] * FEATURE_COUNT)
+    for _ in range(FEATURE_COUNT):
+        drift.look()
+    assert set(drift.found) == set(FEATURE_NAMES)
 
 
 def test_a_look_without_new_signals_changes_nothing_and_without_a_model_neither(model: Model):
@@ -235,4 +267,4 @@ def test_a_look_without_new_signals_changes_nothing_and_without_a_model_neither(
     assert all(drift.found[name] is before[name] for name in FEATURE_NAMES)
     idle = Drift()
     idle.look()
-    assert idle.found == {}
+    assert (idle.signals, idle.found) == (0, {})
