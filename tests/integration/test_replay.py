@@ -92,10 +92,10 @@ def stamps(frames: list[bytes]) -> list[float]:
 
 
 def test_the_last_stamp_becomes_the_present_and_text_stays_text(tmp_path: Path) -> None:
-    path = lines(tmp_path / "feed.jsonl", OLD % 50, OLD % 53)
+    path = lines(tmp_path / "feed.jsonl", OLD % 50, OLD % 53, OLD % 52)
     frames, account, _ = run(path, clock_offset_s=10_800.0)
-    assert stamps(frames) == [1_800_000_027 + 10_800, 1_800_000_030 + 10_800]
-    for sent, recorded in zip(frames, (OLD % 50, OLD % 53), strict=True):
+    assert stamps(frames) == [1_800_000_000 + 10_800 + second for second in (27, 30, 29)]
+    for sent, recorded in zip(frames, (OLD % 50, OLD % 53, OLD % 52), strict=True):
         before, after = json.loads(recorded), json.loads(sent)
         assert list(after) == list(before)
         assert len(after.pop("timestamp")) == len(before.pop("timestamp"))
@@ -104,26 +104,29 @@ def test_the_last_stamp_becomes_the_present_and_text_stays_text(tmp_path: Path) 
 
 
 def test_numbers_stay_whole_and_prefixes_stay(tmp_path: Path) -> None:
-    frames, _, _ = run(lines(tmp_path / "feed.jsonl", NEW % 1_757_964_832))
-    assert frames[0].startswith(b"tick {")
-    assert json.loads(frames[0][5:])["timestamp"] == 1_800_000_030
+    precise = NEW.replace("%d", "%.2f") % 1_757_964_831.25
+    frames, _, _ = run(lines(tmp_path / "feed.jsonl", precise, NEW % 1_757_964_832))
+    assert all(frame.startswith(b"tick {") for frame in frames)
+    sent = [json.loads(frame[5:])["timestamp"] for frame in frames]
+    assert [repr(stamp) for stamp in sent] == ["1800000029.25", "1800000030"]
 
 
 def test_candles_have_ended_and_stay_on_the_minute(tmp_path: Path) -> None:
-    path = lines(tmp_path / "candles.jsonl", CANDLE % 1_757_938_680, CANDLE % 1_757_938_740)
-    frames, _, _ = run(path)
-    assert stamps(frames) == [1_799_999_880, 1_799_999_940]
+    candles = (CANDLE % 1_757_938_680, CANDLE % 1_757_938_740)
+    frames, _, _ = run(lines(tmp_path / "candles.jsonl", *candles, NEW % 1_757_938_801))
+    assert stamps(frames) == [1_799_999_880, 1_799_999_940, 1_800_000_001]
 
 
 def test_batches_move_with_their_candles(tmp_path: Path) -> None:
     batch = (
         '{"type":"candle_batch","symbol":"EURUSD","timestamp":"2025.09.15 12:19:00",'
-        '"M1":[{"time":"2025.09.15 12:18","open":1,"high":1,"low":1,"close":1}]}'
+        '"M1":[7,{"time":"2025.09.15 12:18","open":1,"high":1,"low":1,"close":1}]}'
     )
     frames, _, _ = run(lines(tmp_path / "feed.jsonl", batch))
     sent = json.loads(frames[0])
     assert sent["timestamp"] == "2027.01.15 08:00:00"
-    assert sent["M1"][0]["time"] == "2027.01.15 07:59"
+    assert sent["M1"][0] == 7, "what is no candle is published as it was"
+    assert sent["M1"][1]["time"] == "2027.01.15 07:59"
 
 
 def test_with_a_speed_the_first_stamp_is_the_present_and_gaps_are_kept(tmp_path: Path) -> None:
@@ -146,7 +149,7 @@ def test_a_slow_subscriber_gets_every_message(tmp_path: Path) -> None:
     bids = [m.bid for m in map(parse, frames) if isinstance(m, Tick)]
     assert bids == [float(f"1.{i:06}") for i in range(20_000)]
     assert subscriber.sent[-1] == account.published == 20_000
-    assert stamps(frames)[-1] == pytest.approx(NOW_S)
+    assert stamps(frames)[-1] == pytest.approx(NOW_S, rel=0, abs=0.001)
 
 
 RECORDED = [
