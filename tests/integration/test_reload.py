@@ -78,6 +78,7 @@ def test_what_may_change_is_taken_up_without_a_restart(
         change("")
         eventually(lambda: client.health()["mode"] == "live", "the default again")
         assert client.health()["uptime_s"] > uptime_s
+        assert not [line for line in service.log if "restart" in line.get("event", "")]
 
 
 def test_a_commanded_mode_stands_above_a_changed_configuration(
