@@ -117,9 +117,11 @@ def test_sighup_has_the_list_read_again_and_a_broken_key_is_named(tmp_path: Path
     client = keys.made("client")
     with running(tmp_path / "s", SCORE_BIND="tcp://0.0.0.0:*", **keys.settings) as service:
         assert service.process
-        (keys.folder / "clients" / "broken.pub").write_text("no key\n")
+        # Nothing has changed, so that it is not read by itself.
         service.process.send_signal(signal.SIGHUP)
-        eventually(lambda: len(service.events("clients_read")) >= 2, "the list to be read again")
+        eventually(lambda: len(service.events("clients_read")) == 2, "the list to be read again")
+        (keys.folder / "clients" / "broken.pub").write_text("no key\n")
+        eventually(lambda: len(service.events("clients_read")) == 3, "the broken key to be seen")
         with ScorerClient(near(service.address), 10_000, curve=client) as asking:
             assert any("broken.pub" in note for note in asking.health()["notes"])
 
