@@ -104,6 +104,7 @@ class Connection:
         self._sockets = sockets
         self._endpoint = endpoint
         self._curve = curve
+        self._fresh = True
         self._socket = self._open()
 
     def ask(self, body: bytes, request_id: int, budget_s: float, tries: int) -> dict[str, Any]:
@@ -111,6 +112,9 @@ class Connection:
         deadline_s = time.monotonic() + budget_s
         earlier: list[zmq.Socket[bytes]] = []
         try:
+            if self._fresh:  # while it connects, another would only have to begin anew
+                self._fresh = False
+                tries = tries if _ready([(self._socket, zmq.POLLOUT)], deadline_s) else 1
             for tries_left in range(tries, 0, -1):
                 now_s = time.monotonic()
                 until_s = now_s + max(0.0, deadline_s - now_s) / tries_left
