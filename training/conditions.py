@@ -73,10 +73,10 @@ def _slope(own: Mapping[str, float]) -> Condition:
         return Condition(asked, "none", bound, False, "it tells no signal from another")
     return Condition(
         asked,
-        f"{slope:.2f}",
+        f"{slope:.4f}",
         bound,
         SLOPE_LOW <= slope <= SLOPE_HIGH,
-        f"calibration slope {slope:.2f} is not within {SLOPE_LOW}..{SLOPE_HIGH}",
+        f"calibration slope {slope:.4f} is not within {SLOPE_LOW}..{SLOPE_HIGH}",
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from sample_rows import sample_rows
 
 from protocol.manifest import Verdict
+from training.conditions import conditions
 from training.gate import Checks, Unseen, judge
 from training.measure import (
     calibration_error,
@@ -110,6 +111,14 @@ def test_a_slope_off_its_range_keeps_it_out(stretch: float, stopped: bool) -> No
     odds = np.log(walk.p / (1 - walk.p)) * stretch
     bold = replace(walk, calibrated=1 / (1 + np.exp(-odds)))
     assert ("calibration slope" in failures(bold)) == stopped
+
+
+def test_a_slope_is_never_rounded_onto_the_bound_that_it_misses() -> None:
+    metrics = judge(walked(), SOUND).metrics
+    metrics["challenger"]["calibration_slope"] = 0.6975
+    [failed] = [one for one in conditions(metrics) if not one.held]
+    assert failed.found == "0.6975"
+    assert failed.why == "calibration slope 0.6975 is not within 0.7..1.3"
 
 
 def test_what_tells_nothing_apart_is_kept_out() -> None:
