@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import zmq
 
@@ -16,6 +16,9 @@ from protocol.connection import no_socket
 from protocol.dealer import Dealer
 from protocol.home import Home, Resident
 from protocol.questions import Question, ScorerRefused, ScorerUnavailable
+
+if TYPE_CHECKING:  # of mypy itself; nothing that the client needs
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
@@ -27,7 +30,9 @@ class AsyncScorerClient(Resident):
         reply = await scorer.score("EURUSD", 72.5, signal_id="...", direction="BUY")
     """
 
-    async def score(self, symbol: str, base_score: float, **signal: Any) -> messages.ScoreReply:
+    async def score(
+        self, symbol: str, base_score: float, **signal: Unpack[messages.Keywords]
+    ) -> messages.ScoreReply:
         """Score one signal; as `ScorerClient.score`."""
         return await self._put(questions.score(symbol, base_score, signal))
 

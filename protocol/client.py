@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import zmq
 
@@ -17,6 +17,9 @@ from protocol import codec, messages, questions
 from protocol.connection import Connection, no_socket
 from protocol.home import DEFAULT_ENDPOINT, Home, Resident
 from protocol.questions import Question, ScorerRefused, ScorerUnavailable
+
+if TYPE_CHECKING:  # of mypy itself; nothing that the client needs
+    from typing_extensions import Unpack
 
 __all__ = [
     "DEFAULT_ENDPOINT",
@@ -38,7 +41,9 @@ class ScorerClient(Resident):
             print(reply.final_score, reply.status, reply.win_probability)
     """
 
-    def score(self, symbol: str, base_score: float, **signal: Any) -> messages.ScoreReply:
+    def score(
+        self, symbol: str, base_score: float, **signal: Unpack[messages.Keywords]
+    ) -> messages.ScoreReply:
         """Score one signal; keywords are the fields of `messages.Signal`.
 
         Raises ValueError for arguments that no server would accept. Where no usable answer

@@ -134,7 +134,7 @@ class CryptoMLScorer:
                 base_score,
                 timeframe_data=candles_of(timeframe_data),
                 signal_id=None if signal_id in (None, "") else str(signal_id),
-                direction=direction.upper() if isinstance(direction, str) else direction,
+                direction=direction.upper() if isinstance(direction, str) else direction,  # type: ignore[arg-type]  # looked at there
                 entry_price=_level(entry_price),
                 stop_loss=_level(stop_loss),
                 take_profit=_level(take_profit),

@@ -7,7 +7,7 @@ the same structs.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 import msgspec
 from msgspec import Meta
@@ -122,6 +122,25 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return  # one is not given; or no number, and what checks types says which
         if together:
             raise LevelError("take_profit", "lies on the same side of entry_price as stop_loss")
+
+
+class Keywords(TypedDict, total=False):
+    """The fields of a `Signal` behind its first two, for who checks the types of a call."""
+
+    signal_id: str | None
+    direction: Direction | None
+    pattern: str | None
+    signal_class: str | None
+    entry_price: float | None
+    stop_loss: float | None
+    take_profit: float | None
+    reward_risk: float | None
+    cost_r: float | None
+    generated_at: float | str | None
+    timeframe_data: TimeframeData | dict[str, Any] | None
+    sentiment: float | None
+    deadline_ms: float | None
+    explain: bool
 
 
 class LevelError(ValueError):

@@ -57,7 +57,9 @@ class Question(Generic[T]):
         return self.stand_in(failure)
 
 
-def score(symbol: str, base_score: float, signal: dict[str, Any]) -> Question[messages.ScoreReply]:
+def score(
+    symbol: str, base_score: float, signal: messages.Keywords
+) -> Question[messages.ScoreReply]:
     """One signal; without a usable answer the base score."""
     request = codec.request_of(
         messages.ScoreRequest, symbol=symbol, base_score=base_score, **signal

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from protocol import messages
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -28,6 +30,40 @@ def test_the_client_pulls_in_three_libraries_only():
     third_party = {"numpy", "structlog", "click", "rich", "sklearn", "joblib", "service"}
     assert {"zmq", "msgpack", "msgspec"} <= ours
     assert not ours & third_party
+
+
+def test_who_checks_types_is_told_of_a_misspelt_or_mistyped_keyword(tmp_path: Path):
+    program = tmp_path / "engine.py"
+    program.write_text(
+        """\
+from typing import Any
+from protocol.aio import AsyncScorerClient
+from protocol.client import ScorerClient
+
+def ask(scorer: ScorerClient, signal: dict[str, Any]) -> bool | None:
+    scorer.score("EURUSD", 72.5, directoin="BUY")
+    scorer.score("EURUSD", 72.5, entry_price="1.1")
+    return scorer.score("EURUSD", 72.5, direction="BUY", entry_price=1.1, **signal).take
+
+async def ask_too(scorer: AsyncScorerClient) -> float:
+    return (await scorer.score("EURUSD", 72.5, direction="buy")).final_score
+"""
+    )
+    options = ["--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, "--python-version=3.10", str(program)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    found = re.findall(r":(\d+): error: .*?\"(directoin|entry_price|direction)\"", done.stdout)
+    assert found == [("6", "directoin"), ("7", "entry_price"), ("11", "direction")], done.stdout
+    assert "Found 3 errors in 1 file" in done.stdout
+
+
+def test_types_know_every_keyword_of_a_signal():
+    fields = set(messages.Signal.__struct_fields__) - {"symbol", "base_score"}
+    assert set(messages.Keywords.__annotations__) == fields
 
 
 @pytest.mark.parametrize(
