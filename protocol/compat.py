@@ -23,6 +23,7 @@ from protocol.market_features import (
     MarketFeatures,
     candles_of,
     metadata_of,
+    named,
     number,
     outcome_request,
 )
@@ -138,7 +139,7 @@ class CryptoMLScorer:
                 entry_price=_level(entry_price),
                 stop_loss=_level(stop_loss),
                 take_profit=_level(take_profit),
-                pattern=None if pattern is None else str(pattern)[:64],
+                pattern=None if pattern is None else str(named(pattern))[:64],
             )
             self._note(reply)
             stats = self._model_stats(reply.model_version, reply.model_age_s)

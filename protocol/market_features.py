@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -149,8 +150,16 @@ def number(value: object, low: float = -1e12, high: float = 1e12) -> float | Non
     return real if math.isfinite(real) and low <= real <= high else None
 
 
+def named(value: object) -> object:
+    """The word that a member of an enumeration stands for, else its name; all else as it is."""
+    if not isinstance(value, Enum):
+        return value
+    return value.value if isinstance(value.value, str) else value.name
+
+
 def text(value: object, longest: int) -> str | None:
     """A text of at most `longest` characters, numbers as they are written; else None."""
+    value = named(value)
     if value is None or isinstance(value, (bool, float, bytes)):
         return None
     written = value if isinstance(value, str) else str(value)
@@ -170,10 +179,11 @@ def _symbol(value: Any) -> str | None:
 
 def _won(outcome: object) -> bool | str:
     """Win or not, or the word itself: as a truth LOSS would be a win, and a result of -12.5 too."""
-    if isinstance(outcome, str):
-        return outcome
     if outcome in (0, 1):
         return bool(outcome)
+    word = named(outcome)
+    if isinstance(word, str):
+        return word
     raise ValueError(f"an outcome is True, False or a word, not {outcome!r:.40}")
 
 

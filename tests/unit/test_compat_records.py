@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -134,6 +135,17 @@ def test_the_word_counts_where_there_is_one() -> None:
     assert report({"outcome": None}).outcome is True
     assert report({}, outcome="LOSS").outcome == "LOSS"
     assert report({}, outcome=np.bool_(True)).outcome is True
+
+
+class Ended(Enum):
+    WIN = "WIN_TP"
+    LOSS_SL = 2
+
+
+@pytest.mark.parametrize(("outcome", "word"), [(Ended.WIN, "WIN_TP"), (Ended.LOSS_SL, "LOSS_SL")])
+def test_a_member_of_an_enumeration_is_its_word(outcome: Ended, word: str) -> None:
+    assert report({"outcome": outcome}).outcome == word
+    assert report({}, outcome=outcome).outcome == word
 
 
 @pytest.mark.parametrize("outcome", [None, -12.5, 2, math.nan, [1.0], np.array([1, 2])])
