@@ -95,11 +95,15 @@ class ScorerClient(Resident):
         return self._ask(codec.encode_request(request, request_id), request_id)
 
     def _ask(self, body: bytes, request_id: int) -> dict[str, Any]:
-        home, options = self._at_home(), self._options
+        home, options, local = self._at_home(), self._options, self._local
         news = home.guard.check()
         try:
             connection = self._connection(home)
-            reply = connection.ask(body, request_id, options.budget_s, options.tries)
+            local.connection = None  # a signal's handler that asks meanwhile gets one of its own
+            try:
+                reply = connection.ask(body, request_id, options.budget_s, options.tries)
+            finally:
+                local.connection = connection
         except zmq.ZMQError as error:
             raise no_socket(options.endpoint, error) from None
         except ScorerUnavailable:

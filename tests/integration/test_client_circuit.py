@@ -258,3 +258,30 @@ def test_an_interrupt_while_waiting_spoils_no_later_call() -> None:
             client.close()
     finally:
         signal.signal(signal.SIGUSR1, previous)
+
+
+def test_a_signals_handler_may_ask_while_its_thread_waits() -> None:
+    asking = threading.Event()
+    told: list[str] = []
+
+    def answer(request: dict) -> dict:
+        if request["base_score"] == 1.0:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            asking.wait(10)
+        return base_score(request)
+
+    def shut_down(_number: int, _frame: object) -> None:
+        asking.set()
+        told.append(client.score("EURUSD", 2.0).status)
+
+    previous = signal.signal(signal.SIGUSR1, shut_down)
+    try:
+        with (
+            answering(answer) as server,
+            ScorerClient(server.address, timeout_ms=10_000, retries=0) as client,
+        ):
+            assert client.score("EURUSD", 1.0).status == "no_model"
+            assert told == ["no_model"]
+            assert len(server.requests) == 2
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
