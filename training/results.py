@@ -240,6 +240,11 @@ def verdict(rows: Samples, taken: Bools, rejected: Bools, holding_s: float = 0.0
         by_r = gain(made[known], told.weight, chosen[known], told.time_s, holding_s)
         if by_r is not None:
             yield _sentence(by_r, int(chosen[known].sum()), _RESULT)
+            if by_r.better and not by_wins.better:
+                yield (
+                    "More R without more wins may be the better reward of those taken alone, which "
+                    "takes no model; the report holds it against that."
+                )
     if without:
         yield (
             f"{without} of {len(rows)} signals carry no advice (no model, or no reward and risk) "

@@ -225,3 +225,16 @@ def test_signals_that_run_for_longer_than_configured_are_said(late: int, said: b
     assert any(line.startswith(f"{late} of 600 signals ran for longer") for line in shown) == said
     # Stamps of another zone look the same.
     assert ("truth_log.timezone" in " ".join(shown)) == said
+
+
+def test_more_r_by_reward_alone_is_said_to_take_no_model() -> None:
+    reward = np.where(np.arange(400) % 2, 3.0, 1.0)
+    rows = weeks_of_signals(400, edge=0.0, reward_risk=reward, cost_r=np.full(400, 0.05))
+    takes = zip(rows.score_id.tolist(), (reward > 2.0).tolist(), strict=True)
+    blind = {name: Advice("m", take, 70.0, "success") for name, take in takes}
+    said = lines(rows, blind)
+    assert any(line.startswith("Not established: the 200 taken won") for line in said)
+    assert any(line.startswith("Established: the 200 taken made") for line in said)
+    assert "More R without more wins may be the better reward" in " ".join(said)
+    knows = weeks_of_signals(1200, edge=0.2)
+    assert "More R" not in " ".join(lines(knows, advice_of(knows)))
