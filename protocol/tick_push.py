@@ -1,7 +1,7 @@
 """Ticks pushed to the service's ingest without ever waiting: what cannot leave at once is dropped.
 
 One PUSH socket for all threads of a process, under a lock that is held for a send that
-does not block; a forked child makes its own.
+does not block; a forked child makes its own. A signal's handler may find its own thread there.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ WAITING_TICKS = 1000
 """So many may wait for a slow receiver; a newer tick is then dropped, not the caller held up."""
 
 
-_making = threading.Lock()
+_making = threading.RLock()
 
 
 def _unlock() -> None:
     """In a forked child: another thread of the parent may have held it."""
     global _making  # noqa: PLW0603
-    _making = threading.Lock()
+    _making = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_unlock)
@@ -98,7 +98,7 @@ class _Line:
     def __init__(self, endpoint: str, curve: CurveKeys | None) -> None:
         self.pid = os.getpid()
         self.dropped: Callable[[], object] = self.close
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             socket = self._context.socket(zmq.PUSH)
