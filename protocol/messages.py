@@ -106,8 +106,8 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             behind = (
                 self.take_profit is not None and sign * (self.take_profit - self.entry_price) <= 0
             )
-        except TypeError:
-            return  # no numbers: what checks types says which
+        except (TypeError, OverflowError):
+            return  # no numbers, or no floats: what checks types says which
         if beyond:
             raise LevelError("stop_loss", f"of a {self.direction} lies beyond its entry_price")
         if behind:
@@ -118,8 +118,8 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         entry, stop, target = self.entry_price, self.stop_loss, self.take_profit
         try:
             together = (target - entry) * (stop - entry) > 0  # type: ignore[operator]
-        except TypeError:
-            return  # one is not given; or no number, and what checks types says which
+        except (TypeError, OverflowError):
+            return  # one is not given; or as above
         if together:
             raise LevelError("take_profit", "lies on the same side of entry_price as stop_loss")
 
