@@ -267,7 +267,7 @@ def test_a_signals_handler_may_ask_while_its_thread_waits() -> None:
     def answer(request: dict) -> dict:
         if request["base_score"] == 1.0:
             os.kill(os.getpid(), signal.SIGUSR1)
-            asking.wait(10)
+            asking.wait(1)  # a signal just before the poll is handled after it
         return base_score(request)
 
     def shut_down(_number: int, _frame: object) -> None:
