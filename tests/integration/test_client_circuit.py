@@ -66,7 +66,7 @@ def test_one_probe_at_a_time_finds_the_service_again() -> None:
     with answering(address=address) as server:
         eventually(lambda: not client.circuit_open, "the circuit to close")
         assert server.requests[0]["op"] == "health"
-        assert client.score("EURUSD", 75.0).status == "no_model"
+        eventually(lambda: client.score("EURUSD", 75.0).status == "no_model", "a score")
         eventually(lambda: probing() == 0, "the probe to end")
     client.close()
 
