@@ -36,14 +36,14 @@ from protocol.training_manager import MLTrainingManager
 __all__ = ["CryptoMLScorer", "MLTrainingManager", "MarketFeatures", "get_crypto_ml_scorer"]
 
 DEFAULT_INGEST = "tcp://127.0.0.1:5562"
-_making = threading.Lock()
+_making = threading.RLock()  # which a signal's handler may find its own thread in
 _process_wide: CryptoMLScorer | None = None
 
 
 def _unlock() -> None:
     """In a forked child: another thread of the parent may have held it."""
     global _making  # noqa: PLW0603
-    _making = threading.Lock()
+    _making = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_unlock)
@@ -54,7 +54,8 @@ def get_crypto_ml_scorer() -> CryptoMLScorer:
     global _process_wide  # noqa: PLW0603  the original's own way
     with _making:
         if _process_wide is None:
-            _process_wide = CryptoMLScorer()
+            made = CryptoMLScorer()
+            _process_wide = _process_wide or made
         return _process_wide
 
 
@@ -130,12 +131,14 @@ class CryptoMLScorer:
         are none are left out; of each timeframe the newest 60 are sent. A price of 0 is none.
         """
         try:
+            side: Any = named(direction)
+            side = side.upper() if isinstance(side, str) else side
             reply = self._client.score(
                 symbol,
                 base_score,
                 timeframe_data=candles_of(timeframe_data),
                 signal_id=None if signal_id in (None, "") else str(signal_id),
-                direction=direction.upper() if isinstance(direction, str) else direction,  # type: ignore[arg-type]  # looked at there
+                direction=side,
                 entry_price=_level(entry_price),
                 stop_loss=_level(stop_loss),
                 take_profit=_level(take_profit),

@@ -112,9 +112,14 @@ class Connection:
         deadline_s = time.monotonic() + budget_s
         earlier: list[zmq.Socket[bytes]] = []
         try:
-            if self._fresh:  # while it connects, another would only have to begin anew
+            # While it connects, another would only have to begin anew. Without a connection nothing
+            # is sent: the budget is spent, and nobody waits for the answer.
+            if self._fresh and not _ready([(self._socket, zmq.POLLOUT)], deadline_s):
+                tries = 0
+                earlier.append(self._socket)
+                self._socket = self._open()
+            else:
                 self._fresh = False
-                tries = tries if _ready([(self._socket, zmq.POLLOUT)], deadline_s) else 1
             for tries_left in range(tries, 0, -1):
                 now_s = time.monotonic()
                 until_s = now_s + max(0.0, deadline_s - now_s) / tries_left
@@ -143,6 +148,7 @@ class Connection:
             self.close()
 
     def _open(self) -> zmq.Socket[bytes]:
+        self._fresh = True
         return self._sockets.open(zmq.REQ, self._endpoint, self._curve)
 
     def _try_once(

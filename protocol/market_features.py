@@ -179,11 +179,11 @@ def _symbol(value: Any) -> str | None:
 
 def _won(outcome: object) -> bool | str:
     """Win or not, or the word itself: as a truth LOSS would be a win, and a result of -12.5 too."""
-    if outcome in (0, 1):
-        return bool(outcome)
     word = named(outcome)
     if isinstance(word, str):
         return word
+    if outcome in (0, 1):
+        return bool(outcome)
     raise ValueError(f"an outcome is True, False or a word, not {outcome!r:.40}")
 
 

@@ -86,9 +86,12 @@ class TickPush:
                 return line
             if line is not None:  # forked: the parent's socket, and its lock in whatever state
                 self._inherited.append(line)
-            line = self._line = _Line(self._endpoint, self._curve)
+            line = _Line(self._endpoint, self._curve)
             line.dropped = finalize = weakref.finalize(self, line.close)
             finalize.atexit = False
+            first, self._line = self._line, line
+            if first is not None and first.pid == line.pid:  # of a signal's handler meanwhile
+                first.dropped()
             return line
 
 

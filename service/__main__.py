@@ -7,6 +7,7 @@ import sys
 from service import libraries, streams
 
 try:
+    streams.open_closed()
     import click
 
     from service import systemd
@@ -14,8 +15,6 @@ try:
     from service.commands.root import cli
 except ImportError as missing:
     libraries.leave("signal-scorer", "service", missing)
-
-streams.open_closed()
 
 __all__ = ["asking", "cli", "journal", "keeping", "main", "replaying", "running", "watching"]
 

@@ -92,7 +92,7 @@ def sync_directory(path: Path, step: Step = no_step) -> None:
 
 
 def sync_name(path: Path, step: Step = no_step) -> None:
-    """Flush a name that has changed. Raises Unflushed."""
+    """Flush a name by which a change takes effect. Raises Unflushed."""
     try:
         sync_directory(path.parent, step)
     except OSError as error:
@@ -104,7 +104,7 @@ def rename(source: Path, target: Path, step: Step = no_step) -> None:
     """Rename within a directory, replacing a file of that name at once, and flush the name."""
     step(f"rename {source.name}")
     source.rename(target)
-    sync_name(target, step)
+    sync_directory(target.parent, step)
 
 
 def append_line(path: Path, line: bytes, step: Step = no_step) -> None:

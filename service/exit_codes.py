@@ -39,7 +39,7 @@ TRAINER: Mapping[int, str] = {
     REJECTED: "the candidate was rejected (routine)",
     NOT_ENOUGH: "not enough samples yet (routine)",
     DEGRADED: "the monitor has an alert (routine)",
-    NO_INPUT: "a recording that cannot be read, or is not what it should be",
+    NO_INPUT: "a file that cannot be read, or is not what it should be",
     UNAVAILABLE: "no Dask scheduler or worker answers, or it is another version, or libraries are "
     "missing",
     CANT_CREATE: "a model, the history, a report or a backfill's result cannot be written",

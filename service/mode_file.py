@@ -48,6 +48,7 @@ def write(folder: Path, command: Command | None) -> None:
     """
     path = folder / FILE_NAME
     if command is None:
+        folder.stat()  # nothing stands where that is not there, and nothing is withdrawn
         path.unlink(missing_ok=True)
     else:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """Following `CURRENT.json`: a helper thread loads what it names, the loop takes the result.
 
 The rule: the thread hands over immutable values through a bounded queue and touches nothing
-else of the loop's. A candidate that fails is reported once and left alone until the
-pointer's content changes, or, where a file was not there, its folder does; unless it was the
-machine that failed: then it is tried again.
+else of the loop's. A candidate that fails is reported once for each reason and left alone until the
+pointer's content changes, or, where a file was not there, its folder or files do; where the disk or
+a limit kept a file from being read it is tried again.
 Whatever goes wrong here, the loop goes on with what it has.
 """
 
@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol.manifest import POINTER_NAME
+from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
 from service.bundle import (
     DEFAULT_LIMITS,
     Limits,
@@ -91,6 +91,7 @@ class ModelWatch:
         self._settled = False
         self._passing = False
         self._lacking: str | None = None
+        self._told: Rejected | None = None
         self.faults = 0
 
     def start(self) -> None:
@@ -150,14 +151,17 @@ class ModelWatch:
         digest = hashlib.sha256(content).hexdigest()
         if digest == self._seen and not self._passing and self._lacking is None:
             return None
+        lacked = digest == self._seen and self._lacking is not None
         self._passing, self._lacking = False, None
         event = self._load(content, digest)
         if isinstance(event, Loaded):
             self._seen = digest
             return event
+        if lacked:  # what was put there may not be whole yet
+            self._lacking = event.version
         return self._once(digest, event)
 
-    def _load(self, content: bytes, digest: str) -> Event:
+    def _load(self, content: bytes, digest: str) -> Loaded | Rejected:
         version = None
         try:
             pointer = decode_pointer(content)
@@ -182,10 +186,10 @@ class ModelWatch:
         if self._thread is not None:
             time.sleep(PAUSE_S)
 
-    def _once(self, digest: str, event: Event) -> Event | None:
-        if digest == self._seen:
+    def _once(self, digest: str, event: Rejected) -> Rejected | None:
+        if digest == self._seen and event == self._told:
             return None
-        self._seen = digest
+        self._seen, self._told = digest, event
         return event
 
     def _gone(self) -> Event | None:
@@ -202,9 +206,11 @@ class ModelWatch:
             detail = f"{POINTER_NAME}: {error.strerror}"
             raise ModelRejected(RejectReason.UNREADABLE, detail) from error
         if self._lacking is not None:
-            # A folder's date tells of a file that was put into it.
-            with suppress(OSError):
-                signature += _signature(self._models_dir / self._lacking)
+            folder = self._models_dir / self._lacking
+            # Its date tells of a file that was put into it, and a file's own that it grew.
+            for path in (folder, folder / MANIFEST_NAME, folder / FOREST_NAME):
+                with suppress(OSError):
+                    signature += _signature(path)
         return signature
 
     def _run(self) -> None:

@@ -93,7 +93,8 @@ class Place:
     def clean(self) -> None:
         """Remove what an interrupted restore, or this one, staged."""
         if self.staged.is_symlink():  # nor is one that lies there followed
-            self.staged.unlink()
+            with suppress(OSError):
+                self.staged.unlink()
         shutil.rmtree(self.staged, ignore_errors=True)
 
 
@@ -101,15 +102,16 @@ def restore(
     config: Config, folder: Path, *, force: bool, now_s: float, step: Step = no_step
 ) -> Restored:
     """Verify a backup and put it in place. Raises BackupError, before anything was changed
-    unless the disk fails half way; then the same command completes it."""
+    unless the disk fails half way; then the same with `force` completes it."""
     manifest = form.read(folder)
     form.verify(folder, manifest)
     with ExitStack() as stack:
         with _failing("nothing was restored and nothing replaced"):
             roots = (config.journal_path.parent, config.path("."), config.models_dir)
+            _refuse_existing(config, manifest, force=force)
             made = _make(roots)
             stack.enter_context(_nobody_at_work(config))
-            _refuse_existing(config, manifest, force=force)
+            _refuse_existing(config, manifest, force=force)  # now that nobody adds to it
             stamp = _free_stamp(roots, now_s)
             places = journal, state, models = [Place(root, stamp, step) for root in roots]
             for place in places:

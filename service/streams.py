@@ -13,6 +13,6 @@ def open_closed() -> None:
     """Let what is closed lead nowhere, for us and for what we start."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            stream = open(os.devnull, mode)  # noqa: PTH123, SIM115
+            stream = open(os.devnull, mode, errors="backslashreplace")  # noqa: PTH123, SIM115
             os.set_inheritable(stream.fileno(), True)
             setattr(sys, name, stream)

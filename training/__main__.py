@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from service import libraries, streams
 
 try:
+    streams.open_closed()
     from datetime import UTC, datetime
 
     import click
@@ -32,8 +33,6 @@ try:
     from training.progress import show_progress
 except ImportError as missing:
     libraries.leave("signal-scorer-train", "training", missing)
-
-streams.open_closed()
 
 if TYPE_CHECKING:
     from training.truth_log import TruthLog

@@ -46,9 +46,15 @@ def conditions(metrics: Metrics) -> list[Condition]:
     return [*found, *_sound(own)]
 
 
-def nats(value: float | None) -> str:
-    """A log loss or a bound on it; None where there is none."""
-    return "none" if value is None else f"{value:+.4f} nats"
+def nats(value: float | None, bound: float = 0.0) -> str:
+    """A log loss or its confidence limit; None where there is none."""
+    return "none" if value is None else f"{value:+.{_digits(value, bound, 4)}f} nats"
+
+
+def _digits(value: float, bound: float, least: int) -> int:
+    """So many that what misses its bound is not rounded onto it."""
+    apart = (n for n in range(least, 12) if round(value, n) != round(bound, n))
+    return next(apart, least)
 
 
 def _better(name: str, shown: Mapping[str, float]) -> Condition:
@@ -71,12 +77,13 @@ def _slope(own: Mapping[str, float]) -> Condition:
     asked, bound = "calibration slope before shrinking", f"{SLOPE_LOW} to {SLOPE_HIGH}"
     if slope is None:
         return Condition(asked, "none", bound, False, "it tells no signal from another")
+    shown = f"{slope:.{_digits(slope, SLOPE_LOW if slope < 1.0 else SLOPE_HIGH, 2)}f}"
     return Condition(
         asked,
-        f"{slope:.4f}",
+        shown,
         bound,
         SLOPE_LOW <= slope <= SLOPE_HIGH,
-        f"calibration slope {slope:.4f} is not within {SLOPE_LOW}..{SLOPE_HIGH}",
+        f"calibration slope {shown} is not within {SLOPE_LOW}..{SLOPE_HIGH}",
     )
 
 
@@ -84,12 +91,13 @@ def _reward(own: Mapping[str, float]) -> Iterator[Condition]:
     if "r_taken" not in own:
         return
     made, everything = own["r_taken"], own["r_all"]
+    form = f"+.{_digits(made, everything, 3)}f"
     yield Condition(
         "R a signal of the better half",
-        f"{made:+.3f}",
-        f"at least that of all, {everything:+.3f}",
+        f"{made:{form}}",
+        f"at least that of all, {everything:{form}}",
         made >= everything,
-        f"its better half made {made:+.3f} R a signal, all made {everything:+.3f}",
+        f"its better half made {made:{form}} R a signal, all made {everything:{form}}",
     )
 
 
@@ -107,19 +115,20 @@ def _against(champion: Mapping[str, float]) -> Iterator[Condition]:
     low = champion.get("improvement_low")
     yield Condition(
         "log loss no higher than the champion's, with 95 % confidence",
-        nats(low),
+        nats(low, -CHAMPION_MARGIN_NATS),
         f"at least {-CHAMPION_MARGIN_NATS}",
         low is not None and low >= -CHAMPION_MARGIN_NATS,
-        f"maybe worse than {NAMES['champion']} (bound {nats(low)})",
+        f"maybe worse than {NAMES['champion']} (bound {nats(low, -CHAMPION_MARGIN_NATS)})",
     )
     if "r_challenger" in champion:
         made, theirs = champion["r_challenger"], champion["r_taken"]
+        form = f"+.{_digits(made, theirs - CHAMPION_MARGIN_R, 3)}f"
         yield Condition(
             "R a signal of the better half, where the champion is asked too",
-            f"{made:+.3f}",
-            f"at most {CHAMPION_MARGIN_R} below the champion's, {theirs:+.3f}",
+            f"{made:{form}}",
+            f"at most {CHAMPION_MARGIN_R} below the champion's, {theirs:{form}}",
             made >= theirs - CHAMPION_MARGIN_R,
-            f"its better half made {made:+.3f} R a signal, the champion's {theirs:+.3f}",
+            f"its better half made {made:{form}} R a signal, the champion's {theirs:{form}}",
         )
 
 

@@ -30,7 +30,8 @@ from training.truth_log import AHEAD_S, Outcome, Reason, words
 SAME_PRICE = 1e-3
 """Of a price: so far from the signal's entry a trade may have been filled."""
 SAME_TRADE_S = 86_400.0
-"""So far from its scoring a trade may have begun: orders wait for hours, zones differ by hours."""
+"""So far from its scoring a trade may have begun, or as far as `max_holding_s`: orders wait for
+hours, zones differ by hours."""
 
 MARKET_FEATURES = frozenset(f.name for f in SCHEMA.features if f.needs_history)
 
@@ -111,7 +112,7 @@ def _join(sources: Sequence[Source], rules: JoinRules, now_s: float) -> Dataset:
             reason = _unfit(score, seen, rules, now_s)
             if not reason:
                 choice = choose(
-                    _labels_of(score, labels),
+                    _labels_of(score, labels, rules),
                     scored_s=score.time_s,
                     prefer=rules.prefer,
                     min_delay_s=rules.min_delay_s,
@@ -139,18 +140,21 @@ def _join(sources: Sequence[Source], rules: JoinRules, now_s: float) -> Dataset:
     )
 
 
-def _labels_of(score: Score, labels: Mapping[str, list[Label]]) -> Iterator[Label]:
+def _labels_of(
+    score: Score, labels: Mapping[str, list[Label]], rules: JoinRules
+) -> Iterator[Label]:
+    within_s = max(SAME_TRADE_S, rules.max_holding_s)
     for key in (score.signal_id, score.score_id):
         if key is not None:
             for label in labels.get(key, ()):
-                yield _doubted(label) if _of_another_trade(label, score) else label
+                yield _doubted(label) if _of_another_trade(label, score, within_s) else label
 
 
-def _of_another_trade(label: Label, score: Score) -> bool:
+def _of_another_trade(label: Label, score: Score, within_s: float) -> bool:
     """Whether a report that bears the signal's id speaks of another: ids are used again."""
     if label.direction * score.direction < 0:
         return True
-    if label.began_s is not None and abs(label.began_s - score.time_s) > SAME_TRADE_S:
+    if label.began_s is not None and abs(label.began_s - score.time_s) > within_s:
         return True
     if label.symbol is None:
         return False

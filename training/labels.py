@@ -19,6 +19,8 @@ Prefer = Literal["paper", "reported"]
 NO_OUTCOME = "no_outcome"
 VOID = "VOID"
 """What the service calls a paper position that it lost sight of."""
+LONGEST_TRADE_S = 31 * 86_400.0
+"""A beginning further before the end is none: many ids end in a ticket's ten digits."""
 
 
 class Label(msgspec.Struct, frozen=True, gc=False):
@@ -73,11 +75,13 @@ def of_truth_log(outcome: Outcome) -> Label:
 
 
 def _began_s(outcome: Outcome) -> float | None:
-    if outcome.signal.time_s is not None:
-        return outcome.signal.time_s
-    if outcome.completed_s is None or outcome.runtime_s is None:
+    began_s, ended_s = outcome.signal.time_s, outcome.completed_s
+    if began_s is not None and (ended_s is None or 0.0 <= ended_s - began_s <= LONGEST_TRADE_S):
+        return began_s
+    # None, or ten digits of an id that are no time.
+    if ended_s is None or outcome.runtime_s is None:
         return None
-    return outcome.completed_s - outcome.runtime_s
+    return ended_s - outcome.runtime_s
 
 
 def of_journal(

@@ -16,7 +16,6 @@ import click
 from service import exit_codes, libraries
 from service.commands.root import print_no_more
 from service.durable import LockHeld, Unflushed
-from service.errors import ConfigError
 from service.within import Within
 from training import settings as trainer_settings
 from training.settings import Settings
@@ -141,7 +140,7 @@ def advice() -> Iterator[None]:
     """Turn what can go wrong outside of us into a sentence and an exit code."""
     try:
         yield
-    except (ConfigError, FileNotFoundError) as error:
+    except FileNotFoundError as error:
         leave(str(error), exit_codes.CONFIG)
     except KeyboardInterrupt:
         leave("interrupted; nothing was written", exit_codes.INTERRUPTED)

@@ -23,6 +23,7 @@ from service.durable import (
     no_step,
     rename,
     sync_directory,
+    sync_name,
     write_file,
 )
 from service.errors import ModelRejected
@@ -106,7 +107,9 @@ def write_pointer(models_dir: Path, pointer: Pointer, step: Step = no_step) -> N
     """Replace `CURRENT.json` by one rename. Raises ModelRejected, see `pointer_file`."""
     waiting = models_dir / f"{POINTER_NAME}.tmp"
     write_file(waiting, pointer_file(pointer), step)
-    rename(waiting, models_dir / POINTER_NAME, step)
+    step(f"rename {waiting.name}")
+    waiting.rename(models_dir / POINTER_NAME)
+    sync_name(models_dir / POINTER_NAME, step)
 
 
 def pointer_file(pointer: Pointer) -> bytes:

@@ -181,9 +181,8 @@ def _since(candidate: Candidate) -> Iterator[str]:
     yield (
         f"Tested on {len(test):,} signals of {days} days, {day(test.time_s[0])} to "
         f"{day(test.time_s[-1])} (overlapping ones counted once, {test.n_effective:,.0f}), each "
-        "rated by a model that knew only what had ended before it. The one that is "
-        f"{'' if candidate.verdict.published else 'not '}published learned from all "
-        f"{len(samples):,} since {day(samples.time_s[0])}."
+        "rated by a model that knew only what had ended before it. The candidate itself "
+        f"learned from all {len(samples):,} since {day(samples.time_s[0])}."
     )
 
 

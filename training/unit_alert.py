@@ -82,7 +82,7 @@ def main() -> None:
         said = tell(unit, os.environ, _config(os.environ), now_s=time.time())
     except (ConfigError, IndexError) as error:
         print(f"unit_alert: {error}", file=sys.stderr)
-        sys.exit(exit_codes.CONFIG)
+        sys.exit(getattr(error, "exit_code", exit_codes.CONFIG))
     print(said)
 
 

@@ -67,5 +67,6 @@ def restore(config_path: str | None, folder: Path, force: bool, check: bool) -> 
     for path in done.aside:
         click.echo(f"what was there lies in {path}")
     for path in done.made:
-        click.echo(f"made {path}, for the owner of {path.parent}: chown it if others publish")
+        others = ": chown it if another user trains" if path == config.models_dir else ""
+        click.echo(f"made {path}, for the owner of {path.parent}{others}")
     click.echo("next: start the service, then signal-scorer doctor")

@@ -82,11 +82,14 @@ def _to_be_made(scene: Scene, path: Path) -> Finding:
         return fail(CHECK, path, "the disk is read-only: it cannot be made", MOUNT)
     hindrance = obstacle(place, scene.owner, WRITE | ENTER)
     if hindrance is not None:
+        there = place == path.parent
+        make = f"chown {scene.owner_name}" if there else f"install -d -o {scene.owner_name}"
+        make += f" {path.parent}"
         return fail(
             CHECK,
             path,
             f"user {scene.owner_name}, as whom the service runs, may not make it in {hindrance}",
-            f"chown {scene.owner_name} {hindrance}, or set another journal.path",
+            f"{make}, or set another journal.path",
         )
     return ok(CHECK, path, "will be made by the service")
 

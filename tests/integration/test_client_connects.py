@@ -5,8 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from wire import answering
@@ -17,19 +16,22 @@ from protocol.client import ScorerClient
 def test_a_connection_that_takes_more_than_half_of_the_budget_is_waited_for() -> None:
     with (
         answering() as server,
-        held_up(server.address, 1.2) as address,
-        ScorerClient(address, timeout_ms=2_000, retries=1) as client,
+        held_up(server.address, [3600.0, 1.8]) as address,
+        ScorerClient(address, timeout_ms=3_000, retries=1) as client,
     ):
-        assert client.score("EURUSD", 50.0).status == "no_model"
+        assert client.score("EURUSD", 50.0).status == "unreachable"
+        assert client.score("EURUSD", 60.0).status == "no_model"
+        assert [request["base_score"] for request in server.requests] == [60.0]
 
 
 @contextmanager
-def held_up(address: str, hold_s: float) -> Iterator[str]:
-    """The address of a relay that lets each connection wait before its first byte."""
+def held_up(address: str, holds_s: Iterable[float]) -> Iterator[str]:
+    """The address of a relay that lets its connections wait, each in turn so long, for a byte."""
     host, port = address.removeprefix("tcp://").split(":")
+    over = threading.Event()
 
-    def relay(near: socket.socket) -> None:
-        time.sleep(hold_s)
+    def relay(near: socket.socket, hold_s: float) -> None:
+        over.wait(hold_s)
         with suppress(OSError), near, socket.create_connection((host, int(port))) as far:
             while True:
                 for line in select.select([near, far], [], [])[0]:
@@ -40,11 +42,12 @@ def held_up(address: str, hold_s: float) -> Iterator[str]:
 
     def accept() -> None:
         with suppress(OSError):  # the test is over
-            while True:
+            for hold_s in holds_s:
                 near, _ = listener.accept()
-                threading.Thread(target=relay, args=(near,), daemon=True).start()
+                threading.Thread(target=relay, args=(near, hold_s), daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=accept, daemon=True).start()
         yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
         listener.shutdown(socket.SHUT_RDWR)

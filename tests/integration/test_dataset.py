@@ -265,6 +265,28 @@ def test_a_trade_that_began_days_away_is_another_under_the_same_id(
     assert data.excluded == ({} if believed else {"contradicting_signals": 1})
 
 
+def test_a_beginning_years_before_the_end_is_a_tickets_number(read: Read) -> None:
+    ticket = Signal("SIG_0", time_s=1_100_012_345.0)
+    times: dict[str, Any] = {"signal": ticket, "completed_s": START_S + 400.0}
+    for runtime_s, believed in ((None, True), (300.0, True), (3 * 86_400.0, False)):
+        told = msgspec.structs.replace(said(0, True)["SIG_0"], runtime_s=runtime_s, **times)
+        data = read(
+            score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False), reported={"SIG_0": told}
+        )
+        assert (len(data.samples) == 2) == believed
+
+
+def test_a_trade_may_begin_as_late_as_one_may_run(read: Read) -> None:
+    told = said(0, True)["SIG_0"]
+    late = Signal("SIG_0", time_s=START_S + 2 * 86_400.0)
+    told = msgspec.structs.replace(told, signal=late, completed_s=None)
+    for days, doubted in ((1.0, 1), (3.0, 0)):
+        rules = JoinRules(max_holding_s=days * 86_400.0)
+        rows = score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False)
+        data = read(*rows, reported={"SIG_0": told}, rules=rules, now_s=START_S + 10 * 86_400.0)
+        assert data.excluded.get("contradicting_signals", 0) == doubted
+
+
 @pytest.mark.parametrize("source", ["request", "paper"])
 def test_a_report_that_names_a_score_of_days_later_is_not_of_the_ids_first_signal(
     read: Read, source: str

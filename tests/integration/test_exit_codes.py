@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import subprocess
@@ -13,9 +14,11 @@ import pytest
 from command import Done, invoke
 from scored_journal import write_journal
 
+from service.errors import ConfigError
 from service.journal import Journal
 from service.keygen import keygen
 from service.records import EventRow
+from training.options import advice
 
 TICK = '{"type":"tick","symbol":"EURUSD","bid":1.1,"ask":1.2,"volume":0,"timestamp":1757964832}\n'
 
@@ -42,6 +45,15 @@ def test_a_configuration_that_cannot_be_read_is_no_wrong_usage(tmp_path: Path) -
     """With 2 the supervisor would try again and again."""
     for command in (("serve",), ("config", "--check")):
         told(invoke(*command, "--config", str(tmp_path)), 78, str(tmp_path), "Is a directory")
+
+
+def test_a_configuration_that_the_machine_kept_from_being_read_is_tried_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended, advice():
+        raise ConfigError("no") from OSError(errno.EMFILE, "Too many open files")
+    assert ended.value.code == 66
+    assert "no" in capsys.readouterr().err
 
 
 def test_a_client_with_keys_is_told_that_they_may_be_refused(tmp_path: Path) -> None:

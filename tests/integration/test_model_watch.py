@@ -120,6 +120,21 @@ def test_a_model_that_lacks_a_file_is_read_no_more_until_it_is_there(tmp_path, i
     assert [watch.poll_once() for _ in range(3)] == [None] * 3
 
 
+def test_a_file_that_was_lacking_may_grow_where_it_is(tmp_path):
+    watch, version = ModelWatch(tmp_path), small_model(tmp_path)
+    forest = tmp_path / version / FOREST_NAME
+    content = forest.read_bytes()
+    forest.unlink()
+    reasons = [watch.poll_once().reason]
+    with forest.open("wb") as copy:
+        copy.write(content[:-100])
+        copy.flush()
+        reasons += [event.reason for event in (watch.poll_once() for _ in range(5)) if event]
+        copy.write(content[-100:])
+    assert reasons == [RejectReason.UNREADABLE, RejectReason.DIGEST]
+    assert isinstance(watch.poll_once(), Loaded)
+
+
 def test_content_decides_and_not_the_date(tmp_path):
     watch = ModelWatch(tmp_path)
     small_model(tmp_path)

@@ -23,7 +23,7 @@ signal.signal(signal.SIGALRM, beat)
 beat()
 while left > 0:
     scorer.update_market_data("EURUSD", tick)
-signal.setitimer(signal.ITIMER_REAL, 0)
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
 """
 
 

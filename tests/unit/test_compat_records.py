@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Any
 
 import msgspec
@@ -142,8 +142,16 @@ class Ended(Enum):
     LOSS_SL = 2
 
 
-@pytest.mark.parametrize(("outcome", "word"), [(Ended.WIN, "WIN_TP"), (Ended.LOSS_SL, "LOSS_SL")])
-def test_a_member_of_an_enumeration_is_its_word(outcome: Ended, word: str) -> None:
+class Numbered(IntEnum):
+    LOSS = 1
+    WIN = 2
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [(Ended.WIN, "WIN_TP"), (Ended.LOSS_SL, "LOSS_SL"), *((each, each.name) for each in Numbered)],
+)
+def test_a_member_of_an_enumeration_is_its_word(outcome: Enum, word: str) -> None:
     assert report({"outcome": outcome}).outcome == word
     assert report({}, outcome=outcome).outcome == word
 

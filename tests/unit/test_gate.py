@@ -113,12 +113,16 @@ def test_a_slope_off_its_range_keeps_it_out(stretch: float, stopped: bool) -> No
     assert ("calibration slope" in failures(bold)) == stopped
 
 
-def test_a_slope_is_never_rounded_onto_the_bound_that_it_misses() -> None:
+@pytest.mark.parametrize(
+    ("slope", "shown"),
+    [(0.6975, "0.698"), (0.699996, "0.699996"), (1.3004, "1.3004"), (2.0, "2.00")],
+)
+def test_a_slope_is_never_rounded_onto_the_bound_that_it_misses(slope: float, shown: str) -> None:
     metrics = judge(walked(), SOUND).metrics
-    metrics["challenger"]["calibration_slope"] = 0.6975
+    metrics["challenger"]["calibration_slope"] = slope
     [failed] = [one for one in conditions(metrics) if not one.held]
-    assert failed.found == "0.6975"
-    assert failed.why == "calibration slope 0.6975 is not within 0.7..1.3"
+    assert failed.found == shown
+    assert failed.why == f"calibration slope {shown} is not within 0.7..1.3"
 
 
 def test_what_tells_nothing_apart_is_kept_out() -> None:

@@ -41,6 +41,11 @@ def test_a_folder_in_which_no_journal_can_be_made(
     (open_folder / "closed").mkdir(mode=0o700)
     served_by_nobody.values["JOURNAL_PATH"] = str(open_folder / "closed" / "journal.db")
     assert "chown" in served_by_nobody.fault("journal", "closed", "may not make it").advice
+    # Never what is around a folder that is not there, be it /var/lib.
+    new = open_folder / "closed" / "new"
+    served_by_nobody.values["JOURNAL_PATH"] = str(new / "journal.db")
+    advice = served_by_nobody.fault("journal", "closed", "may not make it").advice
+    assert advice.startswith(f"install -d -o nobody {new},")
 
 
 @as_root
