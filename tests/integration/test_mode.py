@@ -32,6 +32,11 @@ def signal_scorer(service: Service, *arguments: str) -> subprocess.CompletedProc
     )
 
 
+def test_nothing_is_withdrawn_where_there_is_no_folder(tmp_path: Path):
+    with pytest.raises(FileNotFoundError):
+        write(tmp_path / "absent", None)
+
+
 def test_a_command_is_followed_journalled_and_outlives_a_kill(tmp_path: Path):
     builders.small_model(tmp_path / "models")
     with running(tmp_path, with_feed=True, MODEL_EXPIRE_AFTER_DAYS="0") as service:
