@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import zmq
@@ -104,7 +105,7 @@ class Connection:
         self._sockets = sockets
         self._endpoint = endpoint
         self._curve = curve
-        self._fresh = True
+        self._fresh = False
         self._socket = self._open()
 
     def ask(self, body: bytes, request_id: int, budget_s: float, tries: int) -> dict[str, Any]:
@@ -132,7 +133,8 @@ class Connection:
             raise no_socket(self._endpoint, error) from None
         except BaseException:  # interrupted while it waited: the reply may still come
             earlier.append(self._socket)
-            self._socket = self._open()
+            with suppress(zmq.ZMQError):
+                self._socket = self._open()
             raise
         finally:
             for socket in earlier:
@@ -148,8 +150,9 @@ class Connection:
             self.close()
 
     def _open(self) -> zmq.Socket[bytes]:
+        socket = self._sockets.open(zmq.REQ, self._endpoint, self._curve)
         self._fresh = True
-        return self._sockets.open(zmq.REQ, self._endpoint, self._curve)
+        return socket
 
     def _try_once(
         self,

@@ -232,15 +232,10 @@ def machine_faults() -> Iterator[None]:
     try:
         yield
     except ModelRejected as error:
-        if fault := machine_fault(error):
-            raise fault from None
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno not in _OF_WHAT_LIES_THERE:
+            raise cause from None
         raise
-
-
-def machine_fault(rejection: ModelRejected) -> OSError | None:
-    """What kept a file from being read, where that says nothing of a model."""
-    cause = rejection.__cause__
-    return cause if isinstance(cause, OSError) and cause.errno not in _OF_WHAT_LIES_THERE else None
 
 
 def _unreadable(name: str, error: OSError) -> ModelRejected:

@@ -2,35 +2,37 @@
 
 The rule: the thread hands over immutable values through a bounded queue and touches nothing
 else of the loop's. A candidate that fails is reported once for each reason and left alone until the
-pointer's content changes, or, where a file was not there, its folder or files do; where the disk or
-a limit kept a file from being read it is tried again.
+pointer's content or a file of it changes; where the disk or a limit kept a file from being read it
+is tried again.
 Whatever goes wrong here, the loop goes on with what it has.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
+from protocol.manifest import POINTER_NAME
 from service.bundle import (
     DEFAULT_LIMITS,
     Limits,
     decode_pointer,
     load,
-    machine_fault,
     read_pointer_bytes,
 )
-from service.errors import ModelRejected, RejectReason
+from service.errors import ModelRejected, RejectReason, passes
 from service.model import Model
 
 MAX_WAITING = 8
+MOST_FILES = 32
+"""Of a refused model that are looked at; one of ours has three."""
 PAUSE_S = 0.004
 """Between the parts of a load, so that a request seldom meets more than one."""
 
@@ -90,8 +92,8 @@ class ModelWatch:
         self._signature: Signature = None
         self._settled = False
         self._passing = False
-        self._lacking: str | None = None
-        self._told: Rejected | None = None
+        self._refused: tuple[str, Signature] | None = None
+        self._told: tuple[RejectReason, str | None] | None = None
         self.faults = 0
 
     def start(self) -> None:
@@ -127,9 +129,10 @@ class ModelWatch:
     def _look(self) -> Event | None:
         try:
             signature = self._sign()
+            again = self._passing or self._is_other_now()
             # A date tells two writes apart only when some time lies between them: read
             # until one look has found the signature unchanged.
-            if signature == self._signature and self._settled and not self._passing:
+            if signature == self._signature and self._settled and not again:
                 return None
             self._settled = signature == self._signature
             self._signature = signature
@@ -149,16 +152,13 @@ class ModelWatch:
         if content is None:
             return self._gone()
         digest = hashlib.sha256(content).hexdigest()
-        if digest == self._seen and not self._passing and self._lacking is None:
+        if digest == self._seen and not again:
             return None
-        lacked = digest == self._seen and self._lacking is not None
-        self._passing, self._lacking = False, None
+        self._passing, self._refused = False, None
         event = self._load(content, digest)
         if isinstance(event, Loaded):
             self._seen = digest
             return event
-        if lacked:  # what was put there may not be whole yet
-            self._lacking = event.version
         return self._once(digest, event)
 
     def _load(self, content: bytes, digest: str) -> Loaded | Rejected:
@@ -166,11 +166,13 @@ class ModelWatch:
         try:
             pointer = decode_pointer(content)
             version = pointer.version
+            # It may not be whole yet: signed before it is read, what comes later is another.
+            self._refused = version, self._sign_files(version)
             model = load(self._models_dir, pointer, self._limits, pause=self._pause)
+            self._refused = None
             return Loaded(model, digest)
         except ModelRejected as error:
-            self._passing = machine_fault(error) is not None
-            self._lacking = version if isinstance(error.__cause__, OSError) else None
+            self._passing = passes(error.__cause__)
             return Rejected(digest, error.reason, error.detail, version)
         # For example MemoryError: this candidate is not for us.
         except Exception as error:
@@ -187,9 +189,10 @@ class ModelWatch:
             time.sleep(PAUSE_S)
 
     def _once(self, digest: str, event: Rejected) -> Rejected | None:
-        if digest == self._seen and event == self._told:
+        told = event.reason, event.version
+        if digest == self._seen and told == self._told:
             return None
-        self._seen, self._told = digest, event
+        self._seen, self._told = digest, told
         return event
 
     def _gone(self) -> Event | None:
@@ -199,18 +202,29 @@ class ModelWatch:
     def _sign(self) -> Signature:
         """Raises ModelRejected."""
         try:
-            signature = _signature(self._models_dir / POINTER_NAME)
+            return _signature(self._models_dir / POINTER_NAME)
         except FileNotFoundError:
             return None
         except OSError as error:
             detail = f"{POINTER_NAME}: {error.strerror}"
             raise ModelRejected(RejectReason.UNREADABLE, detail) from error
-        if self._lacking is not None:
-            folder = self._models_dir / self._lacking
-            # Its date tells of a file that was put into it, and a file's own that it grew.
-            for path in (folder, folder / MANIFEST_NAME, folder / FOREST_NAME):
-                with suppress(OSError):
-                    signature += _signature(path)
+
+    def _is_other_now(self) -> bool:
+        """Whether the files of the refused model, if one is, are not what they were."""
+        if self._refused is None:
+            return False
+        version, files = self._refused
+        return files != self._sign_files(version)
+
+    def _sign_files(self, version: str) -> Signature:
+        folder = self._models_dir / version
+        try:
+            signature = _signature(folder)
+            with os.scandir(folder) as entries:
+                for entry in islice(entries, MOST_FILES):
+                    signature += _signature(folder / entry.name)
+        except OSError:
+            return None
         return signature
 
     def _run(self) -> None:

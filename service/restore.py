@@ -93,8 +93,7 @@ class Place:
     def clean(self) -> None:
         """Remove what an interrupted restore, or this one, staged."""
         if self.staged.is_symlink():  # nor is one that lies there followed
-            with suppress(OSError):
-                self.staged.unlink()
+            self.staged.unlink()
         shutil.rmtree(self.staged, ignore_errors=True)
 
 
@@ -108,15 +107,16 @@ def restore(
     with ExitStack() as stack:
         with _failing("nothing was restored and nothing replaced"):
             roots = (config.journal_path.parent, config.path("."), config.models_dir)
-            _refuse_existing(config, manifest, force=force)
+            if not all(root.exists() for root in roots):  # refused, it makes none
+                _refuse_existing(config, manifest, force=force)
             made = _make(roots)
             stack.enter_context(_nobody_at_work(config))
-            _refuse_existing(config, manifest, force=force)  # now that nobody adds to it
+            _refuse_existing(config, manifest, force=force)
             stamp = _free_stamp(roots, now_s)
             places = journal, state, models = [Place(root, stamp, step) for root in roots]
             for place in places:
                 place.clean()
-                stack.callback(place.clean)
+                stack.callback(_tidy, place)
             _stage(folder, manifest, config, journal, state, models)
         with _failing("restore ended half way, nothing is lost, and --force completes it"):
             _journal(config, manifest, journal)
@@ -124,6 +124,11 @@ def restore(
             _models(manifest, models)
         kept = {place.aside for place in places}
         return Restored(manifest, tuple(sorted(path for path in kept if path.is_dir())), made)
+
+
+def _tidy(place: Place) -> None:
+    with suppress(OSError):  # what is left goes with the next restore
+        place.clean()
 
 
 @contextmanager

@@ -30,8 +30,8 @@ from training.truth_log import AHEAD_S, Outcome, Reason, words
 SAME_PRICE = 1e-3
 """Of a price: so far from the signal's entry a trade may have been filled."""
 SAME_TRADE_S = 86_400.0
-"""So far from its scoring a trade may have begun, or as far as `max_holding_s`: orders wait for
-hours, zones differ by hours."""
+"""So far from its scoring a trade may have begun, after it also as far as `max_holding_s`: orders
+wait for hours, zones differ by hours."""
 
 MARKET_FEATURES = frozenset(f.name for f in SCHEMA.features if f.needs_history)
 
@@ -154,8 +154,10 @@ def _of_another_trade(label: Label, score: Score, within_s: float) -> bool:
     """Whether a report that bears the signal's id speaks of another: ids are used again."""
     if label.direction * score.direction < 0:
         return True
-    if label.began_s is not None and abs(label.began_s - score.time_s) > within_s:
-        return True
+    if label.began_s is not None:
+        later_s = label.began_s - score.time_s
+        if not -SAME_TRADE_S <= later_s <= within_s:
+            return True
     if label.symbol is None:
         return False
     theirs, ours = bare(label.symbol), bare(score.symbol)

@@ -85,6 +85,8 @@ def _to_be_made(scene: Scene, path: Path) -> Finding:
         there = place == path.parent
         make = f"chown {scene.owner_name}" if there else f"install -d -o {scene.owner_name}"
         make += f" {path.parent}"
+        closed = obstacle(place.parent if there else place, scene.owner, ENTER)
+        make = make if closed is None else f"chmod o+x {closed} && {make}"
         return fail(
             CHECK,
             path,

@@ -79,7 +79,8 @@ def test_every_exit_code_has_a_meaning_and_is_a_number_in_one_place() -> None:
                 assert "exit_code" not in names, (path, node.lineno)
             if isinstance(node, ast.Call):
                 called = getattr(node.func, "attr", getattr(node.func, "id", ""))
-                given = [a.value for a in node.args if isinstance(a, ast.Constant)]
+                words = [part for given in (*node.args, *node.keywords) for part in ast.walk(given)]
+                given = [part.value for part in words if isinstance(part, ast.Constant)]
                 codes = [code for code in given if type(code) is int and code > 1]
                 ends = called in ("exit", "leave", "CommandError", "BackupError")
                 assert not (ends and codes), (path, node.lineno)

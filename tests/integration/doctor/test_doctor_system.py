@@ -45,7 +45,8 @@ def test_a_folder_in_which_no_journal_can_be_made(
     new = open_folder / "closed" / "new"
     served_by_nobody.values["JOURNAL_PATH"] = str(new / "journal.db")
     advice = served_by_nobody.fault("journal", "closed", "may not make it").advice
-    assert advice.startswith(f"install -d -o nobody {new},")
+    closed = open_folder / "closed"
+    assert advice.startswith(f"chmod o+x {closed} && install -d -o nobody {new},")
 
 
 @as_root
