@@ -257,15 +257,19 @@ def live(folder: Path, files: dict[str, bytes], count: int, rng: random.Random) 
     try:
         with service.client() as client:
             serving = client.health()["model"]["version"]
+            damaged = ""
             for number, damage in enumerate(damages, 1):
                 (place / "models" / version / damage.file).write_bytes(damage.content)
+                # Only now, as one whose files are whole again would be taken up.
+                if damaged not in ("", damage.file):
+                    (place / "models" / version / damaged).write_bytes(files[damaged])
+                damaged = damage.file
                 point(place / "models", files[POINTER_NAME] + b" " * number)
                 eventually(lambda n=number: refused(client.stats()) >= n, f"refusal {number}")
-                (place / "models" / version / damage.file).write_bytes(files[damage.file])
                 assert client.health()["model"]["version"] == serving
             rejections = client.stats()["rejections"]
             note = client.health()["notes"]
-            point(place / "models", files[POINTER_NAME] + b" " * (len(damages) + 1))
+            (place / "models" / version / damaged).write_bytes(files[damaged])
             eventually(lambda: client.health()["model"]["version"] == version, "the mended model")
         code, _ = service.terminate()
     finally:
