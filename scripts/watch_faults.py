@@ -214,7 +214,7 @@ def full(prometheus: Prometheus, folder: Path) -> Seen:
 
 @fault("the feed's clock jumps by three hours", "ScorerClockOffsetChanged")
 def offset(prometheus: Prometheus, folder: Path) -> Seen:
-    with watched(prometheus, folder, FEED_CLOCK_OFFSET="auto") as one, one.service.client() as _:
+    with watched(prometheus, folder, FEED_CLOCK_OFFSET="auto") as one:
         one.start()
 
         def found(state: str, offset_s: float) -> bool:
