@@ -113,6 +113,8 @@ class Connection:
         deadline_s = time.monotonic() + budget_s
         earlier: list[zmq.Socket[bytes]] = []
         try:
+            if self._socket.closed:  # no other could be opened in its place
+                self._socket = self._open()
             # While it connects, another would only have to begin anew. Without a connection nothing
             # is sent: the budget is spent, and nobody waits for the answer.
             if self._fresh and not _ready([(self._socket, zmq.POLLOUT)], deadline_s):

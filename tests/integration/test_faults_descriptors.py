@@ -13,12 +13,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import NOW_S, small_model
 from harness import Feed, Service, descriptors, eventually
 from serving import Parts, published_model
+from wire import answering, base_score
 
+from protocol.client import ScorerClient
 from protocol.manifest import POINTER_NAME
 from service.mode_file import Command, Look, ModeWatch, write
 from service.model_watch import Loaded, ModelWatch, Rejected
@@ -87,6 +90,23 @@ def test_a_checkpoint_without_a_descriptor_is_counted_and_costs_nothing_else(
     assert b"S2" in turned(12)
     assert (parts.journal.errors, parts.journal.fault) == (1, None)
     parts.journal.close()
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_client_that_could_open_no_other_socket_asks_by_one_as_soon_as_it_can(
+    retries: int,
+) -> None:
+    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
+        return None if request["base_score"] == 2.0 else base_score(request)
+
+    with (
+        answering(answer) as server,
+        ScorerClient(server.address, timeout_ms=1_000, retries=retries) as client,
+    ):
+        assert client.score("EURUSD", 1.0).status == "no_model"
+        with descriptors_left(0):
+            assert "Too many open files" in str(client.score("EURUSD", 2.0).error)
+        assert client.score("EURUSD", 3.0).status == "no_model"
 
 
 def test_a_commanded_mode_is_read_as_soon_as_there_is_a_descriptor(tmp_path: Path) -> None:
