@@ -35,7 +35,7 @@ class Guard:
         self._interval_s = interval_s
         self._curve = curve
         self._breaker = Breaker(open_after)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # which a signal's handler may find its own thread in
         self._stop = threading.Event()
 
     @property

@@ -285,3 +285,28 @@ def test_a_signals_handler_may_ask_while_its_thread_waits() -> None:
             assert len(server.requests) == 2
     finally:
         signal.signal(signal.SIGUSR1, previous)
+
+
+def test_a_signals_handler_may_time_out_just_where_its_thread_counts_that_it_did() -> None:
+    code = """
+import signal, sys
+from protocol.breaker import Breaker
+from protocol.client import ScorerClient
+
+def score(*_):
+    print(client.score("EURUSD", 50.0).status)
+
+def look(frame, event, _):
+    if event == "call" and frame.f_code is Breaker.timed_out.__code__:
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGUSR1)
+
+client = ScorerClient(sys.argv[1], timeout_ms=5)
+signal.signal(signal.SIGUSR1, score)
+sys.setprofile(look)
+score()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, free_address()], capture_output=True, text=True, timeout=20
+    )
+    assert (done.stdout, done.stderr) == ("unreachable\n" * 2, "")
