@@ -57,7 +57,10 @@ def end(context: zmq.Context[zmq.Socket[bytes]]) -> None:
     It waits for libzmq's thread, which may wait for a resolver; and whoever drops a client, or
     happens to collect its garbage, must not.
     """
-    threading.Thread(target=context.term, name="scorer-end", daemon=True).start()
+    try:
+        threading.Thread(target=context.term, name="scorer-end", daemon=True).start()
+    except RuntimeError:  # no thread is to be had, as while some interpreters end
+        context.term()
 
 
 class Sockets:

@@ -63,9 +63,13 @@ class Guard:
                 return
             self._stop.set()
             self._stop = threading.Event()
-            threading.Thread(
+            probe = threading.Thread(
                 target=self._probe, args=(self._stop,), name="scorer-probe", daemon=True
-            ).start()
+            )
+            try:
+                probe.start()
+            except RuntimeError:  # no thread is to be had, and open it would stay so for ever
+                self._breaker.answered()
 
     def reset(self) -> None:
         """End the probing and close the circuit: the next call asks."""

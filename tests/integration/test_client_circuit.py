@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from harness import descriptors, eventually
@@ -16,6 +18,7 @@ from wire import Answering, answering, base_score, free_address
 
 from protocol import limits
 from protocol.client import ScorerClient, ScorerUnavailable
+from protocol.compat import CryptoMLScorer
 
 QUICK = {"timeout_ms": 20, "retries": 0, "probe_interval_s": 0.02}
 
@@ -310,3 +313,26 @@ score()
         [sys.executable, "-c", code, free_address()], capture_output=True, text=True, timeout=20
     )
     assert (done.stdout, done.stderr) == ("unreachable\n" * 2, "")
+
+
+def test_without_a_thread_to_probe_it_calls_go_on_asking_and_closing_goes_on() -> None:
+    with (
+        answering(lambda _request: None) as silent,
+        ScorerClient(silent.address, timeout_ms=20, open_after=1) as client,
+    ):
+        scorer = CryptoMLScorer(silent.address, free_address())
+        scorer.update_market_data("EURUSD", {"bid": 1.1, "ask": 1.2})
+        with no_thread():
+            assert client.score("EURUSD", 50.0).status == "unreachable"
+            assert not client.circuit_open
+            scorer.close()
+
+
+@contextmanager
+def no_thread() -> Iterator[None]:
+    """No thread can be started meanwhile: there is no room for its stack."""
+    before = threading.stack_size(1 << 47)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
