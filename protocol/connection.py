@@ -20,6 +20,9 @@ from protocol.curve import CurveKeys
 from protocol.limits import MAX_MESSAGE_BYTES
 from protocol.questions import ScorerUnavailable, reply_to
 
+CONNECTING_S = 0.5
+"""So long a connection may be in the making, over several calls; then it is begun anew."""
+
 _ENDPOINT = re.compile(r"tcp://[^\s*;]+:(\d{1,5})|ipc://.+")
 
 
@@ -119,11 +122,12 @@ class Connection:
             if self._socket.closed:  # no other could be opened in its place
                 self._socket = self._open()
             # While it connects, another would only have to begin anew. Without a connection nothing
-            # is sent: the budget is spent, and nobody waits for the answer.
+            # is sent: the budget is spent, and the next call may find it connected.
             if self._fresh and not _ready([(self._socket, zmq.POLLOUT)], deadline_s):
                 tries = 0
-                earlier.append(self._socket)
-                self._socket = self._open()
+                if time.monotonic() - self._opened_s >= CONNECTING_S:
+                    earlier.append(self._socket)
+                    self._socket = self._open()
             else:
                 self._fresh = False
             for tries_left in range(tries, 0, -1):
@@ -156,7 +160,7 @@ class Connection:
 
     def _open(self) -> zmq.Socket[bytes]:
         socket = self._sockets.open(zmq.REQ, self._endpoint, self._curve)
-        self._fresh = True
+        self._fresh, self._opened_s = True, time.monotonic()
         return socket
 
     def _try_once(

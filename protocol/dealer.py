@@ -13,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from protocol.connection import Sockets, no_answer
+from protocol.connection import CONNECTING_S, Sockets, no_answer
 from protocol.home import Options
 from protocol.questions import reply_to
 
@@ -25,7 +25,8 @@ Answer = asyncio.Future[bytes | None]
 
 
 class Dealer:
-    """The calls of one loop. A try that hears nothing at all is followed by a fresh socket."""
+    """The calls of one loop. A try that hears nothing at all is followed by a fresh socket,
+    unless the present one is still about to connect."""
 
     def __init__(self, sockets: Sockets, options: Options) -> None:
         self._sockets = sockets
@@ -60,7 +61,7 @@ class Dealer:
                 reply = None if came is None else reply_to(came, request_id)
                 if reply is not None:
                     return reply
-                if line is self._line and line.heard == heard:
+                if line is self._line and line.heard == heard and not line.connecting:
                     self._leave()
         finally:
             for line in asked:
@@ -96,6 +97,12 @@ class _Line:
         self._unsent: dict[bytes, bytes] = {}
         self._under_way: set[bytes] = set()
         self._left = False
+        self._fresh, self._opened_s = True, time.monotonic()
+
+    @property
+    def connecting(self) -> bool:
+        """Whether it has not been connected yet and may still be: another would begin anew."""
+        return self._fresh and time.monotonic() - self._opened_s < CONNECTING_S
 
     def expect(self, key: bytes, answer: Answer) -> None:
         """Give this future what comes under the key, until it is forgotten."""
@@ -140,6 +147,7 @@ class _Line:
                 key = next(iter(self._unsent))
                 socket.send_multipart([key, b"", self._unsent.pop(key)], zmq.NOBLOCK)
                 self._under_way.add(key)
+                self._fresh = False
             else:
                 return
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
 import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import repeat
 
+from harness import PATIENCE_S, eventually
 from wire import answering
 
+from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerClient
+
+BUDGET_MS, HELD_UP_S = 50, 0.12
 
 
 def test_a_connection_that_takes_more_than_half_of_the_budget_is_waited_for() -> None:
@@ -22,6 +28,25 @@ def test_a_connection_that_takes_more_than_half_of_the_budget_is_waited_for() ->
         assert client.score("EURUSD", 50.0).status == "unreachable"
         assert client.score("EURUSD", 60.0).status == "no_model"
         assert [request["base_score"] for request in server.requests] == [60.0]
+
+
+def test_a_connection_that_takes_more_than_a_budget_is_there_for_a_later_call() -> None:
+    with (
+        answering() as server,
+        held_up(server.address, repeat(HELD_UP_S)) as address,
+        ScorerClient(address, BUDGET_MS, open_after=0) as client,
+    ):
+        eventually(lambda: client.score("EURUSD", 50.0).status == "no_model", "an answer")
+
+
+def test_so_it_is_for_the_calls_of_a_coroutine() -> None:
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, BUDGET_MS, open_after=0) as scorer:
+            while (await scorer.score("EURUSD", 50.0)).status != "no_model":
+                pass
+
+    with answering() as server, held_up(server.address, repeat(HELD_UP_S)) as address:
+        asyncio.run(asyncio.wait_for(ask(address), PATIENCE_S))
 
 
 @contextmanager
