@@ -23,6 +23,7 @@ try:
     from training.backfill.command import backfill
     from training.options import (
         EXAMPLE,
+        Commands,
         advice,
         leave,
         reading_options,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=exit_codes.epilog(exit_codes.TRAINER),
 )

@@ -135,6 +135,18 @@ def settings_of(options: dict[str, Any]) -> Settings:
     )
 
 
+class Commands(click.Group):
+    """A group whose help, and its commands', may be written onto a full disk too."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:  # noqa: D102  click's
+        with advice():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: D102  click's
+        with advice():
+            return super().invoke(ctx)
+
+
 @contextmanager
 def advice() -> Iterator[None]:
     """Turn what can go wrong outside of us into a sentence and an exit code."""
@@ -144,7 +156,7 @@ def advice() -> Iterator[None]:
         leave(str(error), exit_codes.CONFIG)
     except KeyboardInterrupt:
         leave("interrupted; nothing was written", exit_codes.INTERRUPTED)
-    except (BrokenPipeError, click.ClickException):
+    except (BrokenPipeError, click.ClickException, click.exceptions.Exit):
         raise  # click's too: a reader that went away ends a command without a word
     except OSError as error:
         if error.filename is None:  # it may be standard output

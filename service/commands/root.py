@@ -44,7 +44,20 @@ timeout_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 
 
+class _Command(click.Command):
+    """Its help may be written onto a full disk, as what it prints."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with printing():
+            return super().make_context(*args, **extra)
+
+
+class _Commands(_Command, click.Group):
+    command_class = _Command
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=exit_codes.epilog(exit_codes.SCORER),
 )

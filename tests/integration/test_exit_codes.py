@@ -196,3 +196,26 @@ def test_what_is_printed_onto_a_full_disk_is_said(
     assert done.returncode == 73
     assert done.stderr.startswith("signal-scorer: cannot write to standard output: No space left")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("service", "--help"),
+        ("service", "--version"),
+        ("service", "serve --help"),
+        ("training", "--help"),
+        ("training", "truth check --help"),
+    ],
+)
+def test_so_it_is_of_a_help(module: str, command: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 73
+    assert "No space left" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
