@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import zmq
 
@@ -16,9 +16,6 @@ from protocol.connection import no_socket
 from protocol.dealer import Dealer
 from protocol.home import Home, Resident
 from protocol.questions import Question, ScorerRefused, ScorerUnavailable
-
-if TYPE_CHECKING:  # of mypy itself; nothing that the client needs
-    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
@@ -31,7 +28,7 @@ class AsyncScorerClient(Resident):
     """
 
     async def score(
-        self, symbol: str, base_score: float, **signal: Unpack[messages.Keywords]
+        self, symbol: str, base_score: float, **signal: messages.Unpack[messages.Keywords]
     ) -> messages.ScoreReply:
         """Score one signal; as `ScorerClient.score`."""
         return await self._put(questions.score(symbol, base_score, signal))

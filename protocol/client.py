@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import zmq
 
@@ -17,9 +17,6 @@ from protocol import codec, messages, questions
 from protocol.connection import Connection, no_socket
 from protocol.home import DEFAULT_ENDPOINT, Home, Resident
 from protocol.questions import Question, ScorerRefused, ScorerUnavailable
-
-if TYPE_CHECKING:  # of mypy itself; nothing that the client needs
-    from typing_extensions import Unpack
 
 __all__ = [
     "DEFAULT_ENDPOINT",
@@ -42,7 +39,7 @@ class ScorerClient(Resident):
     """
 
     def score(
-        self, symbol: str, base_score: float, **signal: Unpack[messages.Keywords]
+        self, symbol: str, base_score: float, **signal: messages.Unpack[messages.Keywords]
     ) -> messages.ScoreReply:
         """Score one signal; keywords are the fields of `messages.Signal`.
 

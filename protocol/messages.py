@@ -7,12 +7,26 @@ the same structs.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict
 
 import msgspec
 from msgspec import Meta
 
 from protocol.limits import MAX_CANDLES, MAX_SIGNALS, MAX_SYMBOL_CHARS, PROTOCOL_VERSION
+
+if TYPE_CHECKING:  # every checker of types finds it there, and nobody has to install it
+    from typing_extensions import Unpack as Unpack  # noqa: PLC0414  else it is not exported
+elif sys.version_info >= (3, 11):
+    from typing import Unpack
+else:
+
+    class Unpack:
+        """Its stand-in, so that a signature can be read: the keywords' type itself."""
+
+        def __class_getitem__(cls, kind):
+            return kind
+
 
 # msgspec compares with ge and le, which a NaN fails; the outer bounds keep infinities out.
 Score100 = Annotated[float, Meta(ge=0, le=100)]

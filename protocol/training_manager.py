@@ -14,10 +14,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from itertools import dropwhile, takewhile
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from protocol.compat import CryptoMLScorer
+from typing import IO, Any, NamedTuple, Protocol
 
 DEFAULT_COMMAND = "signal-scorer-train"
 TRAIN_TIMEOUT_S = 600.0
@@ -33,6 +30,13 @@ _ENDS = {
 }
 _NOT_STARTED = -1
 _TIMED_OUT = -2
+
+
+class Scorer(Protocol):
+    """What is asked of a scorer here: `compat.CryptoMLScorer`, which imports this file."""
+
+    def get_model_stats(self) -> dict[str, Any]:
+        """Its own key of the status."""
 
 
 class Ended(NamedTuple):
@@ -71,7 +75,7 @@ class MLTrainingManager:
     def __init__(
         self,
         truth_tracker_path: str | os.PathLike[str] | None = None,
-        ml_scorer: CryptoMLScorer | None = None,
+        ml_scorer: Scorer | None = None,
         *,
         command: Sequence[str] | None = None,
     ) -> None:
@@ -135,7 +139,7 @@ class MLTrainingManager:
             self._running.release()
         return self._last.published
 
-    def _own_scorer(self) -> CryptoMLScorer:
+    def _own_scorer(self) -> Scorer:
         if self._scorer is None:
             from protocol.compat import get_crypto_ml_scorer
 

@@ -43,11 +43,12 @@ print(schema.FINGERPRINT)
 """
 
 CONVERSATION = """
-import asyncio, sys
+import asyncio, sys, typing
 from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerClient
 from protocol.compat import CryptoMLScorer, MarketFeatures
 
+assert "signal" in typing.get_type_hints(ScorerClient.score)
 address = sys.argv[1]
 with ScorerClient(address, 10_000) as client:
     assert client.score("EURUSD", 61.5, signal_id="a").final_score == 61.5

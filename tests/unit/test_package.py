@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
+import typing
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from protocol import messages
+from protocol.aio import AsyncScorerClient
+from protocol.client import ScorerClient
+from protocol.compat import CryptoMLScorer, MarketFeatures, MLTrainingManager
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,6 +69,14 @@ async def ask_too(scorer: AsyncScorerClient) -> float:
 def test_types_know_every_keyword_of_a_signal():
     fields = set(messages.Signal.__struct_fields__) - {"symbol", "base_score"}
     assert set(messages.Keywords.__annotations__) == fields
+
+
+@pytest.mark.parametrize(
+    "kind", [ScorerClient, AsyncScorerClient, CryptoMLScorer, MLTrainingManager, MarketFeatures]
+)
+def test_the_types_of_a_call_can_be_looked_up_while_a_program_runs(kind: type):
+    for call in filter(inspect.isfunction, vars(kind).values()):
+        typing.get_type_hints(call)
 
 
 @pytest.mark.parametrize(
