@@ -13,7 +13,7 @@ import msgspec
 
 from service.scoring import MAX_TERM_R
 from training.pips import in_r
-from training.truth_log import Outcome, Reason, in_future, words
+from training.truth_log import Outcome, Reason, born_s, in_future, words
 
 Prefer = Literal["paper", "reported"]
 NO_OUTCOME = "no_outcome"
@@ -75,7 +75,8 @@ def of_truth_log(outcome: Outcome) -> Label:
 
 
 def _began_s(outcome: Outcome) -> float | None:
-    began_s, ended_s = outcome.signal.time_s, outcome.completed_s
+    ended_s = outcome.completed_s
+    began_s = born_s(outcome.signal, ended_s)
     if began_s is not None and (ended_s is None or 0.0 <= ended_s - began_s <= LONGEST_TRADE_S):
         return began_s
     # None, or ten digits of an id that are no time.

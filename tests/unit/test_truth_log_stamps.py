@@ -84,3 +84,47 @@ def test_a_terminals_own_stamps_make_an_outcome(path: Path) -> None:
     (outcome,) = told(path, completed_at="2025.08.11 03:01:00").outcomes.values()
     assert outcome.completed_s == BORN_S + 900
     assert outcome.signal.time_s == BORN_S
+
+
+ENDED = {"completed_at": "2025.08.11 03:01:00", "runtime_seconds": 900}
+TRACKED = {"hit_level": "TP", "ticks_processed": 900, "monitoring_started": "2025.08.11 02:46:10"}
+
+
+@pytest.mark.parametrize("ticket", [1_234_567_890, 2_098_765_432])
+@pytest.mark.parametrize(
+    "shape",
+    [{}, TRACKED, {"outcome_source": "MT5_OUTCOME_CAPTURE"}, {"features": {"base_score": 70}}],
+)
+def test_a_tickets_ten_digits_are_no_time(path: Path, ticket: int, shape: dict[str, Any]) -> None:
+    ended = {"created_at": BORN, "runtime_minutes": 15, "outcome": True}
+    log = told(
+        path,
+        signal_id=f"ORDER_{ticket}",
+        generated_at=None,
+        **(ended if "features" in shape else ENDED),
+        **shape,
+    )
+    assert (log.refused, len(log.outcomes)) == ({}, 1)
+
+
+def test_a_stamp_tells_the_time_whatever_line_names_the_ticket_first(path: Path) -> None:
+    lines = [
+        {"signal_id": "ORDER_1234567890", "completed": True, "outcome": "WIN_TP", **ENDED},
+        {"signal_id": "ORDER_1234567890", "symbol": "EURUSD", "generated_at": BORN},
+    ]
+    for order in (lines, lines[::-1]):
+        path.write_text("".join(json.dumps(line) + "\n" for line in order))
+        (outcome,) = read_truth_logs([path], Rules()).outcomes.values()
+        assert outcome.signal.time_s == BORN_S
+
+
+@pytest.mark.parametrize(
+    ("days", "reason"), [(-100, Reason.WATCHED_LATE), (100, Reason.BEFORE_SIGNAL)]
+)
+def test_months_away_from_the_end_an_ids_epoch_is_still_one(
+    path: Path, days: int, reason: Reason
+) -> None:
+    born_s = int(BORN_S) + 86_400 * days
+    late = {"completed_at": "2025.08.11 03:01:00"} | TRACKED
+    log = told(path, signal_id=f"ELITE_{born_s}", generated_at=None, **late)
+    assert log.refused == {reason: 1}

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from protocol.messages import Direction, ScoreRequest
-from training.truth_log import Signal, words
+from training.truth_log import Signal, born_s, words
 from training.truth_log.files import lines_of
 
 
@@ -105,7 +105,7 @@ def add_told(signals: Iterable[Signal], zone: tzinfo, wanted: Wanted) -> None:
         line = SignalLine(
             signal_id=signal.signal_id,
             symbol=signal.symbol or "",
-            time=signal.time_s or 0.0,
+            time=born_s(signal, None) or 0.0,
             base_score=signal.base_score or 0.0,
             direction="BUY" if signal.direction > 0 else "SELL" if signal.direction < 0 else None,
             entry=signal.entry,
@@ -118,7 +118,7 @@ def add_told(signals: Iterable[Signal], zone: tzinfo, wanted: Wanted) -> None:
 def _lacking(signal: Signal) -> Iterator[str]:
     if signal.symbol is None:
         yield "no_symbol"
-    if signal.time_s is None:
+    if born_s(signal, None) is None:
         yield "no_time"
     if signal.base_score is None:
         yield "no_base_score"

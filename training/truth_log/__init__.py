@@ -9,7 +9,7 @@ refusing it, or waiting for the rest of its bytes. No line raises.
 
 from training.truth_log.ledger import TruthLog, read_truth_logs
 from training.truth_log.lines import Outcome, Reason, Refused, Signal
-from training.truth_log.plausible import AHEAD_S, Rules, in_future
+from training.truth_log.plausible import AHEAD_S, Rules, born_s, in_future
 
 __all__ = [
     "AHEAD_S",
@@ -19,6 +19,7 @@ __all__ = [
     "Rules",
     "Signal",
     "TruthLog",
+    "born_s",
     "in_future",
     "read_truth_logs",
 ]

@@ -90,7 +90,10 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 class Signal(msgspec.Struct, frozen=True, gc=False):
-    """What is known of a signal: prices in quote currency, `time_s` UTC, `direction` +1/-1/0."""
+    """What is known of a signal: prices in quote currency, `time_s` UTC, `direction` +1/-1/0.
+
+    Where no stamp tells the time, the id may: see `born_s`.
+    """
 
     signal_id: str
     symbol: str | None = None

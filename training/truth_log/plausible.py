@@ -26,6 +26,9 @@ _BEYOND = 2.0
 # Real logs agree to 1.1 s; a tracker may begin to watch a minute late and round to minutes.
 # The least that two time zones differ by is twice as much.
 _RUNTIME_OFF_S = 900.0
+# Further from its end an id's ten digits are a ticket's. Not sooner: a tracker that closes what lay
+# waiting for months is found by them to have watched late.
+_TICKET_S = 365 * 86_400.0
 AHEAD_S = 900.0
 """By how much a stamp may lie ahead of the machine's clock: feeds are known to a quarter hour."""
 
@@ -47,6 +50,19 @@ def doubt(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
     return _doubt_time(signal, outcome, rules) or _doubt_levels(signal, outcome)
 
 
+def born_s(signal: Signal, ended_s: float | None) -> float | None:
+    """When a signal came, by its stamp, else by its id, whose digits may be no time; UTC seconds.
+
+    `ended_s` is the stamp of its end, by which a ticket's number is told from a time.
+    """
+    if signal.time_s is not None:
+        return signal.time_s
+    told_s = words.epoch_of(signal.signal_id)
+    if told_s is None or ended_s is None or abs(ended_s - told_s) <= _TICKET_S:
+        return told_s
+    return None
+
+
 def in_future(
     began_s: float | None, ended_s: float | None, runtime_s: float | None, now_s: float
 ) -> bool:
@@ -60,12 +76,13 @@ def _doubt_time(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None
     runtime_s = outcome.runtime_s
     if runtime_s is not None and runtime_s < rules.min_delay_s:
         return Reason.AT_SIGNAL_TIME
-    if in_future(signal.time_s, outcome.completed_s, runtime_s, rules.now_s):
+    began_s = born_s(signal, outcome.completed_s)
+    if in_future(began_s, outcome.completed_s, runtime_s, rules.now_s):
         return Reason.IN_FUTURE
-    if signal.time_s is None:
+    if began_s is None:
         return None
     if outcome.completed_s is not None:
-        elapsed_s = outcome.completed_s - signal.time_s
+        elapsed_s = outcome.completed_s - began_s
         if elapsed_s < -rules.min_delay_s:
             return Reason.BEFORE_SIGNAL
         if elapsed_s < rules.min_delay_s:
@@ -73,7 +90,7 @@ def _doubt_time(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None
         if runtime_s is not None and abs(elapsed_s - runtime_s) > _RUNTIME_OFF_S:
             return Reason.CONTRADICTS_RUNTIME
     watched_s = outcome.watched_from_s
-    if watched_s is not None and watched_s - signal.time_s > rules.max_watch_delay_s:
+    if watched_s is not None and watched_s - began_s > rules.max_watch_delay_s:
         return Reason.WATCHED_LATE
     return None
 

@@ -13,7 +13,7 @@ import msgspec
 
 from training.truth_log import words
 from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal, Told
-from training.truth_log.plausible import Rules, doubt
+from training.truth_log.plausible import Rules, born_s, doubt
 
 Read = Signal | Outcome | Refused
 Reader = Callable[[Line, str, Rules], Read]
@@ -52,23 +52,24 @@ def flat(line: Line, signal_id: str, rules: Rules) -> Read:
     """One line a signal with its end; `lifespan` in seconds, `timestamp` when it was written."""
     written_s = words.time_of(line.timestamp, rules.zone)
     completed_s = words.time_of(line.completed_at, rules.zone)
-    born_s = _born_s(line, signal_id, rules)
-    signal = _signal(line, signal_id, born_s if born_s is not None else written_s)
+    signal = _signal(line, signal_id, rules)
+    came_s = born_s(signal, completed_s if completed_s is not None else written_s)
+    signal = msgspec.structs.replace(signal, time_s=came_s if came_s is not None else written_s)
     if (line.win is None and line.outcome is None) or line.completed is False:
         return signal
     runtime_s = line.lifespan if line.lifespan is not None else line.runtime_seconds
     if completed_s is None:
         completed_s = written_s
-        if runtime_s is None and born_s is not None and written_s is not None:
-            runtime_s = written_s - born_s
-        if written_s is None and born_s is not None and runtime_s is not None and runtime_s > 0:
-            completed_s = born_s + runtime_s
+        if runtime_s is None and came_s is not None and written_s is not None:
+            runtime_s = written_s - came_s
+        if written_s is None and came_s is not None and runtime_s is not None and runtime_s > 0:
+            completed_s = came_s + runtime_s
     return _outcome(line, signal, rules, completed_s=completed_s, runtime_s=runtime_s)
 
 
 def lifecycle(line: Line, signal_id: str, rules: Rules) -> Read:
     """A signal line, notes on it, and its completion, all under one id."""
-    signal = _signal(line, signal_id, _born_s(line, signal_id, rules))
+    signal = _signal(line, signal_id, rules)
     if line.completed or (line.outcome is not None and line.completed is None):
         return _completion(line, signal, rules)
     if line.action is not None:
@@ -78,7 +79,7 @@ def lifecycle(line: Line, signal_id: str, rules: Rules) -> Read:
 
 def tracker(line: Line, signal_id: str, rules: Rules) -> Read:
     """The tracker's outcome lines: levels, exit, number of ticks, and since when it watched."""
-    signal = _signal(line, signal_id, _born_s(line, signal_id, rules))
+    signal = _signal(line, signal_id, rules)
     if line.outcome is None:
         return Refused(Reason.NOTE, signal)
     if line.ticks_processed is not None and line.ticks_processed <= 1:
@@ -88,7 +89,7 @@ def tracker(line: Line, signal_id: str, rules: Rules) -> Read:
 
 def optimized(line: Line, signal_id: str, rules: Rules) -> Read:
     """Lines that name the source of their outcome; only the terminal's own is one."""
-    signal = _signal(line, signal_id, _born_s(line, signal_id, rules))
+    signal = _signal(line, signal_id, rules)
     if not words.is_outcome_source(line.outcome_source):
         return Refused(Reason.SOURCE, signal)
     return _completion(line, signal, rules)
@@ -103,10 +104,11 @@ def ml_training_data(line: Line, signal_id: str, rules: Rules) -> Read:
     told = line.features or Told()
     runtime_s = None if line.runtime_minutes is None else 60 * line.runtime_minutes
     completed_s = words.time_of(line.created_at, rules.zone)
-    born_s = words.epoch_of(signal_id)
-    if born_s is None and completed_s is not None and runtime_s is not None:
-        born_s = completed_s - runtime_s
-    signal = Signal(signal_id, told.symbol, time_s=born_s, base_score=told.base_score)
+    signal = Signal(signal_id, told.symbol, base_score=told.base_score)
+    came_s = born_s(signal, completed_s)
+    if came_s is None and completed_s is not None and runtime_s is not None:
+        came_s = completed_s - runtime_s
+    signal = msgspec.structs.replace(signal, time_s=came_s)
     if line.outcome is None:
         return Refused(Reason.NOTE, signal)
     if line.outcome_type is not None and words.is_known(line.outcome_type):
@@ -116,7 +118,7 @@ def ml_training_data(line: Line, signal_id: str, rules: Rules) -> Read:
 
 def unknown(line: Line, signal_id: str, rules: Rules) -> Read:
     """A line with an id and nothing that tells its shape: a signal if it has a direction."""
-    signal = _signal(line, signal_id, _born_s(line, signal_id, rules))
+    signal = _signal(line, signal_id, rules)
     if line.outcome is not None:
         return _completion(line, signal, rules)
     return signal if signal.direction else Refused(Reason.NOTE, signal)
@@ -133,18 +135,13 @@ READERS: dict[str, Reader] = {
 }
 
 
-def _born_s(line: Line, signal_id: str, rules: Rules) -> float | None:
-    born_s = words.time_of(line.generated_at, rules.zone)
-    return born_s if born_s is not None else words.epoch_of(signal_id)
-
-
-def _signal(line: Line, signal_id: str, time_s: float | None) -> Signal:
+def _signal(line: Line, signal_id: str, rules: Rules) -> Signal:
     symbol = line.symbol or line.pair
     return Signal(
         signal_id,
         intern(symbol.upper()) if symbol else None,
         words.direction(line.direction),
-        time_s,
+        words.time_of(line.generated_at, rules.zone),
         words.price(line.entry_price),
         words.price(line.sl, line.stop_loss),
         words.price(line.tp, line.take_profit),
