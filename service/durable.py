@@ -33,7 +33,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 class Unflushed(OSError):  # noqa: N818  a state of things, not a fault
-    """What was done stands, and a power cut may undo it."""
+    """What was done stands, and a power cut may undo it, or what tells of it lacks it."""
 
 
 class LockHeld(Exception):  # noqa: N818  a state of things, not a fault

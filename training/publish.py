@@ -19,6 +19,7 @@ from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_N
 from service.bundle import decode_pointer, load_directory, machine_faults, read_pointer
 from service.durable import (
     Step,
+    Unflushed,
     append_line,
     no_step,
     rename,
@@ -82,11 +83,10 @@ def publish(
     )
     pointer_file(pointer)
     _write_bundle(models_dir, pointer, {**files, MANIFEST_NAME: content}, step)
-    write_pointer(models_dir, pointer, step)
     event = {"event": "published", "at": now_s, "version": version, "why": why}
     event |= {"reviewed_at": now_s, "n": draft.samples.n, "verdict": draft.verdict}
     event["newest_s"] = draft.samples.last_s
-    append_history(models_dir, {**event, **(details or {})}, step)
+    move_pointer(models_dir, pointer, {**event, **(details or {})}, step)
     return version
 
 
@@ -101,6 +101,28 @@ def current_pointer(models_dir: Path) -> Pointer | None:
     except ModelRejected:
         return None
     return None if found is None else found[0]
+
+
+def move_pointer(
+    models_dir: Path, pointer: Pointer, event: Mapping[str, object], step: Step = no_step
+) -> None:
+    """Replace `CURRENT.json`, then tell the history, also of a move that was not flushed.
+
+    Raises Unflushed where the move stands and one of the two did not go well, else as
+    `write_pointer`, and nothing has moved.
+    """
+    unflushed: Unflushed | None = None
+    try:
+        write_pointer(models_dir, pointer, step)
+    except Unflushed as error:
+        unflushed = error
+    try:
+        append_history(models_dir, event, step)
+    except OSError as error:
+        text = f"{POINTER_NAME} is changed, but {HISTORY_NAME} may not say so: {error.strerror}"
+        unflushed = unflushed or Unflushed(error.errno, text, error.filename)
+    if unflushed is not None:
+        raise unflushed
 
 
 def write_pointer(models_dir: Path, pointer: Pointer, step: Step = no_step) -> None:

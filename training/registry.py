@@ -23,9 +23,9 @@ from training.bound import DAY_S
 from training.publish import (
     append_history,
     current_pointer,
+    move_pointer,
     pointer_file,
     published_versions,
-    write_pointer,
 )
 
 
@@ -107,18 +107,18 @@ def rollback(
         version = pointer.previous
     if pointer is not None and pointer.version == version:
         raise RegistryError(f"{version} is current already")
-    _point(models_dir, version, pointer, now_s=now_s, why=why, pinned=False, step=step)
+    moved = _pointer_to(models_dir, version, pointer, now_s=now_s, why=why, pinned=False)
     event = {"event": "rolled back", "at": now_s, "version": version, "why": why}
-    append_history(models_dir, event, step)
+    move_pointer(models_dir, moved, event, step)
     return version
 
 
 def revalidate(models_dir: Path, *, now_s: float, why: str, step: Step = no_step) -> str:
     """Renew `reviewed_at` of the current model; returns its version. Raises RegistryError."""
     pointer = _current(models_dir)
-    write_pointer(models_dir, replace(pointer, reviewed_at=now_s, why=why), step)
     event = {"event": "re-validated", "at": now_s, "version": pointer.version, "why": why}
-    append_history(models_dir, {**event, "reviewed_at": now_s}, step)
+    event["reviewed_at"] = now_s
+    move_pointer(models_dir, replace(pointer, reviewed_at=now_s, why=why), event, step)
     return pointer.version
 
 
@@ -148,18 +148,18 @@ def pin(models_dir: Path, version: str, *, now_s: float, step: Step = no_step) -
     """Point at `version` and keep publications from displacing it. Raises RegistryError."""
     pointer = current_pointer(models_dir)
     if pointer is not None and pointer.version == version:
-        write_pointer(models_dir, replace(pointer, pinned=True), step)
+        moved = replace(pointer, pinned=True)
     else:
-        _point(models_dir, version, pointer, now_s=now_s, why="pinned", pinned=True, step=step)
-    append_history(models_dir, {"event": "pinned", "at": now_s, "version": version}, step)
+        moved = _pointer_to(models_dir, version, pointer, now_s=now_s, why="pinned", pinned=True)
+    event = {"event": "pinned", "at": now_s, "version": version}
+    move_pointer(models_dir, moved, event, step)
 
 
 def unpin(models_dir: Path, *, now_s: float, step: Step = no_step) -> None:
     """Let publications displace the current model again. Raises RegistryError."""
     pointer = _current(models_dir)
-    write_pointer(models_dir, replace(pointer, pinned=False), step)
     event = {"event": "unpinned", "at": now_s, "version": pointer.version}
-    append_history(models_dir, event, step)
+    move_pointer(models_dir, replace(pointer, pinned=False), event, step)
 
 
 def _current(models_dir: Path) -> Pointer:
@@ -169,7 +169,7 @@ def _current(models_dir: Path) -> Pointer:
     return pointer
 
 
-def _point(
+def _pointer_to(
     models_dir: Path,
     version: str,
     displaced: Pointer | None,
@@ -177,8 +177,7 @@ def _point(
     now_s: float,
     why: str,
     pinned: bool,
-    step: Step,
-) -> None:
+) -> Pointer:
     if version not in published_versions(models_dir):
         raise RegistryError(f"no version {version} in {models_dir}; `models` lists them")
     try:
@@ -198,7 +197,7 @@ def _point(
         pointer_file(pointer)
     except (OSError, msgspec.MsgspecError, ValueError, ModelRejected) as error:
         raise RegistryError(f"{version} cannot be served: {error}") from error
-    write_pointer(models_dir, pointer, step)
+    return pointer
 
 
 def _manifest(models_dir: Path, version: str) -> Manifest:

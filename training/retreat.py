@@ -17,7 +17,7 @@ import numpy as np
 
 from protocol.manifest import MANIFEST_NAME, Pointer
 from service.bundle import load
-from service.durable import TrainerLock
+from service.durable import TrainerLock, Unflushed
 from service.errors import ModelRejected
 from service.history import read_history
 from service.model import Model
@@ -84,17 +84,11 @@ def carry_out(retreat: Retreat, models_dir: Path, *, now_s: float) -> str:
             rollback(models_dir, retreat.to, now_s=now_s, why=f"monitor: {retreat.text}"[:1900])
         except RegistryError as error:
             return f"rollback failed: {error}"
+        except Unflushed as error:
+            return f"rolled back to {retreat.to} ({error.strerror}): {retreat.text}"
         except OSError as error:
-            return _half_done(retreat, models_dir, error)
+            return f"rollback failed: {error}"
     return f"rolled back to {retreat.to}: {retreat.text}"
-
-
-def _half_done(retreat: Retreat, models_dir: Path, error: OSError) -> str:
-    """The pointer moves first: what could not be written may have been the history only."""
-    pointer = current_pointer(models_dir)
-    if pointer is None or pointer.version != retreat.to:
-        return f"rollback failed: {error}"
-    return f"rolled back to {retreat.to}, which the history does not say ({error}): {retreat.text}"
 
 
 def _compared(model: Model, previous: Model, rows: Live) -> Retreat:

@@ -16,6 +16,7 @@ from scored_journal import write_journal
 
 from service import backup_manifest, mode_file
 from service.durable import TrainerLock
+from service.history import read_history
 from service.keygen import keygen
 from training.publish import current_pointer, published_versions
 from training.registry import pin
@@ -195,6 +196,8 @@ def test_a_rollback_that_stands_is_not_to_be_run_again(state: Path) -> None:
     pointer = current_pointer(models)
     assert pointer
     assert pointer.version == first
+    newest = read_history(models)[-1]
+    assert (newest.event, newest.version) == ("rolled back", first)
 
 
 def test_a_published_model_is_not_to_blame_for_a_disk(tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ def test_a_history_that_cannot_be_written_does_not_hide_the_rollback(tmp_path: P
     (tmp_path / "models" / "history.jsonl").mkdir()
     result = monitor(tmp_path, config=ALLOWED)
     assert result.exit_code == 5
-    assert f"rolled back to {older}, which the history does not say" in result.output
+    assert f"rolled back to {older} (CURRENT.json is changed, but history.jsonl" in result.output
     assert current(tmp_path) == older
 
 

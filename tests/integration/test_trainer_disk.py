@@ -102,6 +102,20 @@ def test_a_full_disk_under_the_pointer_ends_a_rollback_and_leaves_it(place: Path
     assert pointer.version == new
 
 
+def test_a_full_disk_under_the_history_does_not_have_a_rollback_run_again(place: Path) -> None:
+    old = small_model(place / "models", now_s=NOW_S)
+    small_model(place / "models", now_s=NOW_S + 60.0)
+    history = place / "models" / "history.jsonl"
+    history.unlink()
+    full(history)
+    result = run(place, "rollback")
+    assert_one_line(result, history, "CURRENT.json is changed, but history.jsonl may not say so")
+    assert "run it again" not in result.stderr
+    pointer = current_pointer(place / "models")
+    assert pointer is not None
+    assert pointer.version == old
+
+
 def test_a_report_that_cannot_be_written_leaves_the_verdict(place: Path) -> None:
     full(place / "models" / ".last-report.html.tmp")
     result = run(place, "train")
