@@ -43,6 +43,14 @@ with advice():
     builders.small_model(pathlib.Path(sys.argv[1]), seed=1, now_s=builders.NOW_S + 900.0)
 """
 
+BACKFILL = """
+import pathlib, sys
+from training.backfill.result import Result
+from training.options import advice
+with advice(), Result(pathlib.Path(sys.argv[1]), "a market"):
+    pass
+"""
+
 
 def fault(
     call: str, error: str, path: Path, *command: str, when: str = "1+"
@@ -198,6 +206,15 @@ def test_a_rollback_that_stands_is_not_to_be_run_again(state: Path) -> None:
     assert pointer.version == first
     newest = read_history(models)[-1]
     assert (newest.event, newest.version) == ("rolled back", first)
+
+
+def test_a_backfill_that_stands_is_not_called_unwritten(tmp_path: Path) -> None:
+    done = fault("fsync", "EIO", tmp_path, "-c", BACKFILL, str(tmp_path / "out.db"))
+    assert done.returncode == 73
+    (line,) = done.stderr.splitlines()
+    assert "out.db is changed, but a power cut may undo it: Input/output error" in line
+    assert "cannot write" not in line
+    assert [path.name for path in tmp_path.iterdir()] == ["out.db"]
 
 
 def test_a_published_model_is_not_to_blame_for_a_disk(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from service import exit_codes
-from service.durable import rename
+from service.durable import Unflushed, sync_name
 from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
 from training.backfill.rerun import Backfilled
@@ -77,7 +77,10 @@ class Result:
         try:
             if kind is None:
                 self._check()
-                rename(self._scratch, self.path)
+                self._scratch.rename(self.path)
+                sync_name(self.path)
+        except Unflushed:
+            raise  # the file is there
         except OSError as fault:
             raise ResultError(f"cannot write {self.path}: {fault.strerror}") from None
         finally:
