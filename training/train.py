@@ -7,6 +7,8 @@ when nothing is published: without the rejected nobody can tell how many were tr
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,13 +84,16 @@ def train(
         try:
             pointer = current_pointer(settings.models)
             publishes = pointer is None or not pointer.pinned
-            candidate, page = _judged(settings, log, data, history, now_s, progress, publishes)
+            candidate, draw = _judged(settings, log, data, history, now_s, progress)
+            page = draw(publishes=publishes)
         except NotEnough as lack:
             run = Run(NOT_ENOUGH, f"not enough samples: {lack}; the current model stays")
             return _without_candidate(run, data.samples, settings, now_s)
         with finished_first():
             progress.say("writing the report and what became of the candidate")
             run = _publish(candidate, page.html, settings)
+            if publishes and candidate.verdict.published and run.version is None:
+                page = draw(publishes=False)  # good enough, and the service would refuse it
             return _with_report(run, settings.models / LAST_REPORT, page.html)
 
 
@@ -109,7 +114,8 @@ def evaluate(
         return Run(NOT_ENOUGH, f"not enough samples: {len(data.samples)}")
     history = read_history(settings.models)
     try:
-        candidate, page = _judged(settings, log, data, history, now_s, progress, publishes=False)
+        candidate, draw = _judged(settings, log, data, history, now_s, progress)
+        page = draw(publishes=False)
     except NotEnough as lack:
         return Run(NOT_ENOUGH, f"not enough samples: {lack}")
     with finished_first():
@@ -130,9 +136,8 @@ def _judged(
     history: list[Event],
     now_s: float,
     progress: Progress,
-    publishes: bool,
-) -> tuple[Candidate, Page]:
-    """The candidate and its report. Raises NotEnough."""
+) -> tuple[Candidate, Callable[..., Page]]:
+    """The candidate, and what draws its report. Raises NotEnough."""
     from training.candidate import make
     from training.champion import current_model
     from training.findings import find
@@ -146,8 +151,7 @@ def _judged(
 
     candidate = make(data.samples, settings, now_s=now_s, current=current, progress=window)
     findings = find(candidate, settings, progress.step)
-    page = render(candidate, findings, data, log, history, progress.step, publishes=publishes)
-    return candidate, page
+    return candidate, partial(render, candidate, findings, data, log, history, progress.step)
 
 
 def gather(

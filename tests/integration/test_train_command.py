@@ -403,6 +403,18 @@ def test_the_report_of_nothing_says_so_and_names_what_failed(tmp_path: Path) -> 
     assert "It is the 2nd candidate here, 1 before it was rejected" in page
 
 
+def test_the_report_of_what_the_service_would_refuse_does_not_call_it_published(
+    edge: Path,
+) -> None:
+    settings = Settings(journal=edge / "journal.db", models=edge / "models")
+    run = train(settings, now_s=4.05e9)  # no manifest may be of the year 2098
+    assert (run.result, run.version) == ("rejected", None)
+    assert "the service would refuse it" in run.text
+    page = (edge / "models" / "last-report.html").read_text()
+    assert "Good enough to be published." in page
+    assert "Published." not in page
+
+
 def test_an_evaluation_publishes_and_records_nothing(edge: Path) -> None:
     page, pictures = edge / "pages" / "evaluation.html", edge / "pictures"
     places = ("--report", str(page), "--pictures", str(pictures))
