@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bound import clustered, days
+from training.bound import clustered, stretches
 from training.measure import best_first, expected_r, net_r
 from training.results import Gain, Group, difference, gain, group
 from training.samples import Floats, Samples
@@ -27,7 +27,8 @@ class Taken(NamedTuple):
     """The best-rated `share` of the signals. The gain is against all; None at full coverage.
 
     `promised_r` is the mean expected R and `low`, `high` the 90 % interval of the mean R made,
-    by days; NaN where no R is known.
+    by days; NaN where no R is known. Days are longer stretches where signals may run for longer
+    (`holding_s` of all functions here).
     """
 
     share: float
@@ -53,22 +54,22 @@ def rating(p: Floats, test: Samples) -> Rating:
     return Rating(p, False)
 
 
-def taken(score: Floats, p: Floats, test: Samples, share: float) -> Taken:
+def taken(score: Floats, p: Floats, test: Samples, share: float, holding_s: float = 0.0) -> Taken:
     """The best `share` (0..1) of the signals `test` (m,) by `score` (m,), ties by lot."""
     count = max(1, round(share * len(test)))
     at = np.zeros(len(test), dtype=np.bool_)
     at[best_first(score)[:count]] = True
-    return chosen(at, p, test)
+    return chosen(at, p, test, holding_s)
 
 
-def chosen(at: NDArray[np.bool_], p: Floats, test: Samples) -> Taken:
+def chosen(at: NDArray[np.bool_], p: Floats, test: Samples, holding_s: float = 0.0) -> Taken:
     """The signals `at` (m,), held against all."""
     rows, made = test.take(at), net_r(test)
     known = np.isfinite(made)
     spread = np.nan, np.nan
     if (at & known).any():
         both = at & known
-        mean = clustered(made[both], test.weight[both], days(test.time_s[both]))
+        mean = clustered(made[both], test.weight[both], stretches(test.time_s[both], holding_s))
         spread = mean.low, mean.high
     promised = np.nan
     priced = at & np.isfinite(test.reward_risk)
@@ -81,7 +82,7 @@ def chosen(at: NDArray[np.bool_], p: Floats, test: Samples) -> Taken:
         promised_r=promised,
         low=spread[0],
         high=spread[1],
-        more_wins=gain(test.win.astype(np.float64), test.weight, at, test.time_s),
+        more_wins=gain(test.win.astype(np.float64), test.weight, at, test.time_s, holding_s),
     )
 
 
@@ -94,7 +95,7 @@ def better_half(score: Floats) -> Floats:
     return result
 
 
-def above_terms(p: Floats, test: Samples) -> Gain | None:
+def above_terms(p: Floats, test: Samples, holding_s: float = 0.0) -> Gain | None:
     """R of the half with the best expected R less that of the half with the best terms.
 
     The latter is what reward and cost alone would choose, every signal winning alike: a high
@@ -106,7 +107,7 @@ def above_terms(p: Floats, test: Samples) -> Gain | None:
     rows = test.take(known)
     alike = np.full(len(rows), test.base_rate)
     ours, terms = (better_half(expected_r(said, rows)) for said in (p[known], alike))
-    return difference(net_r(rows), rows.weight, ours, terms, rows.time_s)
+    return difference(net_r(rows), rows.weight, ours, terms, rows.time_s, holding_s)
 
 
 class Decile(NamedTuple):
@@ -116,7 +117,7 @@ class Decile(NamedTuple):
     taken: Taken
 
 
-def deciles(rated: Floats, p: Floats, test: Samples) -> list[Decile]:
+def deciles(rated: Floats, p: Floats, test: Samples, holding_s: float = 0.0) -> list[Decile]:
     """Tenths of equal size by `rated` (m,), promised `p` (m,); below 50 fewer, larger parts."""
     count = min(DECILES, max(1, len(p) // FEWEST_A_BIN))
     found = []
@@ -124,5 +125,5 @@ def deciles(rated: Floats, p: Floats, test: Samples) -> list[Decile]:
         at = np.zeros(len(p), dtype=np.bool_)
         at[part] = True
         promised = float(np.average(p[part], weights=test.weight[part]))
-        found.append(Decile(promised, chosen(at, p, test)))
+        found.append(Decile(promised, chosen(at, p, test, holding_s)))
     return found

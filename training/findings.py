@@ -61,12 +61,12 @@ def find(
 ) -> Findings:
     """Work it out; the learning curve fits six forests more. `step` hears of stages."""
     walk = candidate.walk
-    p, test = walk.p, walk.test
+    p, test, holding_s = walk.p, walk.test, walk.holding_s
     level = walk.level(p)
     rated = coverage.rating(level, test)
 
     def take(share: float) -> Taken:
-        return coverage.taken(rated.score, p, test, share)
+        return coverage.taken(rated.score, p, test, share, holding_s)
 
     paying = coverage.rating(p, test).score > 0.0
     return Findings(
@@ -74,9 +74,11 @@ def find(
         by_r=rated.by_r,
         told=[take(share) for share in (*coverage.TOLD, 1.0)],
         curve=[take(float(share)) for share in coverage.SHARES],
-        paying=coverage.chosen(paying, p, test) if rated.by_r and paying.any() else None,
-        above_terms=coverage.above_terms(level, test) if rated.by_r else None,
-        deciles=coverage.deciles(level, p, test),
+        paying=(
+            coverage.chosen(paying, p, test, holding_s) if rated.by_r and paying.any() else None
+        ),
+        above_terms=coverage.above_terms(level, test, holding_s) if rated.by_r else None,
+        deciles=coverage.deciles(level, p, test, holding_s),
         importance=permutation_importance(
             walk, seed=candidate.seed, progress=_told(step, "exchanging features")
         ),
@@ -86,7 +88,7 @@ def find(
             settings.rhythm,
             progress=_told(step, "learning curve"),
         ),
-        parts=stability(level, test),
+        parts=stability(level, test, holding_s),
     )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.bound import days
+from training.bound import stretches
 from training.measure import best_half
 from training.results import Gain, gain
 from training.samples import Samples
@@ -48,14 +48,14 @@ def learning_curve(
     past = np.flatnonzero(trainable(samples, start_s, rhythm))
     later = np.arange(cut, len(samples))
     test = samples.take(later[~samples.backfilled[later]])
-    if len(past) < FEWEST or len(np.unique(days(test.time_s))) < FEWEST_DAYS:
+    if len(past) < FEWEST or len(np.unique(stretches(test.time_s, rhythm.holding_s))) < FEWEST_DAYS:
         return []
     found = []
     plan = sizes(len(past))
     for number, n in enumerate(plan):
         part = samples.take(past[-n:])
         if part.both_classes:
-            made = _point(part, test, fit)
+            made = _point(part, test, fit, rhythm.holding_s)
             found += [] if made is None else [Point(n, made)]
         progress(number + 1, len(plan))
     return found
@@ -67,7 +67,7 @@ def sizes(most: int) -> list[int]:
     return [n for n in reversed(halved) if n >= FEWEST]
 
 
-def _point(part: Samples, test: Samples, fit: Fit) -> Gain | None:
+def _point(part: Samples, test: Samples, fit: Fit, holding_s: float) -> Gain | None:
     taken = np.zeros(len(test), dtype=np.bool_)
     taken[best_half(fit(part)(test.x))] = True
-    return gain(test.win.astype(np.float64), test.weight, taken, test.time_s)
+    return gain(test.win.astype(np.float64), test.weight, taken, test.time_s, holding_s)

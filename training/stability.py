@@ -46,10 +46,11 @@ class Part(NamedTuple):
         return self.gain if self.gain is not None and self.gain.days >= FEWEST_DAYS else None
 
 
-def stability(p: Floats, test: Samples) -> dict[str, list[Part]]:
+def stability(p: Floats, test: Samples, holding_s: float = 0.0) -> dict[str, list[Part]]:
     """Parts of the signals `test` (m,), by what they are parted; `p` (m,) as served.
 
-    Weeks in order of time, the newest 53; the others by size, at most twelve and the rest.
+    Weeks in order of time, the newest 53; the others by size, at most twelve and the rest. A
+    signal may run for `holding_s`.
     """
     week = np.floor((test.time_s - MONDAY_S) / WEEK_S).astype(np.int64)
     hour = (test.time_s // 3600 % 24).astype(np.int64)
@@ -58,30 +59,34 @@ def stability(p: Floats, test: Samples) -> dict[str, list[Part]]:
         session[np.isin(hour, list(hours))] = name
     pattern = np.where(test.pattern == "", "no pattern", test.pattern)
     return {
-        "week": [_part(_monday(w), p, test, week == w) for w in np.unique(week)[-MOST_WEEKS:]],
-        "symbol": _parts(test.symbol, p, test),
-        "pattern": _parts(pattern, p, test),
-        "session": _parts(session, p, test),
+        "week": [
+            _part(_monday(w), p, test, week == w, holding_s) for w in np.unique(week)[-MOST_WEEKS:]
+        ],
+        "symbol": _parts(test.symbol, p, test, holding_s),
+        "pattern": _parts(pattern, p, test, holding_s),
+        "session": _parts(session, p, test, holding_s),
     }
 
 
-def _parts(label: NDArray[np.str_] | NDArray[np.object_], p: Floats, test: Samples) -> list[Part]:
+def _parts(
+    label: NDArray[np.str_] | NDArray[np.object_], p: Floats, test: Samples, holding_s: float
+) -> list[Part]:
     names, counts = np.unique(label.astype(str), return_counts=True)
     order = np.argsort(-counts, kind="stable")
     large = [at for at in order if counts[at] >= FEWEST][:MOST]
-    found = [_part(str(names[at]), p, test, label == names[at]) for at in large]
+    found = [_part(str(names[at]), p, test, label == names[at], holding_s) for at in large]
     rest = [str(names[at]) for at in order if at not in large]
     if rest:
         name = rest[0] if len(rest) == 1 else f"{len(rest)} others"
-        found.append(_part(name, p, test, np.isin(label.astype(str), rest)))
+        found.append(_part(name, p, test, np.isin(label.astype(str), rest), holding_s))
     return found
 
 
-def _part(name: str, p: Floats, test: Samples, at: NDArray[np.bool_]) -> Part:
+def _part(name: str, p: Floats, test: Samples, at: NDArray[np.bool_], holding_s: float) -> Part:
     rows = test.take(at)
     taken = np.zeros(len(rows), dtype=np.bool_)
     taken[best_half(p[at])] = True
-    made = gain(rows.win.astype(np.float64), rows.weight, taken, rows.time_s)
+    made = gain(rows.win.astype(np.float64), rows.weight, taken, rows.time_s, holding_s)
     return Part(name, len(rows), rows.n_effective, made)
 
 

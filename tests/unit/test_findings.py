@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from sample_rows import sample_rows
 
 from protocol.schema import FEATURE_COUNT
-from training.bound import DAY_S
+from training.bound import DAY_S, clustered
 from training.candidate import Candidate, make
 from training.coverage import above_terms, better_half, deciles, rating, taken
-from training.dataset import Dataset
+from training.dataset import Dataset, JoinRules
 from training.findings import Findings, find
 from training.learning import learning_curve, sizes
+from training.measure import net_r
 from training.permutation import permutation_importance
 from training.report import render
 from training.results import difference, gain
@@ -38,7 +39,7 @@ MOMENTUM = 8
 def rows_of(edge: float, **changes: object) -> Samples:
     """20 days; momentum above 50 wins more by `edge`; reward 1.5, cost 0.05."""
     plain: dict[str, object] = {"reward_risk": np.full(N, 1.5), "cost_r": np.full(N, 0.05)}
-    return sample_rows(N, edge=edge, every_s=20 * DAY_S / N, **(plain | changes))
+    return sample_rows(N, edge=edge, **({"every_s": 20 * DAY_S / N} | plain | changes))
 
 
 def truth(rows: Samples, edge: float) -> np.ndarray:
@@ -202,6 +203,29 @@ def test_a_part_of_two_days_has_no_interval_to_speak_of() -> None:
     two_days = rows.take(rows.time_s < 2 * DAY_S)
     week = stability(truth(two_days, 0.2), two_days)["week"]
     assert [part.bounded for part in week] == [None]
+
+
+def test_where_signals_run_for_days_every_interval_is_by_what_the_gate_counts() -> None:
+    settings = Settings(
+        journal=Path("none"),
+        models=Path("none"),
+        jobs=1,
+        joining=JoinRules(max_holding_s=1.5 * DAY_S),
+    )
+    candidate = make(rows_of(0.3, every_s=50 * DAY_S / N), settings, now_s=0.0)
+    found, walk = find(candidate, settings), candidate.walk
+    stretches = len(np.unique(walk.clusters))
+    assert 2 * stretches < len(np.unique(walk.groups))
+    gains = [found.above_terms, found.half.more_wins, found.deciles[0].taken.more_wins]
+    gains += [part.gain for name in ("symbol", "pattern") for part in found.parts[name]]
+    assert {made.days for made in gains if made is not None} == {stretches}
+    assert max(part.gain.days for part in found.parts["week"] if part.gain is not None) <= 4
+    assert {point.gain.days for point in found.learning} == {6}
+    made = clustered(net_r(walk.test), walk.test.weight, walk.clusters)
+    assert (found.all.low, found.all.high) == (pytest.approx(made.low), pytest.approx(made.high))
+    data = Dataset(candidate.samples, N, {}, 0, 0)
+    page = render(candidate, found, data, read_truth_logs([], Rules()), []).html.decode()
+    assert "signals may run for\n36 hours, so 3.0 days count as one" in page
 
 
 @pytest.fixture(scope="module")
