@@ -227,7 +227,9 @@ def _one_kind(kept: list[tuple[Score, Label]], excluded: Counter[str]) -> list[t
 def _end_s(score: Score, label: Label, rules: JoinRules) -> float:
     if label.ended_s is not None:
         return label.ended_s
-    return score.time_s + (label.runtime_s or rules.max_holding_s)
+    # What waited for its fill ended that much later.
+    began_s = max(score.time_s, label.began_s or 0.0)
+    return began_s + (label.runtime_s or rules.max_holding_s)
 
 
 def _realised_r(score: Score, label: Label) -> float | None:

@@ -134,6 +134,8 @@ def choose(
             (paper if label.source == "paper" else reported).append(label)
     if len({label.win for label in reported}) > 1:
         reason, reported = Reason.CONTRADICTING, []
+    # Replicas that scored a signal each followed it from their own score on.
+    paper.sort(key=lambda label: abs((label.began_s or scored_s) - scored_s))
     differ = bool(paper and reported and paper[0].win != reported[0].win)
     first, second = (paper, reported) if prefer == "paper" else (reported, paper)
     chosen = first or second

@@ -265,6 +265,16 @@ def test_a_trade_that_began_days_away_is_another_under_the_same_id(
     assert data.excluded == ({} if believed else {"contradicting_signals": 1})
 
 
+def test_a_trade_that_waited_for_its_fill_ends_that_much_later(read: Read) -> None:
+    """Else it would train for a window that began before its end."""
+    late = Signal("SIG_0", time_s=START_S + 20 * 3600.0)
+    times: dict[str, Any] = {"signal": late, "completed_s": None, "runtime_s": 300.0}
+    told = msgspec.structs.replace(said(0, True)["SIG_0"], **times)
+    other = outcome_row(1, True)
+    data = read(score_row(0, X[0]), score_row(1, X[1]), other, reported={"SIG_0": told})
+    assert data.samples.end_s[:1].tolist() == [START_S + 20 * 3600.0 + 300.0]
+
+
 def test_a_beginning_years_before_the_end_is_a_tickets_number(read: Read) -> None:
     ticket = Signal("SIG_0", time_s=1_100_012_345.0)
     times: dict[str, Any] = {"signal": ticket, "completed_s": START_S + 400.0}

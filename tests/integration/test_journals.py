@@ -63,6 +63,24 @@ def test_a_signal_that_two_replicas_scored_is_one_sample_the_earlier(tmp_path: P
     assert data.samples.win.tolist() == [True]
 
 
+def test_of_two_replicas_papers_that_of_the_score_itself_is_believed(tmp_path: Path) -> None:
+    later_s = START_S + 60.0
+    rows = [
+        score_row(0, X[0], signal_id="RETRIED", score_id="a-0"),
+        score_row(1, X[1], signal_id="RETRIED", score_id="b-1", event_time=later_s),
+    ]
+    paper = {"source": "paper", "signal_id": None}
+    ends = [
+        outcome_row(0, False, score_id="a-0", closed_at=START_S + 500.0, **paper),
+        outcome_row(1, True, score_id="b-1", closed_at=START_S + 200.0, **paper),
+    ]
+    parts = [written(tmp_path / f"{k}.db", [rows[k], ends[k]]) for k in (1, 0)]
+    samples = read_dataset(parts, {}, RULES, now_s=LATER_S).samples
+    assert samples.score_id.tolist() == ["a-0"]
+    assert samples.win.tolist() == [False]
+    assert samples.end_s.tolist() == [START_S + 500.0]
+
+
 def test_the_newest_vectors_are_the_newest_of_all(tmp_path: Path) -> None:
     model = publish_small(tmp_path / "models")
     answer_signals(tmp_path / "one.db", model, 30)
