@@ -29,9 +29,9 @@ ALIKE = 1e-9
 class Findings(NamedTuple):
     """Of the tested signals. `told` are the coverages of the first table, the last is all.
 
-    `paying` are the signals whose expected R was above 0, `above_terms` is what the better half
-    made above the half with the best reward and cost; both None where no R is known. `alike`:
-    every signal got the same probability.
+    `paying` are the signals whose expected R was above 0, None where there are none; `above_terms`
+    is what the better half made above the half with the best reward and cost; both None where no R
+    is known. `alike`: every signal got the same probability.
     """
 
     alike: bool

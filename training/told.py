@@ -119,6 +119,12 @@ def _r(made: Gain) -> str:
 
 def _coverage(found: Findings) -> Iterator[str]:
     paying = found.paying
+    if found.by_r and paying is None:
+        yield (
+            "It expected no signal to pay its costs, so break-even rules all out. What other "
+            "shares made is in the table."
+        )
+        return
     if paying is None or not np.isfinite(paying.group.r):
         yield (
             "Reward and risk are not known, so which signals pay their costs cannot be said. What "
@@ -128,9 +134,12 @@ def _coverage(found: Findings) -> Iterator[str]:
     if paying.share > 0.995:
         paid = "It expected every signal to pay its costs, so break-even rules none out."
     else:
+        sure = f"({signed(paying.low)} to {signed(paying.high)})"
+        if not np.isfinite(paying.low):
+            sure = "on too few days to say how surely"
         paid = (
             f"It expected {percent(paying.share)} of the signals to pay their costs; these made "
-            f"{signed(paying.group.r)} R each ({signed(paying.low)} to {signed(paying.high)})."
+            f"{signed(paying.group.r)} R each {sure}."
         )
     yield f"{paid} Other shares are in the table."
 

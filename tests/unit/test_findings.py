@@ -253,6 +253,23 @@ def test_the_report_speaks_of_wins_only_without_reward_and_reads_no_name_as_mark
     assert not any(b"<script" in one.light for one in page.pictures.values())
 
 
+@pytest.mark.parametrize(
+    ("cost_r", "said"),
+    [
+        (9.0, "It expected no signal to pay its costs, so break-even rules all out."),
+        (np.where(np.arange(N) == N - 9, 0.0, 9.0), "made -1.00 R each on too few days to say how"),
+    ],
+)
+def test_few_signals_or_none_that_would_pay_are_said_to_be_so(
+    cost_r: float | np.ndarray, said: str
+) -> None:
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    rows = rows_of(0.0, cost_r=np.full(N, cost_r), win=np.arange(N) % 3 > 0)
+    candidate = make(rows, settings, now_s=0.0)
+    coverage = answers(candidate, find(candidate, settings), [])[1]
+    assert said in coverage.text[0]
+
+
 def test_a_model_that_rates_all_alike_is_said_to_add_nothing(
     unpriced: tuple[Candidate, Findings],
 ) -> None:
