@@ -270,8 +270,8 @@ class _Unit(NamedTuple):
     step: str
 
 
-_WINS = _Unit("won", 100.0, ".1f", " %", " %", " points")
-_RESULT = _Unit("made", 1.0, "+.2f", " R a signal", " R", " R")
+_WINS = _Unit("won", 100.0, "z.1f", " %", " %", " points")
+_RESULT = _Unit("made", 1.0, "+z.2f", " R a signal", " R", " R")
 
 
 def _sentence(gain: Gain, taken: int, unit: _Unit) -> str:
@@ -280,14 +280,16 @@ def _sentence(gain: Gain, taken: int, unit: _Unit) -> str:
         f"{unit.scale * v:+{unit.form.lstrip('+')}}"
         for v in (gain.taken - gain.all, gain.low, gain.high)
     )
+    sure = f"90 % interval {low} to {high}" if gain.days > 1 else "one day has no interval"
     found = (
         f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {gain.n:,} advised on {whole}"
         f"{unit.short}: "
-        f"{more}{unit.step} (90 % interval {low} to {high})"
+        f"{more}{unit.step} ({sure})"
     )
     if gain.days < FEWEST_DAYS or gain.n < FEWEST:
+        days = f"{gain.days} day{'s' * (gain.days > 1)}"
         return (
-            f"Not established: {gain.n} signals of {gain.days} days, and {FEWEST} of {FEWEST_DAYS} "
+            f"Not established: {gain.n} signals of {days}, and {FEWEST} of {FEWEST_DAYS} "
             f"are the least. So far {found}."
         )
     if not gain.enough:

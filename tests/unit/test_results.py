@@ -68,6 +68,20 @@ def test_few_signals_establish_nothing_however_they_went() -> None:
     assert any("60 signals of 21 days, and 100 of 5" in line for line in shown)
 
 
+def test_the_first_day_has_no_interval() -> None:
+    first = sample_rows(20, every_s=600.0, reward_risk=np.full(20, 1.5), cost_r=np.zeros(20))
+    said = " ".join(" ".join(lines(first, advice_of(first))).split())
+    assert said.count("20 signals of 1 day, and 100 of 5") == 2
+    assert said.count("(one day has no interval)") == 2
+
+
+def test_what_rounds_to_no_difference_has_no_sign() -> None:
+    at = np.arange(20) % 4
+    alike = sample_rows(20, every_s=600.0, win=at < 2, realised_r=np.where(at % 2, 0.5, 0.504))
+    advice = {str(i): Advice("m", i % 2 == 1, 70.0, "success") for i in range(20)}
+    assert "+0.00 R (" in " ".join(lines(alike, advice))
+
+
 def test_signals_without_advice_count_among_all_and_in_no_claim() -> None:
     samples = weeks_of_signals(600, edge=0.2)
     advice = advice_of(samples)
