@@ -19,6 +19,7 @@ from service.doctor.system import (
     obstacle,
     others_may_write,
     read_only,
+    through,
 )
 from service.journal_summary import amount
 
@@ -66,7 +67,8 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
                 CHECK,
                 path,
                 f"is not there, and user {scene.owner_name} may not make it in {hindrance}",
-                f"install -d -o {scene.owner_name} {path}, or set another {key}",
+                through(path, scene.owner, f"install -d -o {scene.owner_name} {path}")
+                + f", or set another {key}",
             )
         if read_only(parent):
             return _not_mounted_for_writing(path, key)
@@ -80,7 +82,7 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
             CHECK,
             hindrance,
             f"user {scene.owner_name}, as whom the service runs, may not {what} it ({key})",
-            f"chown {scene.owner_name} {hindrance}, or chmod u+rwx; and mind who else writes there",
+            _let_in(scene, path, wanted),
         )
     if wanted & WRITE and read_only(path):
         return _not_mounted_for_writing(path, key)
@@ -92,6 +94,14 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
             f"chmod o-w {path}: who writes there commands the mode and the models",
         )
     return ok(CHECK, path, f"usable by {scene.owner_name}, mode {mode_text(path)}")
+
+
+def _let_in(scene: Scene, path: Path, wanted: int) -> str:
+    if obstacle(path, scene.owner, wanted) != path:  # never to give away what is around it
+        return through(path, scene.owner)
+    if not wanted & WRITE:  # it is the trainer's, who goes on writing there
+        return f"chmod a+rx {path}"
+    return f"chown {scene.owner_name} {path} && chmod u+rwx {path}; and mind who else writes there"
 
 
 def _not_mounted_for_writing(path: Path, key: str) -> Finding:
@@ -117,7 +127,9 @@ def _configuration(scene: Scene, file: Path) -> Finding:
             CHECK,
             file,
             f"user {scene.owner_name} may not read it (at {hindrance}): it would not start again",
-            f"chgrp {scene.owner_name} {file} and chmod g+r {file}",
+            f"chgrp $(id -g {scene.owner_name}) {file} && chmod g+r {file}"
+            if hindrance == file
+            else through(file, scene.owner),
         )
     return ok(CHECK, file, f"readable by {scene.owner_name}, mode {mode_text(file)}")
 

@@ -22,6 +22,7 @@ from service.doctor.system import (
     obstacle,
     process,
     read_only,
+    through,
 )
 from service.journal_export import stamp
 from service.journal_file import SCHEMA_VERSION, shm_of, wal_of
@@ -84,9 +85,7 @@ def _to_be_made(scene: Scene, path: Path) -> Finding:
     if hindrance is not None:
         there = place == path.parent
         make = f"chown {scene.owner_name}" if there else f"install -d -o {scene.owner_name}"
-        make += f" {path.parent}"
-        closed = obstacle(place.parent if there else place, scene.owner, ENTER)
-        make = make if closed is None else f"chmod o+x {closed} && {make}"
+        make = through(path.parent, scene.owner, f"{make} {path.parent}")
         return fail(
             CHECK,
             path,
@@ -129,7 +128,9 @@ def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
                     hindrance,
                     f"user {scene.owner_name}, as whom the service runs, may not write it: "
                     "answers are not kept",
-                    f"chown {scene.owner_name}: {path}*",
+                    f"chown {scene.owner_name}: {path}*"
+                    if hindrance == file
+                    else through(file, scene.owner),
                 )
                 return
 

@@ -9,7 +9,7 @@ from protocol.curve import PUBLIC_SUFFIX, KeyFileError, read_public, read_secret
 from service import sockets
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
-from service.doctor.system import ENTER, READ, obstacle, others_may_write
+from service.doctor.system import ENTER, READ, obstacle, others_may_write, through
 from service.errors import ConfigError
 from service.zap import AllowList
 
@@ -49,7 +49,7 @@ def _secret(scene: Scene, path: Path) -> Iterator[Finding]:
             hindrance,
             f"user {scene.owner_name}, as whom the service runs, may not read it: "
             "the service does not start",
-            f"chown {scene.owner_name} {path}",
+            f"chown {scene.owner_name} {path}" if hindrance == path else through(path, scene.owner),
         )
         return
     yield ok(CHECK, path, f"a secret, readable by {scene.owner_name} alone")

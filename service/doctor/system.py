@@ -98,6 +98,17 @@ def obstacle(path: Path, uid: int, wanted: int) -> Path | None:
     return None if _allows(path, uid, wanted) else path
 
 
+def through(path: Path, uid: int, advice: str = "") -> str:
+    """The advice, behind what lets a user pass the folders above a path that keep it out."""
+    closed = [
+        str(folder)
+        for folder in reversed(path.absolute().parents)
+        if folder.exists() and not _allows(folder, uid, ENTER)
+    ]
+    steps = [f"chmod o+x {' '.join(closed)}"] if closed else []
+    return " && ".join([*steps, advice] if advice else steps)
+
+
 def nearest_there(path: Path) -> Path:
     """The path, or the nearest folder above it that exists."""
     path = path.absolute()

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene, user_name
-from service.doctor.system import READ, obstacle
+from service.doctor.system import ENTER, READ, nearest_there, obstacle
 from service.history import last_trained, read_history
 from service.journal_export import stamp
 from service.journal_reading import JournalUnreadable, open_quietly
@@ -96,7 +96,8 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
                 "use UTC or a name such as Europe/Athens",
             )
     for path in map(config.path, config.truth_log.paths):
-        if not path.exists() and obstacle(path.parent, _trainer(scene), READ) is None:
+        there = nearest_there(path.parent)
+        if not path.exists() and obstacle(there, _trainer(scene), ENTER) is None:
             yield fail(
                 CHECK,
                 path,

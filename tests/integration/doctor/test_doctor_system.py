@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from harness import Service, running
 
 from service import mode_file
 from service.config import load
-from service.doctor import clock
+from service.doctor import clock, files
 from service.doctor.scene import look_around
+from service.keygen import keygen
 
 # Files and disk
 
@@ -31,7 +33,54 @@ def test_a_state_directory_that_the_service_may_not_make(
 ) -> None:
     (open_folder / "closed").mkdir(mode=0o700)
     served_by_nobody.values["MODEL_DIRECTORY"] = str(open_folder / "closed")
-    assert "chown" in served_by_nobody.fault("files", "closed", "may not").advice
+    found = served_by_nobody.fault("files", "closed", "may not")
+    # Not to be given away: the trainer, whose it is, goes on writing there.
+    assert found.advice == f"chmod a+rx {open_folder / 'closed'}"
+
+
+@as_root
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_advised_lets_the_service_in_and_gives_away_nothing_around(
+    open_folder: Path, served_by_nobody: Setup, there: bool
+) -> None:
+    inner = open_folder / "closed" / "inner"
+    state, config = inner / "state", inner / "config.toml"
+    state.mkdir(parents=True)
+    config.touch()
+    os.chown(state, NOBODY, NOBODY)
+    modes = {inner.parent: 0o700, inner: 0o700, state: 0o500, config: 0o600}
+    for path, mode in modes.items():
+        path.chmod(mode)
+    if not there:
+        state.rmdir()
+    served_by_nobody.values["STATE_DIR"] = str(state)
+    seen = look_around(load(environ=served_by_nobody.environ), now_s=0.0, listen_s=0.0)
+    seen = replace(seen, owner=NOBODY, config_file=config)
+    for _ in range(3):
+        advised = {found.advice for found in files.check(seen)} - {""}
+        for advice in advised:
+            command = advice.partition(", or set")[0].partition(";")[0]
+            subprocess.run(["sh", "-ec", command], check=True)
+    assert [found.level for found in files.check(seen)] == ["ok", "ok"]
+    assert [path.stat().st_uid for path in modes] == [0, 0, NOBODY, 0]
+    assert [path.stat().st_mode & 0o777 for path in (inner.parent, inner)] == [0o701, 0o701]
+
+
+@as_root
+def test_a_journal_or_a_key_behind_a_closed_folder_is_not_to_be_given_away(
+    open_folder: Path, served_by_nobody: Setup
+) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    made = keygen(closed, "client")
+    served_by_nobody.write_journal()
+    journal = served_by_nobody.journal.rename(closed / "journal.db")
+    for path in (journal, made.server_secret):
+        os.chown(path, NOBODY, NOBODY)
+    served_by_nobody.values["JOURNAL_PATH"] = str(journal)
+    served_by_nobody.values["CURVE_SERVER_SECRET_FILE"] = str(made.server_secret)
+    assert served_by_nobody.fault("journal", "may not write").advice == f"chmod o+x {closed}"
+    assert served_by_nobody.fault("keys", "may not read it").advice == f"chmod o+x {closed}"
 
 
 @as_root
@@ -169,6 +218,11 @@ def test_values_that_say_what_nobody_means(setup: Setup, values: dict[str, str],
 
 def test_a_truth_log_that_is_not_there(setup: Setup) -> None:
     setup.values["TRUTH_LOG_PATHS"] = str(setup.state / "truth_log.jsonl")
+    assert "truth_log.paths" in setup.fault("trainer", "truth_log.jsonl", "not there").advice
+
+
+def test_a_truth_log_in_a_folder_that_is_not_there(setup: Setup) -> None:
+    setup.values["TRUTH_LOG_PATHS"] = str(setup.state / "none" / "truth_log.jsonl")
     assert "truth_log.paths" in setup.fault("trainer", "truth_log.jsonl", "not there").advice
 
 
