@@ -15,6 +15,7 @@ from typing import BinaryIO
 import msgspec
 
 from service import exit_codes
+from service.errors import remedy
 from service.journal_file import SCHEMA_VERSION
 from service.regular_file import open_regular
 
@@ -65,6 +66,8 @@ def read(folder: Path) -> Manifest:
             raise BackupError(f"{path} is too large to be a backup's")
         manifest = msgspec.json.decode(content, type=Manifest)
     except OSError as error:
+        if isinstance(error, PermissionError):
+            raise _closed(path, error) from None
         raise BackupError(
             f"{folder} is no backup: {NAME}: {error.strerror}; name the folder that "
             "`signal-scorer backup` made"
@@ -89,6 +92,8 @@ def verify(folder: Path, manifest: Manifest) -> None:
         try:
             with open_regular(path) as file:
                 found = copy(file, lambda _chunk: None)
+        except PermissionError as error:
+            raise _closed(path, error) from None
         except OSError as error:
             raise BackupError(
                 f"{path} cannot be read: {error.strerror}; take another backup"
@@ -97,6 +102,11 @@ def verify(folder: Path, manifest: Manifest) -> None:
             raise BackupError(f"{path} is not the file that was saved; take another backup")
     if JOURNAL in manifest.files:
         check_journal(folder / JOURNAL)
+
+
+def _closed(path: Path, error: OSError) -> BackupError:
+    """A backup is for its owner alone: that says nothing against it."""
+    return BackupError(f"{path} cannot be read: {error.strerror}; {remedy(error)}")
 
 
 def check_journal(path: Path) -> int:

@@ -10,7 +10,10 @@ import click
 
 from service.commands.root import cli, config_option, example
 
-folder_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+# Whether it may be read is the command's own to say: it is no wrong usage.
+folder_argument = click.argument(
+    "folder", metavar="DIR", type=click.Path(path_type=Path, readable=False)
+)
 
 
 @cli.command(**example("signal-scorer backup /var/backups/signal-scorer/2026-11-25"))
@@ -63,7 +66,8 @@ def restore(config_path: str | None, folder: Path, force: bool, check: bool) -> 
     done = put_back(config, folder, force=force, now_s=time.time())
     made = datetime.fromtimestamp(done.manifest.made_at, UTC)
     click.echo(f"restored the backup of {made:%Y-%m-%d %H:%M} UTC: ", nl=False)
-    click.echo(f"{config.journal_path}, model {done.manifest.model or 'none'}")
+    journal = config.journal_path if form.JOURNAL in done.manifest.files else "no journal"
+    click.echo(f"{journal}, model {done.manifest.model or 'none'}")
     for path in done.aside:
         click.echo(f"what was there lies in {path}")
     for path in done.made:

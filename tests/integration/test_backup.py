@@ -451,6 +451,63 @@ def test_over_a_running_service_nothing_is_restored(saved: Path, tmp_path: Path)
             assert client.score("EURUSD", 70.0).journalled
 
 
+def test_whoever_has_to_stop_the_service_first_is_not_told_to_force(
+    saved: Path, tmp_path: Path
+) -> None:
+    small_model(tmp_path / "state" / "models", 1, now_s=NOW_S)
+    with running(tmp_path / "state"), pytest.raises(form.BackupError, match="stop it first") as at:
+        put_back(tmp_path / "state", saved)
+    assert "--force" not in str(at.value)
+    assert at.value.exit_code == 75
+
+
+def test_what_is_refused_has_made_no_folder(saved: Path, tmp_path: Path) -> None:
+    write_event(tmp_path / "state", "there")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(form.BackupError, match="--force") as caught:
+        put_back(tmp_path / "state", saved)
+    assert caught.value.exit_code == 73
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_link_in_the_locks_place_restores_nothing(saved: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "state" / "journal.db.lock"
+    write_event(tmp_path / "state", "there")
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(form.BackupError, match=f"cannot lock {lock}: .*doctor") as caught:
+        put_back(tmp_path / "state", saved, force=True)
+    assert caught.value.exit_code == 73
+    assert not (tmp_path / "elsewhere").exists()
+    assert kinds(tmp_path / "state" / "journal.db") == ["there"]
+
+
+@as_root
+def test_nothing_is_staged_through_a_link_that_cannot_be_removed() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        state, saved, elsewhere = (Path(folder) / name for name in ("state", "saved", "elsewhere"))
+        Path(folder).chmod(0o755)
+        a_state(state, "there", 0)
+        make(sourced(state), None, saved, now_s=NOW_S)
+        elsewhere.mkdir()
+        (state / "journal.db.lock").touch()
+        (state / "models" / ".restore-incoming").symlink_to(elsewhere)
+        for path in (state, *state.glob("journal.db*"), elsewhere, saved, *saved.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        os.chown(state / "models" / ".lock", NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            with pytest.raises(form.BackupError) as caught:
+                put_back(state, saved, force=True)
+        finally:
+            os.seteuid(0)
+        assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
+        assert ".restore-incoming" in str(caught.value)
+        assert "as root" in str(caught.value)
+        assert not any(elsewhere.iterdir())
+        assert not list(state.rglob("before-restore-*"))
+
+
 def test_while_the_trainer_works_nothing_is_restored(saved: Path, tmp_path: Path) -> None:
     from service.durable import TrainerLock
 
@@ -481,6 +538,25 @@ def test_a_folder_that_root_has_to_make_belongs_to_the_owner_of_the_place(
     done = put_back(place / "in" / "state", saved)
     assert {path.stat().st_uid for path in place.rglob("*")} == {1234}
     assert done.made == (place / "in" / "state", place / "in" / "state" / "models")
+
+
+@as_root
+def test_a_backup_that_may_not_be_read_is_not_called_a_bad_one() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        state, saved = Path(folder) / "state", Path(folder) / "saved"
+        Path(folder).chmod(0o755)
+        a_state(state, "x", 0)
+        make(sourced(state), None, saved, now_s=NOW_S)
+        for closed in (saved, saved / "backup.json", saved / "journal.db"):
+            os.setresuid(NOBODY, NOBODY, 0)
+            try:
+                done = run("restore", "--check", str(saved), state=state)
+            finally:
+                os.setresuid(0, 0, 0)
+            assert (done.returncode, "as root" in done.stderr) == (66, True), done.stderr
+            assert "no backup" not in done.stderr
+            assert "another backup" not in done.stderr
+            closed.chmod(0o755)
 
 
 @as_root
@@ -655,6 +731,14 @@ def test_a_restore_that_is_killed_loses_nothing_and_can_be_repeated(
 
 def run(*arguments: str, state: Path) -> Done:
     return invoke(*arguments, STATE_DIR=str(state))
+
+
+def test_a_backup_without_a_journal_is_not_said_to_have_brought_one(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    assert run("backup", str(tmp_path / "saved"), state=tmp_path / "state").returncode == 0
+    done = run("restore", str(tmp_path / "saved"), state=tmp_path / "new")
+    assert done.returncode == 0
+    assert "UTC: no journal, model none" in done.stdout
 
 
 def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
