@@ -150,6 +150,30 @@ def test_a_restore_keeps_what_the_disk_does_not_tell_of(state: Path, tmp_path: P
     assert standing.mode == "shadow"
 
 
+def test_a_restore_whose_names_may_not_be_on_the_disk_can_be_completed(
+    state: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'state_dir = "{state}"\n')
+    saved, option = str(tmp_path / "saved"), ("--config", str(config))
+    mode_file.write(state, mode_file.Command("off"))
+    save = [sys.executable, "-m", "service", "backup", *option, saved]
+    subprocess.run(save, check=True, capture_output=True)
+    mode_file.write(state, mode_file.Command("shadow"))
+    again = ("-m", "service", "restore", *option, "--force", saved)
+    done = fault("fsync", "EIO", state, *again)
+    assert done.returncode == 73, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "nothing is lost, and --force completes it" in line
+    assert str(state) in line
+    subprocess.run([sys.executable, *again], check=True, capture_output=True)
+    standing = mode_file.read(state)
+    assert standing
+    assert standing.mode == "off"
+    kept = [mode_file.read(folder) for folder in state.glob("before-restore-*")]
+    assert "shadow" in [command.mode for command in kept if command]
+
+
 def test_a_pin_that_cannot_be_read_still_keeps_the_model(state: Path) -> None:
     models = state / "models"
     first, _ = published_versions(models)[::-1]
