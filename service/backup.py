@@ -170,7 +170,11 @@ class _Writer:
                 raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
         path.chmod(0o600)
         self._sync(path)
-        schema = form.check_journal(path)
+        try:
+            schema = form.check_journal(path)
+        except BackupError as error:  # the copy is as the journal is, and goes
+            said = " ".join(str(error).removeprefix(f"{path} ").partition("; take")[0].split())
+            raise BackupError(f"{source} {said}; `signal-scorer doctor` says what to do") from None
         with open_regular(path) as file:
             self.entries[form.JOURNAL] = form.copy(file, lambda _chunk: None)
         return schema

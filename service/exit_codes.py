@@ -34,7 +34,7 @@ SCORER: Mapping[int, str] = {
 
 TRAINER: Mapping[int, str] = {
     OK: "done, or nothing to do",
-    NOT_SO: "a version that is not there to be pointed at",
+    NOT_SO: "a version, or any model, that is not there or cannot be served",
     USAGE: "wrong usage",
     REJECTED: "the candidate was rejected (routine)",
     NOT_ENOUGH: "not enough samples yet (routine)",
@@ -42,7 +42,8 @@ TRAINER: Mapping[int, str] = {
     NO_INPUT: "a file that cannot be read, or is not what it should be",
     UNAVAILABLE: "no Dask scheduler or worker answers, or it is another version, or libraries are "
     "missing",
-    CANT_CREATE: "a model, the history, a report or a backfill's result cannot be written",
+    CANT_CREATE: "models, history, a report or a backfill's result cannot be written, or not be "
+    "looked at",
     TRY_LATER: "another trainer is at work",
     CONFIG: "the configuration or the journal cannot be used",
     INTERRUPTED: "interrupted by Ctrl-C: nothing was changed",

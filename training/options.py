@@ -165,7 +165,10 @@ def advice() -> Iterator[None]:
     except ModuleNotFoundError as error:
         libraries.leave("signal-scorer-train", "training", error)
     except sqlite3.Error as error:
-        leave(f"the journal cannot be read: {error}", exit_codes.CONFIG)
+        leave(
+            f"the journal cannot be read: {error}; `signal-scorer doctor` looks closer",
+            exit_codes.CONFIG,
+        )
     except LockHeld as error:
         leave(f"{error}; try again when it is done", error.exit_code)
     except Exception as error:
@@ -178,8 +181,6 @@ def advice() -> Iterator[None]:
 def _unusable(error: OSError) -> str:
     """Which file, why, and what to do."""
     where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-    if isinstance(error, Unflushed):  # a rollback that is run again goes back to the other one
-        return f"{where}{error.strerror}; look at that disk"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         do = "make room there"
     elif error.errno in (errno.EACCES, errno.EPERM):
@@ -187,7 +188,9 @@ def _unusable(error: OSError) -> str:
     elif error.errno == errno.EROFS:
         do = "have that disk mounted for writing"
     else:
-        do = "mend that"
+        do = "look at that disk" if isinstance(error, Unflushed) else "mend that"
+    if isinstance(error, Unflushed):  # a rollback that is run again goes back to the other one
+        return f"{where}{error.strerror}; {do.rstrip(',')}"
     return (
         f"{where}{error.strerror or error}; {do} and run it again (what was "
         "published before is whole)"

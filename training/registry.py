@@ -148,6 +148,10 @@ def pin(models_dir: Path, version: str, *, now_s: float, step: Step = no_step) -
     """Point at `version` and keep publications from displacing it. Raises RegistryError."""
     pointer = current_pointer(models_dir)
     if pointer is not None and pointer.version == version:
+        try:  # pinned, it would keep away what is to take the place of a damaged one
+            load(models_dir, pointer)
+        except ModelRejected as error:
+            raise RegistryError(f"{version} cannot be served: {error}") from error
         moved = replace(pointer, pinned=True)
     else:
         moved = _pointer_to(models_dir, version, pointer, now_s=now_s, why="pinned", pinned=True)

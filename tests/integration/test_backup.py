@@ -234,6 +234,19 @@ def test_a_damaged_journal_makes_no_backup(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
+def test_of_a_journal_that_is_damaged_within_no_other_backup_is_advised(tmp_path: Path) -> None:
+    write_event(tmp_path / "state", "x")
+    journal = tmp_path / "state" / "journal.db"
+    content = journal.read_bytes()
+    journal.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
+    with pytest.raises(form.BackupError, match=f"^{journal} is damaged: .*doctor") as caught:
+        make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    assert "another backup" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert caught.value.exit_code == 66
+    assert not (tmp_path / "saved").exists()
+
+
 def test_scores_that_wait_are_taken_in_by_one_commit(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "state" / "journal.db")
     x = vectors(20)

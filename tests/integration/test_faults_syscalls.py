@@ -241,6 +241,24 @@ def test_a_backfill_that_stands_is_not_called_unwritten(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.db"]
 
 
+@pytest.mark.parametrize(("call", "error"), [("fsync", "EIO"), ("write", "ENOSPC")])
+def test_a_rollback_that_only_the_history_lacks_is_not_to_be_run_again(
+    state: Path, call: str, error: str
+) -> None:
+    models = state / "models"
+    first, _ = published_versions(models)[::-1]
+    given = ("-m", "training", "rollback", "--models", str(models))
+    done = fault(call, error, models / "history.jsonl", *given)
+    assert done.returncode == 73
+    (line,) = done.stderr.splitlines()
+    assert "CURRENT.json is changed, but history.jsonl may not say so" in line
+    assert ("make room there" in line) == (error == "ENOSPC")
+    assert "run it again" not in line
+    pointer = current_pointer(models)
+    assert pointer
+    assert pointer.version == first
+
+
 def test_a_published_model_is_not_to_blame_for_a_disk(tmp_path: Path) -> None:
     models = tmp_path / "models"
     small_model(models)

@@ -295,6 +295,14 @@ def test_rollback_to_nothing_and_to_a_damaged_model_is_refused(tmp_path):
     assert current(tmp_path).version == second
 
 
+def test_a_model_that_is_damaged_where_it_is_served_is_not_pinned(tmp_path):
+    version = small_model(tmp_path)
+    (tmp_path / version / FOREST_NAME).write_bytes(b"no forest")
+    with TrainerLock(tmp_path), pytest.raises(RegistryError, match="cannot be served"):
+        pin(tmp_path, version, now_s=NOW_S)
+    assert b"true" not in (tmp_path / POINTER_NAME).read_bytes()
+
+
 def test_a_pinned_model_is_not_displaced(tmp_path):
     first, second = (small_model(tmp_path, now_s=NOW_S + n) for n in range(2))
     with TrainerLock(tmp_path):
