@@ -51,9 +51,9 @@ _REMEDIES = {
 }
 
 
-def remedy(error: OSError) -> str:
+def remedy(error: OSError, otherwise: str = "`signal-scorer doctor` looks closer") -> str:
     """What to do about a file that cannot be written."""
-    return _REMEDIES.get(error.errno or 0, "`signal-scorer doctor` looks closer")
+    return _REMEDIES.get(error.errno or 0, otherwise)
 
 
 class RejectReason(enum.StrEnum):

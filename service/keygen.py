@@ -14,7 +14,7 @@ import zmq
 
 from protocol.curve import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyFileError, read_secret
 from service import exit_codes
-from service.errors import CommandError
+from service.errors import CommandError, remedy
 
 SERVER = "server"
 CLIENTS_DIR = "clients"
@@ -66,7 +66,9 @@ def keygen(folder: Path, name: str | None) -> Made:
         ) from None
     except OSError as error:
         raise CommandError(
-            f"cannot write keys to {folder}: {error}", exit_codes.CANT_CREATE
+            f"cannot write keys to {folder}: {error.strerror}; "
+            f"{remedy(error, 'name another folder')}",
+            exit_codes.CANT_CREATE,
         ) from None
     except KeyFileError as error:
         raise CommandError(str(error), exit_codes.CANT_CREATE) from None

@@ -21,7 +21,7 @@ from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service import backup_manifest as form
 from service import exit_codes, mode_file
 from service.backup_manifest import BackupError, Manifest
-from service.durable import LockHeld, Step, TrainerLock, no_step, sync_directory
+from service.durable import LockHeld, Step, TrainerLock, named, no_step, sync_directory
 from service.errors import remedy
 from service.history import HISTORY_NAME
 from service.journal_file import shm_of, wal_of
@@ -57,7 +57,7 @@ class Place:
         self._step(f"stage {name}")
         path = self.staged / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open_regular(source) as file, path.open("xb") as copy:
+        with named(path), open_regular(source) as file, path.open("xb") as copy:
             found = form.copy(file, copy.write)
             copy.flush()
             os.fsync(copy.fileno())

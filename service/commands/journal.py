@@ -17,7 +17,7 @@ import click
 
 from service import exit_codes
 from service.commands.root import cli, config_option, example
-from service.errors import CommandError
+from service.errors import CommandError, remedy
 from service.journal_reading import KINDS, JournalUnreadable, Kind, Row, open_quietly
 from service.unfinished import beside, remove_dead, undone_on_sigterm
 
@@ -185,7 +185,8 @@ def write_new(rows: Iterator[Row], output: Path) -> int:
         ) from None
     except OSError as error:
         raise CommandError(
-            f"cannot write {output}: {error.strerror}", exit_codes.CANT_CREATE
+            f"cannot write {output}: {error.strerror}; {remedy(error, 'name another file')}",
+            exit_codes.CANT_CREATE,
         ) from None
     finally:
         with suppress(OSError):

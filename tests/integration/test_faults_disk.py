@@ -191,3 +191,23 @@ def test_a_log_on_a_full_disk_costs_its_lines_and_no_answer(tmp_path: Path) -> N
         assert process.wait(30.0) == 0
     finally:
         service.close()
+
+
+def test_commands_name_the_disk_that_is_full_and_what_to_do(disk: Path, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    assert journal.open()
+    journal.write([EventRow(at=0.0, kind="x", detail={})])
+    journal.close()
+    state = {"STATE_DIR": str(tmp_path)}
+    saved = str(tmp_path / "saved")
+    assert invoke("backup", saved, **state).returncode == 0
+    fill(disk)
+    for done in (
+        invoke("restore", saved, STATE_DIR=str(disk / "state")),
+        invoke("keygen", str(disk / "keys")),
+        invoke("journal", "export", "--jsonl", "-o", str(disk / "rows.jsonl"), **state),
+    ):
+        assert done.returncode == 73
+        (line,) = done.stderr.splitlines()
+        assert str(disk) in line
+        assert "make room" in line
