@@ -157,6 +157,8 @@ def _take_back(
         text = retreat.carry_out(back, settings.models, now_s=now_s)
     except LockHeld as held:
         return f"rollback put off: {held}", False
+    except OSError as error:  # its lock; what else cannot be written is said there
+        return f"rollback failed: {error}", False
     return text, text.startswith("rolled back")
 
 

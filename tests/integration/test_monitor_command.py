@@ -309,6 +309,17 @@ def test_a_trainer_at_work_puts_the_rollback_off(tmp_path: Path) -> None:
     assert current(tmp_path) == newer
 
 
+def test_a_rollback_that_cannot_be_locked_hides_no_alert(tmp_path: Path) -> None:
+    _, newer = two_models(tmp_path)
+    (tmp_path / "models" / ".lock").unlink()
+    (tmp_path / "models" / ".lock").mkdir()
+    result = monitor(tmp_path, config=ALLOWED + program(tmp_path))
+    assert result.exit_code == 5
+    assert "rollback failed: " in result.output
+    assert [alert["model"] for alert in told(tmp_path)] == [newer]
+    assert current(tmp_path) == newer
+
+
 def test_without_an_alert_nothing_is_even_considered(served: Path) -> None:
     publish_small(served / "models", now_s=NOW_S + 3600)
     rewrite(served)
