@@ -251,7 +251,7 @@ class Server:
         if refusal is not None:
             self._refuse(envelope, bodies[0], *refusal)
         elif len(frames) > MAX_FRAMES:
-            self._refuse(envelope, b"", "malformed", f"more than {MAX_FRAMES} frames; send one")
+            self._refuse(envelope, b"", "malformed", f"more than {MAX_FRAMES - 1} frames; send one")
         elif len(bodies) > 1:
             self._refuse(envelope, bodies[0], "malformed", f"{len(bodies)} body frames; send one")
         elif len(self._arrived) >= limit:

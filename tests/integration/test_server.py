@@ -109,6 +109,15 @@ def test_a_relaxed_client_that_gave_up_gets_the_answer_to_its_last_question(
     assert unpacked(received(client)[0])["id"] == 4
 
 
+def test_a_refusal_counts_the_frames_as_its_client_does(served: Served, peers: Any) -> None:
+    client = peers(zmq.DEALER, served.address)
+    for number, taken in ((63, True), (64, False)):
+        client.send_multipart([b"own"] * (number - 2) + [b"", body("health")])
+        reply = unpacked(received(client)[-1])
+        assert reply["ok"] == taken
+    assert reply["error"]["message"] == "more than 63 frames; send one"
+
+
 @pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER])
 def test_a_body_of_several_frames_is_refused_once(served: Served, peers: Any, kind: int) -> None:
     client = peers(kind, served.address)
