@@ -22,6 +22,7 @@ from protocol.home import DEFAULT_ENDPOINT
 from protocol.market_features import (
     MarketFeatures,
     candles_of,
+    identifier,
     metadata_of,
     named,
     number,
@@ -137,7 +138,7 @@ class CryptoMLScorer:
                 symbol,
                 base_score,
                 timeframe_data=candles_of(timeframe_data),
-                signal_id=None if signal_id in (None, "") else str(signal_id),
+                signal_id=identifier(signal_id),
                 direction=side,
                 entry_price=_level(entry_price),
                 stop_loss=_level(stop_loss),

@@ -104,7 +104,7 @@ def outcome_request(
         }
     return OutcomeRequest(
         outcome=text(data.get("outcome"), _WORD_CHARS) or _won(outcome),
-        signal_id=text(signal_id, _ID_CHARS),
+        signal_id=text(identifier(signal_id), _ID_CHARS),
         score_id=score_id,
         realised_r=number(data.get("realised_r")),
         final_pips=number(data.get("final_pips")),
@@ -145,7 +145,7 @@ def number(value: object, low: float = -1e12, high: float = 1e12) -> float | Non
         return None
     try:
         real = float(value)  # type: ignore[arg-type]  # what has no __float__ is caught
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # a caller's class may raise what it likes
         return None
     return real if math.isfinite(real) and low <= real <= high else None
 
@@ -155,6 +155,16 @@ def named(value: object) -> object:
     if not isinstance(value, Enum):
         return value
     return value.value if isinstance(value.value, str) else value.name
+
+
+def identifier(value: object) -> str | None:
+    """A signal's id as it is written, alike for its score and its outcome; None for none.
+
+    A nan is none: so pandas has it where a row lacks one.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return str(named(value)) or None
 
 
 def text(value: object, longest: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
+from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -312,6 +314,34 @@ def test_a_text_of_numpy_and_prices_of_0_are_no_surprise() -> None:
         assert request["entry_price"] == 1.1
         assert not {"stop_loss", "take_profit"} & set(request)
         scorer.close()
+
+
+class Name(Enum):
+    FIRST = "EG_1"
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (4711, "4711"),
+        (1_757_944_800.25, "1757944800.25"),
+        (np.float64(0.5), "0.5"),
+        (Name.FIRST, "EG_1"),
+        (b"EG_1", "b'EG_1'"),
+        ("", None),
+        (math.nan, None),
+    ],
+)
+def test_an_id_is_written_alike_for_the_score_and_for_its_outcome(
+    given: object, written: str | None
+) -> None:
+    with answering() as server:
+        scorer = CryptoMLScorer(server.address, timeout_ms=10_000)
+        scorer.enhance_signal_score("EURUSD", 61.5, signal_id=given)
+        stored = MarketFeatures(symbol="EURUSD", base_score=61.5)
+        scorer.record_signal_outcome(given, stored, True)
+        scorer.close()
+        assert [request.get("signal_id") for request in server.requests] == [written, written]
 
 
 def test_one_key_without_the_other_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,13 @@ def test_what_no_service_saw_of_the_market_is_said_to_be_missing() -> None:
     assert metadata_of(there, {}, 0.0)["missing"] == ["whale_activity"]
 
 
+class Several:
+    """As a tensor of more than one number."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("a tensor with 2 elements cannot be converted to a scalar")
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -117,6 +124,7 @@ def test_what_no_service_saw_of_the_market_is_said_to_be_missing() -> None:
         (None, None),
         ([], None),
         (10**400, None),
+        (Several(), None),
     ],
 )
 def test_a_number_is_finite_bounded_and_no_text(value: Any, expected: float | None) -> None:
