@@ -133,6 +133,19 @@ def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
                     else through(file, scene.owner),
                 )
                 return
+    folder, state_dir = path.absolute().parent, scene.state_dir
+    if state_dir.exists() and state_dir.samefile(folder):
+        return  # the files' check's to tell
+    hindrance = obstacle(folder, scene.owner, WRITE | ENTER)
+    if hindrance is not None:
+        yield fail(
+            CHECK,
+            hindrance,
+            f"user {scene.owner_name}, as whom the service runs, may not make the journal's lock "
+            "and WAL in it: answers are not kept",
+            f"chown {scene.owner_name} {folder} && chmod u+rwx {folder}, or set another "
+            "journal.path",
+        )
 
 
 def _spool(path: Path) -> Iterator[Finding]:

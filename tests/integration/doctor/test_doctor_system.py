@@ -67,6 +67,20 @@ def test_what_is_advised_lets_the_service_in_and_gives_away_nothing_around(
 
 
 @as_root
+def test_a_journal_beside_which_nothing_can_be_made(
+    open_folder: Path, served_by_nobody: Setup
+) -> None:
+    served_by_nobody.write_journal()
+    (open_folder / "elsewhere").mkdir()
+    journal = served_by_nobody.journal.rename(open_folder / "elsewhere" / "journal.db")
+    os.chown(journal, NOBODY, NOBODY)
+    served_by_nobody.values["JOURNAL_PATH"] = str(journal)
+    advice = served_by_nobody.fault("journal", "elsewhere", "lock and WAL").advice
+    subprocess.run(["sh", "-ec", advice.partition(", or set")[0]], check=True)
+    assert {found.level for found in served_by_nobody.findings("journal")} == {"ok"}
+
+
+@as_root
 def test_a_journal_or_a_key_behind_a_closed_folder_is_not_to_be_given_away(
     open_folder: Path, served_by_nobody: Setup
 ) -> None:
