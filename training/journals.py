@@ -43,9 +43,14 @@ def _reader(path: Path) -> sqlite3.Connection:
 def open_backfill(path: Path) -> sqlite3.Connection:
     """A read-only connection to what `backfill` made.
 
-    Raises FileNotFoundError, sqlite3.Error, ConfigError where it is something else or hidden.
+    Raises sqlite3.Error, ConfigError where it is something else, hidden or not there.
     """
-    connection = _reader(path)
+    try:
+        connection = _reader(path)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path} is not there: `backfill` makes it, --backfill and training.backfills name it"
+        ) from None
     try:
         if not is_backfilled(connection):
             raise ConfigError(f"{path} was not made by `backfill`: name a journal with --journal")

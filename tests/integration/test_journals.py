@@ -16,7 +16,7 @@ from service.records import OutcomeRow, ScoreRow
 from training.__main__ import main
 from training.answered import advice_by_score, newest_vectors
 from training.dataset import JoinRules, read_dataset
-from training.journals import MAX_JOURNALS, open_journals
+from training.journals import MAX_JOURNALS, open_backfill, open_journals
 
 N = 60
 X = vectors(N)
@@ -121,3 +121,8 @@ def test_the_trainer_takes_several_by_option_and_by_configuration(tmp_path: Path
     )
     by_file = CliRunner().invoke(main, ["status", *models, "--config", str(config)])
     assert by_file.output == by_option.output
+
+
+def test_a_backfill_that_is_not_there_is_not_called_a_journal(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"backfill.db is not there: .*training.backfills"):
+        open_backfill(tmp_path / "backfill.db")
