@@ -18,7 +18,10 @@ def main(front_address: str, *service_addresses: str) -> None:
     # Only services that are connected get requests: without it, one that is down gets its share.
     back.immediate = 1
     for socket in (front, back):
-        socket.heartbeat_ivl, socket.heartbeat_timeout = 1_000, 3_000
+        # By the kernel, as the service does it: at heartbeats libzmq 4.3.5 may abort.
+        socket.tcp_keepalive, socket.tcp_keepalive_idle = 1, 10
+        socket.tcp_keepalive_intvl, socket.tcp_keepalive_cnt = 5, 4
+        socket.tcp_maxrt = 30_000
         socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 1_000
     front.bind(front_address)
     for address in service_addresses:

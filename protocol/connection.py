@@ -58,7 +58,7 @@ def end(context: zmq.Context[zmq.Socket[bytes]]) -> None:
     """End a context, whose sockets are closed, on a thread of its own.
 
     It waits for libzmq's thread, which may wait for a resolver; and whoever drops a client, or
-    happens to collect its garbage, must not.
+    happens to collect its garbage, must not, unless no thread is to be had.
     """
     try:
         threading.Thread(target=context.term, name="scorer-end", daemon=True).start()

@@ -25,8 +25,11 @@ Answer = asyncio.Future[bytes | None]
 
 
 class Dealer:
-    """The calls of one loop. A try that hears nothing at all is followed by a fresh socket,
-    unless the present one is still about to connect."""
+    """The calls of one loop.
+
+    A try that hears nothing at all is followed by a fresh socket, unless the present one is still
+    about to connect.
+    """
 
     def __init__(self, sockets: Sockets, options: Options) -> None:
         self._sockets = sockets

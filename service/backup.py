@@ -172,9 +172,11 @@ class _Writer:
         self._sync(path)
         try:
             schema = form.check_journal(path)
-        except BackupError as error:  # the copy is as the journal is, and goes
-            said = " ".join(str(error).removeprefix(f"{path} ").partition("; take")[0].split())
-            raise BackupError(f"{source} {said}; `signal-scorer doctor` says what to do") from None
+        except BackupError as error:  # the copy, which is as the journal is, goes
+            said = " ".join(str(error).removeprefix(f"{path} ").partition(";")[0].split())
+            raise BackupError(
+                f"the copy of {source} {said}; `signal-scorer doctor` says whether the journal is"
+            ) from None
         with open_regular(path) as file:
             self.entries[form.JOURNAL] = form.copy(file, lambda _chunk: None)
         return schema

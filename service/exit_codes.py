@@ -42,8 +42,7 @@ TRAINER: Mapping[int, str] = {
     NO_INPUT: "a file that cannot be read, or is not what it should be",
     UNAVAILABLE: "no Dask scheduler or worker answers, or it is another version, or libraries are "
     "missing",
-    CANT_CREATE: "models, history, a report or a backfill's result cannot be written, or not be "
-    "looked at",
+    CANT_CREATE: "models, history, a report or a backfill's result cannot be written or looked at",
     TRY_LATER: "another trainer is at work",
     CONFIG: "the configuration or the journal cannot be used",
     INTERRUPTED: "interrupted by Ctrl-C: nothing was changed",

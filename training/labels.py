@@ -6,6 +6,7 @@ refuses, and a report dated at the scoring itself is not a report.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -135,7 +136,9 @@ def choose(
     if len({label.win for label in reported}) > 1:
         reason, reported = Reason.CONTRADICTING, []
     # Replicas that scored a signal each followed it from their own score on.
-    paper.sort(key=lambda label: abs((label.began_s or scored_s) - scored_s))
+    paper.sort(
+        key=lambda label: math.inf if label.began_s is None else abs(label.began_s - scored_s)
+    )
     differ = bool(paper and reported and paper[0].win != reported[0].win)
     first, second = (paper, reported) if prefer == "paper" else (reported, paper)
     chosen = first or second

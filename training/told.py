@@ -149,7 +149,7 @@ def _sure(candidate: Candidate, history: Sequence[Event]) -> Iterator[str]:
     if verdict.published:
         sure = (
             f"Every condition of the gate holds: it predicts better than {_rivals(verdict)}, with "
-            "95 % confidence, counted by days."
+            "95 % confidence, counted by days or, where signals run for days, by longer stretches."
         )
     else:
         count = len(verdict.failed)

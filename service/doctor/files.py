@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
@@ -67,7 +68,7 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
                 CHECK,
                 path,
                 f"is not there, and user {scene.owner_name} may not make it in {hindrance}",
-                through(path, scene.owner, f"install -d -o {scene.owner_name} {path}")
+                through(path, scene.owner, f"install -d -o {scene.owner_name} {quote(str(path))}")
                 + f", or set another {key}",
             )
         if read_only(parent):
@@ -91,7 +92,7 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
             CHECK,
             path,
             f"every user of this machine may write to it (mode {mode_text(path)})",
-            f"chmod o-w {path}: who writes there commands the mode and the models",
+            f"chmod o-w {quote(str(path))}: who writes there commands the mode and the models",
         )
     return ok(CHECK, path, f"usable by {scene.owner_name}, mode {mode_text(path)}")
 
@@ -99,9 +100,10 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
 def _let_in(scene: Scene, path: Path, wanted: int) -> str:
     if obstacle(path, scene.owner, wanted) != path:  # never to give away what is around it
         return through(path, scene.owner)
+    name = quote(str(path))
     if not wanted & WRITE:  # it is the trainer's, who goes on writing there
-        return f"chmod a+rx {path}"
-    return f"chown {scene.owner_name} {path} && chmod u+rwx {path}; and mind who else writes there"
+        return f"chmod a+rx {name}"
+    return f"chown {scene.owner_name} {name} && chmod u+rwx {name}; and mind who else writes there"
 
 
 def _not_mounted_for_writing(path: Path, key: str) -> Finding:
@@ -127,7 +129,7 @@ def _configuration(scene: Scene, file: Path) -> Finding:
             CHECK,
             file,
             f"user {scene.owner_name} may not read it (at {hindrance}): it would not start again",
-            f"chgrp $(id -g {scene.owner_name}) {file} && chmod g+r {file}"
+            f"chgrp $(id -g {scene.owner_name}) {quote(str(file))} && chmod g+r {quote(str(file))}"
             if hindrance == file
             else through(file, scene.owner),
         )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from shlex import quote
 
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import LOCK_SUFFIX, Scene
@@ -83,9 +84,12 @@ def _to_be_made(scene: Scene, path: Path) -> Finding:
         return fail(CHECK, path, "the disk is read-only: it cannot be made", MOUNT)
     hindrance = obstacle(place, scene.owner, WRITE | ENTER)
     if hindrance is not None:
-        there = place == path.parent
-        make = f"chown {scene.owner_name}" if there else f"install -d -o {scene.owner_name}"
-        make = through(path.parent, scene.owner, f"{make} {path.parent}")
+        name = quote(str(path.parent))
+        if place == path.parent:
+            make = f"chown {scene.owner_name} {name} && chmod u+rwx {name}"
+        else:
+            make = f"install -d -o {scene.owner_name} {name}"
+        make = through(path.parent, scene.owner, make)
         return fail(
             CHECK,
             path,
@@ -114,11 +118,12 @@ def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
             lock,
             f"user {scene.owner_name}, as whom the service runs, may not open it: "
             "it cannot lock its journal, answers are not kept",
-            f"chown {scene.owner_name}: {lock}",
+            f"chown {scene.owner_name}: {quote(str(lock))}",
         )
 
 
 def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
+    files = f"{quote(str(path))}*"
     for file in (path, wal_of(path), shm_of(path), spool_path(path)):
         if file.exists():
             hindrance = obstacle(file, scene.owner, READ | WRITE)
@@ -128,7 +133,7 @@ def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
                     hindrance,
                     f"user {scene.owner_name}, as whom the service runs, may not write it: "
                     "answers are not kept",
-                    f"chown {scene.owner_name}: {path}*"
+                    f"chown {scene.owner_name}: {files} && chmod u+rw {files}"
                     if hindrance == file
                     else through(file, scene.owner),
                 )
@@ -143,8 +148,8 @@ def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
             hindrance,
             f"user {scene.owner_name}, as whom the service runs, may not make the journal's lock "
             "and WAL in it: answers are not kept",
-            f"chown {scene.owner_name} {folder} && chmod u+rwx {folder}, or set another "
-            "journal.path",
+            f"chown {scene.owner_name} {quote(str(folder))} && chmod u+rwx {quote(str(folder))}, "
+            "or set another journal.path, as where it is not the journal's alone",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from protocol.curve import PUBLIC_SUFFIX, KeyFileError, read_public, read_secret
 from service import sockets
@@ -49,7 +50,9 @@ def _secret(scene: Scene, path: Path) -> Iterator[Finding]:
             hindrance,
             f"user {scene.owner_name}, as whom the service runs, may not read it: "
             "the service does not start",
-            f"chown {scene.owner_name} {path}" if hindrance == path else through(path, scene.owner),
+            f"chown {scene.owner_name} {quote(str(path))} && chmod u+r {quote(str(path))}"
+            if hindrance == path
+            else through(path, scene.owner),
         )
         return
     yield ok(CHECK, path, f"a secret, readable by {scene.owner_name} alone")

@@ -11,6 +11,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 PROC = Path("/proc")
@@ -101,11 +102,11 @@ def obstacle(path: Path, uid: int, wanted: int) -> Path | None:
 def through(path: Path, uid: int, advice: str = "") -> str:
     """The advice, behind what lets a user pass the folders above a path that keep it out."""
     closed = [
-        str(folder)
+        quote(str(folder))
         for folder in reversed(path.absolute().parents)
         if folder.exists() and not _allows(folder, uid, ENTER)
     ]
-    steps = [f"chmod o+x {' '.join(closed)}"] if closed else []
+    steps = [f"chmod a+x {' '.join(closed)}"] if closed else []
     return " && ".join([*steps, advice] if advice else steps)
 
 

@@ -235,7 +235,7 @@ def test_a_call_that_is_answered_after_the_close_closes_its_socket_too() -> None
 def test_a_try_that_hears_nothing_is_followed_by_a_fresh_socket() -> None:
     async def ask(address: str) -> None:
         sockets, most = Sockets(), 0
-        asked = dealer(sockets, address, 300, 2).ask(encode_request(HealthRequest(), 7), 7)
+        asked = dealer(sockets, address, 1_500, 2).ask(encode_request(HealthRequest(), 7), 7)
         call = asyncio.ensure_future(asked)
         while not call.done():
             most = max(most, len(sockets._known))

@@ -239,7 +239,9 @@ def test_of_a_journal_that_is_damaged_within_no_other_backup_is_advised(tmp_path
     journal = tmp_path / "state" / "journal.db"
     content = journal.read_bytes()
     journal.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
-    with pytest.raises(form.BackupError, match=f"^{journal} is damaged: .*doctor") as caught:
+    with pytest.raises(
+        form.BackupError, match=f"^the copy of {journal} is damaged: .*doctor"
+    ) as caught:
         make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert "another backup" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1

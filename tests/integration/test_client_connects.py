@@ -49,6 +49,16 @@ def test_so_it_is_for_the_calls_of_a_coroutine() -> None:
         asyncio.run(asyncio.wait_for(ask(address), PATIENCE_S))
 
 
+def test_one_that_never_stands_is_begun_anew_for_them() -> None:
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, BUDGET_MS, open_after=0) as scorer:
+            while (await scorer.score("EURUSD", 50.0)).status != "no_model":
+                pass
+
+    with answering() as server, held_up(server.address, [3600.0, *[0.0] * 50]) as address:
+        asyncio.run(asyncio.wait_for(ask(address), PATIENCE_S))
+
+
 @contextmanager
 def held_up(address: str, holds_s: Iterable[float]) -> Iterator[str]:
     """The address of a relay that lets its connections wait, each in turn so long, for a byte."""

@@ -128,3 +128,13 @@ def test_months_away_from_the_end_an_ids_epoch_is_still_one(
     late = {"completed_at": "2025.08.11 03:01:00"} | TRACKED
     log = told(path, signal_id=f"ELITE_{born_s}", generated_at=None, **late)
     assert log.refused == {reason: 1}
+
+
+def test_a_ticket_that_no_end_was_beside_yet_is_no_stamp_for_a_later_line(path: Path) -> None:
+    lines = [
+        {"signal_id": "ORDER_1234567890", "pair": "EURUSD", "quality": 80},
+        {"signal_id": "ORDER_1234567890", "completed": True, "outcome": "WIN_TP", **ENDED},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    log = read_truth_logs([path], Rules())
+    assert (log.refused, len(log.outcomes)) == ({}, 1)

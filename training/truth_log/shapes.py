@@ -53,8 +53,10 @@ def flat(line: Line, signal_id: str, rules: Rules) -> Read:
     written_s = words.time_of(line.timestamp, rules.zone)
     completed_s = words.time_of(line.completed_at, rules.zone)
     signal = _signal(line, signal_id, rules)
-    came_s = born_s(signal, completed_s if completed_s is not None else written_s)
-    signal = msgspec.structs.replace(signal, time_s=came_s if came_s is not None else written_s)
+    ended_s = completed_s if completed_s is not None else written_s
+    came_s = born_s(signal, ended_s)
+    if ended_s is not None:  # else a later line's end tells whether the id's digits are a time
+        signal = msgspec.structs.replace(signal, time_s=came_s if came_s is not None else written_s)
     if (line.win is None and line.outcome is None) or line.completed is False:
         return signal
     runtime_s = line.lifespan if line.lifespan is not None else line.runtime_seconds
@@ -108,7 +110,8 @@ def ml_training_data(line: Line, signal_id: str, rules: Rules) -> Read:
     came_s = born_s(signal, completed_s)
     if came_s is None and completed_s is not None and runtime_s is not None:
         came_s = completed_s - runtime_s
-    signal = msgspec.structs.replace(signal, time_s=came_s)
+    if completed_s is not None:  # as in `flat`
+        signal = msgspec.structs.replace(signal, time_s=came_s)
     if line.outcome is None:
         return Refused(Reason.NOTE, signal)
     if line.outcome_type is not None and words.is_known(line.outcome_type):

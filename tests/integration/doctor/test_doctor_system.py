@@ -63,7 +63,7 @@ def test_what_is_advised_lets_the_service_in_and_gives_away_nothing_around(
             subprocess.run(["sh", "-ec", command], check=True)
     assert [found.level for found in files.check(seen)] == ["ok", "ok"]
     assert [path.stat().st_uid for path in modes] == [0, 0, NOBODY, 0]
-    assert [path.stat().st_mode & 0o777 for path in (inner.parent, inner)] == [0o701, 0o701]
+    assert [path.stat().st_mode & 0o777 for path in (inner.parent, inner)] == [0o711, 0o711]
 
 
 @as_root
@@ -93,8 +93,8 @@ def test_a_journal_or_a_key_behind_a_closed_folder_is_not_to_be_given_away(
         os.chown(path, NOBODY, NOBODY)
     served_by_nobody.values["JOURNAL_PATH"] = str(journal)
     served_by_nobody.values["CURVE_SERVER_SECRET_FILE"] = str(made.server_secret)
-    assert served_by_nobody.fault("journal", "may not write").advice == f"chmod o+x {closed}"
-    assert served_by_nobody.fault("keys", "may not read it").advice == f"chmod o+x {closed}"
+    assert served_by_nobody.fault("journal", "may not write").advice == f"chmod a+x {closed}"
+    assert served_by_nobody.fault("keys", "may not read it").advice == f"chmod a+x {closed}"
 
 
 @as_root
@@ -109,7 +109,7 @@ def test_a_folder_in_which_no_journal_can_be_made(
     served_by_nobody.values["JOURNAL_PATH"] = str(new / "journal.db")
     advice = served_by_nobody.fault("journal", "closed", "may not make it").advice
     closed = open_folder / "closed"
-    assert advice.startswith(f"chmod o+x {closed} && install -d -o nobody {new},")
+    assert advice.startswith(f"chmod a+x {closed} && install -d -o nobody {new},")
 
 
 @as_root
