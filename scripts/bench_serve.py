@@ -228,7 +228,7 @@ def ask_once(address: str) -> bytes:
 
 def wait_until_scored(address: str) -> None:
     """Until the model answers: the history has arrived."""
-    for _ in range(200):
+    for _ in range(600):
         reply = msgpack.unpackb(ask_once(address))
         if reply["status"] == "success":
             return

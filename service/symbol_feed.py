@@ -22,7 +22,8 @@ UNHEARD = ("", "")
 """The source of a symbol that no tick has come for yet: restored, or known from candles."""
 
 
-EARLY_CANDLES = 8192
+EARLY_CANDLES = 32_768
+"""More than an hour of each of 512 symbols, the default of `limits.symbols`; 8 MiB at most."""
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +14,11 @@ from protocol.ea_feed import Candle, Tick
 from service.clock_offset import ClockOffset
 from service.features.state import SymbolState
 from service.intake import EARLY_TOGETHER, RESTART_AFTER_LATE, Intake
+from service.settings import LimitsSection
 from service.symbol_feed import EARLY_CANDLES, Endpoint, Limits
 
 T = 1_757_944_800.0  # a whole minute
+SYMBOLS = LimitsSection().symbols
 LIMITS = Limits(symbols=3, symbol_idle_s=3600.0, silence_s=30.0)
 
 
@@ -289,6 +292,15 @@ def test_candles_wait_for_a_clock_that_is_to_be_learnt(offset_s: float) -> None:
     given_.quote(stamp_s=T + offset_s + 1)
     assert given_.bar(five_hours_ago) == "duplicate"
     assert list(given_.state().bars.minutes) == [int(T) // 60 - 300]
+
+
+def test_an_hour_of_as_many_symbols_as_there_may_be_waits_whole() -> None:
+    given_ = Given()
+    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
+    for ago, number in product(range(60, 0, -1), range(SYMBOLS)):
+        candle = Candle(f"SYM{number}", "M1", T // 60 * 60 - 60 * ago, 1.1, 1.2, 1.0, 1.1)
+        given_.intake.on_candle(given_.feed, candle, T)
+    assert len(given_.feed.early) == given_.intake.counts["candle_early"] == 60 * SYMBOLS
 
 
 def test_of_many_early_candles_the_last_are_let_in_a_few_with_each_tick() -> None:
