@@ -133,7 +133,8 @@ def test_a_backup_onto_a_disk_without_locks_is_made(state: Path, tmp_path: Path)
     backup_manifest.verify(tmp_path / "saved", backup_manifest.read(tmp_path / "saved"))
 
 
-def test_a_restore_keeps_what_the_disk_does_not_tell_of(state: Path, tmp_path: Path) -> None:
+def to_be_restored(state: Path, tmp_path: Path) -> tuple[str, ...]:
+    """What restores the mode `off` over `shadow`, as arguments of the interpreter."""
     config = tmp_path / "config.toml"
     config.write_text(f'state_dir = "{state}"\n')
     saved, option = str(tmp_path / "saved"), ("--config", str(config))
@@ -141,7 +142,11 @@ def test_a_restore_keeps_what_the_disk_does_not_tell_of(state: Path, tmp_path: P
     save = [sys.executable, "-m", "service", "backup", *option, saved]
     subprocess.run(save, check=True, capture_output=True)
     mode_file.write(state, mode_file.Command("shadow"))
-    again = ("-m", "service", "restore", *option, "--force", saved)
+    return ("-m", "service", "restore", *option, "--force", saved)
+
+
+def test_a_restore_keeps_what_the_disk_does_not_tell_of(state: Path, tmp_path: Path) -> None:
+    again = to_be_restored(state, tmp_path)
     done = fault("lstat,newfstatat", "EIO", state / mode_file.FILE_NAME, *again, when="1")
     assert done.returncode == 73, done.stderr
     assert "nothing is lost" in done.stderr
@@ -153,14 +158,7 @@ def test_a_restore_keeps_what_the_disk_does_not_tell_of(state: Path, tmp_path: P
 def test_a_restore_whose_names_may_not_be_on_the_disk_can_be_completed(
     state: Path, tmp_path: Path
 ) -> None:
-    config = tmp_path / "config.toml"
-    config.write_text(f'state_dir = "{state}"\n')
-    saved, option = str(tmp_path / "saved"), ("--config", str(config))
-    mode_file.write(state, mode_file.Command("off"))
-    save = [sys.executable, "-m", "service", "backup", *option, saved]
-    subprocess.run(save, check=True, capture_output=True)
-    mode_file.write(state, mode_file.Command("shadow"))
-    again = ("-m", "service", "restore", *option, "--force", saved)
+    again = to_be_restored(state, tmp_path)
     done = fault("fsync", "EIO", state, *again)
     assert done.returncode == 73, done.stderr
     (line,) = done.stderr.splitlines()
