@@ -1,0 +1,399 @@
+"""Restores that lose nothing of what was there, and take no harm from what they are given."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from builders import small_model
+from doctored import NOBODY, as_root
+from harness import running
+from saved_state import (
+    NOW_S,
+    SCHEMAS,
+    a_state,
+    kinds,
+    put_back,
+    run,
+    sourced,
+    turned,
+    version_of,
+    write_event,
+)
+from serving import rows
+
+from protocol.manifest import FOREST_NAME, POINTER_NAME
+from service import backup_manifest as form
+from service import exit_codes, mode_file
+from service.backup import make
+from service.journal_file import SCHEMA_VERSION
+from service.regular_file import open_regular
+from service.spool import spool_path
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    a_state(tmp_path / "original", "saved", 0)
+    mode_file.write(tmp_path / "original", mode_file.Command("shadow", "anna", NOW_S))
+    make(sourced(tmp_path / "original"), None, tmp_path / "saved", now_s=NOW_S)
+    return tmp_path / "saved"
+
+
+@pytest.mark.parametrize(
+    "name", ["journal.db", "mode.json", f"models/{POINTER_NAME}", "backup.json"]
+)
+def test_a_backup_that_is_not_what_was_saved_changes_nothing(
+    saved: Path, tmp_path: Path, name: str
+) -> None:
+    if name == "backup.json":
+        (saved / name).write_text('{"v": 1')
+    else:
+        turned(saved / name)
+    with pytest.raises(form.BackupError) as caught:
+        put_back(tmp_path / "new", saved)
+    assert "backup" in str(caught.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_manifest_cannot_write_elsewhere(saved: Path, tmp_path: Path) -> None:
+    odd = ("models/.lock/manifest.json", "models/.restore-incoming", "a\0b", "models/a\x1b[2J/x")
+    for name in ("../x", "/etc/passwd", "models/../../x", ".hidden", "a/b/c/d", *odd):
+        content = json.loads((saved / "backup.json").read_bytes())
+        content["files"][name] = {"sha256": "0", "size": 0}
+        forged = tmp_path / "forged"
+        shutil.copytree(saved, forged)
+        (forged / "backup.json").write_text(json.dumps(content))
+        with pytest.raises(form.BackupError, match="lies elsewhere"):
+            put_back(tmp_path / "new", forged)
+        shutil.rmtree(forged)
+
+
+def test_a_link_in_a_backup_is_not_followed(saved: Path, tmp_path: Path) -> None:
+    (saved / "mode.json").rename(tmp_path / "elsewhere")
+    (saved / "mode.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(form.BackupError):
+        put_back(tmp_path / "new", saved)
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def without_end(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def of_a_tebibyte(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+@pytest.mark.parametrize("make_it", [a_pipe, without_end, of_a_tebibyte])
+def test_a_manifest_that_is_none_holds_nobody_up(
+    saved: Path, tmp_path: Path, make_it: Callable[[Path], None]
+) -> None:
+    (saved / "backup.json").unlink()
+    make_it(saved / "backup.json")
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -v 4000000; exec "$0" -m service restore "$1"', sys.executable, saved],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"SIGNAL_SCORER_STATE_DIR": str(tmp_path / "new")},
+    )
+    assert done.returncode == exit_codes.NO_INPUT, done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_staged_through_a_link(saved: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path / "new", tmp_path / "new/models"):
+        folder.mkdir()
+        (folder / ".restore-incoming").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    put_back(tmp_path / "new", saved)
+    assert (tmp_path / "new/journal.db").is_file()
+    assert not any((tmp_path / "elsewhere").iterdir())
+    assert not os.path.lexists(tmp_path / "new/.restore-incoming")
+
+
+def test_a_file_with_holes_fills_no_disk(tmp_path: Path) -> None:
+    version = a_state(tmp_path / "state", "saved", 0)
+    os.truncate(tmp_path / "state/models" / version / FOREST_NAME, 1 << 40)
+    with pytest.raises(form.BackupError, match="move it away"):
+        make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    assert not list(tmp_path.glob("*saved*"))
+
+
+def test_a_folder_of_an_odd_name_spoils_no_backup(tmp_path: Path) -> None:
+    version = a_state(tmp_path / "state", "saved", 0)
+    for name in (b"a\nb", b"\xff"):
+        odd = tmp_path / "state/models" / os.fsdecode(name)
+        odd.mkdir()
+        (odd / "manifest.json").write_text("{}")
+    make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    put_back(tmp_path / "new", tmp_path / "saved")
+    assert version_of(tmp_path / "new/models") == version
+
+
+def test_what_is_there_is_replaced_only_by_force_and_kept(saved: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    newer = a_state(state, "there", 1)
+    mode_file.write(state, mode_file.Command("off", "bert", NOW_S))
+    with pytest.raises(form.BackupError, match="--force") as caught:
+        put_back(state, saved)
+    assert caught.value.exit_code == 73
+    assert kinds(state / "journal.db") == ["there"]
+    done = put_back(state, saved, force=True)
+    assert kinds(state / "journal.db") == ["saved"]
+    assert version_of(state / "models") == version_of(saved / "models")
+    command = mode_file.read(state)
+    assert command is not None
+    assert command.mode == "shadow"
+    # Nothing is lost: it lies aside, and the newer model may be pointed at again.
+    assert {path.parent for path in done.aside} == {state, state / "models"}
+    aside = next(path for path in done.aside if path.parent == state)
+    aside_models = next(path for path in done.aside if path.parent != state)
+    assert kinds(aside / "journal.db") == ["there"]
+    assert b"off" in (aside / "mode.json").read_bytes()
+    assert newer.encode() in (aside_models / POINTER_NAME).read_bytes()
+    assert (state / "models" / newer / FOREST_NAME).exists()
+
+
+def test_two_restores_within_a_second_keep_what_each_found(saved: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    a_state(state, "there", 1)
+    first = put_back(state, saved, force=True)
+    write_event(state, "between")
+    second = put_back(state, saved, force=True)
+    assert set(first.aside).isdisjoint(second.aside)
+    assert sorted(kinds(path / "journal.db") for path in (first.aside[0], second.aside[0])) == [
+        ["saved", "between"],
+        ["there"],
+    ]
+
+
+def test_what_is_only_in_the_wal_is_kept_too(saved: Path, tmp_path: Path) -> None:
+    with running(tmp_path / "state") as service:
+        with service.client() as client:
+            known = client.score("EURUSD", 70.0).score_id
+        service.kill()
+    assert (tmp_path / "state" / "journal.db-wal").stat().st_size
+    done = put_back(tmp_path / "state", saved, force=True)
+    assert kinds(tmp_path / "state" / "journal.db") == ["saved"]
+    kept = rows(done.aside[0] / "journal.db", "SELECT score_id FROM scores")
+    assert [row["score_id"] for row in kept] == [known]
+
+
+def test_a_link_in_the_spools_place_goes_aside_with_its_journal(
+    saved: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    write_event(state, "there")
+    spool = spool_path(state / "journal.db")
+    spool.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").touch()
+    done = put_back(state, saved, force=True)
+    assert kinds(state / "journal.db") == ["saved"]
+    assert kinds(done.aside[0] / "journal.db") == ["there"]
+    assert (done.aside[0] / spool.name).is_symlink()
+
+
+def test_over_a_running_service_nothing_is_restored(saved: Path, tmp_path: Path) -> None:
+    with running(tmp_path / "state") as service:
+        with pytest.raises(form.BackupError, match="stop it first") as caught:
+            put_back(tmp_path / "state", saved, force=True)
+        assert caught.value.exit_code == 75
+        with service.client() as client:
+            assert client.score("EURUSD", 70.0).journalled
+
+
+def test_whoever_has_to_stop_the_service_first_is_not_told_to_force(
+    saved: Path, tmp_path: Path
+) -> None:
+    small_model(tmp_path / "state" / "models", 1, now_s=NOW_S)
+    with running(tmp_path / "state"), pytest.raises(form.BackupError, match="stop it first") as at:
+        put_back(tmp_path / "state", saved)
+    assert "--force" not in str(at.value)
+    assert at.value.exit_code == 75
+
+
+def test_what_is_refused_has_made_no_folder(saved: Path, tmp_path: Path) -> None:
+    write_event(tmp_path / "state", "there")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(form.BackupError, match="--force") as caught:
+        put_back(tmp_path / "state", saved)
+    assert caught.value.exit_code == 73
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_link_in_the_locks_place_restores_nothing(saved: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "state" / "journal.db.lock"
+    write_event(tmp_path / "state", "there")
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(form.BackupError, match=f"cannot lock {lock}: .*doctor") as caught:
+        put_back(tmp_path / "state", saved, force=True)
+    assert caught.value.exit_code == 73
+    assert not (tmp_path / "elsewhere").exists()
+    assert kinds(tmp_path / "state" / "journal.db") == ["there"]
+
+
+@as_root
+def test_nothing_is_staged_through_a_link_that_cannot_be_removed() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        state, saved, elsewhere = (Path(folder) / name for name in ("state", "saved", "elsewhere"))
+        Path(folder).chmod(0o755)
+        a_state(state, "there", 0)
+        make(sourced(state), None, saved, now_s=NOW_S)
+        elsewhere.mkdir()
+        (state / "journal.db.lock").touch()
+        (state / "models" / ".restore-incoming").symlink_to(elsewhere)
+        for path in (state, *state.glob("journal.db*"), elsewhere, saved, *saved.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        os.chown(state / "models" / ".lock", NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            with pytest.raises(form.BackupError) as caught:
+                put_back(state, saved, force=True)
+        finally:
+            os.seteuid(0)
+        assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
+        assert ".restore-incoming" in str(caught.value)
+        assert "as root" in str(caught.value)
+        assert not any(elsewhere.iterdir())
+        assert not list(state.rglob("before-restore-*"))
+
+
+def test_while_the_trainer_works_nothing_is_restored(saved: Path, tmp_path: Path) -> None:
+    from service.durable import TrainerLock
+
+    with TrainerLock(tmp_path / "state" / "models"), pytest.raises(form.BackupError) as caught:
+        put_back(tmp_path / "state", saved)
+    assert caught.value.exit_code == 75
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files of another user take root")
+def test_root_restores_for_the_users_that_own_the_folders(saved: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    (state / "models").mkdir(parents=True)
+    os.chown(state, 1234, 1234)
+    os.chown(state / "models", 1235, 1235)
+    put_back(state, saved)
+    for path in state.rglob("*"):
+        owner = 1235 if path.is_relative_to(state / "models") else 1234
+        assert path.stat().st_uid == owner, path
+
+
+@as_root
+def test_a_folder_that_root_has_to_make_belongs_to_the_owner_of_the_place(
+    saved: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    os.chown(place, 1234, 1234)
+    done = put_back(place / "in" / "state", saved)
+    assert {path.stat().st_uid for path in place.rglob("*")} == {1234}
+    assert done.made == (place / "in" / "state", place / "in" / "state" / "models")
+
+
+@as_root
+def test_a_backup_that_may_not_be_read_is_not_called_a_bad_one() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        state, saved = Path(folder) / "state", Path(folder) / "saved"
+        Path(folder).chmod(0o755)
+        a_state(state, "x", 0)
+        make(sourced(state), None, saved, now_s=NOW_S)
+        for closed in (saved, saved / "backup.json", saved / "journal.db"):
+            os.setresuid(NOBODY, NOBODY, 0)
+            try:
+                done = run("restore", "--check", str(saved), state=state)
+            finally:
+                os.setresuid(0, 0, 0)
+            assert (done.returncode, "as root" in done.stderr) == (66, True), done.stderr
+            assert "no backup" not in done.stderr
+            assert "another backup" not in done.stderr
+            closed.chmod(0o755)
+
+
+@as_root
+def test_who_may_not_write_to_the_models_is_told_that_nothing_was_restored() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # below which another user may look
+        state, saved = Path(folder) / "state", Path(folder) / "saved"
+        Path(folder).chmod(0o755)
+        a_state(state, "x", 0)
+        make(sourced(state), None, saved, now_s=NOW_S)
+        for path in (state, *state.glob("journal.db*"), saved, *saved.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            with pytest.raises(form.BackupError) as caught:
+                put_back(state, saved, force=True)
+        finally:
+            os.seteuid(0)
+        assert caught.value.exit_code == 73
+        assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
+        assert str(state / "models" / ".lock") in str(caught.value)
+        assert "as root" in str(caught.value)
+        assert not list(state.rglob("before-restore-*"))
+
+
+# Across versions
+
+
+def of_schema(dump: Path, journal: Path) -> None:
+    """A journal as a program of that schema left it."""
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(journal)) as connection:
+        connection.executescript(dump.read_text())
+
+
+def test_there_is_a_journal_of_every_schema() -> None:
+    names = {path.name for path in SCHEMAS.glob("*.sql")}
+    assert names == {f"journal_{version}.sql" for version in range(1, SCHEMA_VERSION + 1)}
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+def test_a_backup_of_any_schema_comes_back_and_is_brought_forward(
+    tmp_path: Path, version: int
+) -> None:
+    of_schema(SCHEMAS / f"journal_{version}.sql", tmp_path / "old" / "journal.db")
+    manifest = make(sourced(tmp_path / "old"), None, tmp_path / "saved", now_s=NOW_S)
+    assert manifest.schema == version
+    state = tmp_path / "new"
+    put_back(state, tmp_path / "saved")
+    with running(state) as service, service.client() as client:
+        assert client.health()["ready"] is True
+        assert client.score("EURUSD", 70.0, signal_id="new").journalled is True
+        # A score from before is found by what it was called.
+        assert client.outcome("WIN", signal_id="OLD_1")["matched"] is True
+    (found,) = rows(state / "journal.db", "PRAGMA user_version")
+    assert found["user_version"] == SCHEMA_VERSION
+    kept = rows(state / "journal.db", "SELECT signal_id, final_score, win_probability FROM scores")
+    assert kept[0] == {"signal_id": "OLD_1", "final_score": 71.5, "win_probability": 0.625}
+    assert kept[-1]["signal_id"] == "new"
+    (outcome,) = rows(state / "journal.db", "SELECT * FROM outcomes WHERE source = 'paper'")
+    assert (outcome["signal_id"], outcome["realised_r"]) == ("OLD_0", -1.0)
+
+
+def test_a_backup_of_a_newer_program_is_refused(saved: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(saved / "journal.db")) as connection:
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    content = json.loads((saved / "backup.json").read_bytes())
+    with open_regular(saved / "journal.db") as file:
+        entry = form.copy(file, lambda _chunk: None)
+    content["files"]["journal.db"] = {"sha256": entry.sha256, "size": entry.size}
+    (saved / "backup.json").write_text(json.dumps(content))
+    with pytest.raises(form.BackupError, match="install the version"):
+        put_back(tmp_path / "new", saved)
+
+
+# Killed
