@@ -14,7 +14,7 @@ import msgspec
 
 from service.scoring import MAX_TERM_R
 from training.pips import in_r
-from training.truth_log import Outcome, Reason, born_s, in_future, words
+from training.truth_log import Outcome, Reason, born_s, in_future, sign_differs, words
 
 Prefer = Literal["paper", "reported"]
 NO_OUTCOME = "no_outcome"
@@ -112,6 +112,8 @@ def of_journal(
             doubt = Reason.UNKNOWN_OUTCOME
     if not doubt and realised_r is not None and abs(realised_r) > MAX_TERM_R:
         doubt = Reason.IMPOSSIBLE_LEVELS
+    if not doubt and source != "paper" and win is not None and sign_differs(win, realised_r, pips):
+        doubt = Reason.CONTRADICTS_LEVELS
     told = _alone(word, realised_r, pips)
     return Label(source, win, ended_s, runtime_s, realised_r, doubt, pips=told, began_s=began_s)
 

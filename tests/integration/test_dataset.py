@@ -121,6 +121,8 @@ def test_missing_sentiment_is_not_a_missing_market_feature(read: Read) -> None:
         ({"closed_at": None, "runtime_s": 1e9}, "ended_in_the_future"),
         ({"closed_at": 2e9, "source": "paper"}, "ended_in_the_future"),
         ({"realised_r": 1e300}, "impossible_levels"),
+        ({"realised_r": -1.0}, "result_contradicts_levels"),
+        ({"win": False, "outcome": "LOSS_SL", "final_pips": 7.0}, "result_contradicts_levels"),
         ({"win": None, "outcome": "timeout"}, "timeout_without_result"),
         ({"win": None, "outcome": "perhaps"}, "unknown_outcome"),
     ],

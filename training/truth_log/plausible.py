@@ -97,10 +97,11 @@ def _doubt_time(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None
 
 def _doubt_levels(signal: Signal, outcome: Outcome) -> Reason | None:
     entry = signal.entry
+    differs = sign_differs(outcome.win, outcome.realised_r, outcome.pips)
     if _made_too_much(signal, outcome):
         return Reason.IMPOSSIBLE_LEVELS
     if entry is None:
-        return Reason.CONTRADICTS_LEVELS if _sign_differs(outcome) else None
+        return Reason.CONTRADICTS_LEVELS if differs else None
     side = signal.direction
     if side == 0 and signal.target is not None:
         side = 1 if signal.target > entry else -1
@@ -109,7 +110,7 @@ def _doubt_levels(signal: Signal, outcome: Outcome) -> Reason | None:
             continue
         if abs(level - entry) < _MIN_DISTANCE * entry or (level - entry) * expected < 0:
             return Reason.IMPOSSIBLE_LEVELS
-    if _sign_differs(outcome) or _exit_differs(signal, outcome, entry, side):
+    if differs or _exit_differs(signal, outcome, entry, side):
         return Reason.CONTRADICTS_LEVELS
     return None
 
@@ -126,8 +127,8 @@ def _made_too_much(signal: Signal, outcome: Outcome) -> bool:
     return abs(outcome.exit - signal.entry) > MAX_TERM_R * abs(signal.entry - signal.stop)
 
 
-def _sign_differs(outcome: Outcome) -> bool:
-    pips, realised_r, win = outcome.pips, outcome.realised_r, outcome.win
+def sign_differs(win: bool, realised_r: float | None, pips: float | None) -> bool:
+    """Whether a win is said to have cost something, or a loss to have made it."""
     return bool(pips and (pips > 0) != win) or bool(realised_r and (realised_r > 0) != win)
 
 
