@@ -7,8 +7,8 @@ files there are: views of these names stand before the tables.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from service.errors import ConfigError
@@ -69,15 +69,17 @@ def open_journals(journals: Journals) -> sqlite3.Connection:
     first, *others = [journals] if isinstance(journals, Path) else journals
     if len(others) >= MAX_JOURNALS:
         raise ConfigError(f"training.journals: at most {MAX_JOURNALS} journals in all")
-    connection = _reader(first)
+    with _named(first):
+        connection = _reader(first)
     try:
-        _refuse_backfilled(connection, "main", first)
+        with _named(first):
+            _refuse_backfilled(connection, "main", first)
         names = ["main", *(f"journal{number}" for number in range(1, len(others) + 1))]
         for name, path in zip(names[1:], others, strict=True):
             # Held meanwhile, it keeps the service from removing the WAL.
-            with closing(_reader(path)):
+            with _named(path), closing(_reader(path)):
                 connection.execute(f"ATTACH ? AS {name}", (reader_uri(path),))
-            _refuse_backfilled(connection, name, path)
+                _refuse_backfilled(connection, name, path)
         if others:
             for table in ("scores", "outcomes"):
                 _unite(connection, table, names)
@@ -85,6 +87,15 @@ def open_journals(journals: Journals) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which of several files it is that SQLite complains of."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _refuse_backfilled(connection: sqlite3.Connection, name: str, path: Path) -> None:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from monitored import answer_signals, publish_small
 from scored_journal import START_S, outcome_row, score_row, vectors
 
+from service import exit_codes
 from service.errors import ConfigError
 from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
@@ -81,6 +82,17 @@ def test_of_two_replicas_papers_that_of_the_score_itself_is_believed(tmp_path: P
     assert samples.end_s.tolist() == [START_S + 500.0]
 
 
+def test_a_paper_that_names_no_score_comes_after_that_of_the_score_itself(tmp_path: Path) -> None:
+    paper = {"source": "paper"}
+    ends = [
+        outcome_row(0, True, closed_at=START_S + 200.0, **paper),
+        outcome_row(0, False, score_id="a-0", signal_id=None, **paper),
+    ]
+    journal = written(tmp_path / "a.db", [score_row(0, X[0], score_id="a-0"), *ends])
+    samples = read_dataset(journal, {}, RULES, now_s=LATER_S).samples
+    assert samples.win.tolist() == [False]
+
+
 def test_the_newest_vectors_are_the_newest_of_all(tmp_path: Path) -> None:
     model = publish_small(tmp_path / "models")
     answer_signals(tmp_path / "one.db", model, 30)
@@ -103,6 +115,18 @@ def test_nothing_is_written_and_a_missing_one_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at most"):
         open_journals([parts[0]] * (MAX_JOURNALS + 1))
     open_journals([parts[0]] * MAX_JOURNALS).close()
+
+
+def test_a_damaged_one_is_named(tmp_path: Path) -> None:
+    whole = written(tmp_path / "whole.db", [score_row(0, X[0])])
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(b"no journal" * 1000)
+    models = ["--models", str(tmp_path / "models")]
+    for pair in ([whole, damaged], [damaged, whole]):
+        options = [f"--journal={path}" for path in pair]
+        said = CliRunner().invoke(main, ["status", *models, *options])
+        assert said.exit_code == exit_codes.CONFIG
+        assert f"{damaged}: file is not a database" in said.output
 
 
 def test_the_trainer_takes_several_by_option_and_by_configuration(tmp_path: Path) -> None:
