@@ -24,6 +24,7 @@ from training.wording import day, percent, plain, signed
 FEWEST_TO_JUDGE = 100
 FEW_DAYS = 60
 NAMED = 4
+TOO_FEW_DAYS = "on too few days to say how surely"
 
 
 class Answer(NamedTuple):
@@ -106,15 +107,17 @@ def _judged(made: Gain, text: str) -> str:
 
 
 def _points(made: Gain) -> str:
-    low, high = (100.0 * end for end in (made.low, made.high))
-    return (
-        f"{100.0 * (made.taken - made.all):+.1f} points (90 % interval {low:+.1f} to {high:+.1f})"
-    )
+    value = f"{100.0 * (made.taken - made.all):+.1f} points"
+    if not np.isfinite(made.low):
+        return f"{value} ({TOO_FEW_DAYS})"
+    return f"{value} (90 % interval {100.0 * made.low:+.1f} to {100.0 * made.high:+.1f})"
 
 
 def _r(made: Gain) -> str:
-    value, low, high = (signed(v) for v in (made.taken - made.all, made.low, made.high))
-    return f"{value} R ({low} to {high})"
+    value = f"{signed(made.taken - made.all)} R"
+    if not np.isfinite(made.low):
+        return f"{value} ({TOO_FEW_DAYS})"
+    return f"{value} ({signed(made.low)} to {signed(made.high)})"
 
 
 def _coverage(found: Findings) -> Iterator[str]:
@@ -136,7 +139,7 @@ def _coverage(found: Findings) -> Iterator[str]:
     else:
         sure = f"({signed(paying.low)} to {signed(paying.high)})"
         if not np.isfinite(paying.low):
-            sure = "on too few days to say how surely"
+            sure = TOO_FEW_DAYS
         paid = (
             f"It expected {percent(paying.share)} of the signals to pay their costs; these made "
             f"{signed(paying.group.r)} R each {sure}."

@@ -290,6 +290,21 @@ def test_a_gain_of_few_signals_is_not_established_whatever_its_interval(
         assert answers(candidate, found._replace(told=told), [])[0].text[0].startswith(word)
 
 
+def test_a_gain_within_a_single_stretch_has_no_interval_to_be_told(
+    unpriced: tuple[Candidate, Findings],
+) -> None:
+    candidate, found = unpriced
+    made = found.half.more_wins
+    assert made is not None
+    endless = made._replace(low=-np.inf, high=np.inf, days=1)
+    told = [part._replace(more_wins=endless) for part in found.told]
+    text = answers(candidate, found._replace(told=told, above_terms=endless), [])[0].text
+    assert len(text) == 2
+    for line in text:
+        assert "inf" not in line
+        assert "on too few days to say how surely" in line
+
+
 def test_what_no_page_can_show_is_not_in_a_name():
     assert plain("ORDER_\x01BLOCK") == "Order ?block"
     assert plain("gold\x00") == "gold?"
