@@ -22,6 +22,7 @@ from protocol.schema import FEATURE_NAMES
 _EARLIEST_S = 946_684_800.0  # 2000-01-01: a smaller number is no time
 _ID_CHARS = 128
 _WORD_CHARS = 64
+_LACKING = ("nan", "nat", "<na>")  # as numpy and pandas write what is not there
 
 
 @dataclass(frozen=True)
@@ -160,11 +161,12 @@ def named(value: object) -> object:
 def identifier(value: object) -> str | None:
     """A signal's id as it is written, alike for its score and its outcome; None for none.
 
-    A nan is none: so pandas has it where a row lacks one.
+    A nan is none, of whatever type: so numpy and pandas have it where a row lacks one.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    value = named(value)
+    if value is None or (not isinstance(value, str) and str(value).lower() in _LACKING):
         return None
-    return str(named(value)) or None
+    return str(value) or None
 
 
 def text(value: object, longest: int) -> str | None:

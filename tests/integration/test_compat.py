@@ -330,6 +330,8 @@ class Name(Enum):
         (b"EG_1", "b'EG_1'"),
         ("", None),
         (math.nan, None),
+        (np.float32("nan"), None),
+        (np.datetime64("NaT"), None),
     ],
 )
 def test_an_id_is_written_alike_for_the_score_and_for_its_outcome(
