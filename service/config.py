@@ -18,6 +18,8 @@ from service.errors import ConfigError
 from service.settings import Config, ScoreSection
 
 PREFIX = "SIGNAL_SCORER_"
+LONGEST_BYTES = 2**20
+"""Of the file."""
 
 _SECTIONS = tuple(name for name in Config.__struct_fields__ if name != "state_dir")
 _OTHER_VARIABLES = frozenset(
@@ -79,7 +81,14 @@ def config_file(path: str | None, environ: Mapping[str, str] | None = None) -> P
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(LONGEST_BYTES + 1)
+        if len(content) > LONGEST_BYTES:
+            raise ConfigError(
+                f"{path} has more than {LONGEST_BYTES:,} bytes, as no configuration has; is the "
+                "path right?"
+            )
+        return tomllib.loads(content.decode())
     except OSError as error:
         advice = "is the path right?"
         if isinstance(error, PermissionError):

@@ -165,6 +165,11 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     assert "cannot read" in refused(path=str(tmp_path / "absent.toml"))
 
 
+def test_a_file_without_an_end_is_refused_as_too_long() -> None:
+    with pytest.raises(ConfigError, match=r"/dev/zero has more than 1,048,576 bytes"):
+        load("/dev/zero", {})
+
+
 def test_the_commands_own_variable_is_no_setting() -> None:
     assert load(environ={"SIGNAL_SCORER_ENDPOINT": "tcp://x:1"}).config == Config()
 
