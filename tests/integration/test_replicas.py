@@ -65,6 +65,14 @@ def uptimes(client: ScorerClient) -> int:
     return len({client.stats()["state_dir"] for _ in range(2)})
 
 
+def timers(port: int) -> list[tuple[bool, str]]:
+    """Of each connection over this port whether this is its end, and its timer; 02: keepalive."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    of = f":{port:04X}"
+    ours = (row for row in rows if row[3] == "01" and of in row[1] + row[2])
+    return [(row[1].endswith(of), row[5].partition(":")[0]) for row in ours]
+
+
 def joined(replicas: Replicas, scored: int) -> Dataset:
     """What the trainer makes of both journals, with so many scores, as if a day had passed."""
     rules = JoinRules(min_delay_s=0.0)
@@ -96,6 +104,13 @@ def test_requests_are_shared_out_and_together_the_journals_train(replicas: Repli
     assert [len(found) for found in advices] == [SIGNALS, SIGNALS]
     assert data.excluded["later_revision"] == SIGNALS
     assert data.unmatched == 0
+
+
+def test_a_peer_that_vanished_is_noticed_by_the_kernel_on_either_side(replicas: Replicas) -> None:
+    # The clients reach the proxy by a path: between it and the services there is TCP.
+    for service in replicas.services:
+        port = int(service.address.rpartition(":")[2])
+        eventually(lambda p=port: sorted(timers(p)) == [(False, "02"), (True, "02")], "keepalive")
 
 
 def test_an_outcome_that_came_to_the_other_service_is_joined_by_the_trainer(
