@@ -117,17 +117,18 @@ def win_rate(live: Live, *, window_days: float, warn_points: float) -> Finding:
     short, margin = shortfall(rows)
     won = float(np.average(rows.win, weights=rows.weight))
     promised = won + short
+    low, high = max(0.0, won - margin), min(1.0, won + margin)
     facts = {
         "outcomes": float(n),
         "won": won,
         "promised": promised,
-        "low": won - margin,
-        "high": won + margin,
+        "low": low,
+        "high": high,
     }
     text = (
         f"{percent(won)} of {n:,} won in {window_days:.0f} days, promised were "
-        f"{percent(promised)} (won {percent(max(0.0, won - margin))} to "
-        f"{percent(min(1.0, won + margin))} with {100 * INTERVAL:.1f} % confidence)"
+        f"{percent(promised)} (won {percent(low)} to {percent(high)} with "
+        f"{100 * INTERVAL:.1f} % confidence)"
     )
     level: Level = "fine"
     if 100.0 * short > warn_points:
@@ -138,10 +139,13 @@ def win_rate(live: Live, *, window_days: float, warn_points: float) -> Finding:
 def shortfall(rows: Live) -> tuple[float, float]:
     """By how much the win rate is below the mean promise, and half of its interval.
 
-    The error is the larger of that by days and that of independent signals, overlapping ones
-    together as one: few days that happen to agree would promise too much.
+    The error is the larger of that by days, or longer stretches where signals run for longer, and
+    that of independent signals, overlapping ones together as one: few days that happen to agree
+    would promise too much. Endless within a single stretch.
     """
-    below = clustered(rows.p - rows.win, rows.weight, days(rows.time_s))
+    below = clustered(rows.p - rows.win, rows.weight, rows.groups)
+    if below.clusters < 2:
+        return below.value, math.inf
     total = float(rows.weight.sum())
     alone = float(np.sqrt(np.sum(rows.weight * rows.p * (1.0 - rows.p)))) / total
     quantile = t_quantile(below.clusters - 1, 0.5 + INTERVAL / 2.0)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.answered import Advice
+from training.bound import Ints, stretches
 from training.samples import Floats, Samples
 
 Bools = NDArray[np.bool_]
@@ -20,20 +21,30 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """m outcomes: the vector `x` (m, 11), the served `p`, `win`, `weight`, `time_s` (UTC s)."""
+    """m outcomes: the vector `x` (m, 11), the served `p`, `win`, `weight`, `time_s` (UTC s).
+
+    `holding_s` is how long signals may run.
+    """
 
     x: Floats
     p: Floats
     win: Bools
     weight: Floats
     time_s: Floats
+    holding_s: float = 0.0
+
+    @property
+    def groups(self) -> Ints:
+        """The stretch (m,) of each, within which outcomes depend on one another."""
+        return stretches(self.time_s, self.holding_s)
 
     def __len__(self) -> int:
         return len(self.win)
 
     def take(self, index: Bools | slice) -> Live:
         """The rows at `index`."""
-        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        columns = (f.name for f in fields(self) if f.name != "holding_s")
+        return replace(self, **{name: getattr(self, name)[index] for name in columns})
 
     def last_days(self, days: float) -> Live:
         """Those scored within `days` before the newest of them."""
@@ -42,12 +53,14 @@ class Live:
         return self.take(self.time_s > self.time_s[-1] - 86_400.0 * days)
 
 
-def live_of(samples: Samples, advice: Mapping[str, Advice], version: str) -> Live:
-    """Of `samples`, what the model `version` answered."""
+def live_of(
+    samples: Samples, advice: Mapping[str, Advice], version: str, holding_s: float = 0.0
+) -> Live:
+    """Of `samples`, which may run for `holding_s`, what the model `version` answered."""
     asked = [
         (found := advice.get(score_id)) is not None and found.version == version
         for score_id in samples.score_id.tolist()
     ]
     at = np.array(asked, dtype=np.bool_) & np.isfinite(samples.win_probability)
     rows = samples.take(at & ~samples.backfilled)
-    return Live(rows.x, rows.win_probability, rows.win, rows.weight, rows.time_s)
+    return Live(rows.x, rows.win_probability, rows.win, rows.weight, rows.time_s, holding_s)

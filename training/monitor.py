@@ -69,7 +69,8 @@ def _held(data: Dataset, settings: Settings, config: Config, now_s: float) -> Se
     except ModelRejected as error:
         text = f"the service would not load it: {error}; `models` lists others"
         return Seen(None, (Finding("model", "alert", text),))
-    live = live_of(data.samples, advice_by_score(settings.journals), model.version)
+    advice = advice_by_score(settings.journals)
+    live = live_of(data.samples, advice, model.version, settings.joining.max_holding_s)
     answered = newest_vectors(settings.journals, model.version)
     limit = limit_of(promise_of(model.manifest))
     findings = (

@@ -110,7 +110,7 @@ def _compared(model: Model, previous: Model, rows: Live) -> Retreat:
 def _worse(rows: Live, other: Floats) -> tuple[float, bool]:
     """By how many nats a signal the served answers lose more, and whether that is sure."""
     excess = log_loss(rows.p, rows.win) - log_loss(other, rows.win)
-    mean = clustered(excess, rows.weight, days(rows.time_s))
+    mean = clustered(excess, rows.weight, rows.groups)
     margin = t_quantile(mean.clusters - 1, CONFIDENCE) * mean.error
     return mean.value, bool(mean.value > margin)
 

@@ -244,6 +244,13 @@ def test_a_worse_model_is_taken_back_told_and_recorded(tmp_path: Path) -> None:
     assert "rolled back" in str(alert["text"])
 
 
+def test_a_worse_model_stays_where_all_its_signals_may_have_run_at_once(tmp_path: Path) -> None:
+    _, newer = two_models(tmp_path)
+    result = monitor(tmp_path, config=f"{ALLOWED}[training]\nmax_holding_s = {30 * 86_400}\n")
+    assert "not significant" in result.output
+    assert current(tmp_path) == newer
+
+
 def test_a_history_that_cannot_be_written_does_not_hide_the_rollback(tmp_path: Path) -> None:
     older, _ = two_models(tmp_path)
     (tmp_path / "models" / "history.jsonl").unlink()

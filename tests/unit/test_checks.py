@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builders import NOW_S
@@ -86,6 +88,20 @@ def test_only_the_last_days_count() -> None:
 @pytest.mark.parametrize(("n", "days"), [(49, 20), (400, 3)])
 def test_few_outcomes_or_days_are_not_judged(n: int, days: int) -> None:
     assert rate(outcomes(n, p=0.7, won=0.0, days=days)).level == "unknown"
+
+
+def test_luck_that_many_share_for_days_is_no_alert_where_signals_run_as_long() -> None:
+    early = NOW_S - NOW_S % (10 * DAY_S)
+    wins = np.concatenate([outcomes(200, p=0.5, won=won).win for won in (0.2, 0.5, 0.2)])
+    time_s = early + 30 * DAY_S * np.arange(600) / 600
+    live = Live(np.zeros((600, FEATURE_COUNT)), np.full(600, 0.5), wins, np.ones(600), time_s)
+    assert rate(live).level == "alert"
+    found = rate(replace(live, holding_s=5 * DAY_S))
+    assert found.level == "warning"
+    assert found.facts["low"] < 0.3 < 0.5 < found.facts["high"]
+    endless = rate(replace(live, holding_s=60 * DAY_S))
+    assert endless.level == "warning"
+    assert (endless.facts["low"], endless.facts["high"]) == (0.0, 1.0)
 
 
 def test_a_shortfall_is_the_promise_less_the_wins_by_weight() -> None:
@@ -185,5 +201,6 @@ def test_outcomes_are_of_the_model_that_answered() -> None:
         "1": Advice("older", True, 60.0, "success"),
         "2": Advice("ours", None, 60.0, "success"),
     }
-    live = live_of(samples, advice, "ours")
+    live = live_of(samples, advice, "ours", 9.0)
     assert live.p.tolist() == [0.6]
+    assert live.holding_s == 9.0
