@@ -20,7 +20,7 @@ import numpy as np
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
 from service.symbol_class import bare
 from training.journals import Journals, open_backfill, open_journals
-from training.labels import NO_OUTCOME, Label, Prefer, choose, of_truth_log
+from training.labels import NO_OUTCOME, Label, Prefer, choose, dated, of_truth_log
 from training.overlap import uniqueness
 from training.pips import in_r
 from training.samples import Samples
@@ -147,7 +147,10 @@ def _labels_of(
     for key in (score.signal_id, score.score_id):
         if key is not None:
             for label in labels.get(key, ()):
-                yield _doubted(label) if _of_another_trade(label, score, within_s) else label
+                if _of_another_trade(label, score, within_s):
+                    yield _doubted(label)
+                else:
+                    yield dated(label, time_s=score.time_s, scored_at=score.scored_at)
 
 
 def _of_another_trade(label: Label, score: Score, within_s: float) -> bool:

@@ -31,7 +31,8 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     the signal's own target or stop, which nobody reported to have been paid: before costs.
     `pips` are given where nothing else tells what an end at neither of them made. `symbol`,
     `direction`, `entry` and `began_s` are the trade's as the report has them, None and 0 where it
-    does not say.
+    does not say. `received_s` is when a report came that says neither when the trade ended nor how
+    long it ran, by the clock of the machine: see `dated`.
     """
 
     source: str
@@ -46,6 +47,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     direction: int = 0
     entry: float | None = None
     began_s: float | None = None
+    received_s: float | None = None
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -95,11 +97,13 @@ def of_journal(
     pips: float | None,
     ended_s: float | None,
     runtime_s: float | None,
+    received_s: float,
     began_s: float | None,
 ) -> Label:
     """A row of the journal's outcomes as a label; its word is judged as a truth log's is.
 
-    `began_s` is when the score that it names was made, where it names one.
+    `began_s` is when the score that it names was made, where it names one, `received_s` when the
+    machine took it.
     """
     doubt = ""
     if word == VOID:
@@ -114,8 +118,28 @@ def of_journal(
         doubt = Reason.IMPOSSIBLE_LEVELS
     if not doubt and source != "paper" and win is not None and sign_differs(win, realised_r, pips):
         doubt = Reason.CONTRADICTS_LEVELS
-    told = _alone(word, realised_r, pips)
-    return Label(source, win, ended_s, runtime_s, realised_r, doubt, pips=told, began_s=began_s)
+    return Label(
+        source,
+        win,
+        ended_s,
+        runtime_s,
+        realised_r,
+        doubt,
+        pips=_alone(word, realised_r, pips),
+        began_s=began_s,
+        received_s=received_s if ended_s is None and runtime_s is None else None,
+    )
+
+
+def dated(label: Label, *, time_s: float, scored_at: float) -> Label:
+    """The label with an end where it tells none: what was reported had ended when it came.
+
+    Later than in truth where reports wait, never earlier: nothing learns from it too soon. From the
+    machine's clock, by which its signal was scored `scored_at`, to the feed's, which said `time_s`.
+    """
+    if label.received_s is None:
+        return label
+    return msgspec.structs.replace(label, ended_s=time_s + label.received_s - scored_at)
 
 
 def choose(

@@ -20,7 +20,7 @@ from scores order by seq
 """
 _OUTCOMES = """
 select coalesce(s.signal_id, s.score_id, o.signal_id, o.score_id, ''), o.source, o.outcome, o.win,
-       o.realised_r, o.final_pips, o.runtime_s, o.closed_at, s.event_time
+       o.realised_r, o.final_pips, o.runtime_s, o.closed_at, o.received_at, s.event_time
 from outcomes o left join scores s on s.score_id = o.score_id order by o.seq
 """
 
@@ -93,6 +93,7 @@ def labels_by_id(connection: sqlite3.Connection) -> defaultdict[str, list[Label]
         pips,
         runtime_s,
         ended_s,
+        received_s,
         began_s,
     ) in connection.execute(_OUTCOMES):
         labels[key].append(
@@ -104,6 +105,7 @@ def labels_by_id(connection: sqlite3.Connection) -> defaultdict[str, list[Label]
                 pips=pips,
                 ended_s=ended_s,
                 runtime_s=runtime_s,
+                received_s=received_s,
                 began_s=began_s,
             )
         )

@@ -117,6 +117,8 @@ def test_missing_sentiment_is_not_a_missing_market_feature(read: Read) -> None:
         ({"closed_at": START_S + 2}, "label_at_signal_time"),
         ({"runtime_s": 0.0}, "label_at_signal_time"),
         ({"closed_at": START_S - 3600}, "ended_before_signal"),
+        ({"closed_at": None, "received_at": START_S + 4.9}, "label_at_signal_time"),
+        ({"closed_at": None, "received_at": START_S - 3600}, "ended_before_signal"),
         ({"closed_at": 1000 * START_S}, "ended_in_the_future"),
         ({"closed_at": None, "runtime_s": 1e9}, "ended_in_the_future"),
         ({"closed_at": 2e9, "source": "paper"}, "ended_in_the_future"),
@@ -275,6 +277,22 @@ def test_a_trade_that_waited_for_its_fill_ends_that_much_later(read: Read) -> No
     other = outcome_row(1, True)
     data = read(score_row(0, X[0]), score_row(1, X[1]), other, reported={"SIG_0": told})
     assert data.samples.end_s[:1].tolist() == [START_S + 20 * 3600.0 + 300.0]
+
+
+@pytest.mark.parametrize("behind_s", [0.0, 40_000.0])
+def test_what_was_reported_without_a_time_had_ended_when_it_came(
+    read: Read, behind_s: float
+) -> None:
+    """Else a trade of two days would train before its label was known."""
+    came_s = START_S + 2 * 86_400.0
+    report = outcome_row(0, True, closed_at=None, received_at=came_s)
+    # Both are the machine's stamps; the feed may have stood for hours.
+    score = score_row(0, X[0], event_time=START_S - behind_s)
+    (end_s,) = read(score, report).samples.end_s
+    assert end_s == came_s - behind_s
+    known = msgspec.structs.replace(report, runtime_s=900.0)
+    (end_s,) = read(score, known).samples.end_s
+    assert end_s == START_S - behind_s + 900.0
 
 
 def test_a_beginning_years_before_the_end_is_a_tickets_number(read: Read) -> None:
