@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ import numpy as np
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
 from service.symbol_class import bare
 from training.journals import Journals, open_backfill, open_journals
-from training.labels import NO_OUTCOME, Label, Prefer, choose, dated, of_truth_log
+from training.labels import NO_OUTCOME, Choice, Label, Prefer, choose, dated, of_truth_log
 from training.overlap import uniqueness
 from training.pips import in_r
 from training.samples import Samples
@@ -88,19 +89,27 @@ def read_dataset(
     """
     live = _source(open_journals(journals), reported)
     made = [_source(open_backfill(path), reported) for path in backfills]
-    return _join([live, *made], rules, now_s)
+    return _join([live, *made], reported, rules, now_s)
 
 
 def _source(opened: sqlite3.Connection, reported: Mapping[str, Outcome]) -> Source:
     with closing(opened) as connection:
         connection.execute("begin")  # both tables as of one moment
-        labels = labels_by_id(connection)
-        for signal_id, outcome in reported.items():
-            labels[signal_id].append(of_truth_log(outcome))
-        return Source(scores_of(connection), labels)
+        scores, labels = scores_of(connection), labels_by_id(connection)
+    for key in _ids(scores):  # a log may tell of millions that were never scored
+        outcome = reported.get(key)
+        if outcome is not None:
+            labels[key].append(of_truth_log(outcome))
+    return Source(scores, labels)
 
 
-def _join(sources: Sequence[Source], rules: JoinRules, now_s: float) -> Dataset:
+def _ids(scores: Iterable[Score]) -> set[str]:
+    return {key for s in scores for key in (s.signal_id, s.score_id) if key is not None}
+
+
+def _join(
+    sources: Sequence[Source], reported: Mapping[str, Outcome], rules: JoinRules, now_s: float
+) -> Dataset:
     excluded: Counter[str] = Counter()
     differ = 0
     kept: list[tuple[Score, Label]] = []
@@ -111,13 +120,7 @@ def _join(sources: Sequence[Source], rules: JoinRules, now_s: float) -> Dataset:
         for score in scores:
             reason = _unfit(score, seen, rules, now_s)
             if not reason:
-                choice = choose(
-                    _labels_of(score, labels, rules),
-                    scored_s=score.time_s,
-                    prefer=rules.prefer,
-                    min_delay_s=rules.min_delay_s,
-                    now_s=now_s,
-                )
+                choice = _choice(score, labels, rules, now_s)
                 differ += choice.differ
                 reason = choice.reason
                 if choice.label is not None and score.time_s > ripe_s:
@@ -129,14 +132,27 @@ def _join(sources: Sequence[Source], rules: JoinRules, now_s: float) -> Dataset:
             if reason == NO_OUTCOME and score.time_s <= ripe_s and not score.backfilled:
                 silent_s.append(score.time_s)
     kept = _one_kind(kept, excluded)
-    known = {i for scores, _ in sources for s in scores for i in (s.signal_id, s.score_id)}
+    known = _ids(score for scores, _ in sources for score in scores)
+    told = chain(reported, *(labels for _, labels in sources))
     return Dataset(
         _columns(sorted(kept, key=lambda pair: pair[0].time_s), rules),
         sum(len(source.scores) for source in sources),
         dict(excluded.most_common()),
         differ,
-        len({key for source in sources for key in source.labels} - known),
+        len({key for key in told if key not in known}),
         tuple(silent_s),
+    )
+
+
+def _choice(
+    score: Score, labels: Mapping[str, list[Label]], rules: JoinRules, now_s: float
+) -> Choice:
+    return choose(
+        _labels_of(score, labels, rules),
+        scored_s=score.time_s,
+        prefer=rules.prefer,
+        min_delay_s=rules.min_delay_s,
+        now_s=now_s,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -333,6 +334,23 @@ def test_a_report_that_names_a_score_of_days_later_is_not_of_the_ids_first_signa
 
 def test_outcomes_of_signals_never_scored_are_counted(read: Read) -> None:
     assert read(score_row(0, X[0]), reported=said(7, True)).unmatched == 1
+
+
+def test_outcomes_of_signals_never_scored_cost_little_memory(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.write([score_row(0, X[0])])
+    journal.close()
+    (outcome,) = said(0, True).values()
+    many = {f"SIG_{i}": outcome for i in range(50_000)}
+    read_dataset(journal.path, {}, RULES, now_s=LATER_S)
+    tracemalloc.start()
+    try:
+        data = read_dataset(journal.path, many, RULES, now_s=LATER_S)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (len(data.samples), data.unmatched) == (1, 49_999)
+    assert peak < 100 * len(many)
 
 
 def test_a_cohort_ripens_on_the_feeds_clock_or_on_the_wall(read: Read) -> None:
