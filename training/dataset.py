@@ -21,7 +21,7 @@ import numpy as np
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
 from service.symbol_class import bare
 from training.journals import Journals, open_backfill, open_journals
-from training.labels import NO_OUTCOME, Choice, Label, Prefer, choose, dated, of_truth_log
+from training.labels import SILENT, Choice, Label, Prefer, choose, dated, of_truth_log
 from training.overlap import uniqueness
 from training.pips import in_r
 from training.samples import Samples
@@ -55,7 +55,7 @@ class Dataset(msgspec.Struct, frozen=True):
 
     `scored` counts the rows of all files, backfilled ones too; `differ` the signals whose paper
     and reported outcome contradict each other, `unmatched` the outcomes of unknown signals,
-    `silent_s` when those were scored live (UTC s) of which nobody said in time how they ended.
+    `silent_s` when those were scored live (UTC s) of which nobody said in time whether they won.
     """
 
     samples: Samples
@@ -129,7 +129,7 @@ def _join(
                     kept.append((score, choice.label))
             if reason:
                 excluded[str(reason)] += 1
-            if reason == NO_OUTCOME and score.time_s <= ripe_s and not score.backfilled:
+            if reason in SILENT and score.time_s <= ripe_s and not score.backfilled:
                 silent_s.append(score.time_s)
     kept = _one_kind(kept, excluded)
     known = _ids(score for scores, _ in sources for score in scores)

@@ -20,6 +20,9 @@ Prefer = Literal["paper", "reported"]
 NO_OUTCOME = "no_outcome"
 VOID = "VOID"
 """What the service calls a paper position that it lost sight of."""
+LOST_SIGHT_OF = "void"
+SILENT = frozenset({NO_OUTCOME, LOST_SIGHT_OF, Reason.NO_RESULT})
+"""Why nobody knows whether a signal won."""
 LONGEST_TRADE_S = 31 * 86_400.0
 """A beginning further before the end is none: many ids end in a ticket's ten digits."""
 
@@ -107,7 +110,7 @@ def of_journal(
     """
     doubt = ""
     if word == VOID:
-        doubt = "void"
+        doubt = LOST_SIGHT_OF
     elif win is None:
         try:
             win = words.result(word, realised_r, pips)

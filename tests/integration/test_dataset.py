@@ -383,6 +383,14 @@ def test_signals_whose_end_nobody_told_in_time_are_kept_apart(read: Read) -> Non
     assert data.excluded == {"no_outcome": 3}
 
 
+def test_who_neither_won_nor_lost_is_as_silent_as_who_was_not_told_of(read: Read) -> None:
+    rows = [score_row(i, X[i]) for i in range(4)]
+    ends = outcome_row(0, None, "timeout"), outcome_row(2, None, "VOID", source="paper")
+    data = read(*rows, *ends, outcome_row(1, True), outcome_row(3, False))
+    assert data.silent_s == (START_S, START_S + 2 * EVERY_S)
+    assert data.excluded == {"timeout_without_result": 1, "void": 1}
+
+
 def test_directed_and_undirected_signals_are_not_mixed(read: Read) -> None:
     rows = [score_row(i, X[i], direction=(1, -1, 0)[i]) for i in range(3)]
     data = read(*rows, *(outcome_row(i, True) for i in range(3)))
