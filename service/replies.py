@@ -226,8 +226,11 @@ def feed_age_s(feed: SymbolFeed | None, receive_time_s: float) -> float | None:
 
 
 def _epoch_s(stamp: float | str | None) -> float | None:
-    """Epoch seconds of a number or an ISO 8601 text, UTC where it names no zone."""
-    if stamp is None:
+    """Epoch seconds of a number or an ISO 8601 text, UTC where it names no zone.
+
+    None where there is none: as in their logs, callers send 0 or "" where they have none.
+    """
+    if not stamp:
         return None
     if not isinstance(stamp, str):
         # Milliseconds are told from seconds by their size: 1e11 s is in the year 5138.

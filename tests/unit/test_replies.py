@@ -46,6 +46,8 @@ def test_an_outcome_keeps_its_word_and_says_win_only_where_it_means_one(
         ("0001-01-01T00:00:00+14:00", -62_135_647_200.0),
         ("yesterday", None),
         ("", None),
+        (0, None),
+        (0.0, None),
     ],
 )
 def test_the_end_is_read_as_a_number_or_as_iso_text(
