@@ -18,7 +18,8 @@ from training.results import Gain, Group, difference, gain, group
 from training.samples import Floats, Samples
 
 SHARES = np.linspace(0.05, 1.0, 20)
-TOLD = (0.2, 0.3, 0.5, 0.7)
+HALF = 0.5
+TOLD = (0.2, 0.3, HALF, 0.7)
 DECILES = 10
 FEWEST_A_BIN = 5
 

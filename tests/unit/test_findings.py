@@ -305,6 +305,14 @@ def test_a_gain_within_a_single_stretch_has_no_interval_to_be_told(
         assert "on too few days to say how surely" in line
 
 
+def test_of_five_tested_signals_there_is_a_better_half_too() -> None:
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    candidate = make(sample_rows(57, every_s=DAY_S), settings, now_s=0.0)
+    found = find(candidate, settings)
+    assert (found.half.group.n, found.all.group.n) == (2, 5)
+    assert len(answers(candidate, found, [])) == 5
+
+
 def test_what_no_page_can_show_is_not_in_a_name():
     assert plain("ORDER_\x01BLOCK") == "Order ?block"
     assert plain("gold\x00") == "gold?"
