@@ -82,13 +82,12 @@ def of_truth_log(outcome: Outcome) -> Label:
 
 def _began_s(outcome: Outcome) -> float | None:
     ended_s = outcome.completed_s
+    if ended_s is None:  # by which a ticket's ten digits are told from a time
+        return outcome.signal.time_s
     began_s = born_s(outcome.signal, ended_s)
-    if began_s is not None and (ended_s is None or 0.0 <= ended_s - began_s <= LONGEST_TRADE_S):
+    if began_s is not None and 0.0 <= ended_s - began_s <= LONGEST_TRADE_S:
         return began_s
-    # None, or ten digits of an id that are no time.
-    if ended_s is None or outcome.runtime_s is None:
-        return None
-    return ended_s - outcome.runtime_s
+    return None if outcome.runtime_s is None else ended_s - outcome.runtime_s
 
 
 def of_journal(

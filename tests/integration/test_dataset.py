@@ -307,6 +307,14 @@ def test_a_beginning_years_before_the_end_is_a_tickets_number(read: Read) -> Non
         assert (len(data.samples) == 2) == believed
 
 
+def test_a_tickets_number_without_any_stamp_is_no_beginning(read: Read) -> None:
+    name = "XAU_2087654321"
+    told = msgspec.structs.replace(said(0, True)["SIG_0"], signal=Signal(name), completed_s=None)
+    rows = score_row(0, X[0], signal_id=name), score_row(1, X[1]), outcome_row(1, False)
+    data = read(*rows, reported={name: told})
+    assert data.samples.end_s[:-1].tolist() == [START_S + RULES.max_holding_s]
+
+
 def test_a_trade_may_begin_as_late_as_one_may_run(read: Read) -> None:
     told = said(0, True)["SIG_0"]
     late = Signal("SIG_0", time_s=START_S + 2 * 86_400.0)

@@ -107,6 +107,17 @@ def test_a_tickets_ten_digits_are_no_time(path: Path, ticket: int, shape: dict[s
     assert (log.refused, len(log.outcomes)) == ({}, 1)
 
 
+@pytest.mark.parametrize("ticket", [1_234_567_890, 2_098_765_432])
+@pytest.mark.parametrize("beside", [{}, {"runtime_seconds": 900}, TRACKED])
+def test_without_an_end_to_hold_them_against_a_tickets_digits_are_no_time(
+    path: Path, ticket: int, beside: dict[str, Any]
+) -> None:
+    line = {"signal_id": f"ORDER_{ticket}", "completed": True, "outcome": "WIN_TP"} | beside
+    path.write_text(json.dumps(line) + "\n")
+    log = read_truth_logs([path], Rules(now_s=BORN_S + 86_400.0))
+    assert (log.refused, len(log.outcomes)) == ({}, 1)
+
+
 def test_a_stamp_tells_the_time_whatever_line_names_the_ticket_first(path: Path) -> None:
     lines = [
         {"signal_id": "ORDER_1234567890", "completed": True, "outcome": "WIN_TP", **ENDED},

@@ -53,7 +53,8 @@ def doubt(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
 def born_s(signal: Signal, ended_s: float | None) -> float | None:
     """When a signal came, by its stamp, else by its id, whose digits may be no time; UTC seconds.
 
-    `ended_s` is the stamp of its end, by which a ticket's number is told from a time.
+    `ended_s` is the stamp of its end, or of its watch, by which a ticket's number is told from a
+    time.
     """
     if signal.time_s is not None:
         return signal.time_s
@@ -76,7 +77,9 @@ def _doubt_time(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None
     runtime_s = outcome.runtime_s
     if runtime_s is not None and runtime_s < rules.min_delay_s:
         return Reason.AT_SIGNAL_TIME
-    began_s = born_s(signal, outcome.completed_s)
+    stamp_s = outcome.completed_s if outcome.completed_s is not None else outcome.watched_from_s
+    # Beside no stamp at all, nothing tells the digits of an id from a ticket's.
+    began_s = signal.time_s if stamp_s is None else born_s(signal, stamp_s)
     if in_future(began_s, outcome.completed_s, runtime_s, rules.now_s):
         return Reason.IN_FUTURE
     if began_s is None:
