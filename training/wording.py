@@ -19,6 +19,8 @@ MEANING: dict[str, str] = {
     Reason.NO_RESULT: "a timeout without R or pips, or with zero: neither won nor lost",
     Reason.SOURCE: "its outcome_source says that nobody saw the end",
     Reason.NO_TIME: "a time stamp that cannot be read, so that nobody can tell when it ended",
+    Reason.NO_RUNTIME: "its only stamp is that of its writing, and nothing says how long it ran: "
+    "it may have been written with its signal",
     Reason.AT_SIGNAL_TIME: "the label was written within 5 s of its signal, or after no time: "
     "a guess, not an outcome",
     Reason.BEFORE_SIGNAL: "ended before its signal: is truth_log.timezone right?",

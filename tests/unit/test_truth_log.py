@@ -132,6 +132,16 @@ def test_flat_line_with_a_lifespan_is_an_outcome(path: Path) -> None:
     assert log.shapes == {"flat": 1}
 
 
+def test_the_only_stamp_of_a_flat_line_is_not_of_its_beginning_and_its_end(path: Path) -> None:
+    line = {"signal_id": "ELITE_7", "pair": "EURUSD", "win": True, "timestamp": stamp(1200)}
+    (outcome,) = told({**line, "lifespan": 1200}, path=path).outcomes.values()
+    assert (outcome.signal.time_s, outcome.completed_s) == (BORN_S, BORN_S + 1200)
+    assert told({**line, "lifespan": 0}, path=path).refused == {Reason.AT_SIGNAL_TIME: 1}
+    log = told(line, path=path)
+    assert log.refused == {Reason.NO_RUNTIME: 1}
+    assert log.signals["ELITE_7"].time_s is None
+
+
 def test_training_file_of_the_original_gives_outcome_and_base_score(path: Path) -> None:
     line = {
         "signal_id": "ELITE_GUARD_BTCUSD_7",

@@ -29,6 +29,7 @@ class Reason(enum.StrEnum):
     NO_RESULT = "timeout_without_result"
     SOURCE = "outcome_source_is_none"
     NO_TIME = "unreadable_time"
+    NO_RUNTIME = "runtime_unknown"
     AT_SIGNAL_TIME = "label_at_signal_time"
     BEFORE_SIGNAL = "ended_before_signal"
     IN_FUTURE = "ended_in_the_future"

@@ -53,13 +53,19 @@ def flat(line: Line, signal_id: str, rules: Rules) -> Read:
     written_s = words.time_of(line.timestamp, rules.zone)
     completed_s = words.time_of(line.completed_at, rules.zone)
     signal = _signal(line, signal_id, rules)
+    runtime_s = line.lifespan if line.lifespan is not None else line.runtime_seconds
+    is_end = (line.win is not None or line.outcome is not None) and line.completed is not False
     ended_s = completed_s if completed_s is not None else written_s
     came_s = born_s(signal, ended_s)
+    if is_end and completed_s is None and written_s is not None and came_s is None:
+        # The one stamp there is cannot tell both when it came and when it ended.
+        if runtime_s is None:
+            return Refused(Reason.NO_RUNTIME, signal)
+        came_s = written_s - runtime_s
     if ended_s is not None:  # else a later line's end tells whether the id's digits are a time
         signal = msgspec.structs.replace(signal, time_s=came_s if came_s is not None else written_s)
-    if (line.win is None and line.outcome is None) or line.completed is False:
+    if not is_end:
         return signal
-    runtime_s = line.lifespan if line.lifespan is not None else line.runtime_seconds
     if completed_s is None:
         completed_s = written_s
         if runtime_s is None and came_s is not None and written_s is not None:
