@@ -82,7 +82,14 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where the work is done."""
     for option in (
-        click.option("--jobs", type=int, default=-1, show_default=True, help="Processes to use."),
+        click.option(
+            "--jobs",
+            type=int,
+            default=-1,
+            show_default=True,
+            callback=_some,
+            help="Processes to use; -1 is one a core.",
+        ),
         click.option(
             "--backend",
             type=click.Choice(["joblib", "dask"]),
@@ -94,6 +101,12 @@ def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )[::-1]:
         command = option(command)
     return command
+
+
+def _some(_ctx: click.Context, _param: click.Parameter, jobs: int) -> int:
+    if jobs == 0:
+        raise click.BadParameter("0 processes do no work; -1 is one a core")
+    return jobs
 
 
 def _scheduler(options: dict[str, Any]) -> str | None:

@@ -280,6 +280,12 @@ def test_a_wrong_zone_ends_with_78(edge: Path) -> None:
     assert "no zone named" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_no_processes_at_all_are_wrong_usage(edge: Path, command: str) -> None:
+    result = run(edge, command, "--jobs", "0")
+    assert (result.exit_code, "--jobs" in result.stderr) == (2, True)
+
+
 def test_models_are_listed_and_rolled_back(edge: Path) -> None:
     assert "no model" in run(edge, "models", journal=False).output
     for later_s in (0.0, 60.0):
