@@ -170,8 +170,10 @@ def describe(
     """Lines for the terminal: the table of the last weeks, and the verdict of all of them.
 
     The weeks end with that of the newest outcome, which is said where it is not of late.
-    `silent_s` are the times (UTC s) of signals of which nobody told whether they won.
+    `silent_s` are the times (UTC s) of signals of which nobody told whether they won. What was
+    backfilled is left out: nobody was advised on it.
     """
+    samples = samples.take(~samples.backfilled)
     if not len(samples):
         yield "no outcome of a scored signal yet; `status` shows why"
         return
@@ -222,7 +224,7 @@ def advised(rows: Samples, advice: Mapping[str, Advice]) -> tuple[Bools, Bools]:
     found = [advice.get(score_id) for score_id in rows.score_id.tolist()]
     taken = np.array([a is not None and a.take is True for a in found], dtype=np.bool_)
     rejected = np.array([a is not None and a.take is False for a in found], dtype=np.bool_)
-    return taken & ~rows.backfilled, rejected & ~rows.backfilled
+    return taken, rejected
 
 
 def verdict(rows: Samples, taken: Bools, rejected: Bools, holding_s: float = 0.0) -> Iterator[str]:

@@ -50,6 +50,15 @@ def test_a_line_for_each_week_and_one_for_all() -> None:
     assert [total[1], total[5], total[9]] == ["600", str(taken), str(600 - taken)]
 
 
+def test_what_was_backfilled_is_in_no_line() -> None:
+    backfilled = np.arange(600) % 2 == 0
+    samples = weeks_of_signals(600, edge=0.2, backfilled=backfilled)
+    live = samples.take(~backfilled)
+    assert lines(samples, advice_of(live)) == lines(live, advice_of(live))
+    alone = lines(samples.take(backfilled), {})
+    assert alone == ["no outcome of a scored signal yet; `status` shows why"]
+
+
 def test_an_edge_is_established_and_nothing_is_not() -> None:
     clear = weeks_of_signals(600, edge=0.2)
     assert any(line.startswith("Established: the") for line in lines(clear, advice_of(clear)))
