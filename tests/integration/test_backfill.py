@@ -341,6 +341,24 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path, market: P
     assert "cannot write" in result.output
 
 
+@pytest.mark.parametrize("output", ["journal.db", "truth_log.jsonl", "empty"])
+def test_what_is_no_earlier_result_is_not_replaced_by_one(
+    tmp_path: Path, market: Path, output: str
+) -> None:
+    write_journal(tmp_path / "journal.db", 3, edge=0.0)
+    (tmp_path / "truth_log.jsonl").write_text('{"signal_id": "A_1"}\n')
+    (tmp_path / "empty").touch()
+    before = (tmp_path / output).read_bytes()
+    path = write_lines(tmp_path / "signals.jsonl", signal_lines(quotes_of(market), 2))
+    result = run(
+        "backfill", market, "--signals", path, "--journal", tmp_path / "journal.db",
+        "--output", tmp_path / output, "--jobs", "1",
+    )  # fmt: skip
+    assert (result.exit_code, "no result of `backfill`" in result.output) == (73, True)
+    assert "signals" not in result.stdout  # said before any work
+    assert (tmp_path / output).read_bytes() == before
+
+
 def made_file(path: Path, signals: range) -> Path:
     """A file as `backfill` leaves it: signals from long before the journal's."""
     x = vectors(len(signals), seed=5)

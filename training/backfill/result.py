@@ -8,6 +8,8 @@ what only a kill could leave is removed by the next run.
 from __future__ import annotations
 
 import contextlib
+import os
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,16 +18,28 @@ from msgspec.structs import replace
 
 from service import exit_codes
 from service.durable import Unflushed, sync_name
+from service.errors import ConfigError
 from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
 from training.backfill.rerun import Backfilled
-from training.journals import BACKFILLED
+from training.journals import BACKFILLED, open_backfill
 
 
 class ResultError(Exception):
     """The file cannot be written; the text says why."""
 
     exit_code = exit_codes.CANT_CREATE
+
+
+def refuse_other(path: Path) -> None:
+    """Raise ResultError where a file is there that `backfill` did not make: it would be lost."""
+    try:
+        open_backfill(path).close()
+    except (sqlite3.Error, ConfigError) as error:
+        if os.path.lexists(path):
+            raise ResultError(
+                f"{path} is there, and no result of `backfill`: name another file with --output"
+            ) from error
 
 
 class Result:

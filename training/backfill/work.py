@@ -19,7 +19,7 @@ from service.restamp import parse_offset
 from service.settings import Config
 from training.backfill.pieces import Cutter, Piece, Rules
 from training.backfill.rerun import Backfilled, rerun, settings_of
-from training.backfill.result import Result
+from training.backfill.result import Result, refuse_other
 from training.backfill.segments import rerun_recorded, runs_of, with_signals
 from training.backfill.signals import Asked, Wanted, add_told, read_signals
 from training.backfill.stream import Market, StreamAccount, events, market_of
@@ -84,6 +84,7 @@ def default_output(settings: Settings) -> Path:
 
 def run(plan: Plan, progress: IO[str]) -> Iterator[str]:
     """Do it; lines for people. Raises what the modules beside this one say they raise."""
+    refuse_other(plan.output)
     wanted = _signals(plan)
     asked = wanted.in_order()
     yield f"signals          {len(asked)} of {wanted.lines} can be scored"
