@@ -35,6 +35,14 @@ def current_model(models_dir: Path) -> Model | None:
         return None
 
 
+def serving_model(models_dir: Path, expire_after_days: float, *, now_s: float) -> Model | None:
+    """The model that the service answers by: the current one, unless it has expired."""
+    model = current_model(models_dir)
+    if model is None or too_old(model.reviewed_at, expire_after_days, now_s=now_s):
+        return None
+    return model
+
+
 def serving(models_dir: Path, expire_after_days: float, *, now_s: float) -> str:
     """Which model the service answers by, or why by none. OSError where we cannot look."""
     try:

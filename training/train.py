@@ -139,12 +139,12 @@ def _judged(
 ) -> tuple[Candidate, Callable[..., Page]]:
     """The candidate, and what draws its report. Raises NotEnough."""
     from training.candidate import make
-    from training.champion import current_model
+    from training.champion import serving_model
     from training.findings import find
     from training.report import render
 
     progress.say(f"walking forward through {len(data.samples)} samples")
-    current = current_model(settings.models)
+    current = serving_model(settings.models, settings.expire_after_days, now_s=now_s)
 
     def window(done: int, total: int) -> None:
         progress.step("walk-forward, windows", done, total)

@@ -160,6 +160,21 @@ def test_a_champion_that_goes_on_winning_is_re_validated(trained: Path) -> None:
     assert "not shown to be good enough" not in page
 
 
+def test_a_champion_that_has_expired_and_does_not_serve_bars_nobody(trained: Path) -> None:
+    found = read_pointer(trained / "models")
+    assert found is not None
+    write_pointer(trained / "models", replace(found[0], reviewed_at=NOW_S))
+    (trained / "journal.db").unlink()
+    # As above, where it serves and they are too few against it.
+    write_journal(trained / "journal.db", 600, edge=0.3)
+    result = run(trained, "train")
+    assert (result.exit_code, "published" in result.output) == (0, True), result.output
+    assert "champion" not in events(trained)[-1]["verdict"]["metrics"]  # type: ignore[index]
+    after = read_pointer(trained / "models")
+    assert after is not None
+    assert after[0].previous == found[0].version
+
+
 def test_a_review_that_is_due_waits_for_no_new_samples(trained: Path) -> None:
     (trained / "journal.db").unlink()
     write_journal(trained / "journal.db", 499, edge=0.3)
