@@ -174,6 +174,7 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
     """
     from service.config import load
     from training.champion import current_model
+    from training.registry import too_old
     from training.thresholds import asked_signals, describe
 
     with advice():
@@ -182,6 +183,8 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
         model = current_model(settings.models)
         if model is None:
             leave("no model is served, so there is no final score yet", exit_codes.NOT_SO)
+        if old := too_old(model.reviewed_at, settings.expire_after_days, now_s=time.time()):
+            click.echo(f"{model.version}: {old}{_NOT_USED}")
         score = load(options["config_path"]).config.score
         weights = Weights(score.base_weight, score.model_weight, score.session_bonus_weight)
         scores = asked_signals(settings.journals, settings.joining.max_missing)

@@ -381,6 +381,17 @@ def test_status_says_why_a_model_that_is_there_does_not_serve(trained: Path) -> 
     assert "none is published" not in text
 
 
+def test_thresholds_say_that_the_model_they_are_for_does_not_serve(trained: Path) -> None:
+    found = read_pointer(trained / "models")
+    assert found is not None
+    said = f"{found[0].version}: it was last reviewed"
+    assert said not in run(trained, "thresholds").output
+    write_pointer(trained / "models", replace(found[0], reviewed_at=NOW_S))
+    result = run(trained, "thresholds")
+    assert result.output.startswith(said)
+    assert "base scores are served" in result.output
+
+
 def test_report_is_one_page_that_needs_nothing_else(trained: Path) -> None:
     found = read_pointer(trained / "models")
     assert found is not None
