@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from training.report import Page
 
 LAST_REPORT = "last-report.html"
+WITHHELD = "withheld"
+"""In the history: good enough to be published, while a model was pinned."""
 FEWER = 0.95
 """Of the last run's samples: with less, files are missing rather than labels in doubt."""
 
@@ -76,14 +78,15 @@ def train(
         log, data = gather(settings, now_s=now_s, progress=progress)
         history = read_history(settings.models)
         last = last_trained(history)
-        early = _too_early(settings, data, last, force)
+        pointer = current_pointer(settings.models)
+        publishes = pointer is None or not pointer.pinned
+        released = last is not None and last.event == WITHHELD and publishes
+        early = _too_early(settings, data, last, force or released)
         if early is not None:
             return _without_candidate(early, data.samples, settings, now_s)
         if fewer := _fewer(data, last):
             progress.say(fewer)
         try:
-            pointer = current_pointer(settings.models)
-            publishes = pointer is None or not pointer.pinned
             candidate, draw = _judged(settings, log, data, history, now_s, progress)
             page = draw(publishes=publishes)
         except NotEnough as lack:
@@ -231,7 +234,7 @@ def _fewer(data: Dataset, last: Event | None) -> str:
 
 
 def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
-    """Publish, or record the rejection; the history gets one line either way."""
+    """Publish, or record why not; the history gets one line either way."""
     from training.candidate import draft
     from training.publish import Pinned, publish
 
@@ -250,6 +253,7 @@ def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
             details={"gain": candidate.gain},
         )
     except Pinned as pinned:
+        _record(candidate, WITHHELD, f"{pinned}.", settings)
         text = f"nothing published: {pinned}"
         return Run(OK, _reviewed(text, candidate.samples, settings, candidate.made_s))
     except ModelRejected as refusal:
@@ -258,15 +262,20 @@ def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
 
 
 def _reject(candidate: Candidate, why: str, settings: Settings) -> Run:
+    _record(candidate, "rejected", why, settings)
+    text = f"rejected: {why} The current model stays"
+    return Run(REJECTED, _reviewed(text, candidate.samples, settings, candidate.made_s))
+
+
+def _record(candidate: Candidate, what: str, why: str, settings: Settings) -> None:
+    """One line in the history for a candidate that was not published."""
     from training.publish import append_history
 
-    event = {"event": "rejected", "at": candidate.made_s, "why": why}
+    event = {"event": what, "at": candidate.made_s, "why": why}
     samples = candidate.samples
     facts = {"n": len(samples), "gain": candidate.gain, "verdict": candidate.verdict}
     facts["newest_s"] = float(samples.time_s[-1])
     append_history(settings.models, event | facts)
-    text = f"rejected: {why} The current model stays"
-    return Run(REJECTED, _reviewed(text, samples, settings, candidate.made_s))
 
 
 def _reviewed(text: str, samples: Samples, settings: Settings, now_s: float) -> str:

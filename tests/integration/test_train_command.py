@@ -347,7 +347,15 @@ def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
     page = (edge / "models" / "last-report.html").read_text()
     assert "Good enough to be published." in page
     assert "Published." not in page
+    # It was tried: it counts among the candidates, and is not made again of the same samples.
+    assert [e["event"] for e in events(edge)][-2:] == ["pinned", "withheld"]
+    assert "withheld on 400 samples" in run(edge, "status").output
+    assert "nothing to do: 0 new samples" in run(edge, "train").output
+    # What it found waits for the unpinning, not for a hundred samples more.
     assert run(edge, "unpin", journal=False).exit_code == 0
+    result = run(edge, "train")
+    assert (result.exit_code, "published" in result.output) == (0, True)
+    assert "It is the 3rd candidate here" in (edge / "models" / "last-report.html").read_text()
 
 
 def test_status_counts_and_remembers_the_last_run(edge: Path, trained: Path) -> None:
