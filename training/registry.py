@@ -43,8 +43,6 @@ class Listed:
     pinned: bool
     created_at: float = 0.0
     n: int = 0
-    n_effective: float = 0.0
-    base_rate: float = 0.0
     reason: str = ""
     problem: str = ""
 
@@ -80,8 +78,6 @@ def _listed(models_dir: Path, version: str, pointer: Pointer | None) -> Listed:
         pinned=pinned,
         created_at=manifest.created_at,
         n=manifest.samples.n,
-        n_effective=manifest.samples.n_effective,
-        base_rate=manifest.samples.base_rate,
         reason=manifest.verdict.reason,
     )
 
@@ -107,7 +103,7 @@ def rollback(
         version = pointer.previous
     if pointer is not None and pointer.version == version:
         raise RegistryError(f"{version} is current already")
-    moved = _pointer_to(models_dir, version, pointer, now_s=now_s, why=why, pinned=False)
+    moved = pointer_to(models_dir, version, pointer, now_s=now_s, why=why)
     event = {"event": "rolled back", "at": now_s, "version": version, "why": why}
     move_pointer(models_dir, moved, event, step)
     return version
@@ -154,7 +150,7 @@ def pin(models_dir: Path, version: str, *, now_s: float, step: Step = no_step) -
             raise RegistryError(f"{version} cannot be served: {error}") from error
         moved = replace(pointer, pinned=True)
     else:
-        moved = _pointer_to(models_dir, version, pointer, now_s=now_s, why="pinned", pinned=True)
+        moved = pointer_to(models_dir, version, pointer, now_s=now_s, why="pinned", pinned=True)
     event = {"event": "pinned", "at": now_s, "version": version}
     move_pointer(models_dir, moved, event, step)
 
@@ -173,15 +169,19 @@ def _current(models_dir: Path) -> Pointer:
     return pointer
 
 
-def _pointer_to(
+def pointer_to(
     models_dir: Path,
     version: str,
     displaced: Pointer | None,
     *,
     now_s: float,
     why: str,
-    pinned: bool,
+    pinned: bool = False,
 ) -> Pointer:
+    """A pointer to a version that the service accepts, of its last review's age.
+
+    Raises RegistryError where there is no such version or the service would refuse it.
+    """
     if version not in published_versions(models_dir):
         raise RegistryError(f"no version {version} in {models_dir}; `models` lists them")
     try:
@@ -193,7 +193,7 @@ def _pointer_to(
             manifest_size=len(content),
             published_at=now_s,
             why=why,
-            reviewed_at=last_review(models_dir, version, created_at),
+            reviewed_at=_last_review(models_dir, version, created_at),
             previous=None if displaced is None else displaced.version,
             pinned=pinned,
         )
@@ -209,7 +209,7 @@ def _manifest(models_dir: Path, version: str) -> Manifest:
     return msgspec.json.decode(content, type=Manifest)
 
 
-def last_review(models_dir: Path, version: str, created_at: float) -> float:
+def _last_review(models_dir: Path, version: str, created_at: float) -> float:
     """When a version was reviewed last (UTC s), as far as the history can be read."""
     reviews = [
         event.reviewed_at or 0.0 for event in read_history(models_dir) if event.version == version

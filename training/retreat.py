@@ -9,13 +9,11 @@ not take turns.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from protocol.manifest import MANIFEST_NAME, Pointer
 from service.bundle import load
 from service.durable import TrainerLock, Unflushed
 from service.errors import ModelRejected
@@ -27,7 +25,7 @@ from training.checks import FEWEST, FEWEST_DAYS
 from training.live import Live
 from training.logit import log_loss
 from training.publish import current_pointer
-from training.registry import RegistryError, last_review, rollback, too_old
+from training.registry import RegistryError, pointer_to, rollback, too_old
 from training.samples import Floats
 
 CONFIDENCE = 0.99
@@ -59,11 +57,11 @@ def consider(
     if _brought_back(models_dir):
         return Retreat(False, "a rollback brought it here; a new model is wanted")
     try:
-        previous = load(models_dir, _pointer_to(models_dir, pointer.previous))
-    except (OSError, ModelRejected) as error:
-        return Retreat(False, f"the previous model cannot be served: {error}")
-    reviewed_at = last_review(models_dir, previous.version, previous.manifest.created_at)
-    if old := too_old(reviewed_at, expire_after_days, now_s=now_s):
+        named = pointer_to(models_dir, pointer.previous, None, now_s=now_s, why="to compare with")
+        previous = load(models_dir, named)
+    except (RegistryError, ModelRejected) as error:
+        return Retreat(False, f"the previous model: {error}")
+    if old := too_old(previous.reviewed_at, expire_after_days, now_s=now_s):
         return Retreat(False, f"the previous model would not be used: {old}")
     rows = live.take(live.time_s > seen_until_s(previous))
     if len(rows) < FEWEST or len(np.unique(days(rows.time_s))) < FEWEST_DAYS:
@@ -113,13 +111,6 @@ def _worse(rows: Live, other: Floats) -> tuple[float, bool]:
     mean = clustered(excess, rows.weight, rows.groups)
     margin = t_quantile(mean.clusters - 1, CONFIDENCE) * mean.error
     return mean.value, bool(mean.value > margin)
-
-
-def _pointer_to(models_dir: Path, version: str) -> Pointer:
-    """A pointer by which the service's own reader verifies a version. Raises OSError."""
-    content = (models_dir / version / MANIFEST_NAME).read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    return Pointer(version, digest, max(len(content), 1), 0.0, "to compare with", 0.0)
 
 
 def _brought_back(models_dir: Path) -> bool:
