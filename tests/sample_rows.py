@@ -36,7 +36,6 @@ def sample_rows(
         "cost_r": unknown,
         "at_level": np.ones(n, dtype=np.bool_),
         "win_probability": unknown,
-        "final_score": x[:, -1],
         "stop_spreads": unknown,
         "direction": np.ones(n, dtype=np.int8),
         "backfilled": np.zeros(n, dtype=np.bool_),

@@ -16,7 +16,7 @@ from service.drift import WINDOW
 from training.journals import Journals, open_journals
 from training.samples import Floats
 
-_ADVICE = "select score_id, model_version, take, final_score, status from scores"
+_ADVICE = "select score_id, model_version, take from scores"
 _NEWEST = (
     "select event_time, scored_at, features from scores"
     " where model_version = ? and fingerprint = ? order by seq desc limit ?"
@@ -31,16 +31,14 @@ class Advice(msgspec.Struct, frozen=True, gc=False):
 
     version: str | None
     take: bool | None
-    final_score: float
-    status: str
 
 
 def advice_by_score(journals: Journals) -> dict[str, Advice]:
     """By score id. Raises sqlite3.Error or FileNotFoundError where there is no journal."""
     with closing(open_journals(journals)) as connection:
         return {
-            score_id: Advice(version, None if take is None else bool(take), final_score, status)
-            for score_id, version, take, final_score, status in connection.execute(_ADVICE)
+            score_id: Advice(version, None if take is None else bool(take))
+            for score_id, version, take in connection.execute(_ADVICE)
         }
 
 

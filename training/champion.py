@@ -6,7 +6,6 @@ ended, so neither its fit nor its calibration has met them.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from training.publish import current_pointer
 from training.registry import too_old
 from training.samples import Samples
 from training.walk_forward import WalkForward
+from training.wording import day
 
 Bools = NDArray[np.bool_]
 
@@ -55,8 +55,7 @@ def serving(models_dir: Path, expire_after_days: float, *, now_s: float) -> str:
         return f"the service would not load it: {error}; `models` lists others"
     if old := too_old(model.reviewed_at, expire_after_days, now_s=now_s):
         return f"{model.version}: {old}: base scores are served"
-    reviewed = datetime.fromtimestamp(model.reviewed_at, UTC)
-    return f"{model.version} serves, last reviewed {reviewed:%Y-%m-%d}"
+    return f"{model.version} serves, last reviewed {day(model.reviewed_at)}"
 
 
 def seen_until_s(model: Model) -> float:

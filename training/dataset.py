@@ -283,7 +283,6 @@ def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
         cost_r=known([s.cost_r for s in scores]),
         at_level=np.array([label.pips is None for label in labels], dtype=np.bool_),
         win_probability=known([s.win_probability for s in scores]),
-        final_score=np.array([s.final_score for s in scores], dtype=np.float64),
         stop_spreads=known([s.stop_spreads for s in scores]),
         direction=np.array([s.direction for s in scores], dtype=np.int8),
         backfilled=np.array([s.backfilled for s in scores], dtype=np.bool_),

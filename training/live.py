@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.answered import Advice
-from training.bound import Ints, stretches
+from training.bound import DAY_S, Ints, stretches
 from training.samples import Floats, Samples
 
 Bools = NDArray[np.bool_]
@@ -50,7 +50,7 @@ class Live:
         """Those scored within `days` before the newest of them."""
         if not len(self):
             return self
-        return self.take(self.time_s > self.time_s[-1] - 86_400.0 * days)
+        return self.take(self.time_s > self.time_s[-1] - DAY_S * days)
 
 
 def live_of(

@@ -7,7 +7,6 @@ on, never against another time. What is not sure is called not established.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from textwrap import wrap
 from typing import NamedTuple
 
@@ -15,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.answered import Advice
-from training.bound import clustered, stretches, t_quantile
+from training.bound import DAY_S, clustered, stretches, t_quantile
 from training.measure import net_r
 from training.samples import Floats, Samples
+from training.wording import day
 
 Bools = NDArray[np.bool_]
 
 WIDTH = 98
-DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
 MONDAY_S = 4 * DAY_S
 """1970-01-05, the first Monday of the epoch."""
@@ -181,14 +180,14 @@ def describe(
     begin_s = _monday(newest_s) - (weeks - 1) * WEEK_S
     rows = samples.take(samples.time_s >= begin_s)
     if now_s - newest_s > WEEK_S:
-        yield f"no outcome since {_day(newest_s)}; {weeks} weeks up to then"
+        yield f"no outcome since {day(newest_s)}; {weeks} weeks up to then"
     taken, rejected = advised(rows, advice)
     everything = np.ones(len(rows), dtype=np.bool_)
     yield from _head()
     week = np.floor((rows.time_s - MONDAY_S) / WEEK_S)
     for number in np.unique(week).tolist():
         at = week == number
-        yield _line(_day(MONDAY_S + number * WEEK_S), rows, (at, at & taken, at & rejected))
+        yield _line(day(MONDAY_S + number * WEEK_S), rows, (at, at & taken, at & rejected))
     yield "-" * WIDTH
     yield _line("together", rows, (everything, taken, rejected))
     yield "n signals, share won and its 90 % interval, mean R net of costs; weeks begin Monday, UTC"
@@ -330,7 +329,3 @@ def _cell(found: Group) -> str:
 
 def _monday(time_s: float) -> float:
     return float(np.floor((time_s - MONDAY_S) / WEEK_S) * WEEK_S + MONDAY_S)
-
-
-def _day(time_s: float) -> str:
-    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d}"

@@ -35,7 +35,6 @@ class Samples:
     cost_r: Floats
     at_level: NDArray[np.bool_]
     win_probability: Floats
-    final_score: Floats
     stop_spreads: Floats
     direction: NDArray[np.int8]
     backfilled: NDArray[np.bool_]

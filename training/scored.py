@@ -13,7 +13,7 @@ from training.journals import is_backfilled
 from training.labels import Label, of_journal
 
 _SCORES = """
-select score_id, signal_id, symbol, direction, pattern, scored_at, event_time, final_score,
+select score_id, signal_id, symbol, direction, pattern, scored_at, event_time,
        win_probability, fingerprint, features, missing, reward_risk, cost_r,
        bid, ask, entry_price, stop_loss
 from scores order by seq
@@ -23,6 +23,8 @@ select coalesce(s.signal_id, s.score_id, o.signal_id, o.score_id, ''), o.source,
        o.realised_r, o.final_pips, o.runtime_s, o.closed_at, o.received_at, s.event_time
 from outcomes o left join scores s on s.score_id = o.score_id order by o.seq
 """
+_TOLD = ("realised_r", "pips", "runtime_s", "ended_s", "received_s", "began_s")
+"""The last six, as `of_journal` calls them."""
 
 
 class Score(msgspec.Struct, frozen=True, gc=False):
@@ -38,7 +40,6 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     pattern: str | None
     scored_at: float
     event_time: float
-    final_score: float
     win_probability: float | None
     fingerprint: str
     features: bytes
@@ -84,29 +85,7 @@ def labels_by_id(connection: sqlite3.Connection) -> defaultdict[str, list[Label]
     service was not told when it scored.
     """
     labels: defaultdict[str, list[Label]] = defaultdict(list)
-    for (
-        key,
-        source,
-        word,
-        win,
-        realised_r,
-        pips,
-        runtime_s,
-        ended_s,
-        received_s,
-        began_s,
-    ) in connection.execute(_OUTCOMES):
-        labels[key].append(
-            of_journal(
-                source,
-                word,
-                None if win is None else bool(win),
-                realised_r=realised_r,
-                pips=pips,
-                ended_s=ended_s,
-                runtime_s=runtime_s,
-                received_s=received_s,
-                began_s=began_s,
-            )
-        )
+    for key, source, word, win, *told in connection.execute(_OUTCOMES):
+        won = None if win is None else bool(win)
+        labels[key].append(of_journal(source, word, won, **dict(zip(_TOLD, told, strict=True))))
     return labels

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from textwrap import wrap
 
 from service.history import Event, last_trained
+from training.bound import DAY_S
 from training.dataset import Dataset
 from training.walk_forward import CALIBRATION_SHARE, FIRST_SHARE
-from training.wording import meaning, percent
+from training.wording import day, meaning, percent
 
 WIDTH = 98
 # Measured on 227,000 and 67,000 real signals: fewer cannot show two points of win rate.
@@ -57,7 +57,7 @@ def describe(
         yield from wrap(longer, WIDTH)
     times_s = samples.time_s[~samples.backfilled].tolist()
     if len(times_s) >= 2:
-        days = max((times_s[-1] - times_s[0]) / 86_400, 1 / 24)
+        days = max((times_s[-1] - times_s[0]) / DAY_S, 1 / 24)
         pace = len(times_s) / days
         yield f"pace             {pace:.1f} samples a day over {days:.1f} days"
         yield _reached(f"first {min_samples}", times_s, min_samples, pace, now_s)
@@ -74,7 +74,7 @@ def describe(
     if last is None:
         yield "last run         none yet"
     else:
-        text = f"last run         {_day(last.at)}: {last.event} on {last.n} samples. {last.why}"
+        text = f"last run         {day(last.at)}: {last.event} on {last.n} samples. {last.why}"
         yield from wrap(text, WIDTH, subsequent_indent=" " * 17, break_on_hyphens=False)
     text = f"model            {serves}"
     yield from wrap(text, WIDTH, subsequent_indent=" " * 17, break_on_hyphens=False)
@@ -82,12 +82,8 @@ def describe(
 
 def _reached(name: str, times_s: list[float], goal: int, pace: float, now_s: float) -> str:
     if len(times_s) >= goal:
-        return f"{name:<16} reached on {_day(times_s[goal - 1])}"
-    wait_s = (goal - len(times_s)) / pace * 86_400
+        return f"{name:<16} reached on {day(times_s[goal - 1])}"
+    wait_s = (goal - len(times_s)) / pace * DAY_S
     if now_s + wait_s > 32_503_680_000:  # the year 3000
         return f"{name:<16} not in sight at this pace"
-    return f"{name:<16} about {_day(now_s + wait_s)} at this pace"
-
-
-def _day(time_s: float) -> str:
-    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d}"
+    return f"{name:<16} about {day(now_s + wait_s)} at this pace"

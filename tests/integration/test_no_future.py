@@ -85,5 +85,5 @@ def test_whatever_follows_the_samples_are_the_same(events: list[tuple[str, str, 
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         alone, followed = samples(Path(one), []), samples(Path(other), events)
     assert len(alone) == 4
-    for column in ("x", "win", "time_s", "end_s", "final_score", "direction", "symbol"):
+    for column in ("x", "win", "time_s", "end_s", "direction", "symbol"):
         assert np.array_equal(getattr(alone, column), getattr(followed, column)), column

@@ -197,9 +197,9 @@ def test_an_expired_model_is_said_not_to_serve(model: Model) -> None:
 def test_outcomes_are_of_the_model_that_answered() -> None:
     samples = sample_rows(4, win_probability=np.array([0.6, 0.7, np.nan, 0.8]))
     advice = {
-        "0": Advice("ours", True, 60.0, "success"),
-        "1": Advice("older", True, 60.0, "success"),
-        "2": Advice("ours", None, 60.0, "success"),
+        "0": Advice("ours", True),
+        "1": Advice("older", True),
+        "2": Advice("ours", None),
     }
     live = live_of(samples, advice, "ours", 9.0)
     assert live.p.tolist() == [0.6]

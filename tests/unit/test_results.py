@@ -7,8 +7,8 @@ import pytest
 from sample_rows import sample_rows
 
 from training.answered import Advice
-from training.bound import t_quantile
-from training.results import DAY_S, WEEK_S, Gain, describe, gain, group
+from training.bound import DAY_S, t_quantile
+from training.results import WEEK_S, Gain, describe, gain, group
 from training.samples import Samples
 
 MONDAY_S = 1_757_894_400.0  # 2025-09-15
@@ -28,7 +28,7 @@ def weeks_of_signals(n: int, *, edge: float, **changes: object) -> Samples:
 def advice_of(samples: Samples) -> dict[str, Advice]:
     """Takes what has momentum above 50."""
     return {
-        score_id: Advice("m", bool(samples.x[i, 8] > 50), 70.0, "success")
+        score_id: Advice("m", bool(samples.x[i, 8] > 50))
         for i, score_id in enumerate(samples.score_id.tolist())
     }
 
@@ -87,7 +87,7 @@ def test_the_first_day_has_no_interval() -> None:
 def test_what_rounds_to_no_difference_has_no_sign() -> None:
     at = np.arange(20) % 4
     alike = sample_rows(20, every_s=600.0, win=at < 2, realised_r=np.where(at % 2, 0.5, 0.504))
-    advice = {str(i): Advice("m", i % 2 == 1, 70.0, "success") for i in range(20)}
+    advice = {str(i): Advice("m", i % 2 == 1) for i in range(20)}
     assert "+0.00 R (" in " ".join(lines(alike, advice))
 
 
@@ -95,7 +95,7 @@ def test_signals_without_advice_count_among_all_and_in_no_claim() -> None:
     samples = weeks_of_signals(600, edge=0.2)
     advice = advice_of(samples)
     for score_id in samples.score_id[:200].tolist():
-        advice[score_id] = Advice(None, None, 70.0, "no_model")
+        advice[score_id] = Advice(None, None)
     shown = " ".join(" ".join(lines(samples, advice)).split())
     assert "200 of 600 signals carry no advice" in shown
     assert "all 400 advised on" in shown
@@ -103,7 +103,7 @@ def test_signals_without_advice_count_among_all_and_in_no_claim() -> None:
 
 def test_where_all_were_taken_there_is_nothing_to_compare() -> None:
     samples = weeks_of_signals(300, edge=0.0)
-    advice = {i: Advice("m", True, 70.0, "success") for i in samples.score_id.tolist()}
+    advice = {i: Advice("m", True) for i in samples.score_id.tolist()}
     shown = lines(samples, advice)
     assert any("would have taken all of the 300 signals" in line for line in shown)
 
@@ -205,7 +205,7 @@ def test_few_taken_that_all_won_have_an_error() -> None:
 def test_few_taken_establish_nothing_and_it_says_what_would() -> None:
     samples = weeks_of_signals(600, edge=0.0)
     lucky = set(samples.score_id[samples.win][:40].tolist())
-    advice = {i: Advice("m", i in lucky, 70.0, "success") for i in samples.score_id.tolist()}
+    advice = {i: Advice("m", i in lucky) for i in samples.score_id.tolist()}
     shown = " ".join(" ".join(lines(samples, advice)).split())
     assert "Established" not in shown
     assert "50 taken and 50 not are the least" in shown
@@ -215,7 +215,7 @@ def test_few_taken_establish_nothing_and_it_says_what_would() -> None:
 def test_one_too_few_is_not_rounded_to_enough() -> None:
     samples = weeks_of_signals(600, edge=0.0, weight=np.full(600, 0.99))
     first = set(samples.score_id[:50].tolist())
-    advice = {i: Advice("m", i in first, 70.0, "success") for i in samples.score_id.tolist()}
+    advice = {i: Advice("m", i in first) for i in samples.score_id.tolist()}
     shown = " ".join(" ".join(lines(samples, advice)).split())
     assert "50 taken and 50 not are the least" in shown
     assert "the smaller part counts for 49," in shown
@@ -254,7 +254,7 @@ def test_more_r_by_reward_alone_is_said_to_take_no_model() -> None:
     reward = np.where(np.arange(400) % 2, 3.0, 1.0)
     rows = weeks_of_signals(400, edge=0.0, reward_risk=reward, cost_r=np.full(400, 0.05))
     takes = zip(rows.score_id.tolist(), (reward > 2.0).tolist(), strict=True)
-    blind = {name: Advice("m", take, 70.0, "success") for name, take in takes}
+    blind = {name: Advice("m", take) for name, take in takes}
     said = lines(rows, blind)
     assert any(line.startswith("Not established: the 200 taken won") for line in said)
     assert any(line.startswith("Established: the 200 taken made") for line in said)

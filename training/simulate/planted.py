@@ -145,7 +145,6 @@ def samples(
         cost_r=np.full(n, 0.05),
         at_level=np.ones(n, dtype=np.bool_),
         win_probability=unknown,
-        final_score=x[:, -1],
         stop_spreads=unknown,
         direction=np.where(rng.random(n) < 0.5, 1, -1).astype(np.int8),
         backfilled=np.zeros(n, dtype=np.bool_),
