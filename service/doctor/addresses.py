@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from service import sockets
 from service.addresses import (
@@ -16,10 +17,20 @@ from service.addresses import (
 )
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
-from service.doctor.system import WRITE, Process, listener, locks, nearest_there, obstacle
+from service.doctor.system import (
+    WRITE,
+    Process,
+    listener,
+    locks,
+    nearest_there,
+    obstacle,
+    through,
+)
 from service.errors import ConfigError
 
 CHECK = "addresses"
+TMPFILES = "/etc/tmpfiles.d/signal-scorer.conf"
+"""By which install.sh has the socket's folder made, for the clients' group."""
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -142,8 +153,12 @@ def _path(scene: Scene, address: str) -> Finding:
             CHECK,
             address,
             f"user {scene.owner_name} may not write in {hindrance}",
-            "let systemd make the folder (RuntimeDirectory=signal-scorer), or give it to that "
-            f"user: install -d -o {scene.owner_name} {path.parent}",
+            f"as installed: systemd-tmpfiles --create {TMPFILES}; elsewhere: "
+            + through(
+                path.parent,
+                scene.owner,
+                f"install -d -o {scene.owner_name} {quote(str(path.parent))}",
+            ),
         )
     return ok(CHECK, address, "free")
 

@@ -26,7 +26,12 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from _losses(running)
     for note in running.health.get("notes", ()):
         if "restart" in note:
-            yield warn(CHECK, running.address, note, "restart it when it suits: systemctl restart")
+            yield warn(
+                CHECK,
+                running.address,
+                note,
+                "restart it when it suits: systemctl restart signal-scorer",
+            )
         elif "ahead of this machine's clock" in note:
             yield warn(
                 CHECK,

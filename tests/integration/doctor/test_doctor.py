@@ -17,7 +17,7 @@ from typing import Any
 from builders import small_model
 from command import invoke
 from doctored import MONDAY_S, NOBODY, Setup, as_root, beside, kept_right, snapshot
-from harness import Feed, Service, free_port, running
+from harness import Feed, Service, eventually, free_port, running
 from serving import tick
 
 from service.config import load
@@ -104,6 +104,18 @@ def test_a_service_that_hangs(lone: Service, tmp_path: Path) -> None:
     finally:
         lone.process.send_signal(signal.SIGCONT)
     assert "restart" in found.advice
+
+
+def test_a_restart_that_is_due(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("")
+    with running(tmp_path / "state", CONFIG=str(file)) as service, service.client() as client:
+        file.write_text("[feed]\nstale_after_s = 300\n")
+        assert service.process
+        service.process.send_signal(signal.SIGHUP)
+        eventually(lambda: client.health()["notes"], "the restart that is due")
+        found = beside(service, tmp_path / "beside").fault("service", "stale_after_s", level="warn")
+    assert found.advice.endswith("systemctl restart signal-scorer")
 
 
 # The command

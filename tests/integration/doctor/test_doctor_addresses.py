@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,10 +57,13 @@ def test_an_ipc_socket_that_was_removed(open_folder: Path, tmp_path: Path) -> No
 def test_an_ipc_folder_that_the_service_may_not_write(
     served_by_nobody: Setup, open_folder: Path
 ) -> None:
-    (open_folder / "run").mkdir(mode=0o755)
-    served_by_nobody.values["SCORE_BIND"] = f"ipc://{open_folder}/run/score.sock"
-    found = served_by_nobody.fault("addresses", "may not write")
-    assert "RuntimeDirectory" in found.advice
+    (open_folder / "closed").mkdir(mode=0o700)
+    (open_folder / "closed" / "run").mkdir()
+    served_by_nobody.values["SCORE_BIND"] = f"ipc://{open_folder}/closed/run/score.sock"
+    advice = served_by_nobody.fault("addresses", "may not write").advice
+    assert "systemd-tmpfiles --create /etc/tmpfiles.d/signal-scorer.conf" in advice
+    subprocess.run(["sh", "-ec", advice.partition("elsewhere: ")[2]], check=True)
+    assert {found.level for found in served_by_nobody.findings("addresses")} == {"ok"}
 
 
 def test_an_address_that_is_named_twice(setup: Setup) -> None:
