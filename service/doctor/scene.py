@@ -16,6 +16,7 @@ from service.settings import Config
 
 ASK_MS = 2000.0
 LOCK_SUFFIX = ".lock"
+DROP_IN = Path("/etc/systemd/system/signal-scorer-train.service.d/truth-log.conf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Running:
 class Scene:
     """`running` is the service of this configuration, `stranger` one of another that answers
     at its address. `holder` is the process that holds the journal; `owner` the user that the
-    service runs as, or will."""
+    service runs as, or will. `drop_in` is what `install.sh --truth-log` writes."""
 
     config: Config
     now_s: float
@@ -42,6 +43,7 @@ class Scene:
     stranger: Running | None = None
     holder: Process | None = None
     owner: int = 0
+    drop_in: Path = DROP_IN
 
     @property
     def state_dir(self) -> Path:

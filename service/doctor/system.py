@@ -88,15 +88,31 @@ def locks(path: Path) -> list[Lock]:
     return found
 
 
+def allows(path: Path, uid: int, wanted: int) -> bool:
+    """Whether a user has `wanted` of the path itself, whatever the folders above say."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    if uid == 0:
+        return True
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid == uid:
+        return mode >> 6 & wanted == wanted
+    if status.st_gid in _groups(uid):
+        return mode >> 3 & wanted == wanted
+    return mode & wanted == wanted
+
+
 def obstacle(path: Path, uid: int, wanted: int) -> Path | None:
     """What keeps a user from `wanted` (READ, WRITE, ENTER) on a path; None where nothing does.
 
     The path itself, or the first folder that it may not pass through.
     """
     for folder in reversed(path.absolute().parents):
-        if not _allows(folder, uid, ENTER):
+        if not allows(folder, uid, ENTER):
             return folder
-    return None if _allows(path, uid, wanted) else path
+    return None if allows(path, uid, wanted) else path
 
 
 def through(path: Path, uid: int, advice: str = "") -> str:
@@ -104,7 +120,7 @@ def through(path: Path, uid: int, advice: str = "") -> str:
     closed = [
         quote(str(folder))
         for folder in reversed(path.absolute().parents)
-        if folder.exists() and not _allows(folder, uid, ENTER)
+        if folder.exists() and not allows(folder, uid, ENTER)
     ]
     steps = [f"chmod a+x {' '.join(closed)}"] if closed else []
     return " && ".join([*steps, advice] if advice else steps)
@@ -149,21 +165,6 @@ def _target(link: Path) -> str:
         return str(link.readlink())
     except OSError:  # closed meanwhile
         return ""
-
-
-def _allows(path: Path, uid: int, wanted: int) -> bool:
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    if uid == 0:
-        return True
-    mode = stat.S_IMODE(status.st_mode)
-    if status.st_uid == uid:
-        return mode >> 6 & wanted == wanted
-    if status.st_gid in _groups(uid):
-        return mode >> 3 & wanted == wanted
-    return mode & wanted == wanted
 
 
 def _groups(uid: int) -> frozenset[int]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from shlex import quote
 from zoneinfo import ZoneInfo
 
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene, user_name
-from service.doctor.system import ENTER, READ, nearest_there, obstacle
+from service.doctor.system import ENTER, READ, allows, nearest_there, obstacle, through
 from service.history import last_trained, read_history
 from service.journal_export import stamp
 from service.journal_reading import JournalUnreadable, open_quietly
@@ -26,6 +28,7 @@ WEEKLY_S = 8 * DAY_S
 """Cron runs it once a week; a day more is no news."""
 HOURLY_S = 3 * 3600.0
 LOCK = ".lock"
+INSTALLED = Path("/etc/signal-scorer/config.toml")
 CRON = "install deploy/cron/signal-scorer or the timers, and look at its log: journalctl -u "
 
 
@@ -54,13 +57,16 @@ def alerts(scene: Scene) -> Iterator[Finding]:
             f"chmod +x {command[0]}" if there else "correct alerts.command, an argv without shell",
         )
         return
-    hindrance = obstacle(Path(found), _trainer(scene), READ)
+    trainer = _trainer(scene)
+    hindrance = obstacle(Path(found), trainer, READ | ENTER)
     if hindrance is not None:
         yield fail(
             ALERTS,
             hindrance,
-            f"user {user_name(_trainer(scene))}, as whom the monitor runs, may not use it",
-            f"chmod -R o+rX {found}",
+            f"user {user_name(trainer)}, as whom the monitor runs, may not use it",
+            f"chmod o+rx {quote(found)}"
+            if hindrance == Path(found)
+            else through(Path(found), trainer),
         )
         return
     yield ok(ALERTS, command[0], "there; signal-scorer doctor --test-alert tries it out")
@@ -95,7 +101,10 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
                 f"there is no zone named {config.truth_log.timezone!r}",
                 "use UTC or a name such as Europe/Athens",
             )
-    for path in map(config.path, config.truth_log.paths):
+    shown = _shown(scene)
+    for log, bound in shown:
+        yield _shown_log(log, bound, _trainer(scene))
+    for path in () if shown else map(config.path, config.truth_log.paths):
         there = nearest_there(path.parent)
         if not path.exists() and obstacle(there, _trainer(scene), ENTER) is None:
             yield fail(
@@ -117,6 +126,42 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
             )
             continue
         yield ok(CHECK, path, f"readable, changed {stamp(path.stat().st_mtime)} UTC")
+
+
+def _shown(scene: Scene) -> list[tuple[Path, Path]]:
+    """The logs of `install.sh --truth-log`, which stand in for the configured ones: each with what
+    is shown to the trainer's units, its folder or the log alone."""
+    if scene.config_file != INSTALLED or not scene.drop_in.exists():
+        return []
+    text = scene.drop_in.read_text()
+    logs = re.findall(r"^Environment=SIGNAL_SCORER_TRUTH_LOG_PATHS=(.+)$", text, re.M)
+    binds = re.findall(r"^BindReadOnlyPaths=-([^:\n]+):(.+)$", text, re.M)
+    return [
+        (Path(source) / Path(log).relative_to(target), Path(source))
+        for log, (source, target) in zip(",".join(logs).split(","), binds, strict=True)
+    ]
+
+
+def _shown_log(log: Path, bound: Path, trainer: int) -> Finding:
+    try:
+        changed_s = log.stat().st_mtime
+    except FileNotFoundError:
+        return fail(
+            CHECK,
+            log,
+            "the truth log is not there: no reported outcome is learnt from",
+            "it is read once it is there; if it lies elsewhere: deploy/install.sh --truth-log PATH",
+        )
+    wanted = {bound: READ | ENTER, log: READ}  # what is above is passed by root
+    closed = next((path for path in wanted if not allows(path, trainer, wanted[path])), None)
+    if closed is not None:
+        return fail(
+            CHECK,
+            log,
+            f"user {user_name(trainer)}, as whom the trainer runs, may not read it (at {closed})",
+            f"chmod o+rX {quote(str(closed))}; the folders above keep others out",
+        )
+    return ok(CHECK, log, f"shown to the trainer's units, changed {stamp(changed_s)} UTC")
 
 
 def _last_run(scene: Scene) -> Finding:

@@ -282,3 +282,25 @@ def test_an_alert_command_that_cannot_be_run(setup: Setup) -> None:
     assert "chmod +x" in setup.fault("alerts", "not executable").advice
     script.chmod(0o755)
     assert [finding.level for finding in setup.findings("alerts")] == ["ok"]
+
+
+@as_root
+def test_an_alert_command_that_the_monitors_user_may_not_run(
+    served_by_nobody: Setup, open_folder: Path
+) -> None:
+    served_by_nobody.models.mkdir()
+    os.chown(served_by_nobody.models, NOBODY, NOBODY)
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "notes").touch(mode=0o600)
+    script = closed / "tell.sh"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o744)
+    served_by_nobody.values["ALERTS_COMMAND"] = str(script)
+    for hindrance in (closed, script):
+        found = served_by_nobody.fault("alerts", "may not use")
+        assert found.about == str(hindrance)
+        subprocess.run(["sh", "-ec", found.advice], check=True)
+    assert [finding.level for finding in served_by_nobody.findings("alerts")] == ["ok"]
+    modes = [path.stat().st_mode & 0o777 for path in (closed, closed / "notes", script)]
+    assert modes == [0o711, 0o600, 0o745]

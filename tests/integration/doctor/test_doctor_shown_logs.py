@@ -1,0 +1,79 @@
+"""The truth logs that `install.sh --truth-log` shows to the trainer's units."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from doctored import NOBODY, Setup, as_root
+
+from service.config import load
+from service.doctor import trainer
+from service.doctor.finding import Finding
+from service.doctor.scene import look_around
+
+SCRIPT = Path(__file__).resolve().parents[3] / "deploy/install.sh"
+
+
+def shown(units: Path, *logs: Path) -> Path:
+    """What the script itself writes for these logs, in a folder of the test."""
+    text = SCRIPT.read_text().replace("\nunits=/etc/systemd/system\n", f"\nunits={units}\n")
+    given = " ".join(map(str, logs))
+    text = text.replace('\nmain "$@"\n', f"\nlogs='{given}'\ninstall_truth_logs\n")
+    subprocess.run(["sh", "-c", text], check=True, stdout=subprocess.DEVNULL)
+    return units / "signal-scorer-train.service.d/truth-log.conf"
+
+
+def found(setup: Setup, drop_in: Path, config_file: Path = trainer.INSTALLED) -> list[Finding]:
+    """What doctor says of truth logs, the last run left out."""
+    scene = look_around(
+        load(environ=setup.environ), now_s=0.0, listen_s=0.0, config_file=config_file
+    )
+    *findings, _ = trainer.check(replace(scene, drop_in=drop_in))
+    return findings
+
+
+@pytest.fixture
+def logs(open_folder: Path) -> tuple[Path, Path]:
+    """Two, below a folder that only root may enter; the second one's own folder is closed too."""
+    closed = open_folder / "root"
+    made = (closed / "elite_guard/truth_log.jsonl", closed / "private/signals.jsonl")
+    for log in made:
+        log.parent.mkdir(parents=True)
+        log.touch(mode=0o644)
+    closed.chmod(0o700)
+    made[1].parent.chmod(0o700)
+    return made
+
+
+@as_root
+def test_the_logs_are_those_shown_to_the_units_and_not_the_configured_ones(
+    served_by_nobody: Setup, logs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    served_by_nobody.values["TRUTH_LOG_PATHS"] = "configured.jsonl"
+    seen = found(served_by_nobody, shown(tmp_path, *logs))
+    assert [(one.level, one.about) for one in seen] == [("ok", str(log)) for log in logs]
+    # Another configuration than the installed one is no business of the units.
+    (other,) = found(served_by_nobody, shown(tmp_path, *logs), tmp_path / "config.toml")
+    assert "configured.jsonl" in other.about
+
+
+@as_root
+def test_a_log_that_is_closed_or_gone_is_named_where_it_lies(
+    served_by_nobody: Setup, logs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    drop_in = shown(tmp_path, *logs)
+    served_by_nobody.models.mkdir()
+    os.chown(served_by_nobody.models, NOBODY, NOBODY)
+    logs[0].parent.chmod(0o700)
+    logs[1].chmod(0o600)
+    for one in found(served_by_nobody, drop_in):
+        assert "may not read" in one.text
+        subprocess.run(["sh", "-ec", one.advice.partition(";")[0]], check=True)
+    assert [one.level for one in found(served_by_nobody, drop_in)] == ["ok", "ok"]
+    assert logs[0].parent.parent.stat().st_mode & 0o777 == 0o700
+    logs[1].unlink()
+    assert "not there" in found(served_by_nobody, drop_in)[1].text
