@@ -13,7 +13,7 @@ usage() {
 Usage: sh deploy/install.sh [OPTION]...     as root, in a checkout of the project
 
   --client-user NAME   let this user ask through the ipc socket (Elite Guard's); repeatable
-  --truth-log PATH     the log of outcomes, also where only root may look; repeatable
+  --truth-log PATH     a log of outcomes, also where only root may look; name all at once
   --timers             start the trainer by systemd timers instead of cron
   --cron               back to cron
   --wheels DIR         no network: take all packages from this folder. Make it with
@@ -40,7 +40,7 @@ jobs="signal-scorer-train signal-scorer-monitor"
 clients=scorer-clients
 
 main() {
-    action=install trigger='' wheels='' python='' start=yes users='' logs=''
+    action=install trigger='' wheels='' python='' start=yes users='' logs='' timers=''
     while [ $# -gt 0 ]; do
         case $1 in
             --client-user) users="$users ${2:?--client-user wants a NAME}"; shift ;;
@@ -79,7 +79,7 @@ refuse() {
 
 check_path() {
     case $1 in
-        *[!A-Za-z0-9._/+@=,-]*) refuse "--truth-log $1: a path of letters, digits and ._/+@=,- only, please" ;;
+        *[!A-Za-z0-9._/+@=-]*) refuse "--truth-log $1: a path of letters, digits and ._/+@=- only, please" ;;
         /*) ;;
         *) refuse "--truth-log $1: give the whole path, from /" ;;
     esac
@@ -250,6 +250,7 @@ install_trigger() {
         rm -f "$cron"
         for job in $jobs; do
             install -m 0644 "$here/systemd/$job.timer" "$units/$job.timer"
+            timers="$timers $job.timer"
         done
     fi
 }
@@ -307,7 +308,7 @@ remove_old_releases() {
 
 next_steps() {
     say "installed $release; the trainer is started by $trigger"
-    [ "$start" = yes ] || say "start it:        systemctl enable --now signal-scorer"
+    [ "$start" = yes ] || say "start it:        systemctl enable --now signal-scorer$timers"
     say "configuration:   $etc/config.toml, then systemctl restart signal-scorer"
     say "is it well?      signal-scorer health; journalctl -u signal-scorer"
     say "a first score:   signal-scorer score --symbol EURUSD --base-score 75 --direction BUY"
@@ -328,23 +329,21 @@ uninstall() {
     systemctl --quiet disable --now signal-scorer 2>/dev/null || true
     for job in $jobs; do
         systemctl --quiet stop "$job.service" 2>/dev/null || true
+        rm -f "$units/$job.service.d/truth-log.conf"
+        rmdir "$units/$job.service.d" 2>/dev/null || true
     done
     remove_timers
     rm -f "$cron" "$tmpfiles" "$commands/signal-scorer" "$commands/signal-scorer-train"
     for unit in signal-scorer signal-scorer-train signal-scorer-monitor signal-scorer-alert@; do
         rm -f "$units/$unit.service"
     done
-    for job in $jobs; do
-        rm -f "$units/$job.service.d/truth-log.conf"
-        rmdir "$units/$job.service.d" 2>/dev/null || true
-    done
     rm -rf "$prefix" /var/cache/signal-scorer /run/signal-scorer
     rm -f /var/lib/systemd/timers/stamp-signal-scorer-*
     systemctl daemon-reload
     systemctl --quiet reset-failed 'signal-scorer*' 2>/dev/null || true
-    say "removed. What is yours is left: $state (journal, models) and $etc (configuration), with"
-    say "the users scorer and scorer-trainer that own it. To be rid of that too:"
-    say "  rm -r $state $etc; userdel scorer; userdel scorer-trainer; groupdel $clients"
+    say "removed. Left are $state (journal, models), $etc (configuration), what systemctl edit"
+    say "made, and the users scorer and scorer-trainer. To remove these too:"
+    say "  rm -rf $state $etc $units/signal-scorer*.service.d; userdel scorer-trainer; userdel scorer; groupdel $clients"
 }
 
 main "$@"
