@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from protocol import messages
 from protocol.aio import AsyncScorerClient
@@ -166,3 +167,13 @@ def test_the_version_is_said_once():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["version"] == protocol.__version__
+
+
+def test_only_the_container_that_serves_is_asked_whether_it_serves():
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))
+    checked = [
+        name
+        for name, one in compose["services"].items()
+        if not one.get("healthcheck", {}).get("disable")  # the image's own is inherited
+    ]
+    assert checked == ["scorer"]
