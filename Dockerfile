@@ -2,7 +2,7 @@
 #   docker build -t signal-scorer .
 #   docker run --read-only --tmpfs /tmp --network host -v scorer:/var/lib/signal-scorer signal-scorer
 # BASE needs Python 3.11 or newer with venv, RUNTIME the same Python and no more. LOCK=service
-# leaves the trainer and its libraries out, two thirds of what is added to the base.
+# leaves the trainer and its libraries out, three quarters of what is added to the base.
 ARG BASE=python:3.11-slim
 ARG RUNTIME=${BASE}
 
