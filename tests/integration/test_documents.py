@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,22 +172,29 @@ def imported(shared: Scene) -> None:
 
 
 def four_calls(told: dict[str, Any], shared: Scene) -> None:
-    """The original's calls, served through the drop-in."""
-    metadata = told["metadata"]
+    """The original's calls, made as it makes them, served through what the document imports."""
+    scorer, metadata = told["ml_scorer"], told["metadata"]
     assert set(metadata) >= original_setup.METADATA
     assert (metadata["status"], told["score"], told["accepted"]) == ("shadow", 72.5, False)
-    counts = told["ml_scorer"].counts  # the first may leave before there is a connection
+    tick = {"bid": 1.1, "ask": 1.1001, "spread": 0.0001, "volume": 0, "timestamp": time.time()}
+    scorer.update_market_data("EURUSD", tick)
+    counts = scorer.counts  # the first may leave before there is a connection
     assert counts["ticks_pushed"] + counts["ticks_dropped"] == 1
-    assert told["recorded"] is True
-    assert told["stats"]["model_available"] is True
-    assert set(told["stats"]) >= original_setup.STATS
-    assert set(told["training"]) >= {"ml_scorer_stats", "latest_performance"}
+    features = told["MarketFeatures"](**metadata["features"])
+    outcome = {"outcome": "WIN_TP", "runtime_seconds": 2700, "ml_metadata": metadata}
+    assert scorer.record_signal_outcome("ELITE_GUARD_EURUSD_8", features, True, outcome)
+    stats = scorer.get_model_stats()
+    assert stats["model_available"] is True
+    assert set(stats) >= original_setup.STATS
+    training = told["MLTrainingManager"](None, scorer).get_training_status()
+    assert set(training) >= {"ml_scorer_stats", "latest_performance"}
+    assert training["latest_performance"]["available"]
     (ended,) = rows(
         shared.service.journal_path,
         f"SELECT * FROM outcomes WHERE score_id = '{metadata['score_id']}'",
     )
     assert (ended["outcome"], ended["win"], ended["source"]) == ("WIN_TP", 1, "request")
-    told["ml_scorer"].close()
+    scorer.close()
 
 
 FACTS = {"docs/integration.md": integration, "docs/migration.md": migration}
