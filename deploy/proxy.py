@@ -23,8 +23,11 @@ def main(front_address: str, *service_addresses: str) -> None:
         socket.tcp_keepalive_intvl, socket.tcp_keepalive_cnt = 5, 4
         socket.tcp_maxrt = 30_000
         socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 1_000
+    # An IPv6 address has colons of its own.
+    front.ipv6 = front_address.count(":") > 2
     front.bind(front_address)
     for address in service_addresses:
+        back.ipv6 = address.count(":") > 2
         back.connect(address)
     zmq.proxy(front, back)
 

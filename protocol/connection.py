@@ -34,6 +34,14 @@ def check_endpoint(endpoint: str) -> str:
     return endpoint
 
 
+def speak_family(socket: zmq.Socket[bytes], address: str) -> None:
+    """Let what is bound or connected next speak IPv6, where the address is one.
+
+    Always on, `localhost` would no longer be the 127.0.0.1 that others listen on.
+    """
+    socket.setsockopt(zmq.IPV6, int(address.count(":") > 2))
+
+
 def connected(
     socket: zmq.Socket[bytes], endpoint: str, curve: CurveKeys | None
 ) -> zmq.Socket[bytes]:
@@ -44,6 +52,7 @@ def connected(
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
     socket.setsockopt(zmq.RECONNECT_IVL, 20)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+    speak_family(socket, endpoint)
     try:
         if curve is not None:
             curve.apply(socket)

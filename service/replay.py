@@ -18,6 +18,7 @@ from pathlib import Path
 
 import zmq
 
+from protocol.connection import speak_family
 from service import exit_codes
 from service.errors import CommandError
 from service.market_files import Format, MarketAccount, Recorded, read_market
@@ -214,6 +215,7 @@ class _Publisher:
 
 
 def _bind(socket: zmq.Socket[bytes], bind: str) -> None:
+    speak_family(socket, bind)
     try:
         socket.bind(bind)
     except zmq.ZMQError as error:

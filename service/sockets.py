@@ -6,10 +6,12 @@ encrypted ones at a TCP address: what needs no keys is bound first.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 import zmq
 
+from protocol.connection import speak_family
 from protocol.curve import CurveKeys, KeyFileError, KeyPair, read_public, read_secret
 from protocol.limits import MAX_MESSAGE_BYTES
 from service import zap
@@ -34,6 +36,14 @@ FEED_HWM = 100_000
 """A burst of this many ticks waits for us; beyond it a PUB drops for this subscriber."""
 HANDSHAKE_MS = 5_000
 """A peer that opens a connection and says nothing is cut off after this."""
+
+_NOT_OURS = "no interface of this machine has it. Set one that it has"
+_ADVICE = {
+    errno.EADDRINUSE: "is another service running there? Stop it, or set another address",
+    errno.EADDRNOTAVAIL: _NOT_OURS,
+    errno.ENODEV: _NOT_OURS,
+    errno.EACCES: "this user may not use that port. Set one from 1024 on",
+}
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
@@ -138,6 +148,7 @@ def feed_socket(context: Context, address: str, keys: CurveKeys | None = None) -
     socket.setsockopt(zmq.SUBSCRIBE, b"")
     if keys is not None:
         keys.apply(socket)
+    speak_family(socket, address)
     try:
         socket.connect(address)
     except zmq.ZMQError as error:
@@ -189,12 +200,13 @@ def _bind_ipc(socket: Socket, address: str, mode: int, locks: list[int]) -> None
 
 
 def _bound(socket: Socket, address: str) -> None:
+    speak_family(socket, address)
     try:
         socket.bind(address)
     except zmq.ZMQError as error:
+        advice = _ADVICE.get(error.errno or 0, "Set another address")
         raise BindError(
-            f"cannot bind {address}: {error.strerror}; is another service running there? "
-            "Stop it, or set another address (score.bind, feed.ingest)"
+            f"cannot bind {address}: {error.strerror}; {advice} (score.bind, feed.ingest)"
         ) from None
 
 

@@ -16,6 +16,7 @@ from served import Served
 from serving import START_S, body, history, tick, unpacked
 
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
+from service.addresses import BindError
 from service.errors import ConfigError
 from service.server import TICK_BYTES, TICKS_A_REQUEST, split
 
@@ -448,6 +449,19 @@ def test_an_ipc_address_serves_and_its_folder_is_made(tmp_path: Path, peers: Any
             assert unpacked(received(client)[0])["ok"] is True
         finally:
             served.close()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nothing0"])  # of a document, of no interface
+def test_an_address_that_the_machine_does_not_have_is_said_to_be_none(
+    tmp_path: Path, host: str
+) -> None:
+    with pytest.raises(BindError, match="no interface of this machine has it"):
+        Served(tmp_path, SCORE_BIND=f"tcp://{host}:5561", SCORE_ALLOW_INSECURE="true")
+
+
+def test_an_address_that_is_taken_is_said_to_be_anothers(served: Served, tmp_path: Path) -> None:
+    with pytest.raises(BindError, match="is another service running there"):
+        Served(tmp_path / "other", SCORE_BIND=served.address)
 
 
 def test_a_feed_address_that_is_none_is_a_configuration_error(tmp_path: Path) -> None:
