@@ -18,6 +18,7 @@ import zmq
 from zmq.utils import z85
 
 from protocol.curve import PUBLIC_SUFFIX, KeyFileError, read_public
+from service.printable import printable
 
 ZAP_ADDRESS = "inproc://zeromq.zap.01"
 DOMAIN = b"signal-scorer"
@@ -45,7 +46,7 @@ class AllowList:
     """The public keys in a folder, one NAME.pub a client; `names` maps a Z85 key to NAME.
 
     `faults` says which files, or why the folder, could not be read; `stale` makes the next
-    look read everything again.
+    look read everything again. A file's name may be no text: what is said of it is printable.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,7 +66,7 @@ class AllowList:
         try:
             signature = self._sign()
         except OSError as error:
-            fault = f"{self.folder}: {error.strerror}: no client is let in"
+            fault = printable(f"{self.folder}: {error.strerror}: no client is let in")
             news = self.stale or self.faults != (fault,)
             self.names, self.faults, self._signature, self.stale = {}, (fault,), None, False
             return news
@@ -106,14 +107,15 @@ class AllowList:
         self._unread = []
         for file in files[:MAX_CLIENTS]:
             try:
-                names[read_public(self.folder / file)] = file.removesuffix(PUBLIC_SUFFIX)
+                key = read_public(self.folder / file)
+                names[key] = printable(file.removesuffix(PUBLIC_SUFFIX))
             except KeyFileError as error:
                 faults.append(str(error))
                 if isinstance(error.__cause__, OSError):
                     self._unread.append(file)
         if len(files) > MAX_CLIENTS:
             faults.append(f"{self.folder}: {len(files)} keys, {MAX_CLIENTS} at most are read")
-        self.names, self.faults = names, tuple(faults)
+        self.names, self.faults = names, tuple(map(printable, faults))
 
 
 def verdict(request: list[bytes], names: Mapping[bytes, str]) -> Verdict | None:

@@ -20,19 +20,25 @@ class Finding(msgspec.Struct, frozen=True):
     advice: str = ""
 
 
+def _found(check: str, level: Level, about: object, text: str, advice: str = "") -> Finding:
+    # The name of a file may be no text, and a finding is printed.
+    said = [part.encode(errors="backslashreplace").decode() for part in (str(about), text, advice)]
+    return Finding(check, level, *said)
+
+
 def ok(check: str, about: object, text: str) -> Finding:
     """As it should be."""
-    return Finding(check, "ok", str(about), text)
+    return _found(check, "ok", about, text)
 
 
 def warn(check: str, about: object, text: str, advice: str) -> Finding:
     """It serves, and somebody should look."""
-    return Finding(check, "warn", str(about), text, advice)
+    return _found(check, "warn", about, text, advice)
 
 
 def fail(check: str, about: object, text: str, advice: str) -> Finding:
     """Something of what the service is for does not work, or would not after a restart."""
-    return Finding(check, "fail", str(about), text, advice)
+    return _found(check, "fail", about, text, advice)
 
 
 def refused(check: str, about: object, error: Exception) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import zmq
@@ -64,6 +65,18 @@ def add(folder: Path, name: str) -> bytes:
     public, _ = zmq.curve_keypair()
     (folder / f"{name}.pub").write_bytes(public)
     return public
+
+
+def test_a_file_whose_name_is_no_text_lets_in_and_can_be_told_of(tmp_path: Path):
+    public = zmq.curve_keypair()[0]
+    (tmp_path / os.fsdecode(b"\xff.pub")).write_bytes(public)
+    (tmp_path / os.fsdecode(b"\xfe.pub")).write_text("no key")
+    allowed = AllowList(tmp_path)
+    allowed.look()
+    found = verdict(asking(z85.decode(public)), allowed.names)
+    assert found is not None
+    assert found.frames[4:] == [b"200", b"", b"?", b""]
+    assert [fault.encode().startswith(bytes(tmp_path)) for fault in allowed.faults] == [True]
 
 
 def test_a_folder_is_read_when_it_changes_and_only_then(tmp_path: Path):

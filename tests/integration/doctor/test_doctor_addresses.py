@@ -10,6 +10,7 @@ import pytest
 from doctored import Setup, as_root, beside
 from harness import Service, free_port, running
 
+from service.doctor.report import as_lines, as_object
 from service.keygen import keygen
 
 # Addresses
@@ -126,6 +127,13 @@ def test_a_secret_where_a_clients_public_key_belongs(guarded: Setup, tmp_path: P
     secret = (tmp_path / "keys" / "elite_guard.key").read_bytes()
     (tmp_path / "keys" / "clients" / "oops.pub").write_bytes(secret)
     assert "new pair" in guarded.fault("keys", "oops.pub", "SECRET").advice
+
+
+def test_a_file_whose_name_is_no_text_is_told_of(guarded: Setup, tmp_path: Path) -> None:
+    (tmp_path / "keys" / "clients" / os.fsdecode(b"\xff.pub")).write_text("not a key\n")
+    fault = guarded.fault("keys", "no key")
+    assert "udcff.pub" in as_object([fault], 1)
+    assert "udcff.pub" in "".join(as_lines(fault)).encode().decode()
 
 
 def test_a_list_of_clients_that_anybody_may_add_to(guarded: Setup, tmp_path: Path) -> None:
