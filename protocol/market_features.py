@@ -104,7 +104,7 @@ def outcome_request(
             "scored_at": number(known.get("timestamp"), low=_EARLIEST_S),
         }
     return OutcomeRequest(
-        outcome=text(data.get("outcome"), _WORD_CHARS) or _won(outcome),
+        outcome=_word(data.get("outcome")) or _won(outcome),
         signal_id=text(identifier(signal_id), _ID_CHARS),
         score_id=score_id,
         realised_r=number(data.get("realised_r")),
@@ -112,27 +112,38 @@ def outcome_request(
         max_favorable_pips=number(data.get("max_favorable_pips")),
         max_adverse_pips=number(data.get("max_adverse_pips")),
         runtime_seconds=runtime_s,
-        closed_at=_moment(data.get("closed_at", data.get("completed_at"))),
+        closed_at=_moment(_first(data, "closed_at", "completed_at")),
         **meant,
     )
 
 
 def candles_of(data: Mapping[str, Any] | None) -> TimeframeData | None:
     """The newest candles of each timeframe that are candles; None where there are none."""
-    if not data:
+    if not isinstance(data, Mapping):
         return None
     kept = {}
     for name in TimeframeData.__struct_fields__:
-        entries = list(data.get(name) or ())[-MAX_CANDLES:]
-        kept[name] = [bar for bar in map(_bar, entries) if bar is not None]
+        kept[name] = [bar for bar in map(_bar, _newest(data.get(name))) if bar is not None]
     return TimeframeData(**kept) if any(kept.values()) else None
+
+
+def _newest(entries: Any) -> list[Any]:
+    try:
+        return list(entries)[-MAX_CANDLES:]
+    except Exception:  # no list, or a caller's class, which may raise what it likes
+        return []
+
+
+def _first(entries: Mapping[str, Any], *names: str) -> Any:
+    """The first of these that is there and not None."""
+    return next((entries[name] for name in names if entries.get(name) is not None), None)
 
 
 def _bar(candle: Any) -> Bar | None:
     if not isinstance(candle, Mapping):
         return None
     prices = [number(candle.get(name), low=1e-12) for name in ("open", "high", "low", "close")]
-    stamp = candle.get("time", candle.get("timestamp"))
+    stamp = _first(candle, "time", "timestamp")
     time_ = text(stamp, 64) if isinstance(stamp, str) else number(stamp)
     if None in prices or time_ is None:
         return None
@@ -187,6 +198,12 @@ def _symbol(value: Any) -> str | None:
         return msgspec.convert(value, Symbol)
     except msgspec.ValidationError:
         return None
+
+
+def _word(value: object) -> str | None:
+    """An outcome's word; a number is none, though a 1 may stand for a win."""
+    word = named(value)
+    return word if isinstance(word, str) and 0 < len(word) <= _WORD_CHARS else None
 
 
 def _won(outcome: object) -> bool | str:

@@ -225,8 +225,6 @@ def test_without_the_service_nothing_raises_and_nothing_is_held_up() -> None:
         (("EUR USD", 50.0), {}),
         ((None, 50.0), {}),
         (("EURUSD", object()), {}),
-        (("EURUSD", 50.0, {"M1": 7}), {}),
-        (("EURUSD", 50.0, "M1"), {}),
         (("EURUSD", 50.0), {"direction": "UP"}),
         (("EURUSD", 50.0), {"direction": "BUY", "entry_price": 1.0, "stop_loss": 1.1}),
         (("EURUSD", 50.0), {"entry_price": "high"}),
@@ -249,6 +247,20 @@ def test_whatever_is_asked_the_base_score_comes_back(
         scorer.update_market_data(None, None)  # type: ignore[arg-type]
         assert scorer.counts["ticks_invalid"] == 1
         scorer.close()
+
+
+TABLE = np.array([(1.2, 0.9), (1.1, 1.0)], dtype=[("high", "f8"), ("low", "f8")])
+
+
+@pytest.mark.parametrize("odd", ["M1", {"M1": 7}, {"M1": TABLE}, {"M1": np.zeros((2, 5))}])
+def test_candles_that_are_none_cost_no_score(odd: Any) -> None:
+    with answering() as server:
+        scorer = CryptoMLScorer(server.address, timeout_ms=5000)
+        score, metadata = scorer.enhance_signal_score("EURUSD", 50.0, odd)
+        scorer.close()
+    assert (score, metadata["status"]) == (50.0, "no_model")
+    assert len(server.requests) == 1
+    assert not server.requests[0].get("timeframe_data")
 
 
 def test_outcomes_that_could_not_be_told_are_sent_later(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from enum import Enum, IntEnum
 from typing import Any
@@ -145,6 +146,14 @@ def test_the_word_counts_where_there_is_one() -> None:
     assert report({}, outcome=np.bool_(True)).outcome is True
 
 
+@pytest.mark.parametrize(
+    "said", [1, 0, 1.0, True, np.int64(1), np.bool_(True), b"WIN", "", "x" * 65]
+)
+def test_what_is_no_word_leaves_it_at_win_or_not(said: Any) -> None:
+    assert report({"outcome": said}, outcome=True).outcome is True
+    assert report({"outcome": said}, outcome=False).outcome is False
+
+
 class Ended(Enum):
     WIN = "WIN_TP"
     LOSS_SL = 2
@@ -191,6 +200,12 @@ def test_what_the_outcome_data_say_is_sent_and_what_is_odd_left_out() -> None:
         runtime_seconds=2700.0,
         closed_at="2025-09-15T14:00:00+00:00",
     )
+
+
+def test_an_end_that_is_none_leaves_it_to_the_other_name() -> None:
+    both = {"closed_at": None, "completed_at": 1_757_944_800}
+    assert report(both).closed_at == 1_757_944_800
+    assert report(both | {"closed_at": 1_757_944_801}).closed_at == 1_757_944_801
 
 
 @pytest.mark.parametrize("key", ["closed_at", "completed_at"])
@@ -252,14 +267,38 @@ candles = st.lists(st.fixed_dictionaries({}, optional=ohlcv) | st.just(CANDLE))
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(["M1", "M5", "M15", "H1"]), anything | candles))
 def test_candles_that_are_none_are_left_out(data: dict[str, Any]) -> None:
-    try:
-        kept = candles_of(data)
-    except TypeError:
-        return  # a timeframe that is no list; the caller answers that with the base score
+    kept = candles_of(data)
     request = messages.ScoreRequest(symbol="EURUSD", base_score=1.0, timeframe_data=kept)
     codec.encode_request(request, 1)
     good = sum(bar == CANDLE for bar in data["M1"]) if isinstance(data.get("M1"), list) else 0
     assert len(kept.M1 if kept else []) >= min(good, 60)
+
+
+class Ambiguous:
+    """As a table of pandas: neither true nor false, and a list of names."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(CANDLE)
+
+
+TABLE = np.array([(1.0, 1.2, 0.9, 1.1)], dtype=[(name, "f8") for name in list(CANDLE)[:4]])
+
+
+@pytest.mark.parametrize("odd", [Ambiguous(), TABLE, np.zeros((2, 5)), 7, 1.5, object(), b"M1"])
+def test_a_timeframe_that_is_no_list_of_candles_costs_the_others_nothing(odd: Any) -> None:
+    kept = candles_of({"M1": odd, "M5": [CANDLE]})
+    assert kept is not None
+    assert (kept.M1, len(kept.M5)) == ([], 1)
+    assert candles_of({"M1": odd}) is None
+    assert candles_of(odd) is None
+
+
+def test_a_candles_time_has_two_names() -> None:
+    named = CANDLE | {"time": None, "timestamp": CANDLE["time"]}
+    assert candles_of({"M1": [named]}) == candles_of({"M1": [CANDLE]})
 
 
 def test_of_many_candles_the_newest_sixty_are_sent() -> None:
