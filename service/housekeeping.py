@@ -150,7 +150,7 @@ class Housekeeping:
         self.due_s = now_s + TURN_S
         utc_s = self._clock.utc_s()
         self._follow(self._watch.take())
-        self._follow_mode()
+        self._follow_mode(self._mode.look())
         self._engine.advance(utc_s)
         self._bars.turn(utc_s)
         self._paper.turn(now_s, utc_s)
@@ -181,7 +181,7 @@ class Housekeeping:
         """Go on with a configuration that differs in keys of `reload.LIVE` alone."""
         before, self._config = self._config, config
         if config.score.mode != before.score.mode:
-            self._obey(self._mode.again())
+            self._follow_mode(self._mode.again())
 
     def event(self, kind: str, **detail: str | float | int | bool | None) -> None:
         """Log something worth finding again, and keep it in the journal."""
@@ -222,13 +222,10 @@ class Housekeeping:
             self._vitals.last_rejection = None
             self.event("model_pointer_missing")
 
-    def _follow_mode(self) -> None:
-        found = self._mode.look()
-        if found is not None:
-            self._obey(found)
-
-    def _obey(self, found: ModeLook) -> None:
+    def _follow_mode(self, found: ModeLook | None) -> None:
         """Serve in the mode that was commanded, or as configured where no command stands."""
+        if found is None:
+            return
         if found.refused:
             self._vitals.mode_note = f"a mode was refused: {found.refused}"
             self.event("mode_refused", reason=found.refused, mode=self._engine.mode)

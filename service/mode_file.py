@@ -101,7 +101,7 @@ class ModeWatch:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._path = folder / FILE_NAME
-        self._seen: tuple[int, int, int, int] | None = None
+        self._seen: tuple[int, ...] | None = None
 
     def look(self) -> Look | None:
         """What is new since the last look; None where nothing is."""
@@ -125,7 +125,10 @@ class ModeWatch:
         self._seen = seen
         return found
 
-    def again(self) -> Look:
-        """What stands, whether or not it was seen before."""
-        self._seen = None
-        return self.look() or Look(None)
+    def again(self) -> Look | None:
+        """What stands, whether or not it was seen before.
+
+        None where nobody can tell just now; then what is found later is new.
+        """
+        self._seen = ()
+        return self.look()

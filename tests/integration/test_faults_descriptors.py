@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from builders import NOW_S, small_model
 from harness import Feed, Service, descriptors, eventually
@@ -23,6 +24,7 @@ from wire import answering, base_score
 
 from protocol.client import ScorerClient
 from protocol.manifest import POINTER_NAME
+from service.housekeeping import TURN_S
 from service.mode_file import Command, Look, ModeWatch, write
 from service.model_watch import Loaded, ModelWatch, Rejected
 from service.zap import AllowList
@@ -116,6 +118,20 @@ def test_a_commanded_mode_is_read_as_soon_as_there_is_a_descriptor(tmp_path: Pat
         assert watch.look() is None
     assert watch.look() == Look(Command("off"))
     assert watch.look() is None
+
+
+def test_a_commanded_mode_stands_where_a_reload_cannot_look_at_it(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    write(tmp_path, Command("off", "me"))
+    parts.housekeeping.turn()
+    shadow = msgspec.structs.replace(parts.config.score, mode="shadow")
+    with descriptors_left(0):
+        parts.housekeeping.reconfigure(msgspec.structs.replace(parts.config, score=shadow))
+    assert parts.engine.mode == "off"
+    write(tmp_path, None)  # which is news, though nobody could look meanwhile
+    parts.clock.advance(TURN_S)
+    parts.housekeeping.turn()
+    assert parts.engine.mode == "shadow"
 
 
 @pytest.mark.parametrize("name", [POINTER_NAME, "{}/manifest.json", "{}/forest.npz"])
