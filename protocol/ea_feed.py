@@ -303,7 +303,7 @@ def _tick(wire: _WireTick) -> Tick | Skipped:
 def _candle(fields: Any, symbol: str, timeframe: str, node_id: str) -> Candle | None:
     """A candle from its decoded fields; symbol and timeframe are given for a batch's entry."""
     try:
-        wire = msgspec.convert(fields, _WireCandle, from_attributes=True)
+        wire = msgspec.convert(fields, _WireCandle)
     except msgspec.MsgspecError:
         return None
     name = symbol or _symbol(wire.symbol)

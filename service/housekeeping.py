@@ -264,7 +264,7 @@ class Housekeeping:
         fault = self._journal.fault
         if fault and not self._journal_failed:
             log.error("journal failed; answers are not kept", fault=fault)
-        self._journal_failed = not self._journal.recover(utc_s)
+        self._journal_failed = fault is not None and not self._journal.recover(utc_s)
         if fault and not self._journal_failed:
             # What was saved before may have been lost with the file.
             self._bars.forget()

@@ -33,7 +33,6 @@ OLDEST_CANDLE_S = 7 * 86_400.0
 """A week bridges any weekend; what is older would stand in for yesterday's levels."""
 
 _KEPT_FAULTS = 100
-_KEPT_KINDS = 64
 
 
 @dataclass(slots=True)
@@ -92,7 +91,7 @@ class Intake:
             self.set_sentiment(message.symbol, message.score, half_life_s, now)
         elif isinstance(message, Skipped):
             self.received += 1
-            self._skip(message.kind)
+            self.skipped[message.kind] += 1
 
     def on_tick(self, endpoint: Endpoint, tick: Tick, receive_time_s: float) -> None:
         """Apply a tick to its symbol, or count why not."""
@@ -349,8 +348,3 @@ class Intake:
             feed.forget_stamps()
         self.faulted += 1
         self.faults.append(Fault(receive_time_s, symbol, repr(error)[:300]))
-
-    def _skip(self, kind: str) -> None:
-        # The kinds come from outside: the table of their names is bounded.
-        known = kind in self.skipped or len(self.skipped) < _KEPT_KINDS
-        self.skipped[kind if known else "other"] += 1

@@ -14,7 +14,6 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -68,8 +67,7 @@ class ModelWatch:
     """Looks at the pointer every `interval_s` seconds; content decides, not its date.
 
     `poll_once` is one look without a thread: for the start, before READY, and for tests.
-    Between `start` and `stop` it is the thread's alone. `notify` is called on the looking
-    thread when something waits for `take`.
+    Between `start` and `stop` it is the thread's alone.
     """
 
     def __init__(
@@ -79,12 +77,10 @@ class ModelWatch:
         interval_s: float = 1.0,
         max_file_bytes: int = DEFAULT_LIMITS.file_bytes,
         max_nodes: int = DEFAULT_LIMITS.nodes,
-        notify: Callable[[], None] = lambda: None,
     ) -> None:
         self._models_dir = models_dir
         self._limits = Limits(file_bytes=max_file_bytes, nodes=max_nodes)
         self._interval_s = interval_s
-        self._notify = notify
         self._waiting: deque[Event] = deque()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -94,7 +90,6 @@ class ModelWatch:
         self._passing = False
         self._refused: tuple[str, Signature] | None = None
         self._told: tuple[RejectReason, str | None] | None = None
-        self.faults = 0
 
     def start(self) -> None:
         """Begin to look, at once and then every `interval_s`."""
@@ -123,7 +118,6 @@ class ModelWatch:
         event = self._look()
         if event is not None:
             self._waiting.append(event)
-            self._wake()
         return event
 
     def _look(self) -> Event | None:
@@ -231,13 +225,6 @@ class ModelWatch:
         while not self._stopping.is_set():
             self.poll_once()
             self._stopping.wait(self._interval_s)
-
-    def _wake(self) -> None:
-        try:
-            self._notify()
-        # The loop looks without being woken too; counted, and shown with the statistics.
-        except Exception:
-            self.faults += 1
 
 
 def _signature(path: Path) -> tuple[int, ...]:

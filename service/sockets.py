@@ -220,7 +220,6 @@ def _read_pair(config: Config, key: str, file: str) -> KeyPair:
 def _common(socket: Socket, hwm: int) -> None:
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
     socket.setsockopt(zmq.RCVHWM, hwm)
-    socket.setsockopt(zmq.SNDHWM, hwm)
     socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     # A peer that vanished without closing is noticed after 30 s instead of hours. By the kernel,
     # not by HEARTBEAT_IVL: libzmq 4.3.5 aborts the process where a heartbeat is due to a peer

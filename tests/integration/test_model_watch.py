@@ -7,11 +7,13 @@ import resource
 import shutil
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from builders import NOW_S, small_model, training_rows
+from harness import eventually
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME
 from service.bundle import DEFAULT_LIMITS
@@ -280,14 +282,12 @@ def test_a_loop_that_takes_nothing_is_not_buried_and_misses_nothing(tmp_path):
     assert isinstance(watch.poll_once(), Rejected)
 
 
-def test_the_thread_finds_a_model_and_wakes_the_loop(tmp_path):
-    woken = threading.Event()
-    watch = ModelWatch(tmp_path, interval_s=0.01, notify=woken.set)
+def test_the_thread_finds_a_model(tmp_path):
+    watch = ModelWatch(tmp_path, interval_s=0.01)
     watch.start()
     try:
         version = small_model(tmp_path)
-        assert woken.wait(20.0)
-        found = watch.take()
+        found = eventually(watch.take, "the model")
     finally:
         watch.stop()
     assert isinstance(found, Loaded)
@@ -296,25 +296,13 @@ def test_the_thread_finds_a_model_and_wakes_the_loop(tmp_path):
 
 
 def test_the_thread_looks_no_oftener_than_it_is_to(tmp_path):
-    woken = threading.Event()
-    watch = ModelWatch(tmp_path, interval_s=1000.0, notify=woken.set)
+    watch = ModelWatch(tmp_path, interval_s=1000.0)
     (tmp_path / POINTER_NAME).write_text("damaged")
     watch.start()
     try:
-        assert woken.wait(20.0)
-        woken.clear()
+        eventually(watch.take, "the first look")
         (tmp_path / POINTER_NAME).write_text("also damaged")
-        assert not woken.wait(0.1)
+        time.sleep(0.1)
+        assert watch.take() is None
     finally:
         watch.stop()
-
-
-def test_a_loop_that_cannot_be_woken_still_gets_the_model(tmp_path):
-    def closed() -> None:
-        raise OSError("closed")
-
-    small_model(tmp_path)
-    watch = ModelWatch(tmp_path, notify=closed)
-    assert isinstance(watch.poll_once(), Loaded)
-    assert isinstance(watch.take(), Loaded)
-    assert watch.faults == 1
