@@ -45,8 +45,9 @@ class Endpoint:
 class SymbolFeed:
     """What a symbol's next tick is compared with.
 
-    `seen_s` (receive time) is when its source last sent anything for it, `ticks` how many
-    were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are of the last applied one.
+    `seen_s` (receive time) is when its source last sent a tick of it or, before the first, when
+    it became known; `ticks` is how many were applied. `stamp_s`, `event_s`, `bid`, `ask` and
+    `volume` are of the last applied one.
     `restored_revision` is the bars' as they came back from before a restart.
     `kept` belongs to `vectors`: what was worked out last, by direction.
     """

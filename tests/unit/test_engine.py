@@ -133,6 +133,17 @@ def test_each_reason_for_the_base_score(model: Model, directed_model: Model) -> 
     assert base_reason(stale.score()) == "stale_feed"
     assert base_reason(Played(directed_model).score(direction=None)) == "no_direction"
     assert Played(directed_model).score()["status"] == "success"
+
+
+def test_candles_alone_make_a_symbol_known_and_not_fresh(model: Model) -> None:
+    played = Played(model)
+    minute = int(START_S) // 60
+    played.feed(*(candle("USDJPY", minute - ago, 150.0) for ago in range(40, 0, -1)))
+    assert base_reason(played.score(symbol="USDJPY")) == "warming_up"
+    played.now_s += 121
+    played.feed(tick("EURUSD", played.now_s), candle("USDJPY", minute + 1, 150.0))
+    assert base_reason(reply := played.score(symbol="USDJPY")) == "stale_feed"
+    assert "feed_age_s" not in reply
     assert base_reason(Played(model, SCORE_MODE="off").score()) == "off"
     assert base_reason(Played(model).score(waited_s=0.011, deadline_ms=10)) == "deadline"
     assert Played(model).score(waited_s=0.009, deadline_ms=10)["status"] == "success"

@@ -111,7 +111,7 @@ def test_the_limits_are_the_codes() -> None:
     said = {row[0]: int(row[1].split()[0]) for row in tables("## Bodies")[0]}
     assert said == {
         "request": limits.MAX_BODY_BYTES,
-        "message of any socket (MAXMSGSIZE)": limits.MAX_MESSAGE_BYTES,
+        "frame at any socket (MAXMSGSIZE)": limits.MAX_MESSAGE_BYTES,
         "string": limits.MAX_STRING,
         "array": limits.MAX_ARRAY,
         "map": limits.MAX_MAP,
