@@ -94,7 +94,7 @@ def outcome_request(
     runtime_s = number(data.get("runtime_seconds"), low=0.0)
     minutes = number(data.get("runtime_minutes"), low=0.0)
     if runtime_s is None and minutes is not None:
-        runtime_s = 60.0 * minutes
+        runtime_s = number(60.0 * minutes)
     score_id = text(known.get("score_id"), _ID_CHARS)
     meant: dict[str, Any] = {}
     if score_id is None:

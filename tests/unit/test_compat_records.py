@@ -202,6 +202,12 @@ def test_what_the_outcome_data_say_is_sent_and_what_is_odd_left_out() -> None:
     )
 
 
+def test_minutes_that_no_number_of_seconds_can_be_are_left_out() -> None:
+    request = report({"runtime_minutes": 1e11})
+    assert request.runtime_seconds is None
+    codec.encode_request(request, 1)
+
+
 def test_an_end_that_is_none_leaves_it_to_the_other_name() -> None:
     both = {"closed_at": None, "completed_at": 1_757_944_800}
     assert report(both).closed_at == 1_757_944_800
