@@ -221,7 +221,7 @@ def outcome_row(request: messages.OutcomeRequest, received_at: float) -> Outcome
 
 
 def feed_age_s(feed: SymbolFeed | None, receive_time_s: float) -> float | None:
-    """Seconds since the symbol's source last sent anything for it; None before its first tick."""
+    """Seconds since the symbol's source last sent a tick of it; None before its first tick."""
     return max(0.0, receive_time_s - feed.seen_s) if feed and feed.ticks else None
 
 

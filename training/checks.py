@@ -105,7 +105,7 @@ def _since(alarm: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
 
 
 def win_rate(live: Live, *, window_days: float, warn_points: float) -> Finding:
-    """Won against promised over the last days, the interval by days."""
+    """Won against promised over the last days, the interval by days or longer stretches."""
     rows = live.last_days(window_days)
     n, day_count = len(rows), len(np.unique(days(rows.time_s)))
     if n < FEWEST or day_count < FEWEST_DAYS:

@@ -81,7 +81,7 @@ def train(
         pointer = current_pointer(settings.models)
         publishes = pointer is None or not pointer.pinned
         released = last is not None and last.event == WITHHELD and publishes
-        early = _too_early(settings, data, last, force or released)
+        early = _too_early(settings, data, last, force=force, released=released)
         if early is not None:
             return _without_candidate(early, data.samples, settings, now_s)
         if fewer := _fewer(data, last):
@@ -187,7 +187,10 @@ def _named(journals: tuple[Path, ...]) -> str:
     return str(journals[0]) if len(journals) == 1 else f"{len(journals)} journals"
 
 
-def _too_early(settings: Settings, data: Dataset, last: Event | None, force: bool) -> Run | None:
+def _too_early(
+    settings: Settings, data: Dataset, last: Event | None, *, force: bool, released: bool
+) -> Run | None:
+    """Why there is nothing to try; `released` is what a pin withheld, of the same samples."""
     n = len(data.samples)
     if n < settings.min_samples and not force:
         return Run(
@@ -197,7 +200,9 @@ def _too_early(settings: Settings, data: Dataset, last: Event | None, force: boo
         )
     if not data.samples.both_classes:
         return Run(NOT_ENOUGH, f"not enough samples: {n}, without both a win and a loss")
-    if last is not None and (new := _new(data, last)) < settings.min_new and not force:
+    if last is None or force or released:
+        return None
+    if (new := _new(data, last)) < settings.min_new:
         fewer = _fewer(data, last)
         return Run(
             OK,

@@ -11,7 +11,7 @@ from textwrap import wrap
 import click
 import msgspec
 
-from service.doctor.finding import Finding, Level
+from service.doctor.finding import Finding, Level, fail
 from service.errors import ConfigError
 
 _COLOURS: dict[Level, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -62,4 +62,4 @@ def unloadable(error: ConfigError, file: Path | None) -> Finding:
     text, _, advice = str(error).partition("; ")
     about = str(file or "defaults and environment")
     said = text.removeprefix("configuration: ")
-    return Finding("configuration", "fail", about, said, advice or "correct it first")
+    return fail("configuration", about, said, advice or "correct it first")

@@ -64,7 +64,7 @@ def alerts(scene: Scene) -> Iterator[Finding]:
             ALERTS,
             hindrance,
             f"user {user_name(trainer)}, as whom the monitor runs, may not use it",
-            f"chmod o+rx {quote(found)}"
+            f"chmod a+rx {quote(found)}"
             if hindrance == Path(found)
             else through(Path(found), trainer),
         )
@@ -131,27 +131,37 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
 def _shown(scene: Scene) -> list[tuple[Path, Path]]:
     """The logs of `install.sh --truth-log`, which stand in for the configured ones: each with what
     is shown to the trainer's units, its folder or the log alone."""
-    if scene.config_file != INSTALLED or not scene.drop_in.exists():
+    if scene.config_file != INSTALLED:
         return []
-    text = scene.drop_in.read_text()
+    try:
+        text = scene.drop_in.read_text()
+    except (OSError, UnicodeDecodeError):
+        return []
     logs = re.findall(r"^Environment=SIGNAL_SCORER_TRUTH_LOG_PATHS=(.+)$", text, re.M)
-    binds = re.findall(r"^BindReadOnlyPaths=-([^:\n]+):(.+)$", text, re.M)
-    return [
-        (Path(source) / Path(log).relative_to(target), Path(source))
-        for log, (source, target) in zip(",".join(logs).split(","), binds, strict=True)
-    ]
+    binds = re.findall(r"^BindReadOnlyPaths=-?([^:\n]+):(.+)$", text, re.M)
+    return [_behind(Path(log), binds) for log in ",".join(logs[-1:]).split(",") if log]
+
+
+def _behind(log: Path, binds: list[tuple[str, str]]) -> tuple[Path, Path]:
+    """Where a log that the units see lies in truth, and which path is shown to them."""
+    for source, target in binds:
+        if log.is_relative_to(target):
+            return Path(source) / log.relative_to(target), Path(source)
+    return log, log
 
 
 def _shown_log(log: Path, bound: Path, trainer: int) -> Finding:
     try:
         changed_s = log.stat().st_mtime
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return fail(
             CHECK,
             log,
             "the truth log is not there: no reported outcome is learnt from",
             "it is read once it is there; if it lies elsewhere: deploy/install.sh --truth-log PATH",
         )
+    except OSError as error:
+        return warn(CHECK, log, f"doctor may not look at it: {error.strerror}", "run it as root")
     wanted = {bound: READ | ENTER, log: READ}  # what is above is passed by root
     closed = next((path for path in wanted if not allows(path, trainer, wanted[path])), None)
     if closed is not None:
@@ -159,7 +169,7 @@ def _shown_log(log: Path, bound: Path, trainer: int) -> Finding:
             CHECK,
             log,
             f"user {user_name(trainer)}, as whom the trainer runs, may not read it (at {closed})",
-            f"chmod o+rX {quote(str(closed))}; the folders above keep others out",
+            f"chmod a+rX {quote(str(closed))}; the folders above keep others out",
         )
     return ok(CHECK, log, f"shown to the trainer's units, changed {stamp(changed_s)} UTC")
 

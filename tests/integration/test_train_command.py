@@ -353,6 +353,7 @@ def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
     assert "nothing to do: 0 new samples" in run(edge, "train").output
     # What it found waits for the unpinning, not for a hundred samples more.
     assert run(edge, "unpin", journal=False).exit_code == 0
+    assert run(edge, "train", "--min-samples", "401").exit_code == 4
     result = run(edge, "train")
     assert (result.exit_code, "published" in result.output) == (0, True)
     assert "It is the 3rd candidate here" in (edge / "models" / "last-report.html").read_text()

@@ -133,6 +133,9 @@ def test_each_reason_for_the_base_score(model: Model, directed_model: Model) -> 
     assert base_reason(stale.score()) == "stale_feed"
     assert base_reason(Played(directed_model).score(direction=None)) == "no_direction"
     assert Played(directed_model).score()["status"] == "success"
+    assert base_reason(Played(model, SCORE_MODE="off").score()) == "off"
+    assert base_reason(Played(model).score(waited_s=0.011, deadline_ms=10)) == "deadline"
+    assert Played(model).score(waited_s=0.009, deadline_ms=10)["status"] == "success"
 
 
 def test_candles_alone_make_a_symbol_known_and_not_fresh(model: Model) -> None:
@@ -144,9 +147,6 @@ def test_candles_alone_make_a_symbol_known_and_not_fresh(model: Model) -> None:
     played.feed(tick("EURUSD", played.now_s), candle("USDJPY", minute + 1, 150.0))
     assert base_reason(reply := played.score(symbol="USDJPY")) == "stale_feed"
     assert "feed_age_s" not in reply
-    assert base_reason(Played(model, SCORE_MODE="off").score()) == "off"
-    assert base_reason(Played(model).score(waited_s=0.011, deadline_ms=10)) == "deadline"
-    assert Played(model).score(waited_s=0.009, deadline_ms=10)["status"] == "success"
 
 
 def test_a_model_expires_unless_it_is_reviewed_or_may_grow_old(model: Model) -> None:

@@ -108,7 +108,9 @@ def test_a_tickets_ten_digits_are_no_time(path: Path, ticket: int, shape: dict[s
 
 
 @pytest.mark.parametrize("ticket", [1_234_567_890, 2_098_765_432])
-@pytest.mark.parametrize("beside", [{}, {"runtime_seconds": 900}, TRACKED])
+@pytest.mark.parametrize(
+    "beside", [{}, {"runtime_seconds": 900}, TRACKED, {"win": True, "lifespan": 900}]
+)
 def test_without_an_end_to_hold_them_against_a_tickets_digits_are_no_time(
     path: Path, ticket: int, beside: dict[str, Any]
 ) -> None:

@@ -38,7 +38,8 @@ def refuse_other(path: Path) -> None:
     except (sqlite3.Error, ConfigError) as error:
         if os.path.lexists(path):
             raise ResultError(
-                f"{path} is there, and no result of `backfill`: name another file with --output"
+                f"{path} is there, and no result of `backfill` ({error}): name another file with "
+                "--output"
             ) from error
 
 

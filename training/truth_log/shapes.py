@@ -70,8 +70,6 @@ def flat(line: Line, signal_id: str, rules: Rules) -> Read:
         completed_s = written_s
         if runtime_s is None and came_s is not None and written_s is not None:
             runtime_s = written_s - came_s
-        if written_s is None and came_s is not None and runtime_s is not None and runtime_s > 0:
-            completed_s = came_s + runtime_s
     return _outcome(line, signal, rules, completed_s=completed_s, runtime_s=runtime_s)
 
 

@@ -9,21 +9,17 @@ from pathlib import Path
 
 import pytest
 from doctored import NOBODY, Setup, as_root
+from installer import run_steps
 
 from service.config import load
 from service.doctor import trainer
 from service.doctor.finding import Finding
 from service.doctor.scene import look_around
 
-SCRIPT = Path(__file__).resolve().parents[3] / "deploy/install.sh"
-
 
 def shown(units: Path, *logs: Path) -> Path:
     """What the script itself writes for these logs, in a folder of the test."""
-    text = SCRIPT.read_text().replace("\nunits=/etc/systemd/system\n", f"\nunits={units}\n")
-    given = " ".join(map(str, logs))
-    text = text.replace('\nmain "$@"\n', f"\nlogs='{given}'\ninstall_truth_logs\n")
-    subprocess.run(["sh", "-c", text], check=True, stdout=subprocess.DEVNULL)
+    run_steps(units, f"logs='{' '.join(map(str, logs))}'\ninstall_truth_logs")
     return units / "signal-scorer-train.service.d/truth-log.conf"
 
 
@@ -77,3 +73,15 @@ def test_a_log_that_is_closed_or_gone_is_named_where_it_lies(
     assert logs[0].parent.parent.stat().st_mode & 0o777 == 0o700
     logs[1].unlink()
     assert "not there" in found(served_by_nobody, drop_in)[1].text
+
+
+@as_root
+def test_a_drop_in_that_was_edited_by_hand_is_read_as_systemd_would(
+    served_by_nobody: Setup, logs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    drop_in = shown(tmp_path, *logs)
+    lines = drop_in.read_text().replace("PATHS=", f"PATHS={tmp_path}/own.jsonl,").splitlines()
+    other = "BindReadOnlyPaths=-/opt/else:/mnt/else"
+    drop_in.write_text("\n".join([other, *reversed(lines)]).replace("=-", "=", 1) + "\n")
+    about = {one.about: one.level for one in found(served_by_nobody, drop_in)}
+    assert about == {str(log): "ok" for log in logs} | {f"{tmp_path}/own.jsonl": "fail"}

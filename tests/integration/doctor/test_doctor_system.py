@@ -303,4 +303,4 @@ def test_an_alert_command_that_the_monitors_user_may_not_run(
         subprocess.run(["sh", "-ec", found.advice], check=True)
     assert [finding.level for finding in served_by_nobody.findings("alerts")] == ["ok"]
     modes = [path.stat().st_mode & 0o777 for path in (closed, closed / "notes", script)]
-    assert modes == [0o711, 0o600, 0o745]
+    assert modes == [0o711, 0o600, 0o755]
