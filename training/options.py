@@ -168,6 +168,9 @@ def advice() -> Iterator[None]:
     except FileNotFoundError as error:
         leave(str(error), exit_codes.CONFIG)
     except KeyboardInterrupt:
+        # Where that came within an exec of a text, as of a library that makes a dataclass, CPython
+        # notes it and, run with -m, kills itself by SIGINT at its end. The next clears the note.
+        exec("")  # noqa: S102  nothing
         leave("interrupted; nothing was written", exit_codes.INTERRUPTED)
     except (BrokenPipeError, click.ClickException, click.exceptions.Exit):
         raise  # click's too: a reader that went away ends a command without a word

@@ -80,3 +80,19 @@ def test_once_the_writing_has_begun_it_is_finished(
 def test_the_lock_is_free_afterwards(runs: dict[str, tuple[int, str, Path]], moment: str) -> None:
     with TrainerLock(runs[moment][2]):
         pass
+
+
+def test_an_interruption_within_an_exec_ends_with_its_code_too(tmp_path: Path) -> None:
+    # The interpreter remembers it, and at its end would kill itself by the signal.
+    lines = (
+        "from training.options import advice",
+        "with advice():",
+        "    exec('raise KeyboardInterrupt')",
+    )
+    (tmp_path / "interrupted_there.py").write_text("\n".join(lines))
+    command = [sys.executable, "-m", "interrupted_there"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        130,
+        "signal-scorer-train: interrupted; nothing was written\n",
+    )
