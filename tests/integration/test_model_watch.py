@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import queue
 import resource
 import shutil
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -295,14 +295,33 @@ def test_the_thread_finds_a_model(tmp_path):
     assert not [thread for thread in threading.enumerate() if thread.name == "model-watch"]
 
 
+class Turned(threading.Event):
+    """A pause that says how long it is to be, and ends when it is turned."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked_s, self.turns = queue.Queue(), queue.Queue()
+
+    def wait(self, timeout=None):
+        self.asked_s.put(timeout)
+        self.turns.get(timeout=20.0)
+        return self.is_set()
+
+
 def test_the_thread_looks_no_oftener_than_it_is_to(tmp_path):
     watch = ModelWatch(tmp_path, interval_s=1000.0)
+    watch._stopping = pause = Turned()
     (tmp_path / POINTER_NAME).write_text("damaged")
     watch.start()
     try:
-        eventually(watch.take, "the first look")
+        assert pause.asked_s.get(timeout=20.0) == 1000.0
+        assert isinstance(watch.take(), Rejected)
         (tmp_path / POINTER_NAME).write_text("also damaged")
-        time.sleep(0.1)
         assert watch.take() is None
+        pause.turns.put(None)
+        assert pause.asked_s.get(timeout=20.0) == 1000.0
+        assert isinstance(watch.take(), Rejected)
     finally:
+        pause.set()
+        pause.turns.put(None)
         watch.stop()
