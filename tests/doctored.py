@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import zmq
 from harness import Service, free_port
 
@@ -24,8 +22,6 @@ from service.records import EventRow
 
 DAY_S = 86_400.0
 MONDAY_S = 1_757_944_800.0
-NOBODY = 65_534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="files of another user take root")
 
 
 def kept_right(scene: Any) -> Any:

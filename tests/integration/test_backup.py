@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
+from another_user import as_nobody, as_root
 from builders import small_model
-from doctored import NOBODY, as_root
 from harness import running
 from saved_state import (
     NOW_S,
@@ -175,12 +175,9 @@ def test_what_may_not_be_read_is_not_taken_for_what_cannot_be_written() -> None:
         folder.chmod(0o777)
         a_state(folder / "state", "x", 0)
         (folder / "state").chmod(0o700)
-        os.seteuid(NOBODY)
-        try:
-            with pytest.raises(form.BackupError, match=r"cannot read .*journal\.db") as caught:
-                make(sourced(folder / "state"), None, folder / "saved", now_s=NOW_S)
-        finally:
-            os.seteuid(0)
+        unreadable = pytest.raises(form.BackupError, match=r"cannot read .*journal\.db")
+        with as_nobody(), unreadable as caught:
+            make(sourced(folder / "state"), None, folder / "saved", now_s=NOW_S)
     assert "as root" in str(caught.value)
     assert caught.value.exit_code == 66
 

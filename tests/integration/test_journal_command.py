@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from another_user import as_nobody, as_root
 from command import Done, invoke
 from harness import eventually, running
 from serving import Parts, body
@@ -251,12 +252,8 @@ def test_a_journal_that_is_not_there_is_said(tmp_path: Path, kind: str) -> None:
     assert "none.db" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="being another user takes root")
+@as_root
 def test_a_journal_that_may_not_be_read_is_said(journal: Path) -> None:
     journal.parent.chmod(0o700)
-    os.seteuid(65_534)
-    try:
-        with pytest.raises(JournalUnreadable, match="Permission denied; run this as"):
-            open_quietly(journal)
-    finally:
-        os.seteuid(0)
+    with as_nobody(), pytest.raises(JournalUnreadable, match="Permission denied; run this as"):
+        open_quietly(journal)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from another_user import NOBODY, as_nobody, as_root
 
 from service.journal import Journal
 from service.journal_file import TRIES, open_reader, wal_of
 from service.journal_reading import JournalUnreadable, open_quietly
 from service.records import EventRow
 
-NOBODY = 65_534
 Open = Callable[[Path], sqlite3.Connection]
 either = pytest.mark.parametrize("open_it", [open_reader, open_quietly])
 
@@ -80,7 +80,7 @@ def test_a_service_that_stopped_just_then_keeps_no_reader_out(
     assert kinds(open_it(path)) == ["before", "last"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="being another user takes root")
+@as_root
 @either
 def test_nor_one_who_may_not_write_there(
     path: Path, before_opening: Callable[..., None], open_it: Open
@@ -95,12 +95,9 @@ def test_nor_one_who_may_not_write_there(
         os.seteuid(NOBODY)
 
     before_opening(stop)
-    os.seteuid(NOBODY)
-    try:
+    with as_nobody():
         assert kinds(open_it(path)) == ["before", "last"]
         assert [file.name for file in path.parent.iterdir()] == ["journal.db"]
-    finally:
-        os.seteuid(0)
 
 
 @either

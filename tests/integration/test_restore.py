@@ -14,8 +14,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from another_user import NOBODY, as_nobody, as_root
 from builders import small_model
-from doctored import NOBODY, as_root
 from harness import running
 from saved_state import (
     NOW_S,
@@ -260,12 +260,8 @@ def test_nothing_is_staged_through_a_link_that_cannot_be_removed() -> None:
         for path in (state, *state.glob("journal.db*"), elsewhere, saved, *saved.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
         os.chown(state / "models" / ".lock", NOBODY, NOBODY)
-        os.seteuid(NOBODY)
-        try:
-            with pytest.raises(form.BackupError) as caught:
-                put_back(state, saved, force=True)
-        finally:
-            os.seteuid(0)
+        with as_nobody(), pytest.raises(form.BackupError) as caught:
+            put_back(state, saved, force=True)
         assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
         assert ".restore-incoming" in str(caught.value)
         assert "as root" in str(caught.value)
@@ -281,7 +277,7 @@ def test_while_the_trainer_works_nothing_is_restored(saved: Path, tmp_path: Path
     assert caught.value.exit_code == 75
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="files of another user take root")
+@as_root
 def test_root_restores_for_the_users_that_own_the_folders(saved: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     (state / "models").mkdir(parents=True)
@@ -333,12 +329,8 @@ def test_who_may_not_write_to_the_models_is_told_that_nothing_was_restored() -> 
         make(sourced(state), None, saved, now_s=NOW_S)
         for path in (state, *state.glob("journal.db*"), saved, *saved.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
-        os.seteuid(NOBODY)
-        try:
-            with pytest.raises(form.BackupError) as caught:
-                put_back(state, saved, force=True)
-        finally:
-            os.seteuid(0)
+        with as_nobody(), pytest.raises(form.BackupError) as caught:
+            put_back(state, saved, force=True)
         assert caught.value.exit_code == 73
         assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
         assert str(state / "models" / ".lock") in str(caught.value)

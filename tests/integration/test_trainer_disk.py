@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from another_user import NOBODY, as_nobody, as_root
 from builders import NOW_S, small_model
 from click.testing import CliRunner, Result
-from doctored import NOBODY, as_root
 from scored_journal import write_journal
 
 from training.__main__ import main
@@ -60,11 +60,8 @@ def test_a_directory_that_cannot_be_made_ends_train(place: Path) -> None:
 @as_root
 def test_another_user_is_told_who_may(place: Path) -> None:
     place.chmod(0o700)
-    os.seteuid(NOBODY)
-    try:
+    with as_nobody():
         result = run(place, "models")
-    finally:
-        os.seteuid(0)
     assert_one_line(
         result, place / "models", "Permission denied", "become root or the trainer's user"
     )
@@ -81,11 +78,8 @@ def test_a_journal_that_may_not_be_looked_at_ends_with_78_as_one_that_is_broken(
     (place / "journal.db").symlink_to(hidden / "journal.db")
     (place / "models").mkdir()
     os.chown(place / "models", NOBODY, NOBODY)
-    os.seteuid(NOBODY)
-    try:
+    with as_nobody():
         result = run(place, command)
-    finally:
-        os.seteuid(0)
     assert result.exit_code == 78
     assert "journal.db: Permission denied; become root or the trainer's user" in result.stderr
 

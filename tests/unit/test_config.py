@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
+from another_user import as_nobody, as_root
 from command import invoke
-from doctored import NOBODY, as_root
 
 from service.config import load
 from service.errors import ConfigError
@@ -139,11 +138,8 @@ def test_a_clock_offset_in_words_is_refused_with_what_is_wanted() -> None:
 def test_a_file_that_this_user_may_not_read_is_told_what_mends_it(tmp_path: Path) -> None:
     path = written(tmp_path, "")
     Path(path).chmod(0o600)
-    os.seteuid(NOBODY)
-    try:
+    with as_nobody():
         text = refused(path=path)
-    finally:
-        os.seteuid(0)
     assert "Permission denied" in text
     assert "chmod g+r" in text
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from another_user import as_nobody, as_root
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,17 +51,13 @@ def test_a_secret_of_its_owner_alone_is_taken(tmp_path: Path, mode: int):
     assert read_secret(written(tmp_path / "a.key", secret, mode)).public == public
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="files of another user take root")
+@as_root
 def test_a_secret_of_another_user_is_not_to_be_made_anew():
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         path = written(Path(name) / "a.key", zmq.curve_keypair()[1])
-        os.seteuid(65_534)
-        try:
-            with pytest.raises(KeyFileError, match=r"Permission denied; .*chown"):
-                read_secret(path)
-        finally:
-            os.seteuid(0)
+        with as_nobody(), pytest.raises(KeyFileError, match=r"Permission denied; .*chown"):
+            read_secret(path)
 
 
 def test_public_keys_may_be_read_by_all(tmp_path: Path):

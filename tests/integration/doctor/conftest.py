@@ -11,7 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from doctored import NOBODY, Publisher, Setup
+from another_user import NOBODY
+from doctored import Publisher, Setup
 from harness import Service, running
 
 

@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from another_user import NOBODY, as_root
 from builders import small_model
 from command import invoke
-from doctored import MONDAY_S, NOBODY, Setup, as_root, beside, kept_right, snapshot
+from doctored import MONDAY_S, Setup, beside, kept_right, snapshot
 from harness import Feed, Service, eventually, free_port, running
 from serving import tick
 

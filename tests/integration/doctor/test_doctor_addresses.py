@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from doctored import Setup, as_root, beside
+from another_user import as_root
+from doctored import Setup, beside
 from harness import Service, free_port, running
 
 from service.doctor.report import as_lines, as_object

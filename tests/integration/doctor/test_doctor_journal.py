@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doctored import DAY_S, NOBODY, Setup, as_root, beside
+from another_user import NOBODY, as_root
+from doctored import DAY_S, Setup, beside
 from harness import Service, eventually, running
 from msgspec.structs import astuple
 from scored_journal import score_row

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from another_user import as_root
 from builders import small_model
-from doctored import DAY_S, Setup, as_root
+from doctored import DAY_S, Setup
 from harness import eventually, running
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME

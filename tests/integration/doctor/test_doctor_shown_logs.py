@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from doctored import NOBODY, Setup, as_root
+from another_user import NOBODY, as_root
+from doctored import Setup
 from installer import run_steps
 
 from service.config import load

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from another_user import NOBODY, as_root
 from builders import small_model
-from doctored import DAY_S, MONDAY_S, NOBODY, Setup, as_root, beside
+from doctored import DAY_S, MONDAY_S, Setup, beside
 from harness import Service, running
 
 from service import mode_file
