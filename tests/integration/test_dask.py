@@ -78,7 +78,10 @@ def test_a_cluster_gives_the_bits_of_one_process(
     on_cluster = rows(tmp_path)
     assert backfilled(tmp_path, market, "--jobs", "1").returncode == 0
     assert len(on_cluster[0]) == 60
-    assert on_cluster == rows(tmp_path)
+    # Row by row: the first one that differs is shown whole.
+    for there_rows, here_rows in zip(on_cluster, rows(tmp_path), strict=True):
+        for on_it, alone in zip(there_rows, here_rows, strict=True):
+            assert on_it == alone
 
 
 WALK = """
