@@ -22,6 +22,7 @@ from service import sockets
 from service.clock import Clock
 from service.engine import Engine
 from service.errors import ConfigError
+from service.held_replies import LARGE_BYTES, HeldReplies
 from service.housekeeping import Housekeeping
 from service.responder import Responder, Waiting
 from service.settings import Config
@@ -121,6 +122,7 @@ class Server:
         self._vitals = vitals
         self._arrived: deque[Arrived] = deque()
         self._line_bytes = 0
+        self._held = HeldReplies()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._feeds: list[Feed] = []
         self._locks: list[int] = []
@@ -256,6 +258,8 @@ class Server:
             self._refuse(envelope, bodies[0], "malformed", f"{len(bodies)} body frames; send one")
         elif len(self._arrived) >= limit:
             self._refuse(envelope, bodies[0], "overloaded", f"{limit} requests wait already")
+        elif self._held.crowded(envelope[0]):
+            self._refuse(envelope, bodies[0], "overloaded", "read the replies that wait first")
         else:
             self._line_bytes += len(bodies[0])
             self._arrived.append(Arrived(envelope, Waiting(bodies[0], self._clock.monotonic_s())))
@@ -284,12 +288,21 @@ class Server:
         return count
 
     def _send(self, envelope: list[bytes], reply: bytes) -> None:
+        size = len(reply) + sum(map(len, envelope))
+        shared = None
         try:
+            if size >= LARGE_BYTES:
+                shared = self._held.frame(envelope[0], reply, size)
+                if shared is None:
+                    raise zmq.Again
             # As send_multipart does, without a look at each frame's type and at options that
             # are for other kinds of sockets.
             for frame in envelope:
                 PlainSocket.send(self._scoring, frame, NOBLOCK_MORE)
-            PlainSocket.send(self._scoring, reply, NOBLOCK)
+            if shared is None:
+                PlainSocket.send(self._scoring, reply, NOBLOCK)
+            else:
+                self._scoring.send(shared, NOBLOCK, copy=False)
         except zmq.ZMQError as error:
             # The client is gone, or its queue is full: it asks and never reads. Others must not
             # wait for it.
