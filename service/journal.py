@@ -9,7 +9,6 @@ answers' path.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from service.bar_table import insert_bars
+from service.event_table import insert_events
 from service.journal_file import open_writer, wal_of
 from service.locks import HeldError, hold
 from service.outcome_table import WRITTEN, Written, catch_up, follow, insert_outcome
@@ -355,14 +355,7 @@ def _insert(
     scores = [row for row in rows if isinstance(row, ScoreRow)]
     connection.executemany(INSERT_SCORE, map(msgspec.structs.astuple, scores))
     follow(connection, [row.seq for row in scores])
-    connection.executemany(
-        "INSERT INTO events(at, kind, detail) VALUES(?,?,?)",
-        [
-            (row.at, row.kind, json.dumps(row.detail, sort_keys=True))
-            for row in rows
-            if isinstance(row, EventRow)
-        ],
-    )
+    insert_events(connection, [row for row in rows if isinstance(row, EventRow)])
     return [
         insert_outcome(connection, row) if isinstance(row, OutcomeRow) else WRITTEN for row in rows
     ]

@@ -11,6 +11,7 @@ from scored_journal import outcome_row, score_row, vectors
 from serving import rows
 
 from service.bar_table import KEPT_BARS
+from service.event_table import KEPT_EVENTS, TIDY_EVERY
 from service.journal import FOLLOWED_TOGETHER, Journal
 from service.journal_file import open_reader, wal_of
 from service.outcome_table import Written
@@ -43,6 +44,20 @@ def test_rows_are_there_for_another_reader_before_the_writer_closes(journal: Jou
     assert rows(journal.path, "SELECT kind, detail FROM events") == [
         {"kind": "tested", "detail": '{"n": 1, "none": null, "text": "\\u00e9"}'}
     ]
+
+
+def test_of_each_kind_of_event_the_oldest_go(journal: Journal) -> None:
+    rare = [EventRow(at=float(n), kind="rare", detail={}) for n in range(3)]
+    noise = [EventRow(at=float(n), kind="noise", detail={}) for n in range(KEPT_EVENTS)]
+    journal.write([*rare, *noise, *noise])
+
+    def kept(kind: str) -> list[float]:
+        found = rows(journal.path, f"SELECT at FROM events WHERE kind = '{kind}' ORDER BY seq")
+        return [row["at"] for row in found]
+
+    assert kept("rare") == [0.0, 1.0, 2.0]
+    assert KEPT_EVENTS <= len(kept("noise")) < KEPT_EVENTS + TIDY_EVERY
+    assert kept("noise")[-KEPT_EVENTS:] == [row.at for row in noise]
 
 
 def test_a_closed_journal_is_one_file_that_anyone_reads(journal: Journal) -> None:
