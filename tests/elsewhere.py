@@ -75,6 +75,12 @@ ELSEWHERE = (
         "tests/integration/test_replicas.py",
         "proxy.py",
     ),
+    Elsewhere(
+        r"sqlite3 journal\.db \.dump ",
+        "wants a journal that is damaged",
+        "tests/integration/test_journals.py",
+        "sqlite3 journal.db .dump",
+    ),
     Elsewhere(r"pip install ", "needs a package index, half a minute", "check-client", '"install"'),
     Elsewhere(
         r"python scripts/evidence.py edge --heavier-base-score",

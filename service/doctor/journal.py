@@ -288,6 +288,7 @@ def _damaged(path: Path, text: str) -> Finding:
         CHECK,
         path,
         f"is damaged: {text.removeprefix(f'{path} ')}",
-        "stop the service, copy the files away (they may be mended with sqlite3's .recover), "
-        "and `signal-scorer restore` the last backup; meanwhile answers go on",
+        "stop the service, copy the files away (sqlite3's .dump may still read most of them: "
+        "docs/runbook.md, ScorerJournalFailing), and `signal-scorer restore` the last backup; "
+        "meanwhile answers go on",
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
+import documents
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -127,6 +130,23 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
         said = CliRunner().invoke(main, ["status", *models, *options])
         assert said.exit_code == exit_codes.CONFIG
         assert f"{damaged}: file is not a database" in said.output
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed")
+def test_what_the_runbook_saves_of_a_damaged_one_trains(tmp_path: Path) -> None:
+    n = 400
+    rows = vectors(n)
+    scores = [score_row(i, rows[i]) for i in range(n)]
+    moved = written(tmp_path / "journal.db", [*scores, *(outcome_row(i, True) for i in range(n))])
+    with moved.open("r+b") as file:
+        file.seek(18 * 8192)
+        file.write(b"\xff" * 8192)
+    fresh = written(tmp_path / "fresh.db", [score_row(n, rows[0])])
+    spans = documents.document("docs/runbook.md").spans
+    (save,) = (span.text for span in spans if span.text.startswith("sqlite3 journal.db .dump"))
+    subprocess.run(save, shell=True, cwd=tmp_path, check=True)
+    data = read_dataset([fresh, tmp_path / "saved.db"], {}, RULES, now_s=LATER_S)
+    assert n // 2 < len(data.samples) < n
 
 
 def test_the_trainer_takes_several_by_option_and_by_configuration(tmp_path: Path) -> None:

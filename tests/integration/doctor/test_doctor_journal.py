@@ -37,7 +37,10 @@ def test_a_journal_with_a_page_of_nonsense(setup: Setup) -> None:
     with setup.journal.open("r+b") as file:
         file.seek(20 * 8192)
         file.write(os.urandom(8192 * 4))
-    assert "restore" in setup.fault("journal", "damaged").advice
+    advice = setup.fault("journal", "damaged").advice
+    assert "restore" in advice
+    # Debian's sqlite3 has no table of its pages, without which .recover saves nothing.
+    assert ".dump" in advice
 
 
 def test_a_journal_of_a_newer_version(setup: Setup) -> None:
