@@ -21,7 +21,7 @@ import numpy as np
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
 from service.symbol_class import bare
 from training.journals import Journals, open_backfill, open_journals
-from training.labels import SILENT, Choice, Label, Prefer, choose, dated, of_truth_log
+from training.labels import Choice, Label, Prefer, choose, dated, of_truth_log
 from training.overlap import uniqueness
 from training.pips import in_r
 from training.samples import Samples
@@ -55,7 +55,8 @@ class Dataset(msgspec.Struct, frozen=True):
 
     `scored` counts the rows of all files, backfilled ones too; `differ` the signals whose paper
     and reported outcome contradict each other, `unmatched` the outcomes of unknown signals,
-    `silent_s` when those were scored live (UTC s) of which nobody said in time whether they won.
+    `silent_s` when those were scored live (UTC s) for which no outcome of all that came in time
+    is believed.
     """
 
     samples: Samples
@@ -123,14 +124,15 @@ def _join(
                 choice = _choice(score, labels, rules, now_s)
                 differ += choice.differ
                 reason = choice.reason
-                if choice.label is not None and score.time_s > ripe_s:
+                if choice.label is None:
+                    if score.time_s <= ripe_s and not score.backfilled:
+                        silent_s.append(score.time_s)
+                elif score.time_s > ripe_s:
                     reason = "cohort_still_open"
-                elif choice.label is not None:
+                else:
                     kept.append((score, choice.label))
             if reason:
                 excluded[str(reason)] += 1
-            if reason in SILENT and score.time_s <= ripe_s and not score.backfilled:
-                silent_s.append(score.time_s)
     kept = _one_kind(kept, excluded)
     known = _ids(score for scores, _ in sources for score in scores)
     told = chain(reported, *(labels for _, labels in sources))

@@ -17,12 +17,8 @@ from training.pips import in_r
 from training.truth_log import Outcome, Reason, born_s, in_future, sign_differs, words
 
 Prefer = Literal["paper", "reported"]
-NO_OUTCOME = "no_outcome"
 VOID = "VOID"
 """What the service calls a paper position that it lost sight of."""
-LOST_SIGHT_OF = "void"
-SILENT = frozenset({NO_OUTCOME, LOST_SIGHT_OF, Reason.NO_RESULT})
-"""Why nobody knows whether a signal won."""
 LONGEST_TRADE_S = 31 * 86_400.0
 """A beginning further before the end is none: many ids end in a ticket's ten digits."""
 
@@ -109,7 +105,7 @@ def of_journal(
     """
     doubt = ""
     if word == VOID:
-        doubt = LOST_SIGHT_OF
+        doubt = "void"
     elif win is None:
         try:
             win = words.result(word, realised_r, pips)
@@ -150,7 +146,7 @@ def choose(
     """Pick the label of a signal scored at `scored_s` from all that was said of it by `now_s`."""
     paper: list[Label] = []
     reported: list[Label] = []
-    reason = NO_OUTCOME
+    reason = "no_outcome"
     for label in labels:
         # The service saw its paper outcomes happen: a stop hit within seconds is a true loss.
         seen = label.source == "paper"

@@ -169,7 +169,7 @@ def describe(
     """Lines for the terminal: the table of the last weeks, and the verdict of all of them.
 
     The weeks end with that of the newest outcome, which is said where it is not of late.
-    `silent_s` are the times (UTC s) of signals of which nobody told whether they won. What was
+    `silent_s` are the times (UTC s) of signals that have no outcome to believe. What was
     backfilled is left out: nobody was advised on it.
     """
     samples = samples.take(~samples.backfilled)
@@ -207,9 +207,8 @@ def describe(
 def _doubts(rows: Samples, silent: int, holding_s: float) -> Iterator[str]:
     if silent:
         yield (
-            f"{silent:,} more signals of these weeks have no outcome, timed out without a result "
-            "or were lost sight of on paper: if which are told depends on how they went, nothing "
-            "above holds."
+            f"{silent:,} more signals of these weeks have no outcome that is believed; `status` "
+            "says why. If which have one depends on how they went, nothing above holds."
         )
     if holding_s and (longer := rows.outlasting(holding_s)):
         yield f"{longer}."

@@ -391,12 +391,23 @@ def test_signals_whose_end_nobody_told_in_time_are_kept_apart(read: Read) -> Non
     assert data.excluded == {"no_outcome": 3}
 
 
-def test_who_neither_won_nor_lost_is_as_silent_as_who_was_not_told_of(read: Read) -> None:
-    rows = [score_row(i, X[i]) for i in range(4)]
-    ends = outcome_row(0, None, "timeout"), outcome_row(2, None, "VOID", source="paper")
-    data = read(*rows, *ends, outcome_row(1, True), outcome_row(3, False))
-    assert data.silent_s == (START_S, START_S + 2 * EVERY_S)
-    assert data.excluded == {"timeout_without_result": 1, "void": 1}
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (outcome_row(1, None, "timeout"), "timeout_without_result"),
+        (outcome_row(1, None, "VOID", source="paper"), "void"),
+        (outcome_row(1, None, "BREAKEVEN"), "unknown_outcome"),
+        (outcome_row(1, True, realised_r=-1.0), "result_contradicts_levels"),
+        (outcome_row(1, True, closed_at=START_S + EVERY_S + 1.0), "label_at_signal_time"),
+    ],
+)
+def test_a_signal_of_whose_end_nothing_is_believed_is_as_silent_as_one_not_told_of(
+    read: Read, end: OutcomeRow, reason: str
+) -> None:
+    rows = [score_row(i, X[i]) for i in range(3)]
+    data = read(*rows, outcome_row(0, True), end, outcome_row(2, False))
+    assert data.silent_s == (START_S + EVERY_S,)
+    assert data.excluded == {reason: 1}
 
 
 def test_directed_and_undirected_signals_are_not_mixed(read: Read) -> None:

@@ -233,7 +233,8 @@ def test_signals_without_an_outcome_are_said_under_what_the_others_made() -> Non
     now_s = MONDAY_S + WEEKS * WEEK_S - 1.0
     silent_s = [MONDAY_S - 1.0, *(MONDAY_S + 3600.0 * np.arange(70))]
     shown = list(describe(samples, advice_of(samples), weeks=3, now_s=now_s, silent_s=silent_s))
-    assert any(line.startswith("70 more signals of these weeks have no outcome") for line in shown)
+    more = "70 more signals of these weeks have no outcome that is believed"
+    assert any(line.startswith(more) for line in shown)
     told = describe(samples, advice_of(samples), weeks=3, now_s=now_s)
     assert not any("no outcome" in line for line in told)
 
