@@ -7,6 +7,7 @@ or a named exclusion; so the counts add up and can be checked by anyone.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ import numpy as np
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
 from service.symbol_class import bare
 from training.journals import Journals, open_backfill, open_journals
-from training.labels import Choice, Label, Prefer, choose, dated, of_truth_log
+from training.labels import Choice, Label, Prefer, choose, dated, of_truth_log, over_s
 from training.overlap import uniqueness
 from training.pips import in_r
 from training.samples import Samples
@@ -117,11 +118,12 @@ def _join(
     seen: dict[str, bool] = {}
     silent_s: list[float] = []
     for scores, labels in sources:
-        ripe_s = _ripe(scores, rules, now_s)
+        ripe_s, again = _ripe(scores, rules, now_s), _used_again(scores, rules)
         for score in scores:
             reason = _unfit(score, seen, rules, now_s)
             if not reason:
-                choice = _choice(score, labels, rules, now_s)
+                again_s = again.get(score.signal_id, math.inf)
+                choice = _choice(score, labels, again_s, rules, now_s)
                 differ += choice.differ
                 reason = choice.reason
                 if choice.label is None:
@@ -146,11 +148,31 @@ def _join(
     )
 
 
+def _used_again(scores: list[Score], rules: JoinRules) -> dict[str | None, float]:
+    """When a signal's id was first scored again too late to be the same signal."""
+    first: dict[str, float] = {}
+    again: dict[str | None, float] = {}
+    for score in scores:
+        if score.signal_id is not None:
+            began_s = first.setdefault(score.signal_id, score.time_s)
+            if score.time_s - began_s > _same_trade_s(rules):
+                again.setdefault(score.signal_id, score.time_s)
+    return again
+
+
+def _same_trade_s(rules: JoinRules) -> float:
+    return max(SAME_TRADE_S, rules.max_holding_s)
+
+
 def _choice(
-    score: Score, labels: Mapping[str, list[Label]], rules: JoinRules, now_s: float
+    score: Score,
+    labels: Mapping[str, list[Label]],
+    again_s: float,
+    rules: JoinRules,
+    now_s: float,
 ) -> Choice:
     return choose(
-        _labels_of(score, labels, rules),
+        _labels_of(score, labels, again_s, rules),
         scored_s=score.time_s,
         prefer=rules.prefer,
         min_delay_s=rules.min_delay_s,
@@ -159,16 +181,20 @@ def _choice(
 
 
 def _labels_of(
-    score: Score, labels: Mapping[str, list[Label]], rules: JoinRules
+    score: Score, labels: Mapping[str, list[Label]], again_s: float, rules: JoinRules
 ) -> Iterator[Label]:
-    within_s = max(SAME_TRADE_S, rules.max_holding_s)
+    """`again_s` is when its id was used again: a report since then that says no beginning may be
+    of the later trade."""
+    within_s = _same_trade_s(rules)
     for key in (score.signal_id, score.score_id):
         if key is not None:
             for label in labels.get(key, ()):
-                if _of_another_trade(label, score, within_s):
+                end_s = over_s(label, time_s=score.time_s, scored_at=score.scored_at)
+                later = label.began_s is None and end_s is not None and end_s >= again_s
+                if later or _of_another_trade(label, score, within_s):
                     yield _doubted(label)
                 else:
-                    yield dated(label, time_s=score.time_s, scored_at=score.scored_at)
+                    yield dated(label, end_s)
 
 
 def _of_another_trade(label: Label, score: Score, within_s: float) -> bool:

@@ -30,8 +30,8 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     the signal's own target or stop, which nobody reported to have been paid: before costs.
     `pips` are given where nothing else tells what an end at neither of them made. `symbol`,
     `direction`, `entry` and `began_s` are the trade's as the report has them, None and 0 where it
-    does not say. `received_s` is when a report came that says neither when the trade ended nor how
-    long it ran, by the clock of the machine: see `dated`.
+    does not say. `received_s` is when a report came that does not say when the trade ended, by the
+    clock of the machine.
     """
 
     source: str
@@ -100,22 +100,12 @@ def of_journal(
 ) -> Label:
     """A row of the journal's outcomes as a label; its word is judged as a truth log's is.
 
-    `began_s` is when the score that it names was made, where it names one, `received_s` when the
-    machine took it.
+    `began_s` is when the score that it names was made, where it names one: else its end and its
+    runtime tell. `received_s` is when the machine took it.
     """
-    doubt = ""
-    if word == VOID:
-        doubt = "void"
-    elif win is None:
-        try:
-            win = words.result(word, realised_r, pips)
-            doubt = "" if win is not None else Reason.NO_RESULT
-        except KeyError:
-            doubt = Reason.UNKNOWN_OUTCOME
-    if not doubt and realised_r is not None and abs(realised_r) > MAX_TERM_R:
-        doubt = Reason.IMPOSSIBLE_LEVELS
-    if not doubt and source != "paper" and win is not None and sign_differs(win, realised_r, pips):
-        doubt = Reason.CONTRADICTS_LEVELS
+    win, doubt = _result(source, word, win, realised_r, pips)
+    if began_s is None and ended_s is not None and runtime_s is not None:
+        began_s = ended_s - runtime_s
     return Label(
         source,
         win,
@@ -125,19 +115,49 @@ def of_journal(
         doubt,
         pips=_alone(word, realised_r, pips),
         began_s=began_s,
-        received_s=received_s if ended_s is None and runtime_s is None else None,
+        received_s=received_s if ended_s is None else None,
     )
 
 
-def dated(label: Label, *, time_s: float, scored_at: float) -> Label:
-    """The label with an end where it tells none: what was reported had ended when it came.
+def _result(
+    source: str, word: str, win: bool | None, realised_r: float | None, pips: float | None
+) -> tuple[bool | None, str]:
+    """Whether it won, and why that is not believed; an empty text where it is."""
+    if word == VOID:
+        return win, "void"
+    if win is None:
+        try:
+            win = words.result(word, realised_r, pips)
+        except KeyError:
+            return None, Reason.UNKNOWN_OUTCOME
+    if win is None:
+        return None, Reason.NO_RESULT
+    if realised_r is not None and abs(realised_r) > MAX_TERM_R:
+        return win, Reason.IMPOSSIBLE_LEVELS
+    if source != "paper" and sign_differs(win, realised_r, pips):
+        return win, Reason.CONTRADICTS_LEVELS
+    return win, ""
 
-    Later than in truth where reports wait, never earlier: nothing learns from it too soon. From the
-    machine's clock, by which its signal was scored `scored_at`, to the feed's, which said `time_s`.
+
+def over_s(label: Label, *, time_s: float, scored_at: float) -> float | None:
+    """When the trade was over at the latest: what was reported had ended when it came.
+
+    From the machine's clock, by which its signal was scored `scored_at`, to the feed's, which said
+    `time_s`. None where nothing tells.
     """
-    if label.received_s is None:
+    if label.ended_s is not None or label.received_s is None:
+        return label.ended_s
+    return time_s + label.received_s - scored_at
+
+
+def dated(label: Label, over_s: float | None) -> Label:
+    """The label with an end where it tells none and no runtime either.
+
+    Later than in truth where reports wait, never earlier: nothing learns from it too soon.
+    """
+    if label.received_s is None or label.runtime_s is not None:
         return label
-    return msgspec.structs.replace(label, ended_s=time_s + label.received_s - scored_at)
+    return msgspec.structs.replace(label, ended_s=over_s)
 
 
 def choose(

@@ -22,6 +22,7 @@ from training.truth_log import Outcome, Signal
 
 RULES = JoinRules(max_holding_s=600.0)
 LATER_S = START_S + 1e6
+DAY_S = 86_400.0
 X = vectors(64)
 
 Read = Callable[..., Dataset]
@@ -338,6 +339,39 @@ def test_a_report_that_names_a_score_of_days_later_is_not_of_the_ids_first_signa
     assert read(*rows).excluded == {"contradicting_signals": 1, "later_revision": 1}
     own = outcome_row(0, False, source=source, score_id="score-0")
     assert read(*rows, own).samples.win.tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("report", "believed"),
+    [
+        ({"closed_at": None}, False),
+        ({"closed_at": None, "runtime_s": 300.0}, False),
+        ({"closed_at": START_S + 3 * DAY_S + 300.0}, False),
+        ({"closed_at": START_S + 300.0}, True),
+    ],
+)
+def test_a_report_that_names_no_score_is_of_the_last_use_of_its_id(
+    read: Read, report: dict[str, Any], believed: bool
+) -> None:
+    report = {"received_at": START_S + 3 * DAY_S + 301.0, **report}
+    again = {"signal_id": "SIG_0", "scored_at": START_S + 3 * DAY_S}
+    again["event_time"] = again["scored_at"]
+    rows = score_row(0, X[0]), score_row(1, X[1], **again), outcome_row(0, True, **report)
+    assert len(read(*rows).samples) == believed
+    # Within a day it is the same signal, scored anew.
+    again["event_time"] = again["scored_at"] = START_S + 3600.0
+    rows = score_row(0, X[0]), score_row(1, X[1], **again), outcome_row(0, True, **report)
+    assert read(*rows).excluded == {"later_revision": 1}
+
+
+def test_a_report_whose_runtime_says_that_it_began_days_later_is_of_another_trade(
+    read: Read,
+) -> None:
+    end_s = START_S + 3 * DAY_S
+    for runtime_s, doubted in ((300.0, 1), (end_s - START_S, 0)):
+        report = outcome_row(0, True, closed_at=end_s, runtime_s=runtime_s)
+        data = read(score_row(0, X[0]), report)
+        assert data.excluded.get("contradicting_signals", 0) == doubted
 
 
 def test_outcomes_of_signals_never_scored_are_counted(read: Read) -> None:
