@@ -108,7 +108,7 @@ def move_pointer(
 ) -> None:
     """Replace `CURRENT.json`, then tell the history, also of a move that was not flushed.
 
-    Raises Unflushed where the move stands and one of the two did not go well, else as
+    Raises Unflushed where the move stands and one of the two or both did not go well, else as
     `write_pointer`, and nothing has moved.
     """
     unflushed: Unflushed | None = None
@@ -119,8 +119,12 @@ def move_pointer(
     try:
         append_history(models_dir, event, step)
     except OSError as error:
-        text = f"{POINTER_NAME} is changed, but {HISTORY_NAME} may not say so: {error.strerror}"
-        unflushed = unflushed or Unflushed(error.errno, text, error.filename)
+        text = f"{HISTORY_NAME} may not say so: {error.strerror}"
+        if unflushed is None:
+            text = f"{POINTER_NAME} is changed, but {text}"
+            unflushed = Unflushed(error.errno, text, error.filename)
+        else:
+            unflushed.strerror = f"{unflushed.strerror}, and {text}"
     if unflushed is not None:
         raise unflushed
 

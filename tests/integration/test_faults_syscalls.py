@@ -257,6 +257,18 @@ def test_a_rollback_that_only_the_history_lacks_is_not_to_be_run_again(
     assert pointer.version == first
 
 
+def test_a_rollback_that_neither_disk_nor_history_keeps_says_both(state: Path) -> None:
+    models = state / "models"
+    (models / "history.jsonl").unlink()
+    (models / "history.jsonl").symlink_to("/dev/full")
+    done = fault("fsync", "EIO", models, "-m", "training", "rollback", "--models", str(models))
+    assert done.returncode == 73
+    (line,) = done.stderr.splitlines()
+    assert "CURRENT.json is changed, but a power cut may undo it: Input/output error" in line
+    assert "history.jsonl may not say so: No space left on device" in line
+    assert "run it again" not in line
+
+
 def test_a_published_model_is_not_to_blame_for_a_disk(tmp_path: Path) -> None:
     models = tmp_path / "models"
     small_model(models)
