@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from sample_rows import sample_rows
 
 from protocol.schema import FEATURE_COUNT
-from training.bound import DAY_S, clustered
+from training.bound import DAY_S, Mean, clustered
 from training.candidate import Candidate, make
 from training.coverage import above_terms, better_half, deciles, rating, taken
 from training.dataset import Dataset, JoinRules
+from training.figures import figures
 from training.findings import Findings, find
 from training.learning import learning_curve, sizes
 from training.measure import net_r
@@ -251,6 +252,16 @@ def test_the_report_speaks_of_wins_only_without_reward_and_reads_no_name_as_mark
     assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().replace("finance", "")
     assert "<script" not in text
     assert not any(b"<script" in one.light for one in page.pictures.values())
+
+
+def test_the_numbers_below_what_it_looks_at_leave_each_other_room(
+    unpriced: tuple[Candidate, Findings],
+) -> None:
+    _, found = unpriced
+    for nats in (2e-2, 1e-5, 3e-6):
+        alike = dict.fromkeys(found.importance, Mean(-nats / 4.0, nats / 2.0, 50))
+        drawn = figures(found._replace(importance=alike))["importance"].light
+        assert 3 <= drawn.count(b'id="xtick_') <= 6
 
 
 @pytest.mark.parametrize(
