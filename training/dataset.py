@@ -21,7 +21,7 @@ import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
 from service.symbol_class import bare
-from training.journals import Journals, open_backfill, open_journals
+from training.journals import Journals, named, open_backfill, open_journals
 from training.labels import Choice, Label, Prefer, choose, dated, of_truth_log, over_s
 from training.overlap import uniqueness
 from training.pips import in_r
@@ -89,13 +89,16 @@ def read_dataset(
     made. Raises sqlite3.Error where a file cannot be read, FileNotFoundError where there is
     none, ConfigError where one is given as the other: what was not scored live never evaluates.
     """
-    live = _source(open_journals(journals), reported)
-    made = [_source(open_backfill(path), reported) for path in backfills]
+    paths = [journals] if isinstance(journals, Path) else journals
+    live = _source(open_journals(journals), paths, reported)
+    made = [_source(open_backfill(path), [path], reported) for path in backfills]
     return _join([live, *made], reported, rules, now_s)
 
 
-def _source(opened: sqlite3.Connection, reported: Mapping[str, Outcome]) -> Source:
-    with closing(opened) as connection:
+def _source(
+    opened: sqlite3.Connection, paths: Sequence[Path], reported: Mapping[str, Outcome]
+) -> Source:
+    with closing(opened) as connection, named(*paths):
         connection.execute("begin")  # both tables as of one moment
         scores, labels = scores_of(connection), labels_by_id(connection)
     for key in _ids(scores):  # a log may tell of millions that were never scored

@@ -45,18 +45,22 @@ def open_backfill(path: Path) -> sqlite3.Connection:
 
     Raises sqlite3.Error, ConfigError where it is something else, hidden or not there.
     """
-    try:
-        connection = _reader(path)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path} is not there: `backfill` makes it, --backfill and training.backfills name it"
-        ) from None
-    try:
-        if not is_backfilled(connection):
-            raise ConfigError(f"{path} was not made by `backfill`: name a journal with --journal")
-    except BaseException:
-        connection.close()
-        raise
+    with named(path):
+        try:
+            connection = _reader(path)
+        except FileNotFoundError:
+            raise ConfigError(
+                f"{path} is not there: `backfill` makes it, --backfill and training.backfills "
+                "name it"
+            ) from None
+        try:
+            if not is_backfilled(connection):
+                raise ConfigError(
+                    f"{path} was not made by `backfill`: name a journal with --journal"
+                )
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 
@@ -69,15 +73,15 @@ def open_journals(journals: Journals) -> sqlite3.Connection:
     first, *others = [journals] if isinstance(journals, Path) else journals
     if len(others) >= MAX_JOURNALS:
         raise ConfigError(f"training.journals: at most {MAX_JOURNALS} journals in all")
-    with _named(first):
+    with named(first):
         connection = _reader(first)
     try:
-        with _named(first):
+        with named(first):
             _refuse_backfilled(connection, "main", first)
         names = ["main", *(f"journal{number}" for number in range(1, len(others) + 1))]
         for name, path in zip(names[1:], others, strict=True):
             # Held meanwhile, it keeps the service from removing the WAL.
-            with _named(path), closing(_reader(path)):
+            with named(path), closing(_reader(path)):
                 connection.execute(f"ATTACH ? AS {name}", (reader_uri(path),))
                 _refuse_backfilled(connection, name, path)
         if others:
@@ -90,12 +94,12 @@ def open_journals(journals: Journals) -> sqlite3.Connection:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Say which of several files it is that SQLite complains of."""
+def named(*paths: Path) -> Iterator[None]:
+    """Say which file, or which of several, it is that SQLite complains of."""
     try:
         yield
     except sqlite3.Error as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{' or '.join(map(str, paths))}: {error}") from error
 
 
 def _refuse_backfilled(connection: sqlite3.Connection, name: str, path: Path) -> None:

@@ -2,9 +2,9 @@
 
 The rule: only on evidence beyond the alarm itself. The alarm of calibration and loss is on, over
 the last days the model's log loss is above the previous champion's or the constant's for sure
-(99 %, by days), and the previous one did better on the same signals and has not expired. A pinned
-model stays, and one that a rollback brought back is not taken back in turn: two bad models must
-not take turns.
+(99 %, by days or longer stretches), and the previous one did better on the same signals and has
+not expired. A pinned model stays, and one that a rollback brought back is not taken back in turn:
+two bad models must not take turns.
 """
 
 from __future__ import annotations

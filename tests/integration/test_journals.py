@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import documents
@@ -147,6 +149,28 @@ def test_what_the_runbook_saves_of_a_damaged_one_trains(tmp_path: Path) -> None:
     subprocess.run(save, shell=True, cwd=tmp_path, check=True)
     data = read_dataset([fresh, tmp_path / "saved.db"], {}, RULES, now_s=LATER_S)
     assert n // 2 < len(data.samples) < n
+
+
+def test_a_damage_within_is_said_of_the_files_that_may_hold_it(tmp_path: Path) -> None:
+    whole = written(tmp_path / "whole.db", [score_row(0, X[0])])
+    damaged = written(tmp_path / "damaged.db", [score_row(1, X[1])])
+    with closing(sqlite3.connect(damaged)) as connection:
+        (size,) = connection.execute("pragma page_size").fetchone()
+        page = "select rootpage from sqlite_master where name = 'scores'"
+        (number,) = connection.execute(page).fetchone()
+    with damaged.open("r+b") as file:
+        file.seek(size * (number - 1))
+        file.write(b"\xff" * size)
+    models = ["--models", str(tmp_path / "models")]
+    options = [f"--journal={path}" for path in (whole, damaged)]
+    said = CliRunner().invoke(main, ["status", *models, *options])
+    assert said.exit_code == exit_codes.CONFIG
+    assert f"{whole} or {damaged}: database disk image is malformed" in said.output
+    backfill = tmp_path / "backfill.db"
+    backfill.write_bytes(b"no backfill" * 1000)
+    options = [f"--journal={whole}", f"--backfill={backfill}"]
+    said = CliRunner().invoke(main, ["status", *models, *options])
+    assert f"{backfill}: file is not a database" in said.output
 
 
 def test_the_trainer_takes_several_by_option_and_by_configuration(tmp_path: Path) -> None:
