@@ -89,9 +89,12 @@ def _adds(found: Findings) -> Iterator[str]:
     yield _judged(half.more_wins, wins)
     if found.above_terms is not None:
         made = found.above_terms
+        half_of = "that half"
+        if made.n < everything.group.n:
+            half_of = f"the better half of the {made.n:,} whose R is known"
         yield _judged(
             made,
-            f"after costs that half made {signed(made.taken)} R a signal; the half with the best "
+            f"after costs {half_of} made {signed(made.taken)} R a signal; the half with the best "
             f"reward and cost, which takes no model, made {signed(made.all)}: {_r(made)}",
         )
 

@@ -281,6 +281,18 @@ def test_few_signals_or_none_that_would_pay_are_said_to_be_so(
     assert said in coverage.text[0]
 
 
+@pytest.mark.parametrize("unknown", [0, 4])
+def test_a_half_of_the_signals_whose_r_is_known_is_not_called_that_half(unknown: int) -> None:
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    known = np.arange(N) % 4 > 0 if unknown else np.ones(N, dtype=np.bool_)
+    candidate = make(rows_of(0.2, reward_risk=np.where(known, 1.5, np.nan)), settings, now_s=0.0)
+    found = find(candidate, settings)
+    _, by_r = answers(candidate, found, [])[0].text
+    n = np.count_nonzero(np.isfinite(candidate.walk.test.reward_risk))
+    whole, part = "after costs that half made", f"the better half of the {n} whose R is known made"
+    assert (whole in by_r.lower(), part in by_r) == (not unknown, bool(unknown))
+
+
 def test_a_model_that_rates_all_alike_is_said_to_add_nothing(
     unpriced: tuple[Candidate, Findings],
 ) -> None:
