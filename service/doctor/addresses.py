@@ -6,29 +6,12 @@ from collections.abc import Iterator
 from shlex import quote
 
 from service import sockets
-from service.addresses import (
-    IPC,
-    LOCK_SUFFIX,
-    TCP,
-    check_address,
-    ipc_path,
-    is_loopback,
-    is_open,
-)
+from service.addresses import IPC, LOCK_SUFFIX, TCP, check_address, ipc_path, is_loopback, is_open
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
-from service.doctor.system import (
-    WRITE,
-    Process,
-    listener,
-    locks,
-    nearest_there,
-    obstacle,
-    through,
-)
+from service.doctor.system import WRITE, Process, listener, locks, nearest_there, obstacle, through
 from service.errors import ConfigError
 
-CHECK = "addresses"
 TMPFILES = "/etc/tmpfiles.d/signal-scorer.conf"
 """By which install.sh has the socket's folder made, for the clients' group."""
 
@@ -62,10 +45,9 @@ def _protection(scene: Scene, address: str) -> Finding | None:
     try:
         check_address(address, protected=guarded.insecure or guarded.encrypts(address))
     except ConfigError as error:
-        return refused(CHECK, address, error)
+        return refused(address, error)
     if score.allow_insecure and is_open(address) and not guarded.encrypts(address):
         return warn(
-            CHECK,
             address,
             "is open to every machine that reaches it (score.allow_insecure)",
             "unless the network itself keeps others out, make keys: signal-scorer keygen "
@@ -77,29 +59,26 @@ def _protection(scene: Scene, address: str) -> Finding | None:
 def _port(scene: Scene, key: str, address: str, text: str) -> Finding:
     host, _, number = text.rpartition(":")
     if not number.isdigit():
-        return ok(CHECK, address, "any free port is taken")
+        return ok(address, "any free port is taken")
     held = listener("" if host == "*" else host.strip("[]"), int(number))
     if held is None:
         if scene.running is not None:
             return fail(
-                CHECK,
                 address,
                 f"the running service does not listen here ({key})",
                 "restart it, so that it takes up its configuration",
             )
-        return ok(CHECK, address, "free")
+        return ok(address, "free")
     if scene.stranger is not None and scene.stranger.address == address:
         return fail(
-            CHECK,
             address,
             "is held by a signal-scorer with another state directory, "
             f"{scene.stranger.stats.get('state_dir')}",
             f"name that one's configuration with --config, or set another address in {key}",
         )
     if _is_the_service(scene, held):
-        return ok(CHECK, address, "held by the running service")
+        return ok(address, "held by the running service")
     return fail(
-        CHECK,
         address,
         f"is taken by {held.name} (process {held.pid or 'unknown'})",
         f"stop that program, or set another address in {key}",
@@ -117,7 +96,6 @@ def _path(scene: Scene, address: str) -> Finding:
     lock = path.with_name(path.name + LOCK_SUFFIX)
     if (path.exists() or path.is_symlink()) and not path.is_socket():
         return fail(
-            CHECK,
             address,
             f"{path} is there and is no socket; serve does not replace it",
             f"move it away: mv {path} {path}.aside",
@@ -126,22 +104,19 @@ def _path(scene: Scene, address: str) -> Finding:
     if holders:
         if scene.holder is not None and scene.holder.pid not in holders:
             return fail(
-                CHECK,
                 address,
                 f"is served by another process ({holders[0]})",
                 "stop that one, or set another path in score.bind",
             )
         if not path.is_socket():
             return fail(
-                CHECK,
                 address,
                 "the socket of the running service was removed: nobody reaches it here",
                 "restart it, which makes another: systemctl restart signal-scorer",
             )
-        return ok(CHECK, address, "held by the running service")
+        return ok(address, "held by the running service")
     if scene.running is not None:
         return fail(
-            CHECK,
             address,
             "the running service does not listen here",
             "restart it, so that it takes up its configuration",
@@ -150,7 +125,6 @@ def _path(scene: Scene, address: str) -> Finding:
     hindrance = obstacle(folder, scene.owner, WRITE)
     if hindrance is not None:
         return fail(
-            CHECK,
             address,
             f"user {scene.owner_name} may not write in {hindrance}",
             f"as installed: systemd-tmpfiles --create {TMPFILES}; elsewhere: "
@@ -160,13 +134,12 @@ def _path(scene: Scene, address: str) -> Finding:
                 f"install -d -o {scene.owner_name} {quote(str(path.parent))}",
             ),
         )
-    return ok(CHECK, address, "free")
+    return ok(address, "free")
 
 
 def _metrics(scene: Scene, bind: str) -> Iterator[Finding]:
     if not is_loopback(TCP + bind):
         yield warn(
-            CHECK,
             f"metrics at {bind}",
             "can be read from other machines: they have no keys",
             "set metrics.bind to 127.0.0.1:9461, or let a firewall admit the scraper alone",
@@ -174,7 +147,6 @@ def _metrics(scene: Scene, bind: str) -> Iterator[Finding]:
     host, _, number = bind.rpartition(":")
     if not number.isdigit() or not 0 < int(number) < 65_536:
         yield fail(
-            CHECK,
             f"metrics at {bind}",
             "is no address: the service runs without metrics",
             "write metrics.bind like 127.0.0.1:9461, or empty for none",
@@ -183,19 +155,15 @@ def _metrics(scene: Scene, bind: str) -> Iterator[Finding]:
     held = listener(host.strip("[]"), int(number))
     if held is not None and not _is_the_service(scene, held):
         yield fail(
-            CHECK,
             f"metrics at {bind}",
             f"is taken by {held.name} (process {held.pid or 'unknown'}): no metrics",
             "stop that program, or set another address in metrics.bind",
         )
     elif held is None and scene.running is not None:
         yield fail(
-            CHECK,
             f"metrics at {bind}",
             "the running service gives none here",
             "restart it; its log says why the address could not be bound",
         )
     else:
-        yield ok(
-            CHECK, f"metrics at {bind}", "free" if held is None else "held by the running service"
-        )
+        yield ok(f"metrics at {bind}", "free" if held is None else "held by the running service")

@@ -9,8 +9,6 @@ from service.doctor.finding import Finding, ok, refused, warn
 from service.doctor.scene import Scene
 from service.errors import ConfigError
 
-CHECK = "configuration"
-
 
 def check(scene: Scene) -> Iterator[Finding]:
     """The file itself was read: what it cannot say has ended doctor before."""
@@ -19,7 +17,6 @@ def check(scene: Scene) -> Iterator[Finding]:
     if abs(weights - 1.0) > 1e-9:
         found += 1
         yield warn(
-            CHECK,
             "score.base_weight + score.model_weight",
             f"are {weights:g} together: final scores are not on the scale of base scores",
             "let them sum to 1",
@@ -27,7 +24,6 @@ def check(scene: Scene) -> Iterator[Finding]:
     if config.feed.stale_after_s < config.feed.silence_s:
         found += 1
         yield warn(
-            CHECK,
             "feed.stale_after_s",
             f"{config.feed.stale_after_s:g} s is less than feed.silence_s "
             f"({config.feed.silence_s:g} s): base scores are served before silence is told",
@@ -36,7 +32,6 @@ def check(scene: Scene) -> Iterator[Finding]:
     if config.model.expire_after_days == 0:
         found += 1
         yield warn(
-            CHECK,
             "model.expire_after_days",
             "0: a model that nobody reviews is served for ever",
             "35 days are five missed trainings",
@@ -45,7 +40,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         check_distinct(config)
     except ConfigError as error:
         found += 1
-        yield refused(CHECK, "addresses", error)
+        yield refused("addresses", error)
     if not found:
         source = scene.config_file or "defaults and environment"
-        yield ok(CHECK, source, "nothing contradicts itself")
+        yield ok(source, "nothing contradicts itself")

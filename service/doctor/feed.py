@@ -26,7 +26,6 @@ from service.doctor.system import listener
 from service.errors import ConfigError
 from service.words import span
 
-CHECK = "feed"
 ENOUGH_TICKS = 50
 BEHIND_S = 30.0
 MAX_SAMPLE_CHARS = 60
@@ -64,7 +63,6 @@ def check(scene: Scene) -> Iterator[Finding]:
     feed = scene.config.feed
     if not feed.endpoints and not feed.ingest:
         yield warn(
-            CHECK,
             "feed.endpoints",
             "names no feed, and feed.ingest takes none: no symbol will ever be warm",
             "set feed.endpoints to the bridge's PUB, for example tcp://127.0.0.1:5560",
@@ -78,7 +76,7 @@ def check(scene: Scene) -> Iterator[Finding]:
             check_endpoint(address)
             heard = listen(address, scene.listen_s, keys.get(address))
         except ConfigError as error:
-            yield refused(CHECK, address, error)
+            yield refused(address, error)
             continue
         yield from _endpoint(scene, address, heard)
     if scene.running is not None and "feed ingest is silent" in scene.running.health["reasons"]:
@@ -111,7 +109,7 @@ def _endpoint(scene: Scene, address: str, heard: Heard) -> Iterator[Finding]:
     clock = list(_clock(scene, address, heard, known))
     yield from clock
     if not clock:
-        yield ok(CHECK, address, f"{heard.ticks} ticks heard, {_offset(heard.lead_s)}")
+        yield ok(address, f"{heard.ticks} ticks heard, {_offset(heard.lead_s)}")
 
 
 def _known(scene: Scene, address: str) -> dict[str, Any] | None:
@@ -127,7 +125,6 @@ def _ingest_is_silent(scene: Scene) -> Finding:
     known = _known(scene, "ingest")
     age_s = None if known is None else known["age_s"]
     return fail(
-        CHECK,
         scene.config.feed.ingest or "feed.ingest",
         "is silent: nothing was pushed " + ("so far" if age_s is None else f"for {span(age_s)}"),
         "is the program up that calls update_market_data, and is this the address it pushes to? "
@@ -138,11 +135,10 @@ def _ingest_is_silent(scene: Scene) -> Finding:
 def _silent(scene: Scene, address: str, known: dict[str, Any] | None) -> Finding:
     age_s = None if known is None else known["age_s"]
     if age_s is not None and age_s < scene.config.feed.silence_s:
-        return ok(CHECK, address, f"quiet now; the service heard it {age_s:.0f} s ago")
+        return ok(address, f"quiet now; the service heard it {age_s:.0f} s ago")
     since = "" if age_s is None else f", the service last heard it {span(age_s)} ago"
     if address.startswith("tcp://127.") and not _listened(address):
         return fail(
-            CHECK,
             address,
             f"nothing listens there{since}",
             "start the bridge that publishes the EA's ticks, or correct feed.endpoints",
@@ -150,23 +146,21 @@ def _silent(scene: Scene, address: str, known: dict[str, Any] | None) -> Finding
     text = f"is silent: nothing in {scene.listen_s:g} s{since}"
     advice = "is the terminal connected and its EA attached to a chart? Is it the right port?"
     if _weekend(scene.now_s):
-        return warn(CHECK, address, text + CLOSED, f"look again when they have opened. {advice}")
-    return fail(CHECK, address, text, advice)
+        return warn(address, text + CLOSED, f"look again when they have opened. {advice}")
+    return fail(address, text, advice)
 
 
 def _no_ticks(address: str, heard: Heard, known: dict[str, Any] | None) -> Finding:
     named = ", ".join(f"{count} {kind}" for kind, count in heard.skipped.most_common(4))
     if heard.skipped["garbage"] and not heard.candles:
         return fail(
-            CHECK,
             address,
             f"sends what is no message of an EA: {heard.sample}",
             "is another program's PUB on this port? docs/protocol.md shows what is read",
         )
     if known is not None and known["age_s"] is not None and known["age_s"] < BEHIND_S:
-        return ok(CHECK, address, f"no tick while listening; {named or 'candles'} came")
+        return ok(address, f"no tick while listening; {named or 'candles'} came")
     return fail(
-        CHECK,
         address,
         f"sends no ticks, only {named or 'candles'}",
         "is the market open, and are symbols in the EA's market watch?",
@@ -182,7 +176,6 @@ def _clock(
     behind_s = due_s - heard.lead_s
     if setting != "auto" and abs(setting - due_s) >= QUARTER_S:
         yield fail(
-            CHECK,
             address,
             f"its clock offset is wrong: {_offset(heard.lead_s)}, "
             f"feed.clock_offset = {setting:g} s",
@@ -191,21 +184,18 @@ def _clock(
     elif setting == "auto" and known is not None and known["clock_state"] == "live":
         if abs(known["clock_offset_s"] - due_s) >= QUARTER_S:
             yield warn(
-                CHECK,
                 address,
                 f"{_offset(heard.lead_s)}; the service uses {known['clock_offset_s']:g} s",
                 "it follows within a minute; if not, set feed.clock_offset and restart",
             )
     elif setting == "auto" and known is not None and known["clock_state"] == "history":
         yield warn(
-            CHECK,
             address,
             "its stamps run faster than the wall: a recording is being played",
             "for a live feed set feed.clock_offset and restart",
         )
     if behind_s > BEHIND_S and not _weekend(scene.now_s):
         yield warn(
-            CHECK,
             address,
             f"its newest tick is {span(behind_s)} behind: either the clock that stamps it is "
             "wrong by more than a time zone, or the quotes are old",

@@ -24,8 +24,6 @@ from service.doctor.system import (
 )
 from service.journal_summary import amount
 
-CHECK = "files"
-DISK = "disk"
 MIB = 1 << 20
 SCARCE_BYTES, FULL_BYTES = 1024 * MIB, 100 * MIB
 SCARCE_FILES = 1000
@@ -65,7 +63,6 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
         hindrance = obstacle(parent, scene.owner, WRITE | ENTER)
         if hindrance is not None:
             return fail(
-                CHECK,
                 path,
                 f"is not there, and user {scene.owner_name} may not make it in {hindrance}",
                 through(path, scene.owner, f"install -d -o {scene.owner_name} {quote(str(path))}")
@@ -73,14 +70,13 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
             )
         if read_only(parent):
             return _not_mounted_for_writing(path, key)
-        return ok(CHECK, path, "will be made by the service")
+        return ok(path, "will be made by the service")
     if not path.is_dir():
-        return fail(CHECK, path, f"is no folder ({key})", f"move it away, or set another {key}")
+        return fail(path, f"is no folder ({key})", f"move it away, or set another {key}")
     hindrance = obstacle(path, scene.owner, wanted)
     if hindrance is not None:
         what = "write to" if wanted & WRITE else "read"
         return fail(
-            CHECK,
             hindrance,
             f"user {scene.owner_name}, as whom the service runs, may not {what} it ({key})",
             _let_in(scene, path, wanted),
@@ -89,12 +85,11 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
         return _not_mounted_for_writing(path, key)
     if others_may_write(path):
         return fail(
-            CHECK,
             path,
             f"every user of this machine may write to it (mode {mode_text(path)})",
             f"chmod o-w {quote(str(path))}: who writes there commands the mode and the models",
         )
-    return ok(CHECK, path, f"usable by {scene.owner_name}, mode {mode_text(path)}")
+    return ok(path, f"usable by {scene.owner_name}, mode {mode_text(path)}")
 
 
 def _let_in(scene: Scene, path: Path, wanted: int) -> str:
@@ -107,18 +102,12 @@ def _let_in(scene: Scene, path: Path, wanted: int) -> str:
 
 
 def _not_mounted_for_writing(path: Path, key: str) -> Finding:
-    return fail(
-        CHECK,
-        path,
-        f"the disk is read-only: answers go on, and none is kept ({key})",
-        MOUNT,
-    )
+    return fail(path, f"the disk is read-only: answers go on, and none is kept ({key})", MOUNT)
 
 
 def _configuration(scene: Scene, file: Path) -> Finding:
     if others_may_write(file) or others_may_write(file.absolute().parent):
         return fail(
-            CHECK,
             file,
             "every user of this machine may change or replace the configuration",
             f"chmod o-w {file} {file.absolute().parent}",
@@ -126,14 +115,13 @@ def _configuration(scene: Scene, file: Path) -> Finding:
     hindrance = obstacle(file, scene.owner, READ)
     if hindrance is not None:
         return fail(
-            CHECK,
             file,
             f"user {scene.owner_name} may not read it (at {hindrance}): it would not start again",
             f"chgrp $(id -g {scene.owner_name}) {quote(str(file))} && chmod g+r {quote(str(file))}"
             if hindrance == file
             else through(file, scene.owner),
         )
-    return ok(CHECK, file, f"readable by {scene.owner_name}, mode {mode_text(file)}")
+    return ok(file, f"readable by {scene.owner_name}, mode {mode_text(file)}")
 
 
 def _leftovers(models: Path, now_s: float) -> Iterator[Finding]:
@@ -141,7 +129,6 @@ def _leftovers(models: Path, now_s: float) -> Iterator[Finding]:
         if now_s - path.stat().st_mtime > FORGOTTEN_S:
             made = time.strftime("%Y-%m-%d", time.gmtime(path.stat().st_mtime))
             yield warn(
-                CHECK,
                 path,
                 f"a publication of {made} was interrupted",
                 "nothing of it is used; the next signal-scorer-train train removes it",
@@ -157,10 +144,10 @@ def _room(folder: Path) -> Finding:
         "signal-scorer journal stats says how fast the journal grows"
     )
     if free < FULL_BYTES:
-        return fail(DISK, folder, said, advice)
+        return fail(folder, said, advice)
     if free < SCARCE_BYTES:
-        return warn(DISK, folder, said, advice)
+        return warn(folder, said, advice)
     # File systems without a number of files say 0 of 0.
     if status.f_files and status.f_favail < SCARCE_FILES:
-        return fail(DISK, folder, f"room for {status.f_favail} more files only", advice)
-    return ok(DISK, folder, said)
+        return fail(folder, f"room for {status.f_favail} more files only", advice)
+    return ok(folder, said)

@@ -11,7 +11,10 @@ Level = Literal["ok", "warn", "fail"]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One fact. `about` is the file, address or key that it concerns; `ok` needs no advice."""
+    """One fact. `about` is the file, address or key that it concerns; `ok` needs no advice.
+
+    `check` is filled in by `examine`, which knows whose it is.
+    """
 
     check: str
     level: Level
@@ -20,31 +23,31 @@ class Finding(msgspec.Struct, frozen=True):
     advice: str = ""
 
 
-def _found(check: str, level: Level, about: object, text: str, advice: str = "") -> Finding:
+def _found(level: Level, about: object, text: str, advice: str = "") -> Finding:
     # The name of a file may be no text, and a finding is printed.
     said = [part.encode(errors="backslashreplace").decode() for part in (str(about), text, advice)]
-    return Finding(check, level, *said)
+    return Finding("", level, *said)
 
 
-def ok(check: str, about: object, text: str) -> Finding:
+def ok(about: object, text: str) -> Finding:
     """As it should be."""
-    return _found(check, "ok", about, text)
+    return _found("ok", about, text)
 
 
-def warn(check: str, about: object, text: str, advice: str) -> Finding:
+def warn(about: object, text: str, advice: str) -> Finding:
     """It serves, and somebody should look."""
-    return _found(check, "warn", about, text, advice)
+    return _found("warn", about, text, advice)
 
 
-def fail(check: str, about: object, text: str, advice: str) -> Finding:
+def fail(about: object, text: str, advice: str) -> Finding:
     """Something of what the service is for does not work, or would not after a restart."""
-    return _found(check, "fail", about, text, advice)
+    return _found("fail", about, text, advice)
 
 
-def refused(check: str, about: object, error: Exception) -> Finding:
+def refused(about: object, error: Exception) -> Finding:
     """An error of ours, which says what is wrong and, behind a semicolon, what to do."""
     text, _, advice = str(error).partition("; ")
-    return fail(check, about, text, advice or "correct it, then run doctor again")
+    return fail(about, text, advice or "correct it, then run doctor again")
 
 
 def exit_code(findings: Iterable[Finding], *, strict: bool) -> int:

@@ -32,7 +32,6 @@ from service.journal_summary import amount, bytes_of
 from service.score_table import spooled_scores
 from service.spool import spool_path
 
-CHECK = "journal"
 LARGE_WAL_BYTES = 64 << 20
 CHECK_S = 5.0
 """A reader that stays keeps the WAL from being emptied: a large file is not read to its end."""
@@ -53,9 +52,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield _to_be_made(scene, path)
         return
     if not path.is_file():
-        yield fail(
-            CHECK, path, "is no file: nothing is journalled", f"move it away, then restart: {path}"
-        )
+        yield fail(path, "is no file: nothing is journalled", f"move it away, then restart: {path}")
         return
     yield from _rights(scene, path)
     yield from _writer(scene, path)
@@ -63,7 +60,6 @@ def check(scene: Scene) -> Iterator[Finding]:
     wal = bytes_of(wal_of(path))
     if wal > LARGE_WAL_BYTES:
         yield warn(
-            CHECK,
             wal_of(path),
             f"{amount(wal)} wait to be moved into the journal",
             "some reader stays in it: end long queries and backups; without one, restart the "
@@ -81,7 +77,7 @@ def check(scene: Scene) -> Iterator[Finding]:
 def _to_be_made(scene: Scene, path: Path) -> Finding:
     place = nearest_there(path)
     if read_only(place):
-        return fail(CHECK, path, "the disk is read-only: it cannot be made", MOUNT)
+        return fail(path, "the disk is read-only: it cannot be made", MOUNT)
     hindrance = obstacle(place, scene.owner, WRITE | ENTER)
     if hindrance is not None:
         name = quote(str(path.parent))
@@ -91,12 +87,11 @@ def _to_be_made(scene: Scene, path: Path) -> Finding:
             make = f"install -d -o {scene.owner_name} {name}"
         make = through(path.parent, scene.owner, make)
         return fail(
-            CHECK,
             path,
             f"user {scene.owner_name}, as whom the service runs, may not make it in {hindrance}",
             f"{make}, or set another journal.path",
         )
-    return ok(CHECK, path, "will be made by the service")
+    return ok(path, "will be made by the service")
 
 
 def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
@@ -105,7 +100,6 @@ def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
         return
     if lock.is_symlink() or not lock.is_file():
         yield fail(
-            CHECK,
             lock,
             "is no file: the service cannot lock its journal, answers are not kept",
             f"move it away: {lock}; the service makes a new one",
@@ -114,7 +108,6 @@ def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
     # A folder that it may not pass through is the files' check's to tell.
     if obstacle(lock, scene.owner, READ | WRITE) == lock:
         yield fail(
-            CHECK,
             lock,
             f"user {scene.owner_name}, as whom the service runs, may not open it: "
             "it cannot lock its journal, answers are not kept",
@@ -129,7 +122,6 @@ def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
             hindrance = obstacle(file, scene.owner, READ | WRITE)
             if hindrance is not None:
                 yield fail(
-                    CHECK,
                     hindrance,
                     f"user {scene.owner_name}, as whom the service runs, may not write it: "
                     "answers are not kept",
@@ -144,7 +136,6 @@ def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
     hindrance = obstacle(folder, scene.owner, WRITE | ENTER)
     if hindrance is not None:
         yield fail(
-            CHECK,
             hindrance,
             f"user {scene.owner_name}, as whom the service runs, may not make the journal's lock "
             "and WAL in it: answers are not kept",
@@ -158,18 +149,17 @@ def _spool(path: Path) -> Iterator[Finding]:
     try:
         _, damaged = spooled_scores(path)
     except PermissionError as error:
-        yield warn(CHECK, spool_path(path), f"cannot be read: {error.strerror}", "run it as root")
+        yield warn(spool_path(path), f"cannot be read: {error.strerror}", "run it as root")
         return
     except OSError as error:
         advice = f"look at the disk; copy {spool_path(path)} before anything else, it holds scores"
         if error.errno in (errno.ELOOP, errno.EINVAL):
             advice = f"move it away: {spool_path(path)}; the service goes on with a new one"
         fault = f"cannot be read: {error.strerror}: answers are not kept"
-        yield fail(CHECK, spool_path(path), fault, advice)
+        yield fail(spool_path(path), fault, advice)
         return
     if damaged:
         yield fail(
-            CHECK,
             spool_path(path),
             "holds damaged scores: what lies behind them is lost",
             f"copy {spool_path(path)} away; the service takes what is whole at its next start; "
@@ -198,7 +188,6 @@ def _writer(scene: Scene, path: Path) -> Iterator[Finding]:
     for pid in staying:
         who = process(pid)
         yield fail(
-            CHECK,
             path,
             f"is locked by {who.name if who else 'a program'} (process {pid}): "
             "answers are not kept meanwhile",
@@ -210,7 +199,6 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
     schema = schema_of(connection)
     if schema > SCHEMA_VERSION:
         yield fail(
-            CHECK,
             path,
             f"has schema {schema}, this program knows {SCHEMA_VERSION}: it was written by a "
             "newer version",
@@ -219,7 +207,6 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
         return
     if schema == 0:
         yield warn(
-            CHECK,
             path,
             "is empty: no service has made its tables yet",
             "start the service; of one that runs, the disk's findings say why it cannot. If it "
@@ -233,7 +220,6 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
     newest = connection.execute("SELECT scored_at FROM scores ORDER BY seq DESC LIMIT 1").fetchone()
     if newest is not None and newest[0] > scene.now_s + AHEAD_S:
         yield fail(
-            CHECK,
             path,
             f"its last score is of {stamp(newest[0])} UTC, which is yet to come",
             "the clock was ahead then or is behind now: compare `date -u` with the true time",
@@ -242,7 +228,7 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
     known = f"schema {schema}" + (", brought forward at start" if schema < SCHEMA_VERSION else "")
     read = "whole" if whole else f"not read to its end in {CHECK_S:g} s (--full does)"
     last = "no score yet" if newest is None else f"last score {stamp(newest[0])} UTC"
-    yield ok(CHECK, path, f"{amount(bytes_of(path))}, {known}, {read}; {last}")
+    yield ok(path, f"{amount(bytes_of(path))}, {known}, {read}; {last}")
 
 
 def _restarts(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -252,7 +238,6 @@ def _restarts(scene: Scene, path: Path, connection: sqlite3.Connection) -> Itera
     ).fetchone()
     if count > RESTARTS:
         yield warn(
-            CHECK,
             path,
             f"the service was started {count} times within an hour",
             "its log says why it ended: journalctl -u signal-scorer -p warning",
@@ -280,12 +265,11 @@ def _unreadable(path: Path, text: str) -> Finding:
     what, _, advice = text.partition("; ")
     if "not a database" in what or "malformed" in what:
         return _damaged(path, what)
-    return warn(CHECK, path, what, advice or "run doctor as the service's user, or as root")
+    return warn(path, what, advice or "run doctor as the service's user, or as root")
 
 
 def _damaged(path: Path, text: str) -> Finding:
     return fail(
-        CHECK,
         path,
         f"is damaged: {text.removeprefix(f'{path} ')}",
         "stop the service, copy the files away (sqlite3's .dump may still read most of them: "

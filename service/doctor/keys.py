@@ -14,8 +14,6 @@ from service.doctor.system import ENTER, READ, obstacle, others_may_write, throu
 from service.errors import ConfigError
 from service.zap import AllowList
 
-CHECK = "keys"
-
 
 def check(scene: Scene) -> Iterator[Finding]:
     """Only where keys are configured."""
@@ -27,26 +25,25 @@ def check(scene: Scene) -> Iterator[Finding]:
         try:
             sockets.guard(scene.config)
         except ConfigError as error:
-            yield refused(CHECK, "curve", error)
+            yield refused("curve", error)
     if curve.feed_keys or curve.feed_secret_file:
         try:
             sockets.feed_keys(scene.config)
         except ConfigError as error:
-            yield refused(CHECK, "curve.feed_keys", error)
+            yield refused("curve.feed_keys", error)
         else:
-            yield ok(CHECK, "curve.feed_keys", f"{len(curve.feed_keys)} endpoints with keys")
+            yield ok("curve.feed_keys", f"{len(curve.feed_keys)} endpoints with keys")
 
 
 def _secret(scene: Scene, path: Path) -> Iterator[Finding]:
     try:
         read_secret(path)
     except KeyFileError as error:
-        yield refused(CHECK, path, error)
+        yield refused(path, error)
         return
     hindrance = obstacle(path, scene.owner, READ)
     if hindrance is not None:
         yield fail(
-            CHECK,
             hindrance,
             f"user {scene.owner_name}, as whom the service runs, may not read it: "
             "the service does not start",
@@ -55,14 +52,13 @@ def _secret(scene: Scene, path: Path) -> Iterator[Finding]:
             else through(path, scene.owner),
         )
         return
-    yield ok(CHECK, path, f"a secret, readable by {scene.owner_name} alone")
+    yield ok(path, f"a secret, readable by {scene.owner_name} alone")
 
 
 def _clients(scene: Scene, folder: Path) -> Iterator[Finding]:
     hindrance = obstacle(folder, scene.owner, READ | ENTER)
     if hindrance is not None:
         yield fail(
-            CHECK,
             folder,
             f"user {scene.owner_name} may not read it (at {hindrance}): no client is let in",
             "signal-scorer keygen makes the folder; give it to that user, or chmod o+rx",
@@ -72,7 +68,6 @@ def _clients(scene: Scene, folder: Path) -> Iterator[Finding]:
     for path in (folder, *named):
         if path.exists() and others_may_write(path):
             yield fail(
-                CHECK,
                 path,
                 "every user of this machine may write to it, and so let himself in",
                 f"chmod o-w {path}",
@@ -83,10 +78,9 @@ def _clients(scene: Scene, folder: Path) -> Iterator[Finding]:
         try:
             read_public(path)
         except KeyFileError as error:
-            yield refused(CHECK, path, error)
+            yield refused(path, error)
     if not allowed.names:
         yield fail(
-            CHECK,
             folder,
             "holds no client's key: nobody is let in where keys are asked for",
             f"signal-scorer keygen --name CLIENT {folder.parent}",
@@ -97,9 +91,8 @@ def _clients(scene: Scene, folder: Path) -> Iterator[Finding]:
         refusals = int(scene.running.stats.get("handshakes", {}).get("refused", 0))
     if refusals:
         yield warn(
-            CHECK,
             folder,
             f"{refusals} connections with a key that is not on the list were refused",
             "the service's log names key and address; add NAME.pub if it is a client of yours",
         )
-    yield ok(CHECK, folder, f"clients that are let in: {len(allowed.names)}")
+    yield ok(folder, f"clients that are let in: {len(allowed.names)}")

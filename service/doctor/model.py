@@ -13,7 +13,6 @@ from service.doctor.system import READ, obstacle
 from service.errors import ModelRejected, RejectReason
 from service.model import Model
 
-CHECK = "model"
 DAY_S = 86_400.0
 REVIEW_DUE = 0.8
 """Of the days after which it is no longer used: the monitor's alert."""
@@ -47,13 +46,11 @@ def _none(models: Path) -> Finding:
         versions = []
     if versions:
         return fail(
-            CHECK,
             models / POINTER_NAME,
             f"is missing, though {len(versions)} models are there",
             f"point at one: signal-scorer-train rollback {versions[-1]}",
         )
     return warn(
-        CHECK,
         models,
         "no model yet: base scores are served",
         "normal in the first weeks; signal-scorer-train status says how far the outcomes have come",
@@ -68,7 +65,7 @@ def _rejected(models: Path, error: ModelRejected) -> Finding:
         RejectReason.TOO_LARGE: "raise model.max_file_bytes, or " + BACK,
         RejectReason.LATENCY: "run doctor again on a quieter machine; if it stays, " + BACK,
     }.get(error.reason, BACK)
-    return fail(CHECK, models, f"the published model is not usable: {error}", advice)
+    return fail(models, f"the published model is not usable: {error}", advice)
 
 
 def _rights(scene: Scene, models: Path, version: str) -> Iterator[Finding]:
@@ -76,7 +73,6 @@ def _rights(scene: Scene, models: Path, version: str) -> Iterator[Finding]:
         hindrance = obstacle(path, scene.owner, READ)
         if hindrance is not None:
             yield fail(
-                CHECK,
                 hindrance,
                 f"user {scene.owner_name}, as whom the service runs, may not read it",
                 f"chmod -R o+rX,g+rX {models}, or add {scene.owner_name} to its group",
@@ -90,10 +86,10 @@ def _age(scene: Scene, model: Model) -> Finding:
     said = f"reviewed {passed:.0f} days ago" + (f", expires after {limit:.0f}" if limit else "")
     train = "run signal-scorer-train train, and see that cron does (doctor's trainer check)"
     if limit and passed >= limit:
-        return fail(CHECK, model.version, f"{said}: no longer used, base scores are served", train)
+        return fail(model.version, f"{said}: no longer used, base scores are served", train)
     if limit and passed >= REVIEW_DUE * limit:
-        return warn(CHECK, model.version, said, train)
-    return ok(CHECK, model.version, f"verified, {model.manifest.samples.n} samples, {said}")
+        return warn(model.version, said, train)
+    return ok(model.version, f"verified, {model.manifest.samples.n} samples, {said}")
 
 
 def _served(scene: Scene, model: Model) -> Iterator[Finding]:
@@ -102,7 +98,6 @@ def _served(scene: Scene, model: Model) -> Iterator[Finding]:
     served = (scene.running.health.get("model") or {}).get("version")
     if served != model.version:
         yield fail(
-            CHECK,
             model.version,
             f"is published, but the service serves {served or 'base scores'}",
             "its log and `signal-scorer health` say why it was refused; a restart tries again",

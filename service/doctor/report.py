@@ -10,6 +10,7 @@ from textwrap import wrap
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from service.doctor.finding import Finding, Level, fail
 from service.errors import ConfigError
@@ -62,4 +63,4 @@ def unloadable(error: ConfigError, file: Path | None) -> Finding:
     text, _, advice = str(error).partition("; ")
     about = str(file or "defaults and environment")
     said = text.removeprefix("configuration: ")
-    return fail("configuration", about, said, advice or "correct it first")
+    return replace(fail(about, said, advice or "correct it first"), check="configuration")

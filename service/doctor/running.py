@@ -11,9 +11,6 @@ from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Running, Scene, askable
 from service.words import span
 
-CHECK = "service"
-MODE = "mode"
-
 
 def check(scene: Scene) -> Iterator[Finding]:
     """What its `health` and `stats` say."""
@@ -27,14 +24,10 @@ def check(scene: Scene) -> Iterator[Finding]:
     for note in running.health.get("notes", ()):
         if "restart" in note:
             yield warn(
-                CHECK,
-                running.address,
-                note,
-                "restart it when it suits: systemctl restart signal-scorer",
+                running.address, note, "restart it when it suits: systemctl restart signal-scorer"
             )
         elif "ahead of this machine's clock" in note:
             yield warn(
-                CHECK,
                 running.address,
                 note,
                 "compare `date -u` and the sender's clock with the true time, set the one that is "
@@ -43,7 +36,6 @@ def check(scene: Scene) -> Iterator[Finding]:
     drift = running.stats.get("drift", {}).get("drifting", ())
     if drift:
         yield warn(
-            CHECK,
             running.address,
             f"inputs are unlike those that the model was trained on: {', '.join(drift)}",
             "signal-scorer-train monitor judges it; docs/monitoring.md says what to make of it",
@@ -58,7 +50,6 @@ def mode(scene: Scene) -> Iterator[Finding]:
         command = mode_file.read(scene.state_dir, owner=scene.owner)
     except ValueError as error:
         yield fail(
-            MODE,
             path,
             f"{error}: it is not obeyed, {_served(scene)}",
             f"a folder is not written over, move it away: mv {path} {path}.old"
@@ -69,17 +60,15 @@ def mode(scene: Scene) -> Iterator[Finding]:
         return
     wanted = configured if command is None else command.mode
     if wanted == "live":
-        yield ok(MODE, path if command else "score.mode", "live")
+        yield ok(path if command else "score.mode", "live")
     elif command is None:
         yield warn(
-            MODE,
             "score.mode",
             f"{wanted} is configured: base scores are served",
             f"when {wanted} has done its work: signal-scorer mode live",
         )
     else:
         yield warn(
-            MODE,
             path,
             f"{wanted} was commanded by {command.by or 'somebody'} on {_day(command.at)}: "
             "base scores are served",
@@ -101,12 +90,10 @@ def _absent(scene: Scene) -> Finding:
         addresses = askable(scene.config, None)
         if not addresses:
             return ok(
-                CHECK,
                 f"process {holder.pid}",
                 "runs; all its addresses want keys: give --server-key and --key to ask it",
             )
         return fail(
-            CHECK,
             f"process {holder.pid}",
             f"holds the journal and does not answer at {', '.join(addresses)}: "
             "it hangs, is stopped, listens elsewhere, or is a restore",
@@ -114,7 +101,6 @@ def _absent(scene: Scene) -> Finding:
             "signal-scorer; its log and `signal-scorer journal tail` say more",
         )
     return warn(
-        CHECK,
         ", ".join(scene.config.score.bind),
         "no service runs with this configuration",
         "start it: systemctl start signal-scorer, or signal-scorer serve --config FILE",
@@ -124,9 +110,8 @@ def _absent(scene: Scene) -> Finding:
 def _ready(running: Running) -> Finding:
     health = running.health
     if health["ready"]:
-        return ok(CHECK, running.address, f"ready, up {span(health['uptime_s'])}")
+        return ok(running.address, f"ready, up {span(health['uptime_s'])}")
     return fail(
-        CHECK,
         running.address,
         f"is not ready: {'; '.join(health['reasons'])}",
         "the other findings say what to do; answers go on meanwhile",
@@ -137,7 +122,6 @@ def _version(running: Running) -> Iterator[Finding]:
     theirs = running.health.get("versions", {}).get("service")
     if theirs != protocol.__version__:
         yield warn(
-            CHECK,
             running.address,
             f"runs version {theirs}, {protocol.__version__} is installed",
             "restart it to use what was installed",
@@ -149,14 +133,12 @@ def _losses(running: Running) -> Iterator[Finding]:
     journal, requests = stats["journal"], stats["requests"]
     if journal["unwritten"]:
         yield warn(
-            CHECK,
             running.address,
             f"{journal['unwritten']} answers were given and not kept since its start",
             "they are lost for training; the journal's and the disk's findings say why",
         )
     elif journal["errors"] and journal["fault"] is None:
         yield warn(
-            CHECK,
             running.address,
             f"{journal['errors']} operations on the journal failed since its start, or rows in it "
             "were damaged; no answer is missing",
@@ -180,7 +162,7 @@ def _losses(running: Running) -> Iterator[Finding]:
         ),
     ):
         if requests.get(key):
-            yield warn(CHECK, running.address, f"{requests[key]} {what}", advice)
+            yield warn(running.address, f"{requests[key]} {what}", advice)
 
 
 def _day(at_s: float) -> str:

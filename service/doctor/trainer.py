@@ -21,8 +21,6 @@ from service.journal_export import stamp
 from service.journal_reading import JournalUnreadable, open_quietly
 from service.settings import Config
 
-CHECK = "trainer"
-ALERTS = "alerts"
 DAY_S = 86_400.0
 WEEKLY_S = 8 * DAY_S
 """Cron runs it once a week; a day more is no news."""
@@ -45,13 +43,12 @@ def alerts(scene: Scene) -> Iterator[Finding]:
     """The program that is told of changes; `--test-alert` runs it."""
     command = scene.config.alerts.command
     if not command:
-        yield ok(ALERTS, "alerts.command", "none: nobody is told unless Prometheus does")
+        yield ok("alerts.command", "none: nobody is told unless Prometheus does")
         return
     found = shutil.which(command[0])
     if found is None:
         there = Path(command[0]).exists()
         yield fail(
-            ALERTS,
             command[0],
             "is not executable" if there else "is not there: nobody would be told",
             f"chmod +x {command[0]}" if there else "correct alerts.command, an argv without shell",
@@ -61,7 +58,6 @@ def alerts(scene: Scene) -> Iterator[Finding]:
     hindrance = obstacle(Path(found), trainer, READ | ENTER)
     if hindrance is not None:
         yield fail(
-            ALERTS,
             hindrance,
             f"user {user_name(trainer)}, as whom the monitor runs, may not use it",
             f"chmod a+rx {quote(found)}"
@@ -69,7 +65,7 @@ def alerts(scene: Scene) -> Iterator[Finding]:
             else through(Path(found), trainer),
         )
         return
-    yield ok(ALERTS, command[0], "there; signal-scorer doctor --test-alert tries it out")
+    yield ok(command[0], "there; signal-scorer doctor --test-alert tries it out")
 
 
 def monitors_user(config: Config) -> pwd.struct_passwd | None:
@@ -96,7 +92,6 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
     except (ValueError, OSError, KeyError):
         if config.truth_log.timezone != "UTC":
             yield fail(
-                CHECK,
                 "truth_log.timezone",
                 f"there is no zone named {config.truth_log.timezone!r}",
                 "use UTC or a name such as Europe/Athens",
@@ -108,7 +103,6 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
         there = nearest_there(path.parent)
         if not path.exists() and obstacle(there, _trainer(scene), ENTER) is None:
             yield fail(
-                CHECK,
                 path,
                 "the truth log is not there: no reported outcome is learnt from",
                 "correct truth_log.paths; signal-scorer-train truth check FILE reads one",
@@ -117,7 +111,6 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
         hindrance = obstacle(path, _trainer(scene), READ)
         if hindrance is not None:
             yield fail(
-                CHECK,
                 path,
                 f"user {user_name(_trainer(scene))}, as whom the trainer runs, may not read it "
                 f"(at {hindrance})",
@@ -125,7 +118,7 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
                 f"u:{user_name(_trainer(scene))}:rX {hindrance}",
             )
             continue
-        yield ok(CHECK, path, f"readable, changed {stamp(path.stat().st_mtime)} UTC")
+        yield ok(path, f"readable, changed {stamp(path.stat().st_mtime)} UTC")
 
 
 def _shown(scene: Scene) -> list[tuple[Path, Path]]:
@@ -155,23 +148,21 @@ def _shown_log(log: Path, bound: Path, trainer: int) -> Finding:
         changed_s = log.stat().st_mtime
     except (FileNotFoundError, NotADirectoryError):
         return fail(
-            CHECK,
             log,
             "the truth log is not there: no reported outcome is learnt from",
             "it is read once it is there; if it lies elsewhere: deploy/install.sh --truth-log PATH",
         )
     except OSError as error:
-        return warn(CHECK, log, f"doctor may not look at it: {error.strerror}", "run it as root")
+        return warn(log, f"doctor may not look at it: {error.strerror}", "run it as root")
     wanted = {bound: READ | ENTER, log: READ}  # what is above is passed by root
     closed = next((path for path in wanted if not allows(path, trainer, wanted[path])), None)
     if closed is not None:
         return fail(
-            CHECK,
             log,
             f"user {user_name(trainer)}, as whom the trainer runs, may not read it (at {closed})",
             f"chmod a+rX {quote(str(closed))}; the folders above keep others out",
         )
-    return ok(CHECK, log, f"shown to the trainer's units, changed {stamp(changed_s)} UTC")
+    return ok(log, f"shown to the trainer's units, changed {stamp(changed_s)} UTC")
 
 
 def _last_run(scene: Scene) -> Finding:
@@ -180,28 +171,25 @@ def _last_run(scene: Scene) -> Finding:
     ran_s = max(_modified(models / LOCK), 0.0 if last is None else last.at)
     verdict = "" if last is None else f"; last verdict {stamp(last.at)}: {last.event}"
     if scene.now_s - ran_s <= WEEKLY_S:
-        return ok(CHECK, models, f"ran {stamp(ran_s)} UTC{verdict}")
+        return ok(models, f"ran {stamp(ran_s)} UTC{verdict}")
     since_s = _first_score_s(scene)
     if since_s is None or scene.now_s - since_s <= WEEKLY_S:
-        return ok(CHECK, models, "has nothing to do yet: the first scores are younger than a week")
+        return ok(models, "has nothing to do yet: the first scores are younger than a week")
     when = "never ran" if not ran_s else f"last ran {stamp(ran_s)} UTC"
-    return warn(CHECK, models, when + verdict, CRON + "signal-scorer-train")
+    return warn(models, when + verdict, CRON + "signal-scorer-train")
 
 
 def _monitor(scene: Scene, path: Path) -> Finding:
     written_s = _modified(path)
     if not written_s:
-        return warn(
-            CHECK, path, "the monitor has written no metrics yet", CRON + "signal-scorer-monitor"
-        )
+        return warn(path, "the monitor has written no metrics yet", CRON + "signal-scorer-monitor")
     if scene.now_s - written_s > HOURLY_S:
         return warn(
-            CHECK,
             path,
             f"the monitor last ran {stamp(written_s)} UTC; hourly is due",
             CRON + "signal-scorer-monitor",
         )
-    return ok(CHECK, path, f"the monitor ran {stamp(written_s)} UTC")
+    return ok(path, f"the monitor ran {stamp(written_s)} UTC")
 
 
 def _modified(path: Path) -> float:
