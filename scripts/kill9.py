@@ -23,11 +23,13 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from background import meanwhile
 from harness import Feed, Service
 from processes import cpu_s
 from serving import published_model, tick
@@ -49,16 +51,14 @@ class Asking:
         self.scores: list[ScoreReply] = []
         self.outcomes: list[str] = []
         self.first_s: float | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask, args=(address, prefix), daemon=True)
-        self._thread.start()
+        self._address, self._prefix = address, prefix
 
-    def _ask(self, address: str, prefix: str) -> None:
-        with ScorerClient(address, timeout_ms=400, retries=0, open_after=0) as client:
+    def run(self, stop: threading.Event) -> None:
+        with ScorerClient(self._address, timeout_ms=400, retries=0, open_after=0) as client:
             number = 0
-            while not self._stop.is_set():
+            while not stop.is_set():
                 number += 1
-                name = f"{prefix}-{number}"
+                name = f"{self._prefix}-{number}"
                 if number % 10:
                     signal = {"direction": "BUY", "signal_id": name}
                     found = [client.score(SYMBOLS[number % 3], number % 100, **signal)]
@@ -82,28 +82,13 @@ class Asking:
         except (ScorerUnavailable, ScorerRefused):
             return
 
-    def finish(self) -> None:
-        self._stop.set()
-        self._thread.join()
 
-
-class Ticking:
-    """The feed at 500 ticks/s, until ended."""
-
-    def __init__(self, feed: Feed) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(feed,), daemon=True)
-        self._thread.start()
-
-    def _run(self, feed: Feed) -> None:
-        rng = random.Random(3)
-        while not self._stop.wait(0.02):
-            for _ in range(10):
-                feed.send(tick(rng.choice(SYMBOLS), time.time(), bid=1.1 + rng.random() * 1e-3))
-
-    def finish(self) -> None:
-        self._stop.set()
-        self._thread.join()
+def ticking(feed: Feed, stop: threading.Event) -> None:
+    """The feed at 500 ticks/s."""
+    rng = random.Random(3)
+    while not stop.wait(0.02):
+        for _ in range(10):
+            feed.send(tick(rng.choice(SYMBOLS), time.time(), bid=1.1 + rng.random() * 1e-3))
 
 
 def main() -> None:
@@ -137,15 +122,12 @@ def rounds(service: Service, feed: Feed, count: int, longest_s: float, rng: rand
         busy.append(cpu_s(service.process.pid))
         asked_s = time.monotonic()
         asking = [Asking(service.address, f"{number}{name}") for name in "ab"]
-        ticking = Ticking(feed)
-        time.sleep(0.15 + rng.uniform(0.0, longest_s))  # the moment is what varies
-        service.kill()
+        with meanwhile(partial(ticking, feed), *(one.run for one in asking)):
+            time.sleep(0.15 + rng.uniform(0.0, longest_s))  # the moment is what varies
+            service.kill()
         # Before the next start: nobody has had the chance to mend anything.
         wal = service.journal_path.with_name("journal.db-wal")
         wal_bytes = max(wal_bytes, wal.stat().st_size if wal.exists() else 0)
-        ticking.finish()
-        for one in asking:
-            one.finish()
         scores += sum(len(one.scores) for one in asking)
         outcomes += sum(len(one.outcomes) for one in asking)
         first += [one.first_s - asked_s for one in asking if one.first_s]

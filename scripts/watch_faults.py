@@ -17,11 +17,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import zmq
+from background import meanwhile
 from builders import small_model
 from harness import eventually
 from monitored import answer_signals, publish_small
@@ -76,33 +77,21 @@ def signals(client: ScorerClient, count: int, symbol: str = "BTCUSD", **more: An
         client.score(symbol, 40.0 + number % 50, signal_id=f"W{time.monotonic_ns()}", **more)
 
 
-@contextmanager
-def asking(address: str, clients: int = 4) -> Iterator[None]:
+def asking(address: str, clients: int = 4) -> AbstractContextManager[None]:
     """Clients that ask as fast as they are answered, for as long as the block lasts."""
-    stop = threading.Event()
 
-    def ask() -> None:
+    def ask(stop: threading.Event) -> None:
         with ScorerClient(address, 10_000) as client:
             while not stop.is_set():
                 signals(client, 20)
 
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+    return meanwhile(*[ask] * clients)
 
 
-@contextmanager
-def flooding(address: str) -> Iterator[None]:
+def flooding(address: str) -> AbstractContextManager[None]:
     """One peer that keeps 256 scores waiting, so that the loop has no pause."""
-    stop = threading.Event()
 
-    def flood() -> None:
+    def flood(stop: threading.Event) -> None:
         with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
             socket.linger = 0
             socket.connect(address)
@@ -114,13 +103,7 @@ def flooding(address: str) -> Iterator[None]:
                     socket.recv_multipart()
                     socket.send_multipart(frames)
 
-    thread = threading.Thread(target=flood)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return meanwhile(flood)
 
 
 def stop_for(one: Watched, seconds: float) -> None:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ import builders
 import click
 import pytest
 import zmq
+from background import meanwhile
 from click.testing import CliRunner
 from documents import ROOT
 from harness import Feed, Service, eventually
@@ -243,12 +244,10 @@ paths = ["{folder}/HydraX-v2/ml_training_data.jsonl", "{folder}/HydraX-v2/truth_
     )
 
 
-@contextmanager
-def _listening(address: str) -> Iterator[None]:
+def _listening(address: str) -> AbstractContextManager[None]:
     """A subscriber for replays: their stamps are not of this service's present."""
-    stop = threading.Event()
 
-    def read() -> None:
+    def read(stop: threading.Event) -> None:
         with zmq.Context() as context, context.socket(zmq.SUB) as socket:
             socket.setsockopt(zmq.LINGER, 0)
             socket.subscribe(b"")
@@ -257,13 +256,7 @@ def _listening(address: str) -> Iterator[None]:
                 if socket.poll(50):
                     socket.recv()
 
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return meanwhile(read)
 
 
 def _files(folder: Path, now_s: float) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from another_user import as_nobody, as_root
+from background import meanwhile
 from builders import small_model
 from harness import running
 from saved_state import (
@@ -45,23 +46,18 @@ from service.spool import spool_path
 def test_what_is_saved_while_it_serves_is_consistent_and_comes_back(tmp_path: Path) -> None:
     first = small_model(tmp_path / "a" / "models", now_s=time.time())
     with running(tmp_path / "a") as service:
-        stop, scored = threading.Event(), []
+        scored: list[str] = []
 
-        def ask() -> None:
+        def ask(stop: threading.Event) -> None:
             with ScorerClient(service.address, timeout_ms=5000) as client:
                 while not stop.is_set():
                     scored.append(client.score("EURUSD", 70.0).score_id)
 
-        thread = threading.Thread(target=ask)
-        thread.start()
-        try:
+        with meanwhile(ask):
             while len(scored) < 50:
                 time.sleep(0.01)
             known = list(scored)
             manifest = make(sourced(tmp_path / "a"), None, tmp_path / "saved", now_s=time.time())
-        finally:
-            stop.set()
-            thread.join()
     assert manifest.model == first
     assert not list(tmp_path.glob(".saved*"))
     put_back(tmp_path / "b", tmp_path / "saved")

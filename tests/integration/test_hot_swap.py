@@ -11,6 +11,7 @@ from typing import Any
 
 import builders
 import pytest
+from background import meanwhile
 from harness import Service, eventually, running
 from serving import published_model, tick
 
@@ -32,48 +33,32 @@ def version_of(service: Service) -> str | None:
         return client.score("EURUSD", 75.0, direction="BUY").model_version
 
 
-class Asking:
-    """Scores without a pause, and feeds, and notes what was answered when."""
+def test_a_second_model_serves_within_two_seconds_and_no_request_is_lost(service: Service) -> None:
+    first = version_of(service)
+    feed = service._feed
+    assert feed
+    replies: list[tuple[float, Any]] = []
 
-    def __init__(self, service: Service) -> None:
-        self.replies: list[tuple[float, Any]] = []
-        self._stop = threading.Event()
-        self._service = service
-        self._thread = threading.Thread(target=self._ask)
-        self._thread.start()
-
-    def _ask(self) -> None:
-        feed = self._service._feed
-        assert feed
-        with self._service.client() as client:
+    def ask(stop: threading.Event) -> None:
+        """Score without a pause, and feed, and note what was answered when."""
+        with service.client() as client:
             n = 0
-            while not self._stop.is_set():
+            while not stop.is_set():
                 n += 1
                 if n % 20 == 0:
                     feed.send(tick("EURUSD", time.time(), 1.1 + n * 1e-7))
                 reply = client.score("EURUSD", n % 100, direction="BUY", signal_id=f"s{n}")
-                self.replies.append((time.monotonic(), reply))
+                replies.append((time.monotonic(), reply))
 
-    def finished(self) -> list[tuple[float, Any]]:
-        self._stop.set()
-        self._thread.join()
-        return self.replies
-
-
-def test_a_second_model_serves_within_two_seconds_and_no_request_is_lost(service: Service) -> None:
-    first = version_of(service)
-    asking = Asking(service)
-    try:
-        eventually(lambda: len(asking.replies) > 50, "replies")
+    with meanwhile(ask):
+        eventually(lambda: len(replies) > 50, "replies")
         second = builders.small_model(
             service.models_dir, seed=2, now_s=time.time(), probability_bias=0.5
         )
         published_s = time.monotonic()
-        eventually(lambda: asking.replies[-1][1].model_version == second, "the second model")
-        after = len(asking.replies)
-        eventually(lambda: len(asking.replies) > after + 50, "more replies")
-    finally:
-        replies = asking.finished()
+        eventually(lambda: replies[-1][1].model_version == second, "the second model")
+        after = len(replies)
+        eventually(lambda: len(replies) > after + 50, "more replies")
     assert {reply.status for _, reply in replies} == {"success"}
     versions = [reply.model_version for _, reply in replies]
     swap = versions.index(second)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from background import meanwhile
 from builders import NOW_S, small_draft, small_model
 from msgspec.structs import replace as with_fields
 
@@ -171,23 +171,14 @@ def test_a_removal_that_was_cut_short_is_finished_by_the_next_publication(tmp_pa
 
 def test_a_reader_never_meets_a_half_published_model(tmp_path):
     versions = [small_model(tmp_path)]
-    done, seen = threading.Event(), set()
+    seen = set()
 
-    def read():
+    def read(done):
         while not done.is_set():
             seen.add(load(tmp_path, current(tmp_path)).version)
 
-    reader = threading.Thread(target=read)
-    failures = []
-    threading.excepthook, before = lambda args: failures.append(args), threading.excepthook
-    try:
-        reader.start()
+    with meanwhile(read):
         versions += [small_model(tmp_path, now_s=NOW_S + n, seed=n % 3) for n in range(1, 12)]
-    finally:
-        done.set()
-        reader.join()
-        threading.excepthook = before
-    assert failures == []
     assert seen <= set(versions)
     assert current(tmp_path).version == versions[-1]
 

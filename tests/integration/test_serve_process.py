@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import re
@@ -11,11 +12,13 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
+from background import meanwhile
 from harness import Feed, Service, eventually, running
 from serving import body, history, published_model, rows, tick, unpacked
 
@@ -27,28 +30,15 @@ ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 5
 
 
-class Asking:
-    """A thread that scores without a pause and keeps every reply that it got."""
-
-    def __init__(self, address: str, prefix: str) -> None:
-        self.replies: list[Any] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask, args=(address, prefix))
-        self._thread.start()
-
-    def _ask(self, address: str, prefix: str) -> None:
-        with ScorerClient(address, timeout_ms=500, retries=0, open_after=0) as client:
-            n = 0
-            while not self._stop.is_set():
-                n += 1
-                reply = client.score("EURUSD", n % 100, direction="BUY", signal_id=f"{prefix}-{n}")
-                if reply.status != "unreachable":
-                    self.replies.append(reply)
-
-    def finished(self) -> list[Any]:
-        self._stop.set()
-        self._thread.join()
-        return self.replies
+def ask(address: str, prefix: str, replies: list[Any], stop: threading.Event) -> None:
+    """Score without a pause and keep every reply that came."""
+    with ScorerClient(address, timeout_ms=500, retries=0, open_after=0) as client:
+        n = 0
+        while not stop.is_set():
+            n += 1
+            reply = client.score("EURUSD", n % 100, direction="BUY", signal_id=f"{prefix}-{n}")
+            if reply.status != "unreachable":
+                replies.append(reply)
 
 
 def test_kill_9_at_any_moment_loses_no_answered_score(tmp_path: Path) -> None:
@@ -59,11 +49,13 @@ def test_kill_9_at_any_moment_loses_no_answered_score(tmp_path: Path) -> None:
     try:
         for round_ in range(ROUNDS):
             service.start()
-            asking = [Asking(service.address, f"{round_}{name}") for name in "ab"]
-            eventually(lambda asking=asking: all(one.replies for one in asking), "first replies")
-            time.sleep(moments.uniform(0.0, 0.25))  # the moment is what this test varies
-            service.kill()
-            answered += [reply for one in asking for reply in one.finished()]
+            replies: dict[str, list[Any]] = {f"{round_}{name}": [] for name in "ab"}
+            asking = [partial(ask, service.address, *one) for one in replies.items()]
+            with meanwhile(*asking):
+                eventually(lambda replies=replies: all(replies.values()), "first replies")
+                time.sleep(moments.uniform(0.0, 0.25))  # the moment is what this test varies
+                service.kill()
+            answered += itertools.chain(*replies.values())
         service.start()
         kept = {row["score_id"]: row for row in service.scores()}
         assert len(answered) > 20 * ROUNDS

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from another_user import NOBODY, as_root
+from background import meanwhile
 from builders import small_model
 from command import invoke
 from doctored import MONDAY_S, Setup, beside, kept_right, snapshot
@@ -42,19 +43,13 @@ def test_a_healthy_running_service_gives_no_fault_and_no_warning(tmp_path: Path)
             SCORE_BIND=service.address,
             FEED_ENDPOINTS=feed.address,
         )
-        stop = threading.Event()
 
-        def go_on() -> None:
+        def go_on(stop: threading.Event) -> None:
             while not stop.wait(0.02):
                 feed.send(tick("EURUSD", time.time()))
 
-        thread = threading.Thread(target=go_on)
-        thread.start()
-        try:
+        with meanwhile(go_on):
             found = setup.findings()
-        finally:
-            stop.set()
-            thread.join()
         assert [finding for finding in found if finding.level != "ok"] == []
         assert {finding.check for finding in found} >= {
             name for name, _ in examining.CHECKS if name != "keys"
