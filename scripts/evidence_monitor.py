@@ -20,11 +20,11 @@ import numpy as np
 from evidence import CROWD, candidate
 from joblib import Parallel, delayed
 
-from service.bundle import load, read_pointer
 from service.drift import MIN_SIGNALS
 from service.durable import TrainerLock
 from service.model import Model
 from training.candidate import draft
+from training.champion import current_model
 from training.checks import input_drift, win_rate
 from training.cusum import Limit, chart, increments, limit_of, promise_of
 from training.live import Live
@@ -68,9 +68,8 @@ def published(seed: int) -> Published | None:
         models = Path(place)
         with TrainerLock(models):
             publish(models, found.forest, draft(found), b"", now_s=planted.START_S, why="measured")
-        pointer = read_pointer(models)
-        assert pointer is not None
-        model = load(models, pointer[0])
+        model = current_model(models)
+        assert model is not None
     promise = promise_of(model.manifest)
     return Published(seed, model, promise.base_rate, limit_of(promise))
 

@@ -54,15 +54,13 @@ class Limits(msgspec.Struct, frozen=True):
 DEFAULT_LIMITS = Limits()
 
 
-def read_pointer(models_dir: Path) -> tuple[Pointer, str] | None:
-    """Return `CURRENT.json` and the SHA-256 (hex) of its bytes; None where there is none.
+def read_pointer(models_dir: Path) -> Pointer | None:
+    """Return `CURRENT.json`; None where there is none.
 
     Raises ModelRejected where it cannot be read or is ill-formed.
     """
     content = read_pointer_bytes(models_dir)
-    if content is None:
-        return None
-    return decode_pointer(content), hashlib.sha256(content).hexdigest()
+    return None if content is None else decode_pointer(content)
 
 
 def read_pointer_bytes(models_dir: Path) -> bytes | None:

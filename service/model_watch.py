@@ -38,17 +38,15 @@ PAUSE_S = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A verified model; `digest` (hex) is of the pointer that named it."""
+    """A verified model."""
 
     model: Model
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """What the pointer of this `digest` names is not to be used. `version`, if it said one."""
+    """What the pointer names is not to be used. `version`, if it said one."""
 
-    digest: str
     reason: RejectReason
     detail: str
     version: str | None
@@ -136,26 +134,26 @@ class ModelWatch:
             self._settled = False
             # No content, no digest: what is wrong stands in for it.
             digest = hashlib.sha256(str(error).encode()).hexdigest()
-            return self._once(digest, Rejected(digest, error.reason, error.detail, None))
+            return self._once(digest, Rejected(error.reason, error.detail, None))
         # A fault of ours is to be told, not to end the thread.
         except Exception as error:
             self._settled = False
             detail = f"looking at {POINTER_NAME}: {type(error).__name__}: {error}"
             digest = hashlib.sha256(detail.encode()).hexdigest()
-            return self._once(digest, Rejected(digest, RejectReason.INTERNAL, detail, None))
+            return self._once(digest, Rejected(RejectReason.INTERNAL, detail, None))
         if content is None:
             return self._gone()
         digest = hashlib.sha256(content).hexdigest()
         if digest == self._seen and not again:
             return None
         self._passing, self._refused = False, None
-        event = self._load(content, digest)
+        event = self._load(content)
         if isinstance(event, Loaded):
             self._seen = digest
             return event
         return self._once(digest, event)
 
-    def _load(self, content: bytes, digest: str) -> Loaded | Rejected:
+    def _load(self, content: bytes) -> Loaded | Rejected:
         version = None
         try:
             pointer = decode_pointer(content)
@@ -164,14 +162,14 @@ class ModelWatch:
             self._refused = version, self._sign_files(version)
             model = load(self._models_dir, pointer, self._limits, pause=self._pause)
             self._refused = None
-            return Loaded(model, digest)
+            return Loaded(model)
         except ModelRejected as error:
             self._passing = passes(error.__cause__)
-            return Rejected(digest, error.reason, error.detail, version)
+            return Rejected(error.reason, error.detail, version)
         # For example MemoryError: this candidate is not for us.
         except Exception as error:
             detail = f"{type(error).__name__}: {error}"
-            return Rejected(digest, RejectReason.INTERNAL, detail, version)
+            return Rejected(RejectReason.INTERNAL, detail, version)
 
     def _pause(self) -> None:
         """Let go of the interpreter.

@@ -10,10 +10,12 @@ import numpy as np
 from msgspec.structs import replace as with_fields
 from numpy.typing import NDArray
 
-from protocol.manifest import Calibration, Samples, Verdict
+from protocol.manifest import Calibration, Pointer, Samples, Verdict
 from protocol.schema import FEATURE_COUNT
+from service.bundle import load, read_pointer
 from service.durable import TrainerLock
 from service.forest import Forest
+from service.model import Model
 from training.calibrate import fit_calibration
 from training.draft import ManifestDraft, golden_inputs, reference
 from training.fit import fit_forest, importances, min_samples_leaf, pack
@@ -58,6 +60,18 @@ def small_draft(seed: int = 0) -> tuple[Forest, ManifestDraft]:
 def biased(calibration: Calibration, by: float) -> Calibration:
     """The same calibration with `by` added to the intercept, trusted fully."""
     return with_fields(calibration, intercept=calibration.intercept + by, shrink_weight=1.0)
+
+
+def pointer_of(models_dir: Path) -> Pointer:
+    """What is current."""
+    pointer = read_pointer(models_dir)
+    assert pointer is not None
+    return pointer
+
+
+def model_of(models_dir: Path) -> Model:
+    """The current model, read and verified as the service does it."""
+    return load(models_dir, pointer_of(models_dir))
 
 
 def small_model(

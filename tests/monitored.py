@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from builders import NOW_S, small_draft
+from builders import NOW_S, model_of, small_draft
 from scored_journal import outcome_row, score_row
 
 from protocol.schema import FEATURE_COUNT
-from service.bundle import load, read_pointer
 from service.durable import TrainerLock
 from service.journal import Journal
 from service.model import Model
@@ -24,9 +23,7 @@ def publish_small(models: Path, *, now_s: float = NOW_S) -> Model:
     forest, draft = small_draft()
     with TrainerLock(models):
         publish(models, forest, draft, b"<html></html>", now_s=now_s, why="test")
-    found = read_pointer(models)
-    assert found is not None
-    return load(models, found[0])
+    return model_of(models)
 
 
 def answer_signals(

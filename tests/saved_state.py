@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from builders import small_model
+from builders import model_of, small_model
 from command import Done, invoke
 from serving import rows
 
-from service.bundle import load as load_model
-from service.bundle import read_pointer
 from service.config import Sourced, load
 from service.journal import Journal
 from service.records import EventRow
@@ -43,9 +41,7 @@ def everywhere(state: Path) -> list[list[str]]:
 
 def version_of(models: Path) -> str:
     """The current model, verified as the service does it."""
-    found = read_pointer(models)
-    assert found is not None
-    return load_model(models, found[0]).version
+    return model_of(models).version
 
 
 def a_state(state: Path, kind: str, seed: int) -> str:

@@ -15,7 +15,6 @@ import builders
 from protocol import codec
 from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
 from protocol.limits import MAX_MESSAGE_BYTES
-from service.bundle import DEFAULT_LIMITS, decode_pointer, load, read_pointer_bytes
 from service.checkpoints import Checkpoints
 from service.clock import ManualClock
 from service.config import load as load_config
@@ -74,9 +73,7 @@ def history(symbols: tuple[str, ...], now_s: float) -> list[bytes]:
 def published_model(models_dir: Path, now_s: float, **options: Any) -> Model:
     """Publish a small model and read it back as the service does."""
     builders.small_model(models_dir, now_s=now_s, **options)
-    content = read_pointer_bytes(models_dir)
-    assert content is not None
-    return load(models_dir, decode_pointer(content), DEFAULT_LIMITS)
+    return builders.model_of(models_dir)
 
 
 class Parts:

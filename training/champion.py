@@ -50,7 +50,7 @@ def serving(models_dir: Path, expire_after_days: float, *, now_s: float) -> str:
             found = read_pointer(models_dir)
             if found is None:
                 return "none is published: base scores are served"
-            model = load(models_dir, found[0])
+            model = load(models_dir, found)
     except ModelRejected as error:
         return f"the service would not load it: {error}; `models` lists others"
     if old := too_old(model.reviewed_at, expire_after_days, now_s=now_s):

@@ -65,7 +65,7 @@ def _held(data: Dataset, settings: Settings, config: Config, now_s: float) -> Se
         if found is None:
             text = "no model is published: base scores are served, nothing was promised"
             return Seen(None, (Finding("model", "unknown", text),))
-        model = load(settings.models, found[0])
+        model = load(settings.models, found)
     except ModelRejected as error:
         text = f"the service would not load it: {error}; `models` lists others"
         return Seen(None, (Finding("model", "alert", text),))

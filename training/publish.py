@@ -97,10 +97,9 @@ def current_pointer(models_dir: Path) -> Pointer | None:
     """
     try:
         with machine_faults():
-            found = read_pointer(models_dir)
+            return read_pointer(models_dir)
     except ModelRejected:
         return None
-    return None if found is None else found[0]
 
 
 def move_pointer(

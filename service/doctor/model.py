@@ -28,7 +28,7 @@ def check(scene: Scene) -> Iterator[Finding]:
             yield _none(models)
             return
         limits = Limits(scene.config.model.max_file_bytes, scene.config.model.max_nodes)
-        model = load(models, found[0], limits)
+        model = load(models, found, limits)
     except ModelRejected as error:
         yield _rejected(models, error)
         return

@@ -45,7 +45,7 @@ def _from_files(config: Config) -> Iterator[Text]:
     line = blocks.named("model")
     try:
         found = read_pointer(config.models_dir)
-        yield line.append(f" {found[0].version} is published" if found else " none is published")
+        yield line.append(f" {found.version} is published" if found else " none is published")
     except ModelRejected as error:
         yield line.append(f" {error}", blocks.BAD)
     path = config.journal_path

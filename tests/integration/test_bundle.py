@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -11,18 +10,17 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
-from builders import small_draft, small_model, training_rows
+from builders import model_of, pointer_of, small_draft, small_model, training_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from seals import seal, seal_manifest
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
 from service.bundle import Limits, load, read_pointer
 from service.errors import ModelRejected, RejectReason
 from service.forest_file import DTYPES
-from service.model import Model
 
 FILES = (MANIFEST_NAME, FOREST_NAME, REPORT_NAME)
 
@@ -39,45 +37,14 @@ def models(original, tmp_path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "models"))
 
 
-def pointer_of(models: Path) -> Pointer:
-    found = read_pointer(models)
-    assert found is not None
-    return found[0]
-
-
 def bundle_of(models: Path) -> Path:
     return models / pointer_of(models).version
-
-
-def install(models: Path) -> Model:
-    return load(models, pointer_of(models))
 
 
 def rejected(models: Path, pointer: Pointer | None = None, **options) -> ModelRejected:
     with pytest.raises(ModelRejected) as caught:
         load(models, pointer or pointer_of(models), **options)
     return caught.value
-
-
-def seal(models: Path) -> None:
-    """Make every digest true again, so that what lies behind the digests is reached."""
-    bundle = bundle_of(models)
-    manifest = json.loads((bundle / MANIFEST_NAME).read_bytes())
-    for name in manifest["files"]:
-        content = (bundle / name).read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        manifest["files"][name] = {"sha256": digest, "size": len(content)}
-    seal_manifest(models, json.dumps(manifest).encode())
-
-
-def seal_manifest(models: Path, content: bytes) -> None:
-    (bundle_of(models) / MANIFEST_NAME).write_bytes(content)
-    pointer = msgspec.structs.replace(
-        pointer_of(models),
-        manifest_sha256=hashlib.sha256(content).hexdigest(),
-        manifest_size=len(content),
-    )
-    (models / POINTER_NAME).write_bytes(msgspec.json.encode(pointer))
 
 
 def edit_manifest(models: Path, path: tuple[str | int, ...], value: object) -> None:
@@ -102,7 +69,7 @@ def write_members(models: Path, members: dict[str, np.ndarray], **options) -> No
 
 
 def test_what_was_published_is_what_is_served(models):
-    model = install(models)
+    model = model_of(models)
     forest, draft = small_draft(0)
     x, _ = training_rows(0)
     assert model.forest.predict_many(x[:50]).tolist() == forest.predict_many(x[:50]).tolist()
@@ -114,7 +81,7 @@ def test_what_was_published_is_what_is_served(models):
 
 
 def test_an_explanation_adds_up_to_what_was_served(models):
-    model = install(models)
+    model = model_of(models)
     x, _ = training_rows(0)
     for row in x[:20]:
         told, answer = model.explain(row), model.probability(row)
@@ -411,7 +378,7 @@ def test_flipped_bits_behind_true_digests_never_raise_anything_else(original, da
     else:
         seal(work)
     try:
-        model = install(work)
+        model = model_of(work)
     except ModelRejected:
         return
     # What is accepted answers as promised, whatever was flipped.

@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import NOW_S, small_draft
+from builders import NOW_S, model_of, pointer_of, small_draft
 from click.testing import CliRunner, Result
 from monitored import answer_signals, publish_small
 from msgspec.structs import replace as with_fields
 
-from service.bundle import load, read_pointer
 from service.durable import TrainerLock
 from training.__main__ import main
 from training.publish import publish
@@ -49,9 +48,7 @@ def told(place: Path) -> list[dict[str, object]]:
 def rewrite(place: Path, *, n: int = 400, **changes: object) -> None:
     """The journal anew, with other outcomes of the current model."""
     (place / "journal.db").unlink(missing_ok=True)
-    found = read_pointer(place / "models")
-    assert found is not None
-    answer_signals(place / "journal.db", load(place / "models", found[0]), n, **changes)  # type: ignore[arg-type]
+    answer_signals(place / "journal.db", model_of(place / "models"), n, **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -95,9 +92,7 @@ def test_without_a_model_nothing_was_promised(tmp_path: Path) -> None:
 
 
 def test_a_pointer_to_a_damaged_model_is_an_alert(served: Path) -> None:
-    found = read_pointer(served / "models")
-    assert found is not None
-    forest = served / "models" / found[0].version / "forest.npz"
+    forest = served / "models" / current(served) / "forest.npz"
     forest.chmod(0o644)
     forest.write_bytes(forest.read_bytes()[:-1])
     result = monitor(served)
@@ -212,17 +207,13 @@ def two_models(place: Path) -> tuple[str, str]:
             why="test",
         )
     (place / "journal.db").unlink(missing_ok=True)
-    found = read_pointer(place / "models")
-    assert found is not None
     # Signals win as the older model says; the newer one answers them.
-    answer_signals(place / "journal.db", load(place / "models", found[0]), 400, truth=older)
+    answer_signals(place / "journal.db", model_of(place / "models"), 400, truth=older)
     return older.version, newer
 
 
 def current(place: Path) -> str:
-    found = read_pointer(place / "models")
-    assert found is not None
-    return found[0].version
+    return pointer_of(place / "models").version
 
 
 def history(place: Path) -> list[dict[str, object]]:

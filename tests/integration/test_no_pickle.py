@@ -15,12 +15,12 @@ import pickle
 from pathlib import Path
 
 import builders
-import msgspec
 import numpy as np
 import pytest
 from harness import Service, eventually, running
+from seals import seal_manifest
 
-from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
+from protocol.manifest import FOREST_NAME, MANIFEST_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,23 +58,12 @@ def witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def plant(models_dir: Path, content: bytes) -> None:
     """Put other bytes in place of the current forest, with every digest right."""
-    pointer = json.loads((models_dir / POINTER_NAME).read_text())
-    bundle = models_dir / pointer["version"]
-    bundle.chmod(0o755)
-    manifest = json.loads((bundle / MANIFEST_NAME).read_text())
-    manifest["files"][FOREST_NAME] = {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "size": len(content),
-    }
-    packed = msgspec.json.encode(manifest)
-    for name, data in ((FOREST_NAME, content), (MANIFEST_NAME, packed)):
-        (bundle / name).unlink()
-        (bundle / name).write_bytes(data)
-    pointer["manifest_sha256"] = hashlib.sha256(packed).hexdigest()
-    pointer["manifest_size"] = len(packed)
-    fresh = models_dir / "pointer.tmp"
-    fresh.write_bytes(msgspec.json.encode(pointer))
-    fresh.replace(models_dir / POINTER_NAME)
+    bundle = models_dir / builders.pointer_of(models_dir).version
+    manifest = json.loads((bundle / MANIFEST_NAME).read_bytes())
+    digest = hashlib.sha256(content).hexdigest()
+    manifest["files"][FOREST_NAME] = {"sha256": digest, "size": len(content)}
+    (bundle / FOREST_NAME).write_bytes(content)
+    seal_manifest(models_dir, json.dumps(manifest).encode())
 
 
 def with_objects(bomb: Bomb) -> bytes:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from background import meanwhile
-from builders import NOW_S, small_draft, small_model
+from builders import NOW_S, model_of, pointer_of, small_draft, small_model
 from msgspec.structs import replace as with_fields
 
-from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, Pointer
-from service.bundle import load, read_pointer
+from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
+from service.bundle import load
 from service.durable import LockHeld, TrainerLock, append_line
 from service.errors import ModelRejected
 from training.publish import Pinned, append_history, publish
@@ -31,12 +31,6 @@ from training.registry import (
 
 DAY_S = 86_400.0
 POINTING = ("rollback", "pin", "pin-other", "unpin", "revalidate")
-
-
-def current(models: Path) -> Pointer:
-    found = read_pointer(models)
-    assert found is not None
-    return found[0]
 
 
 def history(models: Path) -> list[dict[str, object]]:
@@ -61,11 +55,11 @@ def steps_of(work: Path) -> list[str]:
 
 def test_killed_at_any_step_the_old_or_the_new_model_is_there_whole(killed):
     work, versions, steps = killed
-    new = current(work / "whole").version
+    new = pointer_of(work / "whole").version
     found = []
     for k in range(len(steps)):
         models = work / str(k)
-        model = load(models, current(models))
+        model = load(models, pointer_of(models))
         found.append(model.version)
         # What has a version's name is whole too, also while older ones are being removed.
         assert [entry.problem for entry in list_models(models)] == [""] * len(list_models(models))
@@ -78,7 +72,7 @@ def test_after_a_kill_the_next_publication_cleans_up_and_succeeds(killed):
     for k in range(0, len(steps), 3):
         models = work / str(k)
         version = small_model(models, now_s=NOW_S + DAY_S)
-        assert load(models, current(models)).version == version
+        assert load(models, pointer_of(models)).version == version
         left = {path.name for path in models.iterdir() if path.name.startswith(".")}
         assert left == {".lock"}
         assert not (models / f"{POINTER_NAME}.tmp").exists()
@@ -130,7 +124,7 @@ def test_a_publication_can_be_killed_at_each_step_that_it_takes(killed):
 def test_a_publication_that_was_killed_before_the_history_is_told_by_the_next_run(killed):
     work, _, steps = killed
     untold = work / str(len(steps) - 1)
-    new = current(untold).version
+    new = pointer_of(untold).version
     assert new not in {event["version"] for event in history(untold)}
     with TrainerLock(untold):
         assert complete_history(untold) == new
@@ -143,15 +137,15 @@ def test_a_publication_that_was_killed_before_the_history_is_told_by_the_next_ru
 @pytest.mark.parametrize("action", POINTING)
 def test_killed_while_the_pointer_moves_it_is_the_old_or_the_new_one(killed, action):
     work = killed[0].parent / action
-    steps, whole = steps_of(work), current(work / "whole")
-    before = current(killed[0].parent / "original")
+    steps, whole = steps_of(work), pointer_of(work / "whole")
+    before = pointer_of(killed[0].parent / "original")
     if action == "unpin":
         before = with_fields(before, pinned=True)
     switch = steps.index(f"rename {POINTER_NAME}.tmp")
     assert steps[-1] == "append history.jsonl"
     for k in range(len(steps)):
         models = work / str(k)
-        found = current(models)
+        found = pointer_of(models)
         assert found == (whole if k > switch else before)
         assert load(models, found).version == found.version
         assert len(list_models(models)) == 3
@@ -175,12 +169,12 @@ def test_a_reader_never_meets_a_half_published_model(tmp_path):
 
     def read(done):
         while not done.is_set():
-            seen.add(load(tmp_path, current(tmp_path)).version)
+            seen.add(model_of(tmp_path).version)
 
     with meanwhile(read):
         versions += [small_model(tmp_path, now_s=NOW_S + n, seed=n % 3) for n in range(1, 12)]
     assert seen <= set(versions)
-    assert current(tmp_path).version == versions[-1]
+    assert pointer_of(tmp_path).version == versions[-1]
 
 
 def test_the_newest_are_kept_and_what_the_pointer_names(tmp_path):
@@ -192,7 +186,7 @@ def test_the_newest_are_kept_and_what_the_pointer_names(tmp_path):
         last = publish(tmp_path, forest, draft, b"", now_s=NOW_S + 11, why="test", keep=1)
     # The rolled-back one was current and names the one before it.
     assert {entry.version for entry in list_models(tmp_path)} == {last, versions[2], versions[6]}
-    assert current(tmp_path).previous == versions[2]
+    assert pointer_of(tmp_path).previous == versions[2]
 
 
 def test_the_same_model_in_the_same_second_gets_a_name_of_its_own(tmp_path):
@@ -212,7 +206,7 @@ def test_what_the_service_would_refuse_is_not_published(tmp_path):
             publish(tmp_path, forest, too_long, b"", now_s=NOW_S + 1, why="test")
         with pytest.raises(ModelRejected):
             publish(tmp_path, forest, draft, b"", now_s=NOW_S + 1, why="x" * 5000)
-    assert current(tmp_path).version == before
+    assert pointer_of(tmp_path).version == before
     assert len(list_models(tmp_path)) == 1
     assert not list(tmp_path.glob(".incoming-*"))
 
@@ -221,8 +215,8 @@ def test_a_damaged_pointer_is_replaced_by_the_next_publication(tmp_path):
     small_model(tmp_path)
     (tmp_path / POINTER_NAME).write_text("{")
     version = small_model(tmp_path, now_s=NOW_S + 1)
-    assert current(tmp_path).version == version
-    assert current(tmp_path).previous is None
+    assert pointer_of(tmp_path).version == version
+    assert pointer_of(tmp_path).previous is None
 
 
 def test_two_trainers_are_kept_apart(tmp_path):
@@ -248,12 +242,12 @@ def test_rollback_points_back_and_forth_and_lets_nothing_else_change(tmp_path):
     first, second = (small_model(tmp_path, now_s=NOW_S + day) for day in (0.0, DAY_S))
     with TrainerLock(tmp_path):
         assert rollback(tmp_path, now_s=NOW_S + 5 * DAY_S, why="worse live") == first
-        back = current(tmp_path)
+        back = pointer_of(tmp_path)
         assert rollback(tmp_path, now_s=NOW_S + 6 * DAY_S, why="a mistake") == second
     assert (back.version, back.previous, back.why) == (first, second, "worse live")
     # Pointing back is no review: the model is as old as it was.
     assert back.reviewed_at == NOW_S
-    assert load(tmp_path, current(tmp_path)).version == second
+    assert model_of(tmp_path).version == second
     assert [event["event"] for event in history(tmp_path)[2:]] == ["rolled back", "rolled back"]
 
 
@@ -261,13 +255,13 @@ def test_a_review_is_remembered_across_a_rollback(tmp_path):
     first = small_model(tmp_path)
     with TrainerLock(tmp_path):
         assert revalidate(tmp_path, now_s=NOW_S + 10.0, why="still better") == first
-    assert current(tmp_path).reviewed_at == NOW_S + 10.0
+    assert pointer_of(tmp_path).reviewed_at == NOW_S + 10.0
     small_model(tmp_path, now_s=NOW_S + 20.0)
     with (tmp_path / "history.jsonl").open("ab") as file:
         file.write(b'{"x":' + b"[" * 100_000 + b"\n")  # is passed over
     with TrainerLock(tmp_path):
         rollback(tmp_path, now_s=NOW_S + 30.0, why="test")
-    assert current(tmp_path).reviewed_at == NOW_S + 10.0
+    assert pointer_of(tmp_path).reviewed_at == NOW_S + 10.0
 
 
 def test_rollback_to_nothing_and_to_a_damaged_model_is_refused(tmp_path):
@@ -283,7 +277,7 @@ def test_rollback_to_nothing_and_to_a_damaged_model_is_refused(tmp_path):
     (tmp_path / first / FOREST_NAME).write_bytes(b"")
     with pytest.raises(RegistryError, match="cannot be served"):
         rollback(tmp_path, first, now_s=NOW_S, why="test")
-    assert current(tmp_path).version == second
+    assert pointer_of(tmp_path).version == second
 
 
 def test_a_model_that_is_damaged_where_it_is_served_is_not_pinned(tmp_path):
@@ -304,9 +298,9 @@ def test_a_pinned_model_is_not_displaced(tmp_path):
     assert (listed[first].current, listed[first].pinned, listed[second].previous) == (True,) * 3
     with TrainerLock(tmp_path):
         unpin(tmp_path, now_s=NOW_S)
-    assert current(tmp_path).version == first
+    assert pointer_of(tmp_path).version == first
     third = small_model(tmp_path, now_s=NOW_S + 3)
-    assert current(tmp_path).version == third
+    assert pointer_of(tmp_path).version == third
 
 
 def test_a_damaged_version_is_listed_with_its_problem(tmp_path):

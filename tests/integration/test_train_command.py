@@ -15,13 +15,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from builders import NOW_S, small_model
+from builders import NOW_S, model_of, pointer_of, small_model
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, write_journal
 
-from service.bundle import load, read_pointer
+from service.bundle import read_pointer
 from service.durable import TrainerLock
 from service.journal import Journal
 from training.__main__ import main
@@ -91,9 +91,7 @@ def test_an_edge_is_published_and_the_service_can_load_it(
     assert result.exit_code == 0, result.output
     assert "published" in result.output
     assert told(edge / "train.prom")["signal_scorer_train_result", "published"] == 1.0
-    found = read_pointer(edge / "models")
-    assert found is not None
-    model = load(edge / "models", found[0])
+    model = model_of(edge / "models")
     assert model.manifest.samples.n == 400
     assert model.manifest.directed
     assert model.manifest.verdict.published
@@ -141,16 +139,14 @@ def test_a_champion_that_has_seen_everything_cannot_be_displaced(trained: Path) 
 
 
 def test_a_champion_that_goes_on_winning_is_re_validated(trained: Path) -> None:
-    found = read_pointer(trained / "models")
-    assert found is not None
+    before = pointer_of(trained / "models")
     (trained / "journal.db").unlink()
     # The same signals and 200 later ones: too few to show that a new model is no worse.
     write_journal(trained / "journal.db", 600, edge=0.3)
     assert run(trained, "train").exit_code == 3
-    after = read_pointer(trained / "models")
-    assert after is not None
-    assert after[0].version == found[0].version
-    assert after[0].reviewed_at > found[0].reviewed_at
+    after = pointer_of(trained / "models")
+    assert after.version == before.version
+    assert after.reviewed_at > before.reviewed_at
     assert [event["event"] for event in events(trained)][-2:] == ["rejected", "re-validated"]
     assert "champion" in events(trained)[-2]["verdict"]["metrics"]  # type: ignore[index]
     # It is good, and so is the one that serves: a trader is not to read that nothing was found.
@@ -161,18 +157,15 @@ def test_a_champion_that_goes_on_winning_is_re_validated(trained: Path) -> None:
 
 
 def test_a_champion_that_has_expired_and_does_not_serve_bars_nobody(trained: Path) -> None:
-    found = read_pointer(trained / "models")
-    assert found is not None
-    write_pointer(trained / "models", replace(found[0], reviewed_at=NOW_S))
+    before = pointer_of(trained / "models")
+    write_pointer(trained / "models", replace(before, reviewed_at=NOW_S))
     (trained / "journal.db").unlink()
     # As above, where it serves and they are too few against it.
     write_journal(trained / "journal.db", 600, edge=0.3)
     result = run(trained, "train")
     assert (result.exit_code, "published" in result.output) == (0, True), result.output
     assert "champion" not in events(trained)[-1]["verdict"]["metrics"]  # type: ignore[index]
-    after = read_pointer(trained / "models")
-    assert after is not None
-    assert after[0].previous == found[0].version
+    assert pointer_of(trained / "models").previous == before.version
 
 
 def test_a_review_that_is_due_waits_for_no_new_samples(trained: Path) -> None:
@@ -230,9 +223,7 @@ def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
     result = run(tmp_path, "train", "--truth-log", str(log))
     assert result.exit_code == 0, result.output
     assert "published" in result.output
-    found = read_pointer(tmp_path / "models")
-    assert found is not None
-    samples = load(tmp_path / "models", found[0]).manifest.samples
+    samples = model_of(tmp_path / "models").manifest.samples
     assert samples.n == 299
     assert samples.ended_s is not None
     assert samples.ended_s < time.time()
@@ -333,9 +324,7 @@ def test_pointing_at_an_expired_model_says_that_it_is_not_used(edge: Path, comma
     assert "serving" not in result.output.split(":")[0]
     assert "base scores are served" in result.output
     assert "train` reviews it" in result.output
-    found = read_pointer(edge / "models")
-    assert found is not None
-    assert found[0].version == old
+    assert pointer_of(edge / "models").version == old
     assert f"serving {newer}" in run(edge, "rollback", newer, journal=False).output
 
 
@@ -371,16 +360,13 @@ def test_status_counts_and_remembers_the_last_run(edge: Path, trained: Path) -> 
     )
     assert "published on 400 samples" in text
     # Of a later candidate that was rejected the last run says no word of this.
-    found = read_pointer(trained / "models")
-    assert found is not None
-    assert f"{found[0].version} serves" in text
+    assert f"{pointer_of(trained / 'models').version} serves" in text
 
 
 def test_status_says_why_a_model_that_is_there_does_not_serve(trained: Path) -> None:
-    found = read_pointer(trained / "models")
-    assert found is not None
-    version = found[0].version
-    write_pointer(trained / "models", replace(found[0], reviewed_at=NOW_S))
+    pointer = pointer_of(trained / "models")
+    version = pointer.version
+    write_pointer(trained / "models", replace(pointer, reviewed_at=NOW_S))
     text = run(trained, "status").output
     assert re.search(rf"\nmodel +{version}: it was last reviewed \d+ days ago and expired", text)
     assert f"{version} serves" not in text
@@ -391,20 +377,17 @@ def test_status_says_why_a_model_that_is_there_does_not_serve(trained: Path) -> 
 
 
 def test_thresholds_say_that_the_model_they_are_for_does_not_serve(trained: Path) -> None:
-    found = read_pointer(trained / "models")
-    assert found is not None
-    said = f"{found[0].version}: it was last reviewed"
+    before = pointer_of(trained / "models")
+    said = f"{before.version}: it was last reviewed"
     assert said not in run(trained, "thresholds").output
-    write_pointer(trained / "models", replace(found[0], reviewed_at=NOW_S))
+    write_pointer(trained / "models", replace(before, reviewed_at=NOW_S))
     result = run(trained, "thresholds")
     assert result.output.startswith(said)
     assert "base scores are served" in result.output
 
 
 def test_report_is_one_page_that_needs_nothing_else(trained: Path) -> None:
-    found = read_pointer(trained / "models")
-    assert found is not None
-    page = (trained / "models" / found[0].version / "report.html").read_text()
+    page = (trained / "models" / pointer_of(trained / "models").version / "report.html").read_text()
     assert "Published." in page
     # Each picture for a light page and for a dark one.
     assert page.count("data:image/svg+xml;base64,") == 2 * 8

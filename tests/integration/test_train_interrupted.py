@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from builders import model_of
 from scored_journal import write_journal
 
-from service.bundle import load, read_pointer
 from service.durable import TrainerLock
 
 MOMENTS = ("reading", "walk-forward, windows", "drawing", "writing")
@@ -69,9 +69,7 @@ def test_once_the_writing_has_begun_it_is_finished(
     code, said, models = runs[WRITING]
     assert code == 0, said
     assert "published" in said
-    found = read_pointer(models)
-    assert found is not None
-    assert load(models, found[0]).version in said
+    assert model_of(models).version in said
     assert (models / "history.jsonl").read_text().count("\n") == 1
     assert not [path.name for path in models.iterdir() if path.name.endswith(".tmp")]
 

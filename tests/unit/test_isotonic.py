@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
-from builders import NOW_S, small_draft
+from builders import NOW_S, model_of, small_draft
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace as with_fields
+from seals import seal_manifest
 from sklearn.isotonic import IsotonicRegression
 
-from protocol.manifest import POINTER_NAME, Calibration
-from service.bundle import load, read_pointer
+from protocol.manifest import Calibration
 from service.durable import TrainerLock
 from service.errors import ModelRejected
 from service.model import calibrate
@@ -146,25 +145,17 @@ def test_it_is_published_with_golden_answers_and_refused_when_it_was_changed(tmp
     draft = replace(draft, calibration=fitted(bent=True))
     with TrainerLock(tmp_path):
         version = publish(tmp_path, forest, draft, b"", now_s=NOW_S, why="test")
-    found = read_pointer(tmp_path)
-    assert found is not None
-    model = load(tmp_path, found[0])
+    model = model_of(tmp_path)
     assert model.version == version
     assert model.manifest.calibration == draft.calibration
     row = model.manifest.golden[0]
     assert model.probability(np.array(row.features)).calibrated == row.calibrated
     # Another table under the same golden rows, with digest and pointer to match.
-    path = tmp_path / version / "manifest.json"
     table = draft.calibration.values
     changed = with_fields(draft.calibration, values=tuple(v / 2.0 for v in table))
-    content = msgspec.json.encode(with_fields(model.manifest, calibration=changed))
-    path.write_bytes(content)
-    pointer = with_fields(
-        found[0], manifest_sha256=hashlib.sha256(content).hexdigest(), manifest_size=len(content)
-    )
-    (tmp_path / POINTER_NAME).write_bytes(msgspec.json.encode(pointer))
+    seal_manifest(tmp_path, msgspec.json.encode(with_fields(model.manifest, calibration=changed)))
     with pytest.raises(ModelRejected, match="golden row"):
-        load(tmp_path, pointer)
+        model_of(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from builders import small_draft
+from builders import model_of, small_draft
 from serving import tick
 
 from protocol.messages import ScoreReply, ScoreRequest
 from protocol.schema import FEATURE_NAMES
-from service.bundle import load, read_pointer
 from service.durable import TrainerLock
 from service.engine import Engine
 from service.model import Model
@@ -142,9 +141,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, truth: planted.Edge) -> Mode
     )
     with TrainerLock(folder):
         publish(folder, forest, draft, b"", now_s=at(0, 0), why="scenarios")
-    found = read_pointer(folder)
-    assert found is not None
-    return load(folder, found[0])
+    return model_of(folder)
 
 
 def features(reply: ScoreReply) -> dict[str, float]:

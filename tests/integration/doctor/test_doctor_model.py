@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
 from another_user import as_root
-from builders import small_model
+from builders import pointer_of, small_model
 from doctored import DAY_S, Setup
 from harness import eventually, running
+from seals import seal_manifest
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
-from service.bundle import read_pointer
 
 
 def test_no_model_yet(setup: Setup) -> None:
@@ -38,17 +36,9 @@ def test_a_model_that_is_stale_or_expired(setup: Setup, days: int, level: str, s
 
 def test_a_model_made_for_other_features(setup: Setup) -> None:
     small_model(setup.models, now_s=time.time())
-    found = read_pointer(setup.models)
-    assert found is not None
-    path = setup.models / found[0].version / MANIFEST_NAME
+    path = setup.models / pointer_of(setup.models).version / MANIFEST_NAME
     content = json.loads(path.read_bytes()) | {"fingerprint": "0" * 16}
-    path.write_bytes(json.dumps(content).encode())
-    sealed = msgspec.structs.replace(
-        found[0],
-        manifest_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        manifest_size=path.stat().st_size,
-    )
-    (setup.models / POINTER_NAME).write_bytes(msgspec.json.encode(sealed))
+    seal_manifest(setup.models, json.dumps(content).encode())
     assert "train anew" in setup.fault("model", "fingerprint").advice
 
 
