@@ -70,26 +70,18 @@ test-deploy:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 1; }
 	$(PYTHON) tests/deploy
 
+# One program each, of the target's name.
+bench-busy bench-scale bench-swap check-client evidence-calibration evidence-monitor evidence-moving evidence-truth kill9 soak: setup
+	$(BIN)/python scripts/$(subst -,_,$@).py
+
 evidence-edge evidence-null evidence-results evidence-small evidence-scale: setup
 	$(BIN)/python scripts/evidence.py $(@:evidence-%=%)
-
-evidence-calibration: setup
-	$(BIN)/python scripts/evidence_calibration.py
-
-evidence-moving: setup
-	$(BIN)/python scripts/evidence_moving.py
 
 evidence-drift: setup
 	$(BIN)/python scripts/drift_rates.py
 
-evidence-monitor: setup
-	$(BIN)/python scripts/evidence_monitor.py
-
-evidence-truth: setup
-	$(BIN)/python scripts/evidence_truth.py
-
-bench-backfill: setup
-	$(BIN)/python scripts/bench_backfill.py $(wildcard ../shared/data/market/lean_fx_tick_EURUSD.oanda_*.csv.gz ../shared/data/market/lean_fx_tick_NZDUSD.oanda_*.csv.gz)
+evidence-features: setup
+	$(BIN)/python scripts/plot_features.py
 
 evidence-paper: setup
 	$(BIN)/python scripts/oracle_paper.py
@@ -100,6 +92,9 @@ oracle: setup
 account: setup
 	$(BIN)/python scripts/account_market.py
 
+bench-backfill: setup
+	$(BIN)/python scripts/bench_backfill.py $(wildcard ../shared/data/market/lean_fx_tick_EURUSD.oanda_*.csv.gz ../shared/data/market/lean_fx_tick_NZDUSD.oanda_*.csv.gz)
+
 bench-features: setup
 	$(BIN)/python scripts/bench_takein.py
 	$(BIN)/python scripts/bench_takein_process.py
@@ -108,18 +103,6 @@ bench-features: setup
 bench-serve: setup
 	$(BIN)/python scripts/bench_serve.py
 	$(BIN)/python scripts/bench_steps.py
-
-bench-scale: setup
-	$(BIN)/python scripts/bench_scale.py
-
-bench-busy: setup
-	$(BIN)/python scripts/bench_busy.py
-
-bench-swap: setup
-	$(BIN)/python scripts/bench_swap.py
-
-evidence-features: setup
-	$(BIN)/python scripts/plot_features.py
 
 docs-trader: setup
 	$(BIN)/python scripts/trader_pictures.py
@@ -133,22 +116,16 @@ fuzz: setup
 corrupt: setup
 	$(BIN)/python scripts/corrupt_bundles.py
 
-kill9: setup
-	$(BIN)/python scripts/kill9.py
-
-soak: setup
-	$(BIN)/python scripts/soak.py
-
-check-client: setup
-	$(BIN)/python scripts/check_client.py
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+RESOLVE := cd requirements && ../$(BIN)/$(COMPILE) --no-emit-package signal-scorer ../pyproject.toml
 
 lock: setup
 	$(BIN)/python -m pip install --quiet uv
-	cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-package signal-scorer --extra dev ../pyproject.toml -o dev.txt
-	cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-package signal-scorer --extra training -c dev.txt ../pyproject.toml -o training.txt
-	cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-package signal-scorer --extra dask -c dev.txt ../pyproject.toml -o dask.txt
-	cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-package signal-scorer --extra service -c dev.txt ../pyproject.toml -o service.txt
-	cd requirements && grep -o 'hatchling[^"]*' ../pyproject.toml | head -1 | ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c dev.txt - -o build.txt
+	$(RESOLVE) --extra dev -o dev.txt
+	$(RESOLVE) --extra training -c dev.txt -o training.txt
+	$(RESOLVE) --extra dask -c dev.txt -o dask.txt
+	$(RESOLVE) --extra service -c dev.txt -o service.txt
+	cd requirements && grep -o 'hatchling[^"]*' ../pyproject.toml | head -1 | ../$(BIN)/$(COMPILE) -c dev.txt - -o build.txt
 
 clean:
 	rm -rf .venv dist
