@@ -23,11 +23,12 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from service.arrays import Floats
 from training.calibrate import Curve, curve_of, served
 from training.candidate import Candidate, final_calibration, make
 from training.measure import best_half, calibration_error
 from training.results import DAY_S, gain
-from training.samples import Floats, Samples
+from training.samples import Samples
 from training.settings import Settings
 from training.simulate import planted
 from training.simulate.truth import best_win_rate, expected_log_loss

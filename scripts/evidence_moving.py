@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from both_cores import both_cores
 
+from service.arrays import Floats
 from training.candidate import make
 from training.coverage import rating, taken
 from training.logit import logit, sigmoid
-from training.samples import Floats
 from training.settings import Settings
 from training.simulate import planted
 

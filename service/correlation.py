@@ -7,8 +7,8 @@ others are given changes nothing.
 from operator import itemgetter
 
 import numpy as np
-import numpy.typing as npt
 
+from service.arrays import Bools, Floats
 from service.bars import MINUTE_S
 from service.features.constants import constants
 from service.features.state import SymbolState
@@ -21,8 +21,6 @@ _ACTIVITY_S: int = _CORRELATION["activity_s"]
 # A log return is known to about 1e-16. Returns that differ by no more than a few hundred of
 # those are the same number and have no variance.
 _NO_DEVIATION: float = _CORRELATION["least_deviation"]
-
-Floats = npt.NDArray[np.float64]
 
 
 def among(target: SymbolState, ordered: list[SymbolState], minute: int) -> float | None:
@@ -70,7 +68,7 @@ def by_activity(states: list[SymbolState], minute: int) -> list[SymbolState]:
     )
 
 
-def _correlations(own: Floats, others: Floats, common: npt.NDArray[np.bool_]) -> Floats:
+def _correlations(own: Floats, others: Floats, common: Bools) -> Floats:
     """Pearson's rho of one series (n,) with several (k, n) over common minutes; NaN for none."""
     count = common.sum(axis=1, keepdims=True)
     x = np.where(common, own, 0.0)

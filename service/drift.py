@@ -19,12 +19,10 @@ from struct import Struct
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
+from service.arrays import Floats
 from service.model import Model
-
-Floats = NDArray[np.float64]
 
 WINDOW = 1000
 MIN_SIGNALS = 100

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.forest_arrays import Arrays, Floats
+from service.arrays import Floats
+from service.forest_arrays import Arrays
 from service.leaf_masks import FEW, leaf_masks
 
 MOST_TOGETHER = 64

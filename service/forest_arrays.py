@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Bools, Floats, Ints
 from service.errors import ModelRejected, RejectReason
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def check_structure(arrays: Arrays, depth: int, feature_count: int, max_nodes: i
     _require(_depth(left, inner, roots) == depth, f"the depth is not the declared {depth}")
 
 
-def _depth(left: NDArray[np.int64], inner: NDArray[np.bool_], roots: NDArray[np.int64]) -> int:
+def _depth(left: Ints, inner: Bools, roots: Ints) -> int:
     depth, level = 0, roots[inner[roots]]
     while len(level):
         children = np.concatenate([left[level], left[level] + 1])
@@ -67,6 +66,6 @@ def _depth(left: NDArray[np.int64], inner: NDArray[np.bool_], roots: NDArray[np.
     return depth
 
 
-def _require(condition: bool | np.bool_ | NDArray[np.bool_], otherwise: str) -> None:
+def _require(condition: bool | np.bool_ | Bools, otherwise: str) -> None:
     if not np.all(condition):
         raise ModelRejected(RejectReason.STRUCTURE, otherwise)

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.forest_arrays import Arrays, Floats
+from service.arrays import Floats, Ints
+from service.forest_arrays import Arrays
 
 MOST_LEAVES = 52
 """A tree's. The mask of the remaining leaves becomes a float64, whose exponent says which leaf
@@ -60,7 +61,7 @@ class LeafMasks:
     singles: tuple[tuple[int, array[float]], ...]
     table: Masks
     leaf_values: Floats
-    offsets: NDArray[np.int64]
+    offsets: Ints
 
     def value(self, row: Iterable[float]) -> Floats:
         """The probability (trees,) that each tree gives one vector (features,) of float32 values.
@@ -81,7 +82,7 @@ class LeafMasks:
             places[:, at] = np.searchsorted(thresholds, wide[:, at]) + self.first[at]
         return self._leaves(places)
 
-    def _leaves(self, places: NDArray[np.int64]) -> Floats:
+    def _leaves(self, places: Ints) -> Floats:
         remaining = np.bitwise_and.reduce(self.table.take(places, axis=0), axis=1)
         return self._leaf_values(remaining)
 

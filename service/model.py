@@ -11,13 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from protocol.manifest import CLIP, Calibration, Manifest
+from service.arrays import Floats
 from service.forest import Forest
-
-Floats = NDArray[np.float64]
 
 
 class Probability(msgspec.Struct, frozen=True, gc=False):

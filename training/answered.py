@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT
+from service.arrays import Floats
 from service.drift import WINDOW
 from training.journals import Journals, open_journals
-from training.samples import Floats
 
 _ADVICE = "select score_id, model_version, take from scores"
 _NEWEST = (

@@ -10,10 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from service.arrays import Floats, Ints
 
 DAY_S = 86_400.0
 BLOCK_S = 14_400.0

@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.manifest import Calibration
+from service.arrays import Bools, Floats, Ints
 from training.bound import clustered
 from training.isotonic import Bins, Isotonic, binned, fit_isotonic
 from training.logit import log_loss, logit, sigmoid, slope_in_errors
 from training.platt import Platt, fit_platt
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 COVERAGE = 0.9
 RESAMPLES = 200

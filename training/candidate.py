@@ -12,6 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from protocol.manifest import Calibration, Verdict
 from protocol.manifest import Samples as Span
+from service.arrays import Floats
 from service.forest import Forest
 from service.model import Model
 from training import champion
@@ -23,7 +24,7 @@ from training.gate import Checks, judge
 from training.logit import moved
 from training.samples import Samples
 from training.settings import Settings
-from training.walk_forward import Fit, Floats, WalkForward, walk_forward
+from training.walk_forward import Fit, WalkForward, walk_forward
 from training.workers import Place, workers
 
 _BREAK_EVEN = (

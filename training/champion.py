@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Bools
 from service.bundle import load, machine_faults, read_pointer
 from service.errors import ModelRejected
 from service.model import Model
@@ -20,8 +20,6 @@ from training.registry import too_old
 from training.samples import Samples
 from training.walk_forward import WalkForward
 from training.wording import day
-
-Bools = NDArray[np.bool_]
 
 
 def current_model(models_dir: Path) -> Model | None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from service.alerting import Finding, Level
+from service.arrays import Floats
 from service.drift import MIN_SIGNALS
 from service.model import Model
 from training.bound import DAY_S, clustered, days, t_quantile
@@ -20,7 +21,6 @@ from training.cusum import Limit, chart, increments
 from training.input_drift import examine
 from training.live import Live
 from training.logit import log_loss
-from training.samples import Floats
 from training.wording import percent
 
 FEWEST, FEWEST_DAYS = 50, 5

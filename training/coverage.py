@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Bools, Floats
 from training.bound import clustered, stretches
 from training.measure import best_first, expected_r, net_r
 from training.results import Gain, Group, difference, gain, group
-from training.samples import Floats, Samples
+from training.samples import Samples
 
 SHARES = np.linspace(0.05, 1.0, 20)
 HALF = 0.5
@@ -63,7 +63,7 @@ def taken(score: Floats, p: Floats, test: Samples, share: float, holding_s: floa
     return chosen(at, p, test, holding_s)
 
 
-def chosen(at: NDArray[np.bool_], p: Floats, test: Samples, holding_s: float = 0.0) -> Taken:
+def chosen(at: Bools, p: Floats, test: Samples, holding_s: float = 0.0) -> Taken:
     """The signals `at` (m,), held against all."""
     rows, made = test.take(at), net_r(test)
     known = np.isfinite(made)

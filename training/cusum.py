@@ -15,13 +15,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.manifest import Manifest
+from service.arrays import Bools, Floats
 from training.logit import logit, sigmoid
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 LOWER = 0.5
 HORIZON = 500

@@ -14,7 +14,6 @@ from importlib.metadata import version as installed
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.manifest import (
     FORMAT_VERSION,
@@ -29,10 +28,9 @@ from protocol.manifest import (
     Verdict,
 )
 from protocol.schema import SCHEMA
+from service.arrays import Floats
 from service.forest import Forest
 from service.model import calibrate
-
-Floats = NDArray[np.float64]
 
 GOLDEN_ROWS = 64
 DECILES = np.linspace(0.1, 0.9, 9)

@@ -8,15 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
+from service.arrays import Bools, Floats, Ints
 from service.forest import Forest
 from service.forest_arrays import Arrays
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 TREES = 150
 MAX_DEPTH = 12
@@ -36,7 +33,7 @@ def min_samples_leaf(n_effective: float) -> int:
 
 def fit_forest(
     x: Floats,
-    y: NDArray[np.bool_],
+    y: Bools,
     weight: Floats | None = None,
     *,
     n_effective: float,

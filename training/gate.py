@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.manifest import Verdict
+from service.arrays import Bools, Floats
 from training.bound import DAY_S, Mean, clustered, days, stretches
 from training.conditions import MIN_DAYS, conditions
 from training.logit import log_loss
 from training.measure import calibration_slope, measure, taken_r
 from training.walk_forward import NotEnough, WalkForward
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 class Checks(msgspec.Struct, frozen=True):

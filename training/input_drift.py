@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from msgspec.structs import replace
 
+from service.arrays import Floats
 from service.drift import CHI_SQUARED, LEAST_PSI, Drift, FeatureDrift
 from service.model import Model
 from training.bound import days
-from training.samples import Floats
 
 
 def examine(model: Model, answered: Sequence[tuple[float, Floats]]) -> dict[str, FeatureDrift]:

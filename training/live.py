@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Bools, Floats, Ints
 from training.answered import Advice
-from training.bound import DAY_S, Ints, stretches
-from training.samples import Floats, Samples
-
-Bools = NDArray[np.bool_]
+from training.bound import DAY_S, stretches
+from training.samples import Samples
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.manifest import CLIP
+from service.arrays import Bools, Floats, Ints
 from training.bound import normal_deviate
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 STEPS = 50
 
@@ -64,7 +61,7 @@ def fit_logit(x: Floats, target: Floats, weight: Floats, prior: Prior = NO_PRIOR
     return beta
 
 
-def slope_in_errors(x: Floats, win: NDArray[np.bool_], weight: Floats, groups: Ints) -> float:
+def slope_in_errors(x: Floats, win: Bools, weight: Floats, groups: Ints) -> float:
     """The slope of the wins on one number `x` (n,), as a standard normal deviate from none.
 
     The score test of a logistic regression with its variance by `groups` (Rao 1948; Liang
@@ -109,7 +106,7 @@ def cross_entropy(z: Floats, target: Floats, weight: Floats) -> float:
     return float((weight * (np.logaddexp(0.0, z) - target * z)).sum())
 
 
-def log_loss(p: Floats, win: NDArray[np.bool_]) -> Floats:
+def log_loss(p: Floats, win: Bools) -> Floats:
     """The log loss (n,) of each prediction, in nats; `p` clipped to CLIP..1 - CLIP."""
     likelihood: Floats = np.clip(np.where(win, p, 1.0 - p), CLIP, 1.0)
     return -np.log(likelihood)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Bools, Floats
 from training.logit import fit_logit, log_loss, logit, with_constant
 from training.samples import Samples
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 ECE_BINS = 10
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.samples import Floats
+from service.arrays import Floats
 from training.thresholds import FEWEST, translate
 from training.truth_check import account
 from training.truth_log import Outcome, Rules, Signal, read_truth_logs

@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Floats
 from service.symbol_class import CRYPTO, METAL, bare, legs, symbol_class
-
-Floats = NDArray[np.float64]
 
 
 def families(symbol: str) -> frozenset[str]:

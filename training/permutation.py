@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.schema import FEATURE_NAMES
+from service.arrays import Floats
 from training.bound import Mean, clustered
 from training.logit import log_loss
 from training.walk_forward import Fold, WalkForward
-
-Floats = NDArray[np.float64]
 
 REPEATS = 3
 MOST_ROWS = 20_000

@@ -8,12 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Bools, Floats
 from training.logit import Prior, fit_logit, logit, sigmoid, with_constant
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 # Forests of such large leaves are too timid by about this much, measured on planted edges.
 SLOPE = Prior(mean=1.5, spread=0.5)

@@ -11,15 +11,13 @@ from textwrap import wrap
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Bools, Floats
 from training.answered import Advice
 from training.bound import DAY_S, clustered, stretches, t_quantile
 from training.measure import net_r
-from training.samples import Floats, Samples
+from training.samples import Samples
 from training.wording import day
-
-Bools = NDArray[np.bool_]
 
 WIDTH = 98
 WEEK_S = 7 * DAY_S

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from service.arrays import Floats
 from service.bundle import load
 from service.durable import TrainerLock, Unflushed
 from service.errors import ModelRejected
@@ -26,7 +27,6 @@ from training.live import Live
 from training.logit import log_loss
 from training.publish import current_pointer
 from training.registry import RegistryError, pointer_to, rollback, too_old
-from training.samples import Floats
 
 CONFIDENCE = 0.99
 

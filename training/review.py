@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from service.arrays import Floats
 from service.model import Model
 from training.bound import DAY_S, days
 from training.champion import current_model, unseen
@@ -18,7 +19,7 @@ from training.conditions import MIN_DAYS
 from training.gate import improvement
 from training.interrupt import finished_first
 from training.registry import revalidate
-from training.samples import Floats, Samples
+from training.samples import Samples
 from training.settings import Settings
 from training.wording import day
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.schema import FEATURE_NAMES
+from service.arrays import Floats
 from training.logit import fit_logit, sigmoid, with_constant
 from training.samples import Samples
 
-Floats = NDArray[np.float64]
 Column = Callable[[Samples], Floats]
 
 _BASE_SCORE = FEATURE_NAMES.index("base_score")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from service.arrays import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,18 @@ class Samples:
     """
 
     x: Floats
-    win: NDArray[np.bool_]
+    win: Bools
     time_s: Floats
     end_s: Floats
     weight: Floats
     realised_r: Floats
     reward_risk: Floats
     cost_r: Floats
-    at_level: NDArray[np.bool_]
+    at_level: Bools
     win_probability: Floats
     stop_spreads: Floats
     direction: NDArray[np.int8]
-    backfilled: NDArray[np.bool_]
+    backfilled: Bools
     symbol: NDArray[np.str_]
     pattern: NDArray[np.str_]
     score_id: NDArray[np.str_]
@@ -46,7 +46,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.win)
 
-    def take(self, index: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Samples:
+    def take(self, index: Bools | NDArray[np.intp] | slice) -> Samples:
         """The rows at `index`, as numpy understands it."""
         return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
 

@@ -7,8 +7,8 @@ from collections import defaultdict
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Floats
 from training.journals import is_backfilled
 from training.labels import Label, of_journal
 
@@ -67,7 +67,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
         return abs(entry - stop) / spread if spread > 0.0 else None
 
 
-def vector_of(score: Score) -> NDArray[np.float64]:
+def vector_of(score: Score) -> Floats:
     """The recorded features (11,), in schema order."""
     return np.frombuffer(score.features, dtype="<f8")
 

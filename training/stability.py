@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Bools, Floats
 from training.measure import best_half
 from training.results import MONDAY_S, WEEK_S, Gain, gain
-from training.samples import Floats, Samples
+from training.samples import Samples
 from training.wording import day
 
 FEWEST = 30
@@ -82,7 +83,7 @@ def _parts(
     return found
 
 
-def _part(name: str, p: Floats, test: Samples, at: NDArray[np.bool_], holding_s: float) -> Part:
+def _part(name: str, p: Floats, test: Samples, at: Bools, holding_s: float) -> Part:
     rows = test.take(at)
     taken = np.zeros(len(rows), dtype=np.bool_)
     taken[best_half(p[at])] = True

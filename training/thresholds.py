@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
+from service.arrays import Floats
 from service.model import Model
 from service.scoring import Weights, blend
 from training.champion import seen_until_s
 from training.dataset import MARKET_FEATURES
 from training.journals import Journals, open_journals
-from training.samples import Floats
 from training.scored import Score, scores_of, vector_of
 from training.truth_log import words
 

@@ -18,13 +18,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Bools, Floats, Ints
 from training import rules
 from training.bound import blocks, days, stretches
 from training.calibrate import Curve, fit_curve
 from training.logit import moved
 from training.samples import Samples
 
-Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 # Fits on samples and returns raw probabilities (m,) for rows (m, 11).
 Fit = Callable[[Samples], Callable[[Floats], Floats]]
@@ -87,7 +87,7 @@ class WalkForward:
     holding_s: float = 0.0
 
     @property
-    def groups(self) -> NDArray[np.int64]:
+    def groups(self) -> Ints:
         """The day of each tested row."""
         return days(self.test.time_s)
 
@@ -101,7 +101,7 @@ class WalkForward:
         return np.round(moved(p, known, float(np.average(known, weights=self.test.weight))), 12)
 
     @property
-    def clusters(self) -> NDArray[np.int64]:
+    def clusters(self) -> Ints:
         """What each tested row shares its luck with: its day, or more where signals run longer."""
         return stretches(self.test.time_s, self.holding_s)
 
@@ -145,7 +145,7 @@ def windows(samples: Samples, rhythm: Rhythm) -> list[tuple[int, int]]:
     return list(pairwise(np.unique(np.append(whole, n)).tolist()))
 
 
-def trainable(samples: Samples, start_s: float, rhythm: Rhythm) -> NDArray[np.bool_]:
+def trainable(samples: Samples, start_s: float, rhythm: Rhythm) -> Bools:
     """Rows (n,) that may train for a window that begins at `start_s`.
 
     Ended before the embargo, and of a cohort whose holding time had passed by then:

@@ -9,8 +9,8 @@ from math import sqrt
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from service.arrays import Floats
 from service.bars import KEPT_BARS, Bars
 from service.features.constants import constants
 
@@ -88,7 +88,7 @@ def bar_facts(bars: Bars, minute: int) -> BarFacts:
     )
 
 
-def log_returns(bars: Bars, minute: int, count: int) -> npt.NDArray[np.float64]:
+def log_returns(bars: Bars, minute: int, count: int) -> Floats:
     """ln(c_t / c_{t-1}) of the `count` minutes t before `minute`, oldest first, shape (count,).
 
     NaN where the bar of t or of the minute before it is not there. Runs do not matter here.
@@ -97,7 +97,7 @@ def log_returns(bars: Bars, minute: int, count: int) -> npt.NDArray[np.float64]:
     at = np.array(bars.minutes[-count - 1 :], dtype=np.int64) - (minute - count - 1)
     kept = (at >= 0) & (at <= count)
     closes[at[kept]] = np.array(bars.closes[-count - 1 :])[kept]
-    returns: npt.NDArray[np.float64] = np.log(closes[1:] / closes[:-1])
+    returns: Floats = np.log(closes[1:] / closes[:-1])
     return returns
 
 

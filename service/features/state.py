@@ -9,10 +9,9 @@ from collections import deque
 from math import inf
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from protocol.schema import SCHEMA
+from service.arrays import Floats
 from service.bars import MINUTE_S, Bar, Bars, DayRange
 from service.features.bar_facts import BarFacts, bar_facts, log_returns
 from service.features.constants import constants
@@ -72,7 +71,7 @@ class SymbolState:
     _bar_key: tuple[int, int]
     _flow_facts: FlowFacts | None
     _flow_key: tuple[int, int, str]
-    _returns: npt.NDArray[np.float64] | None
+    _returns: Floats | None
     _returns_key: tuple[int, int]
 
     __slots__ = (
@@ -228,7 +227,7 @@ class SymbolState:
             self._flow_key = key
         return self._flow_facts
 
-    def minute_returns(self, minute: int) -> npt.NDArray[np.float64]:
+    def minute_returns(self, minute: int) -> Floats:
         """ln(c_t / c_{t-1}) of the 60 minutes t before `minute`, oldest first, shape (60,).
 
         NaN where the bar of t or of the minute before it is not there.

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from sample_rows import sample_rows
 
+from service.arrays import Floats
 from training.candidate import final_calibration
 from training.coverage import rating, taken
 from training.gate import Checks, judge
 from training.logit import logit, sigmoid
-from training.samples import Floats, Samples
+from training.samples import Samples
 from training.walk_forward import Fit, Rhythm, WalkForward, walk_forward
 
 N = 1500

@@ -10,6 +10,7 @@ import pytest
 from sample_rows import sample_rows
 
 from protocol.manifest import Verdict
+from service.arrays import Floats
 from training.conditions import conditions
 from training.gate import Checks, Unseen, judge
 from training.measure import (
@@ -20,7 +21,6 @@ from training.measure import (
     net_r,
     taken_r,
 )
-from training.samples import Floats
 from training.walk_forward import NotEnough, WalkForward
 
 SOUND = Checks(parity=0.0, row_s=4e-5)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_rows import sample_rows
 
+from service.arrays import Floats
 from training.bound import DAY_S
-from training.samples import Floats, Samples
+from training.samples import Samples
 from training.walk_forward import Fit, NotEnough, Rhythm, trainable, walk_forward, windows
 
 QUICK = Rhythm(step=20, embargo_s=0.0, holding_s=0.0)

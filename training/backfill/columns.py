@@ -12,12 +12,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.schema import SCHEMA
+from service.arrays import Bools, Floats
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Span = tuple[float, float]
 
 DAY_S = 86_400

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.ea_feed import Generation
-
-Floats = NDArray[np.float64]
+from service.arrays import Floats
 
 MINUTES = 60
 HOUR_S = 3600

@@ -19,11 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.schema import FEATURE_NAMES
+from service.arrays import Floats
 from training.overlap import uniqueness
 from training.samples import Samples
 from training.simulate.truth import Term, best_win_rate, line
-
-Floats = NDArray[np.float64]
 
 TERMS = (
     Term("tf_alignment", 50.0, 33.0, 0.60),

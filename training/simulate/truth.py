@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
-
-Floats = NDArray[np.float64]
+from service.arrays import Floats
 
 _LIMIT = 2.0
 
