@@ -17,6 +17,7 @@ from service import config_check, logs
 from service.config import Sourced
 from service.errors import ConfigError
 from service.settings import Config
+from service.vitals import Vitals
 from service.zap import AllowList
 
 log = structlog.get_logger("scorer")
@@ -59,7 +60,7 @@ def with_live(running: Config, wanted: Config) -> Config:
 
 class Reload:
     """Called by the loop after a SIGHUP. `take_up` gets the configuration to go on with,
-    `tell` the keys that wait for a restart."""
+    `vitals` hold the keys that wait for a restart."""
 
     def __init__(
         self,
@@ -67,13 +68,13 @@ class Reload:
         reread: Callable[[], Sourced],
         allowed: AllowList | None,
         take_up: Callable[[Config], None],
-        tell: Callable[[tuple[str, ...]], None],
+        vitals: Vitals,
     ) -> None:
         self._running = running
         self._reread = reread
         self._allowed = allowed
         self._take_up = take_up
-        self._tell = tell
+        self._vitals = vitals
 
     def __call__(self) -> None:
         """Read the file, take up what may change, say what may not."""
@@ -89,7 +90,7 @@ class Reload:
         self._running = with_live(self._running, wanted)
         logs.set_level(self._running.log.level)
         self._take_up(self._running)
-        self._tell(changes.restart)
+        self._vitals.restart_for = changes.restart
         log.info(
             "reloaded",
             changed={key: f"{old} -> {new}" for key, (old, new) in changes.live.items()},

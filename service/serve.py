@@ -73,7 +73,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
         config, clock, engine, journal, watch, vitals, checkpoints, recorder, allowed
     )
     responder = Responder(engine, journal, vitals, clock)
-    stop.reload = Reload(config, reread, allowed, housekeeping.reconfigure, vitals.wait_for_restart)
+    stop.reload = Reload(config, reread, allowed, housekeeping.reconfigure, vitals)
     if not journal.open():
         log.error("journal cannot be opened", path=str(journal.path), error=journal.fault)
     # One that is killed within ten seconds each time would add to its WAL for ever.

@@ -56,10 +56,6 @@ class Vitals:
     mode_note: str | None = None
     restart_for: tuple[str, ...] = ()
 
-    def wait_for_restart(self, keys: tuple[str, ...]) -> None:
-        """These keys were changed and are not what runs."""
-        self.restart_for = keys
-
     def took(self, op: str, elapsed_ms: float) -> None:
         """A score or a batch was answered in this time, from decoded to journalled."""
         self.latencies_ms.append(elapsed_ms)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import zmq
 from harness import Service, free_port
 
 from service.config import load
@@ -88,30 +85,6 @@ def beside(service: Service, tmp_path: Path, **values: str) -> Setup:
     """The configuration of a running service."""
     values = {"STATE_DIR": str(service.folder), "SCORE_BIND": service.address} | values
     return Setup(tmp_path, **values)
-
-
-class Publisher:
-    """A PUB that repeats a frame until closed."""
-
-    def __init__(self, make: Callable[[], bytes] | None) -> None:
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.PUB)
-        port = self._socket.bind_to_random_port("tcp://127.0.0.1")
-        self.address = f"tcp://127.0.0.1:{port}"
-        self._make = make
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stop.wait(0.01):
-            if self._make is not None:
-                self._socket.send(self._make())
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._context.destroy(linger=0)
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:

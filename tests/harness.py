@@ -65,9 +65,12 @@ def full_at(size_bytes: int) -> Iterator[None]:
 
 
 class Feed:
-    """The bridge's PUB, which knows when the service has subscribed."""
+    """The bridge's PUB, which knows when the service has subscribed.
 
-    def __init__(self) -> None:
+    With a `secret` it wants its subscribers to know its key.
+    """
+
+    def __init__(self, secret: bytes = b"") -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.XPUB)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -75,6 +78,9 @@ class Feed:
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         # A test that floods counts on every tick.
         self._socket.setsockopt(zmq.SNDHWM, 0)
+        if secret:
+            self._socket.setsockopt(zmq.CURVE_SERVER, 1)
+            self._socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
         port = self._socket.bind_to_random_port("tcp://127.0.0.1")
         self.address = f"tcp://127.0.0.1:{port}"
 

@@ -9,12 +9,11 @@ left, `WORK/restore/<k>` a copy of ORIGINAL in which a restore of BACKUP was kil
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
+
+from killed import killed_at_each
 
 from service.backup import make
 from service.config import Sourced, load
@@ -34,24 +33,6 @@ def back_up(state: Path, folder: Path, step: Step) -> None:
 
 def put_back(state: Path, backup: Path, step: Step) -> None:
     restore(sourced(state).config, backup, force=True, now_s=NOW_S, step=step)
-
-
-def killed_at_each(count: int, run: Callable[[int, Step], None]) -> None:
-    for k in range(count):
-        child = os.fork()
-        if child == 0:
-            left = k
-
-            def step(_name: str) -> None:
-                nonlocal left
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 1
-
-            run(k, step)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status), f"step {k} was not reached"
 
 
 def copy_of(original: Path, target: Path) -> Path:

@@ -7,9 +7,7 @@ ORIGINAL in which the action was killed at step k, `WORK/<action>/whole` one in 
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from builders import NOW_S, small_draft
+from killed import killed_at_each
 
 from service.durable import Step, TrainerLock, no_step
 from training.publish import publish
@@ -62,31 +61,16 @@ ACTIONS: dict[str, Callable[[Path, Step], None]] = {
 }
 
 
-def killed_at(act: Callable[[Path, Step], None], models: Path, k: int) -> None:
-    left = k
-
-    def step(name: str) -> None:
-        nonlocal left
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left -= 1
-
-    with TrainerLock(models):
-        act(models, step)
-
-
 def kill_everywhere(act: Callable[[Path, Step], None], original: Path, work: Path) -> None:
     names: list[str] = []
     with TrainerLock(whole := Path(shutil.copytree(original, work / "whole"))):
         act(whole, names.append)
-    for k in range(len(names)):
-        models = Path(shutil.copytree(original, work / str(k)))
-        child = os.fork()
-        if child == 0:
-            killed_at(act, models, k)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status), f"step {k} was not reached"
+
+    def run(k: int, step: Step) -> None:
+        with TrainerLock(models := Path(shutil.copytree(original, work / str(k)))):
+            act(models, step)
+
+    killed_at_each(len(names), run)
     (work / "steps").write_text("\n".join(names))
 
 

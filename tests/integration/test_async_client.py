@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import threading
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -360,11 +360,8 @@ def test_one_client_serves_one_loop_after_another_and_several_threads() -> None:
 
         run(1.0)
         run(2.0)
-        threads = [threading.Thread(target=run, args=(base,)) for base in (3.0, 4.0)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(run, (3.0, 4.0)))
         assert sorted(scores) == [1.0] * 5 + [2.0] * 5 + [3.0] * 5 + [4.0] * 5
         gc.collect()
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -194,11 +195,8 @@ def test_threads_have_a_socket_each_and_leave_none_behind() -> None:
                     wrong.append(reply)
 
         for _ in range(3):
-            threads = [threading.Thread(target=ask, args=(float(n),)) for n in range(8)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(ask, range(8)))
         assert not wrong
         eventually(lambda: descriptors() <= before + 2, "sockets to be closed")
         client.close()

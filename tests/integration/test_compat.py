@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
@@ -402,11 +402,8 @@ def test_many_threads_push_and_score_at_once() -> None:
                 if score != base or metadata["status"] != "no_model":
                     wrong.append(metadata)
 
-        threads = [threading.Thread(target=work, args=(float(n),)) for n in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
         assert not wrong
         received = 0
         while pull.poll(200):

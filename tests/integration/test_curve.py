@@ -25,19 +25,6 @@ from service.zap import ANSWERS_A_TURN, KEPT_STRANGERS, AllowList, Door
 IN_VAIN_MS = 400
 
 
-class EncryptedFeed(Feed):
-    """A bridge that wants its subscribers to know its key."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.XPUB)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.CURVE_SERVER, 1)
-        self._socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
-        port = self._socket.bind_to_random_port("tcp://127.0.0.1")
-        self.address = f"tcp://127.0.0.1:{port}"
-
-
 class Keys:
     """A folder as `keygen` leaves it."""
 
@@ -214,7 +201,7 @@ def test_ticks_are_only_taken_from_pushers_with_a_key(tmp_path: Path, keys: Keys
 def test_the_feed_may_be_encrypted_too(tmp_path: Path):
     public, secret = zmq.curve_keypair()
     (tmp_path / "bridge.pub").write_bytes(public)
-    feed = EncryptedFeed(secret)
+    feed = Feed(secret)
     service = Service(
         tmp_path / "s",
         feed,

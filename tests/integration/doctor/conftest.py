@@ -6,14 +6,16 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from another_user import NOBODY
-from doctored import Publisher, Setup
-from harness import Service, running
+from background import meanwhile
+from doctored import Setup
+from harness import Feed, Service, running
 
 
 @pytest.fixture
@@ -56,12 +58,17 @@ def taken() -> Iterator[int]:
 
 @pytest.fixture
 def publish() -> Iterator[Callable[[Callable[[], bytes] | None], str]]:
-    made: list[Publisher] = []
+    """Have a bridge repeat what is made, or say nothing; its address."""
+    with ExitStack() as stack:
 
-    def start(make: Callable[[], bytes] | None) -> str:
-        made.append(Publisher(make))
-        return made[-1].address
+        def start(make: Callable[[], bytes] | None) -> str:
+            feed = stack.enter_context(closing(Feed()))
 
-    yield start
-    for one in made:
-        one.close()
+            def repeat(stop: threading.Event) -> None:
+                while make is not None and not stop.wait(0.01):
+                    feed.send(make())
+
+            stack.enter_context(meanwhile(repeat))
+            return feed.address
+
+        yield start
