@@ -38,7 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return published_model(tmp_path_factory.mktemp("models"), START_S)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(signals, min_size=1, max_size=18))
 def test_together_or_alone_the_answers_and_the_rows_are_the_same(
     tmp_path_factory: pytest.TempPathFactory, model: Model, batch: list[dict[str, Any]]

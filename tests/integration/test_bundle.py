@@ -358,7 +358,7 @@ def test_another_container_is_refused(models, change):
     assert rejected(models).reason is RejectReason.ARRAYS
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_flipped_bits_behind_true_digests_never_raise_anything_else(original, data):
     """The digests do not protect against whoever can write them."""
@@ -386,7 +386,7 @@ def test_flipped_bits_behind_true_digests_never_raise_anything_else(original, da
         assert model.probability(np.array(golden.features)).raw == pytest.approx(golden.raw)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=400))
 def test_any_bytes_for_an_archive_are_refused(original, content):
     work = original.parent / "garbage"

@@ -461,9 +461,7 @@ def test_no_journal_says_what_is_missing(tmp_path: Path) -> None:
         read_dataset(tmp_path / "none.db", {}, RULES, now_s=LATER_S)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(

@@ -79,7 +79,7 @@ def samples(folder: Path, events: list[tuple[str, str, Any]]) -> Samples:
     return data.samples.take(early)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(LATER, max_size=12))
 def test_whatever_follows_the_samples_are_the_same(events: list[tuple[str, str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:

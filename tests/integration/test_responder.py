@@ -537,9 +537,7 @@ bodies = st.one_of(
 )
 
 
-@settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(bodies, min_size=1, max_size=4))
 def test_whatever_comes_each_body_gets_one_reply_and_each_ok_score_its_row(
     fuzzed: Parts, batch: list[bytes]

@@ -178,9 +178,7 @@ def test_an_empty_message_is_malformed(served: Served, peers: Any) -> None:
 frames = st.lists(st.binary(max_size=12) | st.just(b""), min_size=1, max_size=4)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(frames, min_size=1, max_size=5))
 def test_any_frames_get_one_reply_each(
     served: Served, peers: Any, messages: list[list[bytes]]

@@ -82,7 +82,7 @@ def test_a_record_that_was_cut_short_was_never_promised(tmp_path: Path, lost: in
     assert ids(path) == ["score-0"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_turned_bit_costs_its_own_row_and_is_never_believed(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -109,7 +109,7 @@ def test_a_turned_bit_costs_its_own_row_and_is_never_believed(
     assert found == [row for row in written if row[0] != at // size]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(min_size=8, max_size=5000))
 def test_what_is_no_spool_is_damage_and_not_a_row_cut_short(
     tmp_path_factory: pytest.TempPathFactory, garbage: bytes

@@ -84,7 +84,7 @@ def text_of(look: Look, trend: Trend, width: int, height: int) -> list[str]:
     return frame(look, trend, settings(), "tcp://here", width, height).plain.split("\n")
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(width=st.integers(40, 240), height=st.integers(10, 90), down=st.booleans())
 def test_a_frame_fills_its_terminal_and_never_more(
     looks: tuple[Look, Look], width: int, height: int, down: bool

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from protocol.breaker import Breaker, pause_s
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 5), st.lists(st.booleans(), max_size=40))
 def test_it_is_open_exactly_from_the_nth_time_out_in_a_row_until_an_answer(
     after: int, answered: list[bool]

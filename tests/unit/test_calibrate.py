@@ -77,7 +77,7 @@ def test_separable_and_constant_predictions_stay_finite(gap):
     assert math.isfinite(intercept)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=30))
 def test_platt_is_finite_and_rising_on_anything(rows):
     raw, y = np.array([r for r, _ in rows]), np.array([w for _, w in rows])
@@ -168,7 +168,7 @@ def test_isotonic_is_interpolated_and_its_ends_hold():
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1e3), st.floats(-1e3, 1e3))
 def test_whatever_the_calibration_the_served_lies_within_its_interval(
     raw, base_rate, weight, slope, intercept
@@ -181,7 +181,7 @@ def test_whatever_the_calibration_the_served_lies_within_its_interval(
         assert answer.raw == raw
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(-1, 2), st.lists(st.floats(0, 1), min_size=2, max_size=9, unique=True))
 def test_interpolation_is_numpys(x, points):
     at = tuple(sorted(points))

@@ -59,7 +59,7 @@ def settled(offset_s: float) -> ClockOffset:
     return clock
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(quarters, latencies, st.integers(0, 1000))
 def test_a_live_feed_is_placed_by_its_first_stamp_and_never_moves(
     offset_s: float, latency_s: float, seed: int
@@ -76,7 +76,7 @@ def test_a_live_feed_is_placed_by_its_first_stamp_and_never_moves(
     assert clock.epoch == epoch
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(-48, 48).map(lambda n: n * 900.0),
     st.sampled_from([HOUR_S, -HOUR_S, 1800.0, -1800.0, 900.0, -900.0]),
@@ -119,7 +119,7 @@ def test_daylight_saving_over_a_silent_weekend_is_found_in_about_ten_seconds() -
     assert 10.0 <= found_s <= 13.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(quarters, st.floats(60.0, 48 * HOUR_S))
 def test_quotes_sent_again_never_move_it(offset_s: float, age_s: float) -> None:
     clock = settled(offset_s)
@@ -129,7 +129,7 @@ def test_quotes_sent_again_never_move_it(offset_s: float, age_s: float) -> None:
     assert (clock.state, clock.offset_s, clock.changes) == ("live", offset_s, 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(quarters, st.lists(st.floats(-10 * HOUR_S, 10 * HOUR_S), min_size=1, max_size=9))
 def test_stray_stamps_never_move_it(offset_s: float, errors_s: list[float]) -> None:
     clock = settled(offset_s)
@@ -170,7 +170,7 @@ def test_one_short_recording_after_another_shows_each_clock(first_s: float, seco
     assert (clock.offset_s, clock.epoch) == (second_s, epoch + 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.floats(1 * HOUR_S, 30 * 24 * HOUR_S),
     st.floats(0.01, 60.0),
@@ -326,7 +326,7 @@ def test_only_a_live_feed_has_a_future() -> None:
     assert not clock.is_future(START_S + 64.0, START_S + 60.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     steps=st.lists(
         st.tuples(

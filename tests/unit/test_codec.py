@@ -191,7 +191,7 @@ def test_unknown_keys_are_named_and_their_number_is_bounded() -> None:
     assert max(map(len, ignored)) == limits.MAX_ID_CHARS
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_request_or_a_refusal(body: bytes) -> None:
     found = decoded(body)
@@ -221,7 +221,7 @@ known = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     op=st.sampled_from(sorted(messages.REQUESTS)) | values,
     version=st.just(1) | values,
@@ -247,7 +247,7 @@ likely = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.dictionaries(score_keys, likely | values, max_size=3),
     st.just("") | score_keys,
@@ -348,7 +348,7 @@ requests = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(requests, st.none() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=64))
 def test_what_is_encoded_is_decoded_alike(request: Any, request_id: Any) -> None:
     found = codec.decode_request(codec.encode_request(request, request_id))
@@ -386,7 +386,7 @@ signals = st.dictionaries(
 ).map(lambda changes: {"symbol": "EURUSD", "base_score": 50.0} | changes)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(signals, st.integers(0, 257))
 def test_what_was_checked_once_is_encoded_as_if_it_were_checked_again(
     signal: dict[str, Any], count: int

@@ -238,7 +238,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.dictionaries(
         st.sampled_from(
@@ -270,7 +270,7 @@ ohlcv = dict.fromkeys(("open", "high", "low", "close", "time", "volume"), anythi
 candles = st.lists(st.fixed_dictionaries({}, optional=ohlcv) | st.just(CANDLE))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from(["M1", "M5", "M15", "H1"]), anything | candles))
 def test_candles_that_are_none_are_left_out(data: dict[str, Any]) -> None:
     kept = candles_of(data)

@@ -114,7 +114,7 @@ def test_the_32_most_active_are_taken_and_ties_go_by_name() -> None:
         assert correlation(target, others) == pytest.approx(expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 8), gaps=st.sampled_from([0.0, 0.1]))
 def test_it_agrees_with_corrcoef(seed: int, count: int, gaps: float) -> None:
     rng = np.random.default_rng(seed)

@@ -24,7 +24,7 @@ def drawn(promise: Promise, shape: tuple[int, int], seed: int) -> np.ndarray:
 
 
 @given(STEPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_chart_below_its_limit_is_the_rise_above_the_lowest_point(steps: list[float]) -> None:
     total = np.concatenate([[0.0], np.cumsum(steps)])
     expected = (total - np.minimum.accumulate(total))[1:]

@@ -148,7 +148,7 @@ def test_without_ties_the_counts_are_a_histogram():
 few = st.integers(0, 6).map(float)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(few, min_size=1, max_size=60),
     st.lists(few, min_size=9, max_size=9).map(sorted),

@@ -298,7 +298,7 @@ def check_bounds(message: object) -> None:
         assert message.kind in SKIPPED_KINDS
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.binary(max_size=300) | mutated | cut)
 def test_whatever_comes_is_read_in_bounds_or_skipped(sent: bytes) -> None:
     check_bounds(parse(sent))
@@ -307,7 +307,7 @@ def test_whatever_comes_is_read_in_bounds_or_skipped(sent: bytes) -> None:
 prices = st.floats(1e-6, 1e6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     prices,
     prices,

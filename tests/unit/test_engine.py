@@ -438,7 +438,7 @@ def played(model: Model) -> Played:
     return Played(model)
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 @given(content=signals, mode=st.sampled_from(["live", "shadow", "off"]), late=st.booleans())
 def test_any_valid_signal_gets_a_finite_score(
     played: Played, content: dict[str, Any], mode: Any, late: bool

@@ -12,7 +12,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_it_equals_the_maximum_of_all_values_since(steps):
     highest = MaximumSince()
     since: dict[int, list[int]] = {}

@@ -137,7 +137,7 @@ def test_the_other_features_do_not_look_at_the_direction() -> None:
         assert len({value(vector, name) for vector in vectors}) == 1
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     seed=st.integers(0, 10**6),
     unrest=st.sampled_from([0.0, 1.0, 30.0]),

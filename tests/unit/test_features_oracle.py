@@ -70,7 +70,7 @@ def random_recording(rng: np.random.Generator, interval_s: float, gaps: float) -
     return Recording(times, mid - half, mid + half, deals, repeats)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     interval_s=st.sampled_from([0.5, 3.0, 15.0, 60.0]),

@@ -154,7 +154,7 @@ def test_the_previous_days_levels_survive_a_restart() -> None:
     assert SymbolState.restore(state.snapshot()).bars.days == state.bars.days
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     steps=st.lists(
         st.tuples(

@@ -140,7 +140,7 @@ def test_answers_as_scikit_learn_on_ties_extremes_and_rounded_inputs(grown, step
     assert len(probes(forest, x)) > 1500
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(numpy_arrays(np.float64, (5, FEATURE_COUNT), elements=st.floats(-1e30, 1e30)))
 def test_answers_as_scikit_learn_on_any_rows(grown, rows):
     estimator, forest, x = grown
@@ -157,7 +157,7 @@ def test_the_column_of_a_win_is_looked_up():
     assert pack(estimator).predict(x[0]) == pytest.approx(1.0 - before, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(numpy_arrays(np.float64, FEATURE_COUNT, elements=st.floats(-1e6, 1e6)))
 def test_both_walks_agree_on_any_row(values):
     forest, _ = small_draft(0)
@@ -165,7 +165,7 @@ def test_both_walks_agree_on_any_row(values):
     assert levels.predict(values) == forest.predict(values) == forest.predict(tuple(values))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(numpy_arrays(np.float64, FEATURE_COUNT, elements=st.floats(0, 100)))
 def test_bias_and_contributions_add_up_to_the_prediction(values):
     forest, _ = small_draft(0)
@@ -190,7 +190,7 @@ def test_many_rows_give_the_same_bits_as_one_at_a_time(grown, count):
     assert stepped.predict_many([tuple(r) for r in x[:count].tolist()]).tolist() == alone
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     numpy_arrays(np.float64, (7, FEATURE_COUNT), elements=st.floats(-1e6, 1e6)), st.integers(1, 20)
 )
@@ -258,7 +258,7 @@ def test_another_depth_or_too_many_nodes_are_refused(depth, max_nodes):
         check_structure(stump(), depth, 11, max_nodes)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_whatever_passes_the_structure_check_can_be_walked(data):
     nodes = data.draw(st.integers(1, 8))

@@ -488,7 +488,7 @@ frames = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(frames, st.sampled_from([0.0, 0.5, 40.0, 4000.0])), max_size=40))
 def test_the_fates_add_up_to_what_was_received(feed: list[tuple[bytes, float]]) -> None:
     given_ = Given(suffixes=(".r",))

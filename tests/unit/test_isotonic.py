@@ -68,7 +68,7 @@ def test_its_pools_are_those_of_scikit_learn() -> None:
     assert found.values == pytest.approx(np.unique(reference))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(

@@ -46,7 +46,7 @@ def test_levels_lie_on_their_side_of_the_entry(
             msgspec.convert(content, messages.ScoreRequest)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(st.characters(codec="utf-8"), max_size=34))
 def test_whatever_symbol_ticks_have_can_be_scored_and_no_other(symbol: str) -> None:
     in_feed = isinstance(parse(encode_tick(Tick(symbol, 1.0, 1.1, 0.0, 1.7e9))), Tick)

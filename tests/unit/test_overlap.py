@@ -22,7 +22,7 @@ def slow(rows: list[tuple[str, int, int]]) -> list[float]:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(SIGNALS, min_size=1, max_size=25))
 def test_it_is_the_mean_share_over_a_signals_life(rows: list[tuple[str, int, int]]) -> None:
     symbol = np.array([row[0] for row in rows])

@@ -332,7 +332,7 @@ def restarted(paper: Paper) -> Paper:
     {5},
     False,
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_outcome_equals_the_oracles_also_over_restarts_and_sweeps(
     steps, signals, restarts, sweeps
 ):

@@ -28,7 +28,7 @@ def vectors(seed: int, n: int = 200) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0.0, 100.0, (n, FEATURE_COUNT))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=seeds, strength=strengths, base_rate=base_rates, coverage=st.floats(0.05, 1.0))
 def test_stated_best_win_rate_is_what_random_draws_give(
     seed: int, strength: float, base_rate: float, coverage: float
@@ -40,7 +40,7 @@ def test_stated_best_win_rate_is_what_random_draws_give(
     assert abs(draws.mean() - best_win_rate(p, coverage)) < 6 * error + 1e-9
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=seeds, strength=strengths, base_rate=base_rates)
 def test_stated_best_log_loss_is_what_random_draws_give(
     seed: int, strength: float, base_rate: float
@@ -52,7 +52,7 @@ def test_stated_best_log_loss_is_what_random_draws_give(
     assert abs(losses.mean() - best_log_loss(p)) < 6 * error + 1e-9
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=seeds, strength=strengths, count=st.integers(1, 200))
 def test_no_other_choice_and_no_other_prediction_is_better(
     seed: int, strength: float, count: int

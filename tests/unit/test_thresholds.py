@@ -21,7 +21,7 @@ WEIGHTS = Weights(0.4, 0.6, 1.0)
 
 
 @given(st.integers(0, 2**32), st.integers(50, 300), st.floats(0, 100))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_passes_as_many_as_can_be_to_a_tenth(seed: int, n: int, threshold: float) -> None:
     rng = np.random.default_rng(seed)
     base, final = rng.uniform(0, 100, n), rng.uniform(0, 100, n)

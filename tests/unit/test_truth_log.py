@@ -482,9 +482,7 @@ OBJECTS = st.dictionaries(FIELDS, VALUES, max_size=12).map(json.dumps).map(str.e
 LINES = st.lists(st.one_of(OBJECTS, st.binary(max_size=40)), max_size=12)
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=LINES, whole=st.booleans())
 def test_no_bytes_raise_and_every_line_is_accounted_for(
     tmp_path: Path, lines: list[bytes], whole: bool
@@ -507,9 +505,7 @@ MUTATIONS = st.fixed_dictionaries(
 )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.one_of(

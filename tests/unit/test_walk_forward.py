@@ -61,7 +61,7 @@ def test_windows_hold_each_later_row_once_and_divide_no_moment(
     assert all(a == 0 or rows.time_s[a - 1] < rows.time_s[a] for a, _ in plan)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(0, 3000), min_size=80, max_size=160),
     st.integers(1, 400),
