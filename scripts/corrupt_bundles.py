@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -253,8 +254,7 @@ def live(folder: Path, files: dict[str, bytes], count: int, rng: random.Random) 
     kinds = [*cuts({name: files[name] for name in names})]
     damages = rng.sample(kinds, min(len(kinds), count // 2))
     damages += flips({name: files[name] for name in names}, count - len(damages), rng)
-    service = Service(place, MODEL_POLL_S="0.05").start()
-    try:
+    with closing(Service(place, MODEL_POLL_S="0.05").start()) as service:
         with service.client() as client:
             serving = client.health()["model"]["version"]
             damaged = ""
@@ -272,8 +272,6 @@ def live(folder: Path, files: dict[str, bytes], count: int, rng: random.Random) 
             (place / "models" / version / damaged).write_bytes(files[damaged])
             eventually(lambda: client.health()["model"]["version"] == version, "the mended model")
         code, _ = service.terminate()
-    finally:
-        service.close()
     print(f"\nthe process: {len(damages)} refused, {rejections}; it serves {serving} and says")
     print(f"  {note[-1]}")
     print(f"the mended bundle was taken up; exit code {code}")

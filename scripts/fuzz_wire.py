@@ -21,6 +21,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import zmq
@@ -49,11 +50,8 @@ def main() -> None:
         published_model(Path(place) / "models", time.time())
         feed = Feed()
         endpoints = f'["{feed.address}", "tcp://127.0.0.1:{port}"]'
-        service = Service(Path(place), feed, FEED_ENDPOINTS=endpoints).start()
-        try:
+        with closing(Service(Path(place), feed, FEED_ENDPOINTS=endpoints).start()) as service:
             held = attacked(service, feed, given)
-        finally:
-            service.close()
     sys.exit(0 if held else 1)
 
 

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,11 +103,8 @@ def main() -> None:
         folder = Path(place)
         published_model(folder / "models", time.time())
         feed = Feed()
-        service = Service(folder, feed)
-        try:
+        with closing(Service(folder, feed)) as service:
             held = rounds(service, feed, given.rounds, given.longest_s, rng)
-        finally:
-            service.close()
     sys.exit(0 if held else 1)
 
 

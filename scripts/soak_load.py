@@ -13,7 +13,7 @@ import socket as tcp
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 
@@ -87,20 +87,17 @@ def overload_is_an_answer(diary: Diary) -> Iterator[None]:
 
 @contextmanager
 def _publishing(context: zmq.Context[zmq.Socket[bytes]], port: int) -> Iterator[zmq.Socket[bytes]]:
-    publisher = context.socket(zmq.XPUB)
-    publisher.setsockopt(zmq.LINGER, 0)
-    publisher.setsockopt(zmq.XPUB_VERBOSE, 1)
-    # The port of the last one may take a moment to be free.
-    for _ in range(200):
-        try:
-            publisher.bind(f"tcp://127.0.0.1:{port}")
-            break
-        except zmq.ZMQError:
-            time.sleep(0.05)
-    try:
+    with closing(context.socket(zmq.XPUB)) as publisher:
+        publisher.setsockopt(zmq.LINGER, 0)
+        publisher.setsockopt(zmq.XPUB_VERBOSE, 1)
+        # The port of the last one may take a moment to be free.
+        for _ in range(200):
+            try:
+                publisher.bind(f"tcp://127.0.0.1:{port}")
+                break
+            except zmq.ZMQError:
+                time.sleep(0.05)
         yield publisher
-    finally:
-        publisher.close()
 
 
 def feed(port: int, stop: Event, queue: Queue[Told], seed: int) -> None:

@@ -17,6 +17,7 @@ import re
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,8 +46,7 @@ def main() -> None:
     failed = []
     with tempfile.TemporaryDirectory(prefix="watch-") as name:
         folder = Path(name)
-        prometheus = Prometheus(folder)
-        try:
+        with closing(Prometheus(folder)) as prometheus:
             unknown = asked - set(prometheus.alerts)
             if unknown:
                 raise SystemExit(f"no such alert: {', '.join(sorted(unknown))}")
@@ -59,8 +59,6 @@ def main() -> None:
             if not asked:
                 never = set(prometheus.alerts) - {a for fault in FAULTS for a in fault.alerts}
                 failed += [f"{alert} has no fault" for alert in sorted(never)]
-        finally:
-            prometheus.close()
     print("\n".join(f"NOT    {text}" for text in failed) or "all of them fired")
     sys.exit(1 if failed else 0)
 

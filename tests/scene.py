@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,14 +163,11 @@ class Scene:
         for name in ("ENDPOINT", "INGEST", "TRAINER", "CONFIG"):
             values.pop(name, None)
         folder = self.folder / f"served-{len(self._started)}"
-        another = Service(folder, None, **values | {"METRICS_BIND": "127.0.0.1:0"})
-        another.options = tuple(options)
-        try:
+        with closing(Service(folder, None, **values | {"METRICS_BIND": "127.0.0.1:0"})) as another:
+            another.options = tuple(options)
             another.start()
             code, _ = another.terminate()
             return Done(code, "\n".join(map(str, another.log)))
-        finally:
-            another.close()
 
 
 def metrics_of(service: Service) -> str:

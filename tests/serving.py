@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +141,9 @@ def unpacked(reply: bytes) -> dict[str, Any]:
 
 def rows(path: Path, statement: str) -> list[dict[str, Any]]:
     """What a reader of another process gets."""
-    connection = open_reader(path)
-    try:
+    with closing(open_reader(path)) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute(statement)]
-    finally:
-        connection.close()
 
 
 def json_frame(**fields: Any) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import msgpack
@@ -69,11 +69,8 @@ def answering(
     answer: Answer = base_score, address: str = "tcp://127.0.0.1:*"
 ) -> Iterator[Answering]:
     """An `Answering` for the block."""
-    server = Answering(answer, address)
-    try:
+    with closing(Answering(answer, address)) as server:
         yield server
-    finally:
-        server.close()
 
 
 def free_address() -> str:

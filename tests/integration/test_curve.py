@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -201,18 +202,18 @@ def test_ticks_are_only_taken_from_pushers_with_a_key(tmp_path: Path, keys: Keys
 def test_the_feed_may_be_encrypted_too(tmp_path: Path):
     public, secret = zmq.curve_keypair()
     (tmp_path / "bridge.pub").write_bytes(public)
-    feed = Feed(secret)
-    service = Service(
-        tmp_path / "s",
-        feed,
-        CURVE_FEED_KEYS=f'{{"{feed.address}": "{tmp_path}/bridge.pub"}}',
-    )
-    try:
+    with (
+        closing(Feed(secret)) as feed,
+        closing(
+            Service(
+                tmp_path / "s",
+                feed,
+                CURVE_FEED_KEYS=f'{{"{feed.address}": "{tmp_path}/bridge.pub"}}',
+            )
+        ) as service,
+    ):
         service.start()
         service.warm()
-    finally:
-        service.close()
-        feed.close()
 
 
 def test_the_command_line_shows_its_keys(tmp_path: Path, keys: Keys):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +114,9 @@ def test_files_are_there_and_agree_with_the_count(
     lines = [json.loads(line) for line in log.splitlines()]
     assert sum(line["completed"] for line in lines) == facts["ended"]
     assert facts["outcome_requests"] == {"recorded": facts["ended"]}
-    connection = open_reader(directory / "journal.db")
-    try:
+    with closing(open_reader(directory / "journal.db")) as connection:
         # A request without a signal's id that is repeated, its reply being late, is scored anew.
         rows = connection.execute("select count(distinct request) from scores").fetchone()[0]
-    finally:
-        connection.close()
     assert rows == facts["sent"]
 
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -158,10 +158,11 @@ def test_a_folder_in_the_place_of_a_clients_key_keeps_no_descriptor(tmp_path: Pa
 
 
 def test_it_goes_on_without_a_descriptor_and_recovers(tmp_path: Path) -> None:
-    feed = Feed()
-    service = Service(tmp_path, feed, FEED_SILENCE_S="0.5").start()
-    lines: list[socket.socket] = []
-    try:
+    with (
+        closing(Feed()) as feed,
+        closing(Service(tmp_path, feed, FEED_SILENCE_S="0.5").start()) as service,
+    ):
+        lines: list[socket.socket] = []
         with service.client() as client:
             assert client.health()["model"] is None
             assert service.process
@@ -187,6 +188,3 @@ def test_it_goes_on_without_a_descriptor_and_recovers(tmp_path: Path) -> None:
             eventually(lambda: client.health()["model"], "the model")
             assert client.health()["model"]["version"] == version
         assert service.terminate()[0] == 0
-    finally:
-        service.close()
-        feed.close()

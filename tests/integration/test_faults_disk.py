@@ -10,6 +10,7 @@ import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -124,12 +125,9 @@ def test_it_starts_on_a_read_only_disk_and_keeps_a_journal_once_it_may(disk: Pat
         assert journalled
         the_journal_holds(service, [score_id])
         # What could not be locked at the start is held from now on.
-        second = Service(disk)
-        try:
+        with closing(Service(disk)) as second:
             second.launch()
             assert second.wait() == 75
-        finally:
-            second.close()
         assert score(client, 3)[0] is True
 
 
@@ -177,10 +175,9 @@ def test_a_mode_that_finds_no_room_leaves_nothing_and_says_so(disk: Path) -> Non
 
 def test_a_log_on_a_full_disk_costs_its_lines_and_no_answer(tmp_path: Path) -> None:
     address = f"ipc://{tmp_path / 'score.sock'}"
-    service = Service(tmp_path, SCORE_BIND=address)
-    with Path("/dev/full").open("wb") as full:
-        process = service.launch(stderr=full)
-    try:
+    with closing(Service(tmp_path, SCORE_BIND=address)) as service:
+        with Path("/dev/full").open("wb") as full:
+            process = service.launch(stderr=full)
         with ScorerClient(address, 20_000) as client:
             assert score(client, 1)[0] is True
             # Said in the log, and never written.
@@ -189,8 +186,6 @@ def test_a_log_on_a_full_disk_costs_its_lines_and_no_answer(tmp_path: Path) -> N
             assert score(client, 2)[0] is True
         process.terminate()
         assert process.wait(30.0) == 0
-    finally:
-        service.close()
 
 
 def test_commands_name_the_disk_that_is_full_and_what_to_do(disk: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,14 +61,11 @@ def answers(address: str) -> bool:
 
 @pytest.mark.parametrize("binds", [[ANY, "tcp://127.0.0.1:*"], ["tcp://127.0.0.1:*", ANY]])
 def test_each_bind_speaks_its_own_family(tmp_path: Path, binds: list[str]) -> None:
-    served = Served(tmp_path, SCORE_BIND=",".join(binds)).run()
-    try:
+    with closing(Served(tmp_path, SCORE_BIND=",".join(binds)).run()) as served:
         for bind, address in zip(binds, served.server.addresses, strict=True):
             assert address.startswith(bind.rstrip("*"))
             assert answers(address)
             assert asyncio.run(asked(address))
-    finally:
-        served.close()
 
 
 def test_an_address_may_name_its_interface(served: Served) -> None:

@@ -6,6 +6,7 @@ Turned by hand and judged by counts, so that a slow machine changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,9 @@ def test_ticks_stop_for_a_request_that_comes_among_them(flooded: Flooded) -> Non
 
 
 def test_beyond_the_limit_is_refused_in_the_same_turn(tmp_path: Path) -> None:
-    flooded = Flooded(tmp_path, LIMITS_WAITING_REQUESTS="8", LIMITS_REQUESTS_PER_CYCLE="2")
-    try:
+    with closing(
+        Flooded(tmp_path, LIMITS_WAITING_REQUESTS="8", LIMITS_REQUESTS_PER_CYCLE="2")
+    ) as flooded:
         flooded.ask(*range(400))
         came: list[dict[str, object]] = []
 
@@ -101,8 +103,6 @@ def test_beyond_the_limit_is_refused_in_the_same_turn(tmp_path: Path) -> None:
             return len(came) == 400
 
         eventually(all_came, "all replies")
-    finally:
-        flooded.close()
     late = [reply for reply in came if not reply["ok"]]
     assert {reply["error"]["code"] for reply in late} == {"overloaded"}  # type: ignore[index]
     assert all(reply["fallback"] == reply["id"] % 100 for reply in late)  # type: ignore[operator]
@@ -110,8 +110,7 @@ def test_beyond_the_limit_is_refused_in_the_same_turn(tmp_path: Path) -> None:
 
 
 def test_the_deadline_counts_the_time_in_line(tmp_path: Path) -> None:
-    flooded = Flooded(tmp_path, LIMITS_REQUESTS_PER_CYCLE="1")
-    try:
+    with closing(Flooded(tmp_path, LIMITS_REQUESTS_PER_CYCLE="1")) as flooded:
         for deadline_ms in (5.0, 5.0, 50.0):
             content = {"symbol": "EURUSD", "base_score": 70.0, "deadline_ms": deadline_ms}
             flooded.client.send(body("score", **content))
@@ -124,8 +123,6 @@ def test_the_deadline_counts_the_time_in_line(tmp_path: Path) -> None:
             server._answer()
             flooded.served.clock.advance(0.01)
         eventually(lambda: came.extend(flooded.replies()) or len(came) == 3, "three replies")
-    finally:
-        flooded.close()
     assert [reply["status"] for reply in came] == ["unknown_symbol", "deadline", "unknown_symbol"]
     assert all(reply["final_score"] == 70.0 for reply in came)
 
@@ -178,9 +175,8 @@ def test_under_load_the_journal_is_checkpointed_early(flooded: Flooded) -> None:
 
 
 def test_large_bodies_that_stand_in_line_are_few(tmp_path: Path) -> None:
-    flooded = Flooded(tmp_path, LIMITS_REQUESTS_PER_CYCLE="1")
-    server, large = flooded.served.server, codec.pack({"v": 1, "text": ["x" * 1000] * 200})
-    try:
+    with closing(Flooded(tmp_path, LIMITS_REQUESTS_PER_CYCLE="1")) as flooded:
+        server, large = flooded.served.server, codec.pack({"v": 1, "text": ["x" * 1000] * 200})
         for _ in range(20):
             flooded.client.send(large)
         answered = 0
@@ -188,5 +184,3 @@ def test_large_bodies_that_stand_in_line_are_few(tmp_path: Path) -> None:
             answered += server.turn()
             bodies = [arrived.waiting.body for arrived in server._arrived]
             assert sum(map(len, bodies)) < LINE_BYTES + len(large)
-    finally:
-        flooded.close()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import builders
@@ -68,24 +69,21 @@ def test_a_command_is_followed_journalled_and_outlives_a_kill(tmp_path: Path):
 
 
 def test_without_a_service_the_command_waits_for_the_next_start(tmp_path: Path):
-    service = Service(tmp_path, SCORE_BIND="tcp://127.0.0.1:*")
-    service.address = "tcp://127.0.0.1:1"
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "mode", "off", "--timeout-ms", "100"],
-        capture_output=True,
-        text=True,
-        env=os.environ
-        | {"SIGNAL_SCORER_STATE_DIR": str(tmp_path), "SIGNAL_SCORER_ENDPOINT": service.address},
-    )
-    assert done.returncode == 0, done.stderr
-    assert "holds from the next start" in done.stdout
-    try:
+    with closing(Service(tmp_path, SCORE_BIND="tcp://127.0.0.1:*")) as service:
+        service.address = "tcp://127.0.0.1:1"
+        done = subprocess.run(
+            [sys.executable, "-m", "service", "mode", "off", "--timeout-ms", "100"],
+            capture_output=True,
+            text=True,
+            env=os.environ
+            | {"SIGNAL_SCORER_STATE_DIR": str(tmp_path), "SIGNAL_SCORER_ENDPOINT": service.address},
+        )
+        assert done.returncode == 0, done.stderr
+        assert "holds from the next start" in done.stdout
         service.start()
         with service.client() as client:
             assert client.health()["mode"] == "off"
             assert client.score("EURUSD", 50.0).status == "off"
-    finally:
-        service.close()
 
 
 def test_a_command_for_another_folder_says_where_the_service_looks(tmp_path: Path):

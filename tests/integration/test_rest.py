@@ -74,22 +74,18 @@ def test_without_a_rest_scores_go_to_their_table_each_second_and_many_at_once(
 
 
 def test_one_who_asks_alone_leaves_time_for_a_few(tmp_path: Path) -> None:
-    served = Served(tmp_path, SCORE_SPIN_US="200")
-    try:
+    with closing(Served(tmp_path, SCORE_SPIN_US="200")) as served:
         served.server.turn()
         for number in range(RESTING_ROWS):
             assert served.journal.spooled == number
             answered(served, number)
         served.server.turn()
         assert (served.journal.spooled, kept(served)) == (0, RESTING_ROWS)
-    finally:
-        served.close()
 
 
 def test_of_several_who_ask_none_waits_for_scores_that_go_to_their_table(tmp_path: Path) -> None:
-    flooded = Flooded(tmp_path, SCORE_SPIN_US="200")
-    server, journal = flooded.served.server, flooded.served.journal
-    try:
+    with closing(Flooded(tmp_path, SCORE_SPIN_US="200")) as flooded:
+        server, journal = flooded.served.server, flooded.served.journal
         server.turn()
         for number in range(0, 2 * RESTING_ROWS, 2):
             flooded.ask(number, number + 1)
@@ -101,17 +97,14 @@ def test_of_several_who_ask_none_waits_for_scores_that_go_to_their_table(tmp_pat
         flooded.served.clock.advance(2 * REST_S)
         server.turn()
         assert (journal.spooled, kept(flooded.served)) == (0, 2 * RESTING_ROWS)
-    finally:
-        flooded.close()
 
 
 @pytest.mark.parametrize("spin_us", ["0", "200"])
 def test_a_feed_without_pause_does_not_keep_scores_from_their_table(
     tmp_path: Path, spin_us: str
 ) -> None:
-    flooded = Flooded(tmp_path, SCORE_SPIN_US=spin_us)
-    served = flooded.served
-    try:
+    with closing(Flooded(tmp_path, SCORE_SPIN_US=spin_us)) as flooded:
+        served = flooded.served
         served.server.turn()
         flooded.send_ticks()
         answered(served, 0)
@@ -122,15 +115,12 @@ def test_a_feed_without_pause_does_not_keep_scores_from_their_table(
         served.server.turn()
         assert flooded.ticks > before
         assert (served.journal.spooled, kept(served)) == (0, 1)
-    finally:
-        flooded.close()
 
 
 def test_a_rest_that_meets_a_locked_file_counts_as_a_stall_and_loses_nothing(
     tmp_path: Path,
 ) -> None:
-    served = Served(tmp_path, clock=SystemClock())
-    try:
+    with closing(Served(tmp_path, clock=SystemClock())) as served:
         answered(served, 0)
         served.turn_until(lambda: not served.journal.spooled, "the first in its table")
         with closing(sqlite3.connect(served.journal.path, isolation_level=None)) as other:
@@ -147,8 +137,6 @@ def test_a_rest_that_meets_a_locked_file_counts_as_a_stall_and_loses_nothing(
         for _ in range(5):
             served.server.turn()
         assert served.vitals.turns.sum_s - before_s < 0.5
-    finally:
-        served.close()
 
 
 def test_a_journal_at_fault_gives_the_loop_nothing_to_do_in_a_rest(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,8 @@ def ask(address: str, prefix: str, replies: list[Any], stop: threading.Event) ->
 
 def test_kill_9_at_any_moment_loses_no_answered_score(tmp_path: Path) -> None:
     moments = random.Random(7)
-    feed = Feed()
-    service = Service(tmp_path, feed)
-    answered = []
-    try:
+    with closing(Feed()) as feed, closing(Service(tmp_path, feed)) as service:
+        answered = []
         for round_ in range(ROUNDS):
             service.start()
             replies: dict[str, list[Any]] = {f"{round_}{name}": [] for name in "ab"}
@@ -63,9 +62,6 @@ def test_kill_9_at_any_moment_loses_no_answered_score(tmp_path: Path) -> None:
             assert reply.journalled is True
             assert kept[reply.score_id]["signal_id"] == reply.signal_id
             assert kept[reply.score_id]["final_score"] == reply.final_score
-    finally:
-        service.close()
-        feed.close()
 
 
 def test_after_kill_9_it_is_ready_with_its_bars_and_knows_its_retries(tmp_path: Path) -> None:
@@ -138,14 +134,11 @@ def test_sigint_ends_it_as_well(tmp_path: Path) -> None:
 
 def ending(folder: Path, **values: str) -> tuple[int, str]:
     """The exit code and all output of a service that does not come up."""
-    service = Service(folder, **values)
-    try:
+    with closing(Service(folder, **values)) as service:
         service.launch()
         code = service.wait()
         eventually(lambda: any("text" in line for line in service.log), "advice")
         return code, "\n".join(str(line.get("text", line)) for line in service.log)
-    finally:
-        service.close()
 
 
 def test_a_port_that_is_taken_ends_it_with_advice(tmp_path: Path) -> None:
@@ -172,9 +165,8 @@ def test_a_journal_has_one_writer(tmp_path: Path) -> None:
 
 
 def test_it_waits_for_a_restore_that_holds_the_journal(tmp_path: Path) -> None:
-    service = Service(tmp_path)
-    descriptor = hold(tmp_path / "journal.db.lock")
-    try:
+    with closing(Service(tmp_path)) as service:
+        descriptor = hold(tmp_path / "journal.db.lock")
         service.launch()
         said = eventually(
             lambda: next((line for line in service.log if line.get("level") == "warning"), None),
@@ -188,8 +180,6 @@ def test_it_waits_for_a_restore_that_holds_the_journal(tmp_path: Path) -> None:
             "ready",
         )
         assert ready
-    finally:
-        service.close()
 
 
 def test_told_to_stop_while_it_waits_it_does(tmp_path: Path) -> None:
@@ -327,9 +317,10 @@ def test_without_a_model_the_reason_is_the_datas_first(tmp_path: Path) -> None:
 
 
 def test_the_feed_may_come_late_and_go(tmp_path: Path) -> None:
-    feed = Feed()
-    service = Service(tmp_path, feed, FEED_SILENCE_S="0.5", FEED_STALE_AFTER_S="0.5")
-    try:
+    with (
+        closing(Feed()) as feed,
+        closing(Service(tmp_path, feed, FEED_SILENCE_S="0.5", FEED_STALE_AFTER_S="0.5")) as service,
+    ):
         service.start()
         service.warm()
         with service.client() as client:
@@ -344,9 +335,6 @@ def test_the_feed_may_come_late_and_go(tmp_path: Path) -> None:
 
             eventually(sent, "the feed to be back")
         assert len(service.events("feed_silent")) >= 1
-    finally:
-        service.close()
-        feed.close()
 
 
 def test_its_log_is_one_json_object_a_line_and_says_the_configuration(tmp_path: Path) -> None:

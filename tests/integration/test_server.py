@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -266,19 +267,18 @@ def connected(served: Served, peer: Socket) -> Socket:
 
 def test_no_heartbeats_are_sent_at_which_libzmq_would_abort(tmp_path: Path) -> None:
     # What happens with them takes two of their ten seconds: `make fuzz` tries it.
-    feed = Feed()
-    served = Served(tmp_path, FEED_ENDPOINTS=feed.address, FEED_INGEST="tcp://127.0.0.1:*")
-    try:
+    with (
+        closing(Feed()) as feed,
+        closing(
+            Served(tmp_path, FEED_ENDPOINTS=feed.address, FEED_INGEST="tcp://127.0.0.1:*")
+        ) as served,
+    ):
         sockets = [served.server._scoring, *(one.socket for one in served.server._feeds)]
         assert [socket.getsockopt(zmq.HEARTBEAT_IVL) for socket in sockets] == [0, 0, 0]
-    finally:
-        served.close()
-        feed.close()
 
 
 def test_whoever_sends_large_bodies_waits_behind_himself(tmp_path: Path, peers: Any) -> None:
-    served = Served(tmp_path)
-    try:
+    with closing(Served(tmp_path)) as served:
         greedy = connected(served, peers(zmq.DEALER, served.address))
         modest = connected(served, peers(zmq.DEALER, served.address))
         large = msgpack.packb({"v": 1, "op": "score", "text": ["x" * 1000] * 200})
@@ -296,15 +296,11 @@ def test_whoever_sends_large_bodies_waits_behind_himself(tmp_path: Path, peers: 
 
         eventually(answered, "the modest one's answer")
         assert sum(work) <= 8, work
-    finally:
-        served.close()
 
 
 def test_of_large_feed_messages_few_go_before_a_waiting_request(tmp_path: Path, peers: Any) -> None:
-    feed = Feed()
-    served = Served(tmp_path, FEED_ENDPOINTS=feed.address)
-    skipped = served.engine.intake.skipped
-    try:
+    with closing(Feed()) as feed, closing(Served(tmp_path, FEED_ENDPOINTS=feed.address)) as served:
+        skipped = served.engine.intake.skipped
         client = connected(served, peers(zmq.DEALER, served.address))
         feed.wait_for_subscriber()
         feed.send(*[b'{"type": "odd", "text": "%s"}' % (b"x" * 100_000)] * 100)
@@ -315,16 +311,16 @@ def test_of_large_feed_messages_few_go_before_a_waiting_request(tmp_path: Path, 
         # It counts as so many ticks, for the turn as for the look at who waits.
         assert served.server._apply_ticks(served.server._feeds[0], 8) > 100_000 // TICK_BYTES
         assert skipped["other"] - before == 1
-    finally:
-        served.close()
-        feed.close()
 
 
 def test_ticks_are_applied_and_requests_answered_from_them(tmp_path: Path, peers: Any) -> None:
-    feed = Feed()
-    served = Served(tmp_path, FEED_ENDPOINTS=feed.address, LIMITS_TICKS_PER_CYCLE="20")
-    intake = served.engine.intake
-    try:
+    with (
+        closing(Feed()) as feed,
+        closing(
+            Served(tmp_path, FEED_ENDPOINTS=feed.address, LIMITS_TICKS_PER_CYCLE="20")
+        ) as served,
+    ):
+        intake = served.engine.intake
         served.vitals.endpoints[0].clock.offset_s = 0.0
         feed.wait_for_subscriber()
         frames = history(("EURUSD", "GBPUSD"), START_S)
@@ -346,9 +342,6 @@ def test_ticks_are_applied_and_requests_answered_from_them(tmp_path: Path, peers
         client.send(body("features", symbol="EURUSD"))
         served.turn_until(lambda: client.poll(0), "the answer")
         assert unpacked(client.recv())["warm"] is True
-    finally:
-        served.close()
-        feed.close()
 
 
 @pytest.mark.parametrize(("volume", "deals"), [("last_deal", 1), ("deal", 2)])
@@ -440,13 +433,10 @@ def test_at_the_end_what_was_accepted_is_answered_and_who_comes_later_is_told(
 def test_an_ipc_address_serves_and_its_folder_is_made(tmp_path: Path, peers: Any) -> None:
     address = f"ipc://{tmp_path}/run/score.sock"
     for _ in range(2):  # whoever ended has left the path to the next
-        served = Served(tmp_path, SCORE_BIND=address).run()
-        try:
+        with closing(Served(tmp_path, SCORE_BIND=address).run()):
             client = peers(zmq.REQ, address)
             client.send(body("health"))
             assert unpacked(received(client)[0])["ok"] is True
-        finally:
-            served.close()
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nothing0"])  # of a document, of no interface

@@ -11,6 +11,7 @@ import shutil
 import signal
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,7 @@ from service.doctor.scene import look_around
 def test_a_healthy_running_service_gives_no_fault_and_no_warning(tmp_path: Path) -> None:
     small_model(tmp_path / "models", now_s=time.time())
     (tmp_path / "models" / ".lock").touch()
-    feed = Feed()
-    service = Service(tmp_path, feed)
-    try:
+    with closing(Feed()) as feed, closing(Service(tmp_path, feed)) as service:
         service.start()
         service.warm()
         setup = Setup(
@@ -54,9 +53,6 @@ def test_a_healthy_running_service_gives_no_fault_and_no_warning(tmp_path: Path)
         assert {finding.check for finding in found} >= {
             name for name, _ in examining.CHECKS if name != "keys"
         }
-    finally:
-        service.close()
-        feed.close()
 
 
 def test_a_healthy_setup_that_does_not_run_lacks_only_that(setup: Setup) -> None:

@@ -51,18 +51,14 @@ def test_a_clock_offset_that_is_wrong(
 
 
 def test_a_feed_that_carried_the_time_forward(tmp_path: Path) -> None:
-    feed = Feed()
-    try:
-        with closing(Service(tmp_path, feed)) as service:
-            service.start()
-            feed.send(tick("EURUSD", time.time() + 3 * 3600))
-            setup = beside(service, tmp_path / "unused")
-            with service.client() as client:
-                eventually(lambda: client.stats()["symbols"], "the tick")
-            found = setup.fault("service", feed.address, "ahead of this machine", level="warn")
-            assert "feed.clock_offset" in found.advice
-    finally:
-        feed.close()
+    with closing(Feed()) as feed, closing(Service(tmp_path, feed)) as service:
+        service.start()
+        feed.send(tick("EURUSD", time.time() + 3 * 3600))
+        setup = beside(service, tmp_path / "unused")
+        with service.client() as client:
+            eventually(lambda: client.stats()["symbols"], "the tick")
+        found = setup.fault("service", feed.address, "ahead of this machine", level="warn")
+        assert "feed.clock_offset" in found.advice
 
 
 def test_a_feed_whose_clock_is_minutes_late(setup: Setup, publish: Callable[[Any], str]) -> None:

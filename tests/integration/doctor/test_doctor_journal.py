@@ -92,16 +92,13 @@ def test_a_journal_that_another_program_locks(tmp_path: Path) -> None:
 
 
 def test_a_wal_that_grows_since_a_reader_stays(setup: Setup) -> None:
-    writer = sqlite3.connect(setup.journal, isolation_level=None)
-    try:
+    with closing(sqlite3.connect(setup.journal, isolation_level=None)) as writer:
         writer.execute("PRAGMA journal_mode=WAL")
         writer.execute("PRAGMA wal_autocheckpoint=0")
         writer.execute("CREATE TABLE big(x)")
         for _ in range(9):
             writer.execute("INSERT INTO big VALUES(zeroblob(8000000))")
         assert "reader" in setup.fault("journal", "wait to be moved", level="warn").advice
-    finally:
-        writer.close()
 
 
 def test_promised_scores_that_are_damaged(setup: Setup) -> None:
