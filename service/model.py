@@ -16,6 +16,9 @@ from protocol.manifest import CLIP, Calibration, Manifest
 from service.arrays import Floats
 from service.forest import Forest
 
+REVIEW_DUE = 0.8
+"""Of the days after which a model that was not reviewed is no longer used: then it is time."""
+
 
 class Probability(msgspec.Struct, frozen=True, gc=False):
     """Of a win, each 0..1: the forest's own, calibrated, and the served `p` with its interval."""

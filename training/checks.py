@@ -15,7 +15,7 @@ import numpy as np
 from service.alerting import Finding, Level
 from service.arrays import Floats
 from service.drift import MIN_SIGNALS
-from service.model import Model
+from service.model import REVIEW_DUE, Model
 from training.bound import DAY_S, clustered, days, t_quantile
 from training.cusum import Limit, chart, increments
 from training.input_drift import examine
@@ -27,8 +27,6 @@ FEWEST, FEWEST_DAYS = 50, 5
 INTERVAL = 0.998
 """Of the win rate: it is looked at after every outcome, so an exclusion must not be chance."""
 MOST_NAMED = 4
-REVIEW_DUE = 0.8
-"""Of the days after which a model that was not reviewed is no longer used."""
 
 
 def input_drift(model: Model, answered: Sequence[tuple[float, Floats]]) -> Finding:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from protocol.schema import FEATURE_NAMES
+from service.arrays import Floats
 from training.bound import Mean
 from training.coverage import Decile, Taken
 from training.findings import Findings
 from training.learning import Point
 from training.plots import Picture, Theme, arms, legend, percent, picture, signed
+from training.results import Gain
 from training.stability import Part
 from training.wording import plain
 
@@ -165,16 +167,15 @@ def _importance(importance: Mapping[str, Mean]) -> Picture:
     return picture(draw, "What each feature is worth on unseen signals", height=3.7)
 
 
+def _points(gains: Sequence[Gain]) -> tuple[Floats, Floats, Floats]:
+    """What each won more, and its interval, in points."""
+    value, low, high = 100.0 * np.array([(g.taken - g.all, g.low, g.high) for g in gains]).T
+    return value, low, high
+
+
 def _learning(points: Sequence[Point]) -> Picture:
     n = np.array([point.n for point in points], float)
-    value, low, high = (
-        100.0 * np.array(values)
-        for values in (
-            [p.gain.taken - p.gain.all for p in points],
-            [p.gain.low for p in points],
-            [p.gain.high for p in points],
-        )
-    )
+    value, low, high = _points([point.gain for point in points])
 
     def draw(axes: Any, theme: Theme) -> None:
         axes.axhline(0.0, color=theme.limit, lw=1.2, label="nothing")
@@ -195,15 +196,7 @@ def _learning(points: Sequence[Point]) -> Picture:
 def _weeks(weeks: Sequence[Part]) -> Picture:
     kept = [part for part in weeks if part.bounded is not None]
     at = np.arange(len(kept))
-    gains = [part.bounded for part in kept if part.bounded is not None]
-    value, low, high = (
-        100.0 * np.array(values)
-        for values in (
-            [g.taken - g.all for g in gains],
-            [g.low for g in gains],
-            [g.high for g in gains],
-        )
-    )
+    value, low, high = _points([part.bounded for part in kept if part.bounded is not None])
     every = max(1, -(-len(kept) // 5))
 
     def draw(axes: Any, theme: Theme) -> None:
@@ -232,9 +225,7 @@ def _parts(sections: Mapping[str, Sequence[Part]]) -> Picture:
             made = None if part is None else part.bounded
             if made is None:
                 continue
-            value, low, high = (
-                np.array([100.0 * v]) for v in (made.taken - made.all, made.low, made.high)
-            )
+            value, low, high = _points([made])
             axes.errorbar(
                 value,
                 [at],

@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from service.arrays import Floats
-from service.model import Model
+from service.model import REVIEW_DUE, Model
 from training.bound import DAY_S, days
 from training.champion import current_model, unseen
-from training.checks import FEWEST, REVIEW_DUE
+from training.checks import FEWEST
 from training.conditions import MIN_DAYS
 from training.gate import improvement
 from training.interrupt import finished_first

@@ -11,11 +11,9 @@ from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import READ, obstacle
 from service.errors import ModelRejected, RejectReason
-from service.model import Model
+from service.model import REVIEW_DUE, Model
 
 DAY_S = 86_400.0
-REVIEW_DUE = 0.8
-"""Of the days after which it is no longer used: the monitor's alert."""
 BACK = "serve another one: signal-scorer-train models, then signal-scorer-train rollback VERSION"
 
 

@@ -9,13 +9,13 @@ from rich.text import Text
 
 from service import words
 from service.journal_summary import amount
+from service.model import REVIEW_DUE
 from service.printable import printable
 from service.settings import Config
 from service.top.look import Look
 from service.top.trend import Trend, refusals
 
 DAY_S = 86_400.0
-REVIEW_DUE = 0.8
 GOOD, WATCH, BAD, DIM, HEAD = "green", "yellow", "bold red", "dim", "bold cyan"
 SPARK = 24
 NAME_WIDTH = 9
