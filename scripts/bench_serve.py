@@ -21,13 +21,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgpack
 import numpy as np
 import zmq
 from usual_model import market, publish_model
+
+from protocol.client import ScorerClient
+from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
 
 SYMBOLS = [f"SYM{i:02d}" for i in range(15)]
 LEVELS = (50, 95, 99, 99.9)
@@ -53,7 +56,8 @@ def main() -> None:
         reply = ask_once(service.address)
         echo = stack.enter_context(Echo(reply))
         rounds = [measure(given, service, echo, feed, estimator, x) for _ in range(given.rounds)]
-        counts = ask(service.address, "stats")["scores"]
+        with ScorerClient(service.address, 10_000) as client:
+            counts = client.stats()["scores"]
     show(rounds)
     show_original(rounds, counts)
 
@@ -127,8 +131,6 @@ class Publisher:
 
 def publish_ticks(pipe: mp.connection.Connection, symbols: Sequence[str]) -> None:
     """Ticks stamped now, in small batches, at the rate last asked for."""
-    from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
-
     socket = zmq.Context().socket(zmq.XPUB)
     socket.setsockopt(zmq.SNDHWM, 0)
     pipe.send(f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}")
@@ -138,15 +140,11 @@ def publish_ticks(pipe: mp.connection.Connection, symbols: Sequence[str]) -> Non
             asked = pipe.recv()
             if asked == "warm":
                 socket.recv()
-                minute = int(time.time()) // 60
                 # A tick first: it tells the clock offset by which candles are dated.
                 for symbol in symbols:
                     socket.send(encode_tick(Tick(symbol, 1.1, 1.1001, 1.0, time.time())))
-                for ago, (place, symbol) in itertools.product(range(60, 0, -1), enumerate(symbols)):
-                    p = 1.1 + (ago * 7 + place * 13) % 17 * 1e-4
-                    at = (minute - ago) * 60.0
-                    candle = Candle(symbol, "M1", at, p, p + 2e-4, p - 2e-4, p + 1e-4)
-                    socket.send(encode_candle(candle))
+                for frame in history(symbols):
+                    socket.send(frame)
                 rate = 30
             else:
                 rate = asked
@@ -160,6 +158,15 @@ def publish_ticks(pipe: mp.connection.Connection, symbols: Sequence[str]) -> Non
             socket.send(encode_tick(tick))
         sent += due
         time.sleep(0.001)
+
+
+def history(symbols: Sequence[str]) -> Iterator[bytes]:
+    """Candles of the last hour for every symbol."""
+    minute = int(time.time()) // 60
+    for ago, (place, symbol) in itertools.product(range(60, 0, -1), enumerate(symbols)):
+        p = 1.1 + (ago * 7 + place * 13) % 17 * 1e-4
+        at = (minute - ago) * 60.0
+        yield encode_candle(Candle(symbol, "M1", at, p, p + 2e-4, p - 2e-4, p + 1e-4))
 
 
 class Echo:
@@ -207,15 +214,6 @@ def request_body(number: int, symbols: Sequence[str] = SYMBOLS) -> bytes:
         }
     )
     return body
-
-
-def ask(address: str, op: str) -> dict[str, object]:
-    """The reply to a question without content."""
-    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
-        socket.connect(address)
-        socket.send(msgpack.packb({"v": 1, "op": op}))
-        reply: dict[str, object] = msgpack.unpackb(socket.recv())
-        return reply
 
 
 def ask_once(address: str) -> bytes:

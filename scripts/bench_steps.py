@@ -20,13 +20,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from bench_serve import SYMBOLS, request_body
+from bench_serve import SYMBOLS, history, request_body
 from usual_model import publish_model
 
 from protocol import codec
-from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
+from protocol.ea_feed import Tick, encode_tick
 from service import replies, scoring
-from service.bundle import DEFAULT_LIMITS, decode_pointer, load, read_pointer_bytes
 from service.clock import SystemClock
 from service.config import load as load_config
 from service.engine import Engine
@@ -36,6 +35,7 @@ from service.responder import Responder, Waiting
 from service.retries import content_digest
 from service.symbol_feed import Endpoint
 from service.vitals import Vitals
+from training.champion import current_model
 
 BATCHES = (1, 2, 4, 8, 64)
 CACHES_BYTES = 8 << 20
@@ -82,28 +82,21 @@ class Bench:
     def __init__(self, folder: Path, *, cold: bool = False) -> None:
         self._filler = np.zeros(CACHES_BYTES if cold else 0, np.uint8)
         publish_model(folder / "models")
-        content = read_pointer_bytes(folder / "models")
-        assert content is not None
         environ = {
             "SIGNAL_SCORER_STATE_DIR": str(folder),
             "SIGNAL_SCORER_FEED_CLOCK_OFFSET": "0",
         }
         self.clock = SystemClock()
         self.engine = Engine(load_config(environ=environ).config, "bench")
-        self.engine.install(load(folder / "models", decode_pointer(content), DEFAULT_LIMITS))
+        self.engine.install(current_model(folder / "models"))
         self.journal = Journal(folder / "journal.db")
         vitals = Vitals(self.clock.utc_s())
         self.responder = Responder(self.engine, self.journal, vitals, self.clock)
         self.endpoint: Endpoint = self.engine.endpoint("feed", volume_is_deal=True)
         self.times: dict[str, list[float]] = {}
         self._tick = 0
-        minute = int(time.time()) // 60
-        for ago in range(60, 0, -1):
-            for place, symbol in enumerate(SYMBOLS):
-                p = 1.1 + (ago * 7 + place * 13) % 17 * 1e-4
-                at = (minute - ago) * 60.0
-                candle = Candle(symbol, "M1", at, p, p + 2e-4, p - 2e-4, p + 1e-4)
-                self._frame(encode_candle(candle))
+        for frame in history(SYMBOLS):
+            self._frame(frame)
         for _ in range(5):
             self.ticks()
 

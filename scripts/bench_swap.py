@@ -28,7 +28,7 @@ from usual_model import publish_model
 
 from protocol.manifest import POINTER_NAME
 from protocol.schema import FEATURE_NAMES
-from service.bundle import DEFAULT_LIMITS, decode_pointer, load, read_pointer_bytes
+from service.bundle import decode_pointer, load, read_pointer_bytes
 from service.model import Model
 from service.paper import KNOWN_SIGNALS
 from service.settings import LimitsSection
@@ -57,7 +57,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         pointers = publish_two(folder / "models")
-        models = {p: read_model(folder / "models", content) for p, content in pointers.items()}
+        models = {
+            p: load(folder / "models", decode_pointer(content)) for p, content in pointers.items()
+        }
         show_parts(folder / "models", next(iter(pointers.values())))
         feed = stack.enter_context(Publisher(SYMBOLS))
         with Service(folder, feed.address, MODEL_POLL_S="0.02") as service:
@@ -145,18 +147,13 @@ def publish_two(models: Path) -> dict[str, bytes]:
     return found
 
 
-def read_model(models: Path, pointer: bytes) -> Model:
-    """As the service reads it."""
-    return load(models, decode_pointer(pointer), DEFAULT_LIMITS)
-
-
 def show_parts(models: Path, pointer: bytes) -> None:
     """How long the loading thread computes between two pauses: medians of ten loads."""
     loads = []
     for _ in range(10):
         at_s = [time.perf_counter()]
         pause = lambda at_s=at_s: at_s.append(time.perf_counter())  # noqa: E731
-        load(models, decode_pointer(pointer), DEFAULT_LIMITS, pause=pause)
+        load(models, decode_pointer(pointer), pause=pause)
         pause()
         loads.append(1e3 * np.diff(at_s))
     whole, longest, usual = (

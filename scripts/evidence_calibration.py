@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 from both_cores import both_cores
+from evidence import FRESH, SETTINGS
 
 from training.bound import blocks, days
 from training.calibrate import Curve, fit_curve, shrink_weight
@@ -21,13 +21,10 @@ from training.candidate import grower
 from training.isotonic import Isotonic, binned, fit_isotonic
 from training.measure import calibration_error
 from training.platt import fit_platt
-from training.settings import Settings
 from training.simulate import planted
 from training.simulate.truth import best_log_loss, expected_log_loss
 from training.walk_forward import Rhythm, walk_forward
 
-FRESH = 20_000
-SETTINGS = Settings(journal=Path("none"), models=Path("none"), jobs=1)
 BENT = {
     "straight, faint": planted.edge(0.7, 0.74),
     "straight, as stated": planted.edge(0.7, 0.8),

@@ -12,19 +12,17 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from both_cores import both_cores
+from evidence import SETTINGS
 
 from service.arrays import Floats
 from training.candidate import make
 from training.coverage import rating, taken
 from training.logit import logit, sigmoid
-from training.settings import Settings
 from training.simulate import planted
 
-SETTINGS = Settings(journal=Path("none"), models=Path("none"), jobs=1)
 N, DAYS = 2_000, 60.0
 MOVES: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
     "stays": ("stays at 50 %", lambda t: 0.0 * t),
