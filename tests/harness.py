@@ -149,6 +149,12 @@ class Service:
             threading.Thread(target=self._read_log, args=(self.process,), daemon=True).start()
         return self.process
 
+    @property
+    def feed(self) -> Feed:
+        """Which it listens to."""
+        assert self._feed
+        return self._feed
+
     def client(self, timeout_ms: float = 10_000, **options: Any) -> ScorerClient:
         """A client with a budget that a busy machine keeps."""
         return ScorerClient(self.address, timeout_ms, **options)
@@ -179,10 +185,9 @@ class Service:
 
     def warm(self, *symbols: str) -> None:
         """Feed candles and ticks until these symbols are warm."""
-        assert self._feed
         frames = history(symbols or ("EURUSD", "GBPUSD"), time.time())
         before = self.received()
-        self._feed.send(*frames)
+        self.feed.send(*frames)
         eventually(lambda: self.received() >= before + len(frames), "the history to arrive")
 
     def events(self, kind: str) -> list[dict[str, Any]]:

@@ -11,14 +11,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from builders import NOW_S, small_model
-from harness import Feed, Service, descriptors, eventually
+from harness import descriptors, eventually, running
 from serving import Parts, published_model
 from wire import answering, base_score
 
@@ -158,10 +158,7 @@ def test_a_folder_in_the_place_of_a_clients_key_keeps_no_descriptor(tmp_path: Pa
 
 
 def test_it_goes_on_without_a_descriptor_and_recovers(tmp_path: Path) -> None:
-    with (
-        closing(Feed()) as feed,
-        closing(Service(tmp_path, feed, FEED_SILENCE_S="0.5").start()) as service,
-    ):
+    with running(tmp_path, with_feed=True, FEED_SILENCE_S="0.5") as service:
         lines: list[socket.socket] = []
         with service.client() as client:
             assert client.health()["model"] is None

@@ -269,12 +269,12 @@ def test_positions_of_the_real_process_survive_kill_9(tmp_path: Path):
                 levels = LEVELS | {"take_profit": 1.102 if name == "A" else 1.5}
                 client.score("EURUSD", 70.0, signal_id=name, **levels)
         now = client_now(service)
-        service._feed.send(tick("EURUSD", now + 1, 1.1, volume=1.0))
+        service.feed.send(tick("EURUSD", now + 1, 1.1, volume=1.0))
         look = "SELECT signal_id FROM paper WHERE opened_price IS NOT NULL"
         eventually(lambda: len(rows(service.journal_path, look)) == 2, "both fills")
         service.kill()
         service.start()
-        service._feed.send(tick("EURUSD", now + 2, 1.1021, volume=2.0))
+        service.feed.send(tick("EURUSD", now + 2, 1.1021, volume=2.0))
         found = eventually(lambda: rows(service.journal_path, OUTCOMES), "the end")
         assert [row["outcome"] for row in found] == ["WIN_TP"]
         remains = eventually(
@@ -300,7 +300,7 @@ def test_a_recording_ends_its_positions_as_the_live_service_did(tmp_path: Path):
             now += 1
             prices = (1.1, 1.1004, 1.0996, 1.1021 if number == 3 else 1.1001)
             expected = service.received() + len(prices)
-            service._feed.send(*(tick("EURUSD", now, p, volume=1.0 + p) for p in prices))
+            service.feed.send(*(tick("EURUSD", now, p, volume=1.0 + p) for p in prices))
             eventually(lambda count=expected: service.received() == count, "the ticks")
             if number == 1:
                 assert service.terminate()[0] == 0

@@ -36,7 +36,7 @@ def session(service: Service, frames: list[bytes], symbols: list[str], scores: i
     block = max(1, len(frames) // scores)
     with service.client() as client:
         for number in range(scores):
-            service._feed.send(*frames[number * block : (number + 1) * block])
+            service.feed.send(*frames[number * block : (number + 1) * block])
             client.score(
                 rng.choice([*symbols, "NEVER.SEEN"]),
                 rng.uniform(40, 95),

@@ -78,7 +78,7 @@ def test_after_kill_9_it_is_ready_with_its_bars_and_knows_its_retries(tmp_path: 
         service.kill()
         service.start()
         fresh = [f for f in history(("EURUSD", "GBPUSD"), time.time()) if b"OHLC" not in f]
-        service._feed.send(*fresh)  # type: ignore[union-attr]
+        service.feed.send(*fresh)
         eventually(lambda: service.received() >= len(fresh), "the ticks")
         with service.client() as client:
             again = client.score("EURUSD", 75.0, direction="BUY", signal_id="s")
@@ -317,20 +317,18 @@ def test_without_a_model_the_reason_is_the_datas_first(tmp_path: Path) -> None:
 
 
 def test_the_feed_may_come_late_and_go(tmp_path: Path) -> None:
-    with (
-        closing(Feed()) as feed,
-        closing(Service(tmp_path, feed, FEED_SILENCE_S="0.5", FEED_STALE_AFTER_S="0.5")) as service,
-    ):
-        service.start()
+    with running(
+        tmp_path, with_feed=True, FEED_SILENCE_S="0.5", FEED_STALE_AFTER_S="0.5"
+    ) as service:
         service.warm()
         with service.client() as client:
             eventually(lambda: client.score("EURUSD", 75.0).status == "stale_feed", "staleness")
             eventually(lambda: not client.health()["ready"], "silence")
             # Its socket is rebuilt, which the publisher sees as another subscription.
-            feed.wait_for_subscriber()
+            service.feed.wait_for_subscriber()
 
             def sent() -> bool:
-                feed.send(tick("EURUSD", time.time()))
+                service.feed.send(tick("EURUSD", time.time()))
                 return bool(service.events("feed_back"))
 
             eventually(sent, "the feed to be back")

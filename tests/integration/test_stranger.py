@@ -239,14 +239,13 @@ def test_the_feed_is_read_as_the_document_says(
         feed: dict[str, Any] = ask(socket, pack(op="stats"))["feed"]
         return feed
 
-    assert service._feed
     now_s, before = time.time(), seen()
     parts = {
         b"tick": TICK % now_s,
         b"bar": CANDLE % (now_s // 60 * 60 - 120),
         b"long": b"x" * 2**18,
     }
-    service._feed.send_together(*[frame % parts for frame in frames])
+    service.feed.send_together(*[frame % parts for frame in frames])
     after = eventually(
         lambda: (
             found if (found := seen())["received"] == before["received"] + len(frames) else None

@@ -11,7 +11,6 @@ import shutil
 import signal
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from background import meanwhile
 from builders import small_model
 from command import invoke
 from doctored import MONDAY_S, Setup, beside, kept_right, snapshot
-from harness import Feed, Service, eventually, free_port, running
+from harness import Service, eventually, free_port, running
 from serving import tick
 
 from service.config import load
@@ -33,19 +32,18 @@ from service.doctor.scene import look_around
 def test_a_healthy_running_service_gives_no_fault_and_no_warning(tmp_path: Path) -> None:
     small_model(tmp_path / "models", now_s=time.time())
     (tmp_path / "models" / ".lock").touch()
-    with closing(Feed()) as feed, closing(Service(tmp_path, feed)) as service:
-        service.start()
+    with running(tmp_path, with_feed=True) as service:
         service.warm()
         setup = Setup(
             tmp_path / "unused",
             STATE_DIR=str(tmp_path),
             SCORE_BIND=service.address,
-            FEED_ENDPOINTS=feed.address,
+            FEED_ENDPOINTS=service.feed.address,
         )
 
         def go_on(stop: threading.Event) -> None:
             while not stop.wait(0.02):
-                feed.send(tick("EURUSD", time.time()))
+                service.feed.send(tick("EURUSD", time.time()))
 
         with meanwhile(go_on):
             found = setup.findings()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from doctored import DAY_S, MONDAY_S, Setup, beside
-from harness import Feed, Service, eventually, free_port
+from harness import Service, eventually, free_port, running
 from serving import tick
 
 SATURDAY_S = MONDAY_S + 5 * DAY_S
@@ -51,13 +51,12 @@ def test_a_clock_offset_that_is_wrong(
 
 
 def test_a_feed_that_carried_the_time_forward(tmp_path: Path) -> None:
-    with closing(Feed()) as feed, closing(Service(tmp_path, feed)) as service:
-        service.start()
-        feed.send(tick("EURUSD", time.time() + 3 * 3600))
+    with running(tmp_path, with_feed=True) as service:
+        service.feed.send(tick("EURUSD", time.time() + 3 * 3600))
         setup = beside(service, tmp_path / "unused")
         with service.client() as client:
             eventually(lambda: client.stats()["symbols"], "the tick")
-        found = setup.fault("service", feed.address, "ahead of this machine", level="warn")
+        found = setup.fault("service", service.feed.address, "ahead of this machine", level="warn")
         assert "feed.clock_offset" in found.advice
 
 
