@@ -44,6 +44,10 @@ class Answering:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    def wait_for_another(self) -> None:
+        """Within an answer: until another request has come, which is read after it."""
+        assert self._socket.poll(20_000), "no other request came"
+
     def close(self) -> None:
         """Stop answering and free the address."""
         self._stop.set()

@@ -223,7 +223,7 @@ def test_a_lost_reply_is_asked_for_again() -> None:
 
     with (
         answering(answer) as server,
-        ScorerClient(server.address, timeout_ms=2_000, retries=1) as client,
+        ScorerClient(server.address, timeout_ms=3_000, retries=1) as client,
     ):
         assert client.score("EURUSD", 50.0).status == "no_model"
 
@@ -234,14 +234,14 @@ def test_an_answer_within_the_budget_counts_whichever_try_it_is_to() -> None:
     def answer(request: dict[str, Any]) -> dict[str, Any] | None:
         asked.append(request["base_score"])
         if len(asked) == 1:
-            time.sleep(1.2)  # more than the half of the budget, after which it is asked again
+            server.wait_for_another()
         elif request["base_score"] == 50.0:
             return None  # the retry is lost
         return base_score(request)
 
     with (
         answering(answer) as server,
-        ScorerClient(server.address, timeout_ms=2_000, retries=1) as client,
+        ScorerClient(server.address, timeout_ms=3_000, retries=1) as client,
     ):
         connection = client._connection(client._home)
         first = connection._socket
