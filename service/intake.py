@@ -87,8 +87,7 @@ class Intake:
             self.received += 1
             self.counts["sentiment"] += 1
             half_life_s = message.half_life_s or SENTIMENT_HALF_LIFE_S
-            now = self.now(receive_time_s)
-            self.set_sentiment(message.symbol, message.score, half_life_s, now)
+            self.set_sentiment(message.symbol, message.score, half_life_s, self.now(receive_time_s))
         elif isinstance(message, Skipped):
             self.received += 1
             self.skipped[message.kind] += 1
@@ -167,8 +166,7 @@ class Intake:
         self.event_receive_s += step_s
         self._full_until_s = NEVER
         for feed in self.feeds.values():
-            feed.seen_s += step_s
-            feed.late_since_s += step_s
+            feed.set_back(step_s)
 
     def _tick(self, endpoint: Endpoint, tick: Tick, receive_time_s: float) -> str:
         if tick.bid <= 0.0 or tick.ask < tick.bid:
@@ -266,7 +264,10 @@ class Intake:
             return "symbol_limit"
         ohlc = (candle.open, candle.high, candle.low, candle.close)
         opened_s = candle.stamp_s - endpoint.clock.offset_s
-        return self.add_bar(feed, opened_s, ohlc, self.now(receive_time_s))
+        fate = self.add_bar(feed, opened_s, ohlc, self.now(receive_time_s))
+        if fate == "accepted":
+            feed.candle_s = receive_time_s
+        return fate
 
     def _admit(
         self, symbol: str, source: tuple[str, str], receive_time_s: float
@@ -282,8 +283,8 @@ class Intake:
         """Drop the symbol that was idle longest, if it was so for long enough."""
         if receive_time_s < self._full_until_s:
             return False  # known without looking at every symbol for every refused tick
-        idlest = min(self.feeds, key=lambda name: self.feeds[name].seen_s)
-        self._full_until_s = self.feeds[idlest].seen_s + self.limits.symbol_idle_s
+        idlest = min(self.feeds, key=lambda name: self.feeds[name].idle_since_s)
+        self._full_until_s = self.feeds[idlest].idle_since_s + self.limits.symbol_idle_s
         if receive_time_s < self._full_until_s:
             return False
         del self.feeds[idlest]

@@ -46,8 +46,8 @@ class SymbolFeed:
     """What a symbol's next tick is compared with.
 
     `seen_s` (receive time) is when its source last sent a tick of it or, before the first, when
-    it became known; `ticks` is how many were applied. `stamp_s`, `event_s`, `bid`, `ask` and
-    `volume` are of the last applied one.
+    it became known; `candle_s` when a candle of it was last taken in; `ticks` is how many were
+    applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are of the last applied one.
     `restored_revision` is the bars' as they came back from before a restart.
     `kept` belongs to `vectors`: what was worked out last, by direction.
     """
@@ -65,13 +65,25 @@ class SymbolFeed:
     late_stamp_s: float = 0.0
     late_since_s: float = 0.0
     ticks: int = 0
+    candle_s: float = NEVER
     restored_revision: int | None = None
     kept: dict[int, Kept] = field(default_factory=dict)
+
+    @property
+    def idle_since_s(self) -> float:
+        """When anything of it last came; candles keep a symbol, though they make no fresh quote."""
+        return max(self.seen_s, self.candle_s)
 
     @property
     def offset_s(self) -> float | None:
         """The clock offset of its last applied tick; None before the first."""
         return self.stamp_s - self.event_s if self.event_s > NEVER else None
+
+    def set_back(self, step_s: float) -> None:
+        """UTC was set back by `step_s` (negative)."""
+        self.seen_s += step_s
+        self.candle_s += step_s
+        self.late_since_s += step_s
 
     def forget_stamps(self) -> None:
         """What comes next is not compared with what was."""

@@ -199,6 +199,27 @@ def test_a_symbol_too_many_waits_until_one_was_idle_long_enough() -> None:
     assert given_.quote("A") == "symbol_limit"
 
 
+def test_a_symbol_whose_candles_go_on_coming_is_not_idle() -> None:
+    given_ = Given()
+    given_.bar(int(T) // 60 - 1, "A")
+    given_.quote("B")
+    given_.quote("C")
+    given_.now_s += 3000
+    assert given_.bar(int(given_.now_s) // 60 - 1, "A") == "accepted"
+    given_.intake.clock_set_back(-7200.0)
+    given_.now_s += 600 - 7200
+    assert given_.quote("D") == "accepted"
+    assert "A" in given_.intake.feeds
+    given_.now_s += 2400
+    given_.quote("C")
+    given_.quote("D")
+    # The same candle again says nothing new of it.
+    assert given_.bar(int(T + 3000) // 60 - 1, "A") == "duplicate"
+    given_.now_s += 600
+    assert given_.quote("E") == "accepted"
+    assert "A" not in given_.intake.feeds
+
+
 def test_suffixes_and_maps_name_one_symbol() -> None:
     given_ = Given(suffixes=(".r", "m"), symbol_map={"GOLD": "XAUUSD"})
     for name in ("EURUSD.r", "BTCUSDm", "GOLD"):
