@@ -221,11 +221,10 @@ class Intake:
         bid, ask, volume, state = tick.bid, tick.ask, tick.volume, feed.state
         same_stamp = tick.stamp_s == feed.stamp_s
         deal = volume > 0.0 and (endpoint.volume_is_deal or not same_stamp or volume != feed.volume)
+        if same_stamp and not deal and bid == feed.bid and ask == feed.ask:
+            return "tick_repeat"
         if event_s - state.last_seen_s > OBSERVATION_GAP_S:
             self.revision += 1
-        if same_stamp and not deal and bid == feed.bid and ask == feed.ask:
-            state.observe(event_s)
-            return "tick_repeat"
         feed.bid, feed.ask, feed.volume = bid, ask, volume
         feed.stamp_s, feed.event_s = tick.stamp_s, event_s
         feed.late_run = 0

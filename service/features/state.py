@@ -126,13 +126,6 @@ class SymbolState:
         self.bars.add_mid(second // MINUTE_S, mid)
         self.revision += 1
 
-    def observe(self, event_time_s: float) -> None:
-        """A repeat was seen: the feed is alive, nothing else."""
-        if event_time_s - self.last_seen_s > OBSERVATION_GAP_S:
-            self._begin(event_time_s)
-        self.last_seen_s = event_time_s
-        self.revision += 1
-
     def add_candle(self, minute: int, open_: float, high: float, low: float, close: float) -> bool:
         """Take an outside M1 candle, clock-corrected and ended; False where it is refused."""
         if not self.bars.add_candle(Bar(minute, open_, high, low, close)):

@@ -102,9 +102,8 @@ def compare(paths: Sequence[Path], moments: int, seed: int, ticks: int | None = 
         direction = int(rng.integers(-1, 2))
         now_s, values, missing = stream.vector(symbol, asked_s, direction)
         counts = {name: of_symbol.ticks_before(row) for name, of_symbol in rows.items()}
-        repeats = {name: of_symbol.repeats_before(row) for name, of_symbol in rows.items()}
-        expected = oracles[symbol].at(counts[symbol], now_s, direction, repeats[symbol])
-        expected["correlation_check"] = market.correlation(symbol, counts, repeats, now_s)
+        expected = oracles[symbol].at(counts[symbol], now_s, direction)
+        expected["correlation_check"] = market.correlation(symbol, counts, now_s)
         expected["base_score"] = BASE_SCORE
         expected["sentiment_score"] = (
             sentiment_at(now_s, opinion.score, opinion.given_s, HALF_LIFE_S) if opinion else None

@@ -20,18 +20,16 @@ GAP_S = 180
 
 @dataclass(frozen=True)
 class Recording:
-    """Accepted ticks of one symbol in order of time; `repeats` are the times of repeats."""
+    """Accepted ticks of one symbol in order of time."""
 
     times: Floats
     bids: Floats
     asks: Floats
     deals: Floats
-    repeats: Floats
 
-    def first(self, count: int, repeats: int) -> Recording:
-        """The first `count` ticks and the first `repeats` repeats."""
-        columns = (self.times, self.bids, self.asks, self.deals)
-        return Recording(*(c[:count] for c in columns), self.repeats[:repeats])
+    def first(self, count: int) -> Recording:
+        """The first `count` ticks."""
+        return Recording(*(c[:count] for c in (self.times, self.bids, self.asks, self.deals)))
 
 
 @dataclass(frozen=True)
@@ -52,10 +50,8 @@ class BarTable:
 
 def beginnings(recording: Recording) -> Floats:
     """When observation began: at first, and after every gap of more than 180 s."""
-    seen = np.sort(np.concatenate([recording.times, recording.repeats]))
-    if not seen.size:
-        return seen
-    return np.concatenate([seen[:1], seen[1:][np.diff(seen) > GAP_S]])
+    times = recording.times
+    return np.concatenate([times[:1], times[1:][np.diff(times) > GAP_S]])
 
 
 def bars_of(recording: Recording) -> BarTable:
@@ -114,31 +110,24 @@ class FeatureOracle:
         self.all_bars = bars_of(recording)
         self.all_beginnings = beginnings(recording)
 
-    def closed_bars(self, count: int, repeats: int, minute: int) -> BarTable:
-        """The bars before `minute` that the first ticks and repeats make."""
+    def closed_bars(self, count: int, minute: int) -> BarTable:
+        """The bars before `minute` that the first ticks make."""
         rest = self.all.times[count:]
         late = rest.size and rest[0] // 60 < minute
-        bars = bars_of(self.all.first(count, repeats)) if late else self.all_bars
+        bars = bars_of(self.all.first(count)) if late else self.all_bars
         return bars.where(bars.minute < minute)
 
-    def at(
-        self, count: int, now_s: int, direction: int, repeats: int | None = None
-    ) -> dict[str, float | None]:
-        """The eight features that come of ticks, None where missing.
-
-        After the first `count` ticks and `repeats` repeats (None: those up to now).
-        """
-        if repeats is None:
-            repeats = int(np.sum(self.all.repeats <= now_s)) if count else 0
-        seen = self.all.first(count, repeats)
+    def at(self, count: int, now_s: int, direction: int) -> dict[str, float | None]:
+        """The eight features that come of the first `count` ticks, None where missing."""
+        seen = self.all.first(count)
         now_s = max(now_s, int(seen.times[-1])) if count else now_s
         minute = now_s // 60
-        bars = self.closed_bars(count, repeats, minute)
+        bars = self.closed_bars(count, minute)
         run = newest_run(bars, minute)
         ranges = true_ranges(run) if len(run) > 1 else run.high[:0]
         atr = float(np.mean(ranges[-14:])) if len(ranges) >= 14 else 0.0
         mid = (seen.bids[-1] + seen.asks[-1]) / 2 if count else None
-        last_seen = max((*seen.times[-1:], *seen.repeats[-1:]), default=-np.inf)
+        last_seen = seen.times[-1] if count else -np.inf
         alive = now_s - last_seen <= GAP_S
         began = self.all_beginnings[self.all_beginnings <= last_seen]
         since = began[-1] if began.size else np.inf
@@ -267,17 +256,15 @@ class MarketOracle:
     def __init__(self, symbols: dict[str, FeatureOracle]) -> None:
         self.symbols = symbols
 
-    def correlation(
-        self, symbol: str, counts: dict[str, int], repeats: dict[str, int], now_s: int
-    ) -> float | None:
+    def correlation(self, symbol: str, counts: dict[str, int], now_s: int) -> float | None:
         """100 * (1 - mean abs rho) over the 60 minutes before now's, for 32 others at most.
 
-        `counts` and `repeats`: how many ticks and repeats of each symbol came so far.
+        `counts`: how many ticks of each symbol came so far.
         """
         minute = now_s // 60
         returns = {}
         for name, oracle in self.symbols.items():
-            bars = oracle.closed_bars(counts[name], repeats[name], minute)
+            bars = oracle.closed_bars(counts[name], minute)
             if name == symbol or (len(bars) and minute - bars.minute[-1] - 1 <= 3):
                 returns[name] = minute_returns(bars, minute)
         own = returns.pop(symbol)

@@ -22,19 +22,14 @@ Quote = tuple[float, str, float, float, float]
 
 @dataclass(frozen=True)
 class SymbolRows:
-    """What counts of one symbol, and the number of the row that each tick and repeat came in."""
+    """What counts of one symbol, and the number of the row that each tick came in."""
 
     recording: Recording
     tick_rows: npt.NDArray[np.int64]
-    repeat_rows: npt.NDArray[np.int64]
 
     def ticks_before(self, row: int) -> int:
         """How many ticks that count are among the first `row` rows."""
         return int(np.searchsorted(self.tick_rows, row))
-
-    def repeats_before(self, row: int) -> int:
-        """How many repeats are among the first `row` rows."""
-        return int(np.searchsorted(self.repeat_rows, row))
 
 
 def quotes_of(paths: Iterable[Path]) -> list[Quote]:
@@ -63,7 +58,7 @@ def _symbol_rows(rows: npt.NDArray[np.int64], numbers: npt.NDArray[np.float64]) 
     again[1:] = (np.diff(time) == 0) & (np.diff(bid) == 0) & (np.diff(ask) == 0)
     again &= deal == 0
     columns = (column[~again] for column in (time, bid, ask, deal))
-    return SymbolRows(Recording(*columns, time[again]), rows[~again], rows[again])
+    return SymbolRows(Recording(*columns), rows[~again])
 
 
 def _read(path: Path) -> Iterator[Quote]:

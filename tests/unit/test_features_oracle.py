@@ -25,22 +25,15 @@ def run_and_compare(
     state = SymbolState("X")
     count = len(recording.times)
     asked = set(rng.choice(count, size=min(moments, count), replace=False).tolist())
-    repeats = iter([*recording.repeats.tolist(), np.inf])
-    repeat = next(repeats)
     present = now_s = 0
     columns = (recording.times, recording.bids, recording.asks, recording.deals)
     for i, (time, bid, ask, deal) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
-        while repeat <= time:
-            state.observe(repeat)
-            repeat = next(repeats)
         state.apply_tick(time, bid, ask, deal)
         if i not in asked:
             continue
         direction = int(rng.integers(-1, 2))
-        late = int(rng.choice(ahead_s))
-        # The oracle takes all repeats up to now, so now must not pass one that is still to come.
         # Now never goes back, but ticks may well come that are behind it.
-        now_s = max(now_s, int(min(time + late, repeat - 1 if repeat > time + 1 else time)))
+        now_s = max(now_s, int(time) + int(rng.choice(ahead_s)))
         vector = compute_vector(state, now_s, direction, 70.0, None)
         values = dict(zip(FEATURE_NAMES, vector.values, strict=True))
         for name, expected in oracle.at(i + 1, now_s, direction).items():
@@ -54,7 +47,7 @@ def run_and_compare(
 
 
 def random_recording(rng: np.random.Generator, interval_s: float, gaps: float) -> Recording:
-    """A walk of 2,500 ticks with bursts, silences, repeats, deals and one spike of 1e9."""
+    """A walk of 2,500 ticks with bursts, silences, deals and one spike of 1e9."""
     count = 2500
     steps = rng.exponential(interval_s, count)
     steps[rng.random(count) < 0.2] = 0.0
@@ -66,8 +59,7 @@ def random_recording(rng: np.random.Generator, interval_s: float, gaps: float) -
     deals = np.where(rng.random(count) < rng.choice([0, 0.3, 1]), rng.lognormal(0, 1, count), 0.0)
     if deals.any():
         deals[count // 3] = 1e9
-    repeats = np.sort(rng.choice(times, 100) + rng.uniform(0, 400, 100))
-    return Recording(times, mid - half, mid + half, deals, repeats)
+    return Recording(times, mid - half, mid + half, deals)
 
 
 @settings(max_examples=40)

@@ -46,17 +46,6 @@ def test_a_gap_of_more_than_three_minutes_resets_the_short_windows() -> None:
     assert missing(state, last + 241) & SHORT == {"volume_delta", "whale_activity"}
 
 
-def test_repeats_keep_observation_going_and_count_as_nothing_else() -> None:
-    state = traded(1800)
-    last = NOON_S + 1799
-    before = compute_vector(state, last + 10, 1, 70.0, None)
-    state.observe(last + 10)
-    assert compute_vector(state, last + 10, 1, 70.0, None) == before
-    for second in range(100, 900, 100):
-        state.observe(last + second)
-    assert not SHORT & missing(state, last + 900)
-
-
 def test_a_bar_after_an_observation_gap_is_partial() -> None:
     state = traded(120)
     feed(state, 60, NOON_S + 119 + 200)  # 12:05:19 to 12:06:18
@@ -101,7 +90,6 @@ def test_every_input_moves_the_revision() -> None:
     revisions = [state.revision]
     steps = (
         lambda: state.apply_tick(NOON_S, 1.0, 1.1, 0.0),
-        lambda: state.observe(NOON_S + 1),
         lambda: state.add_candle(NOON_S // 60 - 1, 1.0, 1.1, 0.9, 1.0),
         lambda: state.roll(NOON_S + 60),
         lambda: setattr(state, "sentiment", Sentiment(60.0, NOON_S, 60.0)),
@@ -161,7 +149,7 @@ def test_the_previous_days_levels_survive_a_restart() -> None:
             st.sampled_from([0.0, 0.25, 0.75, 1.0, 7.0, 40.0, 61.0, 150.0, 181.0]),
             st.integers(0, 64),
             st.sampled_from([0.0, 1.0, 1e9]),
-            st.sampled_from(["", "", "ask", "roll", "repeat"]),
+            st.sampled_from(["", "", "ask", "roll"]),
         ),
         min_size=40,
         max_size=200,
@@ -177,8 +165,6 @@ def test_asking_and_rolling_in_between_change_nothing(
         mid = 100 + sixteenths / 16
         for state in (asked, silent):
             state.apply_tick(now, mid - 0.01, mid + 0.01, deal)
-            if act == "repeat":
-                state.observe(now + 0.125)
         newest = max(newest, int(now) + (65 if act else 0))
         if act == "ask":
             compute_vector(asked, newest, 1, 70.0, None)
