@@ -54,8 +54,9 @@ class SymbolSnapshot(msgspec.Struct, frozen=True):
 class SymbolState:
     """Everything that is known about one symbol; times are UTC seconds and never go back.
 
-    `mid` and `spreads` (relative, newest last) are of accepted ticks, `observed_since_s` is when
-    the present stretch of observation began, `last_seen_s` when the feed last showed the symbol.
+    `mid` and `spreads` (relative, newest last) are of accepted ticks; `mid` is None again where
+    candles have bridged a gap since. `observed_since_s` is when the present stretch of observation
+    began, `last_seen_s` when the last tick came.
     """
 
     bars: Bars
@@ -130,6 +131,8 @@ class SymbolState:
         """Take an outside M1 candle, clock-corrected and ended; False where it is refused."""
         if not self.bars.add_candle(Bar(minute, open_, high, low, close)):
             return False
+        if minute * MINUTE_S - self.last_seen_s > OBSERVATION_GAP_S:
+            self.mid = None  # the market has gone on from the last quote
         self.revision += 1
         return True
 

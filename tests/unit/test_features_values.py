@@ -247,6 +247,18 @@ def test_support_needs_20_bars_and_a_quote() -> None:
     assert value(quiet(20), "support_resistance", NOON_S) is None
 
 
+def test_support_is_missing_where_candles_go_on_without_quotes_until_one_comes() -> None:
+    state = quiet(20)
+    tick(state, NOON_S)
+    for minute, known in enumerate((True, True, True, True, False)):
+        state.add_candle(NOON_M + minute, 11.0, 11.5, 10.5, 11.0)
+        now_s = NOON_S + 60 * (minute + 1)
+        assert (value(state, "support_resistance", now_s) is not None) is known
+        assert value(state, "momentum_strength", now_s) is not None
+    tick(state, now_s, 11.0)
+    assert value(state, "support_resistance", now_s) is not None
+
+
 def test_correlation_and_base_score_are_passed_on() -> None:
     vector = compute_vector(SymbolState("X"), NOON_S, 1, 83.5, 12.25)
     assert vector.values[FEATURE_NAMES.index("correlation_check")] == 12.25
