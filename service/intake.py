@@ -265,7 +265,7 @@ class Intake:
         opened_s = candle.stamp_s - endpoint.clock.offset_s
         fate = self.add_bar(feed, opened_s, ohlc, self.now(receive_time_s))
         if fate == "accepted":
-            feed.candle_s = receive_time_s
+            feed.candle_s, feed.candle_endpoint = receive_time_s, endpoint.name
         return fate
 
     def _admit(
@@ -326,7 +326,7 @@ class Intake:
         """The endpoint's earlier event times are not comparable with what follows."""
         endpoint.epoch = endpoint.clock.epoch
         for feed in self.feeds.values():
-            if feed.source[0] == endpoint.name and feed.ticks:
+            if feed.was_read_by(endpoint.name):
                 # What was restored came from another run, whose offset was known: it stays.
                 self._forget(feed, but_bars=feed.state.bars.revision == feed.restored_revision)
                 feed.event_s = NEVER

@@ -46,8 +46,9 @@ class SymbolFeed:
     """What a symbol's next tick is compared with.
 
     `seen_s` (receive time) is when its source last sent a tick of it or, before the first, when
-    it became known; `candle_s` when a candle of it was last taken in; `ticks` is how many were
-    applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are of the last applied one.
+    it became known; `candle_s` is when a candle of it was last taken in and `candle_endpoint` who
+    sent it; `ticks` is how many were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are
+    of the last applied one.
     `restored_revision` is the bars' as they came back from before a restart.
     `kept` belongs to `vectors`: what was worked out last, by direction.
     """
@@ -66,6 +67,7 @@ class SymbolFeed:
     late_since_s: float = 0.0
     ticks: int = 0
     candle_s: float = NEVER
+    candle_endpoint: str = ""
     restored_revision: int | None = None
     kept: dict[int, Kept] = field(default_factory=dict)
 
@@ -78,6 +80,10 @@ class SymbolFeed:
     def offset_s(self) -> float | None:
         """The clock offset of its last applied tick; None before the first."""
         return self.stamp_s - self.event_s if self.event_s > NEVER else None
+
+    def was_read_by(self, endpoint: str) -> bool:
+        """Whether ticks or candles of it were placed in time by this endpoint's clock."""
+        return self.candle_endpoint == endpoint or (self.ticks > 0 and self.source[0] == endpoint)
 
     def set_back(self, step_s: float) -> None:
         """UTC was set back by `step_s` (negative)."""

@@ -436,6 +436,24 @@ def test_an_offset_that_changes_without_comparison_begins_the_endpoint_anew() ->
     assert given_.intake.changes["offset_reset"] == 1
 
 
+def test_bars_of_candles_alone_go_with_the_clock_that_they_were_read_by() -> None:
+    given_ = Given()
+    given_.feed = given_.endpoint("another")
+    given_.bar(int(T) // 60 - 1, "XAU")
+    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
+    for ago in range(40 * 60, 0, -1):  # a bridge lets go all at once what it held back
+        stamp_s = T + 10_800 - ago
+        given_.quote("GBP", stamp_s=stamp_s, bid=1.0 + ago * 1e-5, ask=1.1)
+        if ago % 60 == 0:
+            given_.bar(int(stamp_s) // 60 - 1)
+    for second in range(120):
+        given_.now_s = T + second
+        given_.quote("GBP", stamp_s=given_.now_s + 10_800, bid=1.0 + second * 1e-5, ask=1.1)
+    assert (given_.feed.clock.state, given_.feed.clock.offset_s) == ("live", 10_800.0)
+    assert len(given_.state().bars) == 0, "they were read by other offsets"
+    assert list(given_.state("XAU").bars.minutes) == [int(T) // 60 - 1]
+
+
 def test_the_newest_sentiment_holds_also_before_the_first_tick() -> None:
     given_ = Given()
     given_.intake.set_sentiment("EURUSD", 80.0, 60.0, T)
