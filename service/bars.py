@@ -22,6 +22,9 @@ MINUTES_PER_DAY = 1440
 KEPT_BARS = SCHEMA.constants["kept_bars"]
 MAX_MISSING_MINUTES = SCHEMA.constants["max_missing_bars"]
 
+OLDEST_CANDLE_S = 7 * 86_400.0
+"""A week bridges any weekend; what is older would stand in for yesterday's levels."""
+
 
 class Bar(NamedTuple):
     """An M1 bar; `minute` is the whole UTC minute since the epoch that it covers."""
@@ -39,6 +42,15 @@ class DayRange(NamedTuple):
     day: int
     high: float
     low: float
+
+
+def candle_refusal(opened_s: float, now_s: float) -> str | None:
+    """Why an outside M1 candle of this opening (UTC s) is no bar, whatever stands there already."""
+    if opened_s % MINUTE_S:
+        return "unaligned"
+    if opened_s + MINUTE_S > now_s:
+        return "not_ended"
+    return "too_old" if opened_s < now_s - OLDEST_CANDLE_S else None
 
 
 class Bars:

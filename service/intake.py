@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
+from service.bars import candle_refusal
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.paper import Paper
 from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
@@ -28,9 +29,6 @@ EARLY_TOGETHER = 64
 
 SENTIMENT_HALF_LIFE_S = 3600.0
 """Where the sender of a sentiment names none."""
-
-OLDEST_CANDLE_S = 7 * 86_400.0
-"""A week bridges any weekend; what is older would stand in for yesterday's levels."""
 
 _KEPT_FAULTS = 100
 
@@ -116,12 +114,8 @@ class Intake:
         self, feed: SymbolFeed, opened_s: float, ohlc: tuple[float, float, float, float], now: float
     ) -> str:
         """Give a symbol an outside M1 bar opened at `opened_s` (UTC s); returns its fate."""
-        if opened_s % 60:
-            return "unaligned"
-        if opened_s + 60 > now:
-            return "not_ended"
-        if opened_s < now - OLDEST_CANDLE_S:
-            return "too_old"
+        if refused := candle_refusal(opened_s, now):
+            return refused
         if not feed.state.add_candle(int(opened_s) // 60, *ohlc):
             return "duplicate"
         self.revision += 1
@@ -256,14 +250,16 @@ class Intake:
         if not endpoint.clock.is_known:
             endpoint.early.append(candle)  # hours off it would stand where the true one belongs
             return "early"
+        opened_s, now = candle.stamp_s - endpoint.clock.offset_s, self.now(receive_time_s)
+        if refused := candle_refusal(opened_s, now):
+            return refused  # before it makes a symbol known, which may cost another its place
         symbol = self.canonical(candle.symbol)
         # A candle holds no symbol: it may come without the terminal's name that ticks bear.
         feed = self.feeds.get(symbol) or self._admit(symbol, UNHEARD, receive_time_s)
         if feed is None:
             return "symbol_limit"
         ohlc = (candle.open, candle.high, candle.low, candle.close)
-        opened_s = candle.stamp_s - endpoint.clock.offset_s
-        fate = self.add_bar(feed, opened_s, ohlc, self.now(receive_time_s))
+        fate = self.add_bar(feed, opened_s, ohlc, now)
         if fate == "accepted":
             feed.candle_s, feed.candle_endpoint = receive_time_s, endpoint.name
         return fate

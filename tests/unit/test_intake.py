@@ -307,6 +307,20 @@ def test_candles_fill_what_ticks_have_not_made() -> None:
     assert list(given_.state().bars.minutes) == [minute - 2]
 
 
+def test_a_candle_that_is_of_no_use_makes_no_symbol_known_and_no_other_forgotten() -> None:
+    given_ = Given()
+    for name in ("A", "B", "C"):
+        given_.quote(name)
+    given_.now_s += 3601
+    minute = int(given_.now_s) // 60
+    # The EA sends the last candle of each symbol it shows, of those that trade no more too.
+    assert given_.bar(minute - 8 * 1440, "D") == "too_old"
+    assert given_.bar(minute, "D") == "not_ended"
+    assert set(given_.intake.feeds) == {"A", "B", "C"}
+    assert given_.bar(minute - 1, "D") == "accepted"
+    assert "D" in given_.intake.feeds
+
+
 def test_candles_are_read_by_the_clock_of_their_endpoint() -> None:
     given_ = Given()
     given_.feed = given_.endpoint("feed", offset=10_800.0)
