@@ -17,11 +17,13 @@ from protocol.ea_feed import Tick, encode_tick, format_stamp, parse_stamp
 from service.market_files import TIMEFRAME_S, Recorded
 
 NODE_ID = "REPLAY"
+STAMPS = ("timestamp", "time")
 
 _OFFSET = re.compile(
     r"([+-]?)(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?\Z", re.ASCII
 )
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_decode = msgspec.json.Decoder().decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -82,9 +84,15 @@ def restamped(recorded: Recorded, shift_s: float) -> bytes:
 
 
 def _shift_frame(frame: bytes, shift_s: float) -> bytes:
-    """Move every stamp of one feed message, each kept in the form that it was sent in."""
+    """Move every stamp of one feed message, each kept in the form that it was sent in.
+
+    What is no stamp and holds none is not looked into: it may be no text that can be read.
+    """
     brace = frame.index(b"{")
-    fields = _decode(frame[brace:].rstrip(b"\0"))
+    fields: dict[str, Any] = dict(_decode_fields(frame[brace:].rstrip(b" \t\r\n\0")))
+    for name in (*STAMPS, *TIMEFRAME_S):
+        if name in fields:
+            fields[name] = _decode(fields[name])
     _shift_stamps(fields, shift_s)
     for timeframe in TIMEFRAME_S:
         entries = fields.get(timeframe)
@@ -95,7 +103,7 @@ def _shift_frame(frame: bytes, shift_s: float) -> bytes:
 
 
 def _shift_stamps(fields: dict[str, Any], shift_s: float) -> None:
-    for key in ("timestamp", "time"):
+    for key in STAMPS:
         stamp = fields.get(key)
         stamp_s = parse_stamp(stamp)
         if stamp_s is None:

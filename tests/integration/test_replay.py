@@ -111,6 +111,17 @@ def test_numbers_stay_whole_and_prefixes_stay(tmp_path: Path) -> None:
     assert [repr(stamp) for stamp in sent] == ["1800000029.25", "1800000030"]
 
 
+def test_what_the_service_does_not_read_goes_out_as_it_was_recorded(tmp_path: Path) -> None:
+    # MQL may write text by the code page of its Windows: such a tick counts all the same.
+    odd = (OLD % 50).replace('"U"', '"André"').replace("3.0", "1e999").replace("1.1", "1.10000")
+    path = tmp_path / "feed.jsonl"
+    path.write_bytes(odd.encode("latin-1") + b"\n" + (OLD % 52).encode() + b"\0 \n")
+    frames, _, _ = run(path)
+    assert stamps(frames) == [1_800_000_028, 1_800_000_030]
+    stamp = b"2027.01.15 08:00:28"
+    assert frames[0] == odd.encode("latin-1").replace(b"2025.09.15 19:33:50", stamp)
+
+
 def test_candles_have_ended_and_stay_on_the_minute(tmp_path: Path) -> None:
     candles = (CANDLE % 1_757_938_680, CANDLE % 1_757_938_740)
     frames, _, _ = run(lines(tmp_path / "candles.jsonl", *candles, NEW % 1_757_938_801))
