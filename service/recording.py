@@ -1,7 +1,7 @@
 """Segments: every input of the engine, in order, so that it can be run again to the same bits.
 
 A segment is a file of gzip members, each holding whole msgpack arrays `[kind, ...]`; what was
-written before a crash stays readable, the member that it cut off is left out. The writer
+written before a crash stays readable, of the member that it cut off what is whole. The writer
 copies into memory and a thread of its own compresses: the loop never waits for a disk. A
 disk that cannot follow ends the recording, counted, rather than leaving a hole in it.
 """
@@ -113,7 +113,7 @@ class SegmentWriter:
 def read_segments(paths: Sequence[Path]) -> Iterator[list[Any]]:
     """The records of a run's segments, in order. Raises RecordingError.
 
-    A last member that a crash cut off is left out; damage anywhere else is an error.
+    A last member that a crash cut off is read as far as it goes; damage anywhere else is an error.
     """
     for index, path in enumerate(paths):
         yield from _read(path, is_last=index == len(paths) - 1)
@@ -128,7 +128,9 @@ def _read(path: Path, *, is_last: bool) -> Iterator[list[Any]]:
     with content, gzip.GzipFile(fileobj=content) as stream:
         while True:
             try:
-                block = stream.read(CHUNK_BYTES)
+                # Not `read`: it goes on until it has so much, and of an end that was cut off says
+                # only that, whatever it had read before.
+                block = stream.read1(CHUNK_BYTES)
             except (EOFError, OSError, zlib.error) as error:
                 if is_last and isinstance(error, EOFError):
                     return

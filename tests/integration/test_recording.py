@@ -123,7 +123,10 @@ def test_damage_is_an_error_and_a_cut_end_is_not(tmp_path: Path):
     (path,) = segments(service)
     content = path.read_bytes()
     whole = list(read_segments([path]))
-    path.write_bytes(content[:-3])
+    for cut_off in (content[:20], content[:-3]):
+        path.write_bytes(content + cut_off)
+        assert list(read_segments([path]))[: len(whole)] == whole
+    path.write_bytes(content[:200])
     assert len(list(read_segments([path]))) < len(whole)
     path.write_bytes(content[:20] + bytes([content[20] ^ 0xFF]) + content[21:])
     with pytest.raises(RecordingError, match=r"damaged|no recording"):
