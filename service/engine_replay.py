@@ -25,7 +25,7 @@ from service.errors import ModelRejected
 from service.features.state import SymbolSnapshot
 from service.journal_file import open_reader
 from service.model import Model
-from service.recording import RecordingError, read_segments
+from service.recording import RecordingError, by_run, read_segments
 from service.records import PaperRow, ScoreRow
 from service.retries import Remembered
 from service.score_table import spooled_scores
@@ -63,16 +63,20 @@ class Account:
 
 
 def replay_segments(paths: Sequence[Path]) -> Iterator[tuple[int, ScoreRow | None]]:
-    """Each record's kind and, where it made one, the row of a score.
+    """Each record's kind and, where it made one, the row of a score; each run has its engine.
 
     Raises RecordingError for segments that are damaged, of other features, or without the
     beginning of their run.
     """
-    records = read_segments(paths)
-    run = begin(records)
-    yield recording.HEADER, None
-    for record in records:
-        yield record[0], run.apply(record)
+    for segments in by_run(paths):
+        records = read_segments(segments)
+        try:
+            run = begin(records)
+        except RecordingError as error:
+            raise RecordingError(f"{segments[0]}: {error}") from None
+        yield recording.HEADER, None
+        for record in records:
+            yield record[0], run.apply(record)
 
 
 def begin(
@@ -84,7 +88,7 @@ def begin(
     """
     header = next(records, None)
     if header is None or header[0] != recording.HEADER:
-        raise RecordingError("the first segment of the run is missing: name all, in order")
+        raise RecordingError("the first segment of the run is missing: name all of a run or none")
     try:
         _, version, run_id, program, fingerprint, config = header
     except ValueError:

@@ -12,7 +12,8 @@ import gzip
 import queue
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,14 @@ class SegmentWriter:
                 return
             total -= path.stat().st_size
             path.unlink()
+
+
+def by_run(paths: Iterable[Path]) -> list[list[Path]]:
+    """The segments (`RUN-NNNNNN.rec.gz`) of each run in order, the runs as they were named."""
+    found: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for path in paths:
+        found[path.parent, path.name.rpartition("-")[0]].append(path)
+    return [sorted(segments) for segments in found.values()]
 
 
 def read_segments(paths: Sequence[Path]) -> Iterator[list[Any]]:

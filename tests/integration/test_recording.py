@@ -8,12 +8,14 @@ import time
 from itertools import islice
 from pathlib import Path
 
+import msgpack
 import pytest
 from builders import small_model
 from harness import Service, eventually, running
 from serving import Parts, tick
 
-from service.engine_replay import compare
+from service import recording
+from service.engine_replay import compare, replay_segments
 from service.housekeeping import Housekeeping
 from service.market_files import MarketAccount, read_market
 from service.recording import RecordingError, SegmentWriter, read_segments
@@ -90,6 +92,31 @@ def test_a_restart_begins_a_segment_with_what_was_restored(tmp_path: Path):
     (second,) = set(segments(service)) - first
     account = compare([second], service.journal_path)
     assert (account.rows, account.identical) == (1, 1), account.lines()
+
+
+def test_the_runs_before_and_after_a_kill_are_compared_together(tmp_path: Path):
+    with running(tmp_path, with_feed=True, RECORD_ENABLED="true") as service:
+        service.warm()
+        before = recorded_bytes(service)
+        with service.client() as client:
+            client.score("EURUSD", 70.0, signal_id="A")
+        eventually(lambda: recorded_bytes(service) > before, "a flush")
+        service.kill()
+        (first,) = segments(service)
+        first.write_bytes(first.read_bytes() + first.read_bytes()[:20])  # a kill's cut member
+        service.start()
+        with service.client() as client:
+            client.score("EURUSD", 71.0, signal_id="B")
+        assert service.terminate()[0] == 0
+    account = compare(segments(service), service.journal_path)
+    assert (account.rows, account.identical) == (2, 2), account.lines()
+
+
+def test_a_run_without_its_beginning_is_named(tmp_path: Path):
+    late = tmp_path / "run-000002.rec.gz"
+    late.write_bytes(gzip.compress(msgpack.packb([recording.ADVANCE, 0.0])))
+    with pytest.raises(RecordingError, match=r"run-000002\.rec\.gz: the first segment"):
+        list(replay_segments([late]))
 
 
 def test_real_ticks_with_a_swap_and_a_sentiment_replay_to_identical_bits(

@@ -9,7 +9,6 @@ very run by then: that is its score.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import inf
@@ -20,7 +19,7 @@ from msgspec.structs import replace
 
 from service import recording
 from service.engine_replay import begin
-from service.recording import RecordingError, read_segments
+from service.recording import RecordingError, by_run, read_segments
 from service.records import ScoreRow
 from service.settings import Config, PaperSection
 from training.backfill.rerun import ANY_NUMBER, Backfilled, ask, with_outcomes
@@ -43,10 +42,7 @@ class Run(NamedTuple):
 
 def runs_of(files: Iterable[Path]) -> list[Run]:
     """The runs that the files belong to (`RUN-NNNNNN.rec.gz`), by time. Raises RecordingError."""
-    by_run: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)
-    for path in files:
-        by_run[path.parent, path.name.rpartition("-")[0]].append(path)
-    runs = [Run(tuple(sorted(paths)), _began_s(sorted(paths))) for paths in by_run.values()]
+    runs = [Run(tuple(segments), _began_s(segments)) for segments in by_run(files)]
     return sorted(runs, key=lambda run: run.began_s)
 
 
