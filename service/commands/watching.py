@@ -158,7 +158,8 @@ def status(config_path: str | None, endpoint: str | None, timeout_ms: float, as_
     look = source.look()
     if as_json:
         shown = {"health": look.health, "stats": look.stats, "trouble": look.trouble}
-        click.echo(json.dumps(shown | {"open_positions": look.open_positions}, indent=2))
+        journal = {"open_positions": look.open_positions, "journal_trouble": look.journal_trouble}
+        click.echo(json.dumps(shown | journal, indent=2))
     else:
         console = Console(highlight=False)
         for line in lines(look, config, source.endpoint, console.width):

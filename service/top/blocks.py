@@ -185,7 +185,9 @@ def scores(look: Look, rows: int) -> Iterator[Text]:
 
 def paper(look: Look, rows: int) -> Iterator[Text]:
     """Open paper positions and how they stand, those with a fill first, then the newest."""
-    line = rule(f"paper positions: {look.open_positions:,} open", "")
+    line = rule("paper positions", "")
+    if look.open_positions is not None:
+        line.append(f": {look.open_positions:,} open")
     ended = look.ended
     if ended.n:
         share = f"{100.0 * ended.won / ended.n:.0f} % won, {ended.mean_r:+.2f} R each"

@@ -33,7 +33,8 @@ class Ended(NamedTuple):
 
 class Look(NamedTuple):
     """What was seen at `at_s` (UTC). `health` and `stats` are None where no service answered,
-    and `trouble` says why; `journal_trouble` says why rows are lacking."""
+    and `trouble` says why; `journal_trouble` says why rows are lacking, and then nobody knows how
+    many positions are open."""
 
     at_s: float
     health: dict[str, Any] | None = None
@@ -41,7 +42,7 @@ class Look(NamedTuple):
     trouble: str = ""
     scores: tuple[dict[str, Any], ...] = ()
     positions: tuple[dict[str, Any], ...] = ()
-    open_positions: int = 0
+    open_positions: int | None = None
     ended: Ended = Ended()
     journal_trouble: str = ""
 

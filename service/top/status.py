@@ -30,7 +30,8 @@ def lines(look: Look, config: Config, endpoint: str, width: int) -> Iterator[Tex
         yield from blocks.model(look, config)
         yield from blocks.journal(look)
     yield from _last_score(look)
-    yield blocks.named("paper").append(f" {look.open_positions:,} positions open")
+    if look.open_positions is not None:
+        yield blocks.named("paper").append(f" {look.open_positions:,} positions open")
     last = last_trained(read_history(config.models_dir))
     line = blocks.named("trainer")
     if last is None:

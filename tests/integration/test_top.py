@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -183,6 +184,18 @@ def test_status_without_a_service_tells_what_a_start_would_find(tmp_path: Path) 
     assert "NO ANSWER" in done.stdout
     assert model.version in done.stdout
     assert "published on 300 samples" in done.stdout
+
+
+def test_of_a_journal_that_cannot_be_read_no_number_is_said(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_text("no journal at all")
+    values = {"STATE_DIR": str(tmp_path), "SCORE_BIND": "tcp://127.0.0.1:9"}
+    for command in (["status"], ["top", "--once", "--interval-s", "0.1"]):
+        done = run(*command, "--timeout-ms", "50", **values)
+        assert "0 positions" not in done.stdout
+        assert "0 open" not in done.stdout
+    found = json.loads(run("status", "--json", "--timeout-ms", "50", **values).stdout)
+    assert found["open_positions"] is None
+    assert "cannot be read" in found["journal_trouble"]
 
 
 class Terminal:
