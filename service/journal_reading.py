@@ -7,6 +7,7 @@ that stays keeps the WAL from being emptied.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -85,8 +86,10 @@ def schema_of(connection: sqlite3.Connection) -> int:
     return int(version)
 
 
-def summary(connection: sqlite3.Connection) -> Summary:
-    """Counts and times. Raises sqlite3.Error."""
+def summary(connection: sqlite3.Connection, waiting: list[Row]) -> Summary:
+    """Counts and times, of one moment, with the `spooled` scores. Raises sqlite3.Error."""
+    connection.execute("BEGIN")  # else one that is taken to its table just then counts twice
+    waiting = lacking(connection, waiting)
 
     def one(statement: str) -> Any:
         return connection.execute(statement).fetchone()[0]
@@ -97,15 +100,17 @@ def summary(connection: sqlite3.Connection) -> Summary:
     outcomes = connection.execute(
         "SELECT source, outcome, count(*) FROM outcomes GROUP BY source, outcome"
     )
-    by_status = {str(status): int(count) for status, count in statuses}
+    by_status = Counter({str(status): int(count) for status, count in statuses})
+    by_status.update(str(row.columns["status"]) for row in waiting)
+    times = [row[0] for row in (first, newest) if row is not None] + [row.at for row in waiting]
     return Summary(
         schema=schema_of(connection),
-        scores=sum(by_status.values()),
+        scores=by_status.total(),
         outcomes=one("SELECT count(*) FROM outcomes"),
         events=one("SELECT count(*) FROM events"),
         open_positions=one("SELECT count(*) FROM paper"),
-        first_s=first[0] if first else None,
-        last_s=newest[0] if newest else None,
+        first_s=times[0] if times else None,
+        last_s=times[-1] if times else None,
         by_status=by_status,
         by_outcome={(source, word): count for source, word, count in outcomes},
     )

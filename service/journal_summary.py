@@ -15,9 +15,9 @@ DAY_S = 86_400.0
 
 def lines(path: Path, found: Summary) -> Iterator[str]:
     """Size, rows by kind and status, and the pace."""
-    size, wal = bytes_of(path), bytes_of(wal_of(path))
+    size = bytes_of(path)
     yield f"journal    {path}, schema {found.schema}"
-    yield f"size       {amount(size)} and {amount(wal)} not yet moved into it"
+    yield f"size       {amount(size)}, and {amount(bytes_of(wal_of(path)))} of its WAL"
     yield f"scores     {found.scores:,}" + (f"  {_counts(found.by_status)}" if found.scores else "")
     for (source, word), count in sorted(found.by_outcome.items(), key=lambda item: -item[1]):
         yield f"outcomes   {count:,} {printable(word)} ({source})"

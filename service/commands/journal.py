@@ -121,12 +121,13 @@ def export(
 @journal_option
 def stats(config_path: str | None, journal_path: Path | None) -> None:
     """Print how much there is, of what, since when, and how fast it grows."""
-    from service.journal_reading import summary
+    from service.journal_reading import spooled, summary
     from service.journal_summary import lines
 
     path = _path(config_path, journal_path)
+    waiting = spooled(path)
     with _reading(path) as connection:
-        found = summary(connection)
+        found = summary(connection, waiting)
     for line in lines(path, found):
         click.echo(line)
 

@@ -113,6 +113,7 @@ def test_scores_that_a_kill_kept_from_their_table_are_there(tmp_path: Path) -> N
     assert [row["signal_id"] for row in found] == [f"S{n}" for n in range(20)]
     lines = run("tail", "--journal", str(path)).stdout.splitlines()
     assert lines[-1].endswith("S19")
+    assert "scores     20" in run("stats", "--journal", str(path)).stdout
     parts.journal.close()
 
 
