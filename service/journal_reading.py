@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -78,6 +79,23 @@ def open_quietly(path: Path) -> sqlite3.Connection:
         raise JournalUnreadable(_why(path, error)) from None
     connection.row_factory = sqlite3.Row
     return connection
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that is read from to its end. Raises JournalUnreadable."""
+    with closing(open_quietly(path)) as connection:
+        try:
+            if not schema_of(connection):
+                raise JournalUnreadable(
+                    f"{path} is no journal: it is another file, or no service could make its "
+                    "tables yet"
+                )
+            yield connection
+        except sqlite3.Error as error:
+            raise JournalUnreadable(
+                f"{path} cannot be read to its end: {error}; `signal-scorer doctor` looks closer"
+            ) from None
 
 
 def schema_of(connection: sqlite3.Connection) -> int:

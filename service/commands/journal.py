@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, get_args
@@ -18,7 +17,7 @@ import click
 from service import exit_codes
 from service.commands.root import cli, config_option, example
 from service.errors import CommandError, remedy
-from service.journal_reading import KINDS, JournalUnreadable, Kind, Row, open_quietly
+from service.journal_reading import KINDS, Kind, Row, reading
 from service.unfinished import beside, remove_dead, undone_on_sigterm
 
 LOOK_S = 1.0
@@ -69,7 +68,7 @@ def tail(
     path = _path(config_path, journal_path)
     seen: dict[Kind, int] = dict.fromkeys(wanted, 0)
     waiting = spooled(path) if "scores" in wanted else []
-    with _reading(path) as connection:
+    with reading(path) as connection:
         found = [row for kind in wanted for row in newest(connection, kind, max(lines, 1))]
         # What waits comes again from its table, where it is followed.
         for row in found:
@@ -126,7 +125,7 @@ def stats(config_path: str | None, journal_path: Path | None) -> None:
 
     path = _path(config_path, journal_path)
     waiting = spooled(path)
-    with _reading(path) as connection:
+    with reading(path) as connection:
         found = summary(connection, waiting)
     for line in lines(path, found):
         click.echo(line)
@@ -139,7 +138,7 @@ def _follow(path: Path, seen: dict[Kind, int]) -> None:
 
     while True:
         time.sleep(LOOK_S)
-        with _reading(path) as connection:
+        with reading(path) as connection:
             fresh = [row for kind, seq in seen.items() for row in after(connection, kind, seq)]
         for row in sorted(fresh, key=lambda row: row.at):
             seen[row.kind] = max(seen[row.kind], row.seq)
@@ -156,7 +155,7 @@ def _rows(
         "until_s": float("inf") if until is None else until.replace(tzinfo=UTC).timestamp(),
     }
     waiting = spooled(path) if "scores" in kinds else []
-    with _reading(path) as connection:
+    with reading(path) as connection:
         for kind in kinds:
             yield from after(connection, kind, -1, **bounds)
             if kind == "scores":
@@ -209,14 +208,3 @@ def _path(config_path: str | None, journal_path: Path | None) -> Path:
     from service.config import load
 
     return journal_path or load(config_path).config.journal_path
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(open_quietly(path)) as connection:
-        try:
-            yield connection
-        except sqlite3.Error as error:
-            raise JournalUnreadable(
-                f"{path} cannot be read to its end: {error}; `signal-scorer doctor` looks closer"
-            ) from None

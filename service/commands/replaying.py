@@ -97,7 +97,10 @@ def _replay_engine(segments: tuple[Path, ...], journal: Path | None) -> int:
         journal = load().config.journal_path
     try:
         account = compare(segments, journal)
-    except (OSError, sqlite3.Error) as error:
+    except sqlite3.Error as error:
+        text = f"{journal} cannot be read: {error}; name the service's own with --journal"
+        raise CommandError(text, exit_codes.NO_INPUT) from None
+    except OSError as error:
         raise CommandError(str(error), exit_codes.NO_INPUT) from None
     for line in account.lines():
         click.echo(line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +12,8 @@ from service.journal_reading import (
     JournalUnreadable,
     lacking,
     newest,
-    open_quietly,
     positions,
+    reading,
     spooled,
 )
 
@@ -66,7 +65,7 @@ class Source:
     def _rows(self, seen: Look) -> Look:
         try:
             waiting = spooled(self.journal)
-            with closing(open_quietly(self.journal)) as connection:
+            with reading(self.journal) as connection:
                 (count,) = connection.execute("SELECT count(*) FROM paper").fetchone()
                 scores = newest(connection, "scores", MOST_ROWS) + lacking(connection, waiting)
                 return seen._replace(
@@ -77,8 +76,6 @@ class Source:
                 )
         except JournalUnreadable as error:
             return seen._replace(journal_trouble=str(error))
-        except sqlite3.Error as error:
-            return seen._replace(journal_trouble=f"the journal cannot be read: {error}")
 
 
 def _ended(connection: sqlite3.Connection, since_s: float) -> Ended:

@@ -253,6 +253,16 @@ def test_a_journal_that_is_not_there_is_said(tmp_path: Path, kind: str) -> None:
     assert "none.db" in done.stderr
 
 
+@pytest.mark.parametrize("made", ["", "CREATE TABLE others(a)"])
+@pytest.mark.parametrize("command", ["tail", "export", "stats"])
+def test_what_is_no_journal_is_said(tmp_path: Path, command: str, made: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "others.db")) as connection:
+        connection.executescript(made or "VACUUM")
+    done = run(command, "--journal", str(tmp_path / "others.db"))
+    assert (done.returncode, done.stdout) == (66, "")
+    assert "others.db is no journal: it is another file" in done.stderr
+
+
 @as_root
 def test_a_journal_that_may_not_be_read_is_said(journal: Path) -> None:
     journal.parent.chmod(0o700)

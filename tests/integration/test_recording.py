@@ -11,6 +11,7 @@ from pathlib import Path
 import msgpack
 import pytest
 from builders import small_model
+from command import invoke
 from harness import Service, eventually, running
 from serving import Parts, tick
 
@@ -110,6 +111,11 @@ def test_the_runs_before_and_after_a_kill_are_compared_together(tmp_path: Path):
         assert service.terminate()[0] == 0
     account = compare(segments(service), service.journal_path)
     assert (account.rows, account.identical) == (2, 2), account.lines()
+    (tmp_path / "others.db").touch()
+    named = ["--engine", *map(str, segments(service)), "--journal", str(tmp_path / "others.db")]
+    done = invoke("replay", *named)
+    assert done.returncode == 66
+    assert "others.db cannot be read" in done.stderr
 
 
 def test_a_run_without_its_beginning_is_named(tmp_path: Path):
