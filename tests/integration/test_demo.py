@@ -175,6 +175,13 @@ def test_directory_with_files_in_it_is_refused(tmp_path: Path) -> None:
     assert "is not empty" in said
 
 
+def test_facts_that_could_not_be_written_are_refused_before_it_is_played(tmp_path: Path) -> None:
+    with started(tmp_path, "--json", str(tmp_path / "nowhere" / "facts.json")) as process:
+        said, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 2
+    assert "there is no folder" in said
+
+
 def test_without_the_trainers_libraries_it_says_what_to_install() -> None:
     with pytest.raises(CommandError, match=r"no_such_library.*install") as raised:
         demo([], needed=("json", "no_such_library"))

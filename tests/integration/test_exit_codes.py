@@ -204,6 +204,7 @@ def test_what_is_printed_onto_a_full_disk_is_said(
         ("service", "--help"),
         ("service", "--version"),
         ("service", "serve --help"),
+        ("service", "demo --help"),
         ("training", "--help"),
         ("training", "truth check --help"),
     ],

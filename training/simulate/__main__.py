@@ -1,7 +1,7 @@
 """`python -m training.simulate`: the demo, as a process of its own. `signal-scorer demo` starts it.
 
-Exit codes: 0 played to its end, 1 something failed, 130 interrupted (with a summary of what
-there was).
+Exit codes: 0 played to its end, 1 something failed, 73 what it prints cannot be written, 130
+interrupted (with a summary of what there was).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from types import FrameType
 import click
 
 from service import exit_codes
+from service.commands.root import printing
+from service.errors import CommandError
 
 WIDTH = 120
 """Of what is written where no terminal says how wide it is."""
@@ -91,6 +93,8 @@ def main(
         seed=seed,
         report=outcome_requests,
     )
+    if json_path is not None and not json_path.parent.is_dir():  # before it is played, not after
+        raise click.UsageError(f"cannot write {json_path}: there is no folder {json_path.parent}")
     console = Console(no_color=no_color, highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
@@ -131,5 +135,15 @@ def _directory(wanted: Path | None) -> Path:
     return directory
 
 
+def begin() -> None:
+    """Run the command; what cannot be written ends it with one line."""
+    try:
+        with printing():
+            main(prog_name="signal-scorer demo")
+    except CommandError as error:
+        click.echo(f"signal-scorer: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
 if __name__ == "__main__":
-    main(prog_name="signal-scorer demo")
+    begin()
