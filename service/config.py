@@ -114,8 +114,20 @@ def _put(tree: dict[str, Any], sources: dict[str, str], key: str, value: Any, so
     target = tree.setdefault(section, {}) if section else tree
     if not isinstance(target, dict):
         raise ConfigError(f"{section} is a table, but {sources.get(section)} sets it to {target!r}")
+    if _has_nul(value):
+        raise ConfigError(
+            f"{key} (set by {source}) has a NUL, which no path and no address can have"
+        )
     target[name] = value
     sources[key] = source
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(map(_has_nul, (*value, *value.values())))
+    return isinstance(value, list) and any(map(_has_nul, value))
 
 
 def _key_of(name: str) -> str | None:

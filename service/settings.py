@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from service.errors import ConfigError
+
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 
@@ -211,8 +213,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     alerts: AlertsSection = AlertsSection()
 
     def path(self, name: str) -> Path:
-        """`name` as a path, in the state directory unless it is absolute."""
-        return Path(self.state_dir).expanduser() / Path(name).expanduser()
+        """`name` as a path, in the state directory unless it is absolute. Raises ConfigError."""
+        try:
+            return Path(self.state_dir).expanduser() / Path(name).expanduser()
+        except RuntimeError:
+            raise ConfigError(
+                f"configuration: a path begins with ~, and nobody knows which folder that is: "
+                f"state_dir is {self.state_dir}, the path in it {name}; write them from / on"
+            ) from None
 
     @property
     def models_dir(self) -> Path:

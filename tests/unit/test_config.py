@@ -124,6 +124,28 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, named: str) 
     assert named in refused(path=written(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('state_dir = "a\\u0000b"\n', "state_dir"),
+        ('[truth_log]\npaths = ["a", "a\\u0000b"]\n', "truth_log.paths"),
+        ('[curve.feed_keys]\n"ipc://a\\u0000" = "key"\n', "curve.feed_keys"),
+    ],
+)
+def test_a_nul_is_refused_by_the_name_of_its_key(tmp_path: Path, text: str, key: str) -> None:
+    path = written(tmp_path, text)
+    assert refused(path=path).startswith(f"{key} (set by {path}) has a NUL")
+
+
+@pytest.mark.parametrize("command", ["status", "journal stats", "doctor", "config --check"])
+def test_a_home_that_nobody_has_is_refused(tmp_path: Path, command: str) -> None:
+    path = written(tmp_path, '[journal]\npath = "~nobody_at_all/journal.db"\n')
+    done = invoke(*command.split(), "--config", path)
+    assert done.returncode == (1 if command == "doctor" else 78)
+    assert "~nobody_at_all/journal.db" in done.stdout + done.stderr
+    assert "write them from / on" in done.stdout + done.stderr
+
+
 def test_a_word_that_is_none_of_its_key_is_refused_with_those_that_are(tmp_path: Path) -> None:
     text = refused(path=written(tmp_path, "[score]\nmode = 'dead'\n"))
     assert text.endswith("; it can be live, shadow, off")
