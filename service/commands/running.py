@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from service.commands.root import cli, config_option, example
+
+if TYPE_CHECKING:
+    from service.config import Sourced
 
 
 @cli.command(**example("SIGNAL_SCORER_FEED_ENDPOINTS=tcp://127.0.0.1:5560 signal-scorer serve"))
@@ -32,24 +37,35 @@ def config(config_path: str | None, check: bool) -> None:
 
     Exit code 78 for a configuration that cannot be used.
     """
-    import msgspec
-
-    from service.config import load
+    from service.config import config_file, load
     from service.config_check import check as refuse_unusable
+    from service.shown_logs import shown_logs
 
     sourced = load(config_path)
     if check:
         refuse_unusable(sourced.config)
         click.echo(f"fine: {len(sourced.sources)} keys are set")
         return
+    logs = [log for log, _ in shown_logs(config_file(config_path))]
+    for line in listing(sourced, logs):
+        click.echo(line)
+
+
+def listing(sourced: Sourced, logs: list[Path]) -> Iterator[str]:
+    """Each key by section; `logs` are those that the trainer's units read instead."""
+    import msgspec
+
     for section, values in msgspec.to_builtins(sourced.config).items():
         table = values if isinstance(values, dict) else {"": values}
-        click.echo(f"[{section}]" if isinstance(values, dict) else "")
+        yield f"[{section}]" if isinstance(values, dict) else ""
         for key, value in table.items():
             name = f"{section}.{key}" if key else section
             source = sourced.sources.get(name, "default")
-            click.echo(f"{key or section} = {json.dumps(value)}  # {source}")
-        click.echo()
+            yield f"{key or section} = {json.dumps(value)}  # {source}"
+            if name == "truth_log.paths" and logs:
+                instead = json.dumps([str(log) for log in logs])
+                yield f"# the trainer's units read {instead} instead: install.sh --truth-log"
+        yield ""
 
 
 @cli.command(**example("signal-scorer keygen --name elite_guard /etc/signal-scorer/keys"))

@@ -13,10 +13,10 @@ from service.addresses import IPC, TCP, ipc_path, is_loopback
 from service.config import Sourced
 from service.doctor.system import Process, listener, locks, process
 from service.settings import Config
+from service.shown_logs import DROP_IN
 
 ASK_MS = 2000.0
 LOCK_SUFFIX = ".lock"
-DROP_IN = Path("/etc/systemd/system/signal-scorer-train.service.d/truth-log.conf")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -20,13 +19,13 @@ from service.history import last_trained, read_history
 from service.journal_export import stamp
 from service.journal_reading import JournalUnreadable, open_quietly
 from service.settings import Config
+from service.shown_logs import shown_logs
 
 DAY_S = 86_400.0
 WEEKLY_S = 8 * DAY_S
 """Cron runs it once a week; a day more is no news."""
 HOURLY_S = 3 * 3600.0
 LOCK = ".lock"
-INSTALLED = Path("/etc/signal-scorer/config.toml")
 CRON = "install deploy/cron/signal-scorer or the timers, and look at its log: journalctl -u "
 
 
@@ -96,7 +95,7 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
                 f"there is no zone named {config.truth_log.timezone!r}",
                 "use UTC or a name such as Europe/Athens",
             )
-    shown = _shown(scene)
+    shown = shown_logs(scene.config_file, scene.drop_in)
     for log, bound in shown:
         yield _shown_log(log, bound, _trainer(scene))
     for path in () if shown else map(config.path, config.truth_log.paths):
@@ -119,28 +118,6 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
             )
             continue
         yield ok(path, f"readable, changed {stamp(path.stat().st_mtime)} UTC")
-
-
-def _shown(scene: Scene) -> list[tuple[Path, Path]]:
-    """The logs of `install.sh --truth-log`, which stand in for the configured ones: each with what
-    is shown to the trainer's units, its folder or the log alone."""
-    if scene.config_file != INSTALLED:
-        return []
-    try:
-        text = scene.drop_in.read_text()
-    except (OSError, UnicodeDecodeError):
-        return []
-    logs = re.findall(r"^Environment=SIGNAL_SCORER_TRUTH_LOG_PATHS=(.+)$", text, re.M)
-    binds = re.findall(r"^BindReadOnlyPaths=-?([^:\n]+):(.+)$", text, re.M)
-    return [_behind(Path(log), binds) for log in ",".join(logs[-1:]).split(",") if log]
-
-
-def _behind(log: Path, binds: list[tuple[str, str]]) -> tuple[Path, Path]:
-    """Where a log that the units see lies in truth, and which path is shown to them."""
-    for source, target in binds:
-        if log.is_relative_to(target):
-            return Path(source) / log.relative_to(target), Path(source)
-    return log, log
 
 
 def _shown_log(log: Path, bound: Path, trainer: int) -> Finding:

@@ -119,6 +119,8 @@ def _truth_log(product: Product, report: Report) -> None:
     report.seen("and by hand", hand.splitlines()[1:2], held="in 2 lines" in hand)
     told = machine.out(f"signal-scorer doctor --listen-s 0 | grep -A1 {LOG} || true")
     report.seen("doctor looks at it", told, held=told.startswith("ok"))
+    told = machine.out(f"signal-scorer config | grep {LOG} || true")
+    report.seen("config names it", told, held=told.startswith("# the trainer's units read"))
     visible = machine.run("ls /opt/signal-scorer/truth", user=CLIENT, check=False).out
     report.seen("and by nobody else", visible or "an empty folder", held=visible == "")
 

@@ -12,10 +12,12 @@ from another_user import NOBODY, as_root
 from doctored import Setup
 from installer import run_steps
 
+from service.commands.running import listing
 from service.config import load
 from service.doctor import trainer
 from service.doctor.finding import Finding
 from service.doctor.scene import look_around
+from service.shown_logs import INSTALLED, shown_logs
 
 
 def shown(units: Path, *logs: Path) -> Path:
@@ -24,7 +26,7 @@ def shown(units: Path, *logs: Path) -> Path:
     return units / "signal-scorer-train.service.d/truth-log.conf"
 
 
-def found(setup: Setup, drop_in: Path, config_file: Path = trainer.INSTALLED) -> list[Finding]:
+def found(setup: Setup, drop_in: Path, config_file: Path = INSTALLED) -> list[Finding]:
     """What doctor says of truth logs, the last run left out."""
     scene = look_around(
         load(environ=setup.environ), now_s=0.0, listen_s=0.0, config_file=config_file
@@ -56,6 +58,22 @@ def test_the_logs_are_those_shown_to_the_units_and_not_the_configured_ones(
     # Another configuration than the installed one is no business of the units.
     (other,) = found(served_by_nobody, shown(tmp_path, *logs), tmp_path / "config.toml")
     assert "configured.jsonl" in other.about
+
+
+@as_root
+def test_the_configuration_is_shown_with_them(logs: tuple[Path, Path], tmp_path: Path) -> None:
+    drop_in = shown(tmp_path, *logs)
+    sourced = load(environ={"SIGNAL_SCORER_TRUTH_LOG_PATHS": "configured.jsonl"})
+
+    def told(config_file: Path) -> list[str]:
+        found = [log for log, _ in shown_logs(config_file, drop_in)]
+        return [line for line in listing(sourced, found) if ".jsonl" in line]
+
+    configured, instead = told(INSTALLED)
+    assert configured.startswith('paths = ["configured.jsonl"]')
+    assert all(str(log) in instead for log in logs)
+    assert instead.startswith("# the trainer's units read")
+    assert told(tmp_path / "config.toml") == [configured]
 
 
 @as_root
