@@ -23,12 +23,11 @@ from service import bundle, recording
 from service.engine import Engine
 from service.errors import ModelRejected
 from service.features.state import SymbolSnapshot
-from service.journal_file import open_reader
+from service.journal_reading import reading, spooled
 from service.model import Model
 from service.recording import RecordingError, by_run, read_segments
 from service.records import PaperRow, ScoreRow
 from service.retries import Remembered
-from service.score_table import spooled_scores
 from service.settings import Config
 from service.symbol_feed import Endpoint
 
@@ -188,12 +187,12 @@ def _model(version: str | None, reviewed_at: float, files: dict[str, bytes]) -> 
 
 
 def compare(paths: Sequence[Path], journal: Path) -> Account:
-    """Replay and hold each row against the journal's. Raises RecordingError, sqlite3.Error."""
+    """Replay and hold each row against the journal's. Raises RecordingError, JournalUnreadable."""
     account = Account()
     columns = ", ".join(ScoreRow.__struct_fields__)
     # Before the table: what is taken there meanwhile is found there.
-    spooled = {row[0]: row for row in spooled_scores(journal)[0]}
-    with open_reader(journal) as reader:
+    waiting = {row.seq: tuple(row.columns.values()) for row in spooled(journal)}
+    with reading(journal) as reader:
         for kind, row in replay_segments(paths):
             account.records += 1
             account.frames += kind == recording.FRAME
@@ -206,7 +205,7 @@ def compare(paths: Sequence[Path], journal: Path) -> Account:
                 f"SELECT {columns} FROM scores WHERE seq = ?",  # noqa: S608  our own names
                 (row.seq,),
             ).fetchone()
-            _hold_against(account, row, found or spooled.get(row.seq))
+            _hold_against(account, row, found or waiting.get(row.seq))
     return account
 
 

@@ -115,7 +115,7 @@ def test_the_runs_before_and_after_a_kill_are_compared_together(tmp_path: Path):
     named = ["--engine", *map(str, segments(service)), "--journal", str(tmp_path / "others.db")]
     done = invoke("replay", *named)
     assert done.returncode == 66
-    assert "others.db cannot be read" in done.stderr
+    assert "others.db is no journal" in done.stderr
 
 
 def test_a_run_without_its_beginning_is_named(tmp_path: Path):
