@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from service.bundle import read_pointer
-from service.errors import ModelRejected
-from service.history import last_trained, read_history
+from service.errors import ModelRejected, remedy
+from service.history import HISTORY_NAME, last_trained, read_history
 from service.journal_export import stamp
 from service.journal_summary import amount, bytes_of
 from service.settings import Config
@@ -32,13 +32,7 @@ def lines(look: Look, config: Config, endpoint: str, width: int) -> Iterator[Tex
     yield from _last_score(look)
     if look.open_positions is not None:
         yield blocks.named("paper").append(f" {look.open_positions:,} positions open")
-    last = last_trained(read_history(config.models_dir))
-    line = blocks.named("trainer")
-    if last is None:
-        yield line.append(" no verdict yet", blocks.DIM)
-    else:
-        yield line.append(f" {stamp(last.at)[:16]} UTC: {last.event} on {last.n:,} samples")
-        yield Text(f"{'':9} {last.why}", blocks.DIM)
+    yield from _last_verdict(config)
 
 
 def _from_files(config: Config) -> Iterator[Text]:
@@ -50,7 +44,25 @@ def _from_files(config: Config) -> Iterator[Text]:
     except ModelRejected as error:
         yield line.append(f" {error}", blocks.BAD)
     path = config.journal_path
-    yield blocks.named("journal").append(f" {path}, {amount(bytes_of(path))}")
+    size = bytes_of(path)  # 0 where nobody knows; the next line says why
+    yield blocks.named("journal").append(f" {path}, {amount(size)}" if size else f" {path}")
+
+
+def _last_verdict(config: Config) -> Iterator[Text]:
+    line = blocks.named("trainer")
+    try:
+        (config.models_dir / HISTORY_NAME).stat()
+    except PermissionError as error:
+        yield line.append(f" {error.filename}: {error.strerror}; {remedy(error)}", blocks.WATCH)
+        return
+    except OSError:
+        pass  # it never ran
+    last = last_trained(read_history(config.models_dir))
+    if last is None:
+        yield line.append(" no verdict yet", blocks.DIM)
+        return
+    yield line.append(f" {stamp(last.at)[:16]} UTC: {last.event} on {last.n:,} samples")
+    yield Text(f"{'':9} {last.why}", blocks.DIM)
 
 
 def _last_score(look: Look) -> Iterator[Text]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from another_user import as_nobody, as_root
 from command import Done, invoke
 from harness import eventually, running
 from hypothesis import given
@@ -31,6 +32,7 @@ from service.top.look import Look, Source
 from service.top.trend import BLOCKS, Rate, Trend
 from service.words import offset, span
 
+NOBODY_THERE = "tcp://127.0.0.1:9"
 COMMAND = [sys.executable, "-m", "service"]
 SIGNAL = {"entry_price": 1.1, "stop_loss": 1.098, "take_profit": 1.103}
 
@@ -177,9 +179,7 @@ def test_once_prints_a_frame_of_the_running_service(tmp_path: Path) -> None:
 
 def test_status_without_a_service_tells_what_a_start_would_find(tmp_path: Path) -> None:
     model = published_model(tmp_path / "models", time.time())
-    done = run(
-        "status", "--timeout-ms", "50", STATE_DIR=str(tmp_path), SCORE_BIND="tcp://127.0.0.1:9"
-    )
+    done = run("status", "--timeout-ms", "50", STATE_DIR=str(tmp_path), SCORE_BIND=NOBODY_THERE)
     assert done.returncode == 69
     assert "NO ANSWER" in done.stdout
     assert model.version in done.stdout
@@ -188,7 +188,7 @@ def test_status_without_a_service_tells_what_a_start_would_find(tmp_path: Path) 
 
 def test_of_a_journal_that_cannot_be_read_no_number_is_said(tmp_path: Path) -> None:
     (tmp_path / "journal.db").write_text("no journal at all")
-    values = {"STATE_DIR": str(tmp_path), "SCORE_BIND": "tcp://127.0.0.1:9"}
+    values = {"STATE_DIR": str(tmp_path), "SCORE_BIND": NOBODY_THERE}
     for command in (["status"], ["top", "--once", "--interval-s", "0.1"]):
         done = run(*command, "--timeout-ms", "50", **values)
         assert "0 positions" not in done.stdout
@@ -196,6 +196,19 @@ def test_of_a_journal_that_cannot_be_read_no_number_is_said(tmp_path: Path) -> N
     found = json.loads(run("status", "--json", "--timeout-ms", "50", **values).stdout)
     assert found["open_positions"] is None
     assert "cannot be read" in found["journal_trouble"]
+
+
+@as_root
+def test_what_may_not_be_read_is_not_said_to_be_none(tmp_path: Path) -> None:
+    published_model(tmp_path / "models", time.time())
+    (tmp_path / "journal.db").write_text("a journal")
+    tmp_path.chmod(0o700)
+    with as_nobody():
+        done = run("status", "--timeout-ms", "50", STATE_DIR=str(tmp_path), SCORE_BIND=NOBODY_THERE)
+    assert done.returncode == 69
+    assert "no verdict yet" not in done.stdout
+    assert "history.jsonl: Permission denied; run this as" in done.stdout
+    assert "0 B" not in done.stdout
 
 
 class Terminal:
