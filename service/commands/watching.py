@@ -213,4 +213,4 @@ def _source(
     config = load(config_path).config
     address = address_of(config_path, endpoint)
     client = client_of(config_path, address, timeout_ms, retries=0, open_after=0)
-    return config, Source(client, address, config.journal_path)
+    return config, Source(client, address, config)

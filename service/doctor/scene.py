@@ -71,7 +71,7 @@ def look_around(
     holder = journal_holder(config)
     answers = (_ask(address, keys, ask_ms) for address in askable(config, keys))
     found = next((answer for answer in answers if answer is not None), None)
-    ours = found is not None and _is_ours(found, config)
+    ours = found is not None and is_ours(found.stats, config)
     return Scene(
         config,
         now_s,
@@ -138,8 +138,9 @@ def _listened(address: str) -> bool:
     return not is_loopback(address) or listener(host.strip("[]"), int(port)) is not None
 
 
-def _is_ours(found: Running, config: Config) -> bool:
-    theirs = str(found.stats.get("state_dir", ""))
+def is_ours(stats: dict[str, Any], config: Config) -> bool:
+    """Whether the service that answered so is the one of this configuration."""
+    theirs = str(stats.get("state_dir", ""))
     return bool(theirs) and str(config.path(".").absolute()).endswith(theirs)
 
 

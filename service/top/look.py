@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
+from service.doctor.scene import is_ours
 from service.journal_reading import (
     JournalUnreadable,
     lacking,
@@ -16,6 +16,7 @@ from service.journal_reading import (
     reading,
     spooled,
 )
+from service.settings import Config
 
 MOST_ROWS = 200
 DAY_S = 86_400.0
@@ -33,7 +34,8 @@ class Ended(NamedTuple):
 class Look(NamedTuple):
     """What was seen at `at_s` (UTC). `health` and `stats` are None where no service answered,
     and `trouble` says why; `journal_trouble` says why rows are lacking, and then nobody knows how
-    many positions are open."""
+    many positions are open. `elsewhere` is the state directory of a service that keeps another
+    than ours."""
 
     at_s: float
     health: dict[str, Any] | None = None
@@ -44,28 +46,35 @@ class Look(NamedTuple):
     open_positions: int | None = None
     ended: Ended = Ended()
     journal_trouble: str = ""
+    elsewhere: str = ""
 
 
 class Source:
     """Where looks come from. The journal is read for a moment at a time."""
 
-    def __init__(self, client: ScorerClient, endpoint: str, journal: Path) -> None:
+    def __init__(self, client: ScorerClient, endpoint: str, config: Config) -> None:
         self.endpoint = endpoint
-        self.journal = journal
+        self._config = config
         self._client = client
 
     def look(self) -> Look:
         """Ask and read; never raises for a service or a journal that is not there."""
-        seen = self._rows(Look(time.time()))
+        seen = Look(time.time())
         try:
-            return seen._replace(health=self._client.health(), stats=self._client.stats())
+            seen = seen._replace(health=self._client.health(), stats=self._client.stats())
         except (ScorerUnavailable, ScorerRefused) as error:
-            return seen._replace(trouble=str(error))
+            return self._rows(seen._replace(trouble=str(error)))
+        if seen.stats is None or is_ours(seen.stats, self._config):
+            return self._rows(seen)
+        elsewhere = str(seen.stats.get("state_dir"))
+        trouble = f"its journal is in {elsewhere}: name its configuration with --config"
+        return seen._replace(elsewhere=elsewhere, journal_trouble=trouble)
 
     def _rows(self, seen: Look) -> Look:
+        path = self._config.journal_path
         try:
-            waiting = spooled(self.journal)
-            with reading(self.journal) as connection:
+            waiting = spooled(path)
+            with reading(path) as connection:
                 (count,) = connection.execute("SELECT count(*) FROM paper").fetchone()
                 scores = newest(connection, "scores", MOST_ROWS) + lacking(connection, waiting)
                 return seen._replace(

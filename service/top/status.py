@@ -32,7 +32,8 @@ def lines(look: Look, config: Config, endpoint: str, width: int) -> Iterator[Tex
     yield from _last_score(look)
     if look.open_positions is not None:
         yield blocks.named("paper").append(f" {look.open_positions:,} positions open")
-    yield from _last_verdict(config)
+    if not look.elsewhere:
+        yield from _last_verdict(config)
 
 
 def _from_files(config: Config) -> Iterator[Text]:

@@ -74,7 +74,7 @@ def looks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Look, Look]:
         def stats(self) -> dict[str, Any]:
             return parts.ask("stats")
 
-    source = Source(Direct(), "tcp://here", parts.config.journal_path)  # type: ignore[arg-type]
+    source = Source(Direct(), "tcp://here", parts.config)  # type: ignore[arg-type]
     first = source.look()
     for n in range(10):
         parts.score(signal_id=f"t{n}", direction="SELL", pattern="\x1b[2J\x9b")
@@ -196,6 +196,21 @@ def test_of_a_journal_that_cannot_be_read_no_number_is_said(tmp_path: Path) -> N
     found = json.loads(run("status", "--json", "--timeout-ms", "50", **values).stdout)
     assert found["open_positions"] is None
     assert "cannot be read" in found["journal_trouble"]
+
+
+def test_of_another_service_nothing_is_shown_that_is_ours(tmp_path: Path) -> None:
+    parts = Parts(tmp_path / "ours")
+    parts.journal.open()
+    parts.score(signal_id="s", direction="BUY", **SIGNAL)
+    parts.journal.close()
+    with running(tmp_path / "theirs") as service:
+        asked = ["--timeout-ms", "5000", "--endpoint", service.address]
+        done = run("status", *asked, STATE_DIR=str(tmp_path / "ours"))
+    assert "READY" in done.stdout
+    assert "EURUSD" not in done.stdout
+    assert "positions open" not in done.stdout
+    assert "verdict" not in done.stdout
+    assert f"its journal is in {tmp_path / 'theirs'}: name its configuration" in done.stdout
 
 
 @as_root
