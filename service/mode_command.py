@@ -11,6 +11,7 @@ from protocol.client import ScorerClient, ScorerUnavailable
 from protocol.messages import Mode
 from service import exit_codes
 from service.config import load
+from service.doctor.scene import is_ours
 from service.durable import Unflushed
 from service.errors import CommandError, remedy
 from service.mode_file import FILE_NAME, Command, write
@@ -27,6 +28,7 @@ def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
     config = load(config_path).config
     folder = config.path(".")
     asked = None if wanted == "configured" else Command(cast(Mode, wanted), _who(), time.time())
+    before = _served(client)
     try:
         write(folder, asked)
     except OSError as error:
@@ -36,20 +38,29 @@ def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
     due = config.score.mode if wanted == "configured" else wanted
     end_s = time.monotonic() + FOLLOWED_WITHIN_S
     while True:
-        try:
-            served = client.health()["mode"]
-        except ScorerUnavailable:
+        served = None if before is None else _served(client)
+        if served is None:
             return f"{due}: written; no service answers, it holds from the next start"
-        if served == due:
+        # One that served so before may never have looked at what was written.
+        unmoved = served == before == due and not is_ours(client.stats(), config)
+        if served == due and not unmoved:
             return f"{due}: served from now on"
-        if time.monotonic() > end_s:
+        if unmoved or time.monotonic() > end_s:
             raise CommandError(
-                f"the service still serves {served}: it keeps its state in "
+                f"the service goes on serving {served}: it keeps its state in "
                 f"{client.stats()['state_dir']}, this command wrote to {folder.absolute()}; "
                 "name the service's configuration with --config",
                 1,
             )
         time.sleep(LOOK_S)
+
+
+def _served(client: ScorerClient) -> str | None:
+    """The mode that a service answers in; None where none answers."""
+    try:
+        return str(client.health()["mode"])
+    except ScorerUnavailable:
+        return None
 
 
 def _who() -> str:
