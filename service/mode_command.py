@@ -15,6 +15,7 @@ from service.doctor.scene import is_ours
 from service.durable import Unflushed
 from service.errors import CommandError, remedy
 from service.mode_file import FILE_NAME, Command, write
+from service.settings import Config
 
 FOLLOWED_WITHIN_S = 2.0
 LOOK_S = 0.05
@@ -46,13 +47,21 @@ def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
         if served == due and not unmoved:
             return f"{due}: served from now on"
         if unmoved or time.monotonic() > end_s:
-            raise CommandError(
-                f"the service goes on serving {served}: it keeps its state in "
-                f"{client.stats()['state_dir']}, this command wrote to {folder.absolute()}; "
-                "name the service's configuration with --config",
-                1,
-            )
+            raise CommandError(f"the service goes on serving {served}: {_why(client, config)}", 1)
         time.sleep(LOOK_S)
+
+
+def _why(client: ScorerClient, config: Config) -> str:
+    stats = client.stats()
+    if is_ours(stats, config):
+        return (
+            "its configuration is another one than the file's until it is reloaded (systemctl "
+            "reload signal-scorer), or it refused the command, as `signal-scorer health` says then"
+        )
+    return (
+        f"it keeps its state in {stats['state_dir']}, this command wrote to "
+        f"{config.path('.').absolute()}; name the service's configuration with --config"
+    )
 
 
 def _served(client: ScorerClient) -> str | None:

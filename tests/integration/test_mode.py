@@ -96,6 +96,15 @@ def test_a_command_for_another_folder_says_where_the_service_looks(tmp_path: Pat
             assert str(tmp_path / "a") in done.stderr
 
 
+def test_a_mode_that_waits_for_a_reload_is_said_to(tmp_path: Path):
+    with running(tmp_path) as service:
+        named = {"STATE_DIR": str(tmp_path), "ENDPOINT": service.address, "SCORE_MODE": "shadow"}
+        done = invoke("mode", "configured", **named)
+        assert done.returncode == 1
+        assert "goes on serving live" in done.stderr
+        assert "systemctl reload signal-scorer" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The configuration file of a service that runs."""
