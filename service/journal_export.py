@@ -34,12 +34,15 @@ def json_line(row: Row) -> bytes:
 
 def text_line(row: Row) -> str:
     """One row as a line of at most about 100 characters. Times are UTC."""
-    return printable(_line(row))
-
-
-def _line(row: Row) -> str:
-    columns = row.columns
     head = f"{stamp(row.at)}  {row.kind.removesuffix('s'):<8}"
+    try:
+        return printable(_line(row, head))
+    except (TypeError, ValueError):
+        return f"{head} row {row.seq} is damaged: `signal-scorer journal export` has what is left"
+
+
+def _line(row: Row, head: str) -> str:
+    columns = row.columns
     if row.kind == "scores":
         probability = columns["win_probability"]
         chance = "" if probability is None else f"  p {probability:.3f}"

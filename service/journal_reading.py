@@ -205,7 +205,9 @@ def positions(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]
 
 def _row(kind: Kind, row: sqlite3.Row | dict[str, Any]) -> Row:
     columns = dict(row)
-    return Row(kind, float(columns[TIME_OF[kind]]), int(columns["seq"]), columns)
+    at = columns[TIME_OF[kind]]
+    # SQLite keeps any type in any column, as a turned bit may have made it.
+    return Row(kind, at if isinstance(at, float) else float("-inf"), int(columns["seq"]), columns)
 
 
 def _why(path: Path, error: Exception) -> str:

@@ -6,6 +6,8 @@ import sqlite3
 import time
 from typing import Any, NamedTuple
 
+import msgspec
+
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from service.doctor.scene import is_ours
 from service.journal_reading import (
@@ -16,6 +18,7 @@ from service.journal_reading import (
     reading,
     spooled,
 )
+from service.records import PaperRow, ScoreRow
 from service.settings import Config
 
 MOST_ROWS = 200
@@ -78,13 +81,31 @@ class Source:
                 (count,) = connection.execute("SELECT count(*) FROM paper").fetchone()
                 scores = newest(connection, "scores", MOST_ROWS) + lacking(connection, waiting)
                 return seen._replace(
-                    scores=tuple(row.columns for row in reversed(scores)),
-                    positions=tuple(positions(connection, MOST_ROWS)),
+                    scores=tuple(filter(_is_score, (row.columns for row in reversed(scores)))),
+                    positions=tuple(filter(_is_position, positions(connection, MOST_ROWS))),
                     open_positions=count,
                     ended=_ended(connection, seen.at_s - DAY_S),
                 )
         except JournalUnreadable as error:
             return seen._replace(journal_trouble=str(error))
+
+
+def _is_score(columns: dict[str, Any]) -> bool:
+    """Whether a row has the types of one; a damaged one cannot be drawn."""
+    take = columns["take"]
+    return _is(columns | {"take": None if take is None else bool(take)}, ScoreRow)
+
+
+def _is_position(columns: dict[str, Any]) -> bool:
+    return _is(columns, PaperRow)
+
+
+def _is(columns: dict[str, Any], kind: type[ScoreRow | PaperRow]) -> bool:
+    try:
+        msgspec.convert(columns, kind)
+    except (msgspec.MsgspecError, ValueError):
+        return False
+    return True
 
 
 def _ended(connection: sqlite3.Connection, since_s: float) -> Ended:

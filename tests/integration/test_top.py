@@ -7,13 +7,14 @@ import os
 import pty
 import re
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from fcntl import ioctl
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,24 @@ def test_of_a_journal_that_cannot_be_read_no_number_is_said(tmp_path: Path) -> N
     found = json.loads(run("status", "--json", "--timeout-ms", "50", **values).stdout)
     assert found["open_positions"] is None
     assert "cannot be read" in found["journal_trouble"]
+
+
+def test_a_damaged_row_costs_itself_alone(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    parts.journal.open()
+    for n in range(3):
+        parts.score(signal_id=f"s{n}", base_score=70.0 + n)
+    parts.journal.close()
+    with closing(sqlite3.connect(parts.config.journal_path)) as connection, connection:
+        newest = "seq = (SELECT max(seq) FROM scores)"
+        connection.execute(f"UPDATE scores SET base_score = 'x', scored_at = x'00' WHERE {newest}")
+    named = {"STATE_DIR": str(tmp_path), "SCORE_BIND": NOBODY_THERE}
+    lines = run("journal", "tail", **named).stdout.splitlines()
+    assert [line for line in lines if "is damaged" in line] == lines[:1]
+    assert len(lines) == 3
+    assert "EURUSD 71 -> 71.0" in run("status", "--timeout-ms", "50", **named).stdout
+    done = run("top", "--once", "--interval-s", "0.1", "--timeout-ms", "50", **named)
+    assert "71.0 ->  71.0" in done.stdout
 
 
 def test_of_another_service_nothing_is_shown_that_is_ours(tmp_path: Path) -> None:
