@@ -112,8 +112,9 @@ def summary(connection: sqlite3.Connection, waiting: list[Row]) -> Summary:
     def one(statement: str) -> Any:
         return connection.execute(statement).fetchone()[0]
 
-    first = connection.execute("SELECT scored_at FROM scores ORDER BY seq LIMIT 1").fetchone()
-    newest = connection.execute("SELECT scored_at FROM scores ORDER BY seq DESC LIMIT 1").fetchone()
+    sound = "SELECT scored_at FROM scores WHERE typeof(scored_at) = 'real' ORDER BY seq"
+    first = connection.execute(f"{sound} LIMIT 1").fetchone()
+    newest = connection.execute(f"{sound} DESC LIMIT 1").fetchone()
     statuses = connection.execute("SELECT status, count(*) FROM scores GROUP BY status")
     outcomes = connection.execute(
         "SELECT source, outcome, count(*) FROM outcomes GROUP BY source, outcome"
