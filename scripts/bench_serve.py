@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgpack
 import numpy as np
@@ -112,9 +113,12 @@ class Publisher:
         self._process.start()
         self.address = self._pipe.recv()
 
-    def warm(self) -> None:
-        """History for every symbol, once somebody listens."""
-        self._pipe.send("warm")
+    def warm(self, ticks_s: int = 0) -> None:
+        """An hour of candles for every symbol once somebody listens, and so many seconds of ticks.
+
+        A service that gets such ticks wants `feed.clock_offset` 0: their stamps are old.
+        """
+        self._pipe.send(Warm(ticks_s))
         self._pipe.recv()
 
     def rate(self, ticks_per_s: int) -> None:
@@ -129,6 +133,12 @@ class Publisher:
         self._process.kill()
 
 
+class Warm(NamedTuple):
+    """Asks for history: candles until so many seconds ago, from then on a tick each second."""
+
+    ticks_s: int
+
+
 def publish_ticks(pipe: mp.connection.Connection, symbols: Sequence[str]) -> None:
     """Ticks stamped now, in small batches, at the rate last asked for."""
     socket = zmq.Context().socket(zmq.XPUB)
@@ -138,13 +148,21 @@ def publish_ticks(pipe: mp.connection.Connection, symbols: Sequence[str]) -> Non
     while True:
         if pipe.poll(0 if rate else 1):
             asked = pipe.recv()
-            if asked == "warm":
+            if isinstance(asked, Warm):
                 socket.recv()
+                begin = int(time.time()) - asked.ticks_s
                 # A tick first: it tells the clock offset by which candles are dated.
-                for symbol in symbols:
+                for symbol in symbols if not asked.ticks_s else ():
                     socket.send(encode_tick(Tick(symbol, 1.1, 1.1001, 1.0, time.time())))
-                for frame in history(symbols):
+                for frame in history(symbols, begin):
                     socket.send(frame)
+                for second in range(asked.ticks_s):
+                    p = 1.1 + second * 7919 % 89 * 1e-5
+                    for symbol in symbols:
+                        old = Tick(symbol, p, p + 1e-4, 1.0, float(begin + second))
+                        socket.send(encode_tick(old))
+                    # Slower than they are applied: what waits would make the process grow.
+                    time.sleep(0.01)
                 rate = 30
             else:
                 rate = asked
@@ -160,9 +178,9 @@ def publish_ticks(pipe: mp.connection.Connection, symbols: Sequence[str]) -> Non
         time.sleep(0.001)
 
 
-def history(symbols: Sequence[str]) -> Iterator[bytes]:
-    """Candles of the last hour for every symbol."""
-    minute = int(time.time()) // 60
+def history(symbols: Sequence[str], until_s: float) -> Iterator[bytes]:
+    """Candles of the hour before for every symbol."""
+    minute = int(until_s) // 60
     for ago, (place, symbol) in itertools.product(range(60, 0, -1), enumerate(symbols)):
         p = 1.1 + (ago * 7 + place * 13) % 17 * 1e-4
         at = (minute - ago) * 60.0

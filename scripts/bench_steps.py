@@ -95,7 +95,7 @@ class Bench:
         self.endpoint: Endpoint = self.engine.endpoint("feed", volume_is_deal=True)
         self.times: dict[str, list[float]] = {}
         self._tick = 0
-        for frame in history(SYMBOLS):
+        for frame in history(SYMBOLS, time.time()):
             self._frame(frame)
         for _ in range(5):
             self.ticks()

@@ -17,12 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
 import zmq
-from bench_serve import Publisher, Service, request_body
+from bench_serve import Publisher, Service, ask, request_body
 from processes import resident_mib
 from usual_model import publish_model
 
@@ -38,6 +38,10 @@ TICKS_PER_S = 2_000
 SWAPS_A_BLOCK = 50
 KEPT = max(LimitsSection().remembered_replies, KNOWN_SIGNALS)
 """So many are asked first: what is kept of answered signals has then grown to its limits."""
+
+
+WINDOWS_FULL_S = 1_800
+"""Of ticks: the windows of seconds then hold as many as they ever do, and grow no more."""
 
 
 class Asked(NamedTuple):
@@ -62,12 +66,14 @@ def main() -> None:
         }
         show_parts(folder / "models", next(iter(pointers.values())))
         feed = stack.enter_context(Publisher(SYMBOLS))
-        with Service(folder, feed.address, MODEL_POLL_S="0.02") as service:
+        settings = {"MODEL_POLL_S": "0.02", "FEED_CLOCK_OFFSET": "0"}
+        with Service(folder, feed.address, **settings) as service:
             print(f"ready {service.ready_s:.2f} s after its start, without a journal")
-            feed.warm()
+            feed.warm(WINDOWS_FULL_S)
             client = stack.enter_context(asking(service.address))
             wait_until_warm(client)
             feed.rate(TICKS_PER_S)
+            wait_until_now(service)
             for _ in range(KEPT):
                 client()
             run(given.swaps, client, service, folder / "models", pointers, models)
@@ -98,7 +104,10 @@ def run(
     print(f"{swaps} swaps, {len(during) + len(without):,} requests: each answered by one model")
     for name, times in (("without swaps", without), ("during swaps", during)):
         p50, p99, p999 = np.percentile(times, (50, 99, 99.9))
-        print(f"{name:14} p50 {p50:,.0f} us, p99 {p99:,.0f} us, p99.9 {p999:,.0f} us")
+        print(
+            f"{name:14} p50 {p50:,.0f} us, p99 {p99:,.0f} us, p99.9 {p999:,.0f} us, "
+            f"longest {max(times) / 1e3:,.0f} ms"
+        )
     print(f"p99 during swaps {np.percentile(during, 99) / np.percentile(without, 99):.2f} times")
     print(
         f"resident {resident[0]:.1f} MiB after {SWAPS_A_BLOCK} swaps, {resident[-1]:.1f} at the "
@@ -197,6 +206,16 @@ def wait_until_warm(client: Callable[[], Asked]) -> None:
             return
         time.sleep(0.1)
     raise SystemExit("the symbols do not get warm")
+
+
+def wait_until_now(service: Service) -> None:
+    """Until the history is applied."""
+    for _ in range(600):
+        feed: Any = ask(service.address, "stats")["feed"]
+        if feed["event_time_s"] > time.time() - 2.0:
+            return
+        time.sleep(0.1)
+    raise SystemExit("the history is not applied within a minute")
 
 
 if __name__ == "__main__":
