@@ -17,15 +17,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgpack
 import numpy as np
 import zmq
-from bench_serve import Publisher, Service, ask, request_body
+from bench_serve import Publisher, Service, request_body
 from processes import resident_mib
 from usual_model import publish_model
 
+from protocol.client import ScorerClient
 from protocol.manifest import POINTER_NAME
 from protocol.schema import FEATURE_NAMES
 from service.bundle import decode_pointer, load, read_pointer_bytes
@@ -66,8 +67,7 @@ def main() -> None:
         }
         show_parts(folder / "models", next(iter(pointers.values())))
         feed = stack.enter_context(Publisher(SYMBOLS))
-        settings = {"MODEL_POLL_S": "0.02", "FEED_CLOCK_OFFSET": "0"}
-        with Service(folder, feed.address, **settings) as service:
+        with Service(folder, feed.address, MODEL_POLL_S="0.02", FEED_CLOCK_OFFSET="0") as service:
             print(f"ready {service.ready_s:.2f} s after its start, without a journal")
             feed.warm(WINDOWS_FULL_S)
             client = stack.enter_context(asking(service.address))
@@ -210,11 +210,11 @@ def wait_until_warm(client: Callable[[], Asked]) -> None:
 
 def wait_until_now(service: Service) -> None:
     """Until the history is applied."""
-    for _ in range(600):
-        feed: Any = ask(service.address, "stats")["feed"]
-        if feed["event_time_s"] > time.time() - 2.0:
-            return
-        time.sleep(0.1)
+    with ScorerClient(service.address, 10_000) as client:
+        for _ in range(600):
+            if client.stats()["feed"]["event_time_s"] > time.time() - 2.0:
+                return
+            time.sleep(0.1)
     raise SystemExit("the history is not applied within a minute")
 
 
