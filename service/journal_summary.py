@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from service import words
 from service.journal_export import stamp
 from service.journal_file import wal_of
 from service.journal_reading import Summary
@@ -21,7 +22,7 @@ def lines(path: Path, found: Summary) -> Iterator[str]:
     yield f"scores     {found.scores:,}" + (f"  {_counts(found.by_status)}" if found.scores else "")
     for (source, word), count in sorted(found.by_outcome.items(), key=lambda item: -item[1]):
         yield f"outcomes   {count:,} {printable(word)} ({source})"
-    yield f"paper      {found.open_positions:,} positions open"
+    yield f"paper      {words.counted(found.open_positions, 'position')} open"
     yield f"events     {found.events:,}"
     if found.first_s is None or found.last_s is None:
         return

@@ -1,4 +1,4 @@
-"""Numbers as they fit a narrow column."""
+"""Numbers as people read them, some to fit a narrow column."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def span(seconds: float) -> str:
         return f"{minutes // 60} h {minutes % 60:02d}"
     days, hours = minutes // 1440, minutes % 1440 // 60
     return f"{days} d {hours} h" if days < 10 else f"{days} d"
+
+
+def counted(count: int, noun: str) -> str:
+    """1 position, 1,200 positions."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def rate(value: float | None) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service import words
 from service.commands.root import cli, config_option, example
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def config(config_path: str | None, check: bool) -> None:
     sourced = load(config_path)
     if check:
         refuse_unusable(sourced.config)
-        click.echo(f"fine: {len(sourced.sources)} keys are set")
+        click.echo(f"fine: {words.counted(len(sourced.sources), 'key')} set")
         return
     logs = [log for log, _ in shown_logs(config_file(config_path))]
     for line in listing(sourced, logs):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from service import words
 from service.bundle import read_pointer
 from service.errors import ModelRejected, remedy
 from service.history import HISTORY_NAME, last_trained, read_history
@@ -31,7 +32,8 @@ def lines(look: Look, config: Config, endpoint: str, width: int) -> Iterator[Tex
         yield from blocks.journal(look)
     yield from _last_score(look)
     if look.open_positions is not None:
-        yield blocks.named("paper").append(f" {look.open_positions:,} positions open")
+        positions = words.counted(look.open_positions, "position")
+        yield blocks.named("paper").append(f" {positions} open")
     if not look.elsewhere:
         yield from _last_verdict(config)
 

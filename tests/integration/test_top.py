@@ -228,7 +228,7 @@ def test_of_another_service_nothing_is_shown_that_is_ours(tmp_path: Path) -> Non
         done = run("status", *asked, STATE_DIR=str(tmp_path / "ours"))
     assert "READY" in done.stdout
     assert "EURUSD" not in done.stdout
-    assert "positions open" not in done.stdout
+    assert "position" not in done.stdout
     assert "verdict" not in done.stdout
     assert f"its journal is in {tmp_path / 'theirs'}: name its configuration" in done.stdout
 
