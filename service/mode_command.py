@@ -5,9 +5,9 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from typing import cast
+from typing import Any, cast
 
-from protocol.client import ScorerClient, ScorerUnavailable
+from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.messages import Mode
 from service import exit_codes
 from service.config import load
@@ -43,16 +43,31 @@ def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
         if served is None:
             return f"{due}: written; no service answers, it holds from the next start"
         # One that served so before may never have looked at what was written.
-        unmoved = served == before == due and not is_ours(client.stats(), config)
+        unmoved = served == before == due and not _is_ours(client, config)
         if served == due and not unmoved:
             return f"{due}: served from now on"
         if unmoved or time.monotonic() > end_s:
-            raise CommandError(f"the service goes on serving {served}: {_why(client, config)}", 1)
+            raise CommandError(_not_followed(due, served, client, config), 1)
         time.sleep(LOOK_S)
 
 
-def _why(client: ScorerClient, config: Config) -> str:
-    stats = client.stats()
+def _not_followed(due: str, served: str, client: ScorerClient, config: Config) -> str:
+    try:
+        stats = client.stats()
+    except (ScorerUnavailable, ScorerRefused) as error:
+        return f"{due}: written, but the service does not say what it serves: {error}"
+    return f"the service goes on serving {served or 'another mode'}: {_why(stats, config)}"
+
+
+def _is_ours(client: ScorerClient, config: Config) -> bool:
+    """Whether the service is the configuration's, as far as it says."""
+    try:
+        return is_ours(client.stats(), config)
+    except (ScorerUnavailable, ScorerRefused):
+        return True
+
+
+def _why(stats: dict[str, Any], config: Config) -> str:
     if is_ours(stats, config):
         return (
             "its configuration is another one than the file's until it is reloaded (systemctl "
@@ -65,11 +80,13 @@ def _why(client: ScorerClient, config: Config) -> str:
 
 
 def _served(client: ScorerClient) -> str | None:
-    """The mode that a service answers in; None where none answers."""
+    """The mode that a service answers in, empty where it has no time to say; None without one."""
     try:
         return str(client.health()["mode"])
     except ScorerUnavailable:
         return None
+    except ScorerRefused:
+        return ""
 
 
 def _who() -> str:

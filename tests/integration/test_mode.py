@@ -14,6 +14,7 @@ import pytest
 from command import invoke
 from harness import Service, eventually, running
 from serving import Parts
+from wire import answering
 
 from service.engine_replay import compare
 from service.mode_file import FILE_NAME, Command, ModeWatch, read, write
@@ -94,6 +95,21 @@ def test_a_command_for_another_folder_says_where_the_service_looks(tmp_path: Pat
             done = signal_scorer(other, "mode", wanted)
             assert done.returncode == 1
             assert str(tmp_path / "a") in done.stderr
+
+
+def test_a_mode_is_written_where_the_service_has_no_time_to_say_its_own(tmp_path: Path):
+    refusal = {
+        "ok": False,
+        "error": {"code": "overloaded", "message": "1024 requests wait already"},
+    }
+    with answering(lambda request: refusal) as busy:
+        done = invoke("mode", "off", STATE_DIR=str(tmp_path), ENDPOINT=busy.address)
+    assert done.returncode == 1
+    command = read(tmp_path)
+    assert command is not None
+    assert command.mode == "off"
+    assert "off: written, but the service does not say what it serves" in done.stderr
+    assert "1024 requests wait already" in done.stderr
 
 
 def test_a_mode_that_waits_for_a_reload_is_said_to(tmp_path: Path):
