@@ -178,14 +178,18 @@ def after(
 ) -> Iterator[Row]:
     """All rows behind `seq` within a time (UTC s), page by page. Raises sqlite3.Error.
 
-    Rows that are written meanwhile come as well.
+    Rows that are written meanwhile come as well, and damaged ones whose time is none where all
+    times are asked for.
     """
+    any_time = since_s == float("-inf") and until_s == float("inf")
+    within = "" if any_time else f" AND {TIME_OF[kind]} >= :since AND {TIME_OF[kind]} < :until"
     statement = (
-        f"SELECT * FROM {kind} WHERE seq > ?"  # noqa: S608  one of three words
-        f" AND {TIME_OF[kind]} >= ? AND {TIME_OF[kind]} < ? ORDER BY seq LIMIT {PAGE_ROWS}"
+        f"SELECT * FROM {kind} WHERE seq > :seq"  # noqa: S608  one of three words
+        f"{within} ORDER BY seq LIMIT {PAGE_ROWS}"
     )
     while True:
-        page = connection.execute(statement, (seq, since_s, until_s)).fetchall()
+        values = {"seq": seq, "since": since_s, "until": until_s}
+        page = connection.execute(statement, values).fetchall()
         for row in page:
             yield _row(kind, row)
         if len(page) < PAGE_ROWS:

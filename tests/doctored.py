@@ -15,7 +15,7 @@ from service.doctor import examine as examining
 from service.doctor.finding import Finding
 from service.doctor.scene import look_around
 from service.journal import Journal
-from service.records import EventRow
+from service.records import EventRow, ScoreRow
 
 DAY_S = 86_400.0
 MONDAY_S = 1_757_944_800.0
@@ -74,7 +74,7 @@ class Setup:
                 return finding
         raise AssertionError(f"nothing says {words}: {found}")
 
-    def write_journal(self, *rows: EventRow) -> None:
+    def write_journal(self, *rows: EventRow | ScoreRow) -> None:
         journal = Journal(self.journal)
         assert journal.open()
         journal.write(rows)

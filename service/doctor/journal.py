@@ -42,6 +42,7 @@ LOCKED_FOR_S = 0.5
 LOOKS = 5
 RESTARTS, RESTARTS_S = 5, 3600.0
 AHEAD_S = 60.0
+_NEWEST = "SELECT scored_at FROM scores WHERE typeof(scored_at) = 'real' ORDER BY seq DESC LIMIT 1"
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -217,7 +218,7 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
     if problem is not None:
         yield _damaged(path, problem)
         return
-    newest = connection.execute("SELECT scored_at FROM scores ORDER BY seq DESC LIMIT 1").fetchone()
+    newest = connection.execute(_NEWEST).fetchone()
     if newest is not None and newest[0] > scene.now_s + AHEAD_S:
         yield fail(
             path,

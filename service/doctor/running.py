@@ -147,8 +147,8 @@ def _losses(running: Running) -> Iterator[Finding]:
     for key, what, advice in (
         (
             "refused_overloaded",
-            "requests were refused because too many waited",
-            "docs/operations.md, Capacity: ask in batches, or from fewer places at once",
+            "requests were refused because too many waited, or too large replies were not read",
+            "docs/runbook.md, ScorerOverloaded",
         ),
         (
             "reply_dropped",

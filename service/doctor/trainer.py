@@ -179,7 +179,9 @@ def _modified(path: Path) -> float:
 def _first_score_s(scene: Scene) -> float | None:
     try:
         with closing(open_quietly(scene.config.journal_path)) as connection:
-            row = connection.execute("SELECT scored_at FROM scores ORDER BY seq LIMIT 1").fetchone()
+            row = connection.execute(
+                "SELECT scored_at FROM scores WHERE typeof(scored_at) = 'real' ORDER BY seq LIMIT 1"
+            ).fetchone()
     except (JournalUnreadable, sqlite3.Error):
         return None  # told by the journal's check
     return None if row is None else float(row[0])

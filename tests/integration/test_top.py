@@ -213,6 +213,7 @@ def test_a_damaged_row_costs_itself_alone(tmp_path: Path) -> None:
     assert [line for line in lines if "is damaged" in line] == lines[:1]
     assert len(lines) == 3
     assert "scores     3" in run("journal", "stats", **named).stdout
+    assert len(run("journal", "export", "--jsonl", "--kind", "scores", **named).stdout.split()) == 3
     assert "EURUSD 71 -> 71.0" in run("status", "--timeout-ms", "50", **named).stdout
     done = run("top", "--once", "--interval-s", "0.1", "--timeout-ms", "50", **named)
     assert "71.0 ->  71.0" in done.stdout

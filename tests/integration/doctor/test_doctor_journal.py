@@ -101,6 +101,15 @@ def test_a_wal_that_grows_since_a_reader_stays(setup: Setup) -> None:
         assert "reader" in setup.fault("journal", "wait to be moved", level="warn").advice
 
 
+def test_a_row_whose_time_is_damaged_is_no_fault_of_doctors(setup: Setup) -> None:
+    setup.write_journal(score_row(0, np.full(FEATURE_COUNT, 50.0)))
+    with closing(sqlite3.connect(setup.journal)) as connection, connection:
+        connection.execute("UPDATE scores SET scored_at = x'00'")
+    found = setup.findings("journal")
+    assert any("no score yet" in finding.text for finding in found), found
+    assert not any("could not look" in finding.text for finding in setup.findings("trainer"))
+
+
 def test_promised_scores_that_are_damaged(setup: Setup) -> None:
     setup.write_journal()
     path = spool_path(setup.journal)
