@@ -29,4 +29,9 @@ def insert_events(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> N
             "INSERT INTO events(at, kind, detail) VALUES(?,?,?)", (row.at, row.kind, detail)
         )
         if added.lastrowid is not None and added.lastrowid % TIDY_EVERY == 0:
-            connection.execute(_DROP_OLD, (KEPT_EVENTS,))
+            drop_old_events(connection)
+
+
+def drop_old_events(connection: sqlite3.Connection) -> None:
+    """Drop what is too many. Raises sqlite3.Error."""
+    connection.execute(_DROP_OLD, (KEPT_EVENTS,))

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from service.bar_table import insert_bars
-from service.event_table import insert_events
+from service.event_table import drop_old_events, insert_events
 from service.journal_file import open_writer, wal_of
 from service.locks import HeldError, hold
 from service.outcome_table import WRITTEN, Written, catch_up, follow, insert_outcome
@@ -213,8 +213,12 @@ class Journal:
         return self._sound_paper(self._run(LOAD_PAPER))
 
     def catch_up(self) -> None:
-        """Have all scores found by their signals, those too that a kill left behind."""
+        """Have all scores found by their signals, those too that a kill left behind.
+
+        Of events there may be years more than are kept: they go now, while nobody asks.
+        """
         self._transacted(catch_up)
+        self._transacted(drop_old_events)
 
     def load_unfollowed(self, since: float, holding_s: float, limit: int) -> list[PaperRow]:
         """Positions of signals first scored since a time (UTC s) without one or an end of one."""

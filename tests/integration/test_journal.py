@@ -58,6 +58,9 @@ def test_of_each_kind_of_event_the_oldest_go(journal: Journal) -> None:
     assert kept("rare") == [0.0, 1.0, 2.0]
     assert KEPT_EVENTS <= len(kept("noise")) < KEPT_EVENTS + TIDY_EVERY
     assert kept("noise")[-KEPT_EVENTS:] == [row.at for row in noise]
+    assert len(kept("noise")) > KEPT_EVENTS
+    journal.catch_up()  # as each start does
+    assert kept("noise") == [row.at for row in noise]
 
 
 def test_a_closed_journal_is_one_file_that_anyone_reads(journal: Journal) -> None:
