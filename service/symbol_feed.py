@@ -82,8 +82,8 @@ class SymbolFeed:
         return self.stamp_s - self.event_s if self.event_s > NEVER else None
 
     def was_read_by(self, endpoint: str) -> bool:
-        """Whether ticks or candles of it were placed in time by this endpoint's clock."""
-        return self.candle_endpoint == endpoint or (self.ticks > 0 and self.source[0] == endpoint)
+        """Whether its ticks, or without any its candles, were placed in time by this clock."""
+        return (self.source[0] if self.ticks else self.candle_endpoint) == endpoint
 
     def set_back(self, step_s: float) -> None:
         """UTC was set back by `step_s` (negative)."""

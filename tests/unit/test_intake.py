@@ -468,6 +468,17 @@ def test_bars_of_candles_alone_go_with_the_clock_that_they_were_read_by() -> Non
     assert list(given_.state("XAU").bars.minutes) == [int(T) // 60 - 1]
 
 
+def test_a_symbol_with_ticks_was_read_by_their_clock_whoever_sent_a_candle() -> None:
+    given_ = Given()
+    given_.quote()
+    own, given_.feed = given_.feed, given_.endpoint("another")
+    given_.bar(int(T) // 60 - 1)
+    (feed,) = given_.intake.feeds.values()
+    assert feed.candle_endpoint == "another"
+    assert feed.was_read_by(own.name)
+    assert not feed.was_read_by("another")
+
+
 def test_the_newest_sentiment_holds_also_before_the_first_tick() -> None:
     given_ = Given()
     given_.intake.set_sentiment("EURUSD", 80.0, 60.0, T)
