@@ -164,6 +164,13 @@ def _model(version: str | None, reviewed_at: float, files: dict[str, bytes]) -> 
     """Load a recorded model by the same checks as a published one."""
     if version is None:
         return None
+    try:
+        return _unpacked(version, reviewed_at, files)
+    except OSError as error:
+        raise RecordingError(f"a recorded model cannot be unpacked: {error}") from error
+
+
+def _unpacked(version: str, reviewed_at: float, files: dict[str, bytes]) -> Model:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / version
         folder.mkdir()

@@ -28,7 +28,7 @@ class HeldReplies:
         zmq.Frame(b"first", track=True, copy_threshold=0)
 
     def crowded(self, peer: bytes) -> bool:
-        """Whether it should read before it asks for more: it has half of what it may."""
+        """Whether it should read before it asks for more: it has half of what is left free."""
         return peer in self._bytes and 2 * self._bytes_of(peer) > self._free()
 
     def frame(self, peer: bytes, reply: bytes, size: int) -> zmq.Frame | None:

@@ -6,15 +6,13 @@ say today.
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import msgspec
 import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT
 from service.arrays import Floats
 from service.drift import WINDOW
-from training.journals import Journals, open_journals
+from training.journals import Journals, read
 
 _ADVICE = "select score_id, model_version, take from scores"
 _NEWEST = (
@@ -35,7 +33,7 @@ class Advice(msgspec.Struct, frozen=True, gc=False):
 
 def advice_by_score(journals: Journals) -> dict[str, Advice]:
     """By score id. Raises sqlite3.Error or FileNotFoundError where there is no journal."""
-    with closing(open_journals(journals)) as connection:
+    with read(journals) as connection:
         return {
             score_id: Advice(version, None if take is None else bool(take))
             for score_id, version, take in connection.execute(_ADVICE)
@@ -44,7 +42,7 @@ def advice_by_score(journals: Journals) -> dict[str, Advice]:
 
 def newest_vectors(journals: Journals, version: str) -> list[tuple[float, Floats]]:
     """The newest 1,000 vectors (11,) that a model answered and when, UTC seconds; oldest first."""
-    with closing(open_journals(journals)) as connection:
+    with read(journals) as connection:
         rows = connection.execute(_NEWEST, (version, FINGERPRINT, WINDOW)).fetchall()
     return [
         (event_s if np.isfinite(event_s) else scored_s, np.frombuffer(features, dtype="<f8"))

@@ -94,6 +94,17 @@ def open_journals(journals: Journals) -> sqlite3.Connection:
 
 
 @contextmanager
+def read(journals: Journals) -> Iterator[sqlite3.Connection]:
+    """All of them for the block; what SQLite says there is said with their names.
+
+    Raises as `open_journals` does, and sqlite3.Error.
+    """
+    paths = [journals] if isinstance(journals, Path) else journals
+    with closing(open_journals(journals)) as connection, named(*paths):
+        yield connection
+
+
+@contextmanager
 def named(*paths: Path) -> Iterator[None]:
     """Say which file, or which of several, it is that SQLite complains of."""
     try:

@@ -8,7 +8,6 @@ scored by the current model and the configured weights, and only such as it had 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from service.model import Model
 from service.scoring import Weights, blend
 from training.champion import seen_until_s
 from training.dataset import MARKET_FEATURES
-from training.journals import Journals, open_journals
+from training.journals import Journals, read
 from training.scored import Score, scores_of, vector_of
 from training.truth_log import words
 
@@ -46,7 +45,7 @@ def asked_signals(journals: Journals, max_missing: int) -> list[Score]:
     Without tests, and without those that would get the base score for want of history. Raises
     sqlite3.Error or FileNotFoundError where the journal cannot be read.
     """
-    with closing(open_journals(journals)) as connection:
+    with read(journals) as connection:
         scores = scores_of(connection)
     first: dict[str, Score] = {}
     for score in scores:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from monitored import answer_signals, publish_small
 from scored_journal import START_S, outcome_row, score_row, vectors
 
-from service import exit_codes
+from service import exit_codes, journal_reading
 from service.errors import ConfigError
 from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
@@ -147,6 +147,8 @@ def test_what_the_runbook_saves_of_a_damaged_one_trains(tmp_path: Path) -> None:
     spans = documents.document("docs/runbook.md").spans
     (save,) = (span.text for span in spans if span.text.startswith("sqlite3 journal.db .dump"))
     subprocess.run(save, shell=True, cwd=tmp_path, check=True)
+    with journal_reading.reading(tmp_path / "saved.db") as connection:
+        assert connection.execute("SELECT count(*) FROM scores").fetchone()[0] > n // 2
     data = read_dataset([fresh, tmp_path / "saved.db"], {}, RULES, now_s=LATER_S)
     assert n // 2 < len(data.samples) < n
 

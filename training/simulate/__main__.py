@@ -55,7 +55,12 @@ WIDTH = 120
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory for all files, empty or new.  [default: var/demo-<time>]",
 )
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the facts here.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the facts here.",
+)
 @click.option("--outcome-requests", is_flag=True, help="Send outcomes to the service as well.")
 @click.option(
     "--plain", is_flag=True, help="Lines instead of a live picture, as without a terminal."
@@ -106,7 +111,12 @@ def main(
         sys.exit(exit_codes.NOT_SO)
     show(facts, console)
     if json_path is not None:
-        json_path.write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=2))
+        try:
+            json_path.write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=2))
+        except OSError as error:
+            raise CommandError(
+                f"cannot write {json_path}: {error.strerror}", exit_codes.CANT_CREATE
+            ) from error
     sys.exit(exit_codes.INTERRUPTED if facts.interrupted else exit_codes.OK)
 
 
