@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, get_args
 
 import builders
 import pytest
+import wire_document
 import zmq
 from harness import Service, eventually, running
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,7 +21,7 @@ from service.engine_replay import compare
 from service.histogram import LATENCY_BOUNDS_S, Histogram
 from service.symbol_class import symbol_class
 
-PROTOCOL_DOC = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text()
+ERRORS = wire_document.section("## Errors")
 
 
 class Scrape:
@@ -146,7 +147,7 @@ def test_the_model_the_journal_and_the_caches_are_shown(served: Served):
 
 
 def test_what_alerts_ask_for_is_there_before_it_happens(served: Served):
-    refused = re.findall(r"^\| `(\w+)` \|", PROTOCOL_DOC.split("## Errors")[1], re.M)
+    refused = re.findall(r"^\| `(\w+)` \|", ERRORS, re.M)
     assert "overloaded" in refused
     for code in refused:
         if code not in ("error", "fallback", "versions"):

@@ -126,10 +126,12 @@ def test_the_other_replies_hold_what_the_document_names(
         if op != "stats":
             assert f"`{name}`" in text, name
     if op == "stats":
-        named = text.partition("The reply")[2]
+        named = text.partition("No fields")[2]
         for name in ("uptime_s", "requests", "scores", "latency_ms", "feed", "journal", "model"):
             assert f"`{name}`" in named
             assert name in reply
+        assert "`status_…`" in named
+        assert any(key.startswith("status_") for key in reply["scores"])
 
 
 @pytest.mark.parametrize(
@@ -150,6 +152,14 @@ def test_the_other_replies_hold_what_the_document_names(
         (pack(op="score", base_score=7.0), "invalid_field", "symbol", 7.0),
         (pack(op="score", symbol="EURUSD", base_score=101.0), "invalid_field", "base_score", None),
         (pack(op="health", pad=["x" * 1000] * 263), "too_large", None, None),
+        (msgpack.packb({"v": 1.0, "op": "health"}), "unsupported_version", "v", None),
+        (pack(op="health", id=1.0), "invalid_field", "id", None),
+        (
+            pack(op="score", symbol="EURUSD", base_score=7.0, timeframe_data={"M1": [{}]}),
+            "invalid_field",
+            "timeframe_data.M1[0].open",
+            7.0,
+        ),
     ],
 )
 def test_refusals_carry_what_the_document_says(
@@ -181,10 +191,23 @@ def test_unknown_keys_are_named_and_a_retry_gets_the_first_reply(
     first = ask(socket, pack(id=1, **request))
     again = ask(socket, pack(id="other", deadline_ms=5000.0, **request))
     assert again["id"] == "other"
+    batch = [{**request, "explain": True, "hope": 1}]
+    (among,) = ask(socket, pack(op="score_many", signals=batch))["scores"]
+    assert among["ignored"] == ["hope"]
     told = ("score_id", "final_score", "features", "status")
-    assert [first[key] for key in told] == [again[key] for key in told]
+    for reply in (again, among):
+        assert [first[key] for key in told] == [reply[key] for key in told]
     assert [row["signal_id"] for row in service.scores()].count("stranger") == 1
     assert ask(socket, pack(op="health", hope=1))["ignored"] == ["hope"]
+
+
+def test_candles_of_a_symbol_that_the_feed_does_not_carry_are_not_used(
+    socket: zmq.Socket[bytes],
+) -> None:
+    bar = {"time": time.time() // 60 * 60 - 120, "open": 1, "high": 2, "low": 1, "close": 2}
+    for _ in range(2):
+        request = {"symbol": "NOWHERE", "base_score": 50, "timeframe_data": {"M1": [bar]}}
+        assert ask(socket, pack(op="score", **request))["status"] == "unknown_symbol"
 
 
 def test_nil_is_taken_where_it_is_the_default_and_nowhere_else(socket: zmq.Socket[bytes]) -> None:

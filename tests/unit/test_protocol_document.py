@@ -12,9 +12,10 @@ import pytest
 import wire_document
 from wire_document import Golden, golden, tables
 
-from protocol import codec, limits, messages
-from service import responder, scoring, server
+from protocol import codec, ea_feed, limits, messages
+from service import outcome_table, responder, scoring, server, settings
 from service import sockets as service_sockets
+from training.truth_log import words
 
 REQUESTS = [one for one in golden() if one.title.startswith("Request")]
 REPLIES = [one for one in golden() if one.title.startswith("Reply")]
@@ -122,6 +123,30 @@ def test_the_limits_are_the_codes() -> None:
         "candles of a timeframe": limits.MAX_CANDLES,
         "unknown keys that are named in ignored": limits.MAX_IGNORED_KEYS,
     }
+
+
+def test_the_words_of_an_outcome_are_those_that_the_trainer_knows() -> None:
+    meaning = next(row[3] for row in tables("### `outcome`")[0] if row[0] == "outcome")
+    wins, losses, ends = [True] * 2, [False] * 2, [None] * 4
+    said = [word.replace("…", "BY_HAND") for word in re.findall(r"\b[A-Z_]{3,}…?", meaning)]
+    assert [words.result(word.lower()) for word in said] == wins + losses + ends
+    assert [words.result(word, None, -3.0) for word in said] == wins + losses + [False] * 4
+
+
+def test_the_reach_of_an_outcome_without_an_id_is_the_codes() -> None:
+    before_s, after_s = outcome_table.MEANT_WITHIN_S, outcome_table.CLOCKS_DIFFER_S
+    told = " ".join(wire_document.section("### `outcome`").split())
+    assert f"from {before_s:g} s before `scored_at` to {after_s:g} s after it" in told
+
+
+def test_the_bounds_and_kinds_of_the_feed_are_the_codes() -> None:
+    told = " ".join(wire_document.section("## The feed, and ticks by push").split())
+    assert f"of more than {ea_feed.MAX_CANDLES_PER_TIMEFRAME} the last count" in told
+    assert f"`too_large` (above {limits.MAX_BODY_BYTES} bytes)" in told
+    assert f"`feed.silence_s` ({settings.FeedSection().silence_s:g} s)" in told
+    skipped = told.partition("under `feed.skipped`")[2].partition(". ")[0]
+    kinds = set(re.findall(r"`(\w+)`", skipped))
+    assert kinds == {"garbage", "too_large", "other", "heartbeat"} <= ea_feed.SKIPPED_KINDS
 
 
 def test_every_code_that_the_service_can_send_is_in_the_table() -> None:
