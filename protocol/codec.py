@@ -91,6 +91,10 @@ def unpack(body: bytes, *, max_bytes: int = limits.MAX_BODY_BYTES) -> dict[str, 
         detail = str(error)[:200] or type(error).__name__
         if body[:1] == b"{":
             detail = "it looks like JSON"
+        elif "max_ext_len" in detail:  # msgpack's own word, of which no caller has heard
+            detail = "there is an ext in it, as some libraries write a time or undefined"
+        elif "max_bin_len" in detail:
+            detail = "there is a bin in it; send a str"
         raise DecodeError("malformed", f"no msgpack map: {detail}") from None
     if type(content) is not dict or not _STR.issuperset(map(type, content)):
         raise DecodeError("malformed", "the body must be one msgpack map with string keys")

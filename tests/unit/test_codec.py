@@ -37,6 +37,18 @@ def refused(body: bytes) -> DecodeError:
 
 
 @pytest.mark.parametrize(
+    ("value", "told"),
+    [(msgpack.ExtType(0, b"\0"), "an ext"), (msgpack.Timestamp(1), "an ext"), (b"x", "a bin")],
+    ids=["undefined", "time", "bytes"],
+)
+def test_who_sends_what_the_wire_has_not_is_told_so_in_its_own_words(
+    value: object, told: str
+) -> None:
+    message = refused(msgpack.packb(SCORE | {"direction": value})).message
+    assert f"there is {told} in it" in message
+
+
+@pytest.mark.parametrize(
     ("body", "code"),
     [
         (b"", "malformed"),
