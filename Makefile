@@ -4,6 +4,7 @@
 # make test-alerts   the alert rules and their tests, by promtool
 # make test-watch   each alert made to fire by a real fault, before a real Prometheus
 # make test-deploy   install, supervise, upgrade, restore and remove on a booted Debian; the image (root)
+#                    SUITE=trixie boots another release than the one it runs on
 # make evidence-edge, -null, -results, -small, -scale   what docs/evidence.md claims of the trainer, measured
 # make evidence-moving   whether a share of wins that moves passes for an edge
 # make evidence-calibration   where isotonic calibration helps and where it harms
@@ -68,7 +69,7 @@ test-watch: setup
 
 test-deploy:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 1; }
-	$(PYTHON) tests/deploy
+	$(PYTHON) tests/deploy $(if $(SUITE),--suite $(SUITE))
 
 # One program each, of the target's name.
 bench-busy bench-scale bench-swap check-client evidence-calibration evidence-monitor evidence-moving evidence-truth kill9 soak: setup

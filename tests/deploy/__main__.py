@@ -1,6 +1,6 @@
 """`make test-deploy`: the product on a real Debian under a real systemd, and in its image.
 
-    python3 tests/deploy [--cache DIR] [--only PART]...
+    python3 tests/deploy [--cache DIR] [--suite NAME] [--only PART]...
 
 Makes a root file system (kept in the cache), boots it, follows docs/install.md in it, and looks
 at everything that the operator counts on, printing what was seen. Root on a Debian is needed; what
@@ -39,6 +39,7 @@ def main() -> int:
     """Run the parts; 0 where all held, 1 where not."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--cache", type=Path, default=host.cache_folder())
+    options.add_argument("--suite", help="boot this release of Debian; by default the host's own")
     options.add_argument("--only", action="append", choices=PARTS, help="repeatable")
     given = options.parse_args()
     try:
@@ -53,7 +54,7 @@ def main() -> int:
     given.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=given.cache) as scratch:
         if set(wanted) - {"image"}:
-            with _machine(given.cache, Path(scratch)) as machine:
+            with _machine(given.cache, Path(scratch), given.suite) as machine:
                 _booted_parts(Product(machine), report, wanted)
         if "image" in wanted:
             with report.part("The image"):
@@ -105,9 +106,9 @@ def _follow_document(product: Product, report: Report) -> None:
 
 
 @contextmanager
-def _machine(cache: Path, scratch: Path) -> Iterator[Machine]:
-    base = rootfs.base(cache, "machine")
-    with rootfs.writable(base, scratch / "machine") as root:
+def _machine(cache: Path, scratch: Path, suite: str | None) -> Iterator[Machine]:
+    base = rootfs.base(cache, "machine", suite=suite)
+    with rootfs.writable(base, scratch / "machine", sources=suite is None) as root:
         host.copy_project(PROJECT, root / SOURCE.lstrip("/"))
         with booted(root, f"scorer-{os.getpid()}", scratch / "console.log") as machine:
             yield machine

@@ -78,15 +78,16 @@ def suite_and_mirror() -> tuple[str, str]:
     raise Unsuitable(f"apt knows no archive of {suite}; run apt-get update")
 
 
-def share_mirrors(root: Path) -> None:
+def share_mirrors(root: Path, *, sources: bool = True) -> None:
     """Give a root file system this machine's apt sources, pip settings and certificates."""
-    for name in APT_FILES:
+    for name in APT_FILES if sources else ():
         source, target = Path("/etc/apt") / name, root / "etc/apt" / name
         if source.is_dir():
             shutil.copytree(source, target, dirs_exist_ok=True)
         elif source.exists():
             shutil.copy2(source, target)
-    if not (Path("/etc/apt") / "sources.list").exists():  # debootstrap wrote one of its own
+    # debootstrap wrote one of its own
+    if sources and not (Path("/etc/apt") / "sources.list").exists():
         (root / "etc/apt/sources.list").unlink(missing_ok=True)
     (root / "etc/resolv.conf").write_text("nameserver 10.0.2.3\n")  # slirp4netns forwards it
     settings = pip_settings()

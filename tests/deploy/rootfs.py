@@ -10,9 +10,10 @@ from pathlib import Path
 import host
 
 
-def base(cache: Path, name: str, *options: str) -> Path:
-    """A Debian of this machine's release; made where it is not there yet."""
-    suite, mirror = host.suite_and_mirror()
+def base(cache: Path, name: str, *options: str, suite: str | None = None) -> Path:
+    """A Debian of that or of this machine's release; made where it is not there yet."""
+    own, mirror = host.suite_and_mirror()
+    suite = suite or own
     root = cache / f"{suite}-{name}"
     if root.exists():
         return root
@@ -28,8 +29,13 @@ def base(cache: Path, name: str, *options: str) -> Path:
 
 
 @contextmanager
-def writable(root: Path, scratch: Path, *, mirrors: bool = True) -> Iterator[Path]:
-    """A root that can be written to; what was written is in `scratch` and goes with it."""
+def writable(
+    root: Path, scratch: Path, *, mirrors: bool = True, sources: bool = True
+) -> Iterator[Path]:
+    """A root that can be written to; what was written is in `scratch` and goes with it.
+
+    `sources`: with this machine's apt sources, which another release has no use for.
+    """
     upper, work, merged = (scratch / name for name in ("upper", "work", "root"))
     for folder in (upper, work, merged):
         folder.mkdir(parents=True)
@@ -37,7 +43,7 @@ def writable(root: Path, scratch: Path, *, mirrors: bool = True) -> Iterator[Pat
     host.run("mount", "-t", "overlay", "overlay", "-o", options, merged)
     try:
         if mirrors:
-            host.share_mirrors(merged)
+            host.share_mirrors(merged, sources=sources)
         yield merged
     finally:
         host.run("umount", "--lazy", merged)
