@@ -86,7 +86,7 @@ def _reward(tenths: Sequence[Decile], everything: float) -> Picture:
         axes.plot(at, expected, "_", color=theme.text, ms=13, mew=2, label="expected")
         axes.axhline(everything, color=theme.all, lw=1.3, ls="--", label="all signals")
         axes.set(xlabel=_tenths(at), xticks=at)
-        signed(axes, "y", "{:+.1f} R")
+        signed(axes, "y", " R")
         legend(axes)
 
     return picture(draw, "R a signal by tenth of the predicted probability, made and expected")
@@ -131,7 +131,7 @@ def _coverage(curve: Sequence[Taken]) -> Picture:
         axes.plot(share[-1], made[-1], "o", color=theme.all, ms=6)
         axes.set(xlabel="coverage: the best-rated share that is taken", xlim=(0, 1.02))
         percent(axes, "x")
-        signed(axes, "y", "{:+.1f} R")
+        signed(axes, "y", " R")
         legend(axes)
 
     return picture(draw, "R a signal against coverage, made and expected, with break-even at 0")
@@ -187,7 +187,7 @@ def _learning(points: Sequence[Point]) -> Picture:
         axes.set_xticks(n, [f"{count:,.0f}" for count in n])
         axes.minorticks_off()
         axes.set(xlabel="newest samples that it was trained on", ylabel="points of win rate")
-        signed(axes, "y", "{:+.0f}")
+        signed(axes, "y")
         legend(axes)
 
     return picture(draw, "What more samples add: win rate of the better half above all, by n")
@@ -205,9 +205,9 @@ def _weeks(weeks: Sequence[Part]) -> Picture:
             at, value, yerr=arms(value, low, high), fmt="o", color=theme.model, ms=4, capsize=2,
             lw=1.1,
         )  # fmt: skip
-        axes.set_xticks(at[::every], [part.name[2:] for part in kept][::every])
+        axes.set_xticks(at[::every], [part.name for part in kept][::every])
         axes.set(xlabel="week from Monday", ylabel="points above all of the week")
-        signed(axes, "y", "{:+.0f}")
+        signed(axes, "y")
 
     return picture(draw, "Win rate of the better half above all of the same week")
 
@@ -240,7 +240,7 @@ def _parts(sections: Mapping[str, Sequence[Part]]) -> Picture:
         axes.tick_params(axis="y", length=0)
         for tick, (_, part) in zip(axes.get_yticklabels(), rows, strict=True):
             tick.set_weight("bold" if part is None else "normal")
-        signed(axes, "x", "{:+.0f}")
+        signed(axes, "x")
 
     return picture(
         draw,

@@ -97,21 +97,26 @@ def legend(axes: Any) -> None:
 
 def percent(axes: Any, which: str) -> None:
     """Ticks of an axis (x or y) of shares, in per cent."""
-    from matplotlib.ticker import FuncFormatter
-
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _at: f"{100 * value:.0f} %"))
+    _label(axes, which, " %", times=100.0)
 
 
-def signed(axes: Any, which: str, form: str) -> None:
-    """Ticks with their sign, `form` as '{:+.2f} R'."""
+def signed(axes: Any, which: str, unit: str = "") -> None:
+    """Ticks with their sign; nothing is neither more nor less."""
+    _label(axes, which, unit, sign="+")
+
+
+def _label(axes: Any, which: str, unit: str, *, times: float = 1.0, sign: str = "") -> None:
+    """As many decimals as the ticks need: at quarters, one decimal would make +0.25 a +0.2."""
     from matplotlib.ticker import FuncFormatter
 
     axis = axes.xaxis if which == "x" else axes.yaxis
 
     def text(value: float, _at: int) -> str:
-        # Nothing is neither more nor less.
-        return form.format(value) if abs(value) > 1e-9 else form.format(0.0).replace("+", "")
+        ticks = times * axis.get_majorticklocs()
+        places = next((n for n in range(3) if np.allclose(ticks, ticks.round(n), atol=1e-6)), 3)
+        if abs(value) <= 1e-9:  # which may be -1e-17
+            return f"{0.0:.{places}f}{unit}"
+        return f"{times * value:{sign}.{places}f}{unit}"
 
     axis.set_major_formatter(FuncFormatter(text))
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -262,6 +263,30 @@ def test_the_numbers_below_what_it_looks_at_leave_each_other_room(
         alike = dict.fromkeys(found.importance, Mean(-nats / 4.0, nats / 2.0, 50))
         drawn = figures(found._replace(importance=alike))["importance"].light
         assert 3 <= drawn.count(b'id="xtick_') <= 6
+
+
+@pytest.fixture(scope="module")
+def priced() -> Findings:
+    """What is found of signals whose reward and cost are known."""
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    return find(make(rows_of(0.3), settings, now_s=0.0), settings)
+
+
+@pytest.mark.parametrize("span_r", [0.04, 0.1, 0.9, 2.0, 3.5, 9.0])
+def test_an_axis_names_its_ticks_as_they_lie(priced: Findings, span_r: float) -> None:
+    tenths = [
+        tenth._replace(
+            taken=tenth.taken._replace(
+                group=tenth.taken.group._replace(r=r), low=r - 0.01, high=r + 0.01, promised_r=r
+            )
+        )
+        for tenth, r in zip(priced.deciles, np.linspace(-0.4, 0.6, 10) * span_r, strict=True)
+    ]
+    with matplotlib.rc_context({"svg.fonttype": "none"}):  # letters, not their outlines
+        drawn = figures(priced._replace(deciles=tenths))["reward"].light.decode()
+    ticks = [float(label) for label in re.findall(r">([-+0-9.]+) R</text>", drawn)]
+    assert len(ticks) > 3
+    assert np.ptp(np.diff(ticks)) == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize(
