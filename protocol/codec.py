@@ -249,10 +249,26 @@ def request_of(kind: type[R], **fields: Any) -> R:
 def _checked(request: R) -> tuple[dict[str, Any], R]:
     """Its content and itself, read from that: one may be built without type checks."""
     try:
-        content = msgspec.to_builtins(request, enc_hook=plain, builtin_types=_NOT_OURS)
+        content = _plain_of(request)
         return content, msgspec.convert(content, type=type(request))
-    except (TypeError, OverflowError, RecursionError, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:  # which says where
         raise ValueError(f"{request.op}: {error}") from None
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{request.op}: {error}{_where(request)}") from None
+
+
+def _plain_of(value: Any) -> Any:
+    return msgspec.to_builtins(value, enc_hook=plain, builtin_types=_NOT_OURS)
+
+
+def _where(request: Request) -> str:
+    """The first field that holds no plain value, as msgspec would write it."""
+    for name in request.__struct_fields__:
+        try:
+            _plain_of(getattr(request, name))
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            return f" - at `$.{name}`"
+    return ""
 
 
 def unknown_keys(content: dict[str, Any], op: str) -> tuple[str, ...]:

@@ -328,6 +328,15 @@ def test_a_text_of_numpy_and_prices_of_0_are_no_surprise() -> None:
         scorer.close()
 
 
+def test_a_price_that_is_no_number_is_named() -> None:
+    scorer = CryptoMLScorer(free_address(), timeout_ms=20)
+    two: Any = np.array([1.1, 1.2])
+    score, metadata = scorer.enhance_signal_score("EURUSD", 72.5, entry_price=two)
+    assert (score, metadata["status"]) == (72.5, "error")
+    assert "`$.entry_price`" in metadata["error"]
+    scorer.close()
+
+
 class Name(Enum):
     FIRST = "EG_1"
 

@@ -439,6 +439,24 @@ def test_a_truth_of_numpy_is_one_and_no_number() -> None:
         questions.score("EURUSD", np.bool_(True), {})  # type: ignore[arg-type]
 
 
+class _NotAValue:
+    """As pandas' NA: no number, no text, and neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise TypeError("ambiguous")
+
+
+@pytest.mark.parametrize("value", [_NotAValue(), np.array([1.1, 1.2]), 1 + 2j])
+def test_what_is_no_value_is_refused_with_the_name_of_its_field(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"^score: .* - at `\$\.entry_price`$"):
+        questions.score("EURUSD", 50.0, {"direction": "BUY", "entry_price": value})
+    signal = {"symbol": "EURUSD", "base_score": 50.0, "entry_price": value}
+    with pytest.raises(ValueError, match=r"^score_many, signal 0: .* - at `\$\.entry_price`$"):
+        questions.score_many([signal])
+    with pytest.raises(ValueError, match=r"^outcome: .* - at `\$\.realised_r`$"):
+        codec.request_of(messages.OutcomeRequest, outcome=True, signal_id="a", realised_r=value)
+
+
 def test_a_request_over_the_limit_is_not_encoded() -> None:
     signals = [{"pad": "p" * 1024, "n": i} for i in range(256)]
     with pytest.raises(ValueError, match="bytes"):
