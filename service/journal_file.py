@@ -155,7 +155,9 @@ def _open(uri: str) -> sqlite3.Connection:
 def _uri(path: Path, beside: bool, beside_wal: str) -> str:
     """A WAL needs the shared-memory file, so the file is immutable only where there is none."""
     if not path.exists():
-        raise FileNotFoundError(f"no journal at {path}; has the service run with it?")
+        raise FileNotFoundError(
+            f"no journal at {path}; has the service run with it? --journal names another"
+        )
     return f"{path.resolve().as_uri()}?{beside_wal if beside else 'mode=ro&immutable=1'}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -120,16 +121,19 @@ def test_files_are_there_and_agree_with_the_count(
     assert rows == facts["sent"]
 
 
-def test_the_command_that_it_names_works_as_it_stands(
-    played: tuple[dict[str, Any], str, Path],
+@pytest.mark.parametrize(
+    ("of", "shows"), [("models", r"\* "), ("weeks", r"(?s).*\ntogether +[1-9]")]
+)
+def test_the_commands_that_it_names_work_as_they_stand(
+    played: tuple[dict[str, Any], str, Path], of: str, shows: str
 ) -> None:
     _, said, _ = played
-    start = "look at the models: "
+    start = f"look at the {of}: "
     (command,) = [line[len(start) :] for line in said.splitlines() if line.startswith(start)]
     told = subprocess.run(
         command.split(), capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin"}
     )
-    assert told.stdout.startswith("*")
+    assert re.match(shows, told.stdout)
 
 
 def test_children_have_ended_in_order(played: tuple[dict[str, Any], str, Path]) -> None:

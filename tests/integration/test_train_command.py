@@ -271,7 +271,7 @@ def test_a_held_lock_ends_with_75(edge: Path) -> None:
 def test_no_journal_and_a_broken_one_end_with_78(tmp_path: Path) -> None:
     result = run(tmp_path, "train")
     assert result.exit_code == 78
-    assert "has the service run" in result.stderr
+    assert "has the service run with it? --journal names another" in result.stderr
     assert not (tmp_path / "models").exists()
     (tmp_path / "journal.db").write_bytes(b"no database" * 100)
     assert run(tmp_path, "train").exit_code == 78

@@ -34,12 +34,17 @@ def show(facts: Facts, console: Console) -> None:
     console.print()
     console.print(_counts(facts))
     console.print(_files(facts))
-    if "models" in facts.files:
-        # As it lies beside this Python, which `make run` puts on nobody's path; in one line, to
-        # be copied.
+    if {"models", "journal", "truth log"} <= facts.files.keys():
+        # As it lies beside this Python, which `make run` puts on nobody's path; each in one line,
+        # to be copied.
         trainer = Path(sys.executable).with_name("signal-scorer-train")
-        asked = f"look at the models: {trainer} models --models {facts.files['models']}"
-        console.print(asked, soft_wrap=True, markup=False)
+        models, journal, log = (facts.files[name] for name in ("models", "journal", "truth log"))
+        for asked in (
+            f"look at the models: {trainer} models --models {models}",
+            f"look at the weeks: {trainer} results --models {models} --journal {journal} "
+            f"--truth-log {log}",
+        ):
+            console.print(asked, soft_wrap=True, markup=False)
 
 
 def _comparison(facts: Facts) -> Table:
