@@ -12,12 +12,14 @@ import math
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import ConciseDateFormatter, DateFormatter, MinuteLocator, date2num
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from protocol.ea_feed import Tick
@@ -40,20 +42,32 @@ LONG_GAP_S = 1800
 
 @dataclass(frozen=True)
 class View:
-    """What to sample: files, a symbol, and the seconds between two vectors."""
+    """What to sample: files, a symbol, the seconds between two vectors; and its colour."""
 
     name: str
     title: str
     pattern: str
     symbol: str
     every_s: int
+    colour: str
 
 
+COINBASE, OANDA, BINANCE = "lean_coinbase_*", "lean_fx_tick_*.oanda_*", "hft_*"
+# Okabe and Ito's colours, which colour-blind readers tell apart too.
 VIEWS = (
-    View("coinbase-btcusd", "Coinbase BTCUSD, one quote a minute", "lean_coinbase_*", "BTCUSD", 60),
-    View("oanda-xauusd", "OANDA XAUUSD, every quote", "lean_fx_tick_*.oanda_*", "XAUUSD", 60),
-    View("oanda-eurusd", "OANDA EURUSD, every quote", "lean_fx_tick_*.oanda_*", "EURUSD", 60),
-    View("binance-btcusdt", "Binance BTCUSDT spot, every event", "hft_*", "BTCUSDT.spot", 1),
+    View(
+        "coinbase-btcusd", "Coinbase BTCUSD, one quote a minute", COINBASE, "BTCUSD", 60, "#0072b2"
+    ),
+    View("oanda-xauusd", "OANDA XAUUSD, every quote", OANDA, "XAUUSD", 60, "#e69f00"),
+    View("oanda-eurusd", "OANDA EURUSD, every quote", OANDA, "EURUSD", 60, "#009e73"),
+    View(
+        "binance-btcusdt",
+        "Binance BTCUSDT spot, every event",
+        BINANCE,
+        "BTCUSDT.spot",
+        1,
+        "#cc79a7",
+    ),
 )
 
 
@@ -127,6 +141,8 @@ def draw(view: View, samples: Samples) -> bytes:
         axis.set_major_formatter(DateFormatter("%H:%M"))
     else:
         axis.set_major_formatter(ConciseDateFormatter(axis.get_major_locator()))
+    first = datetime.fromtimestamp(samples.times[0], UTC)
+    strips[-1].set_xlabel(f"UTC, from {first:%Y-%m-%d %H:%M}", fontsize=8)
     return _png(figure)
 
 
@@ -136,20 +152,27 @@ def draw_spread(sampled: dict[str, Samples]) -> bytes:
     panels = figure.subplots(3, 3).ravel()
     for panel, name in zip(panels, DRAWN, strict=True):
         low, high = _range(name)
-        for label, samples in sampled.items():
-            column = samples.column(name)
+        for view in VIEWS:
+            column = sampled[view.name].column(name)
             present = column[~np.isnan(column)]
             if len(present):
                 weights = np.full(len(present), 100.0 / len(present))
                 panel.hist(
-                    present, 40, range=(low, high), weights=weights, histtype="step", label=label
+                    present,
+                    40,
+                    range=(low, high),
+                    weights=weights,
+                    histtype="step",
+                    color=view.colour,
                 )
         panel.set_title(name, fontsize=9)
         panel.set_ylabel("% of vectors", fontsize=7)
         panel.set_yscale("symlog", linthresh=1)
         panel.set_ylim(0, 100)
         panel.tick_params(labelsize=7)
-    panels[0].legend(fontsize=6)
+    # Of all of them: not every market has every feature.
+    lines = [Line2D([], [], color=view.colour, label=view.name) for view in VIEWS]
+    figure.legend(handles=lines, loc="outside upper center", ncols=len(VIEWS), fontsize=8)
     return _png(figure)
 
 
