@@ -93,10 +93,10 @@ def detect_format(path: Path) -> Format:
         return "ea"
     found = HEADERS.get(first.decode("utf-8", "replace").strip())
     if found is None:
+        headers = "; ".join(f"{name} {header}" for header, name in HEADERS.items())
         raise MarketFileError(
-            f"{path}: the first line tells no known format; name one with --format "
-            f"(ea, {', '.join(sorted(set(HEADERS.values())))}), or convert the file to one of "
-            "the headers that the documentation lists"
+            f"{path}: the first line tells no known format: neither a feed message (ea) nor one "
+            f"of these headers: {headers}. Without a header name the format with --format"
         )
     return found
 

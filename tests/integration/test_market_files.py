@@ -116,8 +116,12 @@ def test_an_unknown_absent_or_damaged_file_is_named(tmp_path: Path) -> None:
     unknown = write(tmp_path / "notes.txt", "some\nnotes\n")
     whole = gzip.compress(FX.encode() * 50, mtime=0)
     (tmp_path / "GBPUSD.csv.gz").write_bytes(whole[: len(whole) - 9])
-    with pytest.raises(MarketFileError, match=r"notes\.txt.*--format"):
+    with pytest.raises(MarketFileError, match=r"notes\.txt.*--format") as refused:
         detect_format(unknown)
+    headers = [text.splitlines()[0] for text in (BINANCE, COINBASE, FX)]
+    assert all(header in str(refused.value) for header in headers)
+    document = Path(__file__).parents[2] / "docs" / "backfill.md"
+    assert all(f"`{header}`" in document.read_text() for header in headers)
     with pytest.raises(MarketFileError, match="gone"):
         read(tmp_path / "gone.csv")
     with pytest.raises(MarketFileError, match="GBPUSD"):
