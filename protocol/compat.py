@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from enum import Enum
 from typing import Any
 
 from protocol.client import ScorerClient
@@ -119,11 +120,11 @@ class CryptoMLScorer:
         timeframe_data: Mapping[str, Any] | None = None,
         *,
         signal_id: object = None,
-        direction: str | None = None,
+        direction: str | Enum | None = None,
         entry_price: float | None = None,
         stop_loss: float | None = None,
         take_profit: float | None = None,
-        pattern: str | None = None,
+        pattern: str | Enum | None = None,
     ) -> tuple[float, dict[str, Any]]:
         """(final score, metadata with every original key). Never raises.
 
@@ -156,7 +157,7 @@ class CryptoMLScorer:
         self,
         signal_id: object,
         features: MarketFeatures | Mapping[str, Any] | None,
-        outcome: bool | str,
+        outcome: bool | str | Enum,
         outcome_data: Mapping[str, Any] | None = None,
     ) -> bool:
         """Report how a signal ended; True once it is in the service's journal. Never raises.

@@ -80,7 +80,7 @@ def metadata_of(reply: ScoreReply, model_stats: dict[str, Any], now_s: float) ->
 def outcome_request(
     signal_id: object,
     features: MarketFeatures | Mapping[str, Any] | None,
-    outcome: bool | str,
+    outcome: bool | str | Enum,
     data: Mapping[str, Any] | None,
 ) -> OutcomeRequest:
     """The report of an outcome. Raises ValueError where nothing says which signal it is of, or

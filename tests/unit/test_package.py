@@ -42,9 +42,19 @@ def test_who_checks_types_is_told_of_a_misspelt_or_mistyped_keyword(tmp_path: Pa
     program = tmp_path / "engine.py"
     program.write_text(
         """\
+from enum import Enum
 from typing import Any
 from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerClient
+from protocol.compat import CryptoMLScorer
+
+class Word(Enum):
+    BUY = "BUY"
+    WIN = "WIN_TP"
+
+def drop_in(scorer: CryptoMLScorer) -> bool:
+    scorer.enhance_signal_score("EURUSD", 72.5, direction=Word.BUY, pattern=Word.BUY)
+    return scorer.record_signal_outcome("EG_1", None, Word.WIN)
 
 def ask(scorer: ScorerClient, signal: dict[str, Any]) -> bool | None:
     scorer.score("EURUSD", 72.5, directoin="BUY")
@@ -63,7 +73,7 @@ async def ask_too(scorer: AsyncScorerClient) -> float:
         cwd=ROOT,
     )
     found = re.findall(r":(\d+): error: .*?\"(directoin|entry_price|direction)\"", done.stdout)
-    assert found == [("6", "directoin"), ("7", "entry_price"), ("11", "direction")], done.stdout
+    assert found == [("16", "directoin"), ("17", "entry_price"), ("21", "direction")], done.stdout
     assert "Found 3 errors in 1 file" in done.stdout
 
 
