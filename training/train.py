@@ -90,7 +90,7 @@ def train(
             candidate, draw = _judged(settings, log, data, history, now_s, progress)
             page = draw(publishes=publishes)
         except NotEnough as lack:
-            run = Run(NOT_ENOUGH, f"not enough samples: {lack}; the current model stays")
+            run = Run(NOT_ENOUGH, f"not enough samples: {lack}; what served before goes on serving")
             return _without_candidate(run, data.samples, settings, now_s)
         with finished_first():
             progress.say("writing the report and what became of the candidate")
@@ -268,7 +268,7 @@ def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
 
 def _reject(candidate: Candidate, why: str, settings: Settings) -> Run:
     _record(candidate, "rejected", why, settings)
-    text = f"rejected: {why} The current model stays"
+    text = f"rejected: {why} What served before goes on serving"
     return Run(REJECTED, _reviewed(text, candidate.samples, settings, candidate.made_s))
 
 

@@ -194,6 +194,7 @@ def test_too_few_samples_end_with_4_and_say_how_many(tmp_path: Path) -> None:
     forced = run(tmp_path, "train", "--force")
     assert forced.exit_code == 4
     assert "days, 5 are needed" in forced.output
+    assert "what served before goes on serving" in forced.output  # the base score: no model is
 
 
 def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
