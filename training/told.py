@@ -19,7 +19,7 @@ from training.findings import Findings
 from training.results import Gain
 from training.stability import Part
 from training.walk_forward import WalkForward
-from training.wording import day, percent, plain, signed
+from training.wording import day, name_of, percent, signed
 
 FEWEST_TO_JUDGE = 100
 FEW_DAYS = 60
@@ -209,15 +209,18 @@ def _not_shown(candidate: Candidate, found: Findings) -> Iterator[str]:
     yield from _labels(walk)
     if longer := candidate.samples.outlasting(walk.holding_s):
         yield f"Outcomes that come late: {longer}."
-    parts = [part for name in ("symbol", "pattern") for part in found.parts[name]]
-    small = [plain(part.name) for part in parts if part.n < FEWEST_TO_JUDGE]
+    parts = [(part, kind) for kind in ("symbol", "pattern") for part in found.parts[kind]]
+    small = [name_of(part.name, kind) for part, kind in parts if part.n < FEWEST_TO_JUDGE]
     if small:
         yield f"Anything of {_named(small)} alone: fewer than {FEWEST_TO_JUDGE} signals each."
-    worse = [part for part in parts if part.n >= FEWEST_TO_JUDGE and _harms(part)]
+    worse = [
+        name_of(part.name, kind)
+        for part, kind in parts
+        if part.n >= FEWEST_TO_JUDGE and _harms(part)
+    ]
     if worse:
         yield (
-            "That it helps everywhere: its better half won less than all did of "
-            f"{_named([plain(part.name) for part in worse])}."
+            f"That it helps everywhere: its better half won less than all did of {_named(worse)}."
         )
 
 

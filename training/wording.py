@@ -87,6 +87,11 @@ def plain(name: str) -> str:
     return shown.replace("_", " ").capitalize() if "_" in shown else shown
 
 
+def name_of(part: str, kind: str) -> str:
+    """A part's name as it is shown; a symbol, unlike a pattern, is written as it is traded."""
+    return plain(part) if kind == "pattern" else printable(part)
+
+
 def signed(value: float) -> str:
     """0.234 -> +0.23; what rounds to 0 has no sign."""
     text = f"{value:+.2f}"

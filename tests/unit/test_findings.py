@@ -289,6 +289,18 @@ def test_an_axis_names_its_ticks_as_they_lie(priced: Findings, span_r: float) ->
     assert np.ptp(np.diff(ticks)) == pytest.approx(0.0, abs=1e-9)
 
 
+def test_a_symbol_is_written_as_it_is_and_a_long_name_leaves_room(priced: Findings) -> None:
+    symbol = priced.parts["symbol"][0]._replace(name="US_TECH100.cash")
+    patterns = [symbol._replace(name=f"{'LIQUIDITY_' * 6}{at}") for at in (1, 2)]
+    parts = priced.parts | {"symbol": [symbol], "pattern": patterns}
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        drawn = figures(priced._replace(parts=parts))["parts"].light.decode()
+    names = re.findall(r">([^<>]+), [0-9,]+</text>", drawn)
+    assert names[-1] == "US_TECH100.cash"
+    assert max(map(len, names)) <= 30
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize(
     ("cost_r", "said"),
     [
