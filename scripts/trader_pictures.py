@@ -2,7 +2,7 @@
 
     python scripts/trader_pictures.py    (make docs-trader; wants chromium and tmux)
 
-The report is opened by Chromium in its sizes and colours, the commands run in a tmux of 100
+The report is opened by Chromium in its sizes and colours, the commands run in a tmux of 80
 columns; what stands on that screen is drawn as it is.
 """
 
@@ -28,7 +28,7 @@ IMAGES = ROOT / "docs" / "images"
 TRAINER = Path(sys.executable).with_name("signal-scorer-train")
 # One of them shows it.
 PLACE = Path("/tmp/example")
-COLUMNS = 100
+COLUMNS = 80
 # Smaller ones Chromium does not make.
 NARROWEST_WINDOW = 500
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -93,7 +93,7 @@ def draw(shown: str, name: str, place: Path) -> None:
     console.print(Text.from_ansi(shown))
     page = place / f"{name}.html"
     page.write_text(console.export_html(theme=MONOKAI, code_format=PAGE))
-    screenshot(page, name, 960, 34 + round(19.6 * (shown.count("\n") + 1)))
+    screenshot(page, name, 770, 34 + round(19.6 * (shown.count("\n") + 1)))
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from textwrap import wrap
 
 import msgspec
 
@@ -24,8 +23,7 @@ from training.cusum import Limit, limit_of, promise_of
 from training.dataset import Dataset
 from training.live import Live, live_of
 from training.settings import Settings
-
-WIDTH = 98
+from training.wording import behind
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -205,13 +203,7 @@ def describe(seen: Seen) -> Iterator[str]:
     for finding in seen.findings:
         level = "ALERT" if finding.level == "alert" else finding.level
         head = f"{finding.name.replace('_', ' '):<13} {level:<8} "
-        yield from wrap(
-            head + finding.text,
-            WIDTH,
-            subsequent_indent=" " * len(head),
-            drop_whitespace=True,
-            break_long_words=False,
-        )
+        yield from behind(head, finding.text)
     yield f"verdict       {_verdict(seen)}"
 
 

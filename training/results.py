@@ -17,9 +17,8 @@ from training.answered import Advice
 from training.bound import DAY_S, clustered, stretches, t_quantile
 from training.measure import net_r
 from training.samples import Samples
-from training.wording import day
+from training.wording import WIDTH, day
 
-WIDTH = 98
 WEEK_S = 7 * DAY_S
 MONDAY_S = 4 * DAY_S
 """1970-01-05, the first Monday of the epoch."""
@@ -188,8 +187,8 @@ def describe(
         yield _line(day(MONDAY_S + number * WEEK_S), rows, (at, at & taken, at & rejected))
     yield "-" * WIDTH
     yield _line("together", rows, (everything, taken, rejected))
-    yield "n signals, share won and its 90 % interval, mean R net of costs; weeks begin Monday, UTC"
-    yield "in shares and means, signals that overlap count once"
+    yield "n signals, per cent won with its 90 % interval, mean R net of costs; in these,"
+    yield "signals that overlap count once; weeks begin Monday, UTC"
     if 2.0 * holding_s > DAY_S:
         yield (
             f"signals may run for {holding_s / 3600.0:.0f} hours, so {2.0 * holding_s / DAY_S:.1f} "
@@ -306,22 +305,21 @@ def _sentence(gain: Gain, taken: int, unit: _Unit) -> str:
 
 
 def _head() -> Iterator[str]:
-    yield f"{'':<11}{'all':<29}{'taken by the model':<29}{'rejected by it':<29}".rstrip()
-    column = f"{'n':>5} {'won':>4} {'90 %':>8} {'R':>6}     "
-    yield f"{'week of':<11}{column}{column}{column}".rstrip()
+    yield f"{'':<13}{'all':<23}{'taken by the model':<23}rejected by it"
+    yield f"{'week of':<10}" + 3 * f"{'n':>6}{'won':>4}{'90 %':>7}{'R':>6}"
 
 
 def _line(name: str, rows: Samples, parts: tuple[Bools, Bools, Bools]) -> str:
     cells = [_cell(group(rows, at)) for at in parts]
-    return f"{name:<11}{''.join(cells)}".rstrip()
+    return f"{name:<10}{''.join(cells)}".rstrip()
 
 
 def _cell(found: Group) -> str:
     if not found.n:
-        return f"{'-':>5}{'':24}"
-    interval = f"{100 * found.low:.0f}..{100 * found.high:.0f}"
+        return f"{'-':>6}{'':17}"
+    interval = f"{100 * found.low:.0f}-{100 * found.high:.0f}"
     r = f"{found.r:+.2f}" if np.isfinite(found.r) else "-"
-    return f"{found.n:>5} {100 * found.won:>3.0f}% {interval:>8} {r:>6}     "
+    return f"{found.n:>6}{100 * found.won:>4.0f}{interval:>7}{r:>6}"
 
 
 def _monday(time_s: float) -> float:

@@ -10,9 +10,8 @@ from service.history import Event, last_trained
 from training.bound import DAY_S
 from training.dataset import Dataset
 from training.walk_forward import CALIBRATION_SHARE, FIRST_SHARE
-from training.wording import day, meaning, percent
+from training.wording import WIDTH, behind, day, meaning, percent
 
-WIDTH = 98
 # Measured on 227,000 and 67,000 real signals: fewer cannot show two points of win rate.
 UNSEEN_FOR_TWO_POINTS = 14_000
 # The walk-forward's first samples only train and calibrate.
@@ -48,7 +47,7 @@ def describe(
         named = ", ".join(f"{count} {_SOURCES.get(s, s)}" for s, count in sources.most_common())
         yield f"outcomes         {named}"
     for reason, count in data.excluded.items():
-        yield f"  {reason:<20} {count:>7}  {meaning(reason)}"
+        yield from behind(f"  {reason:<20} {count:>7}  ", meaning(reason))
     if data.unmatched:
         yield f"outcomes without a score in the journal: {data.unmatched}"
     if data.differ:
@@ -63,21 +62,19 @@ def describe(
         yield _reached(f"first {min_samples}", times_s, min_samples, pace, now_s)
         name = f"first {SIGNALS_FOR_TWO_POINTS:,}"
         yield _reached(name, times_s, SIGNALS_FOR_TWO_POINTS, pace, now_s)
-        yield (
-            "                 the earliest that two points more wins could be established: with "
-            f"{UNSEEN_FOR_TWO_POINTS:,}"
+        text = (
+            "the earliest that two points more wins could be established: with "
+            f"{UNSEEN_FOR_TWO_POINTS:,} signals that trained no model before they were tested on, "
+            "of so many"
         )
-        yield (
-            "                 signals that trained no model before they were tested on, of so many"
-        )
+        yield from behind(" " * 17, text)
     last = last_trained(history)
     if last is None:
         yield "last run         none yet"
     else:
-        text = f"last run         {day(last.at)}: {last.event} on {last.n} samples. {last.why}"
-        yield from wrap(text, WIDTH, subsequent_indent=" " * 17, break_on_hyphens=False)
-    text = f"model            {serves}"
-    yield from wrap(text, WIDTH, subsequent_indent=" " * 17, break_on_hyphens=False)
+        text = f"{day(last.at)}: {last.event} on {last.n} samples. {last.why}"
+        yield from behind("last run         ", text)
+    yield from behind("model            ", serves)
 
 
 def _reached(name: str, times_s: list[float], goal: int, pace: float, now_s: float) -> str:

@@ -120,7 +120,7 @@ def describe(
     if today is None and not by_pattern:
         yield from _table(parts, base, final)
         return
-    yield f"{'pattern':<28}{'signals':>8}{'base':>8}{'passes':>8}   final"
+    yield f"{'pattern':<24}{'signals':>8}{'base':>8}{'passes':>8}   final"
     for name, at in parts:
         threshold = by_pattern.get(name, today)
         if threshold is not None:
@@ -133,17 +133,18 @@ Part = tuple[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]
 
 
 def _table(parts: Sequence[Part], base: Floats, final: Floats) -> Iterator[str]:
-    yield f"{'base threshold':<28}{'signals':>8}{''.join(f'{at:>16.0f}' for at in USUAL)}"
+    yield f"{'base threshold':<24}{'signals':>8}{''.join(f'{at:>12.0f}' for at in USUAL)}"
     for name, at in parts:
         found = [translate(base[at], final[at], threshold) for threshold in USUAL]
-        cells = "".join(f"{_score(t):>9}{_share(t):>7}" for t in found)
-        yield f"{name[:27]:<28}{found[0].n:>8}{cells}"
+        cells = "".join(f"{_score(t):>6}{_share(t):>6}" for t in found)
+        yield f"{name[:24]:<24}{found[0].n:>8}{cells}"
     yield ""
-    yield "The final score that passes as many, and how many that is. --today 72 shows your own."
+    yield "The final score that passes as many, and what share that is. --today 72 shows"
+    yield "your own."
 
 
 def _row(name: str, found: Translated, threshold: float) -> str:
-    head = f"{name[:27]:<28}{found.n:>8}{threshold:>8.1f}{found.wanted:>8}   "
+    head = f"{name[:24]:<24}{found.n:>8}{threshold:>8.1f}{found.wanted:>8}   "
     if found.score is None:
         why = "too few signals" if found.n < FEWEST else "none reaches it"
         return f"{head}-  ({why})"
@@ -155,4 +156,4 @@ def _score(found: Translated) -> str:
 
 
 def _share(found: Translated) -> str:
-    return "" if found.score is None else f"({100 * found.wanted / found.n:.0f} %)"
+    return "" if found.score is None else f"({100 * found.wanted / found.n:.0f}%)"

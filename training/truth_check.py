@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from training.truth_log import Reason, Rules, TruthLog, read_truth_logs
-from training.wording import meaning
+from training.wording import behind, meaning
 
 
 def check(paths: Iterable[Path], rules: Rules) -> Iterator[str]:
@@ -32,14 +32,14 @@ def account(name: str, log: TruthLog) -> Iterator[str]:
     yield f"  refused lines     {sum(log.refused.values())}"
     width = max((len(reason) for reason in log.refused), default=0)
     for reason, count in log.refused.items():
-        yield f"    {reason.value:<{width}}  {count:>7}  {meaning(reason)}"
+        yield from behind(f"    {reason.value:<{width}}  {count:>7}  ", meaning(reason))
     if log.waiting:
         yield f"  waiting           {log.waiting} (a last line without its end: read next time)"
     if log.blank:
         yield f"  blank             {log.blank}"
     for problem in log.problems:
         yield f"  not read to the end: {problem}"
-    yield f"  {_verdict(log)}"
+    yield from behind("  ", _verdict(log))
 
 
 def _verdict(log: TruthLog) -> str:

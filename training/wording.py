@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from textwrap import wrap
 
 from service.printable import printable
 from training.truth_log import Reason
 
+WIDTH = 80
+"""Of what is printed: a terminal's own, where nobody made it wider."""
 MEANING: dict[str, str] = {
     Reason.NOT_JSON: "not JSON",
     Reason.NOT_AN_OBJECT: "JSON, but no object",
@@ -85,6 +88,11 @@ def plain(name: str) -> str:
     """
     shown = printable(name)
     return shown.replace("_", " ").capitalize() if "_" in shown else shown
+
+
+def behind(head: str, text: str) -> list[str]:
+    """Lines of `text` behind `head`; the further ones stand below its beginning."""
+    return wrap(head + text, WIDTH, subsequent_indent=" " * len(head), break_on_hyphens=False)
 
 
 def name_of(part: str, kind: str) -> str:

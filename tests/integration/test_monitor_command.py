@@ -63,7 +63,7 @@ def test_a_promise_that_holds_ends_with_0(served: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "400 outcomes" in result.output
     assert "verdict       fine" in result.output
-    assert all(len(line) <= 100 for line in result.output.splitlines())
+    assert all(len(line) <= 80 for line in result.output.splitlines())
 
 
 @pytest.mark.parametrize(

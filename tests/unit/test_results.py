@@ -43,7 +43,7 @@ def test_a_line_for_each_week_and_one_for_all() -> None:
     shown = lines(samples, advice_of(samples))
     dates = [line[:10] for line in shown if line.startswith("2025")]
     assert dates == ["2025-09-15", "2025-09-22", "2025-09-29"]
-    assert all(len(line) <= 100 for line in shown)
+    assert all(len(line) <= 80 for line in shown)
     (total,) = (line.split() for line in shown if line.startswith("together"))
     taken = int((samples.x[:, 8] > 50).sum())
     # n, won, interval and R of each of the three groups.

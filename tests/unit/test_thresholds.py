@@ -66,7 +66,7 @@ def test_each_pattern_has_its_threshold_and_all_together(model: Model, tmp_path:
     shown = list(describe(model, scores, WEIGHTS, today=70.0, by_pattern={}))
     assert "200 signals" in shown[0]
     assert [line.split()[0] for line in shown[-2:]] == ["ORDER_BLOCK_BOUNCE", "all"]
-    assert all(len(line) <= 100 for line in shown)
+    assert all(len(line) <= 80 for line in shown)
 
 
 def test_a_pattern_that_no_signal_has_is_named_with_those_there_are(

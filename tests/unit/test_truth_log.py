@@ -563,3 +563,4 @@ def test_check_says_in_words_that_a_log_has_no_outcome(shared_data: Path) -> Non
     text = "\n".join(check([shared_data / "truth_logs" / "flat_20250829.jsonl.gz"], RULES))
     assert "usable outcomes   0" in text
     assert "Not one usable outcome here (label_at_signal_time)" in text
+    assert all(len(line) <= 80 for line in text.splitlines())
