@@ -224,6 +224,7 @@ def monitor(textfile: Path | None, **options: Any) -> None:
 def models(**options: Any) -> None:
     """List the published models, newest first; * is served, - is what rollback returns to."""
     from training.registry import list_models
+    from training.wording import behind
 
     with advice():
         listed = list_models(settings_of(options).models)
@@ -237,7 +238,7 @@ def models(**options: Any) -> None:
             made = datetime.fromtimestamp(model.created_at, UTC)
             pinned = "  pinned" if model.pinned else ""
             click.echo(f"{mark} {model.version}  {made:%Y-%m-%d %H:%M} UTC  n={model.n}{pinned}")
-            click.echo(f"    {model.reason}")
+            click.echo("\n".join(behind("    ", model.reason)))
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train rollback 20261122T020000Z-3f9c2a")

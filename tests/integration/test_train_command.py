@@ -378,6 +378,13 @@ def test_status_says_why_a_model_that_is_there_does_not_serve(trained: Path) -> 
     assert "none is published" not in text
 
 
+def test_models_are_listed_within_a_terminals_width(trained: Path) -> None:
+    shown = run(trained, "models", journal=False).output.splitlines()
+    assert shown[0].startswith(f"* {pointer_of(trained / 'models').version}  ")
+    assert shown[1].startswith("    On ")
+    assert all(len(line) <= 80 for line in shown)
+
+
 def test_thresholds_say_that_the_model_they_are_for_does_not_serve(trained: Path) -> None:
     before = pointer_of(trained / "models")
     said = f"{before.version}: it was last reviewed"
