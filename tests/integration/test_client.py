@@ -198,7 +198,7 @@ def test_a_batch_may_be_made_as_it_is_read_and_of_a_databases_rows() -> None:
         database.row_factory = sqlite3.Row
         rows = database.execute("SELECT 'EURUSD' AS symbol, 60.0 AS base_score").fetchall()
         replies = client.score_many(row for row in rows)  # type: ignore[arg-type]
-        assert [reply.final_score for reply in replies] == [60.0]
+        assert [(one.status, one.final_score) for one in replies] == [("unreachable", 60.0)]
 
 
 @pytest.mark.parametrize("code", ["malformed", "too_large"])
