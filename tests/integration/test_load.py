@@ -107,6 +107,7 @@ def test_beyond_the_limit_is_refused_in_the_same_turn(tmp_path: Path) -> None:
     assert {reply["error"]["code"] for reply in late} == {"overloaded"}  # type: ignore[index]
     assert all(reply["fallback"] == reply["id"] % 100 for reply in late)  # type: ignore[operator]
     assert len(flooded.served.rows()) == 400 - len(late)
+    assert flooded.served.vitals.requests["refused_overloaded"] == len(late)
 
 
 def test_the_deadline_counts_the_time_in_line(tmp_path: Path) -> None:

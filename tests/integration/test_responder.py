@@ -338,6 +338,7 @@ def test_a_journal_that_fails_stops_no_answer_and_is_made_up_for_by_a_retry(
     assert again == {**first, "journalled": True}
     (row,) = parts.rows()
     assert row["score_id"] == first["score_id"]
+    assert len(parts.rows("SELECT * FROM events WHERE kind = 'journal_recovered'")) == 1
 
 
 def test_a_retry_while_the_journal_fails_does_not_claim_to_be_kept(tmp_path: Path) -> None:
@@ -361,6 +362,7 @@ def test_bars_are_saved_by_the_minute_and_restored(tmp_path: Path) -> None:
     minutes = [list(e.engine.intake.feeds["EURUSD"].state.bars.minutes) for e in (before, after)]
     assert minutes[0] == minutes[1]
     assert len(minutes[0]) >= 40
+    assert after.score(direction="BUY")["status"] == "warming_up"
     after.feed(*[f for f in history(("EURUSD", "GBPUSD"), after.clock.utc_s()) if b"OHLC" not in f])
     assert after.score(direction="BUY")["status"] == "success"
 

@@ -21,7 +21,7 @@ import pytest
 import zmq
 from background import meanwhile
 from harness import Feed, Service, eventually, running
-from serving import body, history, published_model, rows, tick, unpacked
+from serving import body, history, published_model, rows, unpacked
 
 from protocol.client import ScorerClient
 from service.locks import hold
@@ -132,21 +132,14 @@ def test_sigint_ends_it_as_well(tmp_path: Path) -> None:
         assert service.wait() == 0
 
 
-def ending(folder: Path, **values: str) -> tuple[int, str]:
-    """The exit code and all output of a service that does not come up."""
-    with closing(Service(folder, **values)) as service:
-        service.launch()
-        code = service.wait()
-        eventually(lambda: any("text" in line for line in service.log), "advice")
-        return code, "\n".join(str(line.get("text", line)) for line in service.log)
-
-
 def test_a_port_that_is_taken_ends_it_with_advice(tmp_path: Path) -> None:
     with running(tmp_path / "first") as first:
-        code, text = ending(tmp_path / "second", SCORE_BIND=first.address)
-        assert code == 69
-        assert first.address in text
-        assert "score.bind" in text
+        second = Service(tmp_path / "second", SCORE_BIND=first.address)
+        second.launch()
+        assert second.wait() == 69
+        said = eventually(lambda: next((s for s in second.log if "text" in s), None), "advice")
+        assert first.address in said["text"]
+        assert "score.bind" in said["text"]
         with first.client() as client:
             assert client.health()["ready"] is True
 
@@ -227,39 +220,8 @@ def test_the_journal_of_systemd_tells_a_warning_from_the_rest(tmp_path: Path) ->
     assert lines[-1].startswith("<3>signal-scorer: score.bind")
 
 
-@pytest.mark.parametrize(
-    ("values", "named"),
-    [
-        ({"SCORE_BIMD": "tcp://127.0.0.1:1"}, "bimd"),
-        ({"SCORE_BIND": "tcp://0.0.0.0:5561"}, "allow_insecure"),
-    ],
-)
-def test_a_wrong_configuration_ends_it_by_name(
-    tmp_path: Path, values: dict[str, str], named: str
-) -> None:
-    code, text = ending(tmp_path, **values)
-    assert code == 78
-    assert named in text
-
-
 def ready_is(client: ScorerClient, expected: bool) -> bool:
     return client.health()["ready"] is expected
-
-
-def test_a_journal_that_cannot_be_written_stops_no_answer_until_it_is_mended(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "journal.db").mkdir()
-    with running(tmp_path) as service, service.client() as client:
-        reply = client.score("EURUSD", 75.0, signal_id="s")
-        assert (reply.final_score, reply.journalled) == (75.0, False)
-        assert ready_is(client, False)
-        assert "journal" in client.health()["reasons"][0]
-        (tmp_path / "journal.db").rmdir()
-        eventually(lambda: ready_is(client, True), "recovery")
-        assert client.score("EURUSD", 75.0, signal_id="s").journalled is True
-        assert [row["score_id"] for row in service.scores()] == [reply.score_id]
-        assert len(service.events("journal_recovered")) == 1
 
 
 def test_a_corrupt_journal_stops_no_answer(tmp_path: Path) -> None:
@@ -303,36 +265,6 @@ def test_a_full_disk_stops_no_answer(tmp_path: Path) -> None:
         subprocess.run(["prlimit", "--pid", pid, f"--fsize={whole}:{whole}"], check=True)
         eventually(lambda: client.score("EURUSD", 60.0).journalled, "recovery")
         eventually(lambda: ready_is(client, True), "ready")
-
-
-def test_without_a_model_the_reason_is_the_datas_first(tmp_path: Path) -> None:
-    with running(tmp_path, with_feed=True) as service, service.client() as client:
-        assert client.score("NEVER", 75.0).status == "unknown_symbol"
-        service.warm()
-        reply = client.score("EURUSD", 75.0, direction="BUY")
-        assert (reply.status, reply.final_score, reply.used_base_score) == ("no_model", 75.0, True)
-        health = client.health()
-        assert health["ready"] is True
-        assert "no model" in health["notes"][0]
-
-
-def test_the_feed_may_come_late_and_go(tmp_path: Path) -> None:
-    with running(
-        tmp_path, with_feed=True, FEED_SILENCE_S="0.5", FEED_STALE_AFTER_S="0.5"
-    ) as service:
-        service.warm()
-        with service.client() as client:
-            eventually(lambda: client.score("EURUSD", 75.0).status == "stale_feed", "staleness")
-            eventually(lambda: not client.health()["ready"], "silence")
-            # Its socket is rebuilt, which the publisher sees as another subscription.
-            service.feed.wait_for_subscriber()
-
-            def sent() -> bool:
-                service.feed.send(tick("EURUSD", time.time()))
-                return bool(service.events("feed_back"))
-
-            eventually(sent, "the feed to be back")
-        assert len(service.events("feed_silent")) >= 1
 
 
 def test_its_log_is_one_json_object_a_line_and_says_the_configuration(tmp_path: Path) -> None:

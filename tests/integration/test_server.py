@@ -169,13 +169,6 @@ def test_a_message_over_the_sockets_limit_costs_its_sender_only(served: Served, 
         assert unpacked(received(other)[0])["id"] == n
 
 
-def test_an_empty_message_is_malformed(served: Served, peers: Any) -> None:
-    client = peers(zmq.DEALER, served.address)
-    client.send(b"")
-    assert unpacked(received(client)[-1])["error"]["code"] == "malformed"
-    assert nothing_more(client)
-
-
 frames = st.lists(st.binary(max_size=12) | st.just(b""), min_size=1, max_size=4)
 
 
@@ -201,49 +194,6 @@ def test_many_clients_each_get_their_own_answers(served: Served, peers: Any) -> 
         for n, client in enumerate(clients):
             reply = unpacked(received(client)[0])
             assert (reply["id"], reply["final_score"]) == (f"{n}/{round_}", float(n))
-
-
-def test_a_client_that_never_reads_costs_the_others_nothing(served: Served, peers: Any) -> None:
-    deaf = peers(zmq.DEALER, served.address, RCVHWM=1, SNDHWM=0)
-    for _ in range(3000):
-        deaf.send(body("stats"))
-    other = peers(zmq.REQ, served.address)
-
-    def answered() -> bool:
-        """Every request has a reply; `overloaded` as long as the deaf one's wait before it."""
-        other.send(body("score", **SCORE))
-        reply = unpacked(received(other)[0])
-        assert reply["ok"] or reply["error"]["code"] == "overloaded"
-        return bool(reply["ok"])
-
-    eventually(answered, "a score")
-
-
-def test_requests_beyond_the_limit_are_refused_with_their_base_score(
-    still: Served, peers: Any
-) -> None:
-    client = peers(zmq.DEALER, still.address)
-    for n in range(10):
-        client.send(body("score", id=n, symbol="EURUSD", base_score=n))
-    # All ten lie in the socket before the first turn: nothing is taken from it before.
-    assert still.server._scoring.poll(PATIENCE_MS)
-    eventually(lambda: client.getsockopt(zmq.EVENTS) & zmq.POLLOUT, "the requests to leave")
-    replies: dict[int, dict[str, Any]] = {}
-
-    def all_came() -> bool:
-        while client.poll(0):
-            reply = unpacked(client.recv())
-            replies[reply["id"]] = reply
-        return len(replies) == 10
-
-    still.turn_until(all_came, "ten replies")
-    refused = {n for n, reply in replies.items() if not reply["ok"]}
-    assert refused
-    for n in refused:
-        assert replies[n]["error"]["code"] == "overloaded"
-        assert replies[n]["fallback"] == n
-    assert len(still.rows()) == 10 - len(refused)
-    assert still.vitals.requests["refused_overloaded"] == len(refused)
 
 
 def test_a_cycle_answers_no_more_than_its_share(still: Served, peers: Any) -> None:

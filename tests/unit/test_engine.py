@@ -179,14 +179,6 @@ def test_in_shadow_the_model_is_asked_and_its_answer_kept_apart(model: Model) ->
     assert answer.row.final_score == 75.0
 
 
-def test_the_mode_can_be_changed_while_running(model: Model) -> None:
-    played = Played(model)
-    played.engine.set_mode("off")
-    assert base_reason(played.score()) == "off"
-    played.engine.set_mode("live")
-    assert played.score()["status"] == "success"
-
-
 @pytest.mark.parametrize("kind", [ValueError, IndexError, ZeroDivisionError])
 def test_a_model_that_fails_costs_only_the_enhancement(model: Model, kind: type) -> None:
     class Broken:
@@ -255,16 +247,6 @@ def test_a_retry_gets_the_same_reply_with_the_same_row_until_it_is_written() -> 
     assert played.engine.counts["retry"] == 2
 
 
-def test_other_content_or_a_later_time_is_scored_anew() -> None:
-    played = Played()
-    first = played.score(signal_id="s")
-    assert played.score(signal_id="s", base_score=76.0)["score_id"] != first["score_id"]
-    assert played.score(signal_id="s")["score_id"] == first["score_id"]
-    assert played.score(signal_id="t")["score_id"] != first["score_id"]
-    played.now_s += 61
-    assert played.score(signal_id="s")["score_id"] != first["score_id"]
-
-
 def test_signals_without_an_id_are_never_taken_for_each_other() -> None:
     played = Played()
     assert played.score()["score_id"] != played.score()["score_id"]
@@ -276,19 +258,6 @@ def test_a_sentiment_holds_under_each_of_a_brokers_names_before_the_first_tick()
     for name in ("EURUSD", "EURUSD.r", "EURO"):
         assert played.features(name)["features"]["sentiment_score"] == 80.0
         assert "sentiment_score" not in played.score(symbol=name)["missing"]
-
-
-def test_the_newest_sentiment_wins_whichever_it_is_for() -> None:
-    played = Played()
-    played.sentiment("*", 20.0)
-    assert played.features()["features"]["sentiment_score"] == 20.0
-    played.now_s += 1
-    played.sentiment("EURUSD", 80.0)
-    assert played.features()["features"]["sentiment_score"] == 80.0
-    assert played.features("GBPUSD")["features"]["sentiment_score"] < 21.0
-    played.now_s += 1
-    played.sentiment("*", 60.0)
-    assert played.features()["features"]["sentiment_score"] == 60.0
 
 
 def test_sentiment_holds_for_a_symbol_without_ticks() -> None:
@@ -403,17 +372,6 @@ def test_a_symbol_is_not_correlated_with_one_whose_feed_has_died() -> None:
     played.now_s += 600
     played.feed(*history(("EURUSD",), played.now_s))
     assert "correlation_check" in played.features()["missing"]
-
-
-def test_a_restored_symbol_is_warm_with_its_first_ticks(model: Model) -> None:
-    before = Played(model)
-    after = Played(model, warm=False)
-    for symbol in ("EURUSD", "GBPUSD"):
-        snapshot = before.engine.intake.feeds[symbol].state.snapshot()
-        after.engine.restore(snapshot, START_S)
-    assert base_reason(after.score()) == "warming_up"
-    after.feed(*[f for f in history(("EURUSD", "GBPUSD"), START_S) if b"OHLC" not in f])
-    assert after.score()["status"] == "success"
 
 
 signals = st.fixed_dictionaries(

@@ -481,15 +481,19 @@ def test_a_symbol_with_ticks_was_read_by_their_clock_whoever_sent_a_candle() -> 
 
 def test_the_newest_sentiment_holds_also_before_the_first_tick() -> None:
     given_ = Given()
-    given_.intake.set_sentiment("EURUSD", 80.0, 60.0, T)
+    for symbol in ("EURUSD", "NEVER"):
+        given_.intake.set_sentiment(symbol, 80.0, 60.0, T)
     given_.quote()
     assert given_.state().sentiment is not None
     assert given_.state().sentiment.score == 80.0
     given_.intake.set_sentiment("*", 20.0, 60.0, T + 1)
+    assert given_.state().sentiment == given_.intake.sentiment("NEVER")
     assert given_.state().sentiment.score == 20.0
     given_.quote("GBPUSD")
     assert given_.state("GBPUSD").sentiment == given_.state().sentiment
-    given_.intake.set_sentiment("EURUSD", 90.0, 60.0, T + 2)
+    for symbol in ("EURUSD", "NEVER"):
+        given_.intake.set_sentiment(symbol, 90.0, 60.0, T + 2)
+    assert given_.state().sentiment == given_.intake.sentiment("NEVER")
     assert given_.state().sentiment.score == 90.0
     assert given_.state("GBPUSD").sentiment.score == 20.0
 
