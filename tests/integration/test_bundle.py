@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import pickle
 import shutil
 import zipfile
 from pathlib import Path
@@ -277,28 +276,6 @@ def test_other_dtypes_and_shapes_are_refused(models, name, change):
     members[name] = change(members[name])
     write_members(models, members)
     assert rejected(models).reason is RejectReason.ARRAYS
-
-
-class Bomb:
-    """Unpickled, it would write a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
-def test_a_pickle_is_never_opened(models, tmp_path):
-    bomb = Bomb(tmp_path / "executed")
-    members = members_of(models)
-    members["threshold"] = np.array([bomb] * len(members["threshold"]), object)
-    write_members(models, members, allow_pickle=True)
-    assert rejected(models).reason is RejectReason.ARRAYS
-    (bundle_of(models) / FOREST_NAME).write_bytes(pickle.dumps(bomb))
-    seal(models)
-    assert rejected(models).reason is RejectReason.ARRAYS
-    assert not bomb.path.exists()
 
 
 def rewrite_zip(models, change) -> None:

@@ -217,13 +217,6 @@ def test_the_newest_replies_come_back_oldest_first(journal: Journal) -> None:
     assert [reply.reply for reply in found] == [b"\6", b"\7", b"\x08", b"\x09"]
 
 
-def test_settings_survive(journal: Journal) -> None:
-    journal.set_setting("mode", "shadow")
-    journal.set_setting("mode", "off")
-    journal.close()
-    assert rows(journal.path, "SELECT * FROM settings") == [{"key": "mode", "value": "off"}]
-
-
 def a_directory(path: Path) -> None:
     path.mkdir()
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from builders import NOW_S, small_model, training_rows
+from builders import NOW_S, small_model
 from harness import eventually
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME
@@ -61,18 +61,6 @@ def test_a_published_model_is_handed_over_once(tmp_path):
     assert watch.take() is found
     assert [watch.poll_once() for _ in range(3)] == [None] * 3
     assert watch.take() is None
-
-
-def test_two_models_differ_and_each_answers_as_itself(tmp_path):
-    watch = ModelWatch(tmp_path)
-    x, _ = training_rows(0)
-    answers = []
-    for n, bias in enumerate((-1.0, 1.0)):
-        small_model(tmp_path, probability_bias=bias, now_s=NOW_S + n)
-        found = watch.poll_once()
-        assert isinstance(found, Loaded)
-        answers.append(found.model.probability(x[0]).p)
-    assert answers[0] < answers[1]
 
 
 def test_a_bad_model_is_reported_once_and_left_alone_until_the_pointer_changes(tmp_path):

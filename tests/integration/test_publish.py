@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from msgspec.structs import replace as with_fields
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
 from service.bundle import load
-from service.durable import LockHeld, TrainerLock, append_line
+from service.durable import LockHeld, TrainerLock
 from service.errors import ModelRejected
 from training.publish import Pinned, append_history, publish
 from training.registry import (
@@ -76,24 +75,6 @@ def test_after_a_kill_the_next_publication_cleans_up_and_succeeds(killed):
         left = {path.name for path in models.iterdir() if path.name.startswith(".")}
         assert left == {".lock"}
         assert not (models / f"{POINTER_NAME}.tmp").exists()
-
-
-def test_content_is_flushed_before_it_gets_its_name(killed):
-    _, _, steps = killed
-    order = [
-        f"fsync {FOREST_NAME}",
-        f"fsync {MANIFEST_NAME}",
-        "fsync .incoming-*/",
-        "rename .incoming-*",
-        "fsync whole/",
-        f"fsync {POINTER_NAME}.tmp",
-        f"rename {POINTER_NAME}.tmp",
-        "fsync whole/",
-    ]
-    # Removing an old version comes first and flushes the directory too.
-    at = next(k for k, step in enumerate(steps) if step == "mkdir")
-    for due in order:
-        at = next(k for k in range(at, len(steps)) if fnmatch(steps[k], due)) + 1
 
 
 def test_a_publication_can_be_killed_at_each_step_that_it_takes(killed):
@@ -327,9 +308,3 @@ def test_a_publication_says_in_the_history_what_it_was(tmp_path):
     (event,) = history(tmp_path)
     assert (event["event"], event["version"], event["n"]) == ("published", version, 300)
     assert event["verdict"]["published"] is True
-
-
-def test_append_line_begins_a_file(tmp_path):
-    append_line(tmp_path / "new", b"one")
-    append_line(tmp_path / "new", b"two")
-    assert (tmp_path / "new").read_bytes() == b"one\ntwo\n"

@@ -208,22 +208,15 @@ def test_a_link_in_the_spools_place_goes_aside_with_its_journal(
 
 
 def test_over_a_running_service_nothing_is_restored(saved: Path, tmp_path: Path) -> None:
+    small_model(tmp_path / "state" / "models", 1, now_s=NOW_S)
     with running(tmp_path / "state") as service:
-        with pytest.raises(form.BackupError, match="stop it first") as caught:
-            put_back(tmp_path / "state", saved, force=True)
-        assert caught.value.exit_code == 75
+        for force in (True, False):
+            with pytest.raises(form.BackupError, match="stop it first") as caught:
+                put_back(tmp_path / "state", saved, force=force)
+            assert "--force" not in str(caught.value)
+            assert caught.value.exit_code == 75
         with service.client() as client:
             assert client.score("EURUSD", 70.0).journalled
-
-
-def test_whoever_has_to_stop_the_service_first_is_not_told_to_force(
-    saved: Path, tmp_path: Path
-) -> None:
-    small_model(tmp_path / "state" / "models", 1, now_s=NOW_S)
-    with running(tmp_path / "state"), pytest.raises(form.BackupError, match="stop it first") as at:
-        put_back(tmp_path / "state", saved)
-    assert "--force" not in str(at.value)
-    assert at.value.exit_code == 75
 
 
 def test_what_is_refused_has_made_no_folder(saved: Path, tmp_path: Path) -> None:
