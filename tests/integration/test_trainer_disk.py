@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -124,24 +122,3 @@ def test_an_evaluation_that_cannot_be_written_names_the_page(place: Path) -> Non
     full(place / ".page.html.tmp")
     result = run(place, "evaluate", "--report", str(place / "page.html"))
     assert_one_line(result, place / ".page.html.tmp", "make room there")
-
-
-@pytest.mark.parametrize(
-    ("command", "unbuffered"), [("models", ""), ("status", ""), ("models", "1")]
-)
-def test_what_a_trainer_prints_onto_a_full_disk_is_said(
-    place: Path, command: str, unbuffered: str
-) -> None:
-    small_model(place / "models", now_s=NOW_S)
-    given = [command, "--models", str(place / "models"), "--journal", str(place / "journal.db")]
-    with FULL.open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "training", *given],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
-        )
-    assert done.returncode == 73
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("signal-scorer-train: No space left on device; make room")

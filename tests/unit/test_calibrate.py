@@ -162,12 +162,6 @@ def test_one_class_is_refused():
         fit_calibration(np.full(10, 0.5), np.ones(10, np.bool_), n_effective=10)
 
 
-def test_isotonic_is_interpolated_and_its_ends_hold():
-    assert [calibrate(isotonic(), raw).p for raw in (0.0, 0.5, 1.0)] == pytest.approx(
-        [0.3, 0.45, 0.6]
-    )
-
-
 @settings(max_examples=200)
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1e3), st.floats(-1e3, 1e3))
 def test_whatever_the_calibration_the_served_lies_within_its_interval(
@@ -185,5 +179,5 @@ def test_whatever_the_calibration_the_served_lies_within_its_interval(
 @given(st.floats(-1, 2), st.lists(st.floats(0, 1), min_size=2, max_size=9, unique=True))
 def test_interpolation_is_numpys(x, points):
     at = tuple(sorted(points))
-    values = tuple(float(v) for v in np.linspace(0.0, 1.0, len(at)))
+    values = tuple(float(v) for v in np.linspace(0.1, 0.9, len(at)))
     assert interpolate(x, at, values) == pytest.approx(np.interp(x, at, values), abs=1e-9)

@@ -106,11 +106,6 @@ def test_documented_completion_is_joined_with_its_signal(path: Path) -> None:
     assert log.shapes == {"lifecycle": 1, "documented": 1}
 
 
-def test_completion_may_come_before_its_signal_line(path: Path) -> None:
-    forth, back = told(born(), ended(), path=path), told(ended(), born(), path=path)
-    assert forth.outcomes == back.outcomes
-
-
 def test_tracker_line_that_was_watched_is_believed(path: Path) -> None:
     (outcome,) = told(tracked(), path=path).outcomes.values()
     assert outcome.win
@@ -451,12 +446,6 @@ def test_a_pickled_model_is_refused_unread_and_says_why(tmp_path: Path, name: st
     assert "refused unread" in text
 
 
-def test_absent_file_is_a_problem_not_an_error(path: Path) -> None:
-    log = read_truth_logs([path], RULES)
-    assert log.lines == 0
-    assert "No such file" in log.problems[0]
-
-
 def test_line_without_end_is_refused_and_the_next_one_read(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -521,10 +510,14 @@ def test_what_is_believed_does_not_depend_on_the_order_of_lines(
     tmp_path: Path, lines: list[dict[str, Any]], shuffler: Any
 ) -> None:
     path = tmp_path / "order.jsonl"
-    before = told(*lines, path=path).outcomes
+
+    def believed() -> dict[str, tuple[Any, ...]]:
+        outcomes = told(*lines, path=path).outcomes.items()
+        return {key: (one.signal, one.win, one.completed_s) for key, one in outcomes}
+
+    before = believed()
     shuffler.shuffle(lines)
-    after = told(*lines, path=path).outcomes
-    assert {k: o.win for k, o in before.items()} == {k: o.win for k, o in after.items()}
+    assert believed() == before
 
 
 def test_real_logs_give_the_counts_of_reading_them_by_hand(shared_data: Path) -> None:

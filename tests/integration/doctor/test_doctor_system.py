@@ -236,11 +236,6 @@ def test_a_truth_log_that_is_not_there(setup: Setup) -> None:
     assert "truth_log.paths" in setup.fault("trainer", "truth_log.jsonl", "not there").advice
 
 
-def test_a_truth_log_in_a_folder_that_is_not_there(setup: Setup) -> None:
-    setup.values["TRUTH_LOG_PATHS"] = str(setup.state / "none" / "truth_log.jsonl")
-    assert "truth_log.paths" in setup.fault("trainer", "truth_log.jsonl", "not there").advice
-
-
 @as_root
 def test_a_truth_log_that_the_trainer_may_not_read(
     served_by_nobody: Setup, open_folder: Path
