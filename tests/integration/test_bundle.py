@@ -243,24 +243,6 @@ def test_arrays_that_changed_places_are_refused(models):
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("threshold", lambda a: np.where(np.arange(len(a)) == 0, np.nan, a)),
-        ("left", lambda a: np.where(np.arange(len(a)) == 0, 0, a).astype(a.dtype)),
-        ("left", lambda a: np.full_like(a, 2**31 - 1)),
-        ("roots", lambda a: np.zeros_like(a)),
-        ("feature", lambda a: np.full_like(a, 11)),
-        ("probability", lambda a: a + 1.0),
-    ],
-)
-def test_trees_that_are_none_are_refused(models, name, change):
-    members = members_of(models)
-    members[name] = change(members[name])
-    write_members(models, members)
-    assert rejected(models).reason is RejectReason.STRUCTURE
-
-
-@pytest.mark.parametrize(
-    ("name", "change"),
-    [
         ("left", lambda a: a.astype(np.int64)),
         ("left", lambda a: a.astype(">i4")),
         ("threshold", lambda a: a.astype(object)),

@@ -249,20 +249,6 @@ def test_whatever_is_asked_the_base_score_comes_back(
         scorer.close()
 
 
-TABLE = np.array([(1.2, 0.9), (1.1, 1.0)], dtype=[("high", "f8"), ("low", "f8")])
-
-
-@pytest.mark.parametrize("odd", ["M1", {"M1": 7}, {"M1": TABLE}, {"M1": np.zeros((2, 5))}])
-def test_candles_that_are_none_cost_no_score(odd: Any) -> None:
-    with answering() as server:
-        scorer = CryptoMLScorer(server.address, timeout_ms=5000)
-        score, metadata = scorer.enhance_signal_score("EURUSD", 50.0, odd)
-        scorer.close()
-    assert (score, metadata["status"]) == (50.0, "no_model")
-    assert len(server.requests) == 1
-    assert not server.requests[0].get("timeframe_data")
-
-
 def test_outcomes_that_could_not_be_told_are_sent_later(tmp_path: Path) -> None:
     address = free_address()
     scorer = CryptoMLScorer(address, timeout_ms=20)
@@ -310,7 +296,7 @@ def test_an_interrupt_loses_no_outcome(waiting: int) -> None:
     assert reports.waiting == 2 - waiting
 
 
-def test_a_text_of_numpy_and_prices_of_0_are_no_surprise() -> None:
+def test_a_text_of_numpy_prices_of_0_and_candles_that_are_none_are_no_surprise() -> None:
     symbol = np.array(["EURUSD"])[0]
     away = CryptoMLScorer(free_address(), timeout_ms=20)
     score, metadata = away.enhance_signal_score(symbol, 72.5)
@@ -320,11 +306,12 @@ def test_a_text_of_numpy_and_prices_of_0_are_no_surprise() -> None:
     with answering() as server:
         scorer = CryptoMLScorer(server.address, timeout_ms=20_000)
         levels = {"entry_price": 1.1, "stop_loss": 0.0, "take_profit": 0}
-        _, metadata = scorer.enhance_signal_score("EURUSD", 72.5, direction="BUY", **levels)
+        odd: Any = {"M1": 7}
+        _, metadata = scorer.enhance_signal_score("EURUSD", 72.5, odd, direction="BUY", **levels)
         assert metadata["status"] == "no_model"
         (request,) = server.requests
         assert request["entry_price"] == 1.1
-        assert not {"stop_loss", "take_profit"} & set(request)
+        assert not {"stop_loss", "take_profit", "timeframe_data"} & set(request)
         scorer.close()
 
 

@@ -114,18 +114,6 @@ def test_sighup_has_the_list_read_again_and_a_broken_key_is_named(tmp_path: Path
             assert any("broken.pub" in note for note in asking.health()["notes"])
 
 
-def test_files_whose_names_are_no_text_keep_nobody_from_an_answer(tmp_path: Path, keys: Keys):
-    client, clients = keys.made("client"), keys.folder / "clients"
-    (clients / "client.pub").rename(clients / os.fsdecode(b"\xff.pub"))
-    (clients / os.fsdecode(b"\xfe.pub")).write_text("no key\n")
-    with (
-        running(tmp_path / "s", CURVE_LOOPBACK="true", **keys.settings) as service,
-        ScorerClient(service.address, 10_000, curve=client) as asking,
-    ):
-        assert any("?.pub holds no key" in note for note in asking.health()["notes"])
-        assert service.terminate()[0] == 0
-
-
 def test_what_lets_nobody_or_anybody_in_is_refused(keys: Keys):
     """As `serve` refuses it, which asks the same."""
     keys.made("client")

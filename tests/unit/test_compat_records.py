@@ -293,7 +293,9 @@ class Ambiguous:
 TABLE = np.array([(1.0, 1.2, 0.9, 1.1)], dtype=[(name, "f8") for name in list(CANDLE)[:4]])
 
 
-@pytest.mark.parametrize("odd", [Ambiguous(), TABLE, np.zeros((2, 5)), 7, 1.5, object(), b"M1"])
+@pytest.mark.parametrize(
+    "odd", [Ambiguous(), TABLE, np.zeros((2, 5)), 7, 1.5, object(), b"M1", "M1"]
+)
 def test_a_timeframe_that_is_no_list_of_candles_costs_the_others_nothing(odd: Any) -> None:
     kept = candles_of({"M1": odd, "M5": [CANDLE]})
     assert kept is not None

@@ -166,20 +166,6 @@ def test_prices_times_ten_change_nothing() -> None:
     assert ten.values == pytest.approx(one.values, rel=1e-12, abs=0)
 
 
-def test_what_other_symbols_do_changes_nothing() -> None:
-    state, other = SymbolState("X"), SymbolState("Y")
-    alone = SymbolState("X")
-    for second in range(1900):
-        quote = (100 + second % 7, 101 + second % 7)
-        state.apply_tick(NOON_S + second, *quote, 1.0)
-        other.apply_tick(NOON_S + second, 1.0, 1.0 + second, 50.0)
-        alone.apply_tick(NOON_S + second, *quote, 1.0)
-        if second % 100 == 0:
-            compute_vector(other, NOON_S + second, 1, 70.0, None)
-    vectors = [compute_vector(each, NOON_S + 1899, 1, 70.0, 5.0) for each in (state, alone)]
-    assert vectors[0] == vectors[1]
-
-
 def test_a_reset_symbol_learns_the_same_again() -> None:
     used = replace(CALM, seed=8, end_s=NOON_S - 86_400).state()
     CALM.vector_of(used)

@@ -202,13 +202,6 @@ def test_rows_that_walk_together_agree_with_each_alone(values, trees):
         assert few.predict_many(rows).tolist() == [few.predict(row) for row in values]
 
 
-def test_a_prediction_leaves_nothing_behind_for_the_next(grown):
-    _, forest, x = grown
-    first = forest.predict(x[0])
-    forest.predict(x[1])
-    assert forest.predict(x[0]) == first
-
-
 def test_a_fitted_forest_passes_the_structure_check_and_its_file(grown):
     _, forest, _ = grown
     check_structure(forest.arrays, forest.depth, FEATURE_COUNT, 10**6)
