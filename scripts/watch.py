@@ -26,8 +26,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from builders import small_model  # noqa: E402
 from harness import eventually  # noqa: E402
 from monitored import answer_signals, publish_small  # noqa: E402
-from watch_faults import FAKETIME, FAULTS, LEVELS, Fault, signals, trainer, watched  # noqa: E402
-from watched import Prometheus  # noqa: E402
+from watch_faults import FAKETIME, FAULTS, LEVELS, Fault, signals, trainer  # noqa: E402
+from watched import Prometheus, Watched  # noqa: E402
 
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboard.json"
 WITHIN_S = 60.0
@@ -67,24 +67,21 @@ def provoke(prometheus: Prometheus, folder: Path, fault: Fault) -> list[str]:
     """Do it, wait for its alerts, say what came."""
     folder.mkdir()
     print(f"\n{fault.text}", flush=True)
-    running = fault.do(prometheus, folder)
-    instance = next(running)
-    done_s = time.monotonic()
     failed = []
-    for alert in fault.alerts:
-        try:
-            eventually(lambda a=alert: a in prometheus.firing(instance), alert, WITHIN_S)
-        except AssertionError:
-            failed.append(f"{alert} within {WITHIN_S:g} s of: {fault.text}")
-            print(f"  NOT    {alert}", flush=True)
-            continue
-        summary = prometheus.firing(instance).get(alert, "")
-        print(f"  fires  {alert:26} {time.monotonic() - done_s:4.1f} s  {summary}", flush=True)
-    beside = sorted(set(prometheus.firing(instance)) - set(fault.alerts))
-    if beside:
-        print(f"  beside it: {', '.join(beside)}", flush=True)
-    for _ in running:
-        raise AssertionError("a fault yields once")
+    with fault.done(prometheus, folder) as instance:
+        done_s = time.monotonic()
+        for alert in fault.alerts:
+            try:
+                eventually(lambda a=alert: a in prometheus.firing(instance), alert, WITHIN_S)
+            except AssertionError:
+                failed.append(f"{alert} within {WITHIN_S:g} s of: {fault.text}")
+                print(f"  NOT    {alert}", flush=True)
+                continue
+            summary = prometheus.firing(instance).get(alert, "")
+            print(f"  fires  {alert:26} {time.monotonic() - done_s:4.1f} s  {summary}", flush=True)
+        beside = sorted(set(prometheus.firing(instance)) - set(fault.alerts))
+        if beside:
+            print(f"  beside it: {', '.join(beside)}", flush=True)
     return failed
 
 
@@ -99,7 +96,7 @@ def healthy(prometheus: Prometheus, folder: Path) -> list[str]:
         trainer(past, command, *arguments, "--textfile", str(prometheus.textfiles / command))
     for path in list(prometheus.textfiles.iterdir()):
         path.rename(path.with_name(f"{path.name}.prom"))
-    with watched(prometheus, folder) as one:
+    with closing(Watched(prometheus, folder)) as one:
         one.start()
         failed = []
         with one.service.client() as client:

@@ -190,7 +190,7 @@ class Watched:
     """A service with a feed, seen by Prometheus; each fault gets its own."""
 
     def __init__(self, prometheus: Prometheus, folder: Path, **values: str) -> None:
-        self.prometheus = prometheus
+        self.prometheus, self.folder = prometheus, folder
         self.bridge = Bridge()
         self.instance = f"127.0.0.1:{free_port()}"
         self.service = Service(
