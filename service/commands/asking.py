@@ -7,24 +7,12 @@ from typing import Any
 
 import click
 
-from service.commands.root import (
-    ask,
-    cli,
-    client_of,
-    config_option,
-    endpoint_option,
-    example,
-    json_option,
-    show,
-    timeout_option,
-)
+from service.commands.root import Asked, ask, asks, cli, example, json_option, show
 from service.within import Within
 
 
 @cli.command(**example("signal-scorer score --symbol EURUSD --base-score 75 --direction BUY"))
-@config_option
-@endpoint_option
-@timeout_option
+@asks
 @click.option("--symbol", required=True)
 @click.option("--base-score", required=True, type=Within(0, 100))
 @click.option("--direction", type=click.Choice(["BUY", "SELL"]))
@@ -34,67 +22,53 @@ from service.within import Within
 @click.option("--take-profit", type=Within(0, min_open=True))
 @click.option("--explain", is_flag=True, help="Add each feature's contribution.")
 @json_option
-def score(
-    config_path: str | None, endpoint: str | None, timeout_ms: float, as_json: bool, **signal: Any
-) -> None:
+def score(asked: Asked, as_json: bool, **signal: Any) -> None:
     """Ask for one score and print it."""
     from service.show import show_score
 
     given = {key: value for key, value in signal.items() if value is not None}
-    with client_of(config_path, endpoint, timeout_ms, strict=True) as client:
+    with asked.client(strict=True) as client:
         show_score(ask(lambda: client.score(**given)), as_json=as_json)
 
 
 @cli.command(**example("signal-scorer outcome --signal-id ELITE_GUARD_EURUSD_1 --outcome WIN_TP"))
-@config_option
-@endpoint_option
-@timeout_option
+@asks
 @click.option("--signal-id")
 @click.option("--score-id")
 @click.option("--outcome", required=True, help="Any of the truth log's words.")
 @click.option("--realised-r", type=float)
-def outcome(
-    config_path: str | None, endpoint: str | None, timeout_ms: float, **fields: Any
-) -> None:
+def outcome(asked: Asked, **fields: Any) -> None:
     """Report how a signal ended."""
     given = {key: value for key, value in fields.items() if value is not None}
-    with client_of(config_path, endpoint, timeout_ms) as client:
+    with asked.client() as client:
         show(ask(lambda: client.outcome(**given)))
 
 
 @cli.command(**example("signal-scorer features EURUSD --direction SELL"))
-@config_option
-@endpoint_option
-@timeout_option
+@asks
 @click.argument("symbol")
 @click.option("--direction", type=click.Choice(["BUY", "SELL"]))
-def features(
-    config_path: str | None, endpoint: str | None, timeout_ms: float, symbol: str, direction: Any
-) -> None:
+def features(asked: Asked, symbol: str, direction: Any) -> None:
     """Print the vector of a symbol as a score would see it now."""
     from service.show import show_features
 
-    with client_of(config_path, endpoint, timeout_ms) as client:
+    with asked.client() as client:
         show_features(ask(lambda: client.features(symbol, direction)))
 
 
 @cli.command(**example("signal-scorer health && echo ready"))
-@config_option
-@endpoint_option
-@timeout_option
-def health(config_path: str | None, endpoint: str | None, timeout_ms: float) -> None:
+@asks
+def health(asked: Asked) -> None:
     """Print whether the service is ready; exit code 1 where it is not."""
-    with client_of(config_path, endpoint, timeout_ms) as client:
+    with asked.client() as client:
         state = ask(client.health)
     show(state)
     sys.exit(0 if state["ready"] else 1)
 
 
 @cli.command(**example("signal-scorer stats"))
-@config_option
-@endpoint_option
-@timeout_option
-def stats(config_path: str | None, endpoint: str | None, timeout_ms: float) -> None:
+@asks
+def stats(asked: Asked) -> None:
     """Print counters, latencies, feed clocks and the model."""
-    with client_of(config_path, endpoint, timeout_ms) as client:
+    with asked.client() as client:
         show(ask(client.stats))

@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, NamedTuple
 
 import click
 
@@ -101,34 +102,53 @@ def own_keys() -> CurveKeys | None:
         raise CommandError(str(error), exit_codes.NO_INPUT) from None
 
 
-def address_of(config_path: str | None, endpoint: str | None) -> str:
-    """The endpoint that was named, else the first configured one that can be asked from here,
-    else the usual one. Raises ConfigError or CommandError, only where none was named."""
-    from service.config import load
-    from service.doctor.scene import askable
+class Asked(NamedTuple):
+    """Which service a command asks, and how long it waits."""
 
-    if endpoint:
-        return endpoint
-    config, keys = load(config_path).config, own_keys()
-    addresses = askable(config, keys)
-    if not addresses and keys is None and config.curve.server_secret_file:
-        raise CommandError(
-            "all addresses of the configuration want keys; give --server-key and --key before "
-            "the command, as in signal-scorer --server-key server.pub --key own.key health",
-            exit_codes.USAGE,
-        )
-    return next(iter(addresses), DEFAULT_ENDPOINT)
+    config_path: str | None
+    endpoint: str | None
+    timeout_ms: float
+
+    def address(self) -> str:
+        """The endpoint that was named, else the first configured one that can be asked from
+        here, else the usual one. Raises ConfigError or CommandError, only where none was named."""
+        from service.config import load
+        from service.doctor.scene import askable
+
+        if self.endpoint:
+            return self.endpoint
+        config, keys = load(self.config_path).config, own_keys()
+        addresses = askable(config, keys)
+        if not addresses and keys is None and config.curve.server_secret_file:
+            raise CommandError(
+                "all addresses of the configuration want keys; give --server-key and --key before "
+                "the command, as in signal-scorer --server-key server.pub --key own.key health",
+                exit_codes.USAGE,
+            )
+        return next(iter(addresses), DEFAULT_ENDPOINT)
+
+    def client(self, **options: Any) -> ScorerClient:
+        """A client for one command, with the keys that were named before it."""
+        address = self.address()
+        try:
+            return ScorerClient(address, self.timeout_ms, curve=own_keys(), **options)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
 
 
-def client_of(
-    config_path: str | None, endpoint: str | None, timeout_ms: float, **options: Any
-) -> ScorerClient:
-    """A client for one command, with the keys that were named before it."""
-    address = address_of(config_path, endpoint)
-    try:
-        return ScorerClient(address, timeout_ms, curve=own_keys(), **options)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+def asks(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that asks the service; they are its first argument."""
+
+    @config_option
+    @endpoint_option
+    @timeout_option
+    @wraps(command)
+    def asking(
+        config_path: str | None, endpoint: str | None, timeout_ms: float, **options: Any
+    ) -> None:
+        command(Asked(config_path, endpoint, timeout_ms), **options)
+
+    return asking
 
 
 def example(text: str) -> dict[str, str]:

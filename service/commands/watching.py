@@ -12,12 +12,11 @@ import click
 
 from service import exit_codes
 from service.commands.root import (
-    address_of,
+    Asked,
     ask,
+    asks,
     cli,
-    client_of,
     config_option,
-    endpoint_option,
     example,
     json_option,
     own_keys,
@@ -31,18 +30,14 @@ if TYPE_CHECKING:
 
 
 @cli.command(**example("signal-scorer mode shadow"))
-@config_option
-@endpoint_option
-@timeout_option
+@asks
 @click.argument(
     "wanted",
     metavar="[live|shadow|off|configured]",
     required=False,
     type=click.Choice(["live", "shadow", "off", "configured"]),
 )
-def mode(
-    config_path: str | None, endpoint: str | None, timeout_ms: float, wanted: str | None
-) -> None:
+def mode(asked: Asked, wanted: str | None) -> None:
     """Print the mode, or command another; it holds over restarts.
 
     In shadow and off the base score is served. The command is a file in the state directory:
@@ -50,11 +45,11 @@ def mode(
     """
     from service.mode_command import command
 
-    with client_of(config_path, endpoint, timeout_ms) as client:
+    with asked.client() as client:
         if wanted is None:
             click.echo(ask(client.health)["mode"])
         else:
-            click.echo(command(wanted, config_path, client))
+            click.echo(command(wanted, asked.config_path, client))
 
 
 @cli.command(**example("signal-scorer doctor --config /etc/signal-scorer/config.toml"))
@@ -141,11 +136,9 @@ def _test_alert(config_path: str | None) -> int:
 
 
 @cli.command(**example("signal-scorer status"))
-@config_option
-@endpoint_option
-@timeout_option
+@asks
 @json_option
-def status(config_path: str | None, endpoint: str | None, timeout_ms: float, as_json: bool) -> None:
+def status(asked: Asked, as_json: bool) -> None:
     """Print how things stand on one screen: service, feed, model, journal, last training.
 
     Exit code 0 where the service is ready, 1 where it is not, 69 where none answers.
@@ -154,7 +147,7 @@ def status(config_path: str | None, endpoint: str | None, timeout_ms: float, as_
 
     from service.top.status import lines
 
-    config, source = _source(config_path, endpoint, timeout_ms)
+    config, source = _source(asked)
     look = source.look()
     if as_json:
         shown = {"health": look.health, "stats": look.stats, "trouble": look.trouble}
@@ -170,9 +163,7 @@ def status(config_path: str | None, endpoint: str | None, timeout_ms: float, as_
 
 
 @cli.command(**example("signal-scorer top --interval-s 2"))
-@config_option
-@endpoint_option
-@timeout_option
+@asks
 @click.option(
     "--interval-s",
     type=Within(0.1, 3600),
@@ -181,20 +172,14 @@ def status(config_path: str | None, endpoint: str | None, timeout_ms: float, as_
     help="Refresh.",
 )
 @click.option("--once", is_flag=True, help="Print one frame and end.")
-def top(
-    config_path: str | None,
-    endpoint: str | None,
-    timeout_ms: float,
-    interval_s: float,
-    once: bool,
-) -> None:
+def top(asked: Asked, interval_s: float, once: bool) -> None:
     """Watch the service: feed, latency, model, drift, the last scores, paper positions.
 
     Asks it like any client and reads the journal beside it, where that may be read.
     """
     from service.top import screen
 
-    config, source = _source(config_path, endpoint, timeout_ms)
+    config, source = _source(asked)
     if once:
         screen.once(source, config, interval_s=interval_s)
         return
@@ -203,14 +188,12 @@ def top(
     screen.show(source, config, interval_s=interval_s)
 
 
-def _source(
-    config_path: str | None, endpoint: str | None, timeout_ms: float
-) -> tuple[Config, Source]:
+def _source(asked: Asked) -> tuple[Config, Source]:
     """The configuration, and where looks at the service come from."""
     from service.config import load
     from service.top.look import Source
 
-    config = load(config_path).config
-    address = address_of(config_path, endpoint)
-    client = client_of(config_path, address, timeout_ms, retries=0, open_after=0)
+    config = load(asked.config_path).config
+    address = asked.address()
+    client = asked._replace(endpoint=address).client(retries=0, open_after=0)
     return config, Source(client, address, config)
