@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -165,15 +164,13 @@ def test_a_backup_without_a_journal_says_so(tmp_path: Path) -> None:
 
 
 @as_root
-def test_what_may_not_be_read_is_not_taken_for_what_cannot_be_written() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o777)
-        a_state(folder / "state", "x", 0)
-        (folder / "state").chmod(0o700)
-        unreadable = pytest.raises(form.BackupError, match=r"cannot read .*journal\.db")
-        with as_nobody(), unreadable as caught:
-            make(sourced(folder / "state"), None, folder / "saved", now_s=NOW_S)
+def test_what_may_not_be_read_is_not_taken_for_what_cannot_be_written(open_folder: Path) -> None:
+    open_folder.chmod(0o777)
+    a_state(open_folder / "state", "x", 0)
+    (open_folder / "state").chmod(0o700)
+    unreadable = pytest.raises(form.BackupError, match=r"cannot read .*journal\.db")
+    with as_nobody(), unreadable as caught:
+        make(sourced(open_folder / "state"), None, open_folder / "saved", now_s=NOW_S)
     assert "as root" in str(caught.value)
     assert caught.value.exit_code == 66
 

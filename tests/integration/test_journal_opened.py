@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -33,15 +32,12 @@ def kinds(reader: sqlite3.Connection) -> list[str]:
 
 
 @pytest.fixture
-def path() -> Iterator[Path]:
+def path(open_folder: Path) -> Path:
     """A closed journal with one event, where every user may look."""
-    folder = Path(tempfile.mkdtemp(prefix="journal-"))
-    folder.chmod(0o755)
-    journal = Journal(folder / "journal.db")
+    journal = Journal(open_folder / "journal.db")
     write(journal, "before")
     journal.close()
-    yield folder / "journal.db"
-    shutil.rmtree(folder)
+    return open_folder / "journal.db"
 
 
 @pytest.fixture

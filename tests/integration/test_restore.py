@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -240,26 +239,40 @@ def test_a_link_in_the_locks_place_restores_nothing(saved: Path, tmp_path: Path)
     assert kinds(tmp_path / "state" / "journal.db") == ["there"]
 
 
+def to_nobody(state: Path, *folders: Path) -> None:
+    """Give away folders with all in them, and the state but for its models."""
+    within = [path for folder in folders for path in folder.rglob("*")]
+    for path in (state, *state.glob("journal.db*"), *folders, *within):
+        os.chown(path, NOBODY, NOBODY)
+
+
+@pytest.fixture
+def passable(open_folder: Path) -> tuple[Path, Path]:
+    """A state and a backup of it, where another user may look."""
+    state, saved = open_folder / "state", open_folder / "saved"
+    a_state(state, "there", 0)
+    make(sourced(state), None, saved, now_s=NOW_S)
+    return state, saved
+
+
 @as_root
-def test_nothing_is_staged_through_a_link_that_cannot_be_removed() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        state, saved, elsewhere = (Path(folder) / name for name in ("state", "saved", "elsewhere"))
-        Path(folder).chmod(0o755)
-        a_state(state, "there", 0)
-        make(sourced(state), None, saved, now_s=NOW_S)
-        elsewhere.mkdir()
-        (state / "journal.db.lock").touch()
-        (state / "models" / ".restore-incoming").symlink_to(elsewhere)
-        for path in (state, *state.glob("journal.db*"), elsewhere, saved, *saved.rglob("*")):
-            os.chown(path, NOBODY, NOBODY)
-        os.chown(state / "models" / ".lock", NOBODY, NOBODY)
-        with as_nobody(), pytest.raises(form.BackupError) as caught:
-            put_back(state, saved, force=True)
-        assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
-        assert ".restore-incoming" in str(caught.value)
-        assert "as root" in str(caught.value)
-        assert not any(elsewhere.iterdir())
-        assert not list(state.rglob("before-restore-*"))
+def test_nothing_is_staged_through_a_link_that_cannot_be_removed(
+    passable: tuple[Path, Path],
+) -> None:
+    state, saved = passable
+    elsewhere = state.parent / "elsewhere"
+    elsewhere.mkdir()
+    (state / "journal.db.lock").touch()
+    (state / "models" / ".restore-incoming").symlink_to(elsewhere)
+    to_nobody(state, elsewhere, saved)
+    os.chown(state / "models" / ".lock", NOBODY, NOBODY)
+    with as_nobody(), pytest.raises(form.BackupError) as caught:
+        put_back(state, saved, force=True)
+    assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
+    assert ".restore-incoming" in str(caught.value)
+    assert "as root" in str(caught.value)
+    assert not any(elsewhere.iterdir())
+    assert not list(state.rglob("before-restore-*"))
 
 
 def test_while_the_trainer_works_nothing_is_restored(saved: Path, tmp_path: Path) -> None:
@@ -295,40 +308,35 @@ def test_a_folder_that_root_has_to_make_belongs_to_the_owner_of_the_place(
 
 
 @as_root
-def test_a_backup_that_may_not_be_read_is_not_called_a_bad_one() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        state, saved = Path(folder) / "state", Path(folder) / "saved"
-        Path(folder).chmod(0o755)
-        a_state(state, "x", 0)
-        make(sourced(state), None, saved, now_s=NOW_S)
-        for closed in (saved, saved / "backup.json", saved / "journal.db"):
-            os.setresuid(NOBODY, NOBODY, 0)
-            try:
-                done = run("restore", "--check", str(saved), state=state)
-            finally:
-                os.setresuid(0, 0, 0)
-            assert (done.returncode, "as root" in done.stderr) == (66, True), done.stderr
-            assert "no backup" not in done.stderr
-            assert "another backup" not in done.stderr
-            closed.chmod(0o755)
+def test_a_backup_that_may_not_be_read_is_not_called_a_bad_one(
+    passable: tuple[Path, Path],
+) -> None:
+    state, saved = passable
+    for closed in (saved, saved / "backup.json", saved / "journal.db"):
+        os.setresuid(NOBODY, NOBODY, 0)
+        try:
+            done = run("restore", "--check", str(saved), state=state)
+        finally:
+            os.setresuid(0, 0, 0)
+        assert (done.returncode, "as root" in done.stderr) == (66, True), done.stderr
+        assert "no backup" not in done.stderr
+        assert "another backup" not in done.stderr
+        closed.chmod(0o755)
 
 
 @as_root
-def test_who_may_not_write_to_the_models_is_told_that_nothing_was_restored() -> None:
-    with tempfile.TemporaryDirectory() as folder:  # below which another user may look
-        state, saved = Path(folder) / "state", Path(folder) / "saved"
-        Path(folder).chmod(0o755)
-        a_state(state, "x", 0)
-        make(sourced(state), None, saved, now_s=NOW_S)
-        for path in (state, *state.glob("journal.db*"), saved, *saved.rglob("*")):
-            os.chown(path, NOBODY, NOBODY)
-        with as_nobody(), pytest.raises(form.BackupError) as caught:
-            put_back(state, saved, force=True)
-        assert caught.value.exit_code == 73
-        assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
-        assert str(state / "models" / ".lock") in str(caught.value)
-        assert "as root" in str(caught.value)
-        assert not list(state.rglob("before-restore-*"))
+def test_who_may_not_write_to_the_models_is_told_that_nothing_was_restored(
+    passable: tuple[Path, Path],
+) -> None:
+    state, saved = passable
+    to_nobody(state, saved)
+    with as_nobody(), pytest.raises(form.BackupError) as caught:
+        put_back(state, saved, force=True)
+    assert caught.value.exit_code == 73
+    assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
+    assert str(state / "models" / ".lock") in str(caught.value)
+    assert "as root" in str(caught.value)
+    assert not list(state.rglob("before-restore-*"))
 
 
 # Across versions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -52,12 +51,10 @@ def test_a_secret_of_its_owner_alone_is_taken(tmp_path: Path, mode: int):
 
 
 @as_root
-def test_a_secret_of_another_user_is_not_to_be_made_anew():
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        path = written(Path(name) / "a.key", zmq.curve_keypair()[1])
-        with as_nobody(), pytest.raises(KeyFileError, match=r"Permission denied; .*chown"):
-            read_secret(path)
+def test_a_secret_of_another_user_is_not_to_be_made_anew(open_folder: Path):
+    path = written(open_folder / "a.key", zmq.curve_keypair()[1])
+    with as_nobody(), pytest.raises(KeyFileError, match=r"Permission denied; .*chown"):
+        read_secret(path)
 
 
 def test_public_keys_may_be_read_by_all(tmp_path: Path):
