@@ -10,22 +10,20 @@ so that it shows what distributing costs; what it gains shows with more machines
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests")]
 
-from made_market import asked_of, signal_lines  # noqa: E402
+from dask_cluster import cluster  # noqa: E402
+from made_market import asked_of, signal_lines, write_lines  # noqa: E402
 from oracles.serial_backfill import SEEN, serial  # noqa: E402
 from scored_journal import write_journal  # noqa: E402
 
@@ -48,8 +46,7 @@ def main() -> None:
         read_s = time.perf_counter() - begun
         quotes = [(e.stamp_s, e.symbol, e.values[0], e.values[1]) for e in found]
         lines = signal_lines(quotes, options.signals)
-        path = folder / "signals.jsonl"
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        path = write_lines(folder / "signals.jsonl", lines)
         print(f"{len(found):,} ticks of {len(options.files)} symbols, {len(lines)} signals")
         expected = one_engine(found, lines, read_s)
         del found
@@ -59,6 +56,7 @@ def main() -> None:
         write_journal(folder / "journal.db", 5000, edge=0.2)
         walk = ["evaluate", "--report", str(folder / "page.html")]
         with cluster(folder, options.workers) as address:
+            time.sleep(3.0)  # until the workers have said that they are there
             dask = ["--backend", "dask", "--scheduler", address]
             timed(f"Dask, {options.workers} workers", command, dask, folder, expected)
             print("walk-forward, gate and report on 5,000 samples")
@@ -118,30 +116,6 @@ def run(command: list[str]) -> tuple[float, float, float, str]:
     if status:
         raise SystemExit(f"{command} ended with {status}: {said}")
     return took_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, said
-
-
-@contextmanager
-def cluster(folder: Path, workers: int) -> Iterator[str]:
-    """A scheduler and `workers` single-threaded workers, processes of their own."""
-    found = folder / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    place = ["--scheduler-file", str(found), "--no-dashboard"]
-    commands = [[*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", *place]]
-    commands += workers * [[*dask, "worker", *place, "--nthreads", "1", "--no-nanny"]]
-    started = [
-        subprocess.Popen(one, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for one in commands
-    ]
-    try:
-        while not found.exists() or not found.read_text().strip():
-            time.sleep(0.1)
-        time.sleep(3.0)  # until the workers have said that they are there
-        yield json.loads(found.read_text())["address"]
-    finally:
-        for process in reversed(started):
-            process.kill()  # a worker may wait long for its scheduler to say goodbye
-        for process in started:
-            process.wait(60)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dask_cluster import cluster
 from made_market import made_market, quotes_of, signal_lines, write_lines
 
 from service.journal_file import open_reader
@@ -21,30 +20,8 @@ pytest.importorskip("distributed", reason="dask is not installed")
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a scheduler with two single-threaded workers."""
-    folder = tmp_path_factory.mktemp("cluster")
-    found = folder / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    place = ["--scheduler-file", str(found)]
-    commands = [
-        [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", *place],
-        *2 * [[*dask, "worker", *place, "--nthreads", "1", "--no-nanny", "--no-dashboard"]],
-    ]
-    started = []
-    try:
-        for number, command in enumerate(commands):
-            with (folder / f"{number}.log").open("wb") as log:
-                started.append(subprocess.Popen(command, cwd=folder, stdout=log, stderr=log))
-        deadline = time.monotonic() + 60
-        while not found.exists() or not found.read_text().strip():
-            assert time.monotonic() < deadline, (folder / "0.log").read_text()
-            time.sleep(0.05)
-        yield json.loads(found.read_text())["address"]
-    finally:
-        for process in reversed(started):
-            process.kill()  # a worker may wait long for its scheduler to say goodbye
-        for process in started:
-            process.wait(30)
+    with cluster(tmp_path_factory.mktemp("cluster"), 2) as address:
+        yield address
 
 
 @pytest.fixture
