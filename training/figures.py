@@ -16,7 +16,7 @@ from training.bound import Mean
 from training.coverage import Decile, Taken
 from training.findings import Findings
 from training.learning import Point
-from training.plots import Picture, Theme, arms, legend, percent, picture, signed
+from training.plots import Picture, Theme, intervals, legend, percent, picture, signed
 from training.results import Gain
 from training.stability import Part
 from training.wording import name_of
@@ -48,13 +48,11 @@ def _drawn(found: Findings) -> Iterator[tuple[str, Picture]]:
 
 def _wins(tenths: Sequence[Decile], everything: float) -> Picture:
     at = np.arange(1, len(tenths) + 1)
-    won, low, high = _shares(tenths)
+    shares = _shares(tenths)
 
     def draw(axes: Any, theme: Theme) -> None:
-        axes.bar(at, won, color=theme.model, alpha=0.4, width=0.8)
-        axes.errorbar(
-            at, won, yerr=arms(won, low, high), fmt="none", color=theme.model, capsize=3, lw=1.3
-        )
+        axes.bar(at, shares[0], color=theme.model, alpha=0.4, width=0.8)
+        intervals(axes, theme, at, shares, fmt="none", lw=1.3)
         axes.axhline(everything, color=theme.all, lw=1.3, ls="--", label="all signals")
         axes.set(xlabel=_tenths(at), xticks=at, ylim=(0, 1), ylabel="won")
         percent(axes, "y")
@@ -75,16 +73,12 @@ def _shares(tenths: Sequence[Decile]) -> tuple[Any, Any, Any]:
 
 def _reward(tenths: Sequence[Decile], everything: float) -> Picture:
     at = np.arange(1, len(tenths) + 1)
-    made = np.array([tenth.taken.group.r for tenth in tenths])
-    low, high = (np.array([getattr(t.taken, end) for t in tenths]) for end in ("low", "high"))
+    made = np.array([(t.taken.group.r, t.taken.low, t.taken.high) for t in tenths]).T
     expected = np.array([tenth.taken.promised_r for tenth in tenths])
 
     def draw(axes: Any, theme: Theme) -> None:
         axes.axhline(0.0, color=theme.limit, lw=1.2)
-        axes.errorbar(
-            at, made, yerr=arms(made, low, high), fmt="o", color=theme.model, ms=5, capsize=3,
-            label="made",
-        )  # fmt: skip
+        intervals(axes, theme, at, made, label="made")
         axes.plot(at, expected, "_", color=theme.text, ms=13, mew=2, label="expected")
         axes.axhline(everything, color=theme.all, lw=1.3, ls="--", label="all signals")
         axes.set(xlabel=_tenths(at), xticks=at)
@@ -103,10 +97,7 @@ def _reliability(tenths: Sequence[Decile]) -> Picture:
     def draw(axes: Any, theme: Theme) -> None:
         ends = [lowest, highest]
         axes.plot(ends, ends, color=theme.all, lw=1.3, ls="--", label="as promised")
-        axes.errorbar(
-            promised, won, yerr=arms(won, low, high), fmt="o", color=theme.model, ms=5, capsize=3,
-            label="happened",
-        )  # fmt: skip
+        intervals(axes, theme, promised, (won, low, high), label="happened")
         axes.set(xlabel="promised win probability", ylabel="won", xlim=ends, ylim=ends)
         percent(axes, "x")
         percent(axes, "y")
@@ -141,24 +132,14 @@ def _coverage(curve: Sequence[Taken]) -> Picture:
 
 def _importance(importance: Mapping[str, Mean]) -> Picture:
     names = sorted(FEATURE_NAMES, key=lambda name: importance[name].value)
-    value, low, high = (
-        1e3 * np.array([getattr(importance[name], part) for name in names])
-        for part in ("value", "low", "high")
-    )
+    found = [importance[name] for name in names]
+    worth = 1e3 * np.array([(mean.value, mean.low, mean.high) for mean in found]).T
     at = np.arange(len(names))
 
     def draw(axes: Any, theme: Theme) -> None:
         axes.axvline(0.0, color=theme.all, lw=1.2)
-        axes.barh(at, value, color=theme.model, alpha=0.4, height=0.7)
-        axes.errorbar(
-            value,
-            at,
-            xerr=arms(value, low, high),
-            fmt="none",
-            color=theme.model,
-            capsize=2.5,
-            lw=1.3,
-        )
+        axes.barh(at, worth[0], color=theme.model, alpha=0.4, height=0.7)
+        intervals(axes, theme, at, worth, along="x", fmt="none", capsize=2.5, lw=1.3)
         axes.set(
             yticks=at,
             yticklabels=[name.replace("_", " ") for name in names],
@@ -169,22 +150,18 @@ def _importance(importance: Mapping[str, Mean]) -> Picture:
     return picture(draw, "What each feature is worth on unseen signals", height=3.7)
 
 
-def _points(gains: Sequence[Gain]) -> tuple[Floats, Floats, Floats]:
+def _points(gains: Sequence[Gain]) -> Sequence[Floats]:
     """What each won more, and its interval, in points."""
-    value, low, high = 100.0 * np.array([(g.taken - g.all, g.low, g.high) for g in gains]).T
-    return value, low, high
+    return tuple(100.0 * np.array([(g.taken - g.all, g.low, g.high) for g in gains]).T)
 
 
 def _learning(points: Sequence[Point]) -> Picture:
     n = np.array([point.n for point in points], float)
-    value, low, high = _points([point.gain for point in points])
+    gains = _points([point.gain for point in points])
 
     def draw(axes: Any, theme: Theme) -> None:
         axes.axhline(0.0, color=theme.limit, lw=1.2, label="nothing")
-        axes.errorbar(
-            n, value, yerr=arms(value, low, high), fmt="o-", color=theme.model, ms=5, capsize=3,
-            lw=1.5, label="better half above all",
-        )  # fmt: skip
+        intervals(axes, theme, n, gains, fmt="o-", lw=1.5, label="better half above all")
         axes.set_xscale("log")
         axes.set_xticks(n, [f"{count:,.0f}" for count in n])
         axes.minorticks_off()
@@ -198,15 +175,12 @@ def _learning(points: Sequence[Point]) -> Picture:
 def _weeks(weeks: Sequence[Part]) -> Picture:
     kept = [part for part in weeks if part.bounded is not None]
     at = np.arange(len(kept))
-    value, low, high = _points([part.bounded for part in kept if part.bounded is not None])
+    gains = _points([part.bounded for part in kept if part.bounded is not None])
     every = max(1, -(-len(kept) // 5))
 
     def draw(axes: Any, theme: Theme) -> None:
         axes.axhline(0.0, color=theme.limit, lw=1.2)
-        axes.errorbar(
-            at, value, yerr=arms(value, low, high), fmt="o", color=theme.model, ms=4, capsize=2,
-            lw=1.1,
-        )  # fmt: skip
+        intervals(axes, theme, at, gains, ms=4, capsize=2, lw=1.1)
         axes.set_xticks(at[::every], [part.name for part in kept][::every])
         axes.set(xlabel="week from Monday", ylabel="points above all of the week")
         signed(axes, "y")
@@ -229,19 +203,8 @@ def _parts(sections: Mapping[str, Sequence[Part]]) -> Picture:
     def draw(axes: Any, theme: Theme) -> None:
         axes.axvline(0.0, color=theme.limit, lw=1.2)
         for at, (_, part) in enumerate(rows):
-            made = None if part is None else part.bounded
-            if made is None:
-                continue
-            value, low, high = _points([made])
-            axes.errorbar(
-                value,
-                [at],
-                xerr=arms(value, low, high),
-                fmt="o",
-                color=theme.model,
-                ms=5,
-                capsize=3,
-            )
+            if part is not None and part.bounded is not None:
+                intervals(axes, theme, [at], _points([part.bounded]), along="x")
         axes.set(yticks=np.arange(len(rows)), yticklabels=[name for name, _ in rows])
         axes.set(xlabel="points above all", ylim=(-0.6, len(rows) - 0.4))
         axes.tick_params(axis="y", length=0)

@@ -8,12 +8,10 @@ colours alone.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from service.arrays import Floats
 
 Draw = Callable[[Any, "Theme"], None]
 
@@ -121,9 +119,17 @@ def _label(axes: Any, which: str, unit: str, *, times: float = 1.0, sign: str = 
     axis.set_major_formatter(FuncFormatter(text))
 
 
-def arms(value: Floats, low: Floats, high: Floats) -> Floats:
-    """Error bars (2, n) of an interval; an endless one has none."""
+def intervals(
+    axes: Any, theme: Theme, at: Any, found: Iterable[Any], *, along: str = "y", **style: Any
+) -> None:
+    """Values and their intervals (value, low, high), each (n,), at places of the other axis.
+
+    An endless interval is not drawn.
+    """
+    value, low, high = (np.asarray(column) for column in found)
     both = np.array([value - low, high - value])
     # A share of 0 or 1 lies on the interval's end up to rounding.
-    result: Floats = np.where(np.isfinite(both), np.maximum(both, 0.0), 0.0)
-    return result
+    arms = np.where(np.isfinite(both), np.maximum(both, 0.0), 0.0)
+    places = (at, value) if along == "y" else (value, at)
+    style = {"fmt": "o", "color": theme.model, "ms": 5, "capsize": 3} | style
+    axes.errorbar(*places, **{f"{along}err": arms}, **style)
