@@ -17,16 +17,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import msgpack
 import numpy as np
 import zmq
-from bench_serve import (
-    Publisher,
-    Service,
-    one_client,
-    request_body,
-    wait_until_scored,
-)
+from bench_serve import Publisher, Service, one_client, request_body, wait_until_scored
 from usual_model import publish_model
 
 from protocol.curve import CurveKeys
@@ -131,18 +124,7 @@ def far(folder: Path, requests: int) -> Rows:
     """Round trips over the cable, with keys and without. Ends where a stranger is answered."""
     found: Rows = {"other host, plain": one_client(OPEN, requests)}
     keys = CurveKeys.read(folder / "keys" / "server.pub", folder / "keys" / "far.key")
-    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
-        keys.apply(socket)
-        socket.connect(ENCRYPTED)
-        times = []
-        for number in range(requests + 20):
-            body = request_body(number)
-            started = time.perf_counter()
-            socket.send(body)
-            reply = socket.recv()
-            times.append((time.perf_counter() - started) * 1e6)
-        assert msgpack.unpackb(reply)["status"] == "success"
-        found["other host, CURVE"] = times[20:]
+    found["other host, CURVE"] = one_client(ENCRYPTED, requests, keys)
     with zmq.Context() as context, context.socket(zmq.REQ) as socket:
         socket.linger = 0
         socket.connect(ENCRYPTED)

@@ -23,23 +23,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import zmq
-from bench_hosts import hosts, percentiles
-from bench_serve import (
-    Publisher,
-    Service,
-    one_client,
-    request_body,
-    wait_until_scored,
-)
+from bench_hosts import TICKS_PER_S, Rows, hosts, percentiles
+from bench_serve import Publisher, Service, one_client, request_body, wait_until_scored
 from processes import cpu_s, resident_mib
 from usual_model import publish_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PROXY = ROOT / "deploy" / "proxy.py"
-TICKS_PER_S = 2_000
 OUTSTANDING = 32
-
-Rows = dict[str, list[float]]
 
 
 def main() -> None:
@@ -86,11 +77,7 @@ def services(folder: Path, models: Path, feed: Publisher, count: int) -> Iterato
     with ExitStack() as stack:
         found = [
             stack.enter_context(
-                Service(
-                    folder / f"replica{n}",
-                    feed.address,
-                    MODEL_DIRECTORY=str(models),
-                )
+                Service(folder / f"replica{n}", feed.address, MODEL_DIRECTORY=str(models))
             )
             for n in range(count)
         ]

@@ -16,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import zmq
@@ -29,6 +29,7 @@ from service.engine import Engine
 from service.settings import Config
 from service.sockets import FEED_HWM
 
+Socket = zmq.Socket[bytes]
 WAYS = ("receive", "receive and parse", "take in live", "take in a replay")
 LATENCY_S = 0.02
 TICKS_PER_CYCLE = Config().limits.ticks_per_cycle
@@ -39,7 +40,7 @@ MOST_TICKS = FEED_HWM
 def publish(path: str, address: str, control: str) -> None:
     """The publisher's process: send all frames of the file each time it is told to."""
     frames = Path(path).read_bytes().splitlines()
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context: zmq.Context[Socket] = zmq.Context()
     publisher, orders = context.socket(zmq.XPUB), context.socket(zmq.PAIR)
     publisher.setsockopt(zmq.XPUB_NODROP, 1)
     publisher.setsockopt(zmq.SNDHWM, FEED_HWM)
@@ -54,32 +55,45 @@ def publish(path: str, address: str, control: str) -> None:
     context.destroy(linger=0)
 
 
+@contextmanager
+def publisher(ticks: list[Tick]) -> Iterator[tuple[str, Socket]]:
+    """Such a process of the ticks: the feed's address, and the socket that it takes orders from."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, zmq.Context() as context:
+        frames, feed, control = f"{folder}/frames", f"ipc://{folder}/feed", f"ipc://{folder}/orders"
+        Path(frames).write_bytes(b"\n".join(map(encode_tick, ticks)))
+        with context.socket(zmq.PAIR) as orders:
+            orders.linger = 0
+            orders.bind(control)
+            process = subprocess.Popen(
+                [sys.executable, __file__, "--publish", frames, feed, control]
+            )
+            try:
+                yield feed, orders
+            finally:
+                process.kill()
+
+
+def subscriber(context: zmq.Context[Socket], feed: str) -> Socket:
+    """Takes in all that the feed sends."""
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, FEED_HWM)
+    socket.subscribe(b"")
+    socket.connect(feed)
+    return socket
+
+
 class Bench:
     """The subscriber's side."""
 
-    def __init__(self, ticks: list[Tick], volume_is_deal: bool, folder: Path) -> None:
-        frames = [encode_tick(tick) for tick in ticks]
-        (folder / "frames").write_bytes(b"\n".join(frames))
-        self.count = len(frames)
+    def __init__(
+        self, ticks: list[Tick], volume_is_deal: bool, feed: Socket, orders: Socket
+    ) -> None:
+        self.count = len(ticks)
         self.live_s = [tick.stamp_s + LATENCY_S for tick in ticks]
         self.volume_is_deal = volume_is_deal
-        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.orders = self.context.socket(zmq.PAIR)
-        self.orders.bind(f"ipc://{folder}/orders")
-        self.feed = self.context.socket(zmq.SUB)
-        self.feed.setsockopt(zmq.RCVHWM, FEED_HWM)
-        self.feed.subscribe(b"")
-        feed = f"ipc://{folder}/feed"
-        command = [sys.executable, __file__, "--publish"]
-        command += [str(folder / "frames"), feed, f"ipc://{folder}/orders"]
-        self.publisher = subprocess.Popen(command)
-        self.feed.connect(feed)
+        self.feed, self.orders = feed, orders
         self.orders.recv()
         self.clock = SystemClock()
-
-    def close(self) -> None:
-        self.publisher.kill()
-        self.context.destroy(linger=0)
 
     def block(self, way: str, queued: bool) -> float:
         """Microseconds of this thread per tick; `queued`: begin when all has been sent."""
@@ -125,9 +139,11 @@ class Bench:
 
 def report(name: str, ticks: list[Tick], volume_is_deal: bool, rounds: int) -> None:
     with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        closing(Bench(ticks, volume_is_deal, Path(folder))) as bench,
+        publisher(ticks) as (address, orders),
+        zmq.Context() as context,
+        subscriber(context, address) as feed,
     ):
+        bench = Bench(ticks, volume_is_deal, feed, orders)
         for queued in (False, True):
             spent: dict[str, list[float]] = {way: [] for way in WAYS}
             for _ in range(rounds):

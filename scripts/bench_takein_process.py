@@ -18,11 +18,11 @@ from pathlib import Path
 import zmq
 from bench_data import events, gold
 from bench_serve import Service
-from bench_takein import publish, to_present
+from bench_takein import Socket, publisher, subscriber, to_present
 from processes import cpu_s
 
 from protocol.client import ScorerClient
-from protocol.ea_feed import Tick, encode_tick, parse
+from protocol.ea_feed import Tick, parse
 from service.sockets import FEED_HWM
 
 TICKS = FEED_HWM
@@ -30,11 +30,7 @@ TICKS = FEED_HWM
 
 def parse_only(address: str, rounds: str) -> None:
     """Receive and parse so many blocks."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    feed = context.socket(zmq.SUB)
-    feed.setsockopt(zmq.RCVHWM, FEED_HWM)
-    feed.subscribe(b"")
-    feed.connect(address)
+    feed = subscriber(zmq.Context(), address)
     receive, left = feed.recv, int(rounds) * TICKS
     while left:
         feed.poll()
@@ -48,25 +44,19 @@ def parse_only(address: str, rounds: str) -> None:
 
 
 def report(name: str, ticks: list[Tick], rounds: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
-        folder = Path(temporary)
-        (folder / "frames").write_bytes(b"\n".join(map(encode_tick, ticks)))
-        feed, control = f"ipc://{folder}/feed", f"ipc://{folder}/orders"
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        orders = context.socket(zmq.PAIR)
-        orders.bind(control)
-        here = [sys.executable, __file__]
-        publisher = subprocess.Popen([*here, "--publish", str(folder / "frames"), feed, control])
-        parser = subprocess.Popen([*here, "--parse", feed, str(rounds)], stdin=subprocess.PIPE)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, publisher(ticks) as (feed, orders):
+        command = [sys.executable, __file__, "--parse", feed, str(rounds)]
+        parser = subprocess.Popen(command, stdin=subprocess.PIPE)
         try:
-            with Service(folder, feed) as service, ScorerClient(service.address, 5000) as client:
+            with (
+                Service(Path(folder), feed) as service,
+                ScorerClient(service.address, 5000) as client,
+            ):
                 orders.recv()
                 time.sleep(1.0)  # the other subscription
                 spent = _rounds(orders, client, (parser.pid, service.process.pid), rounds)
         finally:
-            publisher.kill()
             parser.kill()
-            context.destroy(linger=0)
     parsed, taken = (statistics.median(column) for column in zip(*spent, strict=True))
     ratios = [one / other for one, other in spent]
     print(
@@ -81,7 +71,7 @@ def report(name: str, ticks: list[Tick], rounds: int) -> None:
 
 
 def _rounds(
-    orders: "zmq.Socket[bytes]", client: ScorerClient, pids: tuple[int, int], rounds: int
+    orders: Socket, client: ScorerClient, pids: tuple[int, int], rounds: int
 ) -> list[tuple[float, float]]:
     """CPU microseconds a tick of the parser and of the service, by round."""
     spent = []
@@ -102,12 +92,9 @@ def _rounds(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--publish", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--parse", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.publish:
-        publish(*options.publish)
-    elif options.parse:
+    if options.parse:
         parse_only(*options.parse)
     else:
         report("XAUUSD quotes", to_present(gold(TICKS)), options.rounds)
