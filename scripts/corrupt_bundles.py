@@ -68,27 +68,14 @@ def main() -> None:
             print(f"{len(content):>9} bytes  {name}")
         held = examine("cut at every 4 KiB", folder, good, cuts(files))
         held &= examine("bit flips", folder, good, flips(files, given.flips, rng))
-        held &= examine(
-            "bit flips with digests to match",
-            folder,
-            good,
-            flips({FOREST_NAME: files[FOREST_NAME]}, given.consistent // 4, rng),
-            consistent=True,
-        )
-        held &= examine(
-            "bit flips in the arrays, check sums and digests to match",
-            folder,
-            good,
-            array_flips(files[FOREST_NAME], given.consistent, rng),
-            consistent=True,
-        )
-        held &= examine(
-            "manifest bit flips with digests to match",
-            folder,
-            good,
-            flips({MANIFEST_NAME: files[MANIFEST_NAME]}, given.consistent, rng),
-            consistent=True,
-        )
+        forest, manifest = ({name: files[name]} for name in (FOREST_NAME, MANIFEST_NAME))
+        for title, damages in (
+            ("bit flips with digests", flips(forest, given.consistent // 4, rng)),
+            ("bit flips in the arrays, check sums and digests",
+             array_flips(files[FOREST_NAME], given.consistent, rng)),
+            ("manifest bit flips with digests", flips(manifest, given.consistent, rng)),
+        ):  # fmt: skip
+            held &= examine(f"{title} to match", folder, good, damages, consistent=True)
         held &= live(folder, files, given.live, rng)
     sys.exit(0 if held else 1)
 

@@ -299,16 +299,14 @@ def main() -> None:
         "--heavier-base-score", action="store_true", help="edge: the base score tells more."
     )
     given = parser.parse_args()
+    more = {
+        "edge": (given.heavier_base_score,),
+        "null": (given.days,),
+        "small": (given.size, given.best_half),
+    }.get(given.command, ())
     command, count = commands[given.command]
     begun = time.perf_counter()
-    if given.command == "null":
-        null(given.count or count, given.days)
-    elif given.command == "edge":
-        edge(given.count or count, given.heavier_base_score)
-    elif given.command == "small":
-        small(given.count or count, given.size, given.best_half)
-    else:
-        command(given.count or count)
+    command(given.count or count, *more)
     print(f"  ({time.perf_counter() - begun:.0f} s)")
 
 

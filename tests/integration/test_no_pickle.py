@@ -8,7 +8,6 @@ library loaded that would, and does any line of ours call for it?
 from __future__ import annotations
 
 import ast
-import hashlib
 import io
 import json
 import pickle
@@ -18,9 +17,9 @@ import builders
 import numpy as np
 import pytest
 from harness import Service, eventually, running
-from seals import seal_manifest
+from seals import seal
 
-from protocol.manifest import FOREST_NAME, MANIFEST_NAME
+from protocol.manifest import FOREST_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,11 +58,8 @@ def witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def plant(models_dir: Path, content: bytes) -> None:
     """Put other bytes in place of the current forest, with every digest right."""
     bundle = models_dir / builders.pointer_of(models_dir).version
-    manifest = json.loads((bundle / MANIFEST_NAME).read_bytes())
-    digest = hashlib.sha256(content).hexdigest()
-    manifest["files"][FOREST_NAME] = {"sha256": digest, "size": len(content)}
     (bundle / FOREST_NAME).write_bytes(content)
-    seal_manifest(models_dir, json.dumps(manifest).encode())
+    seal(models_dir)
 
 
 def with_objects(bomb: Bomb) -> bytes:
