@@ -44,10 +44,29 @@ def opened(name):
         seen += [path for path in _opened.pop() if path.endswith(name)]
 
 
+def loaded(watch):
+    """The model that a look hands over."""
+    event = watch.poll_once()
+    assert isinstance(event, Loaded)
+    return event.model
+
+
+def rejected(watch):
+    """What a look refuses."""
+    event = watch.poll_once()
+    assert isinstance(event, Rejected)
+    return event
+
+
+def silent(watch):
+    """Whether looks find nothing new."""
+    return not any(watch.poll_once() for _ in range(3))
+
+
 def test_without_models_there_is_nothing_to_say(tmp_path):
     for place in (tmp_path, tmp_path / "absent"):
         watch = ModelWatch(place)
-        assert [watch.poll_once() for _ in range(3)] == [None] * 3
+        assert silent(watch)
         assert watch.take() is None
 
 
@@ -55,11 +74,10 @@ def test_a_published_model_is_handed_over_once(tmp_path):
     watch = ModelWatch(tmp_path)
     watch.poll_once()
     version = small_model(tmp_path)
-    found = watch.poll_once()
-    assert isinstance(found, Loaded)
-    assert found.model.version == version
-    assert watch.take() is found
-    assert [watch.poll_once() for _ in range(3)] == [None] * 3
+    found = loaded(watch)
+    assert found.version == version
+    assert watch.take().model is found
+    assert silent(watch)
     assert watch.take() is None
 
 
@@ -67,15 +85,12 @@ def test_a_bad_model_is_reported_once_and_left_alone_until_the_pointer_changes(t
     watch = ModelWatch(tmp_path)
     bad = small_model(tmp_path)
     (tmp_path / bad / FOREST_NAME).write_bytes(b"cut short")
-    found = watch.poll_once()
-    assert isinstance(found, Rejected)
+    found = rejected(watch)
     assert (found.reason, found.version) == (RejectReason.DIGEST, bad)
     os.utime(tmp_path / POINTER_NAME, (1.0, 1.0))
-    assert [watch.poll_once() for _ in range(3)] == [None] * 3
+    assert silent(watch)
     good = small_model(tmp_path, now_s=NOW_S + 1)
-    again = watch.poll_once()
-    assert isinstance(again, Loaded)
-    assert again.model.version == good
+    assert loaded(watch).version == good
 
 
 def test_a_model_that_cannot_be_read_yet_is_taken_up_when_it_can(tmp_path):
@@ -83,9 +98,7 @@ def test_a_model_that_cannot_be_read_yet_is_taken_up_when_it_can(tmp_path):
     (tmp_path / version).rename(tmp_path / "elsewhere")
     assert [type(watch.poll_once()) for _ in range(4)] == [Rejected, *3 * [type(None)]]
     (tmp_path / "elsewhere").rename(tmp_path / version)
-    event = watch.poll_once()
-    assert isinstance(event, Loaded)
-    assert event.model.version == version
+    assert loaded(watch).version == version
 
 
 @pytest.mark.parametrize("instead", ["nothing", "a link", "a folder"])
@@ -104,10 +117,8 @@ def test_a_model_that_lacks_a_file_is_read_no_more_until_it_is_there(tmp_path, i
     if instead == "a folder":
         forest.rmdir()
     moved.rename(forest)
-    event = watch.poll_once()
-    assert isinstance(event, Loaded)
-    assert event.model.version == version
-    assert [watch.poll_once() for _ in range(3)] == [None] * 3
+    assert loaded(watch).version == version
+    assert silent(watch)
 
 
 @pytest.mark.parametrize("name", [FOREST_NAME, MANIFEST_NAME, REPORT_NAME])
@@ -146,9 +157,7 @@ def test_an_older_model_is_taken_up_again_when_pointed_back_at(tmp_path):
     watch.poll_once()
     with TrainerLock(tmp_path):
         rollback(tmp_path, now_s=NOW_S + 2, why="test")
-    found = watch.poll_once()
-    assert isinstance(found, Loaded)
-    assert found.model.version == first
+    assert loaded(watch).version == first
 
 
 def test_a_review_reaches_the_model(tmp_path):
@@ -157,19 +166,16 @@ def test_a_review_reaches_the_model(tmp_path):
     watch.poll_once()
     with TrainerLock(tmp_path):
         revalidate(tmp_path, now_s=NOW_S + 77.0, why="test")
-    found = watch.poll_once()
-    assert isinstance(found, Loaded)
-    assert found.model.reviewed_at == NOW_S + 77.0
+    assert loaded(watch).reviewed_at == NOW_S + 77.0
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 50_000, b" " * 70_000])
 def test_a_damaged_pointer_is_reported_once(tmp_path, content):
     (tmp_path / POINTER_NAME).write_bytes(content)
     watch = ModelWatch(tmp_path)
-    found = watch.poll_once()
-    assert isinstance(found, Rejected)
+    found = rejected(watch)
     assert found.reason in (RejectReason.POINTER, RejectReason.TOO_LARGE)
-    assert [watch.poll_once() for _ in range(3)] == [None] * 3
+    assert silent(watch)
 
 
 def test_a_linked_pointer_is_refused(tmp_path):
@@ -177,9 +183,7 @@ def test_a_linked_pointer_is_refused(tmp_path):
     shutil.move(tmp_path / POINTER_NAME, tmp_path / "elsewhere")
     (tmp_path / POINTER_NAME).symlink_to(tmp_path / "elsewhere")
     watch = ModelWatch(tmp_path)
-    found = watch.poll_once()
-    assert isinstance(found, Rejected)
-    assert found.reason is RejectReason.UNREADABLE
+    assert rejected(watch).reason is RejectReason.UNREADABLE
     assert watch.poll_once() is None
 
 
@@ -202,8 +206,7 @@ def test_a_file_in_the_place_of_the_folder_is_told_once_until_it_is_one(tmp_path
     folder = tmp_path / "models"
     folder.write_bytes(b"")
     watch = ModelWatch(folder)
-    found = watch.poll_once()
-    assert isinstance(found, Rejected)
+    found = rejected(watch)
     assert found.reason is RejectReason.UNREADABLE
     assert found.detail == f"{POINTER_NAME}: Not a directory"
     assert watch.poll_once() is None
@@ -214,8 +217,7 @@ def test_a_file_in_the_place_of_the_folder_is_told_once_until_it_is_one(tmp_path
 
 def test_a_fault_of_ours_is_told_once_and_does_not_end_the_looking(tmp_path):
     watch = ModelWatch(tmp_path / "\0")
-    found = watch.poll_once()
-    assert isinstance(found, Rejected)
+    found = rejected(watch)
     assert found.reason is RejectReason.INTERNAL
     assert found.detail.startswith(f"looking at {POINTER_NAME}: ValueError: embedded null")
     assert watch.poll_once() is None
@@ -247,9 +249,7 @@ def test_a_pointer_that_vanishes_is_told_once(tmp_path):
     assert isinstance(watch.poll_once(), Removed)
     assert watch.poll_once() is None
     (tmp_path / POINTER_NAME).write_bytes(content)
-    found = watch.poll_once()
-    assert isinstance(found, Loaded)
-    assert found.model.version == version
+    assert loaded(watch).version == version
 
 
 def test_limits_reach_the_reader(tmp_path):

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -235,10 +236,39 @@ def test_a_worse_model_is_taken_back_told_and_recorded(tmp_path: Path) -> None:
     assert "rolled back" in str(alert["text"])
 
 
-def test_a_worse_model_stays_where_all_its_signals_may_have_run_at_once(tmp_path: Path) -> None:
+def pinned(models: Path) -> None:
+    pin(models, pointer_of(models).version, now_s=NOW_S + 7200)
+
+
+def back_and_forth(models: Path) -> None:
+    for later_s in (7200, 7300):
+        point_back(models, now_s=NOW_S + later_s, why="by hand")
+
+
+# Long enough for the newer model, which was made an hour later.
+OLDER_EXPIRED = f"[model]\nexpire_after_days = {(time.time() - NOW_S) / 86_400.0 - 0.02}\n"
+
+
+@pytest.mark.parametrize(
+    ("arrange", "config", "expires", "words"),
+    [
+        (None, "", EXPIRES, "is advised and not allowed"),
+        (None, f"{ALLOWED}[training]\nmax_holding_s = {30 * 86_400}\n", EXPIRES, "not significant"),
+        (None, ALLOWED, OLDER_EXPIRED, "no rollback: the previous model would not be used"),
+        (pinned, ALLOWED, EXPIRES, "no rollback: it is pinned"),
+        (back_and_forth, ALLOWED, EXPIRES, "a rollback brought it here"),
+    ],
+    ids=["not allowed", "signals run for a month", "the older expired", "pinned", "brought back"],
+)
+def test_a_worse_model_stays(
+    tmp_path: Path, arrange: Callable[[Path], None] | None, config: str, expires: str, words: str
+) -> None:
     _, newer = two_models(tmp_path)
-    result = monitor(tmp_path, config=f"{ALLOWED}[training]\nmax_holding_s = {30 * 86_400}\n")
-    assert "not significant" in result.output
+    if arrange:
+        arrange(tmp_path / "models")
+    result = monitor(tmp_path, config=config, expires=expires)
+    assert result.exit_code == 5
+    assert words in " ".join(result.output.split())
     assert current(tmp_path) == newer
 
 
@@ -250,42 +280,6 @@ def test_a_history_that_cannot_be_written_does_not_hide_the_rollback(tmp_path: P
     assert result.exit_code == 5
     assert f"rolled back to {older} (CURRENT.json is changed, but history.jsonl" in result.output
     assert current(tmp_path) == older
-
-
-def test_it_is_only_advised_where_it_is_not_allowed(tmp_path: Path) -> None:
-    older, newer = two_models(tmp_path)
-    result = monitor(tmp_path)
-    assert f"rollback to {older} is advised and not allowed" in result.output
-    assert current(tmp_path) == newer
-
-
-def test_a_pinned_model_stays(tmp_path: Path) -> None:
-    _, newer = two_models(tmp_path)
-    pin(tmp_path / "models", newer, now_s=NOW_S + 7200)
-    result = monitor(tmp_path, config=ALLOWED)
-    assert result.exit_code == 5
-    assert "no rollback: it is pinned" in result.output
-    assert current(tmp_path) == newer
-
-
-def test_an_expired_model_is_not_returned_to(tmp_path: Path) -> None:
-    _, newer = two_models(tmp_path)
-    days = (time.time() - NOW_S) / 86_400.0
-    # Long enough for the newer model, which was made an hour later.
-    expires = f"\n[model]\nexpire_after_days = {days - 0.02}\n"
-    result = monitor(tmp_path, config=ALLOWED, expires=expires)
-    assert "no rollback: the previous model would not be used" in " ".join(result.output.split())
-    assert current(tmp_path) == newer
-
-
-def test_what_a_rollback_brought_is_not_taken_back_in_turn(tmp_path: Path) -> None:
-    older, newer = two_models(tmp_path)
-    point_back(tmp_path / "models", now_s=NOW_S + 7200, why="by hand")
-    point_back(tmp_path / "models", now_s=NOW_S + 7300, why="by hand")
-    assert current(tmp_path) == newer
-    result = monitor(tmp_path, config=ALLOWED)
-    assert "a rollback brought it here" in result.output
-    assert current(tmp_path) == newer != older
 
 
 def test_a_previous_model_that_is_no_better_is_not_returned_to(served: Path) -> None:

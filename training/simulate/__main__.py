@@ -12,6 +12,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -43,6 +44,7 @@ WIDTH = 120
 )
 @click.option(
     "--signals-a-day",
+    "a_day",
     type=click.FloatRange(min=10, max=1000),
     default=60.0,
     show_default=True,
@@ -61,21 +63,15 @@ WIDTH = 120
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the facts here.",
 )
-@click.option("--outcome-requests", is_flag=True, help="Send outcomes to the service as well.")
+@click.option(
+    "--outcome-requests", "report", is_flag=True, help="Send outcomes to the service as well."
+)
 @click.option(
     "--plain", is_flag=True, help="Lines instead of a live picture, as without a terminal."
 )
 @click.option("--no-color", is_flag=True, help="No colours.")
 def main(
-    seconds: float,
-    strength: float,
-    signals_a_day: float,
-    seed: int,
-    directory: Path | None,
-    json_path: Path | None,
-    outcome_requests: bool,
-    plain: bool,
-    no_color: bool,
+    directory: Path | None, json_path: Path | None, plain: bool, no_color: bool, **given: Any
 ) -> None:
     """Play the whole loop on a simulated market: ticks, scores, outcomes, training, hot swap.
 
@@ -90,14 +86,7 @@ def main(
     from training.simulate.screen import screen
     from training.simulate.summary import show
 
-    options = Options(
-        directory=_directory(directory),
-        seconds=seconds,
-        strength=strength,
-        a_day=signals_a_day,
-        seed=seed,
-        report=outcome_requests,
-    )
+    options = Options(directory=_directory(directory), **given)
     if json_path is not None and not json_path.parent.is_dir():  # before it is played, not after
         raise click.UsageError(f"cannot write {json_path}: there is no folder {json_path.parent}")
     console = Console(no_color=no_color, highlight=False)
