@@ -87,26 +87,16 @@ def load(
     pointer: Pointer,
     limits: Limits = DEFAULT_LIMITS,
     *,
+    folder_name: str | None = None,
     clock: Callable[[], float] = time.perf_counter,
     pause: Callable[[], object] = lambda: None,
 ) -> Model:
     """Read and verify the model that `pointer` names. Raises ModelRejected, nothing else.
 
+    `folder_name` is another than the version's: the trainer examines a bundle before it is one.
     `pause` is called after each small part of the work, some dozens of times.
     """
-    directory = models_dir / pointer.version
-    return load_directory(directory, pointer, limits, clock=clock, pause=pause)
-
-
-def load_directory(
-    directory: Path,
-    pointer: Pointer,
-    limits: Limits = DEFAULT_LIMITS,
-    *,
-    clock: Callable[[], float] = time.perf_counter,
-    pause: Callable[[], object] = lambda: None,
-) -> Model:
-    """`load` from a directory of any name: the trainer examines a bundle before it is one."""
+    directory = models_dir / (folder_name or pointer.version)
     try:
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:

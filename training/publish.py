@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
-from service.bundle import decode_pointer, load_directory, machine_faults, read_pointer
+from service.bundle import decode_pointer, load, machine_faults, read_pointer
 from service.durable import (
     Step,
     Unflushed,
@@ -179,7 +179,7 @@ def _write_bundle(
         # What the service would refuse is not to become a version.
         step("verify")
         with machine_faults():
-            load_directory(incoming, pointer)
+            load(models_dir, pointer, folder_name=incoming.name)
         rename(incoming, models_dir / pointer.version, step)
     except BaseException:
         shutil.rmtree(incoming, ignore_errors=True)
