@@ -183,6 +183,14 @@ class Service:
         with self.client() as client:
             return int(client.stats()["feed"]["received"])
 
+    def metrics(self) -> str:
+        """Where it shows its metrics."""
+
+        def told() -> str | None:
+            return next((e["address"] for e in self.log if e.get("event") == "metrics"), None)
+
+        return eventually(told, "metrics")
+
     def warm(self, *symbols: str) -> None:
         """Feed candles and ticks until these symbols are warm."""
         frames = history(symbols or ("EURUSD", "GBPUSD"), time.time())

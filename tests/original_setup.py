@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 import random
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from made_market import write_lines
 
 METADATA = {
     *("status", "ml_confidence", "win_probability", "prediction", "prediction_time_ms"),
@@ -55,8 +56,8 @@ def original_setup(folder: Path, *, now_s: float, signals: int = 120) -> Path:
         truth += one.truth()
         if number % 10:
             training.append(one.training())
-    _jsonl(folder / "ml_training_data.jsonl", training)
-    _jsonl(folder / "truth_log.jsonl", truth)
+    write_lines(folder / "ml_training_data.jsonl", training)
+    write_lines(folder / "truth_log.jsonl", truth)
     models = folder / "ml_models"
     models.mkdir()
     loaded = folder / "a_model_was_loaded"
@@ -132,7 +133,3 @@ class _Signal:
 
 def _naive(time_s: float) -> str:
     return datetime.fromtimestamp(time_s, UTC).replace(tzinfo=None).isoformat()
-
-
-def _jsonl(path: Path, lines: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))

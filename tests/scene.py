@@ -7,7 +7,6 @@ folder of an installed service, the scene's own stand in for it; nothing else is
 from __future__ import annotations
 
 import gzip
-import json
 import math
 import os
 import re
@@ -29,6 +28,7 @@ from background import meanwhile
 from click.testing import CliRunner
 from documents import ROOT
 from harness import Feed, Service, eventually
+from made_market import write_lines
 from original_setup import original_setup
 from serving import tick
 
@@ -62,7 +62,7 @@ class Scene:
         self._started: set[str] = set()
         self._places = {
             "tcp://127.0.0.1:5561": service.address,
-            "http://127.0.0.1:9461": metrics_of(service),
+            "http://127.0.0.1:9461": service.metrics().removesuffix("/metrics"),
             "/etc/": f"{folder}/etc/",
             "/srv/ticks": str(folder),
             "/root/HydraX-v2": str(folder / "HydraX-v2"),
@@ -170,16 +170,6 @@ class Scene:
             return Done(code, "\n".join(map(str, another.log)))
 
 
-def metrics_of(service: Service) -> str:
-    """Where it shows its metrics."""
-
-    def found() -> str | None:
-        told = (e["address"] for e in service.log if e.get("event") == "metrics")
-        return next(told, None)
-
-    return str(eventually(found, "metrics")).removesuffix("/metrics")
-
-
 @contextmanager
 def scene(folder: Path) -> Iterator[Scene]:
     """A scene in an empty folder."""
@@ -219,7 +209,7 @@ def _signal(number: int) -> dict[str, Any]:
 
 def _configuration(folder: Path, service: Service, feed: Feed, ingest: str) -> None:
     """What the service was started with, as an installed one has it: in a file."""
-    metrics = metrics_of(service).removeprefix("http://")
+    metrics = service.metrics().removeprefix("http://").removesuffix("/metrics")
     (folder / "etc/signal-scorer/config.toml").write_text(
         f"""
 state_dir = "{service.folder}"
@@ -270,10 +260,10 @@ def _files(folder: Path, now_s: float) -> None:
     original_setup(folder / "HydraX-v2", now_s=now_s)
     began_s = int(now_s) // 60 * 60 - 12 * 3600
     born_s = [began_s + 3600 * (at + 3) for at in range(6)]
-    _jsonl(folder / "truth_log.jsonl", [line for at in born_s for line in _told(at)])
+    write_lines(folder / "truth_log.jsonl", [line for at in born_s for line in _told(at)])
     signals = [{"symbol": "EURUSD", "time": at, "base_score": 72.0} for at in born_s]
     named = [{"signal_id": f"EG_{n}", **one, "direction": "BUY"} for n, one in enumerate(signals)]
-    _jsonl(folder / "signals.jsonl", named)
+    write_lines(folder / "signals.jsonl", named)
     for symbol in ("EURUSD", "GBPUSD"):
         _market(folder / f"ticks_{symbol}.csv.gz", int(now_s) // 60 * 60 - 36 * 3600, hours=36)
     _market(folder / "lean_fx_tick_EURUSD.oanda.csv.gz", began_s, hours=12)
@@ -309,10 +299,6 @@ def _told(born_s: int) -> list[dict[str, Any]]:
             "runtime_seconds": 2700,
         },
     ]
-
-
-def _jsonl(path: Path, lines: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _patient(patch: pytest.MonkeyPatch, address: str) -> None:

@@ -8,13 +8,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import eventually
 
 from service.demo import demo
 from service.errors import CommandError
@@ -33,13 +33,6 @@ def started(directory: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.05)
 
 
 def service_pid(directory: Path) -> int | None:
@@ -147,7 +140,7 @@ def test_children_have_ended_in_order(played: tuple[dict[str, Any], str, Path]) 
 def test_interrupt_ends_all_and_still_sums_up(tmp_path: Path) -> None:
     directory = tmp_path / "files"
     with started(directory, "--seconds", "60") as process:
-        until(lambda: (directory / "truth_log.jsonl").exists())
+        eventually((directory / "truth_log.jsonl").exists, "the log", LIMIT_S)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
@@ -161,14 +154,12 @@ def test_interrupt_ends_all_and_still_sums_up(tmp_path: Path) -> None:
 def test_killed_demo_leaves_no_service_behind(tmp_path: Path) -> None:
     directory = tmp_path / "files"
     with started(directory, "--seconds", "60") as process:
-        until(lambda: service_pid(directory) is not None)
-        pid = service_pid(directory)
-        assert pid is not None
+        pid = eventually(lambda: service_pid(directory), "the service", LIMIT_S)
         # Out of Ctrl-C's reach, and yet with no other claim to a processor than its client.
         assert os.getpgid(pid) != os.getpgid(process.pid)
         assert os.getsid(pid) == os.getsid(process.pid)
         os.kill(process.pid, signal.SIGKILL)
-        until(lambda: not running(pid))
+        eventually(lambda: not running(pid), "its end", LIMIT_S)
 
 
 def test_directory_with_files_in_it_is_refused(tmp_path: Path) -> None:

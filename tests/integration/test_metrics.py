@@ -12,7 +12,7 @@ import builders
 import pytest
 import wire_document
 import zmq
-from harness import Service, eventually, running
+from harness import eventually, running
 from prometheus_client.parser import text_string_to_metric_families
 from serving import body, unpacked
 
@@ -61,13 +61,6 @@ def asked(address: str, request: bytes) -> dict[str, Any]:
         return unpacked(socket.recv())
 
 
-def address_of(service: Service) -> str:
-    def found() -> str | None:
-        return next((e["address"] for e in service.log if e.get("event") == "metrics"), None)
-
-    return eventually(found, "metrics")
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     folder = tmp_path_factory.mktemp("metrics")
@@ -86,9 +79,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
             assert asked(service.address, body("nonsense"))["ok"] is False
             stats = client.stats()
         eventually(
-            lambda: Scrape(address_of(service)).value("symbols_warm") == 4, "four warm symbols"
+            lambda: Scrape(service.metrics()).value("symbols_warm") == 4, "four warm symbols"
         )
-        return Served(Scrape(address_of(service)), version, stats)
+        return Served(Scrape(service.metrics()), version, stats)
 
 
 def test_answers_are_counted_by_op_and_code(served: Served):
@@ -179,7 +172,7 @@ def test_a_silent_feed_and_a_refused_model_are_states(tmp_path: Path):
     (tmp_path / "models" / "CURRENT.json").write_text("{")
     values = {"METRICS_BIND": "127.0.0.1:0", "FEED_SILENCE_S": "0.2"}
     with running(tmp_path, FEED_ENDPOINTS="tcp://127.0.0.1:1", **values) as service:
-        address, silent = address_of(service), {"endpoint": "tcp://127.0.0.1:1"}
+        address, silent = service.metrics(), {"endpoint": "tcp://127.0.0.1:1"}
         eventually(lambda: Scrape(address).value("feed_silent", **silent) == 1, "silence")
         scrape = Scrape(address)
         assert scrape.value("feed_clock_changes_total", **silent) == 0
@@ -216,7 +209,7 @@ def test_a_drift_is_in_the_metrics_the_score_health_and_the_replay(tmp_path: Pat
             assert "base_score" in reply.drifting
             assert reply.status == "success"
             assert any("base_score" in note for note in client.health()["notes"])
-        scrape = Scrape(address_of(service))
+        scrape = Scrape(service.metrics())
         assert scrape.value("drifting", feature="base_score") == 1
         psi = scrape.value("drift_psi", feature="base_score")
         assert psi > scrape.value("drift_psi_limit", feature="base_score") >= 0.2
@@ -228,7 +221,7 @@ def test_a_drift_is_in_the_metrics_the_score_health_and_the_replay(tmp_path: Pat
 
 def test_an_address_that_is_taken_costs_the_metrics_only(tmp_path: Path):
     with running(tmp_path / "a", METRICS_BIND="127.0.0.1:0") as first:
-        taken = address_of(first).removeprefix("http://").removesuffix("/metrics")
+        taken = first.metrics().removeprefix("http://").removesuffix("/metrics")
         with running(tmp_path / "b", METRICS_BIND=taken) as second, second.client() as client:
             assert client.health()["uptime_s"] >= 0
             assert any("no metrics" in line.get("event", "") for line in second.log)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from builders import NOW_S, model_of, pointer_of, small_model
 from click.testing import CliRunner, Result
+from made_market import write_lines
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, write_journal
@@ -218,7 +219,7 @@ def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
     ]
     # One of the future trains nothing, and is counted.
     lines[-1] |= {"completed_at": "2055-03-12T17:28:44"}
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_lines(log, lines)
     told_of = CliRunner().invoke(main, ["truth", "check", str(log)])
     assert "ended_in_the_future" in told_of.output
     result = run(tmp_path, "train", "--truth-log", str(log))
@@ -240,7 +241,7 @@ def test_a_truth_log_that_cannot_be_read_is_named(edge: Path) -> None:
 def test_status_says_that_a_truth_log_is_not_believed_and_who_knows_why(edge: Path) -> None:
     log = edge / "truth_log.jsonl"
     line = {"signal_id": "SIG_1", "completed": True, "outcome": "WIN", "runtime_seconds": 0}
-    log.write_text(json.dumps(line) + "\n")
+    write_lines(log, [line])
     result = run(edge, "status", "--truth-log", str(log))
     assert "0 usable outcomes in 1 lines; `truth check` says why none can be" in result.stdout
     assert "truth logs" not in run(edge, "status").stdout

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from made_market import write_lines
 from original_setup import original_setup
 
 from training.__main__ import main
@@ -76,19 +77,13 @@ def test_what_is_too_little_is_said(tmp_path: Path) -> None:
 def test_a_threshold_on_the_base_score_stays(tmp_path: Path) -> None:
     original_setup(tmp_path, now_s=NOW_S)
     data = lines_of(tmp_path / "ml_training_data.jsonl")
-    (tmp_path / "truth_log.jsonl").write_text(
-        "".join(
-            json.dumps(
-                {
-                    "signal_id": line["signal_id"],
-                    "direction": "BUY",
-                    "confidence": line["features"]["base_score"],
-                    "generated_at": "2025-10-01T00:00:00",
-                }
-            )
-            + "\n"
-            for line in data
-        )
+    born = {"direction": "BUY", "generated_at": "2025-10-01T00:00:00"}
+    write_lines(
+        tmp_path / "truth_log.jsonl",
+        [
+            born | {"signal_id": one["signal_id"], "confidence": one["features"]["base_score"]}
+            for one in data
+        ],
     )
     assert "70 is on the base score already" in original(tmp_path, "--threshold", "70")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from made_market import write_lines
 
 from training.truth_log import Reason, Rules, TruthLog, read_truth_logs, words
 
@@ -19,7 +19,7 @@ BORN_S = 1_754_880_360.0
 def told(path: Path, **changes: Any) -> TruthLog:
     """One line of a terminal's own writer."""
     line = {"signal_id": "X1", "symbol": "EURUSD", "completed": True, "outcome": "WIN_TP"}
-    path.write_text(json.dumps(line | {"generated_at": BORN} | changes) + "\n")
+    write_lines(path, [line | {"generated_at": BORN} | changes])
     return read_truth_logs([path], Rules())
 
 
@@ -115,7 +115,7 @@ def test_without_an_end_to_hold_them_against_a_tickets_digits_are_no_time(
     path: Path, ticket: int, beside: dict[str, Any]
 ) -> None:
     line = {"signal_id": f"ORDER_{ticket}", "completed": True, "outcome": "WIN_TP"} | beside
-    path.write_text(json.dumps(line) + "\n")
+    write_lines(path, [line])
     log = read_truth_logs([path], Rules(now_s=BORN_S + 86_400.0))
     assert (log.refused, len(log.outcomes)) == ({}, 1)
 
@@ -126,7 +126,7 @@ def test_a_stamp_tells_the_time_whatever_line_names_the_ticket_first(path: Path)
         {"signal_id": "ORDER_1234567890", "symbol": "EURUSD", "generated_at": BORN},
     ]
     for order in (lines, lines[::-1]):
-        path.write_text("".join(json.dumps(line) + "\n" for line in order))
+        write_lines(path, order)
         (outcome,) = read_truth_logs([path], Rules()).outcomes.values()
         assert outcome.signal.time_s == BORN_S
 
@@ -148,6 +148,6 @@ def test_a_ticket_that_no_end_was_beside_yet_is_no_stamp_for_a_later_line(path: 
         {"signal_id": "ORDER_1234567890", "pair": "EURUSD", "quality": 80},
         {"signal_id": "ORDER_1234567890", "completed": True, "outcome": "WIN_TP", **ENDED},
     ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_lines(path, lines)
     log = read_truth_logs([path], Rules())
     assert (log.refused, len(log.outcomes)) == ({}, 1)
