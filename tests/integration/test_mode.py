@@ -12,7 +12,7 @@ from pathlib import Path
 import builders
 import pytest
 from command import invoke
-from harness import Service, eventually, running
+from harness import Service, eventually, free_port, running
 from serving import Parts
 from wire import answering
 
@@ -133,23 +133,12 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "*", "0.0.0.0"])
-def test_it_asks_where_the_configuration_lets_the_service_listen(tmp_path: Path, host: str):
-    with running(tmp_path) as service:
-        port = service.address.rpartition(":")[2]
-        named = {
-            "STATE_DIR": str(tmp_path),
-            "SCORE_BIND": f"tcp://{host}:{port}",
-            "SCORE_ALLOW_INSECURE": "true",
-        }
-        assert invoke("mode", **named).stdout == "live\n"
-        assert invoke("mode", "off", **named).stdout == "off: served from now on\n"
-
-
-def test_it_asks_by_the_configured_ipc_path(tmp_path: Path):
-    address = f"ipc://{tmp_path}/s"
-    with running(tmp_path, SCORE_BIND=address):
-        assert invoke("mode", STATE_DIR=str(tmp_path), SCORE_BIND=address).stdout == "live\n"
+def test_it_asks_where_the_configuration_lets_the_service_listen(tmp_path: Path):
+    ipc, port = f"ipc://{tmp_path}/s", free_port()
+    with running(tmp_path, SCORE_BIND=f"tcp://127.0.0.1:{port},{ipc}"):
+        for bind in (*(f"tcp://{host}:{port}" for host in ("127.0.0.1", "*", "0.0.0.0")), ipc):
+            named = {"SCORE_BIND": bind, "SCORE_ALLOW_INSECURE": "true"}
+            assert invoke("mode", STATE_DIR=str(tmp_path), **named).stdout == "live\n"
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,15 @@ def session(folder: Path, **values: str) -> Session:
     return begun
 
 
+def opened(folder: Path) -> Session:
+    """A session with an open position in its journal."""
+    begun = session(folder)
+    begun.signal()
+    begun.step(1.1)
+    begun.turn()
+    return begun
+
+
 def test_a_scored_signal_ends_in_the_journal_under_its_score(tmp_path: Path):
     at = session(tmp_path)
     reply = at.signal()
@@ -128,10 +137,7 @@ def test_a_position_goes_on_after_a_restart_as_if_there_was_none(tmp_path: Path)
 
 
 def test_a_restart_that_took_too_long_voids(tmp_path: Path):
-    at = session(tmp_path)
-    at.signal()
-    at.step(1.1)
-    at.turn()
+    at = opened(tmp_path)
     at.signal("T")
     at = at.restarted(after_s=301)
     assert len(at.engine.paper) == 1, "what had become no position would be void from the start"
@@ -160,19 +166,13 @@ def test_a_score_whose_position_a_kill_prevented_is_followed_after_it(tmp_path: 
 
 
 def test_switched_off_a_restart_takes_up_nothing(tmp_path: Path):
-    at = session(tmp_path)
-    at.signal()
-    at.step(1.1)
-    at.turn()
+    at = opened(tmp_path)
     at.signal("T")
     assert len(at.restarted(PAPER_ENABLED="false").engine.paper) == 0
 
 
 def test_an_end_that_a_kill_kept_from_the_journal_comes_again_and_only_once(tmp_path: Path):
-    at = session(tmp_path)
-    at.signal()
-    at.step(1.1)
-    at.turn()
+    at = opened(tmp_path)
     at.step(1.1021)
     assert len(at.engine.paper.ended) == 1
     at = at.restarted()
@@ -186,10 +186,7 @@ def test_an_end_that_a_kill_kept_from_the_journal_comes_again_and_only_once(tmp_
 
 
 def test_a_journal_that_fails_for_a_while_gets_everything_later(tmp_path: Path):
-    at = session(tmp_path)
-    at.signal()
-    at.step(1.1)
-    at.turn()
+    at = opened(tmp_path)
     at.journal._failed(OSError("no space left"))
     at.step(1.1021)
     at.turn()

@@ -44,6 +44,12 @@ def events(tmp_path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
+def good_and_not_published(report: Path) -> None:
+    page = report.read_text()
+    assert "Good enough to be published." in page
+    assert "Published." not in page
+
+
 @pytest.fixture
 def edge(tmp_path: Path) -> Path:
     write_journal(tmp_path / "journal.db", 400, edge=0.3)
@@ -85,6 +91,12 @@ def trained(first_run: tuple[Path, Result], tmp_path: Path) -> Path:
     return place
 
 
+def begin_anew(place: Path, n: int) -> None:
+    """The journal with more of the same signals, or fewer."""
+    (place / "journal.db").unlink()
+    write_journal(place / "journal.db", n, edge=0.3)
+
+
 def test_an_edge_is_published_and_the_service_can_load_it(
     first_run: tuple[Path, Result],
 ) -> None:
@@ -112,8 +124,7 @@ def test_nothing_new_is_nothing_to_do(trained: Path) -> None:
 
 
 def test_fewer_samples_than_before_are_said_and_the_later_ones_counted(trained: Path) -> None:
-    (trained / "journal.db").unlink()
-    write_journal(trained / "journal.db", 300, edge=0.3)
+    begin_anew(trained, 300)
     result = run(trained, "train")
     assert "0 new samples since the last run" in result.output
     assert "300 samples are fewer than the 400 of the last run" in result.output
@@ -141,9 +152,8 @@ def test_a_champion_that_has_seen_everything_cannot_be_displaced(trained: Path) 
 
 def test_a_champion_that_goes_on_winning_is_re_validated(trained: Path) -> None:
     before = pointer_of(trained / "models")
-    (trained / "journal.db").unlink()
     # The same signals and 200 later ones: too few to show that a new model is no worse.
-    write_journal(trained / "journal.db", 600, edge=0.3)
+    begin_anew(trained, 600)
     assert run(trained, "train").exit_code == 3
     after = pointer_of(trained / "models")
     assert after.version == before.version
@@ -160,9 +170,8 @@ def test_a_champion_that_goes_on_winning_is_re_validated(trained: Path) -> None:
 def test_a_champion_that_has_expired_and_does_not_serve_bars_nobody(trained: Path) -> None:
     before = pointer_of(trained / "models")
     write_pointer(trained / "models", replace(before, reviewed_at=NOW_S))
-    (trained / "journal.db").unlink()
     # As above, where it serves and they are too few against it.
-    write_journal(trained / "journal.db", 600, edge=0.3)
+    begin_anew(trained, 600)
     result = run(trained, "train")
     assert (result.exit_code, "published" in result.output) == (0, True), result.output
     assert "champion" not in events(trained)[-1]["verdict"]["metrics"]  # type: ignore[index]
@@ -170,8 +179,7 @@ def test_a_champion_that_has_expired_and_does_not_serve_bars_nobody(trained: Pat
 
 
 def test_a_review_that_is_due_waits_for_no_new_samples(trained: Path) -> None:
-    (trained / "journal.db").unlink()
-    write_journal(trained / "journal.db", 499, edge=0.3)
+    begin_anew(trained, 499)
     assert "nothing to do: 99 new" in run(trained, "train").output
     assert len(events(trained)) == 1
     place = Settings(journal=trained / "journal.db", models=trained / "models")
@@ -335,9 +343,7 @@ def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
     assert run(edge, "pin", version, journal=False).exit_code == 0
     result = run(edge, "train", "--force")
     assert (result.exit_code, "is pinned" in result.output) == (0, True)
-    page = (edge / "models" / "last-report.html").read_text()
-    assert "Good enough to be published." in page
-    assert "Published." not in page
+    good_and_not_published(edge / "models" / "last-report.html")
     # It was tried: it counts among the candidates, and is not made again of the same samples.
     assert [e["event"] for e in events(edge)][-2:] == ["pinned", "withheld"]
     assert "withheld on 400 samples" in run(edge, "status").output
@@ -444,9 +450,7 @@ def test_the_report_of_what_the_service_would_refuse_does_not_call_it_published(
     run = train(settings, now_s=4.05e9)  # no manifest may be of the year 2098
     assert (run.result, run.version) == ("rejected", None)
     assert "the service would refuse it" in run.text
-    page = (edge / "models" / "last-report.html").read_text()
-    assert "Good enough to be published." in page
-    assert "Published." not in page
+    good_and_not_published(edge / "models" / "last-report.html")
 
 
 def test_an_evaluation_publishes_and_records_nothing(edge: Path) -> None:
@@ -455,8 +459,7 @@ def test_an_evaluation_publishes_and_records_nothing(edge: Path) -> None:
     result = run(edge, "evaluate", *places)
     assert result.exit_code == 0
     assert "would be published" in result.output
-    assert "Good enough to be published." in page.read_text()
-    assert "Published." not in page.read_text()
+    good_and_not_published(page)
     assert not (edge / "models").exists()
     files = sorted(pictures.iterdir())
     assert "coverage.svg" in {path.name for path in files}

@@ -13,14 +13,7 @@ from protocol.manifest import Verdict
 from service.arrays import Floats
 from training.conditions import conditions
 from training.gate import Checks, Unseen, judge
-from training.measure import (
-    calibration_error,
-    calibration_slope,
-    expected_r,
-    measure,
-    net_r,
-    taken_r,
-)
+from training.measure import calibration_error, calibration_slope, expected_r, measure, taken_r
 from training.walk_forward import NotEnough, WalkForward
 
 SOUND = Checks(parity=0.0, row_s=4e-5)
@@ -193,7 +186,7 @@ def test_true_probabilities_have_slope_one_and_no_calibration_error() -> None:
     assert calibration_slope(np.full(10, 0.3), win[:10], np.ones(10)) is None
 
 
-def test_r_is_realised_where_known_and_by_terms_elsewhere() -> None:
+def test_r_is_expected_by_terms_and_taken_where_it_is_realised() -> None:
     nan = float("nan")
     rows = sample_rows(
         3,
@@ -202,6 +195,5 @@ def test_r_is_realised_where_known_and_by_terms_elsewhere() -> None:
         reward_risk=np.array([1.5, 1.5, 1.5]),
         cost_r=np.array([0.1, 0.1, 0.1]),
     )
-    assert net_r(rows) == pytest.approx([1.4, -1.1, 0.7])
     assert expected_r(np.full(3, 0.5), rows) == pytest.approx([0.15] * 3)
     assert taken_r(np.array([0.9, 0.1, 0.8]), rows) == pytest.approx((1.05, 1.0 / 3))

@@ -24,6 +24,14 @@ def anew(parts, symbol, now_s, direction):
     return found
 
 
+def warm(folder, model=None):
+    """The service's parts, two symbols warm, with or without a model."""
+    parts = Parts(folder)
+    parts.warm("EURUSD", "GBPUSD")
+    parts.engine.install(model)
+    return parts
+
+
 steps = st.one_of(
     st.tuples(st.just("tick"), st.sampled_from(SYMBOLS), st.integers(-90, 5), st.integers(0, 3)),
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.3, 1.0, 20.0, 60.0, 200.0])),
@@ -62,8 +70,7 @@ def test_a_kept_vector_is_never_stale(tmp_path_factory, moves):
 
 
 def test_the_same_state_is_worked_out_once_and_another_base_score_shares_it(tmp_path):
-    parts = Parts(tmp_path)
-    parts.warm("EURUSD", "GBPUSD")
+    parts = warm(tmp_path)
     counts = parts.engine.counts
     first = parts.score(base_score=70.0)["features"]
     second = parts.score(base_score=80.0)["features"]
@@ -77,9 +84,7 @@ def test_the_same_state_is_worked_out_once_and_another_base_score_shares_it(tmp_
 
 
 def test_the_model_is_asked_once_for_a_vector_and_again_by_its_successor(tmp_path):
-    parts = Parts(tmp_path)
-    parts.warm("EURUSD", "GBPUSD")
-    parts.engine.install(published_model(tmp_path / "models", START_S - 100.0))
+    parts = warm(tmp_path, published_model(tmp_path / "models", START_S - 100.0))
     answers = [parts.score()["raw_probability"] for _ in range(3)]
     counts = parts.engine.counts
     assert (counts["model_miss"], counts["model_hit"]) == (1, 2)
@@ -93,9 +98,7 @@ def test_the_model_is_asked_once_for_a_vector_and_again_by_its_successor(tmp_pat
 
 
 def test_answers_are_kept_for_many_base_scores_and_no_more_than_so_many(tmp_path):
-    parts = Parts(tmp_path)
-    parts.warm("EURUSD", "GBPUSD")
-    parts.engine.install(published_model(tmp_path / "models", START_S - 100.0))
+    parts = warm(tmp_path, published_model(tmp_path / "models", START_S - 100.0))
     for _ in range(2):
         for base_score in range(100):
             parts.score(base_score=base_score)
@@ -110,20 +113,15 @@ def test_answers_are_kept_for_many_base_scores_and_no_more_than_so_many(tmp_path
 
 
 def test_a_symbol_that_nobody_asks_about_again_does_not_keep_an_old_model(tmp_path):
-    parts = Parts(tmp_path)
-    parts.warm("EURUSD", "GBPUSD")
-    model = published_model(tmp_path / "models", START_S - 100.0)
-    forest = weakref.ref(model.forest)
-    parts.engine.install(model)
-    del model
+    parts = warm(tmp_path, published_model(tmp_path / "models", START_S - 100.0))
+    forest = weakref.ref(parts.engine.model.forest)
     assert parts.score()["status"] == "success"
     parts.engine.install(published_model(tmp_path / "models", START_S - 50.0, seed=3))
     assert forest() is None
 
 
 def test_a_tick_that_amends_a_closed_bar_of_another_symbol_is_seen(tmp_path):
-    parts = Parts(tmp_path)
-    parts.warm("EURUSD", "GBPUSD")
+    parts = warm(tmp_path)
     # Both symbols make the bar of this minute of their own ticks.
     for _ in range(11):
         parts.clock.advance(5.0)
