@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -20,3 +20,10 @@ def as_nobody() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+@contextmanager
+def as_no_root() -> Iterator[None]:
+    """Within the block the test has no rights but its own: root is nobody."""
+    with as_nobody() if os.geteuid() == 0 else nullcontext():
+        yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import random
 import signal
 import sqlite3
@@ -17,6 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from another_user import as_no_root
 from click.testing import CliRunner, Result
 from made_market import asked_of, made_market, quotes_of, signal_lines, write_lines
 from oracles.serial_backfill import differences, serial
@@ -458,10 +458,5 @@ def test_the_result_lies_among_the_models_where_the_journals_folder_is_closed(
     settings = Settings(journal=closed / "journal.db", models=tmp_path / "models")
     assert default_output(settings) == closed / "backfill.db"
     closed.chmod(0o555)
-    user = os.geteuid()
-    try:
-        if user == 0:
-            os.seteuid(65534)
+    with as_no_root():
         assert default_output(settings) == tmp_path / "models" / "backfill.db"
-    finally:
-        os.seteuid(user)

@@ -74,6 +74,14 @@ def the_journal_holds(service: Service, score_ids: list[str]) -> None:
     connection.close()
 
 
+def it_recovers(service: Service, client: ScorerClient, kept: list[str]) -> None:
+    """Ready again, it keeps what is asked next beside what it kept before."""
+    eventually(lambda: client.health()["ready"], "recovery")
+    journalled, score_id = score(client, 10_000)
+    assert journalled
+    the_journal_holds(service, [*kept, score_id])
+
+
 def test_a_full_disk_costs_the_journal_and_no_answer_until_there_is_room(disk: Path) -> None:
     with running(disk) as service, service.client() as client:
         kept = [score_id for journalled, score_id in [score(client, 0)] if journalled]
@@ -93,10 +101,7 @@ def test_a_full_disk_costs_the_journal_and_no_answer_until_there_is_room(disk: P
         # As SQLite says it, or as the system does, whoever met it first.
         assert re.search("full|No space left", client.health()["reasons"][0])
         filler.unlink()
-        eventually(lambda: client.health()["ready"], "recovery")
-        journalled, score_id = score(client, 10_000)
-        assert journalled
-        the_journal_holds(service, [*kept, score_id])
+        it_recovers(service, client, kept)
         assert service.terminate()[0] == 0
 
 
@@ -106,10 +111,7 @@ def test_it_starts_on_a_full_disk_and_keeps_a_journal_once_there_is_room(disk: P
         assert score(client, 1)[0] is False
         assert client.health()["ready"] is False
         filler.unlink()
-        eventually(lambda: client.health()["ready"], "recovery")
-        journalled, score_id = score(client, 2)
-        assert journalled
-        the_journal_holds(service, [score_id])
+        it_recovers(service, client, [])
 
 
 def test_it_starts_on_a_read_only_disk_and_keeps_a_journal_once_it_may(disk: Path) -> None:
@@ -120,10 +122,7 @@ def test_it_starts_on_a_read_only_disk_and_keeps_a_journal_once_it_may(disk: Pat
         assert health["ready"] is False
         assert "journal" in health["reasons"][0]
         assert mount("-o", "remount,rw", str(disk))
-        eventually(lambda: client.health()["ready"], "recovery")
-        journalled, score_id = score(client, 2)
-        assert journalled
-        the_journal_holds(service, [score_id])
+        it_recovers(service, client, [])
         # What could not be locked at the start is held from now on.
         with closing(Service(disk)) as second:
             second.launch()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from another_user import as_no_root
 from command import invoke
 from harness import Service, eventually, running
 
@@ -108,15 +110,10 @@ def test_a_client_that_may_not_use_the_socket_is_told_so(tmp_path: Path, path: P
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     path.chmod(0o000)
-    me = os.geteuid()
-    if me == 0:  # who may use every socket
-        os.seteuid(65534)
-    try:
-        with (
-            ScorerClient(f"ipc://{path}", 100, strict=True) as client,
-            pytest.raises(ScorerUnavailable, match="socket's group"),
-        ):
-            client.health()
-    finally:
-        os.seteuid(me)
-        listener.close()
+    with (
+        closing(listener),
+        as_no_root(),
+        ScorerClient(f"ipc://{path}", 100, strict=True) as client,
+        pytest.raises(ScorerUnavailable, match="socket's group"),
+    ):
+        client.health()

@@ -11,9 +11,12 @@ import pytest
 from harness import Service, eventually, running
 from serving import settings
 
+from protocol.client import ScorerClient
 from service import mode_file
 from service.reload import LIVE, TRAINERS, compare, with_live
 from service.settings import Config
+
+Configured = tuple[Service, Callable[[str], None]]
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +30,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service,
 
 
 @pytest.fixture
-def configured(
-    started: tuple[Service, Path],
-) -> Iterator[tuple[Service, Callable[[str], None]]]:
+def configured(started: tuple[Service, Path]) -> Iterator[Configured]:
     """A service as the defaults have it, and what writes its file and has it read again."""
     service, file = started
     service.log.clear()
@@ -42,16 +43,15 @@ def configured(
     yield service, change
     change("")
     with service.client() as client:
-        eventually(
-            lambda: (
-                client.health()["mode"] == "live"
-                and not any("restart" in note for note in client.health()["notes"])
-            ),
-            "the defaults",
-        )
+        eventually(lambda: client.health()["mode"] == "live", "the default mode")
+        eventually(lambda: not restart_wanted(client), "the other defaults")
     service.log.clear()
     change("")
     logged(service, "reloaded")  # the level, too, is the default's
+
+
+def restart_wanted(client: ScorerClient) -> list[str]:
+    return [note for note in client.health()["notes"] if "restart" in note]
 
 
 def logged(service: Service, event: str) -> dict[str, Any]:
@@ -63,9 +63,7 @@ def logged(service: Service, event: str) -> dict[str, Any]:
     return eventually(look, event)
 
 
-def test_what_may_change_is_taken_up_without_a_restart(
-    configured: tuple[Service, Callable[[str], None]],
-) -> None:
+def test_what_may_change_is_taken_up_without_a_restart(configured: Configured) -> None:
     service, change = configured
     with service.client() as client:
         uptime_s = client.health()["uptime_s"]
@@ -81,9 +79,7 @@ def test_what_may_change_is_taken_up_without_a_restart(
         assert not [line for line in service.log if "restart" in line.get("event", "")]
 
 
-def test_a_commanded_mode_stands_above_a_changed_configuration(
-    configured: tuple[Service, Callable[[str], None]],
-) -> None:
+def test_a_commanded_mode_stands_above_a_changed_configuration(configured: Configured) -> None:
     service, change = configured
     with service.client() as client:
         mode_file.write(service.folder, mode_file.Command("off", "anna", 0.0))
@@ -95,7 +91,7 @@ def test_a_commanded_mode_stands_above_a_changed_configuration(
         eventually(lambda: client.health()["mode"] == "shadow", "the configuration")
 
 
-def test_the_log_changes_its_level(configured: tuple[Service, Callable[[str], None]]) -> None:
+def test_the_log_changes_its_level(configured: Configured) -> None:
     service, change = configured
     change('[log]\nlevel = "error"\n[score]\nmode = "shadow"\n')
     with service.client() as client:
@@ -107,9 +103,7 @@ def test_the_log_changes_its_level(configured: tuple[Service, Callable[[str], No
         assert logged(service, "mode")["mode"] == "live"
 
 
-def test_what_needs_a_restart_is_named_and_changes_nothing(
-    configured: tuple[Service, Callable[[str], None]],
-) -> None:
+def test_what_needs_a_restart_is_named_and_changes_nothing(configured: Configured) -> None:
     service, change = configured
     change("[feed]\nstale_after_s = 7\n[limits]\nsymbols = 3\n[training]\nmin_samples = 200\n")
     assert logged(service, "changed, but a restart is needed")["keys"] == [
@@ -118,13 +112,10 @@ def test_what_needs_a_restart_is_named_and_changes_nothing(
     ]
     assert logged(service, "reloaded")["of_the_trainer"] == ["training.min_samples"]
     with service.client() as client:
-        (note,) = [note for note in client.health()["notes"] if "restart" in note]
+        (note,) = restart_wanted(client)
         assert "limits.symbols" in note
         change("")
-        eventually(
-            lambda: not [note for note in client.health()["notes"] if "restart" in note],
-            "what was taken back to need none",
-        )
+        eventually(lambda: not restart_wanted(client), "what was taken back to need none")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +127,7 @@ def test_what_needs_a_restart_is_named_and_changes_nothing(
     ids=["no such key", "what a start would refuse"],
 )
 def test_a_file_that_is_wrong_changes_nothing(
-    configured: tuple[Service, Callable[[str], None]], wrong: str, named: str
+    configured: Configured, wrong: str, named: str
 ) -> None:
     service, change = configured
     change('[score]\nmode = "shadow"\n' + wrong)

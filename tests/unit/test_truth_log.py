@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from another_user import as_no_root
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -137,17 +138,21 @@ def test_the_only_stamp_of_a_flat_line_is_not_of_its_beginning_and_its_end(path:
     assert log.signals["ELITE_7"].time_s is None
 
 
-def test_training_file_of_the_original_gives_outcome_and_base_score(path: Path) -> None:
-    line = {
+def recorded(win: bool, kind: str, pips: float) -> dict[str, Any]:
+    """A line of the original's training file."""
+    return {
         "signal_id": "ELITE_GUARD_BTCUSD_7",
         "features": {"atr_volatility": 31.0, "base_score": 74.5, "symbol": "BTCUSD"},
-        "outcome": True,
-        "outcome_type": "WIN_TP",
+        "outcome": win,
+        "outcome_type": kind,
         "runtime_minutes": 42.0,
-        "final_pips": 120.0,
+        "final_pips": pips,
         "created_at": stamp(2520),
     }
-    (outcome,) = told(line, path=path).outcomes.values()
+
+
+def test_training_file_of_the_original_gives_outcome_and_base_score(path: Path) -> None:
+    (outcome,) = told(recorded(True, "WIN_TP", 120.0), path=path).outcomes.values()
     assert outcome.win
     assert outcome.runtime_s == 2520
     assert (outcome.signal.base_score, outcome.signal.symbol) == (74.5, "BTCUSD")
@@ -168,16 +173,7 @@ def test_training_file_of_the_original_gives_outcome_and_base_score(path: Path) 
 def test_the_type_of_an_outcome_of_the_original_must_agree_with_it(
     path: Path, outcome: bool, kind: str, pips: float, said: bool | Reason
 ) -> None:
-    line = {
-        "signal_id": "ELITE_GUARD_BTCUSD_7",
-        "features": {"base_score": 74.5, "symbol": "BTCUSD"},
-        "outcome": outcome,
-        "outcome_type": kind,
-        "runtime_minutes": 42.0,
-        "final_pips": pips,
-        "created_at": stamp(2520),
-    }
-    log = told(line, path=path)
+    log = told(recorded(outcome, kind, pips), path=path)
     if isinstance(said, Reason):
         assert log.refused == {said: 1}
     else:
@@ -403,14 +399,9 @@ def test_damaged_archive_gives_what_came_before_and_says_so(path: Path, damage: 
 def test_log_in_a_closed_folder_is_a_problem_not_an_error(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o000)
-    me = os.geteuid()
-    if me == 0:  # who may look everywhere
-        os.seteuid(65534)
-    try:
+    with as_no_root():
         log = read_truth_logs(with_rotated(closed / "truth_log.jsonl"), RULES)
-    finally:
-        os.seteuid(me)
-        closed.chmod(0o700)
+    closed.chmod(0o700)
     assert "Permission denied" in log.problems[0]
 
 
