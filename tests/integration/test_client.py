@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +29,15 @@ BUSY_MACHINE_S = 5.0
 def nowhere() -> str:
     """An address where nobody listens."""
     return free_address()
+
+
+@contextmanager
+def asking(
+    answer: Answer = base_score, timeout_ms: float = 10_000, **options: Any
+) -> Iterator[ScorerClient]:
+    """A client of a server that answers so."""
+    with answering(answer) as server, ScorerClient(server.address, timeout_ms, **options) as client:
+        yield client
 
 
 def test_away_means_the_base_score_within_the_budget(nowhere: str) -> None:
@@ -164,10 +174,7 @@ STRANGE = ["x" * (MAX_STRING + 1), [0] * (MAX_ARRAY + 1), [[[[[0]]]]], 2**70]
 @pytest.mark.parametrize("strange", STRANGE)
 def test_what_nobody_knows_in_a_candle_is_not_sent(strange: Any) -> None:
     candle = {"open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "time": 1_757_944_800}
-    with (
-        answering() as server,
-        ScorerClient(server.address, 10_000) as client,
-    ):
+    with asking() as client:
         candles = {"M1": [candle | {"comment": strange}]}
         assert client.score("EURUSD", 50.0, timeframe_data=candles).status == "no_model"
         many = ScoreManyRequest(signals=[{"symbol": "A", "base_score": 1.0, "comment": strange}])
@@ -204,10 +211,7 @@ def test_a_batch_may_be_made_as_it_is_read_and_of_a_databases_rows() -> None:
 @pytest.mark.parametrize("code", ["malformed", "too_large"])
 def test_a_refusal_of_what_could_not_be_read_is_an_answer_and_raises(code: str) -> None:
     refusal = {"id": None, "ok": False, "error": {"code": code, "message": "no"}}
-    with (
-        answering(lambda _request: refusal) as server,
-        ScorerClient(server.address, 10_000, open_after=1) as client,
-    ):
+    with asking(lambda _request: refusal, open_after=1) as client:
         for _ in range(2):
             with pytest.raises(ScorerRefused, match=code):
                 client.score("EURUSD", 50.0)
@@ -221,10 +225,7 @@ def test_a_lost_reply_is_asked_for_again() -> None:
         asked.append(request["base_score"])
         return base_score(request) if len(asked) > 1 else None
 
-    with (
-        answering(answer) as server,
-        ScorerClient(server.address, timeout_ms=3_000, retries=1) as client,
-    ):
+    with asking(answer, 3_000, retries=1) as client:
         assert client.score("EURUSD", 50.0).status == "no_model"
 
 
@@ -261,10 +262,7 @@ def test_late_and_foreign_replies_are_never_taken_for_ones_own() -> None:
         held.append(base_score(request) | {"id": request["id"], "final_score": 0.0})
         return None
 
-    with (
-        answering(answer) as server,
-        ScorerClient(server.address, timeout_ms=200, retries=0, open_after=0) as client,
-    ):
+    with asking(answer, 200, retries=0, open_after=0) as client:
         for base in (10.0, 20.0, 30.0):
             reply = client.score("EURUSD", base)
             assert (reply.status, reply.final_score) == ("unreachable", base)
@@ -330,10 +328,7 @@ def test_a_refusal_that_is_not_the_callers_fault_costs_the_enhancement(code: str
 
 
 def test_a_refused_argument_raises_like_one_that_was_never_sent() -> None:
-    with (
-        answering(refusing("invalid_field")) as server,
-        ScorerClient(server.address, 5_000) as client,
-    ):
+    with asking(refusing("invalid_field")) as client:
         with pytest.raises(ValueError, match="why") as refused:
             client.score("EURUSD", 50.0)
         assert isinstance(refused.value, ScorerRefused)

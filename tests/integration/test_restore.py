@@ -38,6 +38,8 @@ from service.journal_file import SCHEMA_VERSION
 from service.regular_file import open_regular
 from service.spool import spool_path
 
+Both = tuple[Path, Path]
+
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
@@ -247,7 +249,7 @@ def to_nobody(state: Path, *folders: Path) -> None:
 
 
 @pytest.fixture
-def passable(open_folder: Path) -> tuple[Path, Path]:
+def passable(open_folder: Path) -> Both:
     """A state and a backup of it, where another user may look."""
     state, saved = open_folder / "state", open_folder / "saved"
     a_state(state, "there", 0)
@@ -256,9 +258,7 @@ def passable(open_folder: Path) -> tuple[Path, Path]:
 
 
 @as_root
-def test_nothing_is_staged_through_a_link_that_cannot_be_removed(
-    passable: tuple[Path, Path],
-) -> None:
+def test_nothing_is_staged_through_a_link_that_cannot_be_removed(passable: Both) -> None:
     state, saved = passable
     elsewhere = state.parent / "elsewhere"
     elsewhere.mkdir()
@@ -308,9 +308,7 @@ def test_a_folder_that_root_has_to_make_belongs_to_the_owner_of_the_place(
 
 
 @as_root
-def test_a_backup_that_may_not_be_read_is_not_called_a_bad_one(
-    passable: tuple[Path, Path],
-) -> None:
+def test_a_backup_that_may_not_be_read_is_not_called_a_bad_one(passable: Both) -> None:
     state, saved = passable
     for closed in (saved, saved / "backup.json", saved / "journal.db"):
         os.setresuid(NOBODY, NOBODY, 0)
@@ -325,9 +323,7 @@ def test_a_backup_that_may_not_be_read_is_not_called_a_bad_one(
 
 
 @as_root
-def test_who_may_not_write_to_the_models_is_told_that_nothing_was_restored(
-    passable: tuple[Path, Path],
-) -> None:
+def test_who_may_not_write_to_the_models_is_told_that_nothing_was_restored(passable: Both) -> None:
     state, saved = passable
     to_nobody(state, saved)
     with as_nobody(), pytest.raises(form.BackupError) as caught:

@@ -36,6 +36,7 @@ from training.wording import plain
 N = 1200
 QUICK = Rhythm(step=100, embargo_s=0.0, holding_s=0.0)
 MOMENTUM = 8
+Judged = tuple[Candidate, Findings]
 
 
 def rows_of(edge: float, **changes: object) -> Samples:
@@ -231,7 +232,7 @@ def test_where_signals_run_for_days_every_interval_is_by_what_the_gate_counts() 
 
 
 @pytest.fixture(scope="module")
-def unpriced() -> tuple[Candidate, Findings]:
+def unpriced() -> Judged:
     """250 signals of unknown reward and cost, of a pattern that is formula and markup."""
     settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
     samples = sample_rows(250, edge=0.3)
@@ -241,7 +242,7 @@ def unpriced() -> tuple[Candidate, Findings]:
 
 
 def test_the_report_speaks_of_wins_only_without_reward_and_reads_no_name_as_markup(
-    unpriced: tuple[Candidate, Findings],
+    unpriced: Judged,
 ) -> None:
     candidate, found = unpriced
     data = Dataset(candidate.samples, 250, {}, 0, 0)
@@ -255,9 +256,7 @@ def test_the_report_speaks_of_wins_only_without_reward_and_reads_no_name_as_mark
     assert not any(b"<script" in one.light for one in page.pictures.values())
 
 
-def test_the_numbers_below_what_it_looks_at_leave_each_other_room(
-    unpriced: tuple[Candidate, Findings],
-) -> None:
+def test_the_numbers_below_what_it_looks_at_leave_each_other_room(unpriced: Judged) -> None:
     _, found = unpriced
     for nats in (2e-2, 1e-5, 3e-6):
         alike = dict.fromkeys(found.importance, Mean(-nats / 4.0, nats / 2.0, 50))
@@ -330,17 +329,13 @@ def test_a_half_of_the_signals_whose_r_is_known_is_not_called_that_half(unknown:
     assert (whole in by_r.lower(), part in by_r) == (not unknown, bool(unknown))
 
 
-def test_a_model_that_rates_all_alike_is_said_to_add_nothing(
-    unpriced: tuple[Candidate, Findings],
-) -> None:
+def test_a_model_that_rates_all_alike_is_said_to_add_nothing(unpriced: Judged) -> None:
     candidate, found = unpriced
     first = answers(candidate, found._replace(alike=True), [])[0]
     assert first.text == ("Nothing: it gives every signal the same win probability.",)
 
 
-def test_a_gain_of_few_signals_is_not_established_whatever_its_interval(
-    unpriced: tuple[Candidate, Findings],
-) -> None:
+def test_a_gain_of_few_signals_is_not_established_whatever_its_interval(unpriced: Judged) -> None:
     candidate, found = unpriced
     made = found.half.more_wins
     assert made is not None
@@ -350,9 +345,7 @@ def test_a_gain_of_few_signals_is_not_established_whatever_its_interval(
         assert answers(candidate, found._replace(told=told), [])[0].text[0].startswith(word)
 
 
-def test_a_gain_within_a_single_stretch_has_no_interval_to_be_told(
-    unpriced: tuple[Candidate, Findings],
-) -> None:
+def test_a_gain_within_a_single_stretch_has_no_interval_to_be_told(unpriced: Judged) -> None:
     candidate, found = unpriced
     made = found.half.more_wins
     assert made is not None
