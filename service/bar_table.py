@@ -9,8 +9,8 @@ from protocol.schema import SCHEMA
 
 KEPT_BARS = SCHEMA.constants["kept_bars"]
 _DROP_OLD_BARS = (
-    "DELETE FROM bars WHERE symbol = ?1 AND minute < (SELECT minute FROM bars"
-    " WHERE symbol = ?1 ORDER BY minute DESC LIMIT 1 OFFSET ?2)"
+    "DELETE FROM bars WHERE symbol = :symbol AND minute < (SELECT minute FROM bars"
+    " WHERE symbol = :symbol ORDER BY minute DESC LIMIT 1 OFFSET :kept)"
 )
 
 
@@ -28,4 +28,4 @@ def insert_bars(
     many("DELETE FROM bars WHERE symbol = ?", anew)
     many("INSERT OR REPLACE INTO bars VALUES(?,?,?,?,?,?)", bars)
     many("INSERT OR REPLACE INTO symbols VALUES(?,?)", symbols)
-    many(_DROP_OLD_BARS, [(row[0], KEPT_BARS - 1) for row in symbols])
+    many(_DROP_OLD_BARS, [{"symbol": row[0], "kept": KEPT_BARS - 1} for row in symbols])
