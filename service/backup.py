@@ -20,7 +20,7 @@ import msgspec
 import protocol
 from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service import backup_manifest as form
-from service import exit_codes, mode_file
+from service import exit_codes, mode_file, presence
 from service.backup_manifest import BackupError, Entry, Manifest
 from service.bundle import decode_pointer, load, machine_faults, read_pointer_bytes
 from service.config import Sourced
@@ -62,7 +62,7 @@ def make(
 ) -> Manifest:
     """Make `target`, which must not be there yet or be empty. Raises BackupError."""
     target = target.absolute()
-    if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
+    if os.path.lexists(target) and (not presence.is_dir(target) or any(target.iterdir())):
         raise BackupError(
             f"{target} is there already and is not touched; name a new folder, for example "
             "with the date",
@@ -210,14 +210,14 @@ def _private(path: Path) -> sqlite3.Connection:
 def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: float) -> Manifest:
     config = sourced.config
     schema = None
-    if config.journal_path.exists():
+    if presence.exists(config.journal_path):
         try:
             schema = writer.journal(config.journal_path)
         except JournalUnreadable as error:
             raise BackupError(str(error)) from None
     model, problems = _models(writer, config.models_dir)
     mode = config.path(mode_file.FILE_NAME)
-    if mode.is_file():
+    if presence.is_file(mode):
         writer.file(form.MODE, mode)
     if config_file is not None:
         # Which may be a link, as whoever runs this wants it.
@@ -239,10 +239,10 @@ def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: fl
 
 def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]:
     """All published models and the pointer; which one it names, and what is wrong with it."""
-    if not models.is_dir():
+    if not presence.is_dir(models):
         return None, ()
     history = models / HISTORY_NAME
-    if history.is_file():
+    if presence.is_file(history):
         writer.file(f"{form.MODELS}/{HISTORY_NAME}", history)
     for _ in range(TRIES):
         try:
@@ -274,7 +274,11 @@ def _bundles(writer: _Writer, models: Path) -> None:
     for folder in sorted(path.parent for path in models.glob(f"*/{MANIFEST_NAME}")):
         saved = f"{form.MODELS}/{folder.name}"
         try:
-            found = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
+            found = [
+                path
+                for path in folder.iterdir()
+                if presence.is_file(path) and not path.is_symlink()
+            ]
             sources = {f"{saved}/{path.name}": path for path in found}
             if all(map(form.is_within, sources)) and writer.entries.keys().isdisjoint(sources):
                 for name, source in sources.items():

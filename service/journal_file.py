@@ -9,6 +9,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+from service import presence
+
 SCHEMA_VERSION = 1
 
 WAL_BYTES = 32 << 20
@@ -154,7 +156,7 @@ def _open(uri: str) -> sqlite3.Connection:
 
 def _uri(path: Path, beside: bool, beside_wal: str) -> str:
     """A WAL needs the shared-memory file, so the file is immutable only where there is none."""
-    if not path.exists():
+    if not presence.exists(path):
         raise FileNotFoundError(
             f"no journal at {path}; has the service run with it? --journal names another"
         )
@@ -167,6 +169,6 @@ def has_wal(path: Path) -> bool:
     An empty one without its -shm was made by a reader that came when the service had stopped.
     """
     try:
-        return wal_of(path).stat().st_size > 0 or shm_of(path).exists()
+        return wal_of(path).stat().st_size > 0 or presence.exists(shm_of(path))
     except (FileNotFoundError, NotADirectoryError):
         return False

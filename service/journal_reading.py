@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from service import exit_codes
+from service import exit_codes, presence
 from service.journal_file import has_wal, open_settled, shm_of, wal_of
 from service.records import ScoreRow
 from service.score_table import spooled_scores
@@ -71,7 +71,7 @@ def open_quietly(path: Path) -> sqlite3.Connection:
         # Read by the -shm that is there; where no writer is, SQLite keeps the index to itself.
         connection = open_settled(path, "mode=ro&readonly_shm=1")
     except (sqlite3.Error, OSError) as error:
-        if has_wal(path) and not shm_of(path).exists():
+        if has_wal(path) and not presence.exists(shm_of(path)):
             raise JournalUnreadable(
                 f"{wal_of(path)} has lost its -shm file, so that reading would have to write; "
                 "the service puts it in order at its next start"

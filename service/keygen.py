@@ -13,7 +13,7 @@ from typing import NamedTuple
 import zmq
 
 from protocol.curve import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyFileError, read_secret
-from service import exit_codes
+from service import exit_codes, presence
 from service.errors import CommandError, remedy
 
 SERVER = "server"
@@ -51,7 +51,7 @@ def keygen(folder: Path, name: str | None) -> Made:
         new_server = not os.path.lexists(secret)
         if new_server:
             _write_pair(secret, public, SERVER)
-        elif not public.exists():
+        elif not presence.exists(public):
             # The secret says both.
             _write(public, read_secret(secret).public, 0o644, f"{SERVER}, public")
         if name is None:
@@ -117,7 +117,7 @@ def next_steps(made: Made) -> list[str]:
 
 def _make_folder(path: Path) -> None:
     """The service's user has to pass through it; the secrets have their own mode."""
-    if not path.is_dir():
+    if not presence.is_dir(path):
         path.mkdir(parents=True)
         path.chmod(0o755)
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service import backup_manifest as form
-from service import exit_codes, mode_file
+from service import exit_codes, mode_file, presence
 from service.backup_manifest import BackupError, Manifest
 from service.durable import LockHeld, Step, TrainerLock, named, no_step, sync_directory
 from service.errors import remedy
@@ -107,7 +107,7 @@ def restore(
     with ExitStack() as stack:
         with _failing("nothing was restored and nothing replaced"):
             roots = (config.journal_path.parent, config.path("."), config.models_dir)
-            if not all(root.exists() for root in roots):  # refused, it makes none
+            if not all(presence.exists(root) for root in roots):  # refused, it makes none
                 _refuse_existing(config, manifest, force=force)
             made = _make(roots)
             stack.enter_context(_nobody_at_work(config))
@@ -143,9 +143,9 @@ def _failing(how: str) -> Iterator[None]:
 
 def _make(folders: Iterable[Path]) -> tuple[Path, ...]:
     """Those that were not there and are now, with the folders above them."""
-    missing = sorted({folder for folder in folders if not folder.exists()})
+    missing = sorted({folder for folder in folders if not presence.exists(folder)})
     for folder in missing:
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        made = [path for path in (folder, *folder.parents) if not presence.exists(path)]
         folder.mkdir(parents=True, exist_ok=True)
         for path in reversed(made):
             _give_to_owner_of(path.parent, path)
@@ -194,10 +194,10 @@ def _free_stamp(roots: Iterable[Path], now_s: float) -> str:
 
 def _refuse_existing(config: Config, manifest: Manifest, *, force: bool) -> None:
     there = []
-    if form.JOURNAL in manifest.files and config.journal_path.exists():
+    if form.JOURNAL in manifest.files and presence.exists(config.journal_path):
         there.append(config.journal_path)
     if f"{form.MODELS}/{POINTER_NAME}" in manifest.files:
-        there += [path for path in [config.models_dir / POINTER_NAME] if path.exists()]
+        there += [path for path in [config.models_dir / POINTER_NAME] if presence.exists(path)]
     if there and not force:
         raise BackupError(
             f"{' and '.join(map(str, there))} would be replaced; --force does it and keeps what "
@@ -224,7 +224,7 @@ def _journal(config: Config, manifest: Manifest, place: Place) -> None:
     if form.JOURNAL not in manifest.files:
         return
     path = config.journal_path
-    if path.exists():
+    if presence.exists(path):
         _complete(path)
     # A WAL belongs to its own file, and so do spooled scores: beside another one they would be
     # applied to that.

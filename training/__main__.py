@@ -376,6 +376,7 @@ def _tell_prometheus(result: str, textfile: Path | None, config_path: str | None
 
 
 def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> None:
+    from service import presence
     from service.durable import TrainerLock
     from training.interrupt import finished_first
     from training.publish import current_pointer
@@ -383,7 +384,7 @@ def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> Non
 
     with advice():
         settings, now_s = settings_of(options), time.time()
-        if not settings.models.is_dir():
+        if not presence.is_dir(settings.models):
             leave("no model has been published", exit_codes.NOT_SO)
         try:
             with TrainerLock(settings.models), finished_first():

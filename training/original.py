@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from service import presence
 from service.arrays import Floats
 from training.thresholds import FEWEST, translate
 from training.truth_check import account
@@ -133,4 +134,4 @@ def _current(left: Left) -> list[Path]:
 
 
 def _there(path: Path) -> list[Path]:
-    return [part for part in with_rotated(path) if part.is_file()]
+    return [part for part in with_rotated(path) if presence.is_file(part)]

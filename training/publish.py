@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
+from service import presence
 from service.bundle import decode_pointer, load, machine_faults, read_pointer
 from service.durable import (
     Step,
@@ -68,7 +69,7 @@ def publish(
     _retain(models_dir, current, keep - 1, step)
     files = {FOREST_NAME: encode(forest.arrays), REPORT_NAME: report_html}
     names = versions(draft, files[FOREST_NAME], now_s)
-    version = next(name for name in names if not (models_dir / name).exists())
+    version = next(name for name in names if not presence.exists(models_dir / name))
     parent = None if current is None else current.version
     promised = manifest(draft, forest, files, version=version, parent=parent, now_s=now_s)
     content = msgspec.json.format(msgspec.json.encode(promised), indent=1)

@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from protocol.manifest import MANIFEST_NAME, Manifest, Pointer
+from service import presence
 from service.bundle import load
 from service.durable import Step, no_step
 from service.errors import ModelRejected
@@ -57,7 +58,7 @@ def too_old(reviewed_at: float, expire_after_days: float, *, now_s: float) -> st
 
 def list_models(models_dir: Path) -> list[Listed]:
     """List the versions, newest first; none where there is no such directory."""
-    if not models_dir.is_dir():
+    if not presence.is_dir(models_dir):
         return []
     pointer = current_pointer(models_dir)
     return [_listed(models_dir, name, pointer) for name in published_versions(models_dir)]

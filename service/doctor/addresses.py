@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
-from service import sockets
+from service import presence, sockets
 from service.addresses import IPC, LOCK_SUFFIX, TCP, check_address, ipc_path, is_loopback, is_open
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
@@ -94,7 +94,7 @@ def _is_the_service(scene: Scene, held: Process) -> bool:
 def _path(scene: Scene, address: str) -> Finding:
     path = ipc_path(address)
     lock = path.with_name(path.name + LOCK_SUFFIX)
-    if (path.exists() or path.is_symlink()) and not path.is_socket():
+    if (presence.exists(path) or path.is_symlink()) and not presence.is_socket(path):
         return fail(
             address,
             f"{path} is there and is no socket; serve does not replace it",
@@ -108,7 +108,7 @@ def _path(scene: Scene, address: str) -> Finding:
                 f"is served by another process ({holders[0]})",
                 "stop that one, or set another path in score.bind",
             )
-        if not path.is_socket():
+        if not presence.is_socket(path):
             return fail(
                 address,
                 "the socket of the running service was removed: nobody reaches it here",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
+from service import presence
 from service.doctor import (
     addresses,
     clock,
@@ -47,7 +48,7 @@ BEHIND_THE_STATE = frozenset({"mode", "model", "journal", "files", "disk", "trai
 def examine(scene: Scene, checks: Iterable[tuple[str, Check]] = CHECKS) -> Iterator[Finding]:
     """All findings, check by check, as they are made; each says whose it is."""
     state = scene.state_dir
-    blind = state.is_dir() and not os.access(state, os.R_OK | os.X_OK, effective_ids=True)
+    blind = presence.is_dir(state) and not os.access(state, os.R_OK | os.X_OK, effective_ids=True)
     if blind:
         found = fail(
             state,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
+from service import presence
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import (
@@ -35,7 +36,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     """The state directory, the models, the configuration's file."""
     yield _folder(scene, scene.state_dir, READ | WRITE | ENTER, "state_dir")
     models = scene.config.models_dir
-    if models.exists() and not scene.state_dir.samefile(models):
+    if presence.exists(models) and not scene.state_dir.samefile(models):
         yield _folder(scene, models, READ | ENTER, "model.directory")
         yield from _leftovers(models, scene.now_s)
     file = scene.config_file
@@ -58,7 +59,7 @@ def disk(scene: Scene) -> Iterator[Finding]:
 
 
 def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
-    if not path.exists():
+    if not presence.exists(path):
         parent = nearest_there(path)
         hindrance = obstacle(parent, scene.owner, WRITE | ENTER)
         if hindrance is not None:
@@ -71,7 +72,7 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
         if read_only(parent):
             return _not_mounted_for_writing(path, key)
         return ok(path, "will be made by the service")
-    if not path.is_dir():
+    if not presence.is_dir(path):
         return fail(path, f"is no folder ({key})", f"move it away, or set another {key}")
     hindrance = obstacle(path, scene.owner, wanted)
     if hindrance is not None:

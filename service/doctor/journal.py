@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from shlex import quote
 
+from service import presence
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import LOCK_SUFFIX, Scene
 from service.doctor.system import (
@@ -49,10 +50,10 @@ def check(scene: Scene) -> Iterator[Finding]:
     """Of the file, without waiting for anybody."""
     path = scene.config.journal_path
     yield from _lock(scene, path.with_name(path.name + LOCK_SUFFIX))
-    if not path.exists():
+    if not presence.exists(path):
         yield _to_be_made(scene, path)
         return
-    if not path.is_file():
+    if not presence.is_file(path):
         yield fail(path, "is no file: nothing is journalled", f"move it away, then restart: {path}")
         return
     yield from _rights(scene, path)
@@ -99,7 +100,7 @@ def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
     """What the service has to open before it writes; without it nothing is journalled."""
     if not os.path.lexists(lock):
         return
-    if lock.is_symlink() or not lock.is_file():
+    if lock.is_symlink() or not presence.is_file(lock):
         yield fail(
             lock,
             "is no file: the service cannot lock its journal, answers are not kept",
@@ -119,7 +120,7 @@ def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
 def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
     files = f"{quote(str(path))}*"
     for file in (path, wal_of(path), shm_of(path), spool_path(path)):
-        if file.exists():
+        if presence.exists(file):
             hindrance = obstacle(file, scene.owner, READ | WRITE)
             if hindrance is not None:
                 yield fail(
@@ -132,7 +133,7 @@ def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
                 )
                 return
     folder, state_dir = path.absolute().parent, scene.state_dir
-    if state_dir.exists() and state_dir.samefile(folder):
+    if presence.exists(state_dir) and state_dir.samefile(folder):
         return  # the files' check's to tell
     hindrance = obstacle(folder, scene.owner, WRITE | ENTER)
     if hindrance is not None:

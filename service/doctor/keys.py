@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 
 from protocol.curve import PUBLIC_SUFFIX, KeyFileError, read_public, read_secret
-from service import sockets
+from service import presence, sockets
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
 from service.doctor.system import ENTER, READ, obstacle, others_may_write, through
@@ -66,7 +66,7 @@ def _clients(scene: Scene, folder: Path) -> Iterator[Finding]:
         return
     named = sorted(folder.glob(f"*{PUBLIC_SUFFIX}"))
     for path in (folder, *named):
-        if path.exists() and others_may_write(path):
+        if presence.exists(path) and others_may_write(path):
             yield fail(
                 path,
                 "every user of this machine may write to it, and so let himself in",

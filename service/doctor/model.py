@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from protocol.manifest import POINTER_NAME
+from service import presence
 from service.bundle import Limits, load, read_pointer
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
@@ -38,7 +39,7 @@ def check(scene: Scene) -> Iterator[Finding]:
 def _none(models: Path) -> Finding:
     try:
         versions = sorted(
-            path.name for path in models.iterdir() if (path / "manifest.json").exists()
+            path.name for path in models.iterdir() if presence.exists(path / "manifest.json")
         )
     except OSError:
         versions = []

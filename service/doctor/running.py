@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import protocol
-from service import mode_file
+from service import mode_file, presence
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Running, Scene, askable
 from service.words import span
@@ -53,7 +53,7 @@ def mode(scene: Scene) -> Iterator[Finding]:
             path,
             f"{error}: it is not obeyed, {_served(scene)}",
             f"a folder is not written over, move it away: mv {path} {path}.old"
-            if path.is_dir()
+            if presence.is_dir(path)
             else "write it anew as root or the service's user: signal-scorer mode "
             "live|shadow|off|configured",
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.curve import CurveKeys
+from service import presence
 from service.addresses import IPC, TCP, ipc_path, is_loopback
 from service.config import Sourced
 from service.doctor.system import Process, listener, locks, process
@@ -133,7 +134,7 @@ def _ask(address: str, keys: CurveKeys | None, ask_ms: float) -> Running | None:
 def _listened(address: str) -> bool:
     """Whether it is worth the wait: an address of another machine may be."""
     if address.startswith(IPC):
-        return ipc_path(address).is_socket()
+        return presence.is_socket(ipc_path(address))
     host, _, port = address[len(TCP) :].rpartition(":")
     return not is_loopback(address) or listener(host.strip("[]"), int(port)) is not None
 

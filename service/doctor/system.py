@@ -14,6 +14,8 @@ from pathlib import Path
 from shlex import quote
 from typing import NamedTuple
 
+from service import presence
+
 PROC = Path("/proc")
 READ, WRITE, ENTER = 4, 2, 1
 LISTEN = "0A"
@@ -120,7 +122,7 @@ def through(path: Path, uid: int, advice: str = "") -> str:
     closed = [
         quote(str(folder))
         for folder in reversed(path.absolute().parents)
-        if folder.exists() and not allows(folder, uid, ENTER)
+        if presence.exists(folder) and not allows(folder, uid, ENTER)
     ]
     steps = [f"chmod a+x {' '.join(closed)}"] if closed else []
     return " && ".join([*steps, advice] if advice else steps)
@@ -129,7 +131,7 @@ def through(path: Path, uid: int, advice: str = "") -> str:
 def nearest_there(path: Path) -> Path:
     """The path, or the nearest folder above it that exists."""
     path = path.absolute()
-    while not path.exists() and path != path.parent:
+    while not presence.exists(path) and path != path.parent:
         path = path.parent
     return path
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from shlex import quote
 from zoneinfo import ZoneInfo
 
+from service import presence
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene, user_name
 from service.doctor.system import ENTER, READ, allows, nearest_there, obstacle, through
@@ -46,7 +47,7 @@ def alerts(scene: Scene) -> Iterator[Finding]:
         return
     found = shutil.which(command[0])
     if found is None:
-        there = Path(command[0]).exists()
+        there = presence.exists(Path(command[0]))
         yield fail(
             command[0],
             "is not executable" if there else "is not there: nobody would be told",
@@ -100,7 +101,7 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
         yield _shown_log(log, bound, _trainer(scene))
     for path in () if shown else map(config.path, config.truth_log.paths):
         there = nearest_there(path.parent)
-        if not path.exists() and obstacle(there, _trainer(scene), ENTER) is None:
+        if not presence.exists(path) and obstacle(there, _trainer(scene), ENTER) is None:
             yield fail(
                 path,
                 "the truth log is not there: no reported outcome is learnt from",
