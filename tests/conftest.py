@@ -14,6 +14,8 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from journals import closed_behind
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -23,6 +25,19 @@ settings.load_profile("busy")
 
 # What a shell starts in the background ignores Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _journals_of_the_module() -> Iterator[None]:
+    """Those that its fixtures opened."""
+    with closed_behind():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _journals_of_the_test() -> Iterator[None]:
+    with closed_behind():
+        yield
 
 
 @pytest.fixture(scope="session")

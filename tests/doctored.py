@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from harness import Service, free_port
+from journals import Journal
 
 from service.config import load
 from service.doctor import clock
 from service.doctor import examine as examining
 from service.doctor.finding import Finding
 from service.doctor.scene import look_around
-from service.journal import Journal
 from service.records import EventRow, ScoreRow
 
 DAY_S = 86_400.0

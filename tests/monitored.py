@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from builders import NOW_S, model_of, small_draft
+from journals import Journal
 from scored_journal import outcome_row, score_row
 
 from protocol.schema import FEATURE_COUNT
 from service.durable import TrainerLock
-from service.journal import Journal
 from service.model import Model
 from training.publish import publish
 

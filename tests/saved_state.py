@@ -7,10 +7,10 @@ from typing import Any
 
 from builders import model_of, small_model
 from command import Done, invoke
+from journals import Journal
 from serving import rows
 
 from service.config import Sourced, load
-from service.journal import Journal
 from service.records import EventRow
 from service.restore import restore
 

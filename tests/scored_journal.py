@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from journals import Journal
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT
-from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
 
 START_S = 1_760_000_000.0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import builders
+from journals import Journal
 
 from protocol import codec
 from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
@@ -21,7 +22,6 @@ from service.clock import ManualClock
 from service.config import load as load_config
 from service.engine import Engine
 from service.housekeeping import Housekeeping
-from service.journal import Journal
 from service.journal_file import open_reader
 from service.model import Model
 from service.model_watch import ModelWatch

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from another_user import as_no_root
 from click.testing import CliRunner, Result
+from journals import Journal
 from made_market import asked_of, made_market, quotes_of, signal_lines, write_lines
 from oracles.serial_backfill import differences, serial
 from scored_journal import START_S, outcome_row, score_row, vectors, write_journal
@@ -25,7 +26,6 @@ from serving import rows, tick
 
 from protocol.messages import ScoreRequest, SentimentRequest
 from service.errors import ConfigError
-from service.journal import Journal
 from service.journal_file import open_reader
 from service.market_files import MarketAccount, read_market
 from service.recorded_engine import RecordedEngine

@@ -17,6 +17,7 @@ from another_user import as_nobody, as_root
 from background import meanwhile
 from builders import small_model
 from harness import running
+from journals import Journal
 from saved_state import (
     NOW_S,
     a_state,
@@ -37,7 +38,6 @@ from protocol.manifest import FOREST_NAME, POINTER_NAME
 from service import backup_manifest as form
 from service.backup import make
 from service.config import load
-from service.journal import Journal
 from service.keygen import keygen
 from service.spool import spool_path
 
@@ -270,7 +270,7 @@ def test_a_backup_that_is_killed_is_no_backup(killed: tuple[Path, dict[str, list
 
 
 UNTIL_THE_LAST_STEP = """
-import signal, sys
+import sys, time
 from pathlib import Path
 from service.backup import make
 from service.config import load
@@ -279,7 +279,8 @@ from service.unfinished import undone_on_sigterm
 def wait(name):
     if name == "rename":
         print(name, flush=True)
-        signal.pause()
+        while True:  # the signal may come before the first pause
+            time.sleep(1.0)
 
 with undone_on_sigterm():
     make(load(), None, Path(sys.argv[1]), now_s=0.0, step=wait)

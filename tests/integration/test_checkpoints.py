@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from harness import eventually
+from journals import Journal
 from scored_journal import score_row, vectors
 from serving import Parts
 
 from service import checkpoints as module
 from service.checkpoints import Checkpoints
 from service.housekeeping import CHECKPOINT_S
-from service.journal import Journal
 from service.journal_file import WAL_BYTES, open_reader, wal_of
 
 X = vectors(1)

@@ -339,7 +339,7 @@ class Name(Enum):
         ("", None),
         (math.nan, None),
         (np.float32("nan"), None),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "s"), None),
     ],
 )
 def test_an_id_is_written_alike_for_the_score_and_for_its_outcome(
@@ -435,7 +435,10 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     with answering() as server:
         environ = os.environ | {"SIGNAL_SCORER_ENDPOINT": server.address}
         done = subprocess.run(
-            [sys.executable, "-c", code.replace("get_crypto_ml_scorer()\n", GENEROUS, 1)],
+            [
+                *(sys.executable, "-W", FORKED_BESIDE_THREADS),
+                *("-c", code.replace("get_crypto_ml_scorer()\n", GENEROUS, 1)),
+            ],
             env=environ,
             capture_output=True,
             text=True,
@@ -469,6 +472,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert done.returncode == 0
 
 
+# Python's own word, from 3.12 on, to whoever forks beside threads: here they are libzmq's.
+FORKED_BESIDE_THREADS = "ignore:This process (pid=:DeprecationWarning"
 GENEROUS = "get_crypto_ml_scorer()\nscorer._client._options.budget_s = 10.0\n"
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from journals import Journal
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 
-from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
 from training.dataset import Dataset, JoinRules, read_dataset
 from training.measure import net_r

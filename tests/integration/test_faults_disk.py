@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from command import invoke
 from harness import Service, eventually, running
+from journals import Journal
 
 from protocol.client import ScorerClient
 from service import mode_file
-from service.journal import Journal
 from service.records import EventRow
 
 

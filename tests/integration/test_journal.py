@@ -7,12 +7,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from journals import Journal
 from scored_journal import outcome_row, score_row, vectors
 from serving import rows
 
 from service.bar_table import KEPT_BARS
 from service.event_table import KEPT_EVENTS, TIDY_EVERY
-from service.journal import FOLLOWED_TOGETHER, Journal
+from service.journal import FOLLOWED_TOGETHER
 from service.journal_file import open_reader, wal_of
 from service.outcome_table import Written
 from service.records import BarRow, EventRow, ScoreRow, SymbolRow

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from another_user import NOBODY, as_nobody, as_root
+from journals import Journal
 
-from service.journal import Journal
 from service.journal_file import TRIES, open_reader, wal_of
 from service.journal_reading import JournalUnreadable, open_quietly
 from service.records import EventRow

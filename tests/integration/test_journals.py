@@ -12,12 +12,12 @@ import documents
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from journals import Journal
 from monitored import answer_signals, publish_small
 from scored_journal import START_S, outcome_row, score_row, vectors
 
 from service import exit_codes, journal_reading
 from service.errors import ConfigError
-from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
 from training.__main__ import main
 from training.answered import advice_by_score, newest_vectors

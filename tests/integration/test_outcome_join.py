@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journals import Journal
 from scored_journal import outcome_row, score_row, vectors
 from serving import rows
 
-from service.journal import Journal
 from service.outcome_table import Written
 from service.records import Meant, OutcomeRow, ScoreRow
 from training.dataset import JoinRules, read_dataset

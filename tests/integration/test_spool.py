@@ -10,10 +10,11 @@ import pytest
 from harness import full_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from journals import Journal
 from scored_journal import score_row, vectors
 from serving import rows
 
-from service.journal import MOST_SPOOLED, MOST_SPOOLED_BYTES, Journal
+from service.journal import MOST_SPOOLED, MOST_SPOOLED_BYTES
 from service.journal_reading import JournalUnreadable, spooled
 from service.outcome_table import Written
 from service.records import ScoreRow

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from builders import NOW_S, model_of, pointer_of, small_model
 from click.testing import CliRunner, Result
+from journals import Journal
 from made_market import write_lines
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,7 +25,6 @@ from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, wr
 
 from service.bundle import read_pointer
 from service.durable import TrainerLock
-from service.journal import Journal
 from training.__main__ import main
 from training.publish import append_history, write_pointer
 from training.settings import Settings
