@@ -76,10 +76,10 @@ ELSEWHERE = (
         "proxy.py",
     ),
     Elsewhere(
-        r"sqlite3 journal\.db \.dump ",
+        r"sqlite3 journal\.db \.recover ",
         "wants a journal that is damaged",
         "tests/integration/test_journals.py",
-        "sqlite3 journal.db .dump",
+        "sqlite3 journal.db .recover",
     ),
     Elsewhere(r"pip install ", "needs a package index, half a minute", "check-client", '"install"'),
     Elsewhere(

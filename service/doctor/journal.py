@@ -274,7 +274,7 @@ def _damaged(path: Path, text: str) -> Finding:
     return fail(
         path,
         f"is damaged: {text.removeprefix(f'{path} ')}",
-        "stop the service, copy the files away (sqlite3's .dump may still read most of them: "
+        "stop the service, copy the files away (sqlite3 may still read most of them: "
         "docs/runbook.md, ScorerJournalFailing), and `signal-scorer restore` the last backup; "
         "meanwhile answers go on",
     )

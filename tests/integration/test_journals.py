@@ -145,7 +145,7 @@ def test_what_the_runbook_saves_of_a_damaged_one_trains(tmp_path: Path) -> None:
         file.write(b"\xff" * 8192)
     fresh = written(tmp_path / "fresh.db", [score_row(n, rows[0])])
     spans = documents.document("docs/runbook.md").spans
-    (save,) = (span.text for span in spans if span.text.startswith("sqlite3 journal.db .dump"))
+    (save,) = (span.text for span in spans if span.text.startswith("sqlite3 journal.db .recover"))
     subprocess.run(save, shell=True, cwd=tmp_path, check=True)
     with journal_reading.reading(tmp_path / "saved.db") as connection:
         assert connection.execute("SELECT count(*) FROM scores").fetchone()[0] > n // 2
