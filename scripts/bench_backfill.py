@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def timed(
     out = folder / "out.db"
     places = ["--journal", str(folder / "none.db"), "--output", str(out)]
     took_s, work_s, peak, _ = run([*command, *places, *more])
-    with sqlite3.connect(out) as made:
+    with closing(sqlite3.connect(out)) as made:
         rows = made.execute(f"select signal_id, {', '.join(SEEN)} from scores")
         got = {signal_id: tuple(values) for signal_id, *values in rows}
     same = "the same to the bit" if got == expected else "DIFFERENT"

@@ -31,7 +31,7 @@ class Served(Parts):
 
     def run(self) -> Served:
         """Serve in a thread until closed."""
-        self._thread = threading.Thread(target=self.server.run, args=(self._stop.is_set,))
+        self._thread = threading.Thread(target=self._serve)
         self._thread.start()
         return self
 
@@ -47,7 +47,10 @@ class Served(Parts):
     def close(self) -> None:
         self._stop.set()
         if self._thread is None:
-            self.server.run(self._stop.is_set)
+            self._serve()
         else:
             self._thread.join()
-        self.journal.close()
+
+    def _serve(self) -> None:
+        self.server.run(self._stop.is_set)
+        self.journal.close()  # which SQLite lets only the thread do that opened it

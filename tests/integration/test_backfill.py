@@ -415,7 +415,7 @@ def test_a_signal_scored_live_yields_to_nothing_that_was_made_later(tmp_path: Pa
         output.write(
             [Backfilled(score_row(i, x[i]), outcome_row(i, True, score_id="")) for i in range(5)]
         )
-    with sqlite3.connect(tmp_path / "journal.db") as journal:
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as journal, journal:
         journal.execute("delete from outcomes where seq = 1")
     data = read_dataset(
         tmp_path / "journal.db",

@@ -12,7 +12,6 @@ from pathlib import Path
 import msgpack
 import pytest
 from command import Done, invoke
-from journals import Journal
 from scored_journal import write_journal
 
 from service.errors import ConfigError
