@@ -5,6 +5,7 @@ systemd's $STATE_DIRECTORY and $RUNTIME_DIRECTORY move the files where it wants 
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import tomllib
@@ -20,6 +21,8 @@ from service.settings import Config, ScoreSection
 PREFIX = "SIGNAL_SCORER_"
 LONGEST_BYTES = 2**20
 """Of the file."""
+LONGEST_NAME_BYTES = 255
+"""Of one folder or file, on every disk of Linux."""
 
 _SECTIONS = tuple(name for name in Config.__struct_fields__ if name != "state_dir")
 _OTHER_VARIABLES = frozenset(
@@ -67,9 +70,11 @@ def load(
         if flag is not None:
             _put(tree, sources, key, flag, "flag")
     try:
-        return Sourced(msgspec.convert(tree, type=Config), sources)
+        config = msgspec.convert(tree, type=Config)
     except msgspec.ValidationError as error:
         raise ConfigError(_advice(str(error), sources)) from None
+    _check_paths(config, sources)
+    return Sourced(config, sources)
 
 
 def config_file(path: str | None, environ: Mapping[str, str] | None = None) -> Path | None:
@@ -88,13 +93,16 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{path} has more than {LONGEST_BYTES:,} bytes, as no configuration has; is the "
                 "path right?"
             )
-        return tomllib.loads(content.decode())
+        # As programs on Windows begin a file, which their editors do not show.
+        return tomllib.loads(content.removeprefix(codecs.BOM_UTF8).decode())
     except OSError as error:
         advice = "is the path right?"
         if isinstance(error, PermissionError):
             advice = "this user is to be of its group, which may read it: chgrp and chmod g+r"
         raise ConfigError(f"cannot read {path}: {error.strerror}; {advice}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}; save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -128,6 +136,26 @@ def _has_nul(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_has_nul, (*value, *value.values())))
     return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _check_paths(config: Config, sources: dict[str, str]) -> None:
+    """Refuse what nothing can be made at: each command would end there in words of its own."""
+    paths = {
+        "state_dir": config.path("."),
+        "model.directory": config.models_dir,
+        "journal.path": config.journal_path,
+    }
+    for key, path in paths.items():
+        if any(len(os.fsencode(part)) > LONGEST_NAME_BYTES for part in path.parts):
+            raise ConfigError(
+                f"{key} (set by {sources.get(key, 'default')}) has a name of more than "
+                f"{LONGEST_NAME_BYTES} bytes, which no disk takes; shorten it"
+            )
+    if not config.journal_path.name:
+        raise ConfigError(
+            f"journal.path (set by {sources.get('journal.path', 'default')}) is "
+            f"{config.journal_path}, a folder; name the file in it: journal.db"
+        )
 
 
 def _key_of(name: str) -> str | None:

@@ -137,6 +137,39 @@ def test_a_nul_is_refused_by_the_name_of_its_key(tmp_path: Path, text: str, key:
     assert refused(path=path).startswith(f"{key} (set by {path}) has a NUL")
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "why"),
+    [
+        ('[journal]\npath = "/"\n', "journal.path", "is /, a folder"),
+        (f'state_dir = "/{"a" * 256}/b"\n', "state_dir", "a name of more than 255 bytes"),
+        (f'[model]\ndirectory = "{"ä" * 128}"\n', "model.directory", "of more than 255 bytes"),
+        (f'[journal]\npath = "{"a" * 256}"\n', "journal.path", "a name of more than 255 bytes"),
+    ],
+)
+def test_a_path_at_which_nothing_can_be_made_is_refused(
+    tmp_path: Path, text: str, key: str, why: str
+) -> None:
+    path = written(tmp_path, text)
+    said = refused(path=path)
+    assert said.startswith(f"{key} (set by {path})"), said
+    assert why in said
+    for command in ("doctor", "journal tail"):  # which came first to it
+        done = invoke(*command.split(), "--config", path)
+        assert "Traceback" not in done.stderr
+        assert key in done.stdout + done.stderr
+
+
+def test_a_file_that_a_program_on_windows_saved_is_read_or_said_to_be_no_utf_8(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "config.toml"
+    text = "[score]\r\nmode = 'shadow'\r\n"
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert load(str(path), {}).config.score.mode == "shadow"
+    path.write_bytes(text.encode("utf-16"))
+    assert refused(path=str(path)).endswith("save it as UTF-8")
+
+
 @pytest.mark.parametrize("command", ["status", "journal stats", "doctor", "config --check"])
 def test_a_home_that_nobody_has_is_refused(tmp_path: Path, command: str) -> None:
     path = written(tmp_path, '[journal]\npath = "~nobody_at_all/journal.db"\n')
