@@ -176,8 +176,8 @@ class Journal:
 
     def load_bars(self) -> tuple[list[BarRow], list[SymbolRow]]:
         """All kept bars, by symbol and rising minute, and each symbol's facts."""
-        bars = self._run("SELECT * FROM bars ORDER BY symbol, minute")
-        symbols = self._run("SELECT * FROM symbols")
+        bars = self._named("SELECT * FROM bars ORDER BY symbol, minute")
+        symbols = self._named("SELECT * FROM symbols")
         return [BarRow(*row) for row in bars], [SymbolRow(*row) for row in symbols]
 
     def load_replies(self, since: float, limit: int) -> list[StoredReply]:
@@ -303,6 +303,13 @@ class Journal:
             self._failed(error)
             return None
         return done
+
+    def _named(self, statement: str) -> list[Any]:
+        """Rows that begin with a symbol's name; one whose name is damaged is left out."""
+        rows = self._run(statement)
+        named = [row for row in rows if isinstance(row[0], str)]
+        self.errors += len(rows) - len(named)
+        return named
 
     def _sound_paper(self, rows: list[Any]) -> list[PaperRow]:
         """Positions of rows that begin with their columns."""

@@ -65,6 +65,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """Open or create the file in this schema. Raises sqlite3.Error."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=0.25)
     try:
+        connection.text_factory = _text_or_bytes
         # Several scores fit a page of a new file: most are written without making another.
         connection.execute("PRAGMA page_size=8192")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -146,12 +147,29 @@ def reader_uri(path: Path) -> str:
 def _open(uri: str) -> sqlite3.Connection:
     """With its WAL, which SQLite opens at the first statement only."""
     connection = sqlite3.connect(uri, uri=True, timeout=2.0)
+    connection.text_factory = _text
     try:
         connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _text(content: bytes) -> str:
+    """For those who read: a turned bit, by which text is no UTF-8, costs its character alone.
+
+    By itself sqlite3 raises, and no row of the whole answer is read.
+    """
+    return content.decode("utf-8", "replace")
+
+
+def _text_or_bytes(content: bytes) -> str | bytes:
+    """For the writer, who leaves a row out that has bytes where text belongs."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content
 
 
 def _uri(path: Path, beside: bool, beside_wal: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,27 @@ def test_a_bar_that_changed_replaces_itself(journal: Journal) -> None:
     journal.save_bars(bars("A", 0, 2), [SymbolRow("A", b"")])
     journal.save_bars([BarRow("A", 1, 1.0, 9.0, 0.5, 1.5)], [SymbolRow("A", b"")])
     assert [bar.high for bar in journal.load_bars()[0]] == [2.0, 9.0]
+
+
+def test_text_that_is_no_utf_8_costs_its_row_alone(journal: Journal) -> None:
+    kept = bars("EURUSD", 0, 2) + bars("GBPUSD", 0, 2)
+    journal.save_bars(kept, [SymbolRow("EURUSD", b"x"), SymbolRow("GBPUSD", b"y")])
+    journal.write([score(i) for i in range(2)])
+    journal.close()
+    with closing(sqlite3.connect(journal.path)) as connection, connection:
+        for table, column in ("bars", "symbol"), ("symbols", "symbol"), ("scores", "signal_id"):
+            turned = f"{column} = CAST(x'c5' || substr(CAST({column} AS BLOB), 2) AS TEXT)"
+            first = f"(SELECT min({column}) FROM {table})"
+            connection.execute(f"UPDATE {table} SET {turned} WHERE {column} = {first}")
+    again = Journal(journal.path)
+    assert again.open()
+    assert again.load_bars() == (kept[2:], [SymbolRow("GBPUSD", b"y")])
+    assert [reply.signal_id for reply in again.load_replies(0.0, 10)] == ["SIG_1"]
+    assert again.fault is None
+    assert again.errors == 4
+    again.close()
+    found = [row["signal_id"] for row in rows(journal.path, "SELECT signal_id FROM scores")]
+    assert found == ["\ufffdIG_0", "SIG_1"]
 
 
 def test_symbols_that_are_gone_leave_nothing(journal: Journal) -> None:

@@ -219,6 +219,24 @@ def test_a_damaged_row_costs_itself_alone(tmp_path: Path) -> None:
     assert "71.0 ->  71.0" in done.stdout
 
 
+def test_text_that_is_no_utf_8_costs_itself_alone(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    parts.journal.open()
+    for n in range(3):
+        parts.score(signal_id=f"s{n}", base_score=70.0 + n)
+    parts.journal.close()
+    with closing(sqlite3.connect(parts.config.journal_path)) as connection, connection:
+        turned = "symbol = CAST(x'c5555253' AS TEXT), status = CAST(x'f3' AS TEXT)"
+        connection.execute(f"UPDATE scores SET {turned} WHERE seq = (SELECT max(seq) FROM scores)")
+    named = {"STATE_DIR": str(tmp_path), "SCORE_BIND": NOBODY_THERE}
+    lines = run("journal", "tail", **named).stdout.splitlines()
+    assert len(lines) == 3
+    assert "\ufffdURS" in lines[-1]
+    assert "scores     3" in run("journal", "stats", **named).stdout
+    assert len(run("journal", "export", **named).stdout.splitlines()) == 3
+    assert "\ufffdURS 72 -> 72.0" in run("status", "--timeout-ms", "50", **named).stdout
+
+
 def test_of_another_service_nothing_is_shown_that_is_ours(tmp_path: Path) -> None:
     parts = Parts(tmp_path / "ours")
     parts.journal.open()
