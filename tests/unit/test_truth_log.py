@@ -437,6 +437,13 @@ def test_a_pickled_model_is_refused_unread_and_says_why(tmp_path: Path, name: st
     assert "refused unread" in text
 
 
+def test_a_log_that_powershell_wrote_anew_is_told_for_what_it_is(path: Path) -> None:
+    path.write_text(json.dumps(ended()) + "\n", encoding="utf-16")
+    log = read_truth_logs([path], RULES)
+    assert log.lines == 0
+    assert "UTF-16" in log.problems[0]
+
+
 def test_line_without_end_is_refused_and_the_next_one_read(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

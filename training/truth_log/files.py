@@ -14,6 +14,7 @@ from typing import BinaryIO
 from service.regular_file import open_regular
 
 MAX_LINE_BYTES = 256 * 1024
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 PICKLED = (
     "a pickled model, which is refused unread: opening one runs whatever code it holds. What it "
     "was trained on is in ml_training_data.jsonl: give that with --truth-log and train anew"
@@ -29,6 +30,9 @@ def lines_of(path: Path, problem: Callable[[str], None]) -> Iterator[bytes | Non
     try:
         if is_pickle(path):
             problem(f"{path}: {PICKLED}")
+            return
+        if head_of(path) in UTF_16:
+            problem(f"{path}: is UTF-16, as PowerShell's > writes, and not UTF-8")
             return
         with _open(path) as stream:
             while line := stream.readline(MAX_LINE_BYTES + 1):
@@ -51,9 +55,14 @@ def is_pickle(path: Path) -> bool:
     """Whether a file says that it is one: by its name, or its first two bytes. Raises OSError."""
     if path.suffix in (".pkl", ".pickle", ".joblib"):
         return True
-    with _regular(path) as probe:
-        head = probe.read(2)
+    head = head_of(path)
     return head[:1] == b"\x80" and head[1:] in (b"\x02", b"\x03", b"\x04", b"\x05")
+
+
+def head_of(path: Path) -> bytes:
+    """A file's first two bytes. Raises OSError."""
+    with _regular(path) as probe:
+        return probe.read(2)
 
 
 def with_rotated(path: Path) -> list[Path]:
