@@ -7,6 +7,7 @@ more subscriber without noticing.
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -89,10 +90,10 @@ def listen(address: str, seconds: float, keys: Any = None) -> Heard:
     end_s = time.monotonic() + seconds
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        socket = sockets.feed_socket(context, address, keys)
+        feed = sockets.feed_socket(context, address, keys)
         while heard.ticks < ENOUGH_TICKS and (left_s := end_s - time.monotonic()) > 0:
-            if socket.poll(int(left_s * 1000) + 1):
-                heard.add(socket.recv(), time.time())
+            if feed.poll(int(left_s * 1000) + 1):
+                heard.add(feed.recv(), time.time())
         return heard
     finally:
         context.destroy(linger=0)
@@ -137,6 +138,13 @@ def _silent(scene: Scene, address: str, known: dict[str, Any] | None) -> Finding
     if age_s is not None and age_s < scene.config.feed.silence_s:
         return ok(address, f"quiet now; the service heard it {age_s:.0f} s ago")
     since = "" if age_s is None else f", the service last heard it {span(age_s)} ago"
+    unknown = _unknown_name(address)
+    if unknown is not None:
+        return fail(
+            address,
+            f"nobody knows the name in it ({unknown}){since}",
+            "correct feed.endpoints, or see why the name is not resolved: getent hosts NAME",
+        )
     if address.startswith("tcp://127.") and not _listened(address):
         return fail(
             address,
@@ -201,6 +209,21 @@ def _clock(
             "wrong by more than a time zone, or the quotes are old",
             "compare the terminal's server time with the true one; is the market open?",
         )
+
+
+def _unknown_name(address: str) -> str | None:
+    """Why the host of a TCP address is not found; None where it is, or the address has none.
+
+    libzmq says nothing of it, and tries again for ever.
+    """
+    if not address.startswith("tcp://"):
+        return None
+    host = address.removeprefix("tcp://").rpartition(":")[0].rpartition(";")[2].strip("[]")
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError) as error:  # a label that is too long is no name either
+        return str(getattr(error, "strerror", None) or error)
+    return None
 
 
 def _listened(address: str) -> bool:

@@ -60,6 +60,15 @@ def disk(scene: Scene) -> Iterator[Finding]:
 
 def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
     if not presence.exists(path):
+        link = next(
+            (at for at in (path, *path.parents) if at.is_symlink() and not presence.exists(at)), None
+        )
+        if link is not None:
+            return fail(
+                link,
+                f"is a link to {link.readlink()}, which is not there ({key})",
+                "have the disk mounted that it lies on, or set the link anew",
+            )
         parent = nearest_there(path)
         hindrance = obstacle(parent, scene.owner, WRITE | ENTER)
         if hindrance is not None:

@@ -24,7 +24,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     try:
         found = read_pointer(models)
         if found is None:
-            yield _none(models)
+            yield _none(scene, models)
             return
         limits = Limits(scene.config.model.max_file_bytes, scene.config.model.max_nodes)
         model = load(models, found, limits)
@@ -36,7 +36,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from _served(scene, model)
 
 
-def _none(models: Path) -> Finding:
+def _none(scene: Scene, models: Path) -> Finding:
     try:
         versions = sorted(
             path.name for path in models.iterdir() if presence.exists(path / "manifest.json")
@@ -48,6 +48,15 @@ def _none(models: Path) -> Finding:
             models / POINTER_NAME,
             f"is missing, though {len(versions)} models are there",
             f"point at one: signal-scorer-train rollback {versions[-1]}",
+        )
+    served = _served_version(scene)
+    if served is not None:
+        return fail(
+            models,
+            f"is empty or not there, though the service serves {served}: a restart would serve "
+            "base scores",
+            "have its disk mounted or bring it back, before a restart: docs/runbook.md, "
+            "ScorerModelGone",
         )
     return warn(
         models,
@@ -94,10 +103,15 @@ def _age(scene: Scene, model: Model) -> Finding:
 def _served(scene: Scene, model: Model) -> Iterator[Finding]:
     if scene.running is None:
         return
-    served = (scene.running.health.get("model") or {}).get("version")
+    served = _served_version(scene)
     if served != model.version:
         yield fail(
             model.version,
             f"is published, but the service serves {served or 'base scores'}",
             "its log and `signal-scorer health` say why it was refused; a restart tries again",
         )
+
+
+def _served_version(scene: Scene) -> str | None:
+    model = scene.running.health.get("model") if scene.running else None
+    return model["version"] if model else None

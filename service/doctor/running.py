@@ -114,7 +114,8 @@ def _ready(running: Running) -> Finding:
     return fail(
         running.address,
         f"is not ready: {'; '.join(health['reasons'])}",
-        "the other findings say what to do; answers go on meanwhile",
+        "the other findings say what to do, or docs/runbook.md, ScorerNotReady; answers go on "
+        "meanwhile",
     )
 
 

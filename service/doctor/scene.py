@@ -82,7 +82,7 @@ def look_around(
         found if ours else None,
         None if ours else found,
         holder,
-        _owner(config, holder),
+        _owner(config, holder, found if ours else None),
     )
 
 
@@ -131,6 +131,18 @@ def _ask(address: str, keys: CurveKeys | None, ask_ms: float) -> Running | None:
         return None
 
 
+def _user_behind(address: str) -> int | None:
+    """Whose process listens at an address that answers; None where that cannot be told."""
+    if address.startswith(IPC):
+        try:
+            return ipc_path(address).stat().st_uid
+        except OSError:
+            return None
+    host, _, port = address[len(TCP) :].rpartition(":")
+    found = listener(host.strip("[]"), int(port))
+    return found.uid if found is not None and found.pid else None
+
+
 def _listened(address: str) -> bool:
     """Whether it is worth the wait: an address of another machine may be."""
     if address.startswith(IPC):
@@ -145,9 +157,13 @@ def is_ours(stats: dict[str, Any], config: Config) -> bool:
     return bool(theirs) and str(config.path(".").absolute()).endswith(theirs)
 
 
-def _owner(config: Config, holder: Process | None) -> int:
+def _owner(config: Config, holder: Process | None, running: Running | None) -> int:
     if holder is not None:
         return holder.uid
+    # One that may not write there holds no lock, and the folder is another user's then.
+    served_by = None if running is None else _user_behind(running.address)
+    if served_by is not None:
+        return served_by
     try:
         return config.path(".").stat().st_uid
     except OSError:

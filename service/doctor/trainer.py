@@ -118,6 +118,14 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
                 f"u:{user_name(_trainer(scene))}:rX {hindrance}",
             )
             continue
+        if not path.is_file():
+            yield fail(
+                path,
+                "is no file: no reported outcome is learnt from",
+                "put the log in its place, or correct truth_log.paths. A container makes a folder "
+                "of a file to be mounted that was not there",
+            )
+            continue
         yield ok(path, f"readable, changed {stamp(path.stat().st_mtime)} UTC")
 
 

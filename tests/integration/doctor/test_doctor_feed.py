@@ -22,6 +22,13 @@ def test_a_feed_where_nothing_listens(setup: Setup) -> None:
     assert "bridge" in found.advice
 
 
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70])
+def test_a_feed_whose_name_nobody_knows(setup: Setup, host: str) -> None:
+    setup.values["FEED_ENDPOINTS"] = f"tcp://{host}:5560"
+    found = setup.fault("feed", host, "nobody knows the name", listen_s=0.1)
+    assert "feed.endpoints" in found.advice
+
+
 def test_a_feed_that_is_silent(setup: Setup, publish: Callable[[Any], str]) -> None:
     setup.values["FEED_ENDPOINTS"] = publish(None)
     found = setup.fault("feed", "is silent", now_s=MONDAY_S, listen_s=0.1)

@@ -20,6 +20,16 @@ def test_no_model_yet(setup: Setup) -> None:
     assert "first weeks" in setup.fault("model", "no model yet", level="warn").advice
 
 
+def test_models_that_are_gone_while_one_is_served(tmp_path: Path) -> None:
+    version = small_model(tmp_path / "models", now_s=time.time())
+    with running(tmp_path) as service:
+        setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
+        (tmp_path / "models").rename(tmp_path / "elsewhere")
+        assert "mounted" in setup.fault("model", "empty or not there", version).advice
+        with service.client() as client:
+            assert client.score("EURUSD", 70.0).model_version == version
+
+
 def test_a_pointer_that_is_gone_though_models_are_there(setup: Setup) -> None:
     version = small_model(setup.models, now_s=time.time())
     (setup.models / POINTER_NAME).unlink()

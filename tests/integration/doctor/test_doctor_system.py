@@ -148,6 +148,25 @@ def test_a_state_directory_that_is_a_file(setup: Setup) -> None:
     assert "state_dir" in setup.fault("files", "is no folder").advice
 
 
+def test_a_link_to_a_disk_that_is_not_mounted(setup: Setup) -> None:
+    setup.state.rmdir()
+    setup.state.symlink_to("/mnt/not/there/scorer")
+    assert "mounted" in setup.fault("files", "is a link to /mnt/not/there/scorer").advice
+    setup.values["STATE_DIR"] = str(setup.state / "deeper")
+    assert setup.fault("files", "is a link to").about == str(setup.state)
+
+
+@as_root
+def test_a_service_without_the_lock_is_the_user_that_answers(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        os.chown(tmp_path, NOBODY, NOBODY)
+        (tmp_path / "journal.db.lock").rename(tmp_path / "moved")
+        setup = beside(service, tmp_path / "unused")
+        assert [found.text for found in setup.findings("files")][:1] == [
+            "usable by root, mode 0700"
+        ]
+
+
 @as_root
 def test_who_may_not_look_is_told_so_and_nothing_else_of_it(served_by_nobody: Setup) -> None:
     served_by_nobody.state.chmod(0o700)
@@ -234,6 +253,13 @@ def test_values_that_say_what_nobody_means(setup: Setup, values: dict[str, str],
 def test_a_truth_log_that_is_not_there(setup: Setup) -> None:
     setup.values["TRUTH_LOG_PATHS"] = str(setup.state / "truth_log.jsonl")
     assert "truth_log.paths" in setup.fault("trainer", "truth_log.jsonl", "not there").advice
+
+
+def test_a_folder_where_a_truth_log_belongs(setup: Setup) -> None:
+    log = setup.state / "truth_log.jsonl"
+    log.mkdir()
+    setup.values["TRUTH_LOG_PATHS"] = str(log)
+    assert "container" in setup.fault("trainer", "truth_log.jsonl", "is no file").advice
 
 
 @as_root
