@@ -91,7 +91,6 @@ class Housekeeping:
         self._recorder = recorder
         self._allowed = allowed
         self._mode = ModeWatch(config.path("."))
-        self._recorder_fault: str | None = None
         self._second_due_s = 0.0
         self._checkpoint_due_s = clock.monotonic_s() + CHECKPOINT_S
         self._reconnected_s: dict[str, float] = {}
@@ -282,12 +281,12 @@ class Housekeeping:
 
     def _flush_recorder(self) -> None:
         """A crash costs a second of the recording; an end of it is said once."""
-        if self._recorder is None or self._recorder_fault is not None:
+        if self._recorder is None or self._vitals.recording_fault is not None:
             return
         self._recorder.flush()
-        self._recorder_fault = self._recorder.fault
-        if self._recorder_fault is not None:
-            self.event("recording_ended", reason=self._recorder_fault)
+        self._vitals.recording_fault = self._recorder.fault
+        if self._recorder.fault is not None:
+            self.event("recording_ended", reason=self._recorder.fault)
 
     def _look_at_clients(self) -> None:
         """Let in whose key was added, and nobody any more whose key was taken away."""

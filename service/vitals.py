@@ -53,6 +53,7 @@ class Vitals:
     clock_steps: int = 0
     handshakes: Counter[str] = field(default_factory=Counter)
     client_key_faults: tuple[str, ...] = ()
+    recording_fault: str | None = None
     mode_note: str | None = None
     restart_for: tuple[str, ...] = ()
 
@@ -89,6 +90,8 @@ def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> di
         for name, ahead_s in list(feeds_ahead_s(engine).items())[:MAX_NOTES]
     ]
     notes += [f"client keys: {fault}" for fault in vitals.client_key_faults[:MAX_NOTES]]
+    if vitals.recording_fault:
+        notes.append(f"{vitals.recording_fault}; a restart begins another")
     return {
         "ready": not reasons,
         "reasons": reasons,

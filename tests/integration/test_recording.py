@@ -175,6 +175,8 @@ def test_a_folder_that_cannot_be_made_costs_the_recording_and_not_the_service(tm
         eventually(lambda: service.events("recording_ended"), "the end of the recording")
         with service.client() as client:
             assert client.score("EURUSD", 70.0).journalled
+            (note,) = [note for note in client.health()["notes"] if "segments" in note]
+            assert note.endswith("the recording ended; a restart begins another")
 
 
 def test_its_end_is_said_once(tmp_path: Path):
