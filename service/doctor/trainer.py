@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 from service import presence
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene, user_name
-from service.doctor.system import ENTER, READ, allows, nearest_there, obstacle, through
-from service.history import last_trained, read_history
+from service.doctor.system import ENTER, READ, WRITE, allows, nearest_there, obstacle, through
+from service.history import HISTORY_NAME, last_trained, read_history
 from service.journal_export import stamp
 from service.journal_reading import JournalUnreadable, open_quietly
 from service.settings import Config
@@ -33,6 +33,7 @@ CRON = "install deploy/cron/signal-scorer or the timers, and look at its log: jo
 def check(scene: Scene) -> Iterator[Finding]:
     """Its truth logs, its last run, the monitor's."""
     yield from _truth_logs(scene)
+    yield from _own_files(scene)
     yield _last_run(scene)
     textfile = scene.config.monitor.textfile
     if textfile:
@@ -149,6 +150,19 @@ def _shown_log(log: Path, bound: Path, trainer: int) -> Finding:
             f"chmod a+rX {quote(str(closed))}; the folders above keep others out",
         )
     return ok(log, f"shown to the trainer's units, changed {stamp(changed_s)} UTC")
+
+
+def _own_files(scene: Scene) -> Iterator[Finding]:
+    """What each run writes on in: root's, where root ran it without the installed command."""
+    models, trainer = scene.config.models_dir, _trainer(scene)
+    for path in (models / LOCK, models / HISTORY_NAME):
+        if path.exists() and not allows(path, trainer, READ | WRITE):
+            yield fail(
+                path,
+                f"user {user_name(trainer)}, as whom the trainer runs, may not write it: nothing "
+                "is trained, published or rolled back",
+                f"chown {user_name(trainer)}: {quote(str(path))} && chmod u+rw {quote(str(path))}",
+            )
 
 
 def _last_run(scene: Scene) -> Finding:

@@ -274,6 +274,18 @@ def test_a_truth_log_that_the_trainer_may_not_read(
     assert "--truth-log" in served_by_nobody.fault("trainer", "may not read", "private").advice
 
 
+@as_root
+@pytest.mark.parametrize("name", [".lock", "history.jsonl"])
+def test_a_file_of_the_trainers_that_root_made(served_by_nobody: Setup, name: str) -> None:
+    served_by_nobody.models.mkdir()
+    os.chown(served_by_nobody.models, NOBODY, NOBODY)
+    made = served_by_nobody.models / name
+    made.touch(mode=0o644)
+    advice = served_by_nobody.fault("trainer", name, "may not write it").advice
+    subprocess.run(advice, shell=True, check=True)
+    assert [found.level for found in served_by_nobody.findings("trainer")] == ["ok"]
+
+
 def test_a_zone_that_there_is_not(setup: Setup) -> None:
     setup.values["TRUTH_LOG_TIMEZONE"] = "Europe/Atlantis"
     assert "Europe/Athens" in setup.fault("trainer", "Atlantis").advice
