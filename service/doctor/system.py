@@ -137,8 +137,18 @@ def nearest_there(path: Path) -> Path:
 
 
 def read_only(path: Path) -> bool:
-    """Whether its disk is mounted so that nobody may write there."""
-    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    """Whether its disk is mounted, or was made by the kernel, so that nobody may write there."""
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return True
+    # Under a newer Linux ext4 keeps its flag after a fault, and this option alone tells.
+    device = path.stat().st_dev
+    place = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = (PROC / "self" / "mountinfo").read_text().splitlines()
+    except OSError:
+        return False
+    options = [line.split()[-1].split(",") for line in mounts if line.split()[2] == place]
+    return any("emergency_ro" in one for one in options)
 
 
 def others_may_write(path: Path) -> bool:

@@ -128,6 +128,21 @@ def test_a_state_directory_on_a_read_only_disk(setup: Setup) -> None:
         subprocess.run(["umount", str(setup.state)], check=True)
 
 
+@as_root
+def test_a_disk_that_the_kernel_took_back_for_a_fault(setup: Setup, tmp_path: Path) -> None:
+    image, state = tmp_path / "disk", str(setup.state)
+    image.write_bytes(b"")
+    os.truncate(image, 8 << 20)
+    make = f"mkfs.ext4 -q {image} && mount -o loop,errors=remount-ro {image} {state}"
+    if subprocess.run(make, shell=True, capture_output=True).returncode:
+        pytest.skip("no disk can be made here")
+    try:
+        subprocess.run(["mount", "-o", "remount,abort", state], check=True)
+        assert "dmesg" in setup.fault("files", "state", "read-only").advice
+    finally:
+        subprocess.run(["umount", state], check=True)
+
+
 def test_a_configuration_that_anybody_may_write(setup: Setup, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("")
