@@ -61,7 +61,8 @@ def disk(scene: Scene) -> Iterator[Finding]:
 def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
     if not presence.exists(path):
         link = next(
-            (at for at in (path, *path.parents) if at.is_symlink() and not presence.exists(at)), None
+            (at for at in (path, *path.parents) if at.is_symlink() and not presence.exists(at)),
+            None,
         )
         if link is not None:
             return fail(

@@ -119,7 +119,7 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
                 f"u:{user_name(_trainer(scene))}:rX {hindrance}",
             )
             continue
-        if not path.is_file():
+        if not presence.is_file(path):
             yield fail(
                 path,
                 "is no file: no reported outcome is learnt from",
@@ -156,7 +156,7 @@ def _own_files(scene: Scene) -> Iterator[Finding]:
     """What each run writes on in: root's, where root ran it without the installed command."""
     models, trainer = scene.config.models_dir, _trainer(scene)
     for path in (models / LOCK, models / HISTORY_NAME):
-        if path.exists() and not allows(path, trainer, READ | WRITE):
+        if presence.exists(path) and not allows(path, trainer, READ | WRITE):
             yield fail(
                 path,
                 f"user {user_name(trainer)}, as whom the trainer runs, may not write it: nothing "
