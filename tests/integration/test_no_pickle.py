@@ -11,6 +11,7 @@ import ast
 import io
 import json
 import pickle
+import signal
 from pathlib import Path
 
 import builders
@@ -81,10 +82,14 @@ def test_a_serving_process_never_unpickles_whatever_it_is_given(tmp_path: Path, 
         folder, with_feed=True, MODEL_EXPIRE_AFTER_DAYS="0", RECORD_ENABLED="true"
     ) as service:
         service.warm()
+        assert service.process is not None
         with service.client() as client:
             assert client.score("EURUSD", 70.0, explain=True).model_version == version
             for count, hostile in enumerate((with_objects(bomb), pickle.dumps(bomb)), start=1):
+                # In one piece for the watch, which tries what it refused again when a file changes.
+                service.process.send_signal(signal.SIGSTOP)
                 plant(service.models_dir, hostile)
+                service.process.send_signal(signal.SIGCONT)
                 eventually(lambda n=count: len(rejections(service)) >= n, "the refusal")
             assert client.score("EURUSD", 70.0).model_version == version
             assert client.outcome("WIN_TP", signal_id="a")["recorded"]
