@@ -24,10 +24,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from service.arrays import Floats
+from training.bound import DAY_S
 from training.calibrate import Curve, curve_of, served
 from training.candidate import Candidate, final_calibration, make
+from training.gain import gain
 from training.measure import best_half, calibration_error
-from training.results import DAY_S, gain
 from training.samples import Samples
 from training.settings import Settings
 from training.simulate import planted

@@ -2,8 +2,9 @@
 
     python scripts/evidence_moving.py [--count 24]      (make evidence-moving)
 
-2,000 planted signals over 60 days whose log odds of a win rise, fall or swing with time. Without an
-edge the features say nothing, so whatever is published or called better is wrong.
+2,000 planted signals over 60 days whose log odds of a win rise, fall or swing with time; in the
+last two rows a feature moves with them, as if the broker had been changed. Without an edge the
+features tell no signal from others of its time, so whatever is published or called better is wrong.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from both_cores import both_cores
 from evidence import SETTINGS
 
+from protocol.schema import FEATURE_NAMES
 from service.arrays import Floats
 from training.candidate import make
 from training.coverage import rating, taken
@@ -24,12 +26,16 @@ from training.logit import logit, sigmoid
 from training.simulate import planted
 
 N, DAYS = 2_000, 60.0
+SPREAD, POINTS = FEATURE_NAMES.index("spread_quality"), 20.0
+"""The feature that moves along, and by how much as the log odds rise by 1."""
 MOVES: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
     "stays": ("stays at 50 %", lambda t: 0.0 * t),
     "rises": ("rises from 35 % to 65 %", lambda t: 1.24 * (t - 0.5)),
     "falls": ("falls from 65 % to 35 %", lambda t: 1.24 * (0.5 - t)),
     "jumps": ("jumps from 40 % to 65 %", lambda t: np.where(t < 0.5, -0.41, 0.62)),
     "swings": ("swings between 35 % and 65 %", lambda t: 0.62 * np.sin(6.0 * np.pi * t)),
+    "rises beside": ("rises, and a feature with it", lambda t: 1.24 * (t - 0.5)),
+    "jumps beside": ("jumps, and a feature with it", lambda t: np.where(t < 0.5, -0.41, 0.62)),
 }
 
 
@@ -38,9 +44,13 @@ def judged(move: str, best_half: float, seed: int) -> tuple[bool, bool]:
     truth = planted.edge(0.5, best_half) if best_half > 0.5 else planted.Edge(0.0, 0.0, 0.5)
     samples = planted.samples(N, DAYS, truth, seed=seed)
     share = (samples.time_s - samples.time_s[0]) / np.ptp(samples.time_s)
-    p = sigmoid(logit(truth.probability(samples.x)) + MOVES[move][1](share))
+    moved = MOVES[move][1](share)
+    p = sigmoid(logit(truth.probability(samples.x)) + moved)
     win = np.random.default_rng([seed, 1]).random(N) < p
-    found = make(replace(samples, win=win), SETTINGS, now_s=0.0)
+    x = samples.x.copy()
+    if move.endswith("beside"):
+        x[:, SPREAD] = np.clip(x[:, SPREAD] + POINTS * moved, 0.0, 100.0)
+    found = make(replace(samples, x=x, win=win), SETTINGS, now_s=0.0)
     walk = found.walk
     half = taken(rating(walk.level(walk.p), walk.test).score, walk.p, walk.test, 0.5).more_wins
     return found.verdict.published, half is not None and half.better

@@ -13,8 +13,9 @@ import numpy as np
 
 from service.arrays import Bools, Floats
 from training.bound import clustered, stretches
+from training.gain import Gain, by_week, gain
 from training.measure import best_first, expected_r, net_r
-from training.results import Gain, Group, difference, gain, group
+from training.results import Group, group
 from training.samples import Samples
 
 SHARES = np.linspace(0.05, 1.0, 20)
@@ -25,16 +26,18 @@ FEWEST_A_BIN = 5
 
 
 class Taken(NamedTuple):
-    """The best-rated `share` of the signals. The gain is against all; None at full coverage.
+    """The best-rated `share` of the signals. The gain is against all of the same weeks; None
+    where there is nothing to compare.
 
-    `promised_r` is the mean expected R and `low`, `high` the 90 % interval of the mean R made,
-    by days; NaN where no R is known. Days are longer stretches where signals may run for longer
-    (`holding_s` of all functions here).
+    `reward` is the mean reward, `promised_r` the mean expected R and `low`, `high` the 90 %
+    interval of the mean R made, by days; NaN where it is not known. Days are longer stretches
+    where signals may run for longer (`holding_s` of all functions here).
     """
 
     share: float
     group: Group
     n_effective: float
+    reward: float
     promised_r: float
     low: float
     high: float
@@ -64,7 +67,7 @@ def taken(score: Floats, p: Floats, test: Samples, share: float, holding_s: floa
 
 
 def chosen(at: Bools, p: Floats, test: Samples, holding_s: float = 0.0) -> Taken:
-    """The signals `at` (m,), held against all."""
+    """The signals `at` (m,), held against all of the same weeks."""
     rows, made = test.take(at), net_r(test)
     known = np.isfinite(made)
     spread = np.nan, np.nan
@@ -72,14 +75,17 @@ def chosen(at: Bools, p: Floats, test: Samples, holding_s: float = 0.0) -> Taken
         both = at & known
         mean = clustered(made[both], test.weight[both], stretches(test.time_s[both], holding_s))
         spread = mean.low, mean.high
-    promised = np.nan
+    promised = reward = np.nan
     priced = at & np.isfinite(test.reward_risk)
     if priced.any():
-        promised = float(np.average(expected_r(p, test)[priced], weights=test.weight[priced]))
+        weight = test.weight[priced]
+        promised = float(np.average(expected_r(p, test)[priced], weights=weight))
+        reward = float(np.average(test.reward_risk[priced], weights=weight))
     return Taken(
         share=float(np.mean(at)),
         group=group(test, at),
         n_effective=rows.n_effective,
+        reward=reward,
         promised_r=promised,
         low=spread[0],
         high=spread[1],
@@ -108,7 +114,7 @@ def above_terms(p: Floats, test: Samples, holding_s: float = 0.0) -> Gain | None
     rows = test.take(known)
     alike = np.full(len(rows), test.base_rate)
     ours, terms = (better_half(expected_r(said, rows)) for said in (p[known], alike))
-    return difference(net_r(rows), rows.weight, ours, terms, rows.time_s, holding_s)
+    return by_week(net_r(rows), rows.weight, ours, terms, rows.time_s, holding_s)
 
 
 class Decile(NamedTuple):

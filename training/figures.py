@@ -15,9 +15,9 @@ from service.arrays import Floats
 from training.bound import Mean
 from training.coverage import Decile, Taken
 from training.findings import Findings
+from training.gain import Gain
 from training.learning import Point
 from training.plots import Picture, Theme, intervals, legend, percent, picture, signed
-from training.results import Gain
 from training.stability import Part
 from training.wording import name_of
 

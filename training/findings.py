@@ -15,9 +15,9 @@ from training import coverage
 from training.bound import Mean
 from training.candidate import Candidate, grower
 from training.coverage import Decile, Taken
+from training.gain import Gain
 from training.learning import Point, learning_curve
 from training.permutation import permutation_importance
-from training.results import Gain
 from training.settings import Settings
 from training.stability import Part, stability
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from training.bound import stretches
+from training.gain import Gain, gain
 from training.measure import best_half
-from training.results import Gain, gain
 from training.samples import Samples
 from training.walk_forward import Fit, Rhythm, trainable
 

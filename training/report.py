@@ -96,7 +96,7 @@ def render(
         walk=walk,
         test=walk.test,
         found=found,
-        answers=answers(candidate, found, history),
+        answers=answers(candidate, found, history, data.silent_s),
         conditions=conditions(verdict.metrics),
         data=data,
         log=log,

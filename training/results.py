@@ -1,6 +1,6 @@
 """`results`: for the trader, week by week: all signals, those the model would have taken, the rest.
 
-The rule: what was taken is held against all signals of the same window that the model advised
+The rule: what was taken is held against all signals of the same weeks that the model advised
 on, never against another time. What is not sure is called not established.
 """
 
@@ -14,20 +14,25 @@ import numpy as np
 
 from service.arrays import Bools, Floats
 from training.answered import Advice
-from training.bound import DAY_S, clustered, stretches, t_quantile
+from training.bound import DAY_S
+from training.gain import (
+    FEWEST,
+    FEWEST_A_SIDE,
+    FEWEST_DAYS,
+    FEWEST_EXPECTED,
+    MONDAY_S,
+    WEEK_S,
+    Gain,
+    compared,
+    gain,
+    week_of,
+)
 from training.measure import net_r
 from training.samples import Samples
 from training.wording import WIDTH, day
 
-WEEK_S = 7 * DAY_S
-MONDAY_S = 4 * DAY_S
-"""1970-01-05, the first Monday of the epoch."""
 Z90 = 1.6448536269514722
 """Two-sided 90 % of the normal distribution; its ends are one-sided 95 % bounds."""
-FEWEST, FEWEST_DAYS = 100, 5
-NOTHING = 1e-9
-FEWEST_A_SIDE, FEWEST_EXPECTED = 50, 10
-"""Of those taken, and of those not; and of wins and losses to be expected in the smaller part."""
 
 
 class Group(NamedTuple):
@@ -41,43 +46,6 @@ class Group(NamedTuple):
     low: float
     high: float
     r: float
-
-
-class Gain(NamedTuple):
-    """What taking only some added to the mean of all, with its 90 % interval; shares or R.
-
-    `fewer` is the effective number of the signals taken or of the others, whichever are fewer, and
-    `rarer` the share of all that made more than 0, or did not.
-    """
-
-    taken: float
-    all: float
-    low: float
-    high: float
-    n: int
-    days: int
-    fewer: float
-    rarer: float
-
-    @property
-    def enough(self) -> bool:
-        """Whether the interval can be relied on: where nearly all win, few tell nothing."""
-        return (
-            self.n >= FEWEST
-            and self.days >= FEWEST_DAYS
-            and self.fewer >= FEWEST_A_SIDE
-            and self.fewer * self.rarer >= FEWEST_EXPECTED
-        )
-
-    @property
-    def better(self) -> bool:
-        """Whether a gain is established."""
-        return self.enough and self.low > 0.0
-
-    @property
-    def worse(self) -> bool:
-        """Whether a loss is established."""
-        return self.enough and self.high < 0.0
 
 
 def group(samples: Samples, at: Bools) -> Group:
@@ -97,61 +65,6 @@ def group(samples: Samples, at: Bools) -> Group:
     known = np.isfinite(made)
     r = float(np.average(made[known], weights=rows.weight[known])) if known.any() else np.nan
     return Group(count, won, float(middle - half), float(middle + half), r)
-
-
-def gain(
-    values: Floats, weight: Floats, taken: Bools, time_s: Floats, holding_s: float = 0.0
-) -> Gain | None:
-    """The mean of `values` (n,) over those taken less that over all, its error by days.
-
-    None where nothing or everything was taken.
-    """
-    if not taken.any() or taken.all():
-        return None
-    everything = np.ones(len(taken))
-    return difference(values, weight, taken.astype(np.float64), everything, time_s, holding_s)
-
-
-def difference(
-    values: Floats,
-    weight: Floats,
-    taken: Floats,
-    instead: Floats,
-    time_s: Floats,
-    holding_s: float = 0.0,
-) -> Gain:
-    """The mean of `values` (n,) over one choice less that over another, its error by days.
-
-    A choice (n,) holds what part of each signal is taken, 0..1, not all 0. Linearised as a
-    difference of two ratios, so that what both share counts once. `all` is the other's mean.
-    The error is the larger of that by days and that of signals which all scatter alike, overlapping
-    ones by their weight: few that happened to end alike would promise too much. Days are longer
-    stretches where signals may run for longer (`holding_s`).
-    """
-    total = float(weight.sum())
-    parts = [choice / float(np.sum(weight * choice)) for choice in (taken, instead)]
-    means = [float(np.sum(weight * part * values)) for part in parts]
-    lean = parts[0] - parts[1]
-    influence = total * (parts[0] * (values - means[0]) - parts[1] * (values - means[1]))
-    spread = clustered(influence, weight, stretches(time_s, holding_s))
-    pooled = weight * np.maximum(taken, instead)
-    scatter = float(np.average((values - np.average(values, weights=pooled)) ** 2, weights=pooled))
-    alone = float(np.sqrt(scatter * np.sum(weight * lean**2)))
-    value = means[0] - means[1]
-    margin = np.inf
-    if spread.clusters > 1:
-        margin = t_quantile(spread.clusters - 1) * max(spread.error, alone)
-    above = float(np.average(values > 0.0, weights=pooled))
-    return Gain(
-        means[0],
-        means[1],
-        value - margin,
-        value + margin,
-        len(values),
-        spread.clusters,
-        min(float(weight[at].sum()) for at in (lean > NOTHING / total, lean < -NOTHING / total)),
-        min(above, 1.0 - above),
-    )
 
 
 def describe(
@@ -181,7 +94,7 @@ def describe(
     taken, rejected = advised(rows, advice)
     everything = np.ones(len(rows), dtype=np.bool_)
     yield from _head()
-    week = np.floor((rows.time_s - MONDAY_S) / WEEK_S)
+    week = week_of(rows.time_s)
     for number in np.unique(week).tolist():
         at = week == number
         yield _line(day(MONDAY_S + number * WEEK_S), rows, (at, at & taken, at & rejected))
@@ -225,34 +138,63 @@ def advised(rows: Samples, advice: Mapping[str, Advice]) -> tuple[Bools, Bools]:
 def verdict(rows: Samples, taken: Bools, rejected: Bools, holding_s: float = 0.0) -> Iterator[str]:
     """One sentence on the win rate, one on R, and what they do not cover."""
     both = rows.take(taken | rejected)
-    without = len(rows) - len(both)
     chosen = taken[taken | rejected]
-    by_wins = gain(both.win.astype(np.float64), both.weight, chosen, both.time_s, holding_s)
+    by_wins = _held(both.win.astype(np.float64), both, chosen, holding_s)
     if by_wins is None:
         yield f"Not established: {_one_sided(len(both), chosen)}."
     else:
-        yield _sentence(by_wins, int(chosen.sum()), _WINS)
-        made = net_r(both)
-        known = np.isfinite(made)
-        told = both.take(known)
-        by_r = gain(made[known], told.weight, chosen[known], told.time_s, holding_s)
+        yield _sentence(*by_wins, _WINS)
+        by_r = _held(net_r(both), both, chosen, holding_s)
         if by_r is not None:
-            yield _sentence(by_r, int(chosen[known].sum()), _RESULT)
-            if by_r.better and not by_wins.better:
-                yield (
-                    "More R without more wins may be the better reward of those taken alone, which "
-                    "takes no model; the report holds it against that."
-                )
-    if without:
+            yield _sentence(*by_r, _RESULT)
+            yield from _by_reward(by_wins[0], by_r[0], both.reward_risk, chosen)
+        if alone := len(both) - by_wins[0].n:
+            yield (
+                f"{alone:,} more lie in weeks of which it took all or nothing, so there is nothing "
+                "to hold them against."
+            )
+    if without := len(rows) - len(both):
         yield (
             f"{without} of {len(rows)} signals carry no advice (no model, or no reward and risk) "
             "and are left out of this."
         )
 
 
+def _held(
+    values: Floats, rows: Samples, chosen: Bools, holding_s: float
+) -> tuple[Gain, int] | None:
+    """What those `chosen` (n,) gained by `values` (n,), where known, and how many they are."""
+    at = np.isfinite(values)
+    at[at] = compared(chosen[at], rows.time_s[at])
+    made = gain(values[at], rows.weight[at], chosen[at], rows.time_s[at], holding_s)
+    return None if made is None else (made, int(chosen[at].sum()))
+
+
+def _by_reward(wins: Gain, made: Gain, reward: Floats, chosen: Bools) -> Iterator[str]:
+    """What may be the work of near and far targets alone; `reward` (n,) is known of all."""
+    farther = float(np.mean(reward[chosen]) - np.mean(reward[~chosen]))
+    if made.better and not wins.better:
+        yield (
+            "More R without more wins may be the better reward of those taken alone, which "
+            "takes no model; the report holds it against that."
+        )
+    elif wins.worse and not made.worse and farther > 0.0:
+        yield (
+            "Fewer wins without less R may be the higher reward of those taken alone: a farther "
+            "target is reached less often."
+        )
+    elif wins.better and not made.better and farther < 0.0:
+        yield (
+            "More wins without more R may be the lower reward of those taken alone: a nearer "
+            "target is reached more often."
+        )
+
+
 def _one_sided(n: int, chosen: Bools) -> str:
     if not n:
         return "the model has advised on none of these signals"
+    if chosen.any() and not chosen.all():
+        return f"in each week the model would have taken all or none of the {n} signals"
     kind = "all" if chosen.all() else "none"
     return f"the model would have taken {kind} of the {n} signals it advised on"
 
@@ -272,34 +214,34 @@ _WINS = _Unit("won", 100.0, "z.1f", " %", " %", " points")
 _RESULT = _Unit("made", 1.0, "+z.2f", " R a signal", " R", " R")
 
 
-def _sentence(gain: Gain, taken: int, unit: _Unit) -> str:
-    value, whole = (f"{unit.scale * v:{unit.form}}" for v in (gain.taken, gain.all))
+def _sentence(made: Gain, taken: int, unit: _Unit) -> str:
+    value, whole = (f"{unit.scale * v:{unit.form}}" for v in (made.taken, made.all))
     more, low, high = (
         f"{unit.scale * v:+{unit.form.lstrip('+')}}"
-        for v in (gain.taken - gain.all, gain.low, gain.high)
+        for v in (made.taken - made.all, made.low, made.high)
     )
-    sure = f"90 % interval {low} to {high}" if gain.days > 1 else "one day has no interval"
+    sure = f"90 % interval {low} to {high}" if made.days > 1 else "one day has no interval"
     found = (
-        f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {gain.n:,} advised on {whole}"
-        f"{unit.short}: "
+        f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {made.n:,} advised on in the "
+        f"same weeks {whole}{unit.short}: "
         f"{more}{unit.step} ({sure})"
     )
-    if gain.days < FEWEST_DAYS or gain.n < FEWEST:
-        days = f"{gain.days} day{'s' * (gain.days > 1)}"
+    if made.days < FEWEST_DAYS or made.n < FEWEST:
+        days = f"{made.days} day{'s' * (made.days > 1)}"
         return (
-            f"Not established: {gain.n} signals of {days}, and {FEWEST} of {FEWEST_DAYS} "
+            f"Not established: {made.n} signals of {days}, and {FEWEST} of {FEWEST_DAYS} "
             f"are the least. So far {found}."
         )
-    if not gain.enough:
+    if not made.enough:
         return (
             f"Not established: {FEWEST_A_SIDE} taken and {FEWEST_A_SIDE} not are the least, with "
             f"{FEWEST_EXPECTED} wins and {FEWEST_EXPECTED} losses to be expected in either; the "
-            f"smaller part counts for {int(gain.fewer)}, and {int(gain.fewer * gain.rarer)} of the "
+            f"smaller part counts for {int(made.fewer)}, and {int(made.fewer * made.rarer)} of the "
             f"rarer end. So far {found}."
         )
-    if gain.better:
+    if made.better:
         return f"Established: {found}."
-    if gain.worse:
+    if made.worse:
         return f"Worse: {found}."
     return f"Not established: {found}, and that interval holds 0."
 
@@ -323,4 +265,4 @@ def _cell(found: Group) -> str:
 
 
 def _monday(time_s: float) -> float:
-    return float(np.floor((time_s - MONDAY_S) / WEEK_S) * WEEK_S + MONDAY_S)
+    return float(week_of(np.array(time_s)) * WEEK_S + MONDAY_S)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.arrays import Bools, Floats
+from training.gain import MONDAY_S, WEEK_S, Gain, gain, week_of
 from training.measure import best_half
-from training.results import MONDAY_S, WEEK_S, Gain, gain
 from training.samples import Samples
 from training.wording import day
 
@@ -53,7 +53,7 @@ def stability(p: Floats, test: Samples, holding_s: float = 0.0) -> dict[str, lis
     Weeks in order of time, the newest 53; the others by size, at most twelve and the rest. A
     signal may run for `holding_s`.
     """
-    week = np.floor((test.time_s - MONDAY_S) / WEEK_S).astype(np.int64)
+    week = week_of(test.time_s).astype(np.int64)
     hour = (test.time_s // 3600 % 24).astype(np.int64)
     session = np.full(len(test), "", dtype=object)
     for name, hours in SESSIONS.items():

@@ -16,7 +16,7 @@ from service.history import Event
 from training.candidate import Candidate
 from training.conditions import conditions
 from training.findings import Findings
-from training.results import Gain
+from training.gain import Gain
 from training.stability import Part
 from training.walk_forward import WalkForward
 from training.wording import day, name_of, percent, signed
@@ -24,6 +24,8 @@ from training.wording import day, name_of, percent, signed
 FEWEST_TO_JUDGE = 100
 FEW_DAYS = 60
 NAMED = 4
+ROUNDED = 0.005
+"""Of a mean reward in R: by less it is not higher."""
 TOO_FEW_DAYS = "on too few days to say how surely"
 
 
@@ -64,14 +66,22 @@ def _only_the_champion(verdict: Verdict) -> bool:
     return all(condition.held for condition in conditions(alone))
 
 
-def answers(candidate: Candidate, found: Findings, history: Sequence[Event]) -> list[Answer]:
-    """In the order in which a trader asks. `history` holds what was tried before."""
+def answers(
+    candidate: Candidate,
+    found: Findings,
+    history: Sequence[Event],
+    silent_s: Sequence[float] = (),
+) -> list[Answer]:
+    """In the order in which a trader asks. `history` holds what was tried before.
+
+    `silent_s` are the times (UTC s) of signals that have no outcome to believe.
+    """
     return [
         Answer("What does it add?", tuple(_adds(found))),
         Answer("At which coverage?", tuple(_coverage(found))),
         Answer("How sure is that?", tuple(_sure(candidate, history))),
         Answer("Since when?", tuple(_since(candidate))),
-        Answer("What does it not show?", tuple(_not_shown(candidate, found))),
+        Answer("What does it not show?", tuple(_not_shown(candidate, found, silent_s))),
     ]
 
 
@@ -82,11 +92,11 @@ def _adds(found: Findings) -> Iterator[str]:
         yield "Nothing: it gives every signal the same win probability."
         return
     wins = (
-        f"the half that it rates best ({rated}) won {percent(half.group.won)}, all "
-        f"{everything.group.n:,} signals won {percent(everything.group.won)}: "
+        f"the half that it rates best ({rated}) won {percent(half.more_wins.taken)}, all "
+        f"{half.more_wins.n:,} signals of the same weeks won {percent(half.more_wins.all)}: "
         f"{_points(half.more_wins)}"
     )
-    yield _judged(half.more_wins, wins)
+    yield _beside_reward(half.more_wins, wins, half.reward - everything.reward)
     if found.above_terms is not None:
         made = found.above_terms
         half_of = "that half"
@@ -97,6 +107,13 @@ def _adds(found: Findings) -> Iterator[str]:
             f"after costs {half_of} made {signed(made.taken)} R a signal; the half with the best "
             f"reward and cost, which takes no model, made {signed(made.all)}: {_r(made)}",
         )
+
+
+def _beside_reward(made: Gain, text: str, more_reward: float) -> str:
+    """As `_judged`, but what a farther target costs in wins is no harm."""
+    if made.worse and more_reward > ROUNDED:
+        return f"Fewer wins, as a higher reward brings with it: {text}."
+    return _judged(made, text)
 
 
 def _judged(made: Gain, text: str) -> str:
@@ -201,13 +218,19 @@ def _since(candidate: Candidate) -> Iterator[str]:
     )
 
 
-def _not_shown(candidate: Candidate, found: Findings) -> Iterator[str]:
-    walk = candidate.walk
+def _not_shown(candidate: Candidate, found: Findings, silent_s: Sequence[float]) -> Iterator[str]:
+    walk, samples = candidate.walk, candidate.samples
     days = len(np.unique(walk.groups))
     short = f"; {days} days are one kind of market" if days < FEW_DAYS else ""
     yield f"That tomorrow is like these days{short}."
     yield from _labels(walk)
-    if longer := candidate.samples.outlasting(walk.holding_s):
+    silent = sum(samples.time_s[0] <= time_s <= samples.time_s[-1] for time_s in silent_s)
+    if silent:
+        yield (
+            f"{silent:,} more signals of the time it learned from, which have no outcome that is "
+            "believed: if which have one depends on how they went, nothing above holds."
+        )
+    if longer := samples.outlasting(walk.holding_s):
         yield f"Outcomes that come late: {longer}."
     parts = [(part, kind) for kind in ("symbol", "pattern") for part in found.parts[kind]]
     small = [name_of(part.name, kind) for part, kind in parts if part.n < FEWEST_TO_JUDGE]

@@ -92,13 +92,18 @@ class WalkForward:
         return days(self.test.time_s)
 
     def level(self, p: Floats) -> Floats:
-        """Answers `p` (m,) as if as many had won before each window.
+        """Answers `p` (m,) as if their mean were the same in every window.
 
-        Without it the later signals would be the better-rated ones wherever wins become more.
-        Rounded, so that what is no more than the constant is one and the same.
+        Without it the later signals would be the better-rated ones wherever wins become more, or
+        a feature that changes once when wins do. Rounded, so that what is no more than a constant
+        is one and the same.
         """
-        known = self.others["constant"]
-        return np.round(moved(p, known, float(np.average(known, weights=self.test.weight))), 12)
+        result, weight = p.copy(), self.test.weight
+        to = float(np.average(p, weights=weight))
+        for rows in [fold.rows for fold in self.folds] or [slice(None)]:
+            mean = float(np.average(p[rows], weights=weight[rows]))
+            result[rows] = moved(p[rows], mean, to)
+        return np.round(result, 12)
 
     @property
     def clusters(self) -> Ints:

@@ -11,7 +11,7 @@ from sample_rows import sample_rows
 
 from service.arrays import Floats
 from training.candidate import final_calibration
-from training.coverage import rating, taken
+from training.coverage import above_terms, rating, taken
 from training.gate import Checks, judge
 from training.logit import logit, sigmoid
 from training.samples import Samples
@@ -71,6 +71,39 @@ def test_an_edge_is_found_while_the_share_of_wins_moves(kind: str) -> None:
     verdict = judge(walk, SOUND)
     assert verdict.published, verdict.failed
     assert final_calibration(walk, walk.past).slope == pytest.approx(1.0, abs=0.35)
+
+
+def learns(part: Samples) -> Callable[[Floats], Floats]:
+    """A forest of one split: how many had won above and below 50 of the first feature."""
+    above = part.x[:, 0] > 50.0
+    shares = [
+        (np.sum(part.weight[at] * part.win[at]) + 5.0) / (np.sum(part.weight[at]) + 10.0)
+        for at in (above, ~above)
+    ]
+    return lambda x: np.where(x[:, 0] > 50.0, *shares) + 1e-4 * (x[:, 1] - 50.0)
+
+
+def changed_broker(seed: int) -> WalkForward:
+    """More win from half-way on, and a feature is higher: of one time it tells nothing."""
+    rows = sample_rows(N, seed=seed, reward_risk=np.ones(N), cost_r=np.full(N, 0.05))
+    later = np.arange(N) >= N // 2
+    x = rows.x.copy()
+    x[:, 0] = np.where(later, 30.0, 0.0) + 0.7 * x[:, 0]
+    win = np.random.default_rng(seed + 1000).random(N) < np.where(later, 0.6, 0.4)
+    return walk_forward(replace(rows, x=x, win=win), learns, HOURLY)
+
+
+def test_a_feature_that_changes_once_as_the_share_of_wins_does_is_no_edge() -> None:
+    published = gains = 0
+    for seed in range(20):
+        walk = changed_broker(seed)
+        level = walk.level(walk.p)
+        half = taken(rating(level, walk.test).score, walk.p, walk.test, 0.5).more_wins
+        terms = above_terms(level, walk.test)
+        published += judge(walk, SOUND).published
+        gains += any(made is not None and made.better for made in (half, terms))
+    assert published <= 2
+    assert gains <= 2
 
 
 def test_a_constant_ranks_nothing_however_often_it_changes() -> None:

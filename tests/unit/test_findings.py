@@ -20,11 +20,11 @@ from training.coverage import above_terms, better_half, deciles, rating, taken
 from training.dataset import Dataset, JoinRules
 from training.figures import figures
 from training.findings import Findings, find
+from training.gain import difference, gain
 from training.learning import learning_curve, sizes
 from training.measure import net_r
 from training.permutation import permutation_importance
 from training.report import render
-from training.results import difference, gain
 from training.samples import Samples
 from training.settings import Settings
 from training.stability import FEWEST, stability
@@ -129,12 +129,13 @@ def test_a_difference_is_that_of_two_means_and_its_interval_holds_it() -> None:
     assert held >= 80
 
 
-def test_a_gain_is_the_difference_to_everything() -> None:
+def test_a_gain_within_one_week_is_the_difference_to_everything() -> None:
     rows = rows_of(0.2)
     at = truth(rows, 0.2) > 0.5
-    win = rows.win.astype(float)
-    found = gain(win, rows.weight, at, rows.time_s)
-    assert found == difference(win, rows.weight, at.astype(float), np.ones(N), rows.time_s)
+    win, time_s = rows.win.astype(float), 4 * DAY_S + rows.time_s / 4.0
+    found = gain(win, rows.weight, at, time_s)
+    everything = difference(win, rows.weight, at.astype(float), np.ones(N), time_s)
+    assert found == pytest.approx(everything)
 
 
 def test_only_the_feature_that_tells_has_importance() -> None:
@@ -219,9 +220,12 @@ def test_where_signals_run_for_days_every_interval_is_by_what_the_gate_counts() 
     found, walk = find(candidate, settings), candidate.walk
     stretches = len(np.unique(walk.clusters))
     assert 2 * stretches < len(np.unique(walk.groups))
-    gains = [found.above_terms, found.half.more_wins, found.deciles[0].taken.more_wins]
+    gains = [found.above_terms, found.half.more_wins]
     gains += [part.gain for name in ("symbol", "pattern") for part in found.parts[name]]
     assert {made.days for made in gains if made is not None} == {stretches}
+    tenth = found.deciles[0].taken.more_wins
+    assert tenth is not None
+    assert tenth.days <= stretches  # those of the weeks that it lies in
     assert max(part.gain.days for part in found.parts["week"] if part.gain is not None) <= 4
     assert {point.gain.days for point in found.learning} == {6}
     made = clustered(net_r(walk.test), walk.test.weight, walk.clusters)
@@ -327,6 +331,28 @@ def test_a_half_of_the_signals_whose_r_is_known_is_not_called_that_half(unknown:
     n = np.count_nonzero(np.isfinite(candidate.walk.test.reward_risk))
     whole, part = "after costs that half made", f"the better half of the {n} whose R is known made"
     assert (whole in by_r.lower(), part in by_r) == (not unknown, bool(unknown))
+
+
+def test_fewer_wins_for_a_higher_reward_are_called_no_harm() -> None:
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    reward = np.where(np.arange(N) % 2, 3.0, 1.0)
+    rows = rows_of(0.0, reward_risk=reward)
+    fair = 1.0 / (1.0 + reward)
+    win = np.random.default_rng(3).random(N) < fair + truth(rows, 0.1) - 0.5
+    candidate = make(replace(rows, win=win), settings, now_s=0.0)
+    by_wins, by_r = answers(candidate, find(candidate, settings), [])[0].text
+    assert by_wins.startswith("Fewer wins, as a higher reward brings with it: the half that")
+    assert "harms" not in by_r
+
+
+def test_signals_without_an_outcome_are_said_to_be_missing(unpriced: Judged) -> None:
+    candidate, found = unpriced
+    first_s = float(candidate.samples.time_s[0])
+    silent_s = [first_s - 1.0, *(first_s + 60.0 * np.arange(70))]
+    more = "70 more signals of the time it learned from, which have no outcome that is believed"
+    said = answers(candidate, found, [], silent_s)[4].text
+    assert any(text.startswith(more) for text in said)
+    assert not any("no outcome" in text for text in answers(candidate, found, [])[4].text)
 
 
 def test_a_model_that_rates_all_alike_is_said_to_add_nothing(unpriced: Judged) -> None:

@@ -8,7 +8,8 @@ from sample_rows import sample_rows
 
 from training.answered import Advice
 from training.bound import DAY_S, t_quantile
-from training.results import WEEK_S, Gain, describe, gain, group
+from training.gain import WEEK_S, Gain, gain
+from training.results import describe, group
 from training.samples import Samples
 
 MONDAY_S = 1_757_894_400.0  # 2025-09-15
@@ -180,7 +181,8 @@ def by_lot(seed: int, n: int, share: float, won: float) -> tuple[np.ndarray, np.
     rng = np.random.default_rng(seed)
     win, taken = rng.random(n) < won, rng.random(n) < share
     taken[:2] = True, False
-    found = gain(win.astype(float), np.ones(n), taken, np.sort(rng.random(n)) * 5 * DAY_S)
+    time_s = MONDAY_S + np.sort(rng.random(n)) * 5 * DAY_S
+    found = gain(win.astype(float), np.ones(n), taken, time_s)
     assert found is not None
     return win, taken, found
 
@@ -262,3 +264,65 @@ def test_more_r_by_reward_alone_is_said_to_take_no_model() -> None:
     assert "More R without more wins may be the better reward" in " ".join(said)
     knows = weeks_of_signals(1200, edge=0.2)
     assert "More R" not in " ".join(lines(knows, advice_of(knows)))
+
+
+def rising(seed: int) -> tuple[Samples, dict[str, Advice]]:
+    """Eight weeks of which more and more win, and more and more are taken, but by lot."""
+    rng = np.random.default_rng(seed)
+    n, span_s = 800, 8 * WEEK_S
+    time_s = MONDAY_S + np.sort(rng.random(n)) * span_s
+    share = np.floor(8 * (time_s - MONDAY_S) / span_s) / 7
+    win, takes = rng.random(n) < 0.35 + 0.3 * share, rng.random(n) < 0.2 + 0.6 * share
+    rows = sample_rows(n, win=win, time_s=time_s, end_s=time_s + 60.0)
+    ids = rows.score_id.tolist()
+    return rows, {ids[i]: Advice(f"m{share[i]:.1f}", bool(takes[i])) for i in range(n)}
+
+
+def test_more_taken_while_more_win_is_no_gain() -> None:
+    found = [lines(*rising(seed)) for seed in range(100)]
+    # 5 % of 100 and two standard deviations of that.
+    assert sum(any(line.startswith("Established") for line in shown) for shown in found) <= 9
+    assert sum(any(line.startswith("Worse") for line in shown) for shown in found) <= 9
+
+
+def test_what_is_taken_is_held_against_its_own_weeks() -> None:
+    n = 40
+    week = np.arange(n) // 20
+    taken = np.where(week, np.arange(n) % 4 > 0, np.arange(n) % 4 == 0)
+    won = np.where(week, 1.0, 0.0)
+    found = gain(won, np.ones(n), taken, MONDAY_S + WEEK_S * week + 3600.0 * np.arange(n))
+    assert found is not None
+    assert (found.taken, found.all) == (pytest.approx(0.75), pytest.approx(0.75))
+
+
+def test_weeks_of_which_all_or_nothing_was_taken_compare_nothing() -> None:
+    samples = weeks_of_signals(600, edge=0.2)
+    advice = advice_of(samples)
+    for number, score_id in enumerate(samples.score_id.tolist()):
+        if number >= 200:  # the second week and the third
+            advice[score_id] = Advice("m", number < 400)
+    shown = " ".join(" ".join(lines(samples, advice)).split())
+    assert "all 200 advised on in the same weeks" in shown
+    assert "400 more lie in weeks of which it took all or nothing" in shown
+    for score_id in samples.score_id[:200].tolist():
+        advice[score_id] = Advice("m", False)
+    shown = " ".join(" ".join(lines(samples, advice)).split())
+    assert "in each week the model would have taken all or none of the 600 signals" in shown
+
+
+@pytest.mark.parametrize(("takes_far", "said"), [(True, "Fewer wins"), (False, "More wins")])
+def test_wins_that_the_reward_alone_makes_are_said_to_be_that(takes_far: bool, said: str) -> None:
+    n = 900
+    reward = np.where(np.arange(n) % 2, 3.0, 1.0)
+    win = np.random.default_rng(3).random(n) < 1.0 / (1.0 + reward)  # as fair odds have it
+    rows = weeks_of_signals(n, edge=0.0, reward_risk=reward, win=win)
+    far = (reward > 2.0).tolist()
+    advice = {
+        name: Advice("m", takes == takes_far)
+        for name, takes in zip(rows.score_id.tolist(), far, strict=True)
+    }
+    shown = lines(rows, advice)
+    assert any(line.startswith(f"{said} without") for line in shown)
+    assert any(line.startswith("Worse" if takes_far else "Established") for line in shown)
+    alike = weeks_of_signals(n, edge=0.0, reward_risk=np.full(n, 1.5), win=win)
+    assert not any(line.startswith(said) for line in lines(alike, advice))
