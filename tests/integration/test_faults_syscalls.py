@@ -32,7 +32,7 @@ WATCH = """
 import pathlib, sys
 from service.model_watch import ModelWatch
 watch = ModelWatch(pathlib.Path(sys.argv[1]))
-for _ in range(5):
+for _ in range(int(sys.argv[2])):
     event = watch.poll_once()
     print(type(event).__name__.replace("NoneType", "None"), getattr(event, "reason", ""), sep=":")
 """
@@ -56,13 +56,21 @@ def fault(
     call: str, error: str, path: Path, *command: str, when: str = "1+"
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with this; `call` on the file at `path` fails with `error`, the `when`th time."""
-    traced = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", os.devnull, "-P", str(path)]
-    traced += ["-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
+    injected = ("-o", os.devnull, "-e", f"inject={call}:error={error}:when={when}")
+    return traced(call, path, *injected, sys.executable, *command)
+
+
+def count(call: str, path: Path, log: Path, *command: str) -> int:
+    """How often Python with this makes the call on the file: it depends on Python and its libc."""
+    traced(call, path, "-o", str(log), sys.executable, *command).check_returncode()
+    return len(log.read_text().splitlines())
+
+
+def traced(call: str, path: Path, *given: str) -> subprocess.CompletedProcess[str]:
+    options = ("-f", "--seccomp-bpf", "-qq", "-P", str(path), "-e", f"trace={call}")
     environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGNAL_SCORER_")}
     environ["PYTHONPATH"] = os.pathsep.join(sys.path)
-    return subprocess.run(
-        [*traced, sys.executable, *command], capture_output=True, text=True, env=environ
-    )
+    return subprocess.run(["strace", *options, *given], capture_output=True, text=True, env=environ)
 
 
 @pytest.fixture(autouse=True)
@@ -273,9 +281,9 @@ def test_a_published_model_is_not_to_blame_for_a_disk(tmp_path: Path) -> None:
     models = tmp_path / "models"
     small_model(models)
     # Two looks find the file as it was; in the third it cannot be looked at.
-    done = fault(
-        "lstat,newfstatat", "EIO", models / "CURRENT.json", "-c", WATCH, str(models), when="9"
-    )
+    calls, pointer, watch = "lstat,newfstatat", models / "CURRENT.json", ("-c", WATCH, str(models))
+    before = count(calls, pointer, tmp_path / "log", *watch, "2")
+    done = fault(calls, "EIO", pointer, *watch, "5", when=str(before + 1))
     assert done.stdout.split() == ["Loaded:", "None:", "Rejected:unreadable", "Loaded:", "None:"]
 
 
