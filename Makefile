@@ -30,7 +30,7 @@
 # make lock    resolve the lock files anew (needs network; uv is installed into .venv)
 # The distribution's first: what deploy/install.sh takes on a server, and built with profile-guided
 # optimization, which a self-built one often lacks.
-PYTHON ?= $(shell for p in /usr/bin/python3 python3.11 python3.12 python3.13 python3; do $$p -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(shell for p in /usr/bin/python3 python3.11 python3.12 python3.13 python3.14 python3; do $$p -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 # The tests start hundreds of processes: what one has compiled is there for the next.
 unexport PYTHONDONTWRITEBYTECODE
