@@ -1,6 +1,6 @@
 """What is left when only the best-rated signals are taken: how many, won, made, promised.
 
-The rule: the best-rated are held against all signals of the same window, and what is claimed
+The rule: the best-rated are held against all signals of the same weeks, and what is claimed
 comes with n, effective n and the interval. Signals are rated by expected R, which weighs reward
 and cost, where these are known; else by their win probability.
 """

@@ -17,6 +17,8 @@ WEEK_S = 7 * DAY_S
 MONDAY_S = 4 * DAY_S
 """1970-01-05, the first Monday of the epoch."""
 FEWEST, FEWEST_DAYS = 100, 5
+ROUNDED = 0.005
+"""Of a mean reward in R: by less it is not higher."""
 NOTHING = 1e-9
 FEWEST_A_SIDE, FEWEST_EXPECTED = 50, 10
 """Of those taken, and of those not; and of wins and losses to be expected in the smaller part."""

@@ -102,9 +102,10 @@ def _against(champion: Unseen, walk: WalkForward) -> dict[str, float]:
         return {"days": float(day_count)}
     ours = walk.p[champion.at]
     gain = improvement(champion.p, ours, rows.win, rows.weight, rows.time_s, walk.holding_s)
-    found = measure(champion.p, rows.win, rows.weight) | _shown(gain, day_count)
-    made = taken_r(walk.level(walk.p)[champion.at], rows)
-    theirs = taken_r(champion.p, rows)
+    level = walk.level(champion.p, champion.at)
+    found = measure(champion.p, rows.win, rows.weight, level) | _shown(gain, day_count)
+    made = taken_r(walk.level(ours, champion.at), rows)
+    theirs = taken_r(level, rows)
     if made is not None and theirs is not None:
         found |= {"r_taken": theirs[0], "r_challenger": made[0], "r_all": made[1]}
     return found

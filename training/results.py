@@ -21,6 +21,7 @@ from training.gain import (
     FEWEST_DAYS,
     FEWEST_EXPECTED,
     MONDAY_S,
+    ROUNDED,
     WEEK_S,
     Gain,
     compared,
@@ -173,20 +174,20 @@ def _held(
 def _by_reward(wins: Gain, made: Gain, reward: Floats, chosen: Bools) -> Iterator[str]:
     """What may be the work of near and far targets alone; `reward` (n,) is known of all."""
     farther = float(np.mean(reward[chosen]) - np.mean(reward[~chosen]))
-    if made.better and not wins.better:
+    if made.better and not wins.better and farther > ROUNDED:
         yield (
             "More R without more wins may be the better reward of those taken alone, which "
             "takes no model; the report holds it against that."
         )
-    elif wins.worse and not made.worse and farther > 0.0:
+    elif wins.worse and not made.worse and farther > ROUNDED:
         yield (
-            "Fewer wins without less R may be the higher reward of those taken alone: a farther "
-            "target is reached less often."
+            "Fewer wins without an established loss of R may be the higher reward of those taken "
+            "alone: a farther target is reached less often."
         )
-    elif wins.better and not made.better and farther < 0.0:
+    elif wins.better and not made.better and farther < -ROUNDED:
         yield (
-            "More wins without more R may be the lower reward of those taken alone: a nearer "
-            "target is reached more often."
+            "More wins without an established gain of R may be the lower reward of those taken "
+            "alone: a nearer target is reached more often."
         )
 
 
@@ -222,8 +223,8 @@ def _sentence(made: Gain, taken: int, unit: _Unit) -> str:
     )
     sure = f"90 % interval {low} to {high}" if made.days > 1 else "one day has no interval"
     found = (
-        f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {made.n:,} advised on in the "
-        f"same weeks {whole}{unit.short}: "
+        f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {made.n:,} advised on, weighted "
+        f"to the same weeks, {whole}{unit.short}: "
         f"{more}{unit.step} ({sure})"
     )
     if made.days < FEWEST_DAYS or made.n < FEWEST:

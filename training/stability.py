@@ -1,7 +1,7 @@
 """Whether what was found holds everywhere: by week, symbol, pattern and session.
 
-The rule: a part's better half is held against all signals of that same part; parts too small to
-say anything are put together, never left out.
+The rule: a part's better half is held against all of that part in the same weeks; parts too
+small to say anything are put together, never left out.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from service.history import Event
 from training.candidate import Candidate
 from training.conditions import conditions
 from training.findings import Findings
-from training.gain import Gain
+from training.gain import ROUNDED, Gain
 from training.stability import Part
 from training.walk_forward import WalkForward
 from training.wording import day, name_of, percent, signed
@@ -24,8 +24,6 @@ from training.wording import day, name_of, percent, signed
 FEWEST_TO_JUDGE = 100
 FEW_DAYS = 60
 NAMED = 4
-ROUNDED = 0.005
-"""Of a mean reward in R: by less it is not higher."""
 TOO_FEW_DAYS = "on too few days to say how surely"
 
 
@@ -88,20 +86,27 @@ def answers(
 def _adds(found: Findings) -> Iterator[str]:
     half, everything = found.half, found.all
     rated = "by expected R" if found.by_r else "by win probability"
-    if found.alike or half.more_wins is None:
+    if found.alike:
         yield "Nothing: it gives every signal the same win probability."
         return
-    wins = (
-        f"the half that it rates best ({rated}) won {percent(half.more_wins.taken)}, all "
-        f"{half.more_wins.n:,} signals of the same weeks won {percent(half.more_wins.all)}: "
-        f"{_points(half.more_wins)}"
-    )
-    yield _beside_reward(half.more_wins, wins, half.reward - everything.reward)
+    if half.more_wins is None:
+        yield "In each week it rates all or none among the best half: nothing to hold it against."
+    else:
+        wins = (
+            f"the half that it rates best ({rated}) won {percent(half.more_wins.taken)}, all "
+            f"{half.more_wins.n:,} signals, weighted to the same weeks, won "
+            f"{percent(half.more_wins.all)}: {_points(half.more_wins)}"
+        )
+        more_reward = half.reward - everything.reward if found.by_r else 0.0
+        yield _beside_reward(half.more_wins, wins, more_reward)
     if found.above_terms is not None:
         made = found.above_terms
         half_of = "that half"
         if made.n < everything.group.n:
-            half_of = f"the better half of the {made.n:,} whose R is known"
+            half_of = (
+                f"the better half of those whose R is known ({made.n:,} are in weeks that have "
+                "some of both halves)"
+            )
         yield _judged(
             made,
             f"after costs {half_of} made {signed(made.taken)} R a signal; the half with the best "

@@ -1,6 +1,6 @@
 """One run of the trainer: read, join, walk forward, fit on all, publish or not.
 
-The current model stays unless the gate finds the candidate's advantage established on
+What serves goes on serving unless the gate finds the candidate's advantage established on
 signals that it had not seen. Whatever the run finds ends in the report and in the history, also
 when nothing is published: without the rejected nobody can tell how many were tried.
 """

@@ -91,18 +91,23 @@ class WalkForward:
         """The day of each tested row."""
         return days(self.test.time_s)
 
-    def level(self, p: Floats) -> Floats:
-        """Answers `p` (m,) as if their mean were the same in every window.
+    def level(self, p: Floats, at: Bools | None = None) -> Floats:
+        """Answers `p` to the rows `at` (m,), all by default, as if each window had the same mean.
 
         Without it the later signals would be the better-rated ones wherever wins become more, or
         a feature that changes once when wins do. Rounded, so that what is no more than a constant
         is one and the same.
         """
-        result, weight = p.copy(), self.test.weight
-        to = float(np.average(p, weights=weight))
-        for rows in [fold.rows for fold in self.folds] or [slice(None)]:
-            mean = float(np.average(p[rows], weights=weight[rows]))
-            result[rows] = moved(p[rows], mean, to)
+        window = np.zeros(len(self.test), np.int64)
+        for number, fold in enumerate(self.folds):
+            window[fold.rows] = number
+        weight = self.test.weight
+        if at is not None:
+            window, weight = window[at], weight[at]
+        result, to = p.copy(), float(np.average(p, weights=weight))
+        for number in np.unique(window):
+            rows = window == number
+            result[rows] = moved(p[rows], float(np.average(p[rows], weights=weight[rows])), to)
         return np.round(result, 12)
 
     @property

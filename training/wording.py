@@ -92,7 +92,13 @@ def plain(name: str) -> str:
 
 def behind(head: str, text: str) -> list[str]:
     """Lines of `text` behind `head`; the further ones stand below its beginning."""
-    return wrap(head + text, WIDTH, subsequent_indent=" " * len(head), break_on_hyphens=False)
+    return wrap(
+        head + text,
+        WIDTH,
+        subsequent_indent=" " * len(head),
+        break_on_hyphens=False,
+        break_long_words=False,  # a path is to be copied
+    )
 
 
 def name_of(part: str, kind: str) -> str:

@@ -419,7 +419,9 @@ def test_the_report_answers_in_words_first(trained: Path) -> None:
     places = [text.index(question) for question in [*asked, "What does it not show?", "In pictur"]]
     assert places == sorted(places)
     assert re.search(
-        r"won [0-9.]+ %, all [0-9]+ signals of the same weeks won [0-9.]+ %: \+[0-9.]+ points", text
+        r"won [0-9.]+ %, all [0-9]+ signals, weighted to the same weeks, won [0-9.]+ %: "
+        r"\+[0-9.]+ points",
+        text,
     )
     assert "Every condition of the gate holds" in text
     assert "It is the first candidate here" in text

@@ -12,7 +12,7 @@ from sample_rows import sample_rows
 from service.arrays import Floats
 from training.candidate import final_calibration
 from training.coverage import above_terms, rating, taken
-from training.gate import Checks, judge
+from training.gate import Checks, Unseen, judge
 from training.logit import logit, sigmoid
 from training.samples import Samples
 from training.walk_forward import Fit, Rhythm, WalkForward, walk_forward
@@ -104,6 +104,14 @@ def test_a_feature_that_changes_once_as_the_share_of_wins_does_is_no_edge() -> N
         gains += any(made is not None and made.better for made in (half, terms))
     assert published <= 2
     assert gains <= 2
+
+
+def test_a_champion_is_held_against_its_equal_on_the_same_level() -> None:
+    walk = changed_broker(1)
+    at = walk.groups >= np.median(walk.groups)
+    champion = Unseen("20260101T000000Z-000000", at, walk.p[at])
+    found = judge(walk, SOUND, champion).metrics["champion"]
+    assert found["r_taken"] == found["r_challenger"]
 
 
 def test_a_constant_ranks_nothing_however_often_it_changes() -> None:

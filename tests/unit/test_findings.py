@@ -329,7 +329,8 @@ def test_a_half_of_the_signals_whose_r_is_known_is_not_called_that_half(unknown:
     found = find(candidate, settings)
     _, by_r = answers(candidate, found, [])[0].text
     n = np.count_nonzero(np.isfinite(candidate.walk.test.reward_risk))
-    whole, part = "after costs that half made", f"the better half of the {n} whose R is known made"
+    whole = "after costs that half made"
+    part = f"the better half of those whose R is known ({n} are in weeks"
     assert (whole in by_r.lower(), part in by_r) == (not unknown, bool(unknown))
 
 
@@ -340,9 +341,16 @@ def test_fewer_wins_for_a_higher_reward_are_called_no_harm() -> None:
     fair = 1.0 / (1.0 + reward)
     win = np.random.default_rng(3).random(N) < fair + truth(rows, 0.1) - 0.5
     candidate = make(replace(rows, win=win), settings, now_s=0.0)
-    by_wins, by_r = answers(candidate, find(candidate, settings), [])[0].text
+    found = find(candidate, settings)
+    by_wins, by_r = answers(candidate, found, [])[0].text
     assert by_wins.startswith("Fewer wins, as a higher reward brings with it: the half that")
     assert "harms" not in by_r
+    assert answers(candidate, found._replace(by_r=False), [])[0].text[0].startswith("It harms")
+    nowhere = found._replace(told=[taken._replace(more_wins=None) for taken in found.told])
+    assert answers(candidate, nowhere, [])[0].text == (
+        "In each week it rates all or none among the best half: nothing to hold it against.",
+        by_r,
+    )
 
 
 def test_signals_without_an_outcome_are_said_to_be_missing(unpriced: Judged) -> None:
