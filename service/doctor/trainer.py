@@ -101,33 +101,36 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
     for log, bound in shown:
         yield _shown_log(log, bound, _trainer(scene))
     for path in () if shown else map(config.path, config.truth_log.paths):
-        there = nearest_there(path.parent)
-        if not presence.exists(path) and obstacle(there, _trainer(scene), ENTER) is None:
-            yield fail(
-                path,
-                "the truth log is not there: no reported outcome is learnt from",
-                "correct truth_log.paths; signal-scorer-train truth check FILE reads one",
-            )
-            continue
-        hindrance = obstacle(path, _trainer(scene), READ)
-        if hindrance is not None:
-            yield fail(
-                path,
-                f"user {user_name(_trainer(scene))}, as whom the trainer runs, may not read it "
-                f"(at {hindrance})",
-                f"deploy/install.sh --truth-log {path} arranges that, or: setfacl -m "
-                f"u:{user_name(_trainer(scene))}:rX {hindrance}",
-            )
-            continue
-        if not presence.is_file(path):
-            yield fail(
-                path,
-                "is no file: no reported outcome is learnt from",
-                "put the log in its place, or correct truth_log.paths. A container makes a folder "
-                "of a file to be mounted that was not there",
-            )
-            continue
-        yield ok(path, f"readable, changed {stamp(path.stat().st_mtime)} UTC")
+        try:
+            yield _configured_log(path, _trainer(scene))
+        except PermissionError:
+            yield warn(path, "the truth log is hidden from you", "run it as root")
+
+
+def _configured_log(path: Path, trainer: int) -> Finding:
+    if not presence.exists(path) and obstacle(nearest_there(path.parent), trainer, ENTER) is None:
+        return fail(
+            path,
+            "the truth log is not there: no reported outcome is learnt from",
+            "correct truth_log.paths; signal-scorer-train truth check FILE reads one",
+        )
+    hindrance = obstacle(path, trainer, READ)
+    if hindrance is not None:
+        return fail(
+            path,
+            f"user {user_name(trainer)}, as whom the trainer runs, may not read it "
+            f"(at {hindrance})",
+            f"deploy/install.sh --truth-log {path} arranges that, or: setfacl -m "
+            f"u:{user_name(trainer)}:rX {hindrance}",
+        )
+    if not presence.is_file(path):
+        return fail(
+            path,
+            "is no file: no reported outcome is learnt from",
+            "put the log in its place, or correct truth_log.paths. A container makes a folder "
+            "of a file to be mounted that was not there",
+        )
+    return ok(path, f"readable, changed {stamp(path.stat().st_mtime)} UTC")
 
 
 def _shown_log(log: Path, bound: Path, trainer: int) -> Finding:
@@ -149,19 +152,33 @@ def _shown_log(log: Path, bound: Path, trainer: int) -> Finding:
             f"user {user_name(trainer)}, as whom the trainer runs, may not read it (at {closed})",
             f"chmod a+rX {quote(str(closed))}; the folders above keep others out",
         )
+    if not presence.is_file(log):
+        return fail(
+            log,
+            "is no file: no reported outcome is learnt from",
+            "put the log in its place; if it lies elsewhere: deploy/install.sh --truth-log PATH",
+        )
     return ok(log, f"shown to the trainer's units, changed {stamp(changed_s)} UTC")
 
 
 def _own_files(scene: Scene) -> Iterator[Finding]:
     """What each run writes on in: root's, where root ran it without the installed command."""
     models, trainer = scene.config.models_dir, _trainer(scene)
-    for path in (models / LOCK, models / HISTORY_NAME):
-        if presence.exists(path) and not allows(path, trainer, READ | WRITE):
+    for path, harm in (
+        (models / LOCK, "nothing is trained, published or rolled back"),
+        (models / HISTORY_NAME, "what is published, rejected or rolled back is not noted"),
+    ):
+        if not os.path.lexists(path):  # or hidden from who asks
+            continue
+        name = quote(str(path))
+        # The folder is the trainer's: root is not to give it what a link of its own leads to.
+        if path.is_symlink() or not presence.is_file(path):
+            yield fail(path, f"is no file: {harm}", f"move it away: mv {name} {name}.aside")
+        elif not allows(path, trainer, READ | WRITE):
             yield fail(
                 path,
-                f"user {user_name(trainer)}, as whom the trainer runs, may not write it: nothing "
-                "is trained, published or rolled back",
-                f"chown {user_name(trainer)}: {quote(str(path))} && chmod u+rw {quote(str(path))}",
+                f"user {user_name(trainer)}, as whom the trainer runs, may not write it: {harm}",
+                f"chown -h {user_name(trainer)}: {name} && chmod u+rw {name}",
             )
 
 

@@ -92,6 +92,8 @@ def test_a_log_that_is_closed_or_gone_is_named_where_it_lies(
     assert logs[0].parent.parent.stat().st_mode & 0o777 == 0o700
     logs[1].unlink()
     assert "not there" in found(served_by_nobody, drop_in)[1].text
+    logs[1].mkdir()
+    assert "is no file" in found(served_by_nobody, drop_in)[1].text
 
 
 @as_root
