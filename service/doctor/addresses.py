@@ -28,7 +28,10 @@ def check(scene: Scene) -> Iterator[Finding]:
         if open_to_others is not None:
             yield open_to_others
         if address.startswith(IPC):
-            yield _path(scene, address)
+            try:
+                yield _path(scene, address)
+            except PermissionError:
+                yield warn(address, "is hidden from you", "run it as root or the service's user")
         elif address.startswith(TCP):
             yield _port(scene, key, address, address[len(TCP) :])
     if config.metrics.bind:

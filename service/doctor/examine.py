@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -48,7 +49,7 @@ BEHIND_THE_STATE = frozenset({"mode", "model", "journal", "files", "disk", "trai
 def examine(scene: Scene, checks: Iterable[tuple[str, Check]] = CHECKS) -> Iterator[Finding]:
     """All findings, check by check, as they are made; each says whose it is."""
     state = scene.state_dir
-    blind = presence.is_dir(state) and not os.access(state, os.R_OK | os.X_OK, effective_ids=True)
+    blind = _is_closed(state)
     if blind:
         found = fail(
             state,
@@ -62,6 +63,15 @@ def examine(scene: Scene, checks: Iterable[tuple[str, Check]] = CHECKS) -> Itera
             continue
         for found in _guarded(check, scene):
             yield replace(found, check=name)
+
+
+def _is_closed(state: Path) -> bool:
+    """Whether who asks may not look into it, or not even see it."""
+    try:
+        there = presence.is_dir(state)
+    except PermissionError:
+        return True
+    return there and not os.access(state, os.R_OK | os.X_OK, effective_ids=True)
 
 
 def _guarded(check: Check, scene: Scene) -> Iterator[Finding]:

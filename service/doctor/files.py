@@ -35,8 +35,8 @@ FORGOTTEN_S = 6 * 3600.0
 def check(scene: Scene) -> Iterator[Finding]:
     """The state directory, the models, the configuration's file."""
     yield _folder(scene, scene.state_dir, READ | WRITE | ENTER, "state_dir")
-    models = scene.config.models_dir
-    if presence.exists(models) and not scene.state_dir.samefile(models):
+    models, state_dir = scene.config.models_dir, scene.state_dir
+    if presence.exists(models) and not (presence.exists(state_dir) and state_dir.samefile(models)):
         yield _folder(scene, models, READ | ENTER, "model.directory")
         yield from _leftovers(models, scene.now_s)
     file = scene.config_file

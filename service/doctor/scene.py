@@ -146,7 +146,10 @@ def _user_behind(address: str) -> int | None:
 def _listened(address: str) -> bool:
     """Whether it is worth the wait: an address of another machine may be."""
     if address.startswith(IPC):
-        return presence.is_socket(ipc_path(address))
+        try:
+            return presence.is_socket(ipc_path(address))
+        except OSError:  # hidden from who asks, who could not connect either
+            return False
     host, _, port = address[len(TCP) :].rpartition(":")
     return not is_loopback(address) or listener(host.strip("[]"), int(port)) is not None
 

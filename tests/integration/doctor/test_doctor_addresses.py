@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from another_user import as_root
+from another_user import as_nobody, as_root
 from doctored import Setup, beside
 from harness import Service, free_port, running
 
@@ -66,6 +66,19 @@ def test_an_ipc_folder_that_the_service_may_not_write(
     assert "systemd-tmpfiles --create /etc/tmpfiles.d/signal-scorer.conf" in advice
     subprocess.run(["sh", "-ec", advice.partition("elsewhere: ")[2]], check=True)
     assert {found.level for found in served_by_nobody.findings("addresses")} == {"ok"}
+
+
+@as_root
+def test_a_socket_that_is_hidden_from_who_asks_hides_no_other_address(
+    served_by_nobody: Setup, open_folder: Path
+) -> None:
+    (open_folder / "closed").mkdir(mode=0o700)
+    port = served_by_nobody.values["SCORE_BIND"]
+    served_by_nobody.values["SCORE_BIND"] = f"ipc://{open_folder}/closed/score.sock,{port}"
+    with as_nobody():
+        hidden, free = served_by_nobody.findings("addresses")
+    assert (hidden.level, hidden.text) == ("warn", "is hidden from you")
+    assert (free.level, free.about) == ("ok", port)
 
 
 def test_an_address_that_is_named_twice(setup: Setup) -> None:

@@ -169,6 +169,16 @@ def test_a_link_to_a_disk_that_is_not_mounted(setup: Setup) -> None:
     assert setup.fault("files", "is a link to").about == str(setup.state)
 
 
+def test_models_beside_a_state_directory_that_is_not_made_yet(setup: Setup, tmp_path: Path) -> None:
+    setup.state.rmdir()
+    (tmp_path / "models").mkdir()
+    setup.values["MODEL_DIRECTORY"] = str(tmp_path / "models")
+    assert {found.about: found.level for found in setup.findings("files")} == {
+        str(setup.state): "ok",
+        str(tmp_path / "models"): "ok",
+    }
+
+
 @as_root
 def test_a_service_without_the_lock_is_the_user_that_answers(tmp_path: Path) -> None:
     with running(tmp_path) as service:
@@ -181,8 +191,11 @@ def test_a_service_without_the_lock_is_the_user_that_answers(tmp_path: Path) -> 
 
 
 @as_root
-def test_who_may_not_look_is_told_so_and_nothing_else_of_it(served_by_nobody: Setup) -> None:
-    served_by_nobody.state.chmod(0o700)
+@pytest.mark.parametrize("closed", [".", "state"])
+def test_who_may_not_look_is_told_so_and_nothing_else_of_it(
+    served_by_nobody: Setup, open_folder: Path, closed: str
+) -> None:
+    (open_folder / closed).chmod(0o700)
     os.seteuid(NOBODY + 1)
     try:
         bad = [found for found in served_by_nobody.findings() if found.level == "fail"]
