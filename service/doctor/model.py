@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from protocol.manifest import POINTER_NAME
+from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service import presence
 from service.bundle import Limits, load, read_pointer
 from service.doctor.finding import Finding, fail, ok, warn
@@ -37,17 +38,17 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def _none(scene: Scene, models: Path) -> Finding:
-    try:
-        versions = sorted(
-            path.name for path in models.iterdir() if presence.exists(path / "manifest.json")
-        )
-    except OSError:
-        versions = []
+    versions = []
+    with suppress(OSError):
+        for path in models.iterdir():
+            with suppress(OSError):  # one that is closed, as lost+found, hides no other
+                if presence.exists(path / MANIFEST_NAME):
+                    versions.append(path.name)
     if versions:
         return fail(
             models / POINTER_NAME,
             f"is missing, though {len(versions)} models are there",
-            f"point at one: signal-scorer-train rollback {versions[-1]}",
+            f"point at one: signal-scorer-train rollback {max(versions)}",
         )
     served = _served_version(scene)
     if served is not None:

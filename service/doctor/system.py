@@ -144,7 +144,7 @@ def read_only(path: Path) -> bool:
     device = path.stat().st_dev
     place = f"{os.major(device)}:{os.minor(device)}"
     try:
-        mounts = (PROC / "self" / "mountinfo").read_text().splitlines()
+        mounts = (PROC / "self" / "mountinfo").read_text(errors="replace").splitlines()
     except OSError:
         return False
     options = [line.split()[-1].split(",") for line in mounts if line.split()[2] == place]

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from another_user import as_root
+from another_user import as_nobody, as_root
 from builders import pointer_of, small_model
 from doctored import DAY_S, Setup
 from harness import eventually, running
@@ -34,6 +34,16 @@ def test_a_pointer_that_is_gone_though_models_are_there(setup: Setup) -> None:
     version = small_model(setup.models, now_s=time.time())
     (setup.models / POINTER_NAME).unlink()
     assert version in setup.fault("model", POINTER_NAME, "is missing").advice
+
+
+@as_root
+def test_a_closed_folder_among_the_models_hides_none(served_by_nobody: Setup) -> None:
+    version = small_model(served_by_nobody.models, now_s=time.time())
+    (served_by_nobody.models / POINTER_NAME).unlink()
+    (served_by_nobody.models / "lost+found").mkdir(mode=0o700)
+    with as_nobody():
+        found = served_by_nobody.fault("model", POINTER_NAME, "1 models are there")
+    assert version in found.advice
 
 
 @pytest.mark.parametrize(
