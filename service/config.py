@@ -140,16 +140,22 @@ def _has_nul(value: Any) -> bool:
 
 def _check_paths(config: Config, sources: dict[str, str]) -> None:
     """Refuse what nothing can be made at: each command would end there in words of its own."""
-    paths = {
-        "state_dir": config.path("."),
-        "model.directory": config.models_dir,
-        "journal.path": config.journal_path,
-    }
-    for key, path in paths.items():
-        if any(len(os.fsencode(part)) > LONGEST_NAME_BYTES for part in path.parts):
+    # With the most that the name of a file beside it has on top.
+    paths = [
+        ("state_dir", config.path("."), ""),
+        ("model.directory", config.models_dir, ""),
+        ("journal.path", config.journal_path, "-spool"),
+        ("record.directory", Path(config.record.directory), ""),
+        *(("truth_log.paths", Path(path), "") for path in config.truth_log.paths),
+        ("monitor.textfile", Path(config.monitor.textfile), "..tmp"),
+    ]
+    for key, path, beside in paths:
+        names = (*path.parts, path.name + beside)
+        if any(len(os.fsencode(name)) > LONGEST_NAME_BYTES for name in names):
             raise ConfigError(
                 f"{key} (set by {sources.get(key, 'default')}) has a name of more than "
-                f"{LONGEST_NAME_BYTES} bytes, which no disk takes; shorten it"
+                f"{LONGEST_NAME_BYTES - len(beside)} bytes, which no disk takes"
+                f"{' with what is written beside it' if beside else ''}; shorten it"
             )
     if not config.journal_path.name:
         raise ConfigError(
