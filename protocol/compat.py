@@ -238,7 +238,7 @@ class CryptoMLScorer:
 
 def _level(price: float | None) -> float | None:
     """A price; None for 0 as well, MetaTrader's word for no stop or target."""
-    return None if number(price) == 0 else price
+    return None if price is False or number(price) == 0 else price
 
 
 def _iso(time_s: float) -> str:

@@ -296,7 +296,10 @@ def test_an_interrupt_loses_no_outcome(waiting: int) -> None:
     assert reports.waiting == 2 - waiting
 
 
-def test_a_text_of_numpy_prices_of_0_and_candles_that_are_none_are_no_surprise() -> None:
+@pytest.mark.parametrize("no_price", [0.0, False])
+def test_a_text_of_numpy_prices_of_0_and_candles_that_are_none_are_no_surprise(
+    no_price: float,
+) -> None:
     symbol = np.array(["EURUSD"])[0]
     away = CryptoMLScorer(free_address(), timeout_ms=20)
     score, metadata = away.enhance_signal_score(symbol, 72.5)
@@ -305,7 +308,7 @@ def test_a_text_of_numpy_prices_of_0_and_candles_that_are_none_are_no_surprise()
     away.close()
     with answering() as server:
         scorer = CryptoMLScorer(server.address, timeout_ms=20_000)
-        levels = {"entry_price": 1.1, "stop_loss": 0.0, "take_profit": 0}
+        levels = {"entry_price": 1.1, "stop_loss": no_price, "take_profit": 0}
         odd: Any = {"M1": 7}
         _, metadata = scorer.enhance_signal_score("EURUSD", 72.5, odd, direction="BUY", **levels)
         assert metadata["status"] == "no_model"
