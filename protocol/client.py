@@ -31,9 +31,9 @@ T = TypeVar("T")
 class ScorerClient(Resident):
     """Asks the service; usable from many threads and after a fork.
 
-    `timeout_ms` is the budget of a whole call, retries included; see `home.Options`. Only a
-    score has something to fall back on: every other call raises ScorerUnavailable where the
-    service is away and ScorerRefused where it refuses.
+    `timeout_ms` is the budget of a whole call, retries included; see `home.Options`. Only
+    scores (`score`, `score_many`) have something to fall back on, unless `strict`: every other
+    call raises ScorerUnavailable where the service is away and ScorerRefused where it refuses.
 
         with ScorerClient() as scorer:
             reply = scorer.score("EURUSD", 72.5, signal_id="...", direction="BUY")
