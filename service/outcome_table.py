@@ -107,7 +107,8 @@ def _score_meant(connection: sqlite3.Connection, row: OutcomeRow, meant: Meant) 
     """The one score of that symbol and base score shortly before; None where it is not one."""
     since, until = meant.at - MEANT_WITHIN_S, meant.at + CLOCKS_DIFFER_S
     found = connection.execute(_MEANT, (since, until, meant.symbol, meant.base_score)).fetchall()
-    if len(found) != 1:
+    # The id of a damaged row may be no text, and a wrong one is worse than none.
+    if len(found) != 1 or not isinstance(found[0][0], str):
         return None
     score_id, signal_id = found[0]
     # A score with an id of its own is another signal's than the one that was named.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,14 @@ def test_an_unknown_id_joins_no_score_that_has_one_of_its_own(journal: Journal) 
         assert journal.write([meant(at, signal_id="EG_2")])[0] == Written(True, matched=False)
     journal.write([nameless(1, 800.0)])
     assert journal.write([meant(810.0, signal_id="EG_3")])[0].score_id == "score-1"
+
+
+def test_a_damaged_row_is_the_score_of_no_report(journal: Journal) -> None:
+    journal.write([nameless(0, 990.0)])
+    journal.settle()
+    with closing(sqlite3.connect(journal.path)) as connection, connection:
+        connection.execute("UPDATE scores SET score_id = CAST(x'73ff' AS TEXT)")
+    assert journal.write([meant(1000.0)])[0] == Written(True, matched=False)
 
 
 def test_a_known_id_decides_whatever_else_a_report_says(journal: Journal) -> None:
