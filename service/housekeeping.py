@@ -284,9 +284,10 @@ class Housekeeping:
         if self._recorder is None or self._vitals.recording_fault is not None:
             return
         self._recorder.flush()
-        self._vitals.recording_fault = self._recorder.fault
-        if self._recorder.fault is not None:
-            self.event("recording_ended", reason=self._recorder.fault)
+        fault = self._recorder.fault  # which another thread sets
+        self._vitals.recording_fault = fault
+        if fault is not None:
+            self.event("recording_ended", reason=fault)
 
     def _look_at_clients(self) -> None:
         """Let in whose key was added, and nobody any more whose key was taken away."""
