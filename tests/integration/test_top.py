@@ -199,16 +199,20 @@ def test_of_a_journal_that_cannot_be_read_no_number_is_said(tmp_path: Path) -> N
     assert "cannot be read" in found["journal_trouble"]
 
 
-def test_a_damaged_row_costs_itself_alone(tmp_path: Path) -> None:
-    parts = Parts(tmp_path)
+def newest_of_three(state: Path, damage: str) -> dict[str, str]:
+    """Three scores of which the newest has this damage; the settings that name their journal."""
+    parts = Parts(state)
     parts.journal.open()
     for n in range(3):
         parts.score(signal_id=f"s{n}", base_score=70.0 + n)
     parts.journal.close()
     with closing(sqlite3.connect(parts.config.journal_path)) as connection, connection:
-        newest = "seq = (SELECT max(seq) FROM scores)"
-        connection.execute(f"UPDATE scores SET base_score = 'x', scored_at = x'00' WHERE {newest}")
-    named = {"STATE_DIR": str(tmp_path), "SCORE_BIND": NOBODY_THERE}
+        connection.execute(f"UPDATE scores SET {damage} WHERE seq = (SELECT max(seq) FROM scores)")
+    return {"STATE_DIR": str(state), "SCORE_BIND": NOBODY_THERE}
+
+
+def test_a_damaged_row_costs_itself_alone(tmp_path: Path) -> None:
+    named = newest_of_three(tmp_path, "base_score = 'x', scored_at = x'00'")
     lines = run("journal", "tail", **named).stdout.splitlines()
     assert [line for line in lines if "is damaged" in line] == lines[:1]
     assert len(lines) == 3
@@ -220,15 +224,8 @@ def test_a_damaged_row_costs_itself_alone(tmp_path: Path) -> None:
 
 
 def test_text_that_is_no_utf_8_costs_itself_alone(tmp_path: Path) -> None:
-    parts = Parts(tmp_path)
-    parts.journal.open()
-    for n in range(3):
-        parts.score(signal_id=f"s{n}", base_score=70.0 + n)
-    parts.journal.close()
-    with closing(sqlite3.connect(parts.config.journal_path)) as connection, connection:
-        turned = "symbol = CAST(x'c5555253' AS TEXT), status = CAST(x'f3' AS TEXT)"
-        connection.execute(f"UPDATE scores SET {turned} WHERE seq = (SELECT max(seq) FROM scores)")
-    named = {"STATE_DIR": str(tmp_path), "SCORE_BIND": NOBODY_THERE}
+    turned = "symbol = CAST(x'c5555253' AS TEXT), status = CAST(x'f3' AS TEXT)"
+    named = newest_of_three(tmp_path, turned)
     lines = run("journal", "tail", **named).stdout.splitlines()
     assert len(lines) == 3
     assert "\ufffdURS" in lines[-1]
