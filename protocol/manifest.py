@@ -120,7 +120,8 @@ class Calibration(Strict, frozen=True):
 class Samples(Strict, frozen=True):
     """What the model was trained on: `n_effective` counts overlapping signals once.
 
-    Scored from `first_s` to `last_s`; the last of them had ended by `ended_s`.
+    Scored from `first_s` to `last_s`; the last of them had ended by `ended_s`. `base_rate` is the
+    share of wins of those scored live.
     """
 
     first_s: Time

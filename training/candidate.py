@@ -67,7 +67,8 @@ def make(
     walk = _walk(samples, settings, progress)
     estimator = grow(samples, settings)
     forest = pack(estimator)
-    unseen = None if current is None else champion.ask(current, walk)
+    asked = current is not None and (not current.directed or bool(samples.direction.any()))
+    unseen = champion.ask(current, walk) if current is not None and asked else None
     checks = Checks(parity(estimator, forest, samples.x), row_seconds(forest, samples.x))
     return Candidate(
         made_s=now_s,
@@ -125,7 +126,7 @@ def draft(candidate: Candidate) -> ManifestDraft:
     """What the manifest says of a candidate that is to be published."""
     samples, walk, estimator = candidate.samples, candidate.walk, candidate.estimator
     calibration = final_calibration(walk, samples)
-    unseen = moved(walk.raw, walk.others["constant"], samples.base_rate)
+    unseen = moved(walk.raw, walk.past_base[-len(walk.raw) :], samples.base_rate)
     return ManifestDraft(
         directed=bool(samples.direction.any()),
         min_samples_leaf=int(estimator.min_samples_leaf),
@@ -138,7 +139,7 @@ def draft(candidate: Candidate) -> ManifestDraft:
             last_s=float(samples.time_s[-1]),
             n=len(samples),
             n_effective=samples.n_effective,
-            base_rate=samples.base_rate,
+            base_rate=samples.live_rate,
             ended_s=float(np.max(samples.end_s)),
         ),
         verdict=candidate.verdict,
@@ -160,5 +161,5 @@ def final_calibration(walk: WalkForward, samples: Samples) -> Calibration:
         weight=past.weight,
         groups=stretches(past.time_s, walk.holding_s),
         blocks=blocks(past.time_s, walk.holding_s),
-        base_rate=samples.base_rate,
+        base_rate=samples.live_rate,
     )

@@ -46,7 +46,7 @@ def review(samples: Samples, settings: Settings, *, now_s: float) -> str:
             "model by, so its age goes on."
         )
     weighed = since_review(rows, model.reviewed_at)
-    gain = gain_over_constant(model, weighed)
+    gain = gain_over_constant(model, weighed, rows)
     told = f"on {len(weighed):,} signals since {day(weighed.time_s[0])}"
     if not gain > 0.0:
         return f"The current model was not found better than a constant {told}, so its age goes on."
@@ -66,23 +66,25 @@ def since_review(rows: Samples, reviewed_at: float) -> Samples:
     return rows.take(slice(min(begin, max(len(rows) - FEWEST, 0), int(mornings[-MIN_DAYS])), None))
 
 
-def gain_over_constant(model: Model, rows: Samples) -> float:
-    """By how many nats a signal the model beat the constant on `rows`."""
+def gain_over_constant(model: Model, rows: Samples, known: Samples) -> float:
+    """By how many nats a signal the model beat the constant on `rows`.
+
+    `known` are all live signals since its training, of which the constant learns.
+    """
     p = np.array([answer.p for answer in model.probabilities(rows.x)], dtype=np.float64)
-    constant = _constant(model, rows)
+    constant = _constant(model, rows, known)
     return improvement(constant, p, rows.win, rows.weight, rows.time_s).value
 
 
-def _constant(model: Model, rows: Samples) -> Floats:
+def _constant(model: Model, rows: Samples, known: Samples) -> Floats:
     """The base rate (m,) as it was known when each row's day began.
 
     It goes on from what the model was trained on: a rival that learns nothing would be beaten
     by whatever follows the market's share of wins.
     """
     trained = model.manifest.samples
-    order = np.argsort(rows.end_s)
-    ended = rows.take(order)
+    ended = known.take(np.argsort(known.end_s))
     weight = np.cumsum([trained.n_effective, *ended.weight])
     won = np.cumsum([trained.n_effective * trained.base_rate, *(ended.weight * ended.win)])
-    known = np.searchsorted(ended.end_s, days(rows.time_s) * DAY_S)
-    return np.asarray(won[known] / weight[known])
+    by_then = np.searchsorted(ended.end_s, days(rows.time_s) * DAY_S)
+    return np.asarray(won[by_then] / weight[by_then])

@@ -60,6 +60,17 @@ class Samples:
         """The weighted share of wins; NaN without samples."""
         return float(np.average(self.win, weights=self.weight)) if len(self) else float("nan")
 
+    @property
+    def live_rate(self) -> float:
+        """The share of wins of what was scored live, as what a model is asked will be.
+
+        Of all where nothing else was, or the live ones lack a win or a loss.
+        """
+        if not self.backfilled.any():
+            return self.base_rate
+        live = self.take(~self.backfilled)
+        return live.base_rate if live.both_classes else self.base_rate
+
     def outlasting(self, holding_s: float) -> str:
         """What is to be said where more than 1 in 100 signals run for clearly longer than that."""
         longer = int(np.count_nonzero(self.end_s - self.time_s > 1.1 * holding_s))

@@ -118,13 +118,17 @@ class WalkForward:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """One window: its rows, what was said of them, what trained."""
+    """One window: its rows, what was said of them, the share of wins of what trained.
+
+    `level` is that of the live ones among these: answers are to live signals.
+    """
 
     rows: Rows
     raw: Floats
     others: dict[str, Floats]
     start_s: float
     base_rate: float
+    level: float
     predict: Callable[[Floats], Floats]
 
 
@@ -204,10 +208,13 @@ def _answer(question: _Question, fit: Fit, columns: dict[str, rules.Column]) -> 
     rows, past, asked = question.rows, question.past, question.asked
     if not len(rows) or not past.both_classes:
         return None
-    others = {"constant": np.full(len(rows), past.base_rate)}
-    others |= {name: rules.predict(rule, past, asked) for name, rule in columns.items()}
+    base, level = past.base_rate, past.live_rate
+    others = {"constant": np.full(len(rows), level)}
+    for name, rule in columns.items():
+        said = rules.predict(rule, past, asked)
+        others[name] = said if level == base else moved(said, base, level)
     predict = fit(past)
-    return _Answers(rows, predict(asked.x), others, question.start_s, past.base_rate, predict)
+    return _Answers(rows, predict(asked.x), others, question.start_s, base, level, predict)
 
 
 def _purged(samples: Samples, plan: list[tuple[int, int]], rhythm: Rhythm) -> int:
@@ -290,5 +297,5 @@ def _curve(
         weight=past.weight,
         groups=stretches(past.time_s, rhythm.holding_s),
         blocks=blocks(past.time_s, rhythm.holding_s),
-        base_rate=window.base_rate,
+        base_rate=window.level,
     )

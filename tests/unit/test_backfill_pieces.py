@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from oracles.serial_backfill import differences, serial
 
 from protocol.messages import ScoreRequest
@@ -150,6 +151,19 @@ def test_first_hours_after_a_weekend_know_fridays_levels_and_volume() -> None:
     ]
     assert early
     assert {row.volume_source for row in early} == {"ticks"}
+
+
+def test_signals_within_a_gap_of_all_symbols_are_scored_too() -> None:
+    rng = random.Random(6)
+    events = walk("EURUSD", rng, [(0, 22), (70, 73)])
+    last_s = max(e.stamp_s for e in events if e.stamp_s < MONDAY_S + DAY_S)
+    asked = signals(events, 10, rng, ("EURUSD",))
+    within = [
+        Asked(last_s + later_s, replace(asked[0].request, signal_id=f"gap{i}"))
+        for i, later_s in enumerate((1.0, 20 * 3600.0, 30 * 3600.0))
+    ]
+    found = assert_same(events, sorted([*asked, *within], key=lambda one: one.time_s), deals=False)
+    assert {"gap0", "gap1", "gap2"} <= found.keys()
 
 
 def test_bars_from_candles_are_the_same_bars() -> None:

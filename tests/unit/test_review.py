@@ -98,7 +98,7 @@ def test_what_was_reviewed_before_does_not_count_again(model: Model, place: Sett
         time_s=NOW_S + 60.0 + 3600.0 * np.arange(660),
         end_s=NOW_S + 120.0 + 3600.0 * np.arange(660),
     )
-    assert gain_over_constant(model, both) > 0.0
+    assert gain_over_constant(model, both, both) > 0.0
     assert "its age goes on" in review(both, place, now_s=LATER_S)
 
 
@@ -133,4 +133,8 @@ def test_the_constant_learns_so_a_drift_of_all_wins_is_no_skill(model: Model) ->
     drifted = sample_rows(2000, x=highest, win=win, time_s=rows.time_s, end_s=rows.end_s)
     over_fixed = np.where(win, np.log(p / base_rate), np.log((1 - p) / (1 - base_rate))).mean()
     assert over_fixed > 0.01
-    assert gain_over_constant(model, drifted) < 0.5 * over_fixed
+    assert gain_over_constant(model, drifted, drifted) < 0.5 * over_fixed
+    # Nor does it forget at each review what came before.
+    last = drifted.take(slice(1900, None))
+    told = gain_over_constant(model, last, drifted)
+    assert told < 0.5 * gain_over_constant(model, last, last)

@@ -13,6 +13,8 @@ from sample_rows import sample_rows
 
 from service.arrays import Floats
 from training.bound import DAY_S
+from training.calibrate import served
+from training.candidate import final_calibration
 from training.samples import Samples
 from training.walk_forward import Fit, NotEnough, Rhythm, trainable, walk_forward, windows
 
@@ -118,6 +120,27 @@ def test_backfilled_rows_train_and_are_never_asked() -> None:
     walk = walk_forward(rows, spy, QUICK)  # type: ignore[arg-type]
     assert not walk.past.backfilled.any()
     assert seen[-1].backfilled.any()
+
+
+def test_a_share_of_wins_of_backfilled_rows_is_promised_to_nobody() -> None:
+    backfilled = np.arange(2400) < 1800
+    rng = np.random.default_rng(1)
+    rows = sample_rows(2400, backfilled=backfilled, win=np.zeros(2400, dtype=np.bool_))
+    edge = 0.15 * np.where(rows.x[:, 8] > 50, 1.0, -1.0)
+    rows = replace(rows, win=rng.random(2400) < np.where(backfilled, 0.65, 0.45) + edge)
+
+    def forest(part: Samples) -> object:
+        known = 0.15 * np.where(part.x[:, 8] > 50, 1.0, -1.0)
+        middle = part.base_rate - float(np.mean(known))
+        return lambda x: middle + 0.15 * np.where(x[:, 8] > 50, 1.0, -1.0)
+
+    walk = walk_forward(rows, forest, QUICK)  # type: ignore[arg-type]
+    assert walk.p.mean() == pytest.approx(0.45, abs=0.04)
+    for said in walk.others.values():
+        assert said.mean() == pytest.approx(0.45, abs=0.04)
+    final, raw = final_calibration(walk, rows), forest(rows)(rows.x)  # type: ignore[operator]
+    assert served(final, raw[~backfilled]).mean() == pytest.approx(0.45, abs=0.04)
+    assert final.base_rate == rows.live_rate == pytest.approx(0.45, abs=0.04)
 
 
 def test_many_backfilled_rows_of_old_leave_the_live_ones_their_windows() -> None:

@@ -203,6 +203,8 @@ class Cutter:
         due = iter(sorted(self._due.items()))
         day, due_s = next(due, (-1, -inf))
         for event in events:
+            if event.stamp_s > due_s:  # what came within a gap belongs to the days that end now
+                self._place(number, event.stamp_s)
             while event.stamp_s > due_s:
                 yield from self._of_day(day, due_s)
                 day, due_s = next(due, (-1, inf))
