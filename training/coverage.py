@@ -29,15 +29,16 @@ class Taken(NamedTuple):
     """The best-rated `share` of the signals. The gain is against all of the same weeks; None
     where there is nothing to compare.
 
-    `reward` is the mean reward, `promised_r` the mean expected R and `low`, `high` the 90 %
-    interval of the mean R made, by days; NaN where it is not known. Days are longer stretches
-    where signals may run for longer (`holding_s` of all functions here).
+    `fewer_wins` is the share of wins that higher rewards than those of the same weeks cost at
+    fair odds, 1 / (1 + reward): 0.02 for two points. `promised_r` is the mean expected R and
+    `low`, `high` the 90 % interval of the mean R made, by days. NaN where it is not known. Days
+    are longer stretches where signals may run for longer (`holding_s` of all functions here).
     """
 
     share: float
     group: Group
     n_effective: float
-    reward: float
+    fewer_wins: float
     promised_r: float
     low: float
     high: float
@@ -75,22 +76,28 @@ def chosen(at: Bools, p: Floats, test: Samples, holding_s: float = 0.0) -> Taken
         both = at & known
         mean = clustered(made[both], test.weight[both], stretches(test.time_s[both], holding_s))
         spread = mean.low, mean.high
-    promised = reward = np.nan
+    promised = np.nan
     priced = at & np.isfinite(test.reward_risk)
     if priced.any():
-        weight = test.weight[priced]
-        promised = float(np.average(expected_r(p, test)[priced], weights=weight))
-        reward = float(np.average(test.reward_risk[priced], weights=weight))
+        promised = float(np.average(expected_r(p, test)[priced], weights=test.weight[priced]))
     return Taken(
         share=float(np.mean(at)),
         group=group(test, at),
         n_effective=rows.n_effective,
-        reward=reward,
+        fewer_wins=_fewer_wins(at, test, holding_s),
         promised_r=promised,
         low=spread[0],
         high=spread[1],
         more_wins=gain(test.win.astype(np.float64), test.weight, at, test.time_s, holding_s),
     )
+
+
+def _fewer_wins(at: Bools, test: Samples, holding_s: float) -> float:
+    priced = np.isfinite(test.reward_risk)
+    rows = test.take(priced)
+    fair = 1.0 / (1.0 + rows.reward_risk)
+    owed = gain(fair, rows.weight, at[priced], rows.time_s, holding_s)
+    return np.nan if owed is None else owed.all - owed.taken
 
 
 def better_half(score: Floats) -> Floats:
@@ -106,7 +113,8 @@ def above_terms(p: Floats, test: Samples, holding_s: float = 0.0) -> Gain | None
     """R of the half with the best expected R less that of the half with the best terms.
 
     The latter is what reward and cost alone would choose, every signal winning alike: a high
-    reward is no work of the model. `all` is that half's mean R. None where no R is known.
+    reward is no work of the model. `all` is that half's mean R. None where no R is known, or no
+    week has some of both.
     """
     known = np.isfinite(net_r(test)) & np.isfinite(test.reward_risk)
     if not known.any():

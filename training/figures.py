@@ -19,7 +19,7 @@ from training.gain import Gain
 from training.learning import Point
 from training.plots import Picture, Theme, intervals, legend, percent, picture, signed
 from training.stability import Part
-from training.wording import name_of
+from training.wording import fitting, name_of
 
 LONGEST_NAME = 30
 
@@ -188,16 +188,14 @@ def _weeks(weeks: Sequence[Part]) -> Picture:
     return picture(draw, "Win rate of the better half above all of the same week")
 
 
-def _fitting(name: str) -> str:
-    """Its ends, where it is so long that it would leave no room for what is drawn beside it."""
-    return name if len(name) <= LONGEST_NAME else f"{name[:18]}…{name[-11:]}"
-
-
 def _parts(sections: Mapping[str, Sequence[Part]]) -> Picture:
     rows: list[tuple[str, Part | None]] = []
     for name, parts in sections.items():
         rows.append((f"by {name}", None))
-        rows += [(f"{_fitting(name_of(part.name, name))}, {part.n:,}", part) for part in parts]
+        rows += [
+            (f"{fitting(name_of(part.name, name), LONGEST_NAME)}, {part.n:,}", part)
+            for part in parts
+        ]
     rows.reverse()
 
     def draw(axes: Any, theme: Theme) -> None:

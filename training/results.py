@@ -148,7 +148,9 @@ def verdict(rows: Samples, taken: Bools, rejected: Bools, holding_s: float = 0.0
         by_r = _held(net_r(both), both, chosen, holding_s)
         if by_r is not None:
             yield _sentence(*by_r, _RESULT)
-            yield from _by_reward(by_wins[0], by_r[0], both.reward_risk, chosen)
+            rewards = _held(both.reward_risk, both, chosen, holding_s)
+            if rewards is not None:
+                yield from _by_reward(by_wins[0], by_r[0], rewards[0])
         if alone := len(both) - by_wins[0].n:
             yield (
                 f"{alone:,} more lie in weeks of which it took all or nothing, so there is nothing "
@@ -171,9 +173,9 @@ def _held(
     return None if made is None else (made, int(chosen[at].sum()))
 
 
-def _by_reward(wins: Gain, made: Gain, reward: Floats, chosen: Bools) -> Iterator[str]:
-    """What may be the work of near and far targets alone; `reward` (n,) is known of all."""
-    farther = float(np.mean(reward[chosen]) - np.mean(reward[~chosen]))
+def _by_reward(wins: Gain, made: Gain, reward: Gain) -> Iterator[str]:
+    """What may be the work of near and far targets alone."""
+    farther = reward.taken - reward.all
     if made.better and not wins.better and farther > ROUNDED:
         yield (
             "More R without more wins may be the better reward of those taken alone, which "
@@ -260,7 +262,8 @@ def _line(name: str, rows: Samples, parts: tuple[Bools, Bools, Bools]) -> str:
 def _cell(found: Group) -> str:
     if not found.n:
         return f"{'-':>6}{'':17}"
-    interval = f"{100 * found.low:.0f}-{100 * found.high:.0f}"
+    # A lower end that rounds to 100 would run into the share.
+    interval = f"{min(100 * found.low, 99.0):z.0f}-{100 * found.high:.0f}"
     r = f"{found.r:+.2f}" if np.isfinite(found.r) else "-"
     return f"{found.n:>6}{100 * found.won:>4.0f}{interval:>7}{r:>6}"
 

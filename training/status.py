@@ -45,7 +45,7 @@ def describe(
     sources = Counter(samples.label_source.tolist())
     if sources:
         named = ", ".join(f"{count} {_SOURCES.get(s, s)}" for s, count in sources.most_common())
-        yield f"outcomes         {named}"
+        yield from behind("outcomes         ", named)
     for reason, count in data.excluded.items():
         yield from behind(f"  {reason:<20} {count:>7}  ", meaning(reason))
     if data.unmatched:

@@ -8,6 +8,7 @@ scored by the current model and the configured weights, and only such as it had 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +16,18 @@ import numpy as np
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
 from service.arrays import Floats
 from service.model import Model
+from service.printable import printable
 from service.scoring import Weights, blend
 from training.champion import seen_until_s
 from training.dataset import MARKET_FEATURES
 from training.journals import Journals, read
 from training.scored import Score, scores_of, vector_of
 from training.truth_log import words
+from training.wording import WIDTH, fitting
 
 FEWEST = 50
+NAME = 24
+"""Characters of a pattern in the table."""
 USUAL = (65.0, 70.0, 75.0, 80.0)
 _BONUS = FEATURE_NAMES.index("session_bonus")
 
@@ -46,7 +51,7 @@ def asked_signals(journals: Journals, max_missing: int) -> list[Score]:
     sqlite3.Error or FileNotFoundError where the journal cannot be read.
     """
     with read(journals) as connection:
-        scores = scores_of(connection)
+        scores = scores_of(connection).sound
     first: dict[str, Score] = {}
     for score in scores:
         first.setdefault(score.signal_id or score.score_id, score)
@@ -104,9 +109,10 @@ def describe(
     rows = unseen if fresh else [s for s in scores if s.direction or not model.directed]
     yield f"model {model.version}, {len(rows):,} signals"
     if not fresh:
-        yield (
+        yield from wrap(
             f"only {len(unseen)} signals are newer than the model's training, so those it was "
-            "trained on are used: its scores spread wider there than they will"
+            "trained on are used: its scores spread wider there than they will",
+            WIDTH,
         )
     if len(rows) < FEWEST:
         yield f"too few: {FEWEST} scored signals are needed"
@@ -120,31 +126,36 @@ def describe(
     if today is None and not by_pattern:
         yield from _table(parts, base, final)
         return
-    yield f"{'pattern':<24}{'signals':>8}{'base':>8}{'passes':>8}   final"
+    yield f"{'pattern':<{NAME}}{'signals':>8}{'base':>8}{'passes':>8}   final"
     for name, at in parts:
         threshold = by_pattern.get(name, today)
         if threshold is not None:
             yield _row(name, translate(base[at], final[at], threshold), threshold)
     for name in sorted(by_pattern.keys() - {name for name, _ in parts}):
-        yield f"no signal has the pattern {name!r}; there are {', '.join(names)}"
+        there = ", ".join(map(printable, names))
+        yield from wrap(f"no signal has the pattern {name!r}; there are {there}", WIDTH)
 
 
 Part = tuple[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]
 
 
 def _table(parts: Sequence[Part], base: Floats, final: Floats) -> Iterator[str]:
-    yield f"{'base threshold':<24}{'signals':>8}{''.join(f'{at:>12.0f}' for at in USUAL)}"
+    yield f"{'base threshold':<{NAME}}{'signals':>8}{''.join(f'{at:>12.0f}' for at in USUAL)}"
     for name, at in parts:
         found = [translate(base[at], final[at], threshold) for threshold in USUAL]
         cells = "".join(f"{_score(t):>6}{_share(t):>6}" for t in found)
-        yield f"{name[:24]:<24}{found[0].n:>8}{cells}"
+        yield f"{_name(name)}{found[0].n:>8}{cells}"
     yield ""
     yield "The final score that passes as many, and what share that is. --today 72 shows"
     yield "your own."
 
 
+def _name(pattern: str) -> str:
+    return f"{fitting(printable(pattern), NAME - 1):<{NAME}}"
+
+
 def _row(name: str, found: Translated, threshold: float) -> str:
-    head = f"{name[:24]:<24}{found.n:>8}{threshold:>8.1f}{found.wanted:>8}   "
+    head = f"{_name(name)}{found.n:>8}{threshold:>8.1f}{found.wanted:>8}   "
     if found.score is None:
         why = "too few signals" if found.n < FEWEST else "none reaches it"
         return f"{head}-  ({why})"

@@ -16,7 +16,7 @@ from service.history import Event
 from training.candidate import Candidate
 from training.conditions import conditions
 from training.findings import Findings
-from training.gain import ROUNDED, Gain
+from training.gain import Gain
 from training.stability import Part
 from training.walk_forward import WalkForward
 from training.wording import day, name_of, percent, signed
@@ -97,8 +97,7 @@ def _adds(found: Findings) -> Iterator[str]:
             f"{half.more_wins.n:,} signals, weighted to the same weeks, won "
             f"{percent(half.more_wins.all)}: {_points(half.more_wins)}"
         )
-        more_reward = half.reward - everything.reward if found.by_r else 0.0
-        yield _beside_reward(half.more_wins, wins, more_reward)
+        yield _beside_reward(half.more_wins, wins, half.fewer_wins if found.by_r else 0.0)
     if found.above_terms is not None:
         made = found.above_terms
         half_of = "that half"
@@ -114,9 +113,9 @@ def _adds(found: Findings) -> Iterator[str]:
         )
 
 
-def _beside_reward(made: Gain, text: str, more_reward: float) -> str:
-    """As `_judged`, but what a farther target costs in wins is no harm."""
-    if made.worse and more_reward > ROUNDED:
+def _beside_reward(made: Gain, text: str, fewer_wins: float) -> str:
+    """As `_judged`, but what farther targets cost in wins is no harm."""
+    if made.worse and -made.high <= fewer_wins:
         return f"Fewer wins, as a higher reward brings with it: {text}."
     return _judged(made, text)
 

@@ -38,7 +38,7 @@ def account(name: str, log: TruthLog) -> Iterator[str]:
     if log.blank:
         yield f"  blank             {log.blank}"
     for problem in log.problems:
-        yield f"  not read to the end: {problem}"
+        yield from behind("  not read to the end: ", problem)
     yield from behind("  ", _verdict(log))
 
 

@@ -45,6 +45,7 @@ MEANING: dict[str, str] = {
     "later_revision": "the same signal scored again; its first score counts",
     "scored_in_the_future": "a stamp that is yet to come: the clock or the feed's was ahead then",
     "other_features": "scored with other feature definitions",
+    "damaged_row": "its row in the journal is not readable",
     "damaged_features": "its recorded vector is not readable",
     "features_missing": "too many market features were neutral fill",
     "scored_live": "scored live too: what was seen then is what counts",
@@ -88,6 +89,14 @@ def plain(name: str) -> str:
     """
     shown = printable(name)
     return shown.replace("_", " ").capitalize() if "_" in shown else shown
+
+
+def fitting(name: str, longest: int) -> str:
+    """Its ends, where it has more characters: variants of a name often differ in the last."""
+    if len(name) <= longest:
+        return name
+    end = longest // 3
+    return f"{name[: longest - end - 2]}..{name[-end:]}"
 
 
 def behind(head: str, text: str) -> list[str]:

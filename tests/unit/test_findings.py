@@ -334,14 +334,19 @@ def test_a_half_of_the_signals_whose_r_is_known_is_not_called_that_half(unknown:
     assert (whole in by_r.lower(), part in by_r) == (not unknown, bool(unknown))
 
 
-def test_fewer_wins_for_a_higher_reward_are_called_no_harm() -> None:
+def judged_by_reward() -> Judged:
+    """A candidate that takes 3 R before 1 R, with an edge beside the fair odds of each."""
     settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
     reward = np.where(np.arange(N) % 2, 3.0, 1.0)
     rows = rows_of(0.0, reward_risk=reward)
     fair = 1.0 / (1.0 + reward)
     win = np.random.default_rng(3).random(N) < fair + truth(rows, 0.1) - 0.5
     candidate = make(replace(rows, win=win), settings, now_s=0.0)
-    found = find(candidate, settings)
+    return candidate, find(candidate, settings)
+
+
+def test_fewer_wins_for_a_higher_reward_are_called_no_harm() -> None:
+    candidate, found = judged_by_reward()
     by_wins, by_r = answers(candidate, found, [])[0].text
     assert by_wins.startswith("Fewer wins, as a higher reward brings with it: the half that")
     assert "harms" not in by_r
@@ -351,6 +356,18 @@ def test_fewer_wins_for_a_higher_reward_are_called_no_harm() -> None:
         "In each week it rates all or none among the best half: nothing to hold it against.",
         by_r,
     )
+
+
+def test_more_wins_are_lost_than_a_little_more_reward_costs(unpriced: Judged) -> None:
+    reward = np.where(np.arange(N) % 2, 3.0, 1.0)
+    far = taken(reward, np.full(N, 0.5), rows_of(0.0, reward_risk=reward), 0.5)
+    # At fair odds 1 of 4 wins for 3 R, 1 of 2 for 1 R: 3 of 8 of all.
+    assert far.fewer_wins == pytest.approx(1 / 8)
+    assert np.isnan(unpriced[1].half.fewer_wins)
+    candidate, found = judged_by_reward()
+    slightly = [part._replace(fewer_wins=0.001) for part in found.told]
+    said = answers(candidate, found._replace(told=slightly), [])[0].text[0]
+    assert said.startswith("It harms: the half that")
 
 
 def test_signals_without_an_outcome_are_said_to_be_missing(unpriced: Judged) -> None:

@@ -327,3 +327,29 @@ def test_wins_that_the_reward_alone_makes_are_said_to_be_that(takes_far: bool, s
     near = np.where(reward > 2.0, 1.5001, 1.5) if takes_far else np.where(reward > 2.0, 1.5, 1.5001)
     alike = weeks_of_signals(n, edge=0.0, reward_risk=near, win=win)
     assert not any(line.startswith(said) for line in lines(alike, advice))
+
+
+def test_a_reward_that_is_higher_in_other_weeks_explains_no_fewer_wins() -> None:
+    n = 1200
+    rng = np.random.default_rng(5)
+    week = np.arange(n) * WEEKS // n
+    takes = rng.random(n) < np.array([0.2, 0.5, 0.8])[week]
+    rows = weeks_of_signals(
+        n,
+        edge=0.0,
+        reward_risk=1.0 + week,
+        win=rng.random(n) < np.where(takes, 0.4, 0.6),
+        realised_r=rng.normal(size=n),
+    )
+    names = zip(rows.score_id.tolist(), takes.tolist(), strict=True)
+    shown = lines(rows, {name: Advice("m", take) for name, take in names})
+    assert any(line.startswith("Worse: the ") for line in shown)
+    assert not any("Fewer wins" in line for line in shown)
+
+
+@pytest.mark.parametrize(("won", "said"), [(True, " 100 99-100"), (False, "   0    0-0")])
+def test_the_interval_of_wins_alone_stays_in_its_column(won: bool, said: str) -> None:
+    rows = weeks_of_signals(2400, edge=0.0, win=np.full(2400, won))
+    shown = lines(rows, advice_of(rows))
+    assert any(line.startswith(f"together    2400{said}") for line in shown)
+    assert not any("-0-" in line for line in shown)

@@ -101,4 +101,20 @@ def test_signals_that_the_model_was_trained_on_are_not_used_unsaid(tmp_path: Pat
     scores = asked_signals(tmp_path / "journal.db", 3)[:40]
     shown = list(describe(model, scores, WEIGHTS, today=70.0, by_pattern={}))
     assert "only 40 signals are newer" in shown[1]
-    assert "too few" in shown[2]
+    assert "too few" in shown[-1]
+
+
+@pytest.mark.parametrize("today", [70.0, None])
+def test_patterns_are_told_apart_by_their_ends_and_move_no_cursor(
+    model: Model, tmp_path: Path, today: float | None
+) -> None:
+    names = ["LIQUIDITY_SWEEP_REVERSAL_LONG", "LIQUIDITY_SWEEP_REVERSAL_SHORT", "\x1b[2J"]
+    scores = [
+        with_fields(score, pattern=names[i % 3])
+        for i, score in enumerate(asked_signals(tmp_path / "journal.db", 3))
+    ]
+    mistyped = {} if today is None else {"OB": 60.0}
+    shown = list(describe(model, scores, WEIGHTS, today=today, by_pattern=mistyped))
+    named = {line[:24].rstrip() for line in shown}
+    assert {"LIQUIDITY_SWEE..AL_LONG", "LIQUIDITY_SWEE..L_SHORT", "?[2J"} <= named
+    assert all(line.isprintable() and len(line) <= 80 for line in shown)

@@ -28,7 +28,7 @@ from training.options import settings_of as trainer_settings
 from training.progress import progress_on
 from training.settings import Settings
 from training.truth_log import read_truth_logs
-from training.wording import meaning
+from training.wording import behind, meaning
 from training.workers import Place, Workers, workers
 
 SEGMENT = ".rec.gz"
@@ -90,7 +90,7 @@ def run(plan: Plan, progress: IO[str]) -> Iterator[str]:
     yield f"signals          {len(asked)} of {wanted.lines} can be scored"
     yield from _counted(wanted.refused)
     for problem in wanted.problems:
-        yield f"  not read to the end: {problem}"
+        yield from behind("  not read to the end: ", problem)
     if not asked:
         return
     from_segments = plan.files[0].name.endswith(SEGMENT)
