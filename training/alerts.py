@@ -83,5 +83,5 @@ def _text(event: str, model: str | None, wrong: Sequence[Finding], recovered: Se
     lines = [f"signal-scorer {event}: model {model or 'none'}"]
     lines += [f"{f.level} {f.name.replace('_', ' ')}: {f.text}" for f in wrong]
     if recovered:
-        lines.append(f"fine again: {', '.join(name.replace('_', ' ') for name in recovered)}")
+        lines.append(f"no longer wrong: {', '.join(name.replace('_', ' ') for name in recovered)}")
     return "\n".join(lines)[:MAX_TEXT]

@@ -69,9 +69,10 @@ class Dataset(msgspec.Struct, frozen=True):
 
 
 class Source(NamedTuple):
-    """The scores of one file with what is known of their ends."""
+    """The scores of one file with what is known of their ends; `damaged` ones cannot be read."""
 
     scores: list[Score]
+    damaged: int
     labels: Mapping[str, list[Label]]
 
 
@@ -100,12 +101,12 @@ def _source(
 ) -> Source:
     with closing(opened) as connection, named(*paths):
         connection.execute("begin")  # both tables as of one moment
-        scores, labels = scores_of(connection), labels_by_id(connection)
+        (scores, damaged), labels = scores_of(connection), labels_by_id(connection)
     for key in _ids(scores):  # a log may tell of millions that were never scored
         outcome = reported.get(key)
         if outcome is not None:
             labels[key].append(of_truth_log(outcome))
-    return Source(scores, labels)
+    return Source(scores, damaged, labels)
 
 
 def _ids(scores: Iterable[Score]) -> set[str]:
@@ -120,7 +121,8 @@ def _join(
     kept: list[tuple[Score, Label]] = []
     seen: dict[str, bool] = {}
     silent_s: list[float] = []
-    for scores, labels in sources:
+    for scores, damaged, labels in sources:
+        excluded["damaged_row"] += damaged
         ripe_s, again = _ripe(scores, rules, now_s), _used_again(scores, rules)
         for score in scores:
             reason = _unfit(score, seen, rules, now_s)
@@ -139,12 +141,12 @@ def _join(
             if reason:
                 excluded[str(reason)] += 1
     kept = _one_kind(kept, excluded)
-    known = _ids(score for scores, _ in sources for score in scores)
-    told = chain(reported, *(labels for _, labels in sources))
+    known = _ids(score for source in sources for score in source.scores)
+    told = chain(reported, *(source.labels for source in sources))
     return Dataset(
         _columns(sorted(kept, key=lambda pair: pair[0].time_s), rules),
-        sum(len(source.scores) for source in sources),
-        dict(excluded.most_common()),
+        sum(len(source.scores) + source.damaged for source in sources),
+        dict((+excluded).most_common()),
         differ,
         len({key for key in told if key not in known}),
         tuple(silent_s),

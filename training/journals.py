@@ -12,7 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from service.errors import ConfigError
-from service.journal_file import open_reader, reader_uri
+from service.journal_file import SCHEMA_VERSION, open_reader, reader_uri
+from service.journal_reading import schema_of
 
 Journals = Path | Sequence[Path]
 
@@ -31,13 +32,24 @@ def is_backfilled(connection: sqlite3.Connection, name: str = "main") -> bool:
 
 
 def _reader(path: Path) -> sqlite3.Connection:
-    """Raises FileNotFoundError, sqlite3.Error, ConfigError where we may not look at it."""
+    """Raises FileNotFoundError, sqlite3.Error, ConfigError where we may not look or cannot read."""
     try:
-        return open_reader(path)
+        connection = open_reader(path)
     except PermissionError as error:
         raise ConfigError(
             f"{path}: {error.strerror}; become root or the trainer's user, or let that one read it"
         ) from error
+    try:
+        schema = schema_of(connection)
+        if schema > SCHEMA_VERSION:
+            raise ConfigError(
+                f"{path} has schema {schema}, and this program knows {SCHEMA_VERSION}: a newer one "
+                "wrote it; use that"
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def open_backfill(path: Path) -> sqlite3.Connection:

@@ -207,7 +207,10 @@ def pointer_to(
 
 def _manifest(models_dir: Path, version: str) -> Manifest:
     content = (models_dir / version / MANIFEST_NAME).read_bytes()
-    return msgspec.json.decode(content, type=Manifest)
+    manifest = msgspec.json.decode(content, type=Manifest)
+    if manifest.model_version != version:  # a folder that was copied
+        raise ValueError(f"{MANIFEST_NAME} is that of {manifest.model_version}")
+    return manifest
 
 
 def _last_review(models_dir: Path, version: str, created_at: float) -> float:

@@ -1,9 +1,13 @@
-"""What training reads of the journal: the scores with their vectors, the outcomes as labels."""
+"""What training reads of the journal: the scores with their vectors, the outcomes as labels.
+
+SQLite keeps any type in any column, as a turned bit may have made it: such a row is left out.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,11 +27,10 @@ select coalesce(s.signal_id, s.score_id, o.signal_id, o.score_id, ''), o.source,
        o.realised_r, o.final_pips, o.runtime_s, o.closed_at, o.received_at, s.event_time
 from outcomes o left join scores s on s.score_id = o.score_id order by o.seq
 """
-_TOLD = ("realised_r", "pips", "runtime_s", "ended_s", "received_s", "began_s")
-"""The last six, as `of_journal` calls them."""
+T = TypeVar("T", bound=msgspec.Struct)
 
 
-class Score(msgspec.Struct, frozen=True, gc=False):
+class Score(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The columns of a row of `scores` that training reads, in the order of the query.
 
     `backfilled` is of the file that it was read from.
@@ -67,15 +70,43 @@ class Score(msgspec.Struct, frozen=True, gc=False):
         return abs(entry - stop) / spread if spread > 0.0 else None
 
 
+class _Reported(msgspec.Struct, gc=False, array_like=True):
+    """The columns of an outcome, in the order of the query; the last six as `of_journal` has them.
+
+    `key` is the id that it is found by.
+    """
+
+    key: str
+    source: str
+    word: str
+    win: int | None
+    realised_r: float | None
+    pips: float | None
+    runtime_s: float | None
+    ended_s: float | None
+    received_s: float
+    began_s: float | None
+
+
 def vector_of(score: Score) -> Floats:
     """The recorded features (11,), in schema order."""
     return np.frombuffer(score.features, dtype="<f8")
 
 
-def scores_of(connection: sqlite3.Connection) -> list[Score]:
-    """All rows of `scores` in the order in which they were written."""
+class Scores(NamedTuple):
+    """The sound rows of `scores` in the order in which they were written, and how many are not."""
+
+    sound: list[Score]
+    damaged: int
+
+
+def scores_of(connection: sqlite3.Connection) -> Scores:
+    """All rows of `scores`."""
     backfilled = is_backfilled(connection)
-    return [Score(*(*row, backfilled)) for row in connection.execute(_SCORES)]
+    rows = connection.execute(_SCORES)
+    found = [_read((*row, backfilled), Score) for row in rows]
+    sound = [score for score in found if score is not None]
+    return Scores(sound, len(found) - len(sound))
 
 
 def labels_by_id(connection: sqlite3.Connection) -> defaultdict[str, list[Label]]:
@@ -85,7 +116,28 @@ def labels_by_id(connection: sqlite3.Connection) -> defaultdict[str, list[Label]
     service was not told when it scored.
     """
     labels: defaultdict[str, list[Label]] = defaultdict(list)
-    for key, source, word, win, *told in connection.execute(_OUTCOMES):
-        won = None if win is None else bool(win)
-        labels[key].append(of_journal(source, word, won, **dict(zip(_TOLD, told, strict=True))))
+    for columns in connection.execute(_OUTCOMES):
+        row = _read(columns, _Reported)
+        if row is None:
+            continue
+        labels[row.key].append(
+            of_journal(
+                row.source,
+                row.word,
+                None if row.win is None else bool(row.win),
+                realised_r=row.realised_r,
+                pips=row.pips,
+                ended_s=row.ended_s,
+                runtime_s=row.runtime_s,
+                received_s=row.received_s,
+                began_s=row.began_s,
+            )
+        )
     return labels
+
+
+def _read(columns: tuple[object, ...], kind: type[T]) -> T | None:
+    try:
+        return msgspec.convert(columns, kind)
+    except msgspec.ValidationError:
+        return None

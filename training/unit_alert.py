@@ -31,9 +31,11 @@ JOBS = frozenset({"signal-scorer-train", "signal-scorer-monitor"})
 UNIT = "unit"
 
 
-def tell(unit: str, environ: Mapping[str, str], config: Config, *, now_s: float) -> str:
-    """Tell of what became of a unit; returns what was done, in words. Raises OSError."""
-    result = environ.get("MONITOR_SERVICE_RESULT", "unknown")
+def tell(called: str, environ: Mapping[str, str], config: Config, *, now_s: float) -> str:
+    """Tell of what became of a unit (UNIT[:WORD]); returns what was done, in words."""
+    unit, _, word = called.partition(":")
+    # Before systemd 251 the variable is not set: then the word alone tells.
+    result = environ.get("MONITOR_SERVICE_RESULT", "success" if word == "well" else "unknown")
     wrong = [] if result == "success" else [Finding(UNIT, "alert", _what(unit, result, environ))]
     path = config.models_dir / f".{unit}.alert"
     state = alerts.read_state(path) if unit in JOBS else alerts.State()
@@ -44,7 +46,10 @@ def tell(unit: str, environ: Mapping[str, str], config: Config, *, now_s: float)
     text = wrong[0].text if wrong else f"{unit} on {gethostname()} is well again"
     problem = _deliver(msgspec.structs.replace(alert, text=text), config.alerts)
     if not problem and unit in JOBS:
-        alerts.write_state(path, alerts.told(alert))
+        try:
+            alerts.write_state(path, alerts.told(alert))
+        except OSError as error:  # a full disk, as the unit may have failed for
+            problem = f"told, and again next time: {path} cannot be written ({error.strerror})"
     return f"{text}: {problem or 'told'}"
 
 
@@ -78,8 +83,7 @@ def _config(environ: Mapping[str, str]) -> Config:
 def main() -> None:
     """Tell of the unit that is named."""
     try:
-        unit = sys.argv[1].partition(":")[0]
-        said = tell(unit, os.environ, _config(os.environ), now_s=time.time())
+        said = tell(sys.argv[1], os.environ, _config(os.environ), now_s=time.time())
     except (ConfigError, IndexError) as error:
         print(f"unit_alert: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", exit_codes.CONFIG))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tracemalloc
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -486,6 +488,19 @@ def test_what_comes_later_changes_no_sample_there_is(
     assert np.array_equal(after.x[: len(before)], before.x)
     assert np.array_equal(after.win[: len(before)], before.win)
     assert np.array_equal(after.end_s[: len(before)], before.end_s)
+
+
+def test_a_row_whose_types_are_not_those_of_its_columns_is_left_out_and_counted(
+    read: Read, tmp_path: Path
+) -> None:
+    read(*(score_row(i, X[i]) for i in range(4)), *(outcome_row(i, True) for i in range(4)))
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection, connection:
+        connection.execute("UPDATE scores SET event_time = 'no time' WHERE score_id = 'score-1'")
+        connection.execute("UPDATE outcomes SET closed_at = x'00' WHERE signal_id = 'SIG_2'")
+    data = read_dataset(tmp_path / "journal.db", {}, RULES, now_s=LATER_S)
+    assert data.samples.score_id.tolist() == ["score-0", "score-3"]
+    assert data.scored == 4
+    assert data.excluded == {"damaged_row": 1, "no_outcome": 1}
 
 
 def test_a_paper_outcome_within_seconds_is_believed_and_a_void_one_is_not(read: Read) -> None:

@@ -135,6 +135,16 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed")
+@pytest.mark.parametrize("newer", [0, 1])
+def test_one_of_a_newer_schema_is_not_read(tmp_path: Path, newer: int) -> None:
+    paths = [written(tmp_path / f"{i}.db", [score_row(i, X[i])]) for i in range(2)]
+    with closing(sqlite3.connect(paths[newer])) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    for read in (open_journals, lambda paths: open_backfill(paths[newer])):
+        with pytest.raises(ConfigError, match=rf"{newer}\.db has schema 2, .* a newer one wrote"):
+            read(paths)
+
+
 def test_what_the_runbook_saves_of_a_damaged_one_trains(tmp_path: Path) -> None:
     n = 400
     rows = vectors(n)

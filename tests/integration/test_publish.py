@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -291,6 +292,15 @@ def test_a_damaged_version_is_listed_with_its_problem(tmp_path):
     assert (entry.version, entry.current) == (version, True)
     assert "missing required field" in entry.problem
     assert list_models(tmp_path / "absent") == []
+
+
+def test_a_folder_that_was_copied_is_listed_as_that(tmp_path):
+    version = small_model(tmp_path)
+    name = version[:-6] + "c0ffee"
+    shutil.copytree(tmp_path / version, tmp_path / name)
+    copied = next(entry for entry in list_models(tmp_path) if entry.version == name)
+    assert copied.problem == f"manifest.json is that of {version}"
+    assert not copied.current
 
 
 def test_history_keeps_every_event_also_after_a_line_that_was_cut_short(tmp_path):

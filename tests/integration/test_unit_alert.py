@@ -27,8 +27,9 @@ class Operator:
         )
         (folder / "models").mkdir()
 
-    def unit_ended(self, unit: str, result: str, status: str = "") -> str:
-        environ = {"MONITOR_SERVICE_RESULT": result, "MONITOR_EXIT_STATUS": status}
+    def unit_ended(self, unit: str, result: str | None, status: str = "") -> str:
+        told = {"MONITOR_SERVICE_RESULT": result, "MONITOR_EXIT_STATUS": status}
+        environ = {} if result is None else {k: str(v) for k, v in told.items()}
         done = subprocess.run(
             [sys.executable, "-m", "training.unit_alert", unit],
             env=os.environ | environ | {"SIGNAL_SCORER_CONFIG": str(self._config)},
@@ -60,6 +61,24 @@ def test_a_job_is_told_of_when_it_begins_to_fail_and_when_that_is_over(tmp_path:
     assert "signal-scorer-train failed" in events[1][1]
     assert "signal-scorer-monitor" in events[2][1]
     assert "well again" in events[2][1]
+
+
+def test_before_systemd_251_the_word_alone_tells_that_a_job_is_well(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    for result in (None, "exit-code", None):
+        operator.unit_ended(f"{MONITOR}:well" if result is None else MONITOR, result)
+    assert [alert["event"] for alert in operator.heard()] == ["degraded", "recovered"]
+
+
+def test_where_it_cannot_be_noted_it_is_told_again_and_says_why(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    (tmp_path / "models").rmdir()
+    (tmp_path / "models").touch()
+    for _ in range(2):
+        said = operator.unit_ended(TRAIN, "exit-code", "73")
+        assert "told, and again next time: " in said
+        assert "cannot be written (" in said
+    assert len(operator.heard()) == 2
 
 
 def test_each_end_of_the_service_is_told(tmp_path: Path) -> None:

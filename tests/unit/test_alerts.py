@@ -31,7 +31,7 @@ def test_recovery_is_told() -> None:
     alert = news(State({"win_rate": "alert"}, 1e9), [FINE], HOUR, now_s=1e9 + 7200, model="m")
     assert alert is not None
     assert (alert.event, alert.findings, alert.recovered) == ("recovered", (), ("win_rate",))
-    assert "fine again: win rate" in alert.text
+    assert "no longer wrong: win rate" in alert.text
     assert told(alert).told == {}
 
 

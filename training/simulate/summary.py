@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -39,12 +40,14 @@ def show(facts: Facts, console: Console) -> None:
         # to be copied.
         trainer = Path(sys.executable).with_name("signal-scorer-train")
         models, journal, log = (facts.files[name] for name in ("models", "journal", "truth log"))
-        for asked in (
-            f"look at the models: {trainer} models --models {models}",
-            f"look at the weeks: {trainer} results --models {models} --journal {journal} "
-            f"--truth-log {log}",
+        place = ["--models", models]
+        kept = ["--journal", journal, "--truth-log", log]
+        for what, command in (
+            ("models", [trainer, "models", *place]),
+            ("weeks", [trainer, "results", *place, *kept]),
         ):
-            console.print(asked, soft_wrap=True, markup=False)
+            asked = shlex.join(map(str, command))
+            console.print(f"look at the {what}: {asked}", soft_wrap=True, markup=False)
 
 
 def _comparison(facts: Facts) -> Table:
