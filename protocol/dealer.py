@@ -27,8 +27,8 @@ Answer = asyncio.Future[bytes | None]
 class Dealer:
     """The calls of one loop.
 
-    A try that hears nothing at all is followed by a fresh socket, unless the present one is still
-    about to connect.
+    A try that hears nothing at all is followed by a fresh socket, unless the present one may have
+    taken until then to connect.
     """
 
     def __init__(self, sockets: Sockets, options: Options) -> None:
@@ -104,7 +104,7 @@ class _Line:
 
     @property
     def connecting(self) -> bool:
-        """Whether it has not been connected yet and may still be: another would begin anew."""
+        """Whether it may have stood too late for an answer: another would begin anew."""
         return self._fresh and time.monotonic() - self._opened_s < CONNECTING_S
 
     def expect(self, key: bytes, answer: Answer) -> None:
@@ -150,12 +150,12 @@ class _Line:
                 key = next(iter(self._unsent))
                 socket.send_multipart([key, b"", self._unsent.pop(key)], zmq.NOBLOCK)
                 self._under_way.add(key)
-                self._fresh = False
             else:
                 return
 
     def _deliver(self, frames: list[bytes]) -> None:
         self.heard += 1
+        self._fresh = False
         self._under_way.discard(frames[0])
         answer = self._expected.get(frames[0])
         if answer is not None and not answer.done():

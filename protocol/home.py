@@ -11,7 +11,9 @@ import os
 import weakref
 from numbers import Integral, Real
 
-from protocol.connection import Sockets, check_endpoint
+import zmq
+
+from protocol.connection import Sockets, check_endpoint, no_socket
 from protocol.curve import CurveKeys
 from protocol.prober import Guard
 
@@ -137,10 +139,15 @@ class Resident:
         return self._at_home().guard.is_open
 
     def _at_home(self) -> Home:
+        """Raises ScorerUnavailable where this process can open no socket."""
         if self._home.pid != os.getpid():
+            try:
+                home = self._move_in()
+            except zmq.ZMQError as error:
+                raise no_socket(self._options.endpoint, error) from None
             self._inherited.append(self._home)  # with every socket that it knows
             self._begin()
-            self._home = self._move_in()
+            self._home = home
         return self._home
 
     def _move_in(self) -> Home:

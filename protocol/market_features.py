@@ -16,7 +16,7 @@ import msgspec
 
 from protocol.codec import plain
 from protocol.limits import MAX_CANDLES
-from protocol.messages import Bar, OutcomeRequest, ScoreReply, Symbol, TimeframeData
+from protocol.messages import Bar, ModelView, OutcomeRequest, ScoreReply, Symbol, TimeframeData
 from protocol.schema import FEATURE_NAMES
 
 _EARLIEST_S = 946_684_800.0  # 2000-01-01: a smaller number is no time
@@ -62,6 +62,8 @@ def metadata_of(reply: ScoreReply, model_stats: dict[str, Any], now_s: float) ->
     only where something went wrong.
     """
     said = {name: _plain(getattr(reply, name)) for name in ScoreReply.__struct_fields__}
+    if reply.shadow is not None:  # on the wire it leaves out what is not known
+        said["shadow"] = {name: getattr(reply.shadow, name) for name in ModelView.__struct_fields__}
     known = {name: value for name, value in said["features"].items() if name in _FIELDS}
     # All of them, where no service looked at the market.
     said["missing"] += [name for name in _FROM_MARKET if name not in known]

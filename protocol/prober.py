@@ -77,13 +77,14 @@ class Guard:
         self._breaker.answered()
 
     def _probe(self, stop: threading.Event) -> None:
-        sockets = Sockets()
+        sockets: Sockets | None = None
         connection: Connection | None = None
         try:
             for number in itertools.count(1):
                 if stop.wait(pause_s(self._interval_s, random.random())):  # noqa: S311
                     return
                 try:
+                    sockets = sockets or Sockets()
                     # Kept from probe to probe, so that it is connected when it is asked.
                     connection = connection or Connection(sockets, self._endpoint, self._curve)
                     body = codec.encode_request(messages.HealthRequest(), number)
@@ -94,4 +95,5 @@ class Guard:
                     self._breaker.answered()
                 return
         finally:
-            sockets.end()
+            if sockets is not None:
+                sockets.end()

@@ -99,20 +99,27 @@ class MLTrainingManager:
     def start_training(self, timeout_s: float = TRAIN_TIMEOUT_S) -> bool:
         """Train beside the caller and return at once; False where it is training already.
 
-        What came of it stands in `get_training_status()['training']`.
+        What came of it stands in `get_training_status()['training']`. Raises RuntimeError where
+        no thread can be started.
         """
         if not self._running.acquire(blocking=False):
             return False
-        threading.Thread(
+        thread = threading.Thread(
             target=self._train, args=(timeout_s,), name="scorer-train", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # no thread is to be had
+            self._running.release()
+            raise
         return True
 
     def get_training_status(self, timeout_s: float = STATUS_TIMEOUT_S) -> dict[str, Any]:
-        """`ml_scorer_stats`, `latest_performance`, and `training` of this manager. Never raises.
+        """`ml_scorer_stats`, `latest_performance`, and `training` of this manager.
 
         Waits for `signal-scorer-train status`, which reads the journal and the truth log:
         seconds, at most `timeout_s`. `latest_performance` holds its lines and the last verdict.
+        Where it was given no scorer it makes one, and raises ValueError as `CryptoMLScorer` does.
         """
         told = self._run(["status"], timeout_s)
         lines = told.output.strip().splitlines()
@@ -171,8 +178,8 @@ class MLTrainingManager:
             try:
                 code = process.wait(timeout_s)
             except subprocess.TimeoutExpired:
-                _end(process)
-                return Ended(_TIMED_OUT, f"{_tail(output)}\nended after {timeout_s:g} s")
+                what = "ended" if _end(process) else "not ours to end, so not waited for"
+                return Ended(_TIMED_OUT, f"{_tail(output)}\n{what} after {timeout_s:g} s")
             return Ended(code, _tail(output))
 
 
@@ -186,15 +193,18 @@ def _last_run(lines: list[str]) -> str | None:
     return " ".join([first.removeprefix(LAST_RUN).strip(), *(line.strip() for line in rest)])
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its children: gently, then not."""
+def _end(process: subprocess.Popen[bytes]) -> bool:
+    """End a process and its children: gently, then not. False where they are another user's."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
             process.wait(5.0)
+        except PermissionError:  # as behind sudo
+            return process.poll() is not None
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue
-        return
+        return True
+    return process.poll() is not None
 
 
 def _tail(output: IO[bytes]) -> str:

@@ -218,7 +218,7 @@ def test_a_call_that_is_answered_after_the_close_closes_its_socket_too() -> None
 def test_a_try_that_hears_nothing_is_followed_by_a_fresh_socket() -> None:
     async def ask(address: str) -> None:
         sockets, most = Sockets(), 0
-        asked = Dealer(sockets, options(address, 1_500, 2))
+        asked = Dealer(sockets, options(address, 1_800, 2))
         call = asyncio.ensure_future(asked.ask(encode_request(HealthRequest(), 7), 7))
         while not call.done():
             most = max(most, len(sockets._known))

@@ -9,12 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 from harness import descriptors, eventually
+from scarce import descriptors_left, no_thread
 from wire import Answering, answering, base_score, free_address
 
 from protocol import limits
@@ -295,11 +294,16 @@ def test_without_a_thread_to_probe_it_calls_go_on_asking_and_closing_goes_on() -
             scorer.close()
 
 
-@contextmanager
-def no_thread() -> Iterator[None]:
-    """No thread can be started meanwhile: there is no room for its stack."""
-    before = threading.stack_size(1 << 47)
-    try:
-        yield
-    finally:
-        threading.stack_size(before)
+def test_the_probe_outlives_a_lack_of_descriptors() -> None:
+    speaks = threading.Event()
+    with (
+        answering(lambda request: base_score(request) if speaks.is_set() else None) as server,
+        ScorerClient(server.address, 20, 0, open_after=1, probe_interval_s=0.02) as client,
+    ):
+        with descriptors_left(0):
+            # As each of its calls that finds no socket left to open.
+            client._at_home().guard.timed_out(client._at_home().guard.check())
+            assert client.circuit_open
+            eventually(lambda: probing() == 1, "the probe to begin")
+        speaks.set()
+        eventually(lambda: not client.circuit_open, "the circuit to close")

@@ -6,12 +6,14 @@ import asyncio
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import repeat
+from typing import Any
 
 from harness import PATIENCE_S, eventually
-from wire import answering
+from wire import answering, base_score
 
 from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerClient
@@ -57,6 +59,26 @@ def test_one_that_never_stands_is_begun_anew_for_them() -> None:
 
     with answering() as server, held_up(server.address, [3600.0, *[0.0] * 50]) as address:
         asyncio.run(asyncio.wait_for(ask(address), PATIENCE_S))
+
+
+def test_one_that_stands_too_late_for_its_call_serves_the_next() -> None:
+    """As over a link on which connecting takes most of the budget and an answer the rest."""
+
+    async def ask(address: str) -> None:
+        async with AsyncScorerClient(address, 200, open_after=0) as scorer:
+            while (await scorer.score("EURUSD", 50.0)).status != "no_model":
+                await asyncio.sleep(0.2)
+
+    with (
+        answering(after_80_ms) as server,
+        held_up(server.address, repeat(0.15)) as address,
+    ):
+        asyncio.run(asyncio.wait_for(ask(address), PATIENCE_S))
+
+
+def after_80_ms(request: dict[str, Any]) -> dict[str, Any]:
+    time.sleep(0.08)
+    return base_score(request)
 
 
 @contextmanager

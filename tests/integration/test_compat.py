@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import signal
@@ -22,6 +23,7 @@ import original_setup
 import pytest
 import zmq
 from harness import Service, eventually, running
+from scarce import no_thread
 from serving import rows
 from wire import answering, free_address
 
@@ -548,6 +550,36 @@ def test_a_trainer_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
 
 def ended(pid: int) -> bool:
     return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_trainer_that_is_not_ours_to_end_is_said_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = os.killpg
+
+    def not_ours(group: int, number: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")  # as behind sudo
+
+    monkeypatch.setattr(os, "killpg", not_ours)
+    hang = "import os, pathlib, sys, time\n"
+    hang += f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+    scorer = CryptoMLScorer(free_address(), timeout_ms=10)
+    manager = MLTrainingManager(
+        ml_scorer=scorer, command=script(tmp_path, hang + "time.sleep(600)\n")
+    )
+    assert manager.force_training(timeout_s=3.0) is False
+    own(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert manager._last is not None
+    assert manager._last.output.strip() == "not ours to end, so not waited for after 3 s"
+    scorer.close()
+
+
+def test_where_no_thread_is_to_be_had_training_can_be_tried_again(tmp_path: Path) -> None:
+    manager = MLTrainingManager(command=script(tmp_path, "print('published x')"))
+    with no_thread(), pytest.raises(RuntimeError):
+        manager.start_training()
+    assert not manager._running.locked()
 
 
 @pytest.mark.parametrize("command", [["a\0b"], [sys.executable, "-c", ""]])

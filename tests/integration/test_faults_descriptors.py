@@ -5,13 +5,9 @@ And nothing of ours uses them up.
 
 from __future__ import annotations
 
-import os
-import resource
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,7 @@ import msgspec
 import pytest
 from builders import NOW_S, small_model
 from harness import descriptors, eventually, running
+from scarce import descriptors_left
 from serving import Parts, published_model
 from wire import answering, base_score
 
@@ -28,19 +25,6 @@ from service.housekeeping import TURN_S
 from service.mode_file import Command, Look, ModeWatch, write
 from service.model_watch import Loaded, ModelWatch, Rejected
 from service.zap import AllowList
-
-
-@contextmanager
-def descriptors_left(count: int) -> Iterator[None]:
-    """This process can open no more than these meanwhile."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.dup(0)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("left", [0, 1])  # none for the pointer, or none for a file of the bundle

@@ -96,6 +96,12 @@ def test_without_the_model_no_number_is_made_up() -> None:
     assert (metadata["ml_enhanced_score"], metadata["session_bonus"]) == (61.5, 0.0)
 
 
+def test_what_the_model_in_shadow_cannot_say_is_none_too() -> None:
+    known = dict.fromkeys(messages.ModelView.__struct_fields__[:-2], 0.5)
+    there = msgspec.structs.replace(BASE, shadow=messages.ModelView(**known))
+    assert metadata_of(there, {}, 0.0)["shadow"] == known | {"expected_r": None, "take": None}
+
+
 def test_what_no_service_saw_of_the_market_is_said_to_be_missing() -> None:
     away = metadata_of(msgspec.structs.replace(BASE, status="unreachable"), {}, 0.0)
     assert away["missing"] == [name for name in FEATURE_NAMES if name != "base_score"]
