@@ -153,6 +153,7 @@ class Responder:
             return codec.decode_signal(content)
         except DecodeError as error:
             self._vitals.requests[f"refused_{error.code}"] += 1
+            self._vitals.answered["unknown", error.code] += 1
             return _bare(_refusal(error))
 
     def _one_of_many(
@@ -166,6 +167,7 @@ class Responder:
         try:
             answer = self._engine.on_request(signal, codec.pack(content), now, waited_s)
         except Exception as fault:  # as for a single one
+            self._vitals.answered[signal.op, "internal"] += 1
             return _bare(self._internal(fault, signal.op, signal.base_score, None))
         return _Part(answer, codec.unknown_keys(content, "score"))
 

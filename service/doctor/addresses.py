@@ -148,7 +148,7 @@ def _metrics(scene: Scene, bind: str) -> Iterator[Finding]:
             "set metrics.bind to 127.0.0.1:9461, or let a firewall admit the scraper alone",
         )
     host, _, number = bind.rpartition(":")
-    if not number.isdigit() or not 0 < int(number) < 65_536:
+    if not number.isdigit() or int(number) > 65_535:
         yield fail(
             f"metrics at {bind}",
             "is no address: the service runs without metrics",

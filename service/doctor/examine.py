@@ -21,7 +21,7 @@ from service.doctor import (
     running,
     trainer,
 )
-from service.doctor.finding import Finding, fail
+from service.doctor.finding import Finding, fail, warn
 from service.doctor.scene import Scene, user_name
 
 Check = Callable[[Scene], Iterable[Finding]]
@@ -69,8 +69,8 @@ def _is_closed(state: Path) -> bool:
     """Whether who asks may not look into it, or not even see it."""
     try:
         there = presence.is_dir(state)
-    except PermissionError:
-        return True
+    except OSError as error:  # what else a disk says, each check says of it
+        return isinstance(error, PermissionError)
     return there and not os.access(state, os.R_OK | os.X_OK, effective_ids=True)
 
 
@@ -78,6 +78,9 @@ def _guarded(check: Check, scene: Scene) -> Iterator[Finding]:
     """A fault of ours must not hide what others find."""
     try:
         yield from check(scene)
+    except PermissionError as error:
+        place = error.filename or "doctor"
+        yield warn(place, "is hidden from you: this check ended there", "run it as root")
     except Exception as error:
         yield fail(
             "doctor",

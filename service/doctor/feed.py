@@ -20,7 +20,7 @@ import zmq
 from protocol.ea_feed import Candle, Candles, Skipped, Tick, parse
 from service import sockets
 from service.addresses import check_endpoint
-from service.clock_offset import QUARTER_S, SLACK_S
+from service.clock_offset import MAX_OFFSET_S, QUARTER_S, SLACK_S
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
 from service.doctor.system import listener
@@ -30,7 +30,7 @@ from service.words import span
 ENOUGH_TICKS = 50
 BEHIND_S = 30.0
 MAX_SAMPLE_CHARS = 60
-CLOSED = "; FX markets are closed now, at the weekend"
+CLOSED = "; FX markets may be closed now, for the weekend or the daily break"
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ def _endpoint(scene: Scene, address: str, heard: Heard) -> Iterator[Finding]:
         yield _silent(scene, address, known)
         return
     if not heard.ticks:
-        yield _no_ticks(address, heard, known)
+        yield _no_ticks(scene, address, heard)
         return
     clock = list(_clock(scene, address, heard, known))
     yield from clock
@@ -153,12 +153,12 @@ def _silent(scene: Scene, address: str, known: dict[str, Any] | None) -> Finding
         )
     text = f"is silent: nothing in {scene.listen_s:g} s{since}"
     advice = "is the terminal connected and its EA attached to a chart? Is it the right port?"
-    if _weekend(scene.now_s):
+    if _rests(scene.now_s):
         return warn(address, text + CLOSED, f"look again when they have opened. {advice}")
     return fail(address, text, advice)
 
 
-def _no_ticks(address: str, heard: Heard, known: dict[str, Any] | None) -> Finding:
+def _no_ticks(scene: Scene, address: str, heard: Heard) -> Finding:
     named = ", ".join(f"{count} {kind}" for kind, count in heard.skipped.most_common(4))
     if heard.skipped["garbage"] and not heard.candles:
         return fail(
@@ -166,13 +166,14 @@ def _no_ticks(address: str, heard: Heard, known: dict[str, Any] | None) -> Findi
             f"sends what is no message of an EA: {heard.sample}",
             "is another program's PUB on this port? docs/protocol.md shows what is read",
         )
-    if known is not None and known["age_s"] is not None and known["age_s"] < BEHIND_S:
+    newest_s = scene.running.stats["feed"]["event_time_s"] if scene.running else None
+    if newest_s is not None and scene.now_s - newest_s < scene.config.feed.stale_after_s:
         return ok(address, f"no tick while listening; {named or 'candles'} came")
-    return fail(
-        address,
-        f"sends no ticks, only {named or 'candles'}",
-        "is the market open, and are symbols in the EA's market watch?",
-    )
+    text = f"sends no ticks, only {named or 'candles'}"
+    advice = "is the terminal connected to its broker, and are symbols in the EA's market watch?"
+    if _rests(scene.now_s):
+        return warn(address, text + CLOSED, f"look again when they have opened. {advice}")
+    return fail(address, text, advice)
 
 
 def _clock(
@@ -182,12 +183,16 @@ def _clock(
     setting = scene.config.feed.clock_offset
     due_s = math.ceil((heard.lead_s - SLACK_S) / QUARTER_S) * QUARTER_S
     behind_s = due_s - heard.lead_s
+    used_s = setting if setting != "auto" else None if known is None else known["clock_offset_s"]
+    if used_s is not None and due_s < used_s and _rests(scene.now_s):
+        yield ok(address, "last quotes, sent again: how its clock is set shows in trading hours")
+        return
     if setting != "auto" and abs(setting - due_s) >= QUARTER_S:
         yield fail(
             address,
             f"its clock offset is wrong: {_offset(heard.lead_s)}, "
             f"feed.clock_offset = {setting:g} s",
-            f'set feed.clock_offset = "auto", or {due_s:g}',
+            'set feed.clock_offset = "auto"' + f", or {due_s:g}" * (abs(due_s) <= MAX_OFFSET_S),
         )
     elif setting == "auto" and known is not None and known["clock_state"] == "live":
         if abs(known["clock_offset_s"] - due_s) >= QUARTER_S:
@@ -202,7 +207,7 @@ def _clock(
             "its stamps run faster than the wall: a recording is being played",
             "for a live feed set feed.clock_offset and restart",
         )
-    if behind_s > BEHIND_S and not _weekend(scene.now_s):
+    if behind_s > BEHIND_S and not _rests(scene.now_s):
         yield warn(
             address,
             f"its newest tick is {span(behind_s)} behind: either the clock that stamps it is "
@@ -238,8 +243,11 @@ def _offset(lead_s: float) -> str:
     return f"its clock is {abs(hours):g} h {'ahead of' if hours > 0 else 'behind'} UTC"
 
 
-def _weekend(now_s: float) -> bool:
-    """Friday 22:00 to Sunday 21:00 UTC, in winter and in summer."""
+def _rests(now_s: float) -> bool:
+    """Whether FX may be closed: Friday 21:00 to Sunday 23:00 UTC, and each day from 21:00 to 23:00.
+
+    In New York it is an hour from 17:00 on, and so another hour of UTC in summer than in winter.
+    """
     now = datetime.fromtimestamp(now_s, UTC)
     hour = now.weekday() * 24 + now.hour
-    return 4 * 24 + 22 <= hour < 6 * 24 + 21
+    return now.hour in (21, 22) or 4 * 24 + 21 <= hour < 6 * 24 + 23

@@ -9,13 +9,14 @@ from pathlib import Path
 from shlex import quote
 
 from service import presence
-from service.doctor.finding import Finding, fail, ok, warn
+from service.doctor.finding import Finding, fail, lost_link, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import (
     ENTER,
     MOUNT,
     READ,
     WRITE,
+    dangling,
     mode_text,
     nearest_there,
     obstacle,
@@ -23,6 +24,7 @@ from service.doctor.system import (
     read_only,
     through,
 )
+from service.journal_file import wal_of
 from service.journal_summary import amount
 
 MIB = 1 << 20
@@ -33,21 +35,22 @@ FORGOTTEN_S = 6 * 3600.0
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """The state directory, the models, the configuration's file."""
+    """The state directory, the configuration's file, the models."""
     yield _folder(scene, scene.state_dir, READ | WRITE | ENTER, "state_dir")
+    file = scene.config_file
+    if file is not None:
+        yield _configuration(scene, file)
+    # Last, where it may be hidden from who asks.
     models, state_dir = scene.config.models_dir, scene.state_dir
     if presence.exists(models) and not (presence.exists(state_dir) and state_dir.samefile(models)):
         yield _folder(scene, models, READ | ENTER, "model.directory")
         yield from _leftovers(models, scene.now_s)
-    file = scene.config_file
-    if file is not None:
-        yield _configuration(scene, file)
 
 
 def disk(scene: Scene) -> Iterator[Finding]:
     """Room on each file system that something is written to."""
     config = scene.config
-    folders = [config.journal_path.parent, config.models_dir]
+    folders = [wal_of(config.journal_path).parent, config.models_dir]
     if config.record.enabled:
         folders.append(config.path(config.record.directory))
     seen: set[int] = set()
@@ -60,16 +63,9 @@ def disk(scene: Scene) -> Iterator[Finding]:
 
 def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
     if not presence.exists(path):
-        link = next(
-            (at for at in (path, *path.parents) if at.is_symlink() and not presence.exists(at)),
-            None,
-        )
+        link = dangling(path)
         if link is not None:
-            return fail(
-                link,
-                f"is a link to {link.readlink()}, which is not there ({key})",
-                "have the disk mounted that it lies on, or set the link anew",
-            )
+            return lost_link(link, key)
         parent = nearest_there(path)
         hindrance = obstacle(parent, scene.owner, WRITE | ENTER)
         if hindrance is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -42,6 +43,15 @@ def warn(about: object, text: str, advice: str) -> Finding:
 def fail(about: object, text: str, advice: str) -> Finding:
     """Something of what the service is for does not work, or would not after a restart."""
     return _found("fail", about, text, advice)
+
+
+def lost_link(link: Path, key: str) -> Finding:
+    """A link that leads to nothing, on the way to what `key` of the configuration names."""
+    return fail(
+        link,
+        f"is a link to {link.readlink()}, which is not there ({key})",
+        "have the disk mounted that it lies on, or set the link anew",
+    )
 
 
 def refused(about: object, error: Exception) -> Finding:

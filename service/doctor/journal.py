@@ -12,13 +12,14 @@ from pathlib import Path
 from shlex import quote
 
 from service import presence
-from service.doctor.finding import Finding, fail, ok, warn
+from service.doctor.finding import Finding, fail, lost_link, ok, warn
 from service.doctor.scene import LOCK_SUFFIX, Scene
 from service.doctor.system import (
     ENTER,
     MOUNT,
     READ,
     WRITE,
+    dangling,
     locks,
     nearest_there,
     obstacle,
@@ -77,6 +78,9 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def _to_be_made(scene: Scene, path: Path) -> Finding:
+    link = dangling(path.parent)
+    if link is not None:
+        return lost_link(link, "journal.path")
     place = nearest_there(path)
     if read_only(place):
         return fail(path, "the disk is read-only: it cannot be made", MOUNT)
@@ -113,7 +117,7 @@ def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
             lock,
             f"user {scene.owner_name}, as whom the service runs, may not open it: "
             "it cannot lock its journal, answers are not kept",
-            f"chown {scene.owner_name}: {quote(str(lock))}",
+            f"chown -h {scene.owner_name}: {quote(str(lock))}",
         )
 
 
@@ -127,7 +131,8 @@ def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
                     hindrance,
                     f"user {scene.owner_name}, as whom the service runs, may not write it: "
                     "answers are not kept",
-                    f"chown {scene.owner_name}: {files} && chmod u+rw {files}"
+                    # The folder is the service's: root must not give away what a link leads to.
+                    f"chown -h {scene.owner_name}: {files} && chmod u+rw {files}"
                     if hindrance == file
                     else through(file, scene.owner),
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service import presence
 from service.bundle import Limits, load, read_pointer
-from service.doctor.finding import Finding, fail, ok, warn
+from service.doctor.finding import Finding, fail, lost_link, ok, warn
 from service.doctor.scene import Scene
-from service.doctor.system import READ, obstacle
+from service.doctor.system import READ, dangling, obstacle
 from service.errors import ModelRejected, RejectReason
 from service.model import REVIEW_DUE, Model
 
@@ -30,6 +31,8 @@ def check(scene: Scene) -> Iterator[Finding]:
         limits = Limits(scene.config.model.max_file_bytes, scene.config.model.max_nodes)
         model = load(models, found, limits)
     except ModelRejected as error:
+        if isinstance(error.__cause__, PermissionError) and os.geteuid() != scene.owner:
+            raise error.__cause__ from None  # hidden from who asks, which says nothing of it
         yield _rejected(models, error)
         return
     yield from _rights(scene, models, model.version)
@@ -38,11 +41,14 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def _none(scene: Scene, models: Path) -> Finding:
+    link = dangling(models)
+    if link is not None:
+        return lost_link(link, "model.directory")
     versions = []
     with suppress(OSError):
         for path in models.iterdir():
             with suppress(OSError):  # one that is closed, as lost+found, hides no other
-                if presence.exists(path / MANIFEST_NAME):
+                if path.name[:1] != "." and presence.exists(path / MANIFEST_NAME):
                     versions.append(path.name)
     if versions:
         return fail(

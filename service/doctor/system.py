@@ -136,6 +136,12 @@ def nearest_there(path: Path) -> Path:
     return path
 
 
+def dangling(path: Path) -> Path | None:
+    """The link on the way to it, or itself, that leads to nothing, as where a disk is missing."""
+    steps = (path, *path.parents)
+    return next((at for at in steps if at.is_symlink() and not presence.exists(at)), None)
+
+
 def read_only(path: Path) -> bool:
     """Whether its disk is mounted, or was made by the kernel, so that nobody may write there."""
     if os.statvfs(path).f_flag & os.ST_RDONLY:
@@ -144,10 +150,10 @@ def read_only(path: Path) -> bool:
     device = path.stat().st_dev
     place = f"{os.major(device)}:{os.minor(device)}"
     try:
-        mounts = (PROC / "self" / "mountinfo").read_text(errors="replace").splitlines()
+        mounts = (PROC / "self" / "mountinfo").read_text(errors="replace").split("\n")
     except OSError:
         return False
-    options = [line.split()[-1].split(",") for line in mounts if line.split()[2] == place]
+    options = [line.split()[-1].split(",") for line in mounts if line.split()[2:3] == [place]]
     return any("emergency_ro" in one for one in options)
 
 

@@ -20,13 +20,16 @@ from service.history import HISTORY_NAME, last_trained, read_history
 from service.journal_export import stamp
 from service.journal_reading import JournalUnreadable, open_quietly
 from service.settings import Config
-from service.shown_logs import shown_logs
+from service.shown_logs import INSTALLED, shown_logs
 
 DAY_S = 86_400.0
 WEEKLY_S = 8 * DAY_S
 """Cron runs it once a week; a day more is no news."""
 HOURLY_S = 3 * 3600.0
 LOCK = ".lock"
+OWN_TO_UNITS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108
+"""Folders in whose place the units of deploy/systemd have empty ones (ProtectHome, PrivateTmp)."""
+UNSEEN = "lies in a folder that is hidden from the units"
 CRON = "install deploy/cron/signal-scorer or the timers, and look at its log: journalctl -u "
 
 
@@ -53,6 +56,13 @@ def alerts(scene: Scene) -> Iterator[Finding]:
             command[0],
             "is not executable" if there else "is not there: nobody would be told",
             f"chmod +x {command[0]}" if there else "correct alerts.command, an argv without shell",
+        )
+        return
+    if _unseen(scene, Path(found)):
+        yield fail(
+            found,
+            f"{UNSEEN}: nobody would be told",
+            "copy it to /opt/signal-scorer/alert, and name it there in alerts.command",
         )
         return
     trainer = _trainer(scene)
@@ -102,9 +112,25 @@ def _truth_logs(scene: Scene) -> Iterator[Finding]:
         yield _shown_log(log, bound, _trainer(scene))
     for path in () if shown else map(config.path, config.truth_log.paths):
         try:
-            yield _configured_log(path, _trainer(scene))
+            yield _unseen_log(scene, path) or _configured_log(path, _trainer(scene))
         except PermissionError:
             yield warn(path, "the truth log is hidden from you", "run it as root")
+
+
+def _unseen_log(scene: Scene, path: Path) -> Finding | None:
+    if not _unseen(scene, path):
+        return None
+    return fail(
+        path,
+        f"{UNSEEN}: no reported outcome is learnt from",
+        f"deploy/install.sh --truth-log {path} shows it to the trainer's",
+    )
+
+
+def _unseen(scene: Scene, path: Path) -> bool:
+    """Whether the installed units, unlike whoever asks, find nothing there."""
+    real = path.resolve()
+    return scene.config_file == INSTALLED and any(map(real.is_relative_to, OWN_TO_UNITS))
 
 
 def _configured_log(path: Path, trainer: int) -> Finding:
@@ -120,8 +146,7 @@ def _configured_log(path: Path, trainer: int) -> Finding:
             path,
             f"user {user_name(trainer)}, as whom the trainer runs, may not read it "
             f"(at {hindrance})",
-            f"deploy/install.sh --truth-log {path} arranges that, or: setfacl -m "
-            f"u:{user_name(trainer)}:rX {hindrance}",
+            f"deploy/install.sh --truth-log {path} arranges that",
         )
     if not presence.is_file(path):
         return fail(
@@ -212,6 +237,8 @@ def _monitor(scene: Scene, path: Path) -> Finding:
 def _modified(path: Path) -> float:
     try:
         return os.stat(path).st_mtime  # noqa: PTH116  0.0 for none, in one step
+    except PermissionError:  # "never ran" would be said of what is hidden
+        raise
     except OSError:
         return 0.0
 

@@ -89,3 +89,7 @@ def test_a_symbol_at_fault_costs_its_own_signals_of_a_large_batch_only(
     assert [one["ok"] for one in scores] == [n % 3 != 1 for n in range(9)]
     assert {one["error"]["code"] for one in scores[1::3]} == {"internal"}
     assert parts.vitals.requests["apart"] == 1
+    # An alert asks for these, and some client may ask in batches alone.
+    assert parts.vitals.answered["score", "internal"] == 3
+    parts.ask("score_many", signals=[{"symbol": "EURUSD", "base_score": "high"}])
+    assert parts.vitals.answered["unknown", "invalid_field"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -43,7 +44,36 @@ def test_a_feed_that_is_no_eas(setup: Setup, publish: Callable[[Any], str]) -> N
 
 def test_a_feed_with_heartbeats_alone(setup: Setup, publish: Callable[[Any], str]) -> None:
     setup.values["FEED_ENDPOINTS"] = publish(lambda: b"HEARTBEAT")
-    assert "market watch" in setup.fault("feed", "no ticks", "heartbeat").advice
+    found = setup.fault("feed", "no ticks", "heartbeat", now_s=MONDAY_S)
+    assert "market watch" in found.advice
+    setup.fault("feed", "no ticks", "weekend", level="warn", now_s=SATURDAY_S)
+
+
+def test_a_feed_that_has_nothing_but_heartbeats_left(
+    tmp_path: Path, publish: Callable[[Any], str]
+) -> None:
+    frames = [tick("EURUSD", time.time())]
+    address = publish(lambda: frames[-1])
+    with running(tmp_path, FEED_ENDPOINTS=address) as service:
+        with service.client() as client:
+            eventually(lambda: client.stats()["symbols"], "the tick")
+        frames.append(b"HEARTBEAT")
+        setup = beside(service, tmp_path / "unused", FEED_ENDPOINTS=address)
+        monday_s = MONDAY_S + math.ceil((time.time() - MONDAY_S) / (7 * DAY_S)) * 7 * DAY_S
+        eventually(lambda: setup.findings("feed", now_s=monday_s)[0].level == "fail", "its words")
+        setup.fault("feed", "no ticks", "heartbeat", now_s=monday_s)
+
+
+@pytest.mark.parametrize("hours", [6, 16])
+def test_last_quotes_that_are_sent_again_tell_no_clock(
+    setup: Setup, publish: Callable[[Any], str], hours: int
+) -> None:
+    setup.values["FEED_ENDPOINTS"] = publish(lambda: tick("EURUSD", time.time() - hours * 3600))
+    setup.values["FEED_CLOCK_OFFSET"] = str(3 * 3600)
+    (found,) = setup.findings("feed", now_s=SATURDAY_S)
+    assert (found.level, "trading hours" in found.text) == ("ok", True)
+    wrong = setup.fault("feed", "offset is wrong", now_s=MONDAY_S)
+    assert (f", or {-hours * 3600}" in wrong.advice) == (hours < 14)
 
 
 @pytest.mark.parametrize("hours", [3, -2])
@@ -51,7 +81,9 @@ def test_a_clock_offset_that_is_wrong(
     setup: Setup, publish: Callable[[Any], str], hours: int
 ) -> None:
     setup.values["FEED_ENDPOINTS"] = publish(lambda: tick("EURUSD", time.time() + hours * 3600))
-    found = setup.fault("feed", "offset is wrong", f"{abs(hours)} h", "feed.clock_offset = 0")
+    found = setup.fault(
+        "feed", "offset is wrong", f"{abs(hours)} h", "feed.clock_offset = 0", now_s=MONDAY_S
+    )
     assert f"or {hours * 3600}" in found.advice
     setup.values["FEED_CLOCK_OFFSET"] = str(hours * 3600)
     assert {finding.level for finding in setup.findings("feed")} == {"ok"}

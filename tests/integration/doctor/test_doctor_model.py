@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -34,6 +35,37 @@ def test_a_pointer_that_is_gone_though_models_are_there(setup: Setup) -> None:
     version = small_model(setup.models, now_s=time.time())
     (setup.models / POINTER_NAME).unlink()
     assert version in setup.fault("model", POINTER_NAME, "is missing").advice
+
+
+def test_models_behind_a_link_to_what_is_not_mounted(setup: Setup, tmp_path: Path) -> None:
+    setup.models.symlink_to(tmp_path / "unmounted")
+    assert "mounted" in setup.fault("model", "models", "is a link to", "model.directory").advice
+
+
+def test_a_first_publication_that_was_interrupted_is_no_model(setup: Setup) -> None:
+    version = small_model(setup.models, now_s=time.time())
+    (setup.models / version).rename(setup.models / f".incoming-{version}")
+    (setup.models / POINTER_NAME).unlink()
+    setup.fault("model", "no model yet", level="warn")
+
+
+@as_root
+def test_a_model_that_is_hidden_from_who_asks_is_not_called_unusable(
+    served_by_nobody: Setup, open_folder: Path
+) -> None:
+    closed = open_folder / "models"
+    small_model(closed, now_s=time.time())
+    closed.chmod(0o700)
+    served_by_nobody.values["MODEL_DIRECTORY"] = str(closed)
+    os.chown(served_by_nobody.state, 0, 0)
+    served_by_nobody.state.chmod(0o755)
+    with as_nobody():
+        for check in ("model", "trainer"):
+            (found,) = served_by_nobody.findings(check)
+            assert (found.level, found.text) == (
+                "warn",
+                "is hidden from you: this check ended there",
+            )
 
 
 @as_root

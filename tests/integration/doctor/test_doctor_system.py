@@ -80,6 +80,26 @@ def test_a_journal_beside_which_nothing_can_be_made(
 
 
 @as_root
+def test_what_a_link_beside_the_journal_leads_to_is_not_to_be_given_away(
+    open_folder: Path, served_by_nobody: Setup
+) -> None:
+    served_by_nobody.write_journal()
+    other = open_folder / "shadow"
+    other.touch(mode=0o600)
+    (served_by_nobody.state / "journal.db-x").symlink_to(other)
+    advice = served_by_nobody.fault("journal", "may not write it").advice
+    subprocess.run(["sh", "-c", advice], check=False)
+    assert served_by_nobody.journal.stat().st_uid == NOBODY
+    assert other.stat().st_uid == 0
+
+
+def test_a_journal_behind_a_link_to_what_is_not_mounted(setup: Setup, tmp_path: Path) -> None:
+    (tmp_path / "kept").symlink_to(tmp_path / "unmounted")
+    setup.values["JOURNAL_PATH"] = str(tmp_path / "kept" / "journal.db")
+    assert "mounted" in setup.fault("journal", "kept is a link to", "journal.path").advice
+
+
+@as_root
 def test_a_journal_or_a_key_behind_a_closed_folder_is_not_to_be_given_away(
     open_folder: Path, served_by_nobody: Setup
 ) -> None:

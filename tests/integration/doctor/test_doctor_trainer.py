@@ -78,7 +78,7 @@ def test_what_is_hidden_from_who_asks_hides_nothing_else_of_the_trainer(
     with as_nobody():
         hidden, run = served_by_nobody.findings("trainer")
     assert (hidden.level, hidden.text) == ("warn", "the truth log is hidden from you")
-    assert (run.level, run.about) == ("ok", str(open_folder / "models"))
+    assert (run.level, run.about) == ("warn", str(open_folder / "models" / ".lock"))
 
 
 def test_a_zone_that_there_is_not(setup: Setup) -> None:
