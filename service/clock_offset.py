@@ -27,7 +27,10 @@ MAX_OFFSET_S = 14 * 3600
 SLACK_S = 30.0
 """Stamps lag behind their clock and hardly lead: so much lead is not yet the next quarter."""
 
-FUTURE_S = 5.0
+FUTURE_S = SLACK_S
+"""What leads by more is in the future. Were it less, a feed between the two would be refused for
+ever: its offset is that of this quarter."""
+
 CONFIRM_STAMPS = 10
 CONFIRM_S = 10.0
 CONFIRM_DRIFTED_S = 60.0
@@ -162,7 +165,7 @@ class ClockOffset:
         self._last_receive_s = receive_time_s
 
     def is_future(self, stamp_s: float, receive_time_s: float) -> bool:
-        """Whether the stamp lies more than 5 s ahead of its receipt; only judged when live."""
+        """Whether the stamp lies more than 30 s ahead of its receipt; only judged when live."""
         return self.state == "live" and stamp_s - self.offset_s > receive_time_s + FUTURE_S
 
     def _place(self, quarter_s: int) -> None:

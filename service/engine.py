@@ -99,7 +99,10 @@ class Engine:
         A little of the looking after drift and warmth is done too.
         """
         now = self._roll(self.intake.now(receive_time_s))
-        self.paper.sweep(now)
+        if (
+            self.intake.event_s is not None
+        ):  # else this is the machine's time, and theirs the feed's
+            self.paper.sweep(now)
         self.warmth.look(self.intake, now)
         self.drift.look()
 
@@ -123,9 +126,9 @@ class Engine:
         """The journal has this row: retries of its signal need not carry it any more."""
         self._retries.written(row)
 
-    def clock_set_back(self, step_s: float) -> None:
-        """UTC was set back by `step_s` (negative): receive times from before move with it."""
-        self.intake.clock_set_back(step_s)
+    def clock_stepped(self, step_s: float) -> None:
+        """UTC was set on by `step_s` (negative: back): receive times from before move with it."""
+        self.intake.clock_stepped(step_s)
 
     def set_mode(self, mode: messages.Mode) -> None:
         """Serve in another mode from the next request on."""

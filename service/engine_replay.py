@@ -115,7 +115,7 @@ class Rerun:
             recording.ADVANCE: engine.advance,
             recording.MODE: engine.set_mode,
             recording.NUMBERED: engine.number_above,
-            recording.SET_BACK: engine.clock_set_back,
+            recording.STEPPED: engine.clock_stepped,
         }
 
     def apply(self, record: list[Any]) -> ScoreRow | None:

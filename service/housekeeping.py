@@ -180,7 +180,10 @@ class Housekeeping:
         """Go on with a configuration that differs in keys of `reload.LIVE` alone."""
         before, self._config = self._config, config
         if config.score.mode != before.score.mode:
-            self._follow_mode(self._mode.again())
+            found = self._mode.again()
+            if found is not None and found.refused and self._engine.mode == before.score.mode:
+                self._engine.set_mode(config.score.mode)  # no command stands in its way
+            self._follow_mode(found)
 
     def event(self, kind: str, **detail: str | float | int | bool | None) -> None:
         """Log something worth finding again, and keep it in the journal."""
@@ -275,7 +278,8 @@ class Housekeeping:
         for fault in list(faults)[-new:] if new else ():
             self.event("tick_fault", symbol=fault.symbol, error=fault.error)
         self._faults_logged += new
-        recent = sum(utc_s - fault.at_s <= 60.0 for fault in faults)
+        # One of the future was before the clock was set back, whenever.
+        recent = sum(0.0 <= utc_s - fault.at_s <= 60.0 for fault in faults)
         if recent >= self._config.limits.faults_per_minute:
             raise TooManyFaults(f"{recent} ticks in a minute could not be applied; see the log")
 
@@ -303,8 +307,7 @@ class Housekeeping:
             step_s = self._clock.reanchor()
             if step_s:
                 self._vitals.clock_steps += 1
-                if step_s < 0:
-                    self._engine.clock_set_back(step_s)
+                self._engine.clock_stepped(step_s)
                 # Ages are measured from these: they move with the clock.
                 self._vitals.started_utc_s += step_s
                 for endpoint in self._vitals.endpoints:

@@ -155,12 +155,16 @@ class Intake:
         feed.restored_revision = state.bars.revision
         self.revision += 1
 
-    def clock_set_back(self, step_s: float) -> None:
-        """UTC was set back by `step_s` (negative): receive times from before move with it."""
+    def clock_stepped(self, step_s: float) -> None:
+        """UTC was set on by `step_s` (negative: back): receive times from before move with it.
+
+        Those of the symbols only where it was set back: else nobody knows how old they are.
+        """
         self.event_receive_s += step_s
         self._full_until_s = NEVER
-        for feed in self.feeds.values():
-            feed.set_back(step_s)
+        if step_s < 0.0:
+            for feed in self.feeds.values():
+                feed.set_back(step_s)
 
     def _tick(self, endpoint: Endpoint, tick: Tick, receive_time_s: float) -> str:
         if tick.bid <= 0.0 or tick.ask < tick.bid:

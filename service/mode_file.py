@@ -81,10 +81,13 @@ def read(folder: Path, owner: int | None = None) -> Command | None:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     with file:
         _check_writer(os.fstat(file.fileno()), os.geteuid() if owner is None else owner)
-        content = file.read(MAX_BYTES)
+        try:
+            content = file.read(MAX_BYTES)
+        except OSError as error:
+            raise ValueError(f"cannot be read: {error.strerror}") from error
     try:
         return msgspec.json.decode(content, type=Command)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"is no command: {error}") from None
 
 

@@ -110,10 +110,10 @@ class RecordedEngine(Engine):
         self.writer.append((recording.WRITTEN, row.score_id))
         super().written(row)
 
-    def clock_set_back(self, step_s: float) -> None:
+    def clock_stepped(self, step_s: float) -> None:
         """See Engine."""
-        self.writer.append((recording.SET_BACK, step_s))
-        super().clock_set_back(step_s)
+        self.writer.append((recording.STEPPED, step_s))
+        super().clock_stepped(step_s)
 
     def set_mode(self, mode: messages.Mode) -> None:
         """See Engine."""

@@ -24,6 +24,9 @@ class Wall:
         return self.at_s
 
 
+LEVELS = {"entry_price": 1.1, "stop_loss": 1.0, "take_profit": 1.2}
+
+
 @pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S, 86_400.0, -1.5])
 def test_a_step_of_the_wall_clock_is_followed_and_counted(tmp_path: Path, step_s: float) -> None:
     wall = Wall()
@@ -31,6 +34,8 @@ def test_a_step_of_the_wall_clock_is_followed_and_counted(tmp_path: Path, step_s
     parts = Parts(tmp_path, clock)
     parts.journal.open()
     parts.warm()
+    parts.score(signal_id="open", direction="BUY", **LEVELS)
+    parts.feed(tick("EURUSD", clock.utc_s()))
     before_s = clock.utc_s()
     wall.at_s += step_s
     assert abs(clock.utc_s() - before_s) < 1.0  # until housekeeping looks, nothing steps
@@ -39,6 +44,8 @@ def test_a_step_of_the_wall_clock_is_followed_and_counted(tmp_path: Path, step_s
     assert parts.ask("stats")["clock_steps"] == 1
     # What is measured from times before the step moved with them.
     assert [row["kind"] for row in parts.rows("SELECT kind FROM events")] == ["clock_stepped"]
+    parts.engine.advance(clock.utc_s())
+    assert len(parts.engine.paper) == 1  # nothing of its path was missed
     health = parts.ask("health")
     assert health["ready"] is True
     assert 0.0 <= health["uptime_s"] < 60.0

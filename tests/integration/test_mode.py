@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import builders
+import msgspec
 import pytest
 from command import invoke
 from harness import Service, eventually, free_port, running
@@ -238,6 +239,24 @@ def test_a_file_without_authority_or_sense_changes_nothing_and_is_told_once(
     assert len(events) == 1
     assert word in events[0]["detail"]
     assert any("refused" in note for note in parts.ask("health")["notes"])
+
+
+def test_a_refused_file_keeps_no_configured_mode_from_a_reload(tmp_path: Path):
+    parts = Parts(tmp_path)
+    write(tmp_path, Command("live"))
+    (tmp_path / FILE_NAME).chmod(0o666)
+    parts.housekeeping.turn()
+    off = msgspec.structs.replace(parts.config.score, mode="off")
+    parts.housekeeping.reconfigure(msgspec.structs.replace(parts.config, score=off))
+    assert parts.engine.mode == "off"
+    assert any("refused" in note for note in parts.ask("health")["notes"])
+
+
+def test_a_file_that_is_nested_without_end_is_refused(tmp_path: Path):
+    (tmp_path / FILE_NAME).write_text('{"mode": "off", "x": ' + "[" * 1000)
+    look = ModeWatch(tmp_path).look()
+    assert look is not None
+    assert look.refused
 
 
 def test_a_mended_file_is_read_again(tmp_path: Path):

@@ -147,6 +147,15 @@ def test_a_restart_that_took_too_long_voids(tmp_path: Path):
     assert at.open() == []
 
 
+def test_a_restart_before_the_first_tick_voids_nothing_by_another_clock(tmp_path: Path):
+    at = opened(tmp_path)
+    at.signal("T")
+    at = at.restarted(after_s=0.0)
+    # Until a tick has come, the time is the machine's: the feed's may lag behind it.
+    at.engine.advance(at.clock.utc_s() + 600.0)
+    assert len(at.engine.paper) == 2
+
+
 def test_a_score_whose_position_a_kill_prevented_is_followed_after_it(tmp_path: Path):
     at = session(tmp_path)
     at.signal()

@@ -481,6 +481,18 @@ def test_ten_faults_in_a_minute_end_it_and_fewer_do_not(tmp_path: Path) -> None:
     assert len(parts.rows("SELECT * FROM events WHERE kind = 'tick_fault'")) == 19
 
 
+def test_faults_from_before_the_clock_was_set_back_do_not_end_it(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    for n in range(12):
+        parts.feed(tick("EURUSD", parts.clock.utc_s(), 1.1 + n * 1e-5))
+        parts.engine.intake.feeds["EURUSD"].state.buckets = None  # type: ignore[assignment]
+        parts.feed(tick("EURUSD", parts.clock.utc_s(), 1.2 + n * 1e-5))
+        seconds(parts, 600)
+    parts.clock._utc_s -= 8 * 3600.0
+    seconds(parts, 2)
+    assert len(parts.rows("SELECT * FROM events WHERE kind = 'tick_fault'")) == 12
+
+
 def test_an_overload_is_refused_with_the_base_score_and_forgotten(parts: Parts) -> None:
     request = body("score", symbol="EURUSD", base_score=61.5, signal_id="s", id=9)
     reply = unpacked(parts.responder.refuse(request, "overloaded", "too many wait"))

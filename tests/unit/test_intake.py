@@ -154,9 +154,9 @@ def test_a_live_feed_cannot_be_ahead_of_time() -> None:
         given_.now_s = T + second
         given_.quote(bid=1.1 + second * 1e-5, ask=1.2)
     assert given_.feed.clock.state == "live"
-    assert given_.quote(stamp_s=given_.now_s + 4, ask=1.15) == "accepted"
-    assert given_.quote(stamp_s=given_.now_s + 6, ask=1.16) == "future"
-    assert given_.quote("GBPUSD", stamp_s=given_.now_s + 6) == "future"
+    assert given_.quote(stamp_s=given_.now_s + 29, ask=1.15) == "accepted"
+    assert given_.quote(stamp_s=given_.now_s + 31, ask=1.16) == "future"
+    assert given_.quote("GBPUSD", stamp_s=given_.now_s + 31) == "future"
 
 
 def test_another_source_takes_over_only_after_silence() -> None:
@@ -218,7 +218,7 @@ def test_a_symbol_whose_candles_go_on_coming_is_not_idle() -> None:
     given_.quote("C")
     given_.now_s += 3000
     assert given_.bar(int(given_.now_s) // 60 - 1, "A") == "accepted"
-    given_.intake.clock_set_back(-7200.0)
+    given_.intake.clock_stepped(-7200.0)
     given_.now_s += 600 - 7200
     assert given_.quote("D") == "accepted"
     assert "A" in given_.intake.feeds
@@ -530,7 +530,7 @@ def test_now_goes_on_between_ticks() -> None:
 def test_a_clock_that_was_set_back_ages_nothing() -> None:
     given_ = Given()
     given_.quote()
-    given_.intake.clock_set_back(-3600.0)
+    given_.intake.clock_stepped(-3600.0)
     given_.now_s -= 3600.0
     assert given_.intake.now(given_.now_s) == T
     given_.now_s += 31
