@@ -87,6 +87,7 @@ check_path() {
 
 install_all() {
     check_users
+    check_truth_logs
     choose_trigger
     find_python
     make_users
@@ -100,6 +101,13 @@ install_all() {
     systemctl daemon-reload
     switch_release
     next_steps
+}
+
+# Before anything is written: a run that is corrected and repeated finds all as it was.
+check_truth_logs() {
+    for log in $logs; do
+        [ -d "${log%/*}" ] || refuse "--truth-log $log: there is no folder ${log%/*}"
+    done
 }
 
 check_users() {
@@ -220,7 +228,6 @@ install_truth_logs() {
         number=$((number + 1))
         source=${log%/*} target=$prefix/truth/$number
         paths="$paths${paths:+,}$target/${log##*/}"
-        [ -d "$source" ] || refuse "--truth-log $log: there is no folder $source"
         case $(stat -L -c %A "$source") in
             ???????r?x*) ;;
             *)
@@ -273,7 +280,7 @@ switch_release() {
     [ "$start" = yes ] || return 0
     [ "$trigger" = cron ] || for job in $jobs; do systemctl --quiet enable --now "$job.timer"; done
     if systemctl --quiet is-active signal-scorer; then
-        if [ "$release" = "$before" ] && [ "$unit_changed" = no ]; then
+        if [ "$release" = "$before" ] && [ "$unit_changed" = no ] && runs_release; then
             say "the service is this release already and was left alone"
             return 0
         fi
@@ -281,11 +288,17 @@ switch_release() {
         systemctl --quiet enable signal-scorer
         systemctl reset-failed signal-scorer 2>/dev/null || true
     else
-        say "the service was stopped by hand, and stays so: systemctl start signal-scorer"
+        say "the service does not run, and stays so: systemctl enable --now signal-scorer"
         return 0
     fi
     systemctl restart signal-scorer || go_back
     [ "$release" = "$before" ] || remove_old_releases
+}
+
+# What `current` names was perhaps never started: after --no-start, or a run that was cut off.
+runs_release() {
+    pid=$(systemctl show --property MainPID --value signal-scorer)
+    grep -q "^$release/" "/proc/$pid/cmdline" 2>/dev/null
 }
 
 go_back() {

@@ -21,6 +21,7 @@ def look(product: Product, report: Report) -> None:
     _wheels(product, report)
     _under_load(product, report)
     _broken(product, report)
+    _not_started(product, report)
 
 
 def _wheels(product: Product, report: Report) -> None:
@@ -65,6 +66,17 @@ def _broken(product: Product, report: Report) -> None:
     held = failed.code == 1 and machine.out("readlink /opt/signal-scorer/current") == before
     report.seen("a release that does not start", last, held=held)
     report.seen("requests meanwhile", said, held=said["asked"] > 0)
+
+
+def _not_started(product: Product, report: Report) -> None:
+    """A release that was installed without a start is not taken for the one that runs."""
+    machine, before = product.machine, product.pid()
+    install = f"sh {SOURCE}/deploy/install.sh --wheels {WHEELS}"
+    machine.run(f"{install} --no-start")
+    left = product.pid() == before
+    said = machine.run(install).out.splitlines()[0]
+    product.ready()
+    report.seen("installed without a start, then with", said, held=left and product.pid() != before)
 
 
 def _load(tag: str) -> str:
