@@ -22,7 +22,7 @@ from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service import backup_manifest as form
 from service import exit_codes, mode_file, presence
 from service.backup_manifest import BackupError, Entry, Manifest
-from service.bundle import decode_pointer, load, machine_faults, read_pointer_bytes
+from service.bundle import Limits, decode_pointer, load, machine_faults, read_pointer_bytes
 from service.config import Sourced
 from service.durable import Step, no_step, sync_directory
 from service.errors import ModelRejected, remedy
@@ -62,14 +62,14 @@ def make(
 ) -> Manifest:
     """Make `target`, which must not be there yet or be empty. Raises BackupError."""
     target = target.absolute()
-    if os.path.lexists(target) and (not presence.is_dir(target) or any(target.iterdir())):
-        raise BackupError(
-            f"{target} is there already and is not touched; name a new folder, for example "
-            "with the date",
-            exit_codes.CANT_CREATE,
-        )
     work = beside(target)
     try:
+        if os.path.lexists(target) and (not presence.is_dir(target) or any(target.iterdir())):
+            raise BackupError(
+                f"{target} is there already and is not touched; name a new folder, for example "
+                "with the date",
+                exit_codes.CANT_CREATE,
+            )
         # In full size, and a nightly backup never has the same name again.
         remove_dead(target.parent)
         work.mkdir(parents=True, mode=0o700)
@@ -215,7 +215,8 @@ def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: fl
             schema = writer.journal(config.journal_path)
         except JournalUnreadable as error:
             raise BackupError(str(error)) from None
-    model, problems = _models(writer, config.models_dir)
+    limits = Limits(config.model.max_file_bytes, config.model.max_nodes)
+    model, problems = _models(writer, config.models_dir, limits)
     mode = config.path(mode_file.FILE_NAME)
     if presence.is_file(mode):
         writer.file(form.MODE, mode)
@@ -237,7 +238,7 @@ def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: fl
     )
 
 
-def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]:
+def _models(writer: _Writer, models: Path, limits: Limits) -> tuple[str | None, tuple[str, ...]]:
     """All published models and the pointer; which one it names, and what is wrong with it."""
     if not presence.is_dir(models):
         return None, ()
@@ -263,7 +264,7 @@ def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]
     writer.content(f"{form.MODELS}/{POINTER_NAME}", content)
     try:
         with machine_faults():
-            load(writer.folder / form.MODELS, decode_pointer(content))
+            load(writer.folder / form.MODELS, decode_pointer(content), limits)
     except ModelRejected as error:
         return version, (f"saved as it is, but the service would refuse {version}: {error}",)
     return version, ()

@@ -102,7 +102,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error.strerror}; {advice}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}; save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of what tomllib cannot take
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 
 

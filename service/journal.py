@@ -170,9 +170,9 @@ class Journal:
     def keep_symbols(self, names: Iterable[str]) -> None:
         """Drop the bars and facts of all other symbols."""
         gone = {name for (name,) in self._run("SELECT symbol FROM symbols")}.difference(names)
-        for name in gone:
-            self._run("DELETE FROM bars WHERE symbol = ?", (name,))
-            self._run("DELETE FROM symbols WHERE symbol = ?", (name,))
+        for name in gone:  # in bytes where it is damaged
+            self._run("DELETE FROM bars WHERE symbol = CAST(? AS TEXT)", (name,))
+            self._run("DELETE FROM symbols WHERE symbol = CAST(? AS TEXT)", (name,))
 
     def load_bars(self) -> tuple[list[BarRow], list[SymbolRow]]:
         """All kept bars, by symbol and rising minute, and each symbol's facts."""

@@ -222,7 +222,7 @@ def _journal(journal: dict[str, Any], path: Path) -> Iterator[Metric]:
         wal_bytes = 0
     yield gauge("journal_wal_bytes", "Of that, the WAL", wal_bytes)
     try:
-        disk = os.statvfs(path.parent)
+        disk = os.statvfs(wal_of(path).parent)
     except OSError:
         pass  # journal_failing tells of a place that is gone
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -41,6 +41,12 @@ class Server(ThreadingMixIn, WSGIServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__((host, port), Handler)
+
+    def server_bind(self) -> None:
+        """Without looking the host's name up, for which a name server may be waited for long."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """On a thread, where there is room; else it is closed."""

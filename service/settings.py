@@ -90,7 +90,7 @@ class JournalSection(Section, frozen=True, kw_only=True):
 class RecordSection(Section, frozen=True, kw_only=True):
     """`[record]`: every input of the engine in segments, to be run again offline.
 
-    `segment_bytes` counts uncompressed bytes, `keep_bytes` all segments on disk.
+    `segment_bytes` counts uncompressed bytes, `keep_bytes` the files of earlier segments.
     """
 
     enabled: bool = False

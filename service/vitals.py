@@ -29,6 +29,7 @@ MAX_NOTES = 8
 AHEAD_S = 60.0
 """More than a clock that is kept right leads by, or than a stamp in whole seconds."""
 MAX_PATH_CHARS = 200
+MAX_FAULT_CHARS = 300
 """Texts in a reply stay well below what a client decodes."""
 
 
@@ -91,7 +92,7 @@ def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> di
     ]
     notes += [f"client keys: {fault}" for fault in vitals.client_key_faults[:MAX_NOTES]]
     if vitals.recording_fault:
-        notes.append(f"{vitals.recording_fault}; a restart begins another")
+        notes.append(f"{vitals.recording_fault[:MAX_FAULT_CHARS]}; a restart begins another")
     return {
         "ready": not reasons,
         "reasons": reasons,

@@ -112,6 +112,15 @@ def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "saved").iterdir()] == ["mine"]
 
 
+@as_root
+def test_a_folder_that_may_not_be_looked_into_is_not_written_into(open_folder: Path) -> None:
+    (open_folder / "state").mkdir()
+    (open_folder / "saved").mkdir(mode=0o700)
+    with as_nobody(), pytest.raises(form.BackupError, match="saved: Permission denied") as caught:
+        make(sourced(open_folder / "state"), None, open_folder / "saved", now_s=NOW_S)
+    assert caught.value.exit_code in (66, 73)
+
+
 def test_a_model_that_is_damaged_is_saved_and_said(tmp_path: Path) -> None:
     version = a_state(tmp_path / "state", "x", 0)
     (tmp_path / "state" / "models" / version / FOREST_NAME).write_bytes(b"no forest")

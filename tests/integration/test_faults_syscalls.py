@@ -194,7 +194,8 @@ def test_a_pin_that_cannot_be_read_still_keeps_the_model(state: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "name"), [("fsync", "EIO", "."), ("flock", "ENOLCK", ".lock")]
+    ("call", "error", "name"),
+    [("fsync", "EIO", "."), ("fsync", "EIO", "CURRENT.json.tmp"), ("flock", "ENOLCK", ".lock")],
 )
 def test_what_keeps_a_trainer_from_writing_is_one_line(
     state: Path, call: str, error: str, name: str

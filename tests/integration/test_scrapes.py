@@ -69,3 +69,8 @@ def test_threads_that_cannot_be_made_cost_their_connections_and_no_later_one(por
     finally:
         threading.stack_size(before)
     assert scraped(port)
+
+
+def test_no_name_server_is_asked_who_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda _name: pytest.fail("looked up"))
+    Server("0.0.0.0", 0).server_close()

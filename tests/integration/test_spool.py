@@ -51,6 +51,13 @@ def test_what_a_killed_process_promised_is_in_the_table_after_the_next_start(
     assert again.spooled == 0
 
 
+def test_a_link_that_leads_to_nothing_makes_nothing_there(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    spool_path(path).symlink_to(tmp_path / "elsewhere")
+    assert Journal(path).write([score(0)]) == [Written(False)]
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_row_that_is_in_the_table_already_is_kept_once(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     left_behind(path, score(0))

@@ -342,3 +342,17 @@ def test_without_a_terminal_it_says_what_to_do() -> None:
     done = run("top")
     assert done.returncode == 2
     assert "--once" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("top", "--once"), ("status",)])
+def test_a_terminal_that_lacks_a_character_shows_another(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    values = environ(STATE_DIR=str(tmp_path), SCORE_BIND=NOBODY_THERE, METRICS_BIND="")
+    given = [*COMMAND, *command, "--timeout-ms", "50"]
+    done = subprocess.run(
+        given, env=values | {"PYTHONIOENCODING": "ascii"}, capture_output=True, check=False
+    )
+    assert b"Traceback" not in done.stderr
+    assert done.stdout.isascii()
+    assert b"tcp://127.0.0.1:9" in done.stdout + done.stderr

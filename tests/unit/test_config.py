@@ -117,6 +117,8 @@ def test_a_wrong_setting_is_refused_by_name(environ: dict[str, str], named: list
         ("[scroe]\n", "scroe"),
         ("score = 5\n", "score"),
         ("[score\n", "TOML"),
+        ("a = " + "[" * 10_000, "TOML"),
+        ("a = " + "9" * 5_000, "TOML"),
         ("[feed]\nsilence_s = -1\n", "feed.silence_s"),
     ],
 )
