@@ -91,6 +91,8 @@ def timed(
         got = {signal_id: tuple(values) for signal_id, *values in rows}
     same = "the same to the bit" if got == expected else "DIFFERENT"
     print(f"  {what:<24} {took_s:6.1f} s   {work_s:6.1f} s of work here, {peak:.0f} MiB, {same}")
+    if got != expected:
+        raise SystemExit(1)
 
 
 def walked(what: str, command: list[str], more: list[str], folder: Path) -> None:

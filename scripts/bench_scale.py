@@ -2,9 +2,9 @@
 
     make bench-scale       (scripts/bench_scale.py [replicas] [hosts] [symbols])
 
-Ratios count: all variants are measured in turn within each round, and a row gives the medians of
-the rounds. `hosts` makes two network namespaces and so takes root. CPU times are of whole
-processes.
+Ratios count: all variants are measured in turn within each round. A rate is the median of the
+rounds, a percentile is of all of them. `hosts` makes two network namespaces and so takes root. CPU
+times are of whole processes.
 """
 
 from __future__ import annotations
@@ -50,9 +50,8 @@ def main() -> None:
             parts[name](given, Path(folder))
 
 
-def flood(address: str, seconds: float) -> float:
+def flood(address: str, seconds: float, bodies: list[bytes]) -> float:
     """Requests a second that one peer gets answered which keeps OUTSTANDING of them waiting."""
-    bodies = [request_body(number) for number in range(int(seconds * 20_000))]
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.linger = 0
         socket.connect(address)
@@ -134,9 +133,10 @@ def replicas(given: argparse.Namespace, folder: Path) -> None:
 
 def flooded(address: str, seconds: float, pids: list[int], ticks: float) -> Block:
     """Flood it; the first process is the proxy, or 0 for none."""
+    bodies = [request_body(number) for number in range(int(seconds * 20_000))]
     before = [cpu_s(pid) if pid else 0.0 for pid in pids]
     started = time.perf_counter()
-    rate = flood(address, seconds)
+    rate = flood(address, seconds, bodies)
     took = time.perf_counter() - started
     after = [cpu_s(pid) if pid else 0.0 for pid in pids]
     through, *serving = [(a - b) / took for a, b in zip(after, before, strict=True)]

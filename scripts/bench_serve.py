@@ -214,6 +214,10 @@ def echo_server(pipe: mp.connection.Connection, reply: bytes) -> None:
         socket.send_multipart(frames)
 
 
+BASES = 30_011
+"""So many requests have each a base score of its own; a prime."""
+
+
 def request_body(number: int, symbols: Sequence[str] = SYMBOLS) -> bytes:
     """A usual request, as the client packs it, with an id and a base score of its own.
 
@@ -222,7 +226,7 @@ def request_body(number: int, symbols: Sequence[str] = SYMBOLS) -> bytes:
     body: bytes = msgpack.packb(
         {
             "symbol": symbols[number % len(symbols)],
-            "base_score": 60.0 + number * 7919 % 30_011 / 1000.0,
+            "base_score": 60.0 + number * 7919 % BASES / 1000.0,
             "signal_id": f"ELITE_GUARD_{os.getpid()}_{number}_{time.monotonic_ns()}",
             "direction": "BUY" if number % 2 else "SELL",
             "pattern": "LIQUIDITY_SWEEP_REVERSAL",
@@ -268,14 +272,17 @@ def one_client(address: str, count: int, keys: CurveKeys | None = None) -> list[
     return times[20:]
 
 
-def load_client(address: str, seconds: float, barrier: object, result: object) -> None:
-    """One of several clients that ask as fast as they are answered."""
+def load_client(address: str, seconds: float, first: int, barrier: object, result: object) -> None:
+    """One of several clients that ask as fast as they are answered, from request `first` on.
+
+    Had two the same numbers, the answer to the one would be kept for the other.
+    """
     with zmq.Context() as context, context.socket(zmq.REQ) as socket:
         socket.connect(address)
         barrier.wait()  # type: ignore[attr-defined]
         end, count = time.perf_counter() + seconds, 0
         while time.perf_counter() < end:
-            socket.send(request_body(count))
+            socket.send(request_body(first + count))
             socket.recv()
             count += 1
         result.put(count / seconds)  # type: ignore[attr-defined]
@@ -285,8 +292,10 @@ def throughput(address: str, clients: int, seconds: float) -> float:
     """Requests a second that so many clients get answered together."""
     barrier, result = mp.Barrier(clients), mp.Queue()
     work = [
-        mp.Process(target=load_client, args=(address, seconds, barrier, result))
-        for _ in range(clients)
+        mp.Process(
+            target=load_client, args=(address, seconds, BASES // 8 * number, barrier, result)
+        )
+        for number in range(clients)
     ]
     for process in work:
         process.start()

@@ -162,7 +162,7 @@ class Bench:
         row = timed(
             "row", replies.score_row, request, context, reply, probability, digest, body, packed
         )
-        timed("journal, committed", self.journal.write, [row])
+        timed("journal: appended to the spool", self.journal.write, [row])
         more = {"v": 1, "id": number, "ok": True, "prediction_time_ms": 0.1, "journalled": True}
         timed("envelope", codec.extended, packed, more)
 

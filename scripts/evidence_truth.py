@@ -102,7 +102,8 @@ def report(name: str, path: Path, lines: int) -> None:
     _, status, used = os.wait4(process.pid, 0)
     took_s = time.perf_counter() - begun
     usable = next(line for line in said.splitlines() if "usable outcomes" in line)
-    print(f"{name}: {lines:,} lines, {path.stat().st_size / 1e6:.0f} MB; exit code {status}")
+    code = os.waitstatus_to_exitcode(status)
+    print(f"{name}: {lines:,} lines, {path.stat().st_size / 1e6:.0f} MB; exit code {code}")
     print(f"  {usable.strip()}")
     print(f"  wall time   {took_s:5.1f} s     target <= {TARGET_S * lines / 1e6:.1f} s")
     print(f"  of it work  {used.ru_utime + used.ru_stime:5.1f} s of processor time")

@@ -213,7 +213,10 @@ def verdict(samples: list[dict[str, Any]], counts: dict[str, int]) -> bool:
          f"(at most {WORK_LIMIT} times)", work <= WORK_LIMIT),
         (f"nothing lost: {lost}", not any(lost.values())),
         (f"exit code {counts['exit code']} at SIGTERM, {counts['swaps']} swaps of "
-         f"{counts['published'] + 1} published", counts["exit code"] == 0),
+         f"{counts['published'] + 1} published",
+         counts["exit code"] == 0 and counts["swaps"] == counts["published"] + 1),
+        ("nothing unwritten, no error logged",
+         not counts.get("journal unwritten") and not counts.get("logged errors")),
     ]  # fmt: skip
     for text, held in checks:
         print(f"{'ok  ' if held else 'NOT '} {text}")

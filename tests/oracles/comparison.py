@@ -133,7 +133,7 @@ def _judge(
         result.present[name] += 1
         error = abs(values[name] - wanted) / max(abs(wanted), 1.0)
         result.worst[name] = max(result.worst[name], error)
-        if error > 1e-9:
+        if not error <= 1e-9:  # nor NaN
             result.disagreements.append(f"{where}: {name} is {values[name]}, expected {wanted}")
 
 

@@ -30,7 +30,7 @@ WIDTH = 120
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=8, max=3600),
+    type=click.FloatRange(min=8, max=480),  # a day of the market each, which is to stay past
     default=45.0,
     show_default=True,
     help="About how long it takes.",

@@ -259,7 +259,7 @@ class _Play:
             self.guard.stop()
         self.feed.stop()
         for child in reversed(self.children):
-            self.exit_codes[child.name] = child.stop()
+            self.exit_codes.setdefault(child.name, child.stop())  # of several, the last
 
     def facts(self, *, interrupted: bool) -> Facts:
         """What there was; to be asked for after the end."""
