@@ -163,10 +163,14 @@ def test_a_malformed_frame_gets_its_code_and_the_next_request_its_answer(
 
 def test_a_message_over_the_sockets_limit_costs_its_sender_only(served: Served, peers: Any) -> None:
     flood, other = peers(zmq.DEALER, served.address), peers(zmq.REQ, served.address)
-    flood.send(b"x" * (MAX_MESSAGE_BYTES + 1))
-    for n in range(10):
-        other.send(body("score", id=n, **SCORE))
-        assert unpacked(received(other)[0])["id"] == n
+    with flood.get_monitor_socket(zmq.EVENT_DISCONNECTED) as cut_off:
+        flood.send(b"x" * (MAX_MESSAGE_BYTES + 1))
+        for n in range(10):
+            other.send(body("score", id=n, **SCORE))
+            assert unpacked(received(other)[0])["id"] == n
+        assert cut_off.poll(PATIENCE_MS), "its sender was not cut off"
+        assert not flood.poll(0)
+        flood.disable_monitor()
 
 
 frames = st.lists(st.binary(max_size=12) | st.just(b""), min_size=1, max_size=4)
