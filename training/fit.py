@@ -21,7 +21,6 @@ MAX_DEPTH = 12
 # so a leaf's rows are its own, and trees that differ more rank a faint edge better.
 DRAWN = 0.5
 FEWEST_DRAWN = 30
-PARITY_TOLERANCE = 1e-12
 WORTH_THREADS = 2_000
 """Samples; with fewer, threads cost a forest more than they save it (measured: a third)."""
 
@@ -99,7 +98,7 @@ def pack(estimator: RandomForestClassifier) -> Forest:
 
 
 def parity(estimator: RandomForestClassifier, forest: Forest, x: Floats) -> float:
-    """Return the largest difference from `predict_proba` (see PARITY_TOLERANCE).
+    """Return the largest difference from `predict_proba`, which rounding alone makes.
 
     Asked are the rows of `x`, the same rounded to float32, rows with one value put on a
     threshold and on either float32 neighbour of it, and extremes.

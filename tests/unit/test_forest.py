@@ -17,17 +17,11 @@ from service.forest import Forest
 from service.forest_arrays import Arrays, check_structure
 from service.forest_file import decode, encode
 from service.leaf_masks import MOST_LEAVES, NARROW, leaf_masks
-from training.fit import (
-    PARITY_TOLERANCE,
-    fit_forest,
-    importances,
-    min_samples_leaf,
-    pack,
-    parity,
-    probes,
-)
+from training import fit
+from training.fit import fit_forest, importances, min_samples_leaf, pack, parity, probes
 
 INF = np.inf
+PARITY_TOLERANCE = 1e-12
 
 
 def stump(threshold=50.0):
@@ -284,9 +278,11 @@ def test_leaf_size_follows_the_effective_sample(n, leaf):
     assert min_samples_leaf(n) == leaf
 
 
-def test_the_same_seed_grows_the_same_forest_whatever_the_jobs():
+def test_the_same_seed_grows_the_same_forest_whatever_the_jobs(monkeypatch):
+    monkeypatch.setattr(fit, "WORTH_THREADS", 0)
     x, y = training_rows(0)
     one, two = (fit_forest(x, y, n_effective=300, trees=8, n_jobs=jobs) for jobs in (1, 2))
+    assert (one.n_jobs, two.n_jobs) == (1, 2)
     assert pack(one).arrays.threshold.tolist() == pack(two).arrays.threshold.tolist()
 
 
