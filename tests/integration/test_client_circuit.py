@@ -38,11 +38,11 @@ def probing() -> int:
 def test_after_three_time_outs_the_base_score_comes_without_asking() -> None:
     silent = Answering(lambda _request: None)
     client = opened(ScorerClient(silent.address, timeout_ms=50, probe_interval_s=3600))
-    asked = len(silent.requests)
     replies = [client.score("EURUSD", 61.5) for _ in range(1000)]
     assert {(r.status, r.final_score) for r in replies} == {("unreachable", 61.5)}
     assert all("not asked again" in str(r.error) for r in replies)
-    assert len(silent.requests) == asked
+    # Of the requests before some may be read only now.
+    assert {request["base_score"] for request in silent.requests} <= {75.0}
     client.close()
     silent.close()
 
@@ -98,17 +98,14 @@ def test_a_late_answer_that_closes_the_circuit_ends_the_probing() -> None:
 
 
 def test_an_answer_between_time_outs_keeps_the_circuit_closed() -> None:
-    silent = {"now": False}
-    with answering(lambda request: None if silent["now"] else base_score(request)) as server:
-        client = ScorerClient(server.address, timeout_ms=50, retries=0)
-        assert client.score("EURUSD", 75.0).status in ("no_model", "unreachable")
+    with answering() as server:
+        client = ScorerClient(server.address, timeout_ms=10_000, probe_interval_s=3600)
+        guard = client._at_home().guard
         for _ in range(3):
-            silent["now"] = True
-            client.score("EURUSD", 75.0)
-            client.score("EURUSD", 75.0)
-            silent["now"] = False
-            eventually(lambda: client.score("EURUSD", 75.0).status == "no_model", "an answer", 5)
-            assert not client.circuit_open
+            # As two calls on another thread would that were not answered.
+            guard.timed_out(guard.check())
+            guard.timed_out(guard.check())
+            assert client.score("EURUSD", 75.0).status == "no_model"
         client.close()
 
 
