@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -243,17 +244,29 @@ def test_calls_that_time_out_together_are_one_time_out() -> None:
 
 
 def test_a_loop_that_was_held_up_takes_the_answers_that_came_meanwhile() -> None:
+    released = threading.Event()
+    seen: list[float] = []
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        if request["base_score"] == 2.0:
+            assert released.wait(20)
+            seen.append(2.0)
+        return base_score(request)
+
     async def ask(address: str) -> None:
         async with AsyncScorerClient(address, 200, retries=0) as scorer:
             while (await scorer.score("EURUSD", 1.0)).status != "no_model":
                 await asyncio.sleep(0)
-            calls = [asyncio.ensure_future(scorer.score("EURUSD", 1.0)) for _ in range(20)]
+            calls = [asyncio.ensure_future(scorer.score("EURUSD", 2.0)) for _ in range(20)]
             await asyncio.sleep(0)
-            time.sleep(1.0)  # the caller's own code, in the loop
-            replies = await asyncio.gather(*calls)
-            assert {reply.status for reply in replies} == {"no_model"}
+            time.sleep(0.3)  # the caller's own code, in the loop, until the budget is spent
+            await asyncio.sleep(0)  # the loop has looked, and gives up next
+            released.set()
+            eventually(lambda: len(seen) == 20, "the requests to be answered")
+            time.sleep(0.2)  # the last answer may be under way
+            assert {reply.status for reply in await asyncio.gather(*calls)} == {"no_model"}
 
-    with answering() as server:
+    with answering(answer) as server:
         asyncio.run(ask(server.address))
 
 
