@@ -22,7 +22,7 @@ import numpy as np
 import original_setup
 import pytest
 import zmq
-from harness import Service, eventually, running
+from harness import PATIENCE_S, Service, eventually, running
 from scarce import no_thread
 from serving import rows
 from wire import answering, free_address
@@ -406,11 +406,10 @@ def test_many_threads_push_and_score_at_once() -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(work, range(8)))
         assert not wrong
-        received = 0
-        while pull.poll(200):
+        for _ in range(scorer.counts["ticks_pushed"]):
+            assert pull.poll(PATIENCE_S * 1000), "a tick was lost"
             assert b'"tick"' in pull.recv()
-            received += 1
-        assert received == scorer.counts["ticks_pushed"]
+        assert not pull.poll(200)
         scorer.close()
     context.destroy(linger=0)
 
