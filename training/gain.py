@@ -27,8 +27,9 @@ FEWEST_A_SIDE, FEWEST_EXPECTED = 50, 10
 class Gain(NamedTuple):
     """What taking only some added to the mean of all, with its 90 % interval; shares or R.
 
-    `fewer` is the effective number of the signals taken or of the others, whichever are fewer, and
-    `rarer` the share of all that made more than 0, or did not.
+    `fewer` is the effective number of the signals taken or of the others, whichever are fewer: in
+    weeks of which nearly all or nothing was taken they count for little. `rarer` is the share of
+    all that made more than 0, or did not.
     """
 
     taken: float
@@ -141,9 +142,17 @@ def difference(
         value + margin,
         len(values),
         spread.clusters,
-        min(float(weight[at].sum()) for at in (lean > NOTHING / total, lean < -NOTHING / total)),
+        min(
+            _alike(weight[at], lean[at]) for at in (lean > NOTHING / total, lean < -NOTHING / total)
+        ),
         min(above, 1.0 - above),
     )
+
+
+def _alike(weight: Floats, lean: Floats) -> float:
+    """How many signals that lean alike tell as much (Kish, Survey Sampling, 1965); 0 for none."""
+    square = float(np.sum(weight * lean**2))
+    return float(np.sum(weight * lean)) ** 2 / square if square else 0.0
 
 
 def week_of(time_s: Floats) -> Floats:

@@ -353,3 +353,15 @@ def test_the_interval_of_wins_alone_stays_in_its_column(won: bool, said: str) ->
     shown = lines(rows, advice_of(rows))
     assert any(line.startswith(f"together    2400{said}") for line in shown)
     assert not any("-0-" in line for line in shown)
+
+
+def test_weeks_that_were_taken_nearly_all_or_not_count_for_what_they_tell() -> None:
+    week = np.arange(100) // 50
+    taken = np.where(week, np.arange(100) % 50 < 2, np.arange(100) % 50 >= 2)
+    time_s = MONDAY_S + WEEK_S * week + 3600.0 * (np.arange(100) % 50)
+    uneven = gain(np.arange(100) % 2.0, np.ones(100), taken, time_s)
+    even = gain(np.arange(100) % 2.0, np.ones(100), np.arange(100) % 2 > 0, time_s)
+    assert uneven is not None
+    assert even is not None
+    assert uneven.fewer < 10.0
+    assert even.fewer == pytest.approx(50.0)
