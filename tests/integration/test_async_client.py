@@ -232,6 +232,31 @@ def test_a_try_that_hears_nothing_is_followed_by_a_fresh_socket() -> None:
         asyncio.run(ask(server.address))
 
 
+def test_all_tries_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    async def ask(address: str) -> None:
+        loop, sockets = asyncio.get_running_loop(), Sockets()
+        later = loop.call_later
+
+        def noting(delay_s: float, work: Callable[..., object], *rest: Any) -> asyncio.TimerHandle:
+            if work is _give_up:
+                waits.append(delay_s)
+            return later(delay_s, work, *rest)
+
+        monkeypatch.setattr(loop, "call_later", noting)
+        asked = Dealer(sockets, options(address, 600, 2))
+        with pytest.raises(ScorerUnavailable):
+            await asked.ask(encode_request(HealthRequest(), 7), 7)
+        asked.close()
+        sockets.end()
+
+    with answering(lambda _: None) as server:
+        asyncio.run(ask(server.address))
+    assert len(waits) == 3
+    assert sum(waits) <= 0.6 + 1e-3
+
+
 def test_calls_that_time_out_together_are_one_time_out() -> None:
     async def ask(address: str) -> None:
         async with AsyncScorerClient(address, 20, probe_interval_s=3600) as scorer:

@@ -16,7 +16,7 @@ import pytest
 from harness import eventually, running
 from wire import Answer, answering, base_score, free_address
 
-from protocol import codec
+from protocol import codec, connection
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.limits import MAX_ARRAY, MAX_STRING
 from protocol.messages import ScoreManyRequest
@@ -250,6 +250,22 @@ def test_an_answer_within_the_budget_counts_whichever_try_it_is_to() -> None:
         assert connection._socket is first  # the other one still waits for its answer
         assert client.score("EURUSD", 60.0).final_score == 60.0
         assert client._home.sockets._known == {first}
+
+
+def test_all_tries_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[tuple[float, float]] = []
+    ready = connection._ready
+
+    def noting(watched: Any, until_s: float) -> list[Any]:
+        waits.append((until_s, time.monotonic()))
+        return ready(watched, until_s)
+
+    monkeypatch.setattr(connection, "_ready", noting)
+    with asking(lambda _: None, 1_500, retries=2, open_after=0) as client:
+        assert client.score("EURUSD", 50.0).status == "unreachable"
+    (deadline_s, _), *tries = waits  # first it waits to be connected, for all that there is
+    assert tries
+    assert all(until_s <= max(deadline_s, now_s) + 1e-6 for until_s, now_s in tries)
 
 
 def test_late_and_foreign_replies_are_never_taken_for_ones_own() -> None:
