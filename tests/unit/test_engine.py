@@ -102,6 +102,22 @@ def test_the_numbers_of_a_reply_follow_from_each_other(model: Model) -> None:
     assert raw + explained["calibration_shift"] == pytest.approx(p, abs=1e-9)
 
 
+def test_each_weight_of_the_configuration_weighs_its_own_part(model: Model) -> None:
+    weights = {"BASE_WEIGHT": "0.5", "MODEL_WEIGHT": "0.25", "SESSION_BONUS_WEIGHT": "0.5"}
+    reply = Played(model, **{f"SCORE_{name}": value for name, value in weights.items()}).score()
+    enhanced = 0.5 * 75.0 + 25.0 * reply["win_probability"]
+    assert reply["ml_enhanced_score"] == pytest.approx(enhanced)
+    assert reply["final_score"] == pytest.approx(enhanced + 0.5 * 20.0)
+
+
+def test_a_signal_is_taken_where_its_careful_r_is_above_the_margin(model: Model) -> None:
+    terms = {"reward_risk": 1.5, "cost_r": 0.05}
+    low_r = 2.5 * Played(model).score(**terms)["win_probability_low"] - 1.05
+    for margin_r, taken in ((low_r - 0.01, True), (low_r + 0.01, False)):
+        played = Played(model, SCORE_TAKE_MARGIN_R=str(margin_r))
+        assert played.score(**terms)["take"] is taken
+
+
 def test_levels_and_the_live_spread_give_the_terms(model: Model) -> None:
     reply = Played(model).score(entry_price=1.1, stop_loss=1.099, take_profit=1.102)
     assert reply["reward_risk"] == pytest.approx(2.0)
