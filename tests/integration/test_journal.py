@@ -15,7 +15,7 @@ from serving import rows
 from service.bar_table import KEPT_BARS
 from service.event_table import KEPT_EVENTS, TIDY_EVERY
 from service.journal import FOLLOWED_TOGETHER
-from service.journal_file import open_reader, wal_of
+from service.journal_file import open_reader, open_writer, wal_of
 from service.outcome_table import Written
 from service.records import BarRow, EventRow, ScoreRow, SymbolRow
 
@@ -84,6 +84,11 @@ def test_a_closed_journal_is_complete_without_its_wal_also_beside_a_reader(
     alone = shutil.copy(journal.path, journal.path.with_name("alone.db"))
     assert len(rows(alone, "SELECT * FROM scores")) == 1
     reader.close()
+
+
+def test_the_file_is_flushed_at_checkpoints_and_not_at_each_commit(tmp_path: Path) -> None:
+    with closing(open_writer(tmp_path / "journal.db")) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (1,)  # NORMAL
 
 
 def test_readers_cannot_write(journal: Journal) -> None:

@@ -219,16 +219,40 @@ def connected(served: Served, peer: Socket) -> Socket:
     return peer
 
 
-def test_no_heartbeats_are_sent_at_which_libzmq_would_abort(tmp_path: Path) -> None:
-    # What happens with them takes two of their ten seconds: `make fuzz` tries it.
+@pytest.fixture
+def sockets(tmp_path: Path) -> Iterator[list[Socket]]:
+    """The scoring socket, a feed's and the one for pushed ticks."""
     with (
         closing(Feed()) as feed,
         closing(
             Served(tmp_path, FEED_ENDPOINTS=feed.address, FEED_INGEST="tcp://127.0.0.1:*")
         ) as served,
     ):
-        sockets = [served.server._scoring, *(one.socket for one in served.server._feeds)]
-        assert [socket.getsockopt(zmq.HEARTBEAT_IVL) for socket in sockets] == [0, 0, 0]
+        yield [served.server._scoring, *(one.socket for one in served.server._feeds)]
+
+
+def test_no_heartbeats_are_sent_at_which_libzmq_would_abort(sockets: list[Socket]) -> None:
+    # What happens with them takes two of their ten seconds: `make fuzz` tries it.
+    assert [socket.getsockopt(zmq.HEARTBEAT_IVL) for socket in sockets] == [0, 0, 0]
+
+
+def test_no_peer_is_waited_for_that_has_vanished_or_says_nothing(sockets: list[Socket]) -> None:
+    for socket in sockets:
+        idle_s, every_s, count = (
+            int(socket.getsockopt(option))
+            for option in (zmq.TCP_KEEPALIVE_IDLE, zmq.TCP_KEEPALIVE_INTVL, zmq.TCP_KEEPALIVE_CNT)
+        )
+        assert idle_s + every_s * count == 30
+        assert socket.getsockopt(zmq.TCP_MAXRT) == 30_000
+        assert socket.getsockopt(zmq.HANDSHAKE_IVL) == 5_000
+
+
+def test_a_peer_can_fill_memory_with_so_many_messages_of_so_many_bytes(
+    sockets: list[Socket],
+) -> None:
+    assert [socket.getsockopt(zmq.RCVHWM) for socket in sockets] == [64, 100_000, 100_000]
+    assert sockets[0].getsockopt(zmq.SNDHWM) == 4096
+    assert {socket.getsockopt(zmq.MAXMSGSIZE) for socket in sockets} == {MAX_MESSAGE_BYTES}
 
 
 def test_whoever_sends_large_bodies_waits_behind_himself(tmp_path: Path, peers: Any) -> None:

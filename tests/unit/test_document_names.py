@@ -176,6 +176,20 @@ def test_every_key_of_the_configuration_exists(one: Document, tmp_path: Path) ->
             config.load(str(file), environ={})
 
 
+def test_the_limits_that_are_told_are_the_ones_that_hold() -> None:
+    units = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+    [table] = documents.document("docs/operations.md").tables("## Capacity and limits")
+    told = {}
+    for bound, default, _ in table:
+        key = re.search(r"([a-z_]+)\.([a-z_]+)$", bound)
+        if key:
+            number, unit = re.findall(r"^([\d,]+) ?([KMG]iB|)", default)[0]
+            told[key[1], key[2]] = int(number.replace(",", "")) * units[unit]
+    assert len(told) == 6
+    for (section, name), limit in told.items():
+        assert getattr(getattr(Config(), section), name) == limit, name
+
+
 def test_what_is_given_elsewhere_is_in_a_document_and_is_given_there() -> None:
     texts = [command.text for one in documents.documents() for command in one.commands()]
     texts += [span.text for one in documents.documents() for span in one.spans]
