@@ -362,6 +362,15 @@ def test_a_model_that_answers_otherwise_than_published_is_refused(models):
     assert "golden row 5" in rejected(models).detail
 
 
+@pytest.mark.parametrize("name", ["raw", "calibrated", "served"])
+def test_a_golden_row_is_held_to_nine_digits(models, name):
+    published = getattr(model_of(models).manifest.golden[5], name)
+    edit_manifest(models, ("golden", 5, name), published + 5e-10)
+    assert model_of(models)
+    edit_manifest(models, ("golden", 5, name), published + 1e-8)
+    assert rejected(models).reason is RejectReason.GOLDEN
+
+
 def test_exchanged_probabilities_are_caught_by_the_golden_rows(models):
     members = members_of(models)
     members["probability"] = 1.0 - members["probability"]

@@ -118,6 +118,27 @@ def test_a_slope_is_never_rounded_onto_the_bound_that_it_misses(slope: float, sh
     assert failed.why == f"calibration slope {shown} is not within 0.7..1.3"
 
 
+@pytest.mark.parametrize(
+    ("said_of", "changes", "held"),
+    [
+        ("champion", {"improvement_low": -0.002}, True),
+        ("champion", {"improvement_low": -0.00201}, False),
+        ("champion", {"r_challenger": -0.02, "r_taken": 0.0}, True),
+        ("champion", {"r_challenger": -0.0201, "r_taken": 0.0}, False),
+        ("challenger", {"parity": 1e-12}, True),
+        ("challenger", {"parity": 1.01e-12}, False),
+        ("challenger", {"row_us": 5_000.0}, True),
+        ("challenger", {"row_us": 5_001.0}, False),
+    ],
+)
+def test_each_condition_holds_up_to_its_bound(
+    said_of: str, changes: dict[str, float], held: bool
+) -> None:
+    metrics = judge(walked(), SOUND, champion_says(np.full(N, 0.5))).metrics
+    metrics[said_of].update(changes)
+    assert all(one.held for one in conditions(metrics)) is held
+
+
 def test_what_tells_nothing_apart_is_kept_out() -> None:
     found = failures(walked(np.full(N, 0.5)))
     assert "no better than the constant" in found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_rows import sample_rows
 
+from protocol.schema import SCHEMA
 from service.arrays import Floats
 from training.bound import DAY_S
 from training.calibrate import served
 from training.candidate import final_calibration
 from training.samples import Samples
+from training.settings import Settings
 from training.walk_forward import Fit, NotEnough, Rhythm, trainable, walk_forward, windows
 
 QUICK = Rhythm(step=20, embargo_s=0.0, holding_s=0.0)
@@ -49,6 +52,11 @@ def test_what_trains_had_ended_before_the_embargo_and_was_of_a_ripe_cohort(
     for i in range(n):
         clear = rows.end_s[i] + embargo_s < start_s
         assert may[i] == (clear and rows.time_s[i] + embargo_s + holding_s < start_s)
+
+
+def test_the_trainers_embargo_is_as_long_as_the_longest_window_of_a_feature() -> None:
+    rhythm = Settings(journal=Path(), models=Path()).rhythm
+    assert rhythm.embargo_s == 60.0 * SCHEMA.constants["kept_bars"]
 
 
 @settings(max_examples=100)
