@@ -82,6 +82,18 @@ def test_truth_log_and_score_id_join_too(read: Read) -> None:
     assert data.samples.label_source.tolist() == ["truth_log", "request"]
 
 
+def test_signals_that_run_together_weigh_as_one(read: Read) -> None:
+    together = {"event_time": START_S + 1.0, "scored_at": START_S + 1.0}
+    data = read(
+        score_row(0, X[0]),
+        score_row(2, X[2], **together),
+        outcome_row(0, True),
+        outcome_row(2, False, closed_at=START_S + 301, received_at=START_S + 302),
+    )
+    assert len(data.samples) == 2
+    assert 1.0 < data.samples.n_effective < 1.1
+
+
 def test_samples_come_in_order_of_event_time(read: Read) -> None:
     rows = [score_row(i, X[i], event_time=START_S - 1000 * i) for i in range(5)]
     data = read(*rows, *(outcome_row(i, i % 2 == 0) for i in range(5)))
@@ -138,6 +150,20 @@ def test_an_unbelievable_outcome_is_excluded_for_its_reason(
 ) -> None:
     data = read(score_row(0, X[0]), outcome_row(0, True, **changes))
     assert data.excluded == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"closed_at": START_S + 5.1},
+        {"closed_at": None, "received_at": START_S + 5.1},
+        {"runtime_s": 5.1},
+    ],
+)
+def test_an_end_five_seconds_after_its_signal_is_believed(
+    read: Read, changes: dict[str, Any]
+) -> None:
+    assert len(read(score_row(0, X[0]), outcome_row(0, True, **changes)).samples) == 1
 
 
 def test_a_timeout_is_judged_by_its_realised_r(read: Read) -> None:

@@ -26,7 +26,7 @@ from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, wr
 from service.bundle import read_pointer
 from service.durable import TrainerLock
 from training.__main__ import main
-from training.publish import append_history, write_pointer
+from training.publish import append_history, published_versions, write_pointer
 from training.settings import Settings
 from training.train import train
 
@@ -336,6 +336,15 @@ def test_pointing_at_an_expired_model_says_that_it_is_not_used(edge: Path, comma
     assert "train` reviews it" in result.output
     assert pointer_of(edge / "models").version == old
     assert f"serving {newer}" in run(edge, "rollback", newer, journal=False).output
+
+
+def test_as_many_models_are_kept_as_are_to_be(edge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, *kept = (small_model(edge / "models", now_s=NOW_S + n) for n in range(3))
+    monkeypatch.setenv("SIGNAL_SCORER_TRAINING_KEEP_MODELS", "1")
+    assert "published" in run(edge, "train", "--force").output
+    versions = published_versions(edge / "models")
+    # The new one, and those that the pointer named: what was served, and what was before it.
+    assert versions == [pointer_of(edge / "models").version, *reversed(kept)]
 
 
 def test_a_pinned_model_is_not_displaced(edge: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from builders import small_draft, training_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as numpy_arrays
+from sample_rows import sample_rows
 
 from protocol.schema import FEATURE_COUNT
 from service.errors import ModelRejected, RejectReason
@@ -18,7 +20,9 @@ from service.forest_arrays import Arrays, check_structure
 from service.forest_file import decode, encode
 from service.leaf_masks import MOST_LEAVES, NARROW, leaf_masks
 from training import fit
+from training.candidate import grow
 from training.fit import fit_forest, importances, min_samples_leaf, pack, parity, probes
+from training.settings import Settings
 
 INF = np.inf
 PARITY_TOLERANCE = 1e-12
@@ -276,6 +280,28 @@ def test_whatever_passes_the_structure_check_can_be_walked(data):
 @pytest.mark.parametrize(("n", "leaf"), [(0, 10), (100, 10), (400, 20), (1_000, 50), (10**6, 50)])
 def test_leaf_size_follows_the_effective_sample(n, leaf):
     assert min_samples_leaf(n) == leaf
+
+
+def test_a_forest_has_150_trees_of_depth_12_at_most_however_deep_they_would_grow():
+    # Stairs of one value, which every feature is: each split cuts off a step or two.
+    value = np.random.default_rng(0).uniform(0.0, 100.0, 4_000)
+    x = np.repeat(value[:, None], FEATURE_COUNT, axis=1)
+    forest = pack(fit_forest(x, value % 10.0 < 5.0, n_effective=len(x), n_jobs=1))
+    assert (len(forest.arrays.roots), forest.depth) == (150, 12)
+
+
+def test_rare_wins_are_as_rare_in_the_answers():
+    x, _ = training_rows(0)
+    y = np.arange(len(x)) % 10 == 0
+    found = pack(fit_forest(x, y, n_effective=len(x), n_jobs=1)).predict_many(x)
+    assert found.mean() == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_signal_counts_in_the_forest_by_its_weight():
+    wins = np.arange(200) % 2 == 0
+    rows = sample_rows(200, win=wins, weight=np.where(wins, 0.1, 1.0))
+    found = pack(grow(rows, Settings(journal=Path(), models=Path(), jobs=1))).predict_many(rows.x)
+    assert found.mean() == pytest.approx(rows.base_rate, abs=0.05)
 
 
 def test_the_same_seed_grows_the_same_forest_whatever_the_jobs(monkeypatch):

@@ -128,6 +128,12 @@ def test_flat_line_with_a_lifespan_is_an_outcome(path: Path) -> None:
     assert log.shapes == {"flat": 1}
 
 
+def test_an_end_five_seconds_after_its_signal_is_believed(path: Path) -> None:
+    for runtime_s in (None, 5.1):
+        line = ended(completed_at=stamp(5.1), runtime_seconds=runtime_s)
+        assert told(born(), line, path=path).outcomes
+
+
 def test_the_only_stamp_of_a_flat_line_is_not_of_its_beginning_and_its_end(path: Path) -> None:
     line = {"signal_id": "ELITE_7", "pair": "EURUSD", "win": True, "timestamp": stamp(1200)}
     (outcome,) = told({**line, "lifespan": 1200}, path=path).outcomes.values()
