@@ -134,7 +134,6 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
         assert f"{damaged}: file is not a database" in said.output
 
 
-@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed")
 @pytest.mark.parametrize("newer", [0, 1])
 def test_one_of_a_newer_schema_is_not_read(tmp_path: Path, newer: int) -> None:
     paths = [written(tmp_path / f"{i}.db", [score_row(i, X[i])]) for i in range(2)]
@@ -145,6 +144,7 @@ def test_one_of_a_newer_schema_is_not_read(tmp_path: Path, newer: int) -> None:
             read(paths)
 
 
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed")
 def test_what_the_runbook_saves_of_a_damaged_one_trains(tmp_path: Path) -> None:
     n = 400
     rows = vectors(n)
