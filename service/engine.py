@@ -99,9 +99,7 @@ class Engine:
         A little of the looking after drift and warmth is done too.
         """
         now = self._roll(self.intake.now(receive_time_s))
-        if (
-            self.intake.event_s is not None
-        ):  # else this is the machine's time, and theirs the feed's
+        if self.intake.event_s is not None:  # else it is the machine's time, not the feed's
             self.paper.sweep(now)
         self.warmth.look(self.intake, now)
         self.drift.look()
