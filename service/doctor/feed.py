@@ -35,14 +35,19 @@ CLOSED = "; FX markets may be closed now, for the weekend or the daily break"
 
 @dataclass(slots=True)
 class Heard:
-    """What came from an endpoint: `leads_s` are stamp minus receipt of its ticks."""
+    """What came from an endpoint: `lead_s` is the highest stamp minus receipt of its ticks.
+
+    `moves`: a symbol's stamp was newer than its first, so they are not last quotes sent again.
+    """
 
     messages: int = 0
     ticks: int = 0
     candles: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     lead_s: float = -math.inf
+    moves: bool = False
     sample: str = ""
+    _first_s: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def add(self, frame: bytes, now_s: float) -> None:
         """Count one message."""
@@ -51,6 +56,8 @@ class Heard:
         if isinstance(found, Tick):
             self.ticks += 1
             self.lead_s = max(self.lead_s, found.stamp_s - now_s)
+            source = found.symbol, found.node_id
+            self.moves |= found.stamp_s > self._first_s.setdefault(source, found.stamp_s)
         elif isinstance(found, Candle | Candles):
             self.candles += 1
         elif isinstance(found, Skipped):
@@ -184,7 +191,8 @@ def _clock(
     due_s = math.ceil((heard.lead_s - SLACK_S) / QUARTER_S) * QUARTER_S
     behind_s = due_s - heard.lead_s
     used_s = setting if setting != "auto" else None if known is None else known["clock_offset_s"]
-    if used_s is not None and due_s < used_s and _rests(scene.now_s):
+    rests = _rests(scene.now_s) and not heard.moves
+    if used_s is not None and due_s < used_s and rests:
         yield ok(address, "last quotes, sent again: how its clock is set shows in trading hours")
         return
     if setting != "auto" and abs(setting - due_s) >= QUARTER_S:
@@ -207,7 +215,7 @@ def _clock(
             "its stamps run faster than the wall: a recording is being played",
             "for a live feed set feed.clock_offset and restart",
         )
-    if behind_s > BEHIND_S and not _rests(scene.now_s):
+    if behind_s > BEHIND_S and not rests:
         yield warn(
             address,
             f"its newest tick is {span(behind_s)} behind: either the clock that stamps it is "
