@@ -118,10 +118,11 @@ class Calibration(Strict, frozen=True):
 
 
 class Samples(Strict, frozen=True):
-    """What the model was trained on: `n_effective` counts overlapping signals once.
+    """What the model was trained on.
 
     Scored from `first_s` to `last_s`; the last of them had ended by `ended_s`. `base_rate` is the
-    share of wins of those scored live.
+    share of wins of those scored live, `n_effective` how many these are, overlapping ones counted
+    once.
     """
 
     first_s: Time

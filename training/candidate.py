@@ -138,8 +138,8 @@ def draft(candidate: Candidate) -> ManifestDraft:
             first_s=float(samples.time_s[0]),
             last_s=float(samples.time_s[-1]),
             n=len(samples),
-            n_effective=samples.n_effective,
-            base_rate=samples.live_rate,
+            n_effective=samples.live.n_effective,
+            base_rate=samples.live.base_rate,
             ended_s=float(np.max(samples.end_s)),
         ),
         verdict=candidate.verdict,
@@ -161,5 +161,5 @@ def final_calibration(walk: WalkForward, samples: Samples) -> Calibration:
         weight=past.weight,
         groups=stretches(past.time_s, walk.holding_s),
         blocks=blocks(past.time_s, walk.holding_s),
-        base_rate=samples.live_rate,
+        base_rate=samples.live.base_rate,
     )

@@ -61,15 +61,13 @@ class Samples:
         return float(np.average(self.win, weights=self.weight)) if len(self) else float("nan")
 
     @property
-    def live_rate(self) -> float:
-        """The share of wins of what was scored live, as what a model is asked will be.
+    def live(self) -> Samples:
+        """Those scored live, as what a model is asked will be: how many win, and how sure that is.
 
-        Of all where nothing else was, or the live ones lack a win or a loss.
+        All of them where none was backfilled, or the live ones lack a win or a loss.
         """
-        if not self.backfilled.any():
-            return self.base_rate
-        live = self.take(~self.backfilled)
-        return live.base_rate if live.both_classes else self.base_rate
+        live = self.take(~self.backfilled) if self.backfilled.any() else self
+        return live if live.both_classes else self
 
     def outlasting(self, holding_s: float) -> str:
         """What is to be said where more than 1 in 100 signals run for clearly longer than that."""

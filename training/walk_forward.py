@@ -208,7 +208,7 @@ def _answer(question: _Question, fit: Fit, columns: dict[str, rules.Column]) -> 
     rows, past, asked = question.rows, question.past, question.asked
     if not len(rows) or not past.both_classes:
         return None
-    base, level = past.base_rate, past.live_rate
+    base, level = past.base_rate, past.live.base_rate
     others = {"constant": np.full(len(rows), level)}
     for name, rule in columns.items():
         said = rules.predict(rule, past, asked)

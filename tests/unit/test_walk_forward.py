@@ -16,7 +16,7 @@ from protocol.schema import SCHEMA
 from service.arrays import Floats
 from training.bound import DAY_S
 from training.calibrate import served
-from training.candidate import final_calibration
+from training.candidate import draft, final_calibration, make
 from training.samples import Samples
 from training.settings import Settings
 from training.walk_forward import Fit, NotEnough, Rhythm, trainable, walk_forward, windows
@@ -148,7 +148,15 @@ def test_a_share_of_wins_of_backfilled_rows_is_promised_to_nobody() -> None:
         assert said.mean() == pytest.approx(0.45, abs=0.04)
     final, raw = final_calibration(walk, rows), forest(rows)(rows.x)  # type: ignore[operator]
     assert served(final, raw[~backfilled]).mean() == pytest.approx(0.45, abs=0.04)
-    assert final.base_rate == rows.live_rate == pytest.approx(0.45, abs=0.04)
+    assert final.base_rate == rows.live.base_rate == pytest.approx(0.45, abs=0.04)
+
+
+def test_a_share_of_wins_counts_as_known_from_the_live_rows_it_is_that_of(tmp_path: Path) -> None:
+    rows = sample_rows(700, edge=0.2, backfilled=np.arange(700) < 400, weight=np.full(700, 0.5))
+    place = Settings(journal=tmp_path, models=tmp_path, jobs=1)
+    promised = draft(make(rows, place, now_s=0.0)).samples
+    assert (promised.n, promised.n_effective) == (700, 150.0)
+    assert promised.base_rate == rows.take(~rows.backfilled).base_rate
 
 
 def test_many_backfilled_rows_of_old_leave_the_live_ones_their_windows() -> None:
