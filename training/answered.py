@@ -17,7 +17,10 @@ from training.journals import Journals, read
 _ADVICE = "select score_id, model_version, take from scores"
 _NEWEST = (
     "select event_time, scored_at, features from scores"
-    " where model_version = ? and fingerprint = ? order by seq desc limit ?"
+    " where model_version = ? and fingerprint = ?"
+    # SQLite keeps any type in any column: a damaged row is left out.
+    " and typeof(event_time) = 'real' and typeof(scored_at) = 'real' and typeof(features) = 'blob'"
+    " order by seq desc limit ?"
 )
 
 

@@ -110,6 +110,15 @@ def test_the_newest_vectors_are_the_newest_of_all(tmp_path: Path) -> None:
     assert times == sorted(times)
 
 
+@pytest.mark.parametrize("damage", ["event_time = 'no time'", "features = 5"])
+def test_a_damaged_vector_ends_no_monitor(tmp_path: Path, damage: str) -> None:
+    model = publish_small(tmp_path / "models")
+    answer_signals(tmp_path / "one.db", model, 5)
+    with closing(sqlite3.connect(tmp_path / "one.db")) as connection, connection:
+        connection.execute(f"UPDATE scores SET {damage} WHERE seq = 2")
+    assert len(newest_vectors(tmp_path / "one.db", model.version)) == 4
+
+
 def test_nothing_is_written_and_a_missing_one_is_named(tmp_path: Path) -> None:
     parts = [written(tmp_path / f"{k}.db", [score_row(k, X[k])]) for k in range(2)]
     before = [path.read_bytes() for path in parts]
