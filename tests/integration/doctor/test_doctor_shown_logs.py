@@ -6,6 +6,7 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from another_user import NOBODY, as_root
@@ -106,3 +107,30 @@ def test_a_drop_in_that_was_edited_by_hand_is_read_as_systemd_would(
     drop_in.write_text("\n".join([other, *reversed(lines)]).replace("=-", "=", 1) + "\n")
     about = {one.about: one.level for one in found(served_by_nobody, drop_in)}
     assert about == {str(log): "ok" for log in logs} | {f"{tmp_path}/own.jsonl": "fail"}
+
+
+@pytest.mark.parametrize("place", ["/home", "/root", "/tmp", "/var/tmp"])
+def test_what_the_units_have_an_empty_folder_in_place_of_is_told_of_the_installed_alone(
+    setup: Setup, tmp_path: Path, place: str
+) -> None:
+    setup.values["TRUTH_LOG_PATHS"] = f"{place}/no_such/truth_log.jsonl"
+    none = tmp_path / "none.conf"
+    (hidden,) = found(setup, none)
+    assert (hidden.level, hidden.about) == ("fail", setup.values["TRUTH_LOG_PATHS"])
+    assert "hidden from the units" in hidden.text
+    assert f"--truth-log {hidden.about}" in hidden.advice
+    (other,) = found(setup, none, tmp_path / "config.toml")
+    assert "hidden" not in other.text
+
+
+def test_a_command_in_such_a_folder_tells_nobody(setup: Setup) -> None:
+    with TemporaryDirectory(dir="/var/tmp") as folder:
+        command = Path(folder) / "tell.sh"
+        command.write_text("#!/bin/sh\n")
+        command.chmod(0o755)
+        setup.values["ALERTS_COMMAND"] = str(command)
+        scene = look_around(load(environ=setup.environ), now_s=0.0, listen_s=0.0)
+        (hidden,) = trainer.alerts(replace(scene, config_file=INSTALLED))
+        (own,) = trainer.alerts(scene)
+    assert "hidden from the units" in hidden.text
+    assert "hidden" not in own.text
