@@ -78,7 +78,8 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def _to_be_made(scene: Scene, path: Path) -> Finding:
-    link = dangling(path.parent)
+    # A link to a file that is yet to be made is none of these.
+    link = None if presence.exists(wal_of(path).parent) else dangling(path)
     if link is not None:
         return lost_link(link, "journal.path")
     place = nearest_there(path)
