@@ -6,7 +6,7 @@ Calls that run together share a socket, which belongs to the running loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import zmq
@@ -33,12 +33,15 @@ class AsyncScorerClient(Resident):
         """Score one signal; as `ScorerClient.score`."""
         return await self._put(questions.score(symbol, base_score, signal))
 
-    async def score_many(self, signals: Sequence[dict[str, Any]]) -> list[messages.ScoreReply]:
+    async def score_many(self, signals: Iterable[Mapping[str, Any]]) -> list[messages.ScoreReply]:
         """Score up to 256 signals at once; as `ScorerClient.score_many`."""
-        return await self._put(questions.score_many(signals))
+        each = list(signals)
+        return await self._put(questions.score_many(each)) if each else []
 
-    async def outcome(self, outcome: str | bool, **fields: Any) -> dict[str, Any]:
-        """Report how a signal ended; keywords are the fields of `messages.OutcomeRequest`."""
+    async def outcome(
+        self, outcome: str | bool, **fields: messages.Unpack[messages.Ending]
+    ) -> dict[str, Any]:
+        """Report how a signal ended; as `ScorerClient.outcome`."""
         return await self.call(codec.request_of(messages.OutcomeRequest, outcome=outcome, **fields))
 
     async def sentiment(self, symbol: str, score: float, **fields: Any) -> dict[str, Any]:

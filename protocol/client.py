@@ -8,7 +8,7 @@ service is away; it returns the base score and says so.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import zmq
@@ -50,16 +50,23 @@ class ScorerClient(Resident):
         """
         return self._put(questions.score(symbol, base_score, signal))
 
-    def score_many(self, signals: Sequence[dict[str, Any]]) -> list[messages.ScoreReply]:
+    def score_many(self, signals: Iterable[Mapping[str, Any]]) -> list[messages.ScoreReply]:
         """Score up to 256 signals at once; each is a dict of the fields of `messages.Signal`.
 
         The answers come in the same order. A signal that the service refuses has status
-        `error` and its base score; otherwise as `score`.
+        `error` and its base score; otherwise as `score`: one that no server would accept raises
+        ValueError for all.
         """
-        return self._put(questions.score_many(signals))
+        each = list(signals)
+        return self._put(questions.score_many(each)) if each else []
 
-    def outcome(self, outcome: str | bool, **fields: Any) -> dict[str, Any]:
-        """Report how a signal ended; keywords are the fields of `messages.OutcomeRequest`."""
+    def outcome(
+        self, outcome: str | bool, **fields: messages.Unpack[messages.Ending]
+    ) -> dict[str, Any]:
+        """Report how a signal ended; keywords are the fields of `messages.OutcomeRequest`.
+
+        In the answer `journalled` says whether it is on disk.
+        """
         return self.call(codec.request_of(messages.OutcomeRequest, outcome=outcome, **fields))
 
     def sentiment(self, symbol: str, score: float, **fields: Any) -> dict[str, Any]:

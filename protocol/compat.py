@@ -24,6 +24,7 @@ from protocol.market_features import (
     MarketFeatures,
     candles_of,
     identifier,
+    lacking,
     metadata_of,
     named,
     number,
@@ -99,6 +100,7 @@ class CryptoMLScorer:
         self._model: dict[str, Any] = {}
         self._symbols = 0
         self._importance: tuple[str | None, dict[str, float]] = (None, {})
+        self._refused: str | None = None
 
     def update_market_data(self, symbol: str, tick: Mapping[str, Any]) -> None:
         """Push a tick (`bid, ask, spread, volume, timestamp`) to the ingest socket.
@@ -130,10 +132,11 @@ class CryptoMLScorer:
 
         Where the service is away, refuses or does not know: the base score, and in the
         metadata `used_base_score` True with `status` (and `error`) saying why. Candles that
-        are none are left out; of each timeframe the newest 60 are sent. A price of 0 is none.
+        are none are left out; of each timeframe the newest 60 are sent. A price of 0 is none, and
+        NaN is nothing in any place but the base score's.
         """
         try:
-            side: Any = named(direction)
+            side: Any = None if lacking(direction) else named(direction)
             side = side.upper() if isinstance(side, str) else side
             reply = self._client.score(
                 symbol,
@@ -144,7 +147,7 @@ class CryptoMLScorer:
                 entry_price=_level(entry_price),
                 stop_loss=_level(stop_loss),
                 take_profit=_level(take_profit),
-                pattern=None if pattern is None else str(named(pattern))[:64],
+                pattern=None if lacking(pattern) else str(named(pattern))[:64],
             )
             self._note(reply)
             stats = self._model_stats(reply.model_version, reply.model_age_s)
@@ -169,13 +172,15 @@ class CryptoMLScorer:
         try:
             request = outcome_request(signal_id, features, outcome, outcome_data)
             return self._reports.send(request)
-        except Exception:  # as above
+        except Exception as error:  # as above
             self.counts["outcomes_failed"] += 1
+            self._refused = f"{type(error).__name__}: {error}"[:200]
             return False
 
     def get_model_stats(self) -> dict[str, Any]:
         """The original's keys and `client`, what went wrong here. Never raises.
 
+        `outcome_refused` says why the last outcome was lost that no service would take.
         `trained_at` is ISO 8601 in UTC, `cache_size` the symbols whose features are kept
         current, `avg_prediction_time_ms` the mean over this process's scores. Without a model
         or without the service `model_available` is False.
@@ -189,7 +194,11 @@ class CryptoMLScorer:
         except Exception:  # as above
             self.counts["stats_failed"] += 1
             known = self._model_stats(None, None)
-        return known | {"client": dict(self.counts), "outcomes_waiting": self._reports.waiting}
+        return known | {
+            "client": dict(self.counts),
+            "outcomes_waiting": self._reports.waiting,
+            "outcome_refused": self._refused,
+        }
 
     def retrain_model(self) -> bool:
         """Train now and wait for it, which takes minutes; see `MLTrainingManager`."""
@@ -237,8 +246,8 @@ class CryptoMLScorer:
 
 
 def _level(price: float | None) -> float | None:
-    """A price; None for 0 as well, MetaTrader's word for no stop or target."""
-    return None if price is False or number(price) == 0 else price
+    """A price; None for NaN and 0 as well, MetaTrader's word for no stop or target."""
+    return None if price is False or lacking(price) or number(price) == 0 else price
 
 
 def _iso(time_s: float) -> str:

@@ -22,7 +22,7 @@ from protocol.schema import FEATURE_NAMES
 _EARLIEST_S = 946_684_800.0  # 2000-01-01: a smaller number is no time
 _ID_CHARS = 128
 _WORD_CHARS = 64
-_LACKING = ("nan", "nat", "<na>")  # as numpy and pandas write what is not there
+_LACKING = ("nan", "nat", "<na>")
 
 
 @dataclass(frozen=True)
@@ -172,14 +172,14 @@ def named(value: object) -> object:
 
 
 def identifier(value: object) -> str | None:
-    """A signal's id as it is written, alike for its score and its outcome; None for none.
-
-    A nan is none, of whatever type: so numpy and pandas have it where a row lacks one.
-    """
+    """A signal's id as it is written, alike for its score and its outcome; None for none."""
     value = named(value)
-    if value is None or (not isinstance(value, str) and str(value).lower() in _LACKING):
-        return None
-    return str(value) or None
+    return None if lacking(value) else str(value) or None
+
+
+def lacking(value: object) -> bool:
+    """Whether a row has nothing there: None, or as numpy and pandas write that."""
+    return value is None or (not isinstance(value, str) and str(value).lower() in _LACKING)
 
 
 def text(value: object, longest: int) -> str | None:

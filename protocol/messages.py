@@ -114,14 +114,15 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.direction is None:
             self._check_sides()
             return
-        sign = 1 if self.direction == "BUY" else -1
+        entry, stop, target = self.entry_price, self.stop_loss, self.take_profit
         try:
-            beyond = self.stop_loss is not None and sign * (self.entry_price - self.stop_loss) <= 0
-            behind = (
-                self.take_profit is not None and sign * (self.take_profit - self.entry_price) <= 0
-            )
-        except (TypeError, OverflowError):
-            return  # no numbers, or no floats: what checks types says which
+            sign = 1 if self.direction == "BUY" else -1 if self.direction == "SELL" else 0
+            beyond = stop is not None and bool(sign * (entry - stop) <= 0)
+            behind = target is not None and bool(sign * (target - entry) <= 0)
+        except (TypeError, ValueError, OverflowError):
+            return  # no numbers, no floats, no word: what checks types says which
+        if not sign:
+            return  # as above
         if beyond:
             raise LevelError("stop_loss", f"of a {self.direction} lies beyond its entry_price")
         if behind:
@@ -131,8 +132,8 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """No trade of either direction has its stop and its target on one side."""
         entry, stop, target = self.entry_price, self.stop_loss, self.take_profit
         try:
-            together = (target - entry) * (stop - entry) > 0  # type: ignore[operator]
-        except (TypeError, OverflowError):
+            together = bool((target - entry) * (stop - entry) > 0)  # type: ignore[operator]
+        except (TypeError, ValueError, OverflowError):
             return  # one is not given; or as above
         if together:
             raise LevelError("take_profit", "lies on the same side of entry_price as stop_loss")
@@ -157,11 +158,31 @@ class Keywords(TypedDict, total=False):
     explain: bool
 
 
+class Ending(TypedDict, total=False):
+    """The fields of an `OutcomeRequest` behind its first, for who checks the types of a call."""
+
+    signal_id: str | None
+    score_id: str | None
+    realised_r: float | None
+    final_pips: float | None
+    max_favorable_pips: float | None
+    max_adverse_pips: float | None
+    runtime_seconds: float | None
+    closed_at: float | str | None
+    symbol: str | None
+    base_score: float | None
+    scored_at: float | None
+
+
 class LevelError(ValueError):
     """A stop or target on the wrong side of the entry; its text begins with the field."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field} {message}")
+
+    def __reduce__(self) -> tuple[type[ValueError], tuple[Any, ...]]:
+        """For who sends it to another process, where what made it is not needed."""
+        return ValueError, self.args
 
 
 class ScoreRequest(Signal, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,7 +6,7 @@ reply comes, so that the clients differ only in how they wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Union
 
@@ -33,7 +33,12 @@ class ScorerRefused(ValueError):  # noqa: N818
     def __init__(self, code: str, message: str, field: str | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+        self.message = message
         self.field = field
+
+    def __reduce__(self) -> tuple[type[ScorerRefused], tuple[str, str, str | None]]:
+        """As it was made, for who sends it to another process."""
+        return type(self), (self.code, self.message, self.field)
 
 
 Failure = Union[ScorerUnavailable, ScorerRefused]  # noqa: UP007  (3.10 at run time)
@@ -67,7 +72,7 @@ def score(
     return Question(request, _score_of, lambda failure: base_score_reply(request, failure))
 
 
-def score_many(signals: Sequence[dict[str, Any]]) -> Question[list[messages.ScoreReply]]:
+def score_many(signals: Sequence[Mapping[str, Any]]) -> Question[list[messages.ScoreReply]]:
     """A batch, each signal the fields of `messages.Signal`; a refused one keeps its base score."""
     each = []
     for at, signal in enumerate(signals):

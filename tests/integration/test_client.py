@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import date
 from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from wire import Answer, answering, base_score, free_address
 from protocol import codec, connection
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.limits import MAX_ARRAY, MAX_STRING
-from protocol.messages import ScoreManyRequest
+from protocol.messages import ScoreManyRequest, ScoreRequest
 
 BUSY_MACHINE_S = 5.0
 """How much later than its budget a call may return before a test calls it hung."""
@@ -76,6 +78,12 @@ def test_other_calls_have_nothing_to_fall_back_on(nowhere: str) -> None:
         ("EURUSD", "75", {}),
         ("EURUSD", None, {}),
         ("EURUSD", 50.0, {"direction": "LONG"}),
+        (
+            "EURUSD",
+            50.0,
+            {"direction": "BUY", "entry_price": 1.1, "stop_loss": np.array([1.0, 1.2])},
+        ),
+        ("EURUSD", 50.0, {"direction": np.array(["BUY", "SELL"]), "entry_price": 1.1}),
         ("EURUSD", 50.0, {"entry_price": -1.0}),
         ("EURUSD", 50.0, {"signal_id": ""}),
         ("EURUSD", 50.0, {"pattern": object()}),
@@ -197,6 +205,36 @@ def test_a_batch_of_what_are_no_signals_is_said() -> None:
         client.score_many([5])  # type: ignore[list-item]
 
 
+def test_a_word_that_is_no_direction_is_what_is_said_to_be_wrong() -> None:
+    levels = {"entry_price": 1.1, "stop_loss": 1.098, "take_profit": 1.103}
+    with ScorerClient("tcp://127.0.0.1:1", 50) as client:
+        with pytest.raises(ValueError, match=r"\$\.direction"):
+            client.score("EURUSD", 50.0, direction="LONG", **levels)  # type: ignore[arg-type]
+        side = Enum("Side", {"BUY": "BUY", "SELL": "SELL"})
+        reply = client.score("EURUSD", 50.0, direction=side.BUY, **levels)  # type: ignore[arg-type]
+        assert reply.direction == "BUY"
+
+
+def test_no_signals_get_no_answers() -> None:
+    with ScorerClient("tcp://127.0.0.1:1", 50, strict=True) as client:
+        assert client.score_many([]) == []
+
+
+@pytest.mark.parametrize("ask", ["refused", "beyond"])
+def test_what_is_raised_can_be_sent_to_another_process(ask: str) -> None:
+    error: ValueError = ScorerRefused("internal", "KeyError while answering", "symbol")
+    if ask == "beyond":
+        with pytest.raises(ValueError, match="beyond") as caught:
+            ScoreRequest(
+                symbol="X", base_score=1.0, direction="BUY", entry_price=1.0, stop_loss=2.0
+            )
+        error = caught.value
+    again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, ValueError)
+    assert str(again) == str(error)
+    assert getattr(again, "field", None) == getattr(error, "field", None)
+
+
 def test_a_batch_may_be_made_as_it_is_read_and_of_a_databases_rows() -> None:
     with (
         closing(sqlite3.connect(":memory:")) as database,
@@ -204,7 +242,7 @@ def test_a_batch_may_be_made_as_it_is_read_and_of_a_databases_rows() -> None:
     ):
         database.row_factory = sqlite3.Row
         rows = database.execute("SELECT 'EURUSD' AS symbol, 60.0 AS base_score").fetchall()
-        replies = client.score_many(row for row in rows)  # type: ignore[arg-type]
+        replies = client.score_many(row for row in rows)
         assert [(one.status, one.final_score) for one in replies] == [("unreachable", 60.0)]
 
 

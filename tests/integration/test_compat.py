@@ -251,6 +251,20 @@ def test_whatever_is_asked_the_base_score_comes_back(
         scorer.close()
 
 
+def test_what_a_frames_row_lacks_is_not_sent_and_a_lost_outcome_says_why() -> None:
+    lacks = {"take_profit": math.nan, "pattern": math.nan, "direction": np.float64("nan")}
+    with answering() as server:
+        scorer = CryptoMLScorer(server.address, timeout_ms=5000)
+        _, metadata = scorer.enhance_signal_score("EURUSD", 72.5, entry_price=1.1, **lacks)
+        assert metadata["status"] == "no_model"
+        (request,) = server.requests
+        assert not request.keys() & lacks.keys()
+        assert scorer.get_model_stats()["outcome_refused"] is None
+        assert scorer.record_signal_outcome("EG_1", None, math.nan, {}) is False  # type: ignore[arg-type]
+        assert "True, False or a word" in scorer.get_model_stats()["outcome_refused"]
+        scorer.close()
+
+
 def test_outcomes_that_could_not_be_told_are_sent_later(tmp_path: Path) -> None:
     address = free_address()
     scorer = CryptoMLScorer(address, timeout_ms=20)

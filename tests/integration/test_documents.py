@@ -147,7 +147,7 @@ def migration(told: dict[str, Any], outputs: dict[str, str], mode: str, shared: 
     assert float(translated[1]) == told["BASE_THRESHOLD"]
     imported(shared)
     assert re.search(r"^samples +120 of", said["signal-scorer-train status"], re.M)
-    assert told["reply"].status == "shadow"
+    assert told["metadata"]["status"] == "shadow"
     four_calls(told, shared)
     thresholds = said["signal-scorer-train thresholds"]
     assert re.search(r"^all +\d+ +76\.9 +\d+ +\d", thresholds, re.M), thresholds
