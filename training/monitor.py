@@ -15,10 +15,12 @@ from service.alerting import Finding, tell
 from service.bundle import load, read_pointer
 from service.durable import LockHeld
 from service.errors import ModelRejected
+from service.history import read_history
 from service.model import Model
 from service.settings import Config
 from training import alerts, checks, retreat
 from training.answered import advice_by_score, newest_vectors
+from training.bound import DAY_S
 from training.cusum import Limit, limit_of, promise_of
 from training.dataset import Dataset
 from training.live import Live, live_of
@@ -119,12 +121,13 @@ def act(seen: Seen, settings: Settings, config: Config, *, now_s: float) -> list
     A place that cannot be written is said and changes nothing else.
     """
     said: list[str] = []
-    findings, urgent = seen.findings, False
+    untold = _untold_rollbacks(settings, config, now_s)
+    findings, urgent = seen.findings + untold, bool(untold)
     if seen.retreat is not None:
-        text, urgent = _take_back(seen.retreat, settings, config, now_s)
+        text, moved = _take_back(seen.retreat, settings, config, now_s)
         said.append(text)
-        if urgent:
-            findings += (Finding(alerts.ROLLBACK, "alert", text),)
+        if moved:
+            findings, urgent = (*findings, Finding(alerts.ROLLBACK, "alert", text)), True
     problem = _tell(findings, seen.version, settings, config, now_s=now_s, urgent=urgent)
     if problem:
         said.append(f"alert not delivered: {problem}; tried again next time")
@@ -159,6 +162,21 @@ def _take_back(
     except OSError as error:  # its lock; what else cannot be written is said there
         return f"rollback failed: {error}", False
     return text, text.startswith("rolled back")
+
+
+def _untold_rollbacks(settings: Settings, config: Config, now_s: float) -> tuple[Finding, ...]:
+    """Those of this monitor since the program was told anything: what told of one had failed."""
+    if not config.alerts.command:
+        return ()
+    told_s = alerts.read_state(state_path(settings, config)).told_at
+    since_s = max(told_s, now_s - 7.0 * DAY_S)
+    return tuple(
+        Finding(alerts.ROLLBACK, "alert", f"rolled back to {event.version}: {event.why}")
+        for event in read_history(settings.models)
+        if event.event == "rolled back"
+        and event.why.startswith(retreat.OURS)
+        and since_s < event.at < now_s
+    )
 
 
 def _tell(

@@ -29,6 +29,8 @@ from training.publish import current_pointer
 from training.registry import RegistryError, pointer_to, rollback, too_old
 
 CONFIDENCE = 0.99
+OURS = "monitor: "
+"""How the reason of a rollback begins in the history that was not made by hand."""
 
 
 class Retreat(msgspec.Struct, frozen=True):
@@ -79,7 +81,7 @@ def carry_out(retreat: Retreat, models_dir: Path, *, now_s: float) -> str:
         if pointer is None or pointer.version != retreat.version or pointer.pinned:
             return "not rolled back: another model has been published or pinned meanwhile"
         try:
-            rollback(models_dir, retreat.to, now_s=now_s, why=f"monitor: {retreat.text}"[:1900])
+            rollback(models_dir, retreat.to, now_s=now_s, why=f"{OURS}{retreat.text}"[:1900])
         except RegistryError as error:
             return f"rollback failed: {error}"
         except Unflushed as error:

@@ -236,6 +236,20 @@ def test_a_worse_model_is_taken_back_told_and_recorded(tmp_path: Path) -> None:
     assert "rolled back" in str(alert["text"])
 
 
+def test_a_rollback_whose_alert_could_not_be_delivered_is_told_by_the_next_run(
+    tmp_path: Path,
+) -> None:
+    older, _ = two_models(tmp_path)
+    failing = program(tmp_path, "exit 3")
+    assert "alert not delivered" in monitor(tmp_path, config=ALLOWED + failing).output
+    assert current(tmp_path) == older
+    for _ in range(3):
+        monitor(tmp_path, config=ALLOWED + program(tmp_path))
+    (alert, *later) = told(tmp_path)
+    assert f"rolled back to {older}" in str(alert["text"])
+    assert not any("rolled back" in str(one["text"]) for one in later)
+
+
 def pinned(models: Path) -> None:
     pin(models, pointer_of(models).version, now_s=NOW_S + 7200)
 

@@ -55,6 +55,8 @@ def test_it_is_due_from_four_fifths_of_the_life_on_and_after_it(
 ) -> None:
     assert not due(place, now_s=NOW_S + 27.9 * DAY_S)
     assert due(place, now_s=NOW_S + 28.0 * DAY_S)
+    # Four weekly runs later, one that starts sooner than the first did, by an hour in spring.
+    assert due(place, now_s=NOW_S + 28.0 * DAY_S - 3600.3)
     assert due(place, now_s=NOW_S + 90.0 * DAY_S)
     never = Settings(journal=place.journal, models=place.models, expire_after_days=0.0)
     assert not due(never, now_s=NOW_S + 900.0 * DAY_S)
