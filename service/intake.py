@@ -188,7 +188,8 @@ class Intake:
             return "tick_future"
         event_s = stamp_s - clock.offset_s
         if event_s < feed.event_s and not self._restarts(feed, tick, receive_time_s):
-            return "tick_late"
+            again = stamp_s == feed.stamp_s and tick.bid == feed.bid and tick.ask == feed.ask
+            return "tick_repeat" if again else "tick_late"  # the clock may have moved meanwhile
         return self._apply(endpoint, feed, tick, event_s, receive_time_s)
 
     def _observe_clock(

@@ -286,7 +286,7 @@ def test_a_quote_sent_again_over_a_clock_change_does_not_restart_its_symbol() ->
         given_.feed.clock.offset_s += hour * 3600.0
         for second in range(3 * RESTART_AFTER_LATE):
             given_.now_s += 1.0
-            given_.quote(stamp_s=closed_s)
+            assert given_.quote(stamp_s=closed_s) == "repeat"
             btc_s = given_.now_s + given_.feed.clock.offset_s
             given_.quote("BTCUSD", stamp_s=btc_s, bid=1.0 + second, ask=1000.0)
     assert not given_.intake.changes
