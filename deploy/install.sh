@@ -292,7 +292,17 @@ switch_release() {
         return 0
     fi
     systemctl restart signal-scorer || go_back
+    restart_replicas
     [ "$release" = "$before" ] || remove_old_releases
+}
+
+# Copies of the unit (docs/scaling.md) run from the release that is about to be removed.
+restart_replicas() {
+    grep -ls "^ExecStart=$prefix/current/bin/signal-scorer serve" "$units"/*.service |
+        sed 's|.*/||' | grep -vx signal-scorer.service |
+        while read -r unit; do
+            systemctl try-restart "$unit" || say "note: $unit does not start; journalctl -u $unit"
+        done
 }
 
 # What `current` names was perhaps never started: after --no-start, or a run that was cut off.

@@ -14,6 +14,8 @@ ENDED_S = 60.0
 WHEELS = "/var/tmp/wheels"
 NEWER = "/srv/newer"
 BROKEN = "/srv/broken"
+REPLICA = "signal-scorer-b"
+MAIN_PID = "systemctl show --property MainPID --value"
 
 
 def look(product: Product, report: Report) -> None:
@@ -71,12 +73,30 @@ def _broken(product: Product, report: Report) -> None:
 def _not_started(product: Product, report: Report) -> None:
     """A release that was installed without a start is not taken for the one that runs."""
     machine, before = product.machine, product.pid()
+    _start_replica(machine)
+    replica = machine.out(f"{MAIN_PID} {REPLICA}")
     install = f"sh {SOURCE}/deploy/install.sh --wheels {WHEELS}"
     machine.run(f"{install} --no-start")
     left = product.pid() == before
     said = machine.run(install).out.splitlines()[0]
     product.ready()
     report.seen("installed without a start, then with", said, held=left and product.pid() != before)
+    runs = machine.out(f"tr '\\0' ' ' < /proc/$({MAIN_PID} {REPLICA})/cmdline")
+    held = machine.out(f"{MAIN_PID} {REPLICA}") != replica and "/opt/signal-scorer/" in runs
+    report.seen("a copy of the unit was restarted too", runs, held=held)
+    machine.run(f"systemctl disable --now {REPLICA}; rm -rf /etc/systemd/system/{REPLICA}.service")
+    machine.run("rm -rf /etc/signal-scorer/b.toml /var/lib/signal-scorer-b")
+
+
+def _start_replica(machine: Machine) -> None:
+    """As docs/scaling.md says."""
+    machine.run(
+        "sed -e 's#config.toml#b.toml#' -e 's#^StateDirectory=.*#StateDirectory=signal-scorer-b#' "
+        f"/etc/systemd/system/signal-scorer.service > /etc/systemd/system/{REPLICA}.service; "
+        "printf '%s\\n' 'score = { bind = [\"tcp://127.0.0.1:5572\"] }' "
+        "'metrics = { bind = \"127.0.0.1:9472\" }' > /etc/signal-scorer/b.toml; "
+        f"systemctl daemon-reload; systemctl start {REPLICA}"
+    )
 
 
 def _load(tag: str) -> str:
