@@ -41,9 +41,11 @@ def learning_curve(
 
     No calibration is needed to rank, so n may be small. Backfilled samples are not asked.
     """
-    cut = round((1.0 - TESTED_SHARE) * len(samples))
-    if cut >= len(samples):
+    live = np.flatnonzero(~samples.backfilled)
+    first = round((1.0 - TESTED_SHARE) * len(live))
+    if first >= len(live):
         return []
+    cut = int(live[first])
     start_s = float(samples.time_s[cut])
     past = np.flatnonzero(trainable(samples, start_s, rhythm))
     later = np.arange(cut, len(samples))

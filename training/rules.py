@@ -38,7 +38,8 @@ def stop_spreads(samples: Samples) -> Floats:
 def applicable(samples: Samples) -> dict[str, Column]:
     """The rules that these samples can be judged by, by their names in the verdict."""
     rules: dict[str, Column] = {"logit_base_score": base_score}
-    if len(samples) and np.mean(np.isfinite(stop_spreads(samples))) >= _CARRIED:
+    asked = samples.take(~samples.backfilled)
+    if len(asked) and np.mean(np.isfinite(stop_spreads(asked))) >= _CARRIED:
         rules["logit_stop_spreads"] = stop_spreads
     return rules
 

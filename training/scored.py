@@ -23,8 +23,9 @@ select score_id, signal_id, symbol, direction, pattern, scored_at, event_time,
 from scores order by seq
 """
 _OUTCOMES = """
-select coalesce(s.signal_id, s.score_id, o.signal_id, o.score_id, ''), o.source, o.outcome, o.win,
-       o.realised_r, o.final_pips, o.runtime_s, o.closed_at, o.received_at, s.event_time
+select coalesce(s.signal_id, s.score_id, o.signal_id, o.score_id, char(0) || hex(o.digest)),
+       o.source, o.outcome, o.win, o.realised_r, o.final_pips, o.runtime_s, o.closed_at,
+       o.received_at, s.event_time
 from outcomes o left join scores s on s.score_id = o.score_id order by o.seq
 """
 T = TypeVar("T", bound=msgspec.Struct)

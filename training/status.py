@@ -42,6 +42,9 @@ def describe(
     made = int(samples.backfilled.sum())
     if made:
         yield f"backfilled       {made} of them: they train, and never evaluate"
+    if 0 < made < n:
+        live = samples.take(~samples.backfilled)
+        yield f"scored live      {n - made} of them, {percent(live.base_rate)} won"
     sources = Counter(samples.label_source.tolist())
     if sources:
         named = ", ".join(f"{count} {_SOURCES.get(s, s)}" for s, count in sources.most_common())

@@ -406,6 +406,12 @@ def test_outcomes_of_signals_never_scored_are_counted(read: Read) -> None:
     assert read(score_row(0, X[0]), reported=said(7, True)).unmatched == 1
 
 
+def test_outcomes_that_name_no_signal_are_counted_one_by_one(read: Read) -> None:
+    nameless = {"score_id": None, "signal_id": None}
+    lost = [outcome_row(i, True, **nameless) for i in range(1, 4)]
+    assert read(score_row(0, X[0]), *lost).unmatched == 3
+
+
 def test_outcomes_of_signals_never_scored_cost_little_memory(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     journal.write([score_row(0, X[0])])

@@ -174,6 +174,14 @@ def test_the_learning_curve_is_measured_on_one_later_third() -> None:
     assert points[0].gain.n == N // 3
 
 
+def test_a_learning_curve_beside_many_backfilled_signals_learns_from_the_newest() -> None:
+    backfilled = np.arange(N) < 900
+    rows = rows_of(0.3, backfilled=backfilled, every_s=120 * DAY_S / N)
+    points = learning_curve(rows, knows(0.3), QUICK)
+    assert points[-1].n > 1000
+    assert points[-1].gain.n == 100
+
+
 @pytest.mark.parametrize(
     ("most", "due"), [(49, []), (50, [50]), (1600, [50, 100, 200, 400, 800, 1600])]
 )

@@ -78,3 +78,11 @@ def test_a_rule_learns_the_past_and_falls_back_where_its_number_is_missing() -> 
 def test_a_past_of_one_kind_leaves_the_base_rate() -> None:
     rows = sample_rows(20, win=np.ones(20, np.bool_))
     assert rules.predict(rules.base_score, rows, rows).tolist() == [1.0] * 20
+
+
+def test_a_rule_is_asked_where_what_is_tested_carries_its_number() -> None:
+    backfilled = np.arange(100) < 80
+    rows = sample_rows(100, backfilled=backfilled, stop_spreads=np.where(backfilled, np.nan, 9.0))
+    assert "logit_stop_spreads" in rules.applicable(rows)
+    other = sample_rows(100, backfilled=backfilled, stop_spreads=np.where(backfilled, 9.0, np.nan))
+    assert "logit_stop_spreads" not in rules.applicable(other)
