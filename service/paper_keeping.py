@@ -47,7 +47,8 @@ class PaperKeeping:
             utc_s - rules.max_gap_s, rules.max_holding_s, rules.max_positions
         )
         canonical = self._engine.intake.canonical
-        rows += [replace(row, symbol=canonical(row.symbol)) for row in lost]
+        # By the names that hold now: a suffix may have been mapped since.
+        rows = [replace(row, symbol=canonical(row.symbol)) for row in (*rows, *lost)]
         self._engine.resume(rows, self._journal.load_signals(KNOWN_SIGNALS))
         if rows:
             log.info("paper positions restored", open=len(rows), of_scores=len(lost))

@@ -112,11 +112,13 @@ class Asked(NamedTuple):
     def address(self) -> str:
         """The endpoint that was named, else the first configured one that can be asked from
         here, else the usual one. Raises ConfigError or CommandError, only where none was named."""
+        return self.endpoint or self._configured()[0]
+
+    def _configured(self) -> tuple[str, CurveKeys | None]:
+        """The configured address and the keys that it wants. Raises as `address`."""
         from service.config import load
         from service.doctor.scene import askable
 
-        if self.endpoint:
-            return self.endpoint
         config, keys = load(self.config_path).config, own_keys()
         addresses = askable(config, keys)
         if not addresses and keys is None and config.curve.server_secret_file:
@@ -125,13 +127,13 @@ class Asked(NamedTuple):
                 "the command, as in signal-scorer --server-key server.pub --key own.key health",
                 exit_codes.USAGE,
             )
-        return next(iter(addresses), DEFAULT_ENDPOINT)
+        return next(iter(addresses), (DEFAULT_ENDPOINT, keys))
 
     def client(self, **options: Any) -> ScorerClient:
-        """A client for one command, with the keys that were named before it."""
-        address = self.address()
+        """A client for one command, with the keys that were named before it, where it wants any."""
+        address, keys = (self.endpoint, own_keys()) if self.endpoint else self._configured()
         try:
-            return ScorerClient(address, self.timeout_ms, curve=own_keys(), **options)
+            return ScorerClient(address, self.timeout_ms, curve=keys, **options)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
 

@@ -194,6 +194,5 @@ def _source(asked: Asked) -> tuple[Config, Source]:
     from service.top.look import Source
 
     config = load(asked.config_path).config
-    address = asked.address()
-    client = asked._replace(endpoint=address).client(retries=0, open_after=0)
-    return config, Source(client, address, config)
+    client = asked.client(retries=0, open_after=0)
+    return config, Source(client, asked.address(), config)

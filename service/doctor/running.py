@@ -87,7 +87,7 @@ def _served(scene: Scene) -> str:
 def _absent(scene: Scene) -> Finding:
     holder = scene.holder
     if holder is not None:
-        addresses = askable(scene.config, None)
+        addresses = [address for address, _ in askable(scene.config, None)]
         if not addresses:
             return ok(
                 f"process {holder.pid}",

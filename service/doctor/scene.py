@@ -70,7 +70,7 @@ def look_around(
     """Ask whatever answers at the configured addresses, and see who holds the journal."""
     config = sourced.config
     holder = journal_holder(config)
-    answers = (_ask(address, keys, ask_ms) for address in askable(config, keys))
+    answers = (_ask(address, wanted, ask_ms) for address, wanted in askable(config, keys))
     found = next((answer for answer in answers if answer is not None), None)
     ours = found is not None and is_ours(found.stats, config)
     return Scene(
@@ -86,12 +86,15 @@ def look_around(
     )
 
 
-def askable(config: Config, keys: CurveKeys | None) -> list[str]:
-    """The addresses of the service that can be asked from here, the local ones first."""
-    addresses = []
+def askable(config: Config, keys: CurveKeys | None) -> list[tuple[str, CurveKeys | None]]:
+    """The addresses of the service that can be asked from here, the local ones first.
+
+    Each with the keys that it wants: where it wants none, who shows some gets no answer.
+    """
+    addresses: list[tuple[str, CurveKeys | None]] = []
     for bind in config.score.bind:
         if bind.startswith(IPC):
-            addresses.append(bind)
+            addresses.append((bind, None))
         elif bind.startswith(TCP):
             host, _, port = bind[len(TCP) :].rpartition(":")
             guarded = bool(config.curve.server_secret_file) and (
@@ -99,7 +102,7 @@ def askable(config: Config, keys: CurveKeys | None) -> list[str]:
             )
             if port.isdigit() and (keys is not None or not guarded):
                 local = host if host not in ("*", "0.0.0.0") else "127.0.0.1"  # noqa: S104
-                addresses.append(f"{TCP}{local}:{port}")
+                addresses.append((f"{TCP}{local}:{port}", keys if guarded else None))
     return addresses
 
 

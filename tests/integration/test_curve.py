@@ -213,6 +213,18 @@ def test_the_command_line_shows_its_keys(tmp_path: Path, keys: Keys):
         assert '"admitted": 1' in done.stdout
 
 
+def test_keys_are_shown_where_they_are_wanted_and_not_elsewhere(tmp_path: Path, keys: Keys):
+    keys.made("me")
+    given = ["--server-key", str(keys.folder / "server.pub"), "--key", str(keys.folder / "me.key")]
+    bind = f"ipc://{tmp_path}/score.sock,tcp://127.0.0.1:*"
+    with running(tmp_path / "s", SCORE_BIND=bind, **keys.settings) as service:
+        values = {"SCORE_BIND": bind, "STATE_DIR": str(service.folder)} | keys.settings
+        done = invoke(*given, "health", **values)
+        assert '"mode": "live"' in done.stdout, done.stderr
+        said = invoke(*given, "doctor", "--listen-s", "0.1", **values).stdout
+        assert "does not answer" not in said
+
+
 def test_a_command_without_keys_is_told_that_they_are_wanted(tmp_path: Path, keys: Keys):
     """It is not sent to an address that nobody configured."""
     for command in ("health", "status", "mode"):

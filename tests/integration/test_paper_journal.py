@@ -118,6 +118,22 @@ def test_a_broker_symbol_is_followed_under_the_name_its_feed_has(tmp_path: Path)
     assert [word for word, _ in at.outcomes()] == ["LOSS_SL"]
 
 
+def test_a_symbol_that_was_renamed_goes_on_under_the_name_it_is_mapped_to(tmp_path: Path):
+    at = session(tmp_path)
+    at.clock.advance(1.0)
+    at.feed(tick("EURUSD.r", at.clock.utc_s(), 1.1, volume=1.0))
+    at.signal(symbol="EURUSD.r")
+    at.clock.advance(1.0)
+    at.feed(tick("EURUSD.r", at.clock.utc_s(), 1.1, volume=1.0))
+    at.turn()
+    at.housekeeping.save_all()
+    at = at.restarted(FEED_SYMBOL_SUFFIXES=".r")
+    assert list(at.engine.intake.feeds) == ["EURUSD"]
+    at.step(1.1021)
+    at.turn()
+    assert [word for word, _ in at.outcomes()] == ["WIN_TP"]
+
+
 def test_a_position_goes_on_after_a_restart_as_if_there_was_none(tmp_path: Path):
     ends = []
     for name, restarts in (("without", 0), ("with", 3)):
