@@ -299,7 +299,7 @@ switch_release() {
 # Copies of the unit (docs/scaling.md) run from the release that is about to be removed.
 restart_replicas() {
     grep -ls "^ExecStart=$prefix/current/bin/signal-scorer serve" "$units"/*.service |
-        sed 's|.*/||' | grep -vx signal-scorer.service |
+        sed 's|.*/||; s|@\.service$|@*.service|' | grep -vx signal-scorer.service |
         while read -r unit; do
             systemctl try-restart "$unit" || say "note: $unit does not start; journalctl -u $unit"
         done

@@ -119,7 +119,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             sign = 1 if self.direction == "BUY" else -1 if self.direction == "SELL" else 0
             beyond = stop is not None and bool(sign * (entry - stop) <= 0)
             behind = target is not None and bool(sign * (target - entry) <= 0)
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, ArithmeticError):
             return  # no numbers, no floats, no word: what checks types says which
         if not sign:
             return  # as above
@@ -133,7 +133,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         entry, stop, target = self.entry_price, self.stop_loss, self.take_profit
         try:
             together = bool((target - entry) * (stop - entry) > 0)  # type: ignore[operator]
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, ArithmeticError):
             return  # one is not given; or as above
         if together:
             raise LevelError("take_profit", "lies on the same side of entry_price as stop_loss")

@@ -62,10 +62,9 @@ class BarKeeping:
         by_symbol: dict[str, list[BarRow]] = {}
         for bar in bars:
             by_symbol.setdefault(bar.symbol, []).append(bar)
-        canonical = self._engine.intake.canonical
-        for row in symbols[: self._engine.config.limits.symbols]:
-            if isinstance(row.symbol, str) and canonical(row.symbol) != row.symbol:
-                continue  # its name was mapped since: no tick will come under the old one
+        # Where a name was mapped since, no tick will come under it.
+        held = [row for row in symbols if self._engine.intake.holds(row.symbol)]
+        for row in held[: self._engine.config.limits.symbols]:
             try:
                 facts = msgspec.json.decode(row.facts, type=Facts)
                 kept = by_symbol.get(row.symbol, [])

@@ -148,6 +148,12 @@ class Intake:
                 return symbol[: -len(suffix)]
         return symbol
 
+    def holds(self, symbol: object) -> bool:
+        """Whether ticks may come to what is kept under this name, as it is mapped now."""
+        if not isinstance(symbol, str) or symbol in self.symbol_map.values():
+            return True
+        return self.canonical(symbol) == symbol
+
     def restore(self, state: SymbolState, receive_time_s: float) -> None:
         """Take a symbol back from before a restart; the first source that speaks holds it."""
         state.sentiment = self.sentiment(state.symbol)

@@ -46,9 +46,11 @@ class PaperKeeping:
         lost = self._journal.load_unfollowed(
             utc_s - rules.max_gap_s, rules.max_holding_s, rules.max_positions
         )
-        canonical = self._engine.intake.canonical
-        # By the names that hold now: a suffix may have been mapped since.
-        rows = [replace(row, symbol=canonical(row.symbol)) for row in (*rows, *lost)]
+        intake = self._engine.intake
+        # Scores have the caller's names; of positions one may have been mapped since.
+        mapped = [*lost, *(row for row in rows if not intake.holds(row.symbol))]
+        rows = [row for row in rows if intake.holds(row.symbol)]
+        rows += [replace(row, symbol=intake.canonical(row.symbol)) for row in mapped]
         self._engine.resume(rows, self._journal.load_signals(KNOWN_SIGNALS))
         if rows:
             log.info("paper positions restored", open=len(rows), of_scores=len(lost))

@@ -122,13 +122,14 @@ def act(seen: Seen, settings: Settings, config: Config, *, now_s: float) -> list
     """
     said: list[str] = []
     untold = _untold_rollbacks(settings, config, now_s)
-    findings, urgent = seen.findings + untold, bool(untold)
+    findings, urgent = seen.findings, bool(untold)
     if seen.retreat is not None:
         text, moved = _take_back(seen.retreat, settings, config, now_s)
         said.append(text)
         if moved:
             findings, urgent = (*findings, Finding(alerts.ROLLBACK, "alert", text)), True
-    problem = _tell(findings, seen.version, settings, config, now_s=now_s, urgent=urgent)
+    told = findings + untold  # no state of now, so none of the metrics'
+    problem = _tell(told, seen.version, settings, config, now_s=now_s, urgent=urgent)
     if problem:
         said.append(f"alert not delivered: {problem}; tried again next time")
     if config.monitor.textfile:
@@ -169,7 +170,8 @@ def _untold_rollbacks(settings: Settings, config: Config, now_s: float) -> tuple
     if not config.alerts.command:
         return ()
     told_s = alerts.read_state(state_path(settings, config)).told_at
-    since_s = max(told_s, now_s - 7.0 * DAY_S)
+    # A clock that was set back must not silence us.
+    since_s = max(told_s if told_s <= now_s else 0.0, now_s - 7.0 * DAY_S)
     return tuple(
         Finding(alerts.ROLLBACK, "alert", f"rolled back to {event.version}: {event.why}")
         for event in read_history(settings.models)

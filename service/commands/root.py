@@ -130,7 +130,10 @@ class Asked(NamedTuple):
         return next(iter(addresses), (DEFAULT_ENDPOINT, keys))
 
     def client(self, **options: Any) -> ScorerClient:
-        """A client for one command, with the keys that were named before it, where it wants any."""
+        """A client for one command, with the keys that were named before it.
+
+        A configured address that wants none is shown none.
+        """
         address, keys = (self.endpoint, own_keys()) if self.endpoint else self._configured()
         try:
             return ScorerClient(address, self.timeout_ms, curve=keys, **options)

@@ -89,20 +89,20 @@ def look_around(
 def askable(config: Config, keys: CurveKeys | None) -> list[tuple[str, CurveKeys | None]]:
     """The addresses of the service that can be asked from here, the local ones first.
 
-    Each with the keys that it wants: where it wants none, who shows some gets no answer.
+    Each with the keys that it wants: where it wants none, who shows some gets no answer. What
+    knows nothing of CURVE, as the defaults, says nothing of what another service wants.
     """
+    knows = bool(config.curve.server_secret_file)
     addresses: list[tuple[str, CurveKeys | None]] = []
     for bind in config.score.bind:
         if bind.startswith(IPC):
             addresses.append((bind, None))
         elif bind.startswith(TCP):
             host, _, port = bind[len(TCP) :].rpartition(":")
-            guarded = bool(config.curve.server_secret_file) and (
-                config.curve.loopback or not is_loopback(bind)
-            )
+            guarded = knows and (config.curve.loopback or not is_loopback(bind))
             if port.isdigit() and (keys is not None or not guarded):
                 local = host if host not in ("*", "0.0.0.0") else "127.0.0.1"  # noqa: S104
-                addresses.append((f"{TCP}{local}:{port}", keys if guarded else None))
+                addresses.append((f"{TCP}{local}:{port}", keys if guarded or not knows else None))
     return addresses
 
 

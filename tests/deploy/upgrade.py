@@ -82,7 +82,8 @@ def _not_started(product: Product, report: Report) -> None:
     product.ready()
     report.seen("installed without a start, then with", said, held=left and product.pid() != before)
     runs = machine.out(f"tr '\\0' ' ' < /proc/$({MAIN_PID} {REPLICA})/cmdline")
-    held = machine.out(f"{MAIN_PID} {REPLICA}") != replica and "/opt/signal-scorer/" in runs
+    current = machine.out("readlink /opt/signal-scorer/current")
+    held = machine.out(f"{MAIN_PID} {REPLICA}") != replica and runs.startswith(current)
     report.seen("a copy of the unit was restarted too", runs, held=held)
     machine.run(f"systemctl disable --now {REPLICA}; rm -rf /etc/systemd/system/{REPLICA}.service")
     machine.run("rm -rf /etc/signal-scorer/b.toml /var/lib/signal-scorer-b")

@@ -92,6 +92,11 @@ def test_other_calls_have_nothing_to_fall_back_on(nowhere: str) -> None:
         ("EURUSD", 50.0, {"direction": "BUY", "entry_price": "1.1", "stop_loss": 1.0}),
         ("EURUSD", 50.0, {"direction": "BUY", "entry_price": 10**400, "stop_loss": 1.5}),
         ("EURUSD", 50.0, {"entry_price": 10**400, "take_profit": 1.5}),
+        (
+            "EURUSD",
+            50.0,
+            {"direction": "BUY", "entry_price": Decimal("NaN"), "stop_loss": Decimal(1)},
+        ),
         ("EURUSD", np.longdouble(50), {}),
         (b"EURUSD", 50.0, {}),
         (bytearray(b"EURUSD"), 50.0, {}),

@@ -134,6 +134,25 @@ def test_a_symbol_that_was_renamed_goes_on_under_the_name_it_is_mapped_to(tmp_pa
     assert [word for word, _ in at.outcomes()] == ["WIN_TP"]
 
 
+def test_names_that_are_mapped_to_each_other_keep_their_positions(tmp_path: Path):
+    crossed = '{"EURUSD": "GBPUSD", "GBPUSD": "EURUSD"}'
+    at = Session(tmp_path, ManualClock(START_S), FEED_SYMBOL_MAP=crossed)
+    assert at.journal.open()
+    at.feed(tick("GBPUSD", START_S, 1.1, volume=1.0))
+    at.signal(symbol="GBPUSD")
+    at.clock.advance(1.0)
+    at.feed(tick("GBPUSD", at.clock.utc_s(), 1.1, volume=1.0))
+    at.turn()
+    assert list(at.engine.intake.feeds) == ["EURUSD"]
+    at.housekeeping.save_all()
+    at = at.restarted(FEED_SYMBOL_MAP=crossed)
+    assert list(at.engine.intake.feeds) == ["EURUSD"]
+    at.clock.advance(1.0)
+    at.feed(tick("GBPUSD", at.clock.utc_s(), 1.1021, volume=1.0))
+    at.turn()
+    assert [word for word, _ in at.outcomes()] == ["WIN_TP"]
+
+
 def test_a_position_goes_on_after_a_restart_as_if_there_was_none(tmp_path: Path):
     ends = []
     for name, restarts in (("without", 0), ("with", 3)):
