@@ -225,6 +225,15 @@ def test_keys_are_shown_where_they_are_wanted_and_not_elsewhere(tmp_path: Path, 
         assert "ready, up" in said
 
 
+def test_keys_are_shown_by_who_has_no_configuration_of_the_service(tmp_path: Path, keys: Keys):
+    keys.made("me")
+    given = ["--server-key", str(keys.folder / "server.pub"), "--key", str(keys.folder / "me.key")]
+    settings = keys.settings | {"CURVE_LOOPBACK": "true"}
+    with running(tmp_path / "s", SCORE_BIND="tcp://127.0.0.1:*", **settings) as service:
+        done = invoke(*given, "health", SCORE_BIND=service.address)
+        assert '"mode": "live"' in done.stdout, done.stderr
+
+
 def test_a_command_without_keys_is_told_that_they_are_wanted(tmp_path: Path, keys: Keys):
     """It is not sent to an address that nobody configured."""
     for command in ("health", "status", "mode"):
