@@ -32,6 +32,8 @@ assert _LAG_BARS < _ATR_BARS
 _BANDS_ATR = tuple((minutes, _DEAD_BAND_ATR * sqrt(minutes)) for minutes in _TIMEFRAMES_MIN)
 
 _LEVELS = constants("support_resistance")
+# There is one ATR.
+assert _LEVELS["atr_bars"] == _ATR_BARS
 _NEAR_BARS: int = _LEVELS["near_bars"]
 # A run reaches as far back as bars are kept.
 assert _LEVELS["far_bars"] == KEPT_BARS

@@ -14,6 +14,8 @@ _WHALE = constants("whale_activity")
 WINDOW_S: int = _VOLUME["window_s"]
 REFERENCE_S: int = _VOLUME["reference_s"]
 _REFERENCE_DEALS: int = _WHALE["reference_deals"]
+# Both look at the same windows.
+assert (_WHALE["window_s"], _WHALE["reference_s"]) == (WINDOW_S, REFERENCE_S)
 
 DEALS = "deals"
 TICKS = "ticks"

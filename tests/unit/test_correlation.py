@@ -89,7 +89,7 @@ def test_the_32_most_active_are_taken_and_ties_go_by_name() -> None:
     target = symbol("T", zigzag(61))
     alike = [symbol(f"S{i:02}", zigzag(61)) for i in range(31)]
     quarter = {ago: 100.0 * 1.01 ** (ago % 4 == 1) for ago in range(1, 62)}
-    rest = [symbol("A", quarter), symbol("B", quarter), symbol("C", quarter)]
+    rest = [symbol("A", quarter), symbol("B", zigzag(61)), symbol("C", zigzag(61))]
     begin = (NOW_M - 5) * 60.0
     for i, state in enumerate([*alike, *rest]):
         # All alike have two ticks, A, B and C one each: of those A is first by name.
@@ -98,6 +98,24 @@ def test_the_32_most_active_are_taken_and_ties_go_by_name() -> None:
     expected = 100 * (1 - (31 + math.sqrt(0.5)) / 32)
     for others in ([*alike, *rest], [*reversed(rest), *alike]):
         assert correlation(target, others) == pytest.approx(expected)
+
+
+def test_active_is_who_had_ticks_in_the_20_minutes_before_this_one() -> None:
+    target = symbol("T", zigzag(61))
+    alike = [symbol(f"S{i:02}", zigzag(61)) for i in range(32)]
+    quarter = {ago: 100.0 * 1.01 ** (ago % 4 == 1) for ago in range(1, 62)}
+    now, before = symbol("A", quarter), symbol("B", quarter)
+
+    def trade(state: SymbolState, *seconds: int) -> None:
+        for second in seconds:
+            state.apply_tick(NOW_M * 60.0 + second, 100.0, 100.0, 0.0)
+
+    for state in alike:
+        trade(state, *range(-300, -292))
+    trade(now, *range(60))
+    # Six of these are in time. A gap of more than three minutes would forget those before.
+    trade(before, *range(-1211, -1201), *range(-1201, -1, 179))
+    assert correlation(target, [now, before, *alike]) == pytest.approx(0.0)
 
 
 @settings(max_examples=40)

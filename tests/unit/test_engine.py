@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +68,13 @@ class Played:
     def features(self, symbol: str = "EURUSD", **fields: Any) -> dict[str, Any]:
         return self.ask(messages.FeaturesRequest(symbol=symbol, **fields)).reply
 
-    def sentiment(self, symbol: str, score: float) -> None:
-        self.ask(messages.SentimentRequest(symbol=symbol, score=score))
+    def sentiment(self, symbol: str, score: float, half_life_s: float = 3600.0) -> None:
+        self.ask(messages.SentimentRequest(symbol=symbol, score=score, half_life_s=half_life_s))
+
+
+def opinion(**more: float) -> bytes:
+    """A sentiment as the feed carries it."""
+    return json.dumps({"type": "sentiment", "symbol": "EURUSD", "score": 90.0} | more).encode()
 
 
 def test_a_warm_symbol_is_scored_by_the_model(model: Model) -> None:
@@ -167,14 +175,19 @@ def test_candles_alone_make_a_symbol_known_and_not_fresh(model: Model) -> None:
 
 def test_a_model_expires_unless_it_is_reviewed_or_may_grow_old(model: Model) -> None:
     day_s = 86_400
-    played = Played(model, warm=False)
-    played.now_s += 35 * day_s + 1
-    played.feed(*history(("EURUSD", "GBPUSD"), played.now_s))
-    assert base_reason(played.score()) == "expired_model"
-    forever = Played(model, warm=False, MODEL_EXPIRE_AFTER_DAYS="0")
-    forever.now_s += 1000 * day_s
-    forever.feed(*history(("EURUSD", "GBPUSD"), forever.now_s))
-    assert forever.score()["status"] == "success"
+    reviewed = dataclasses.replace(model, reviewed_at=START_S + 30 * day_s)
+
+    def status(model: Model, age_s: float, **values: str) -> str:
+        played = Played(model, warm=False, **values)
+        played.now_s += age_s
+        played.feed(*history(("EURUSD", "GBPUSD"), played.now_s))
+        return played.score()["status"]
+
+    assert status(model, 35 * day_s - 60) == "success"
+    assert status(model, 35 * day_s + 1) == "expired_model"
+    assert status(reviewed, 35 * day_s + 1) == "success"
+    assert status(reviewed, 65 * day_s + 1) == "expired_model"
+    assert status(model, 1000 * day_s, MODEL_EXPIRE_AFTER_DAYS="0") == "success"
 
 
 def test_in_shadow_the_model_is_asked_and_its_answer_kept_apart(model: Model) -> None:
@@ -288,6 +301,25 @@ def test_sentiment_holds_for_a_symbol_without_ticks() -> None:
 
 def test_a_sentiment_in_the_request_counts_at_once() -> None:
     assert Played().score(sentiment=88.0)["features"]["sentiment_score"] == 88.0
+
+
+@pytest.mark.parametrize(
+    ("half_life_s", "take_in"),
+    [
+        (3600.0, lambda played: played.score(sentiment=90.0)),
+        (60.0, lambda played: played.sentiment("EURUSD", 90.0, 60.0)),
+        (3600.0, lambda played: played.feed(opinion())),
+        (120.0, lambda played: played.feed(opinion(half_life_s=120.0))),
+    ],
+    ids=["request", "operation", "feed", "feed with a half-life"],
+)
+def test_half_of_a_sentiment_is_gone_after_its_half_life(
+    half_life_s: float, take_in: Callable[[Played], object]
+) -> None:
+    played = Played()
+    take_in(played)
+    played.now_s += half_life_s
+    assert played.features()["features"]["sentiment_score"] == pytest.approx(70.0)
 
 
 def bars(first: int, count: int, **change: Any) -> list[dict[str, Any]]:
