@@ -49,8 +49,8 @@ class _Stderr:
         """Nothing waits."""
 
 
-def configure(section: LogSection) -> None:
-    """Set format and level, once, before anything is logged."""
+def configure(section: LogSection) -> bool:
+    """Set format and level, once, before anything is logged. Returns whether it is JSON."""
     set_level(section.level)
     as_json = section.format == "json" or (section.format == "auto" and not sys.stderr.isatty())
     renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
@@ -67,6 +67,7 @@ def configure(section: LogSection) -> None:
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Stderr())),
         cache_logger_on_first_use=True,
     )
+    return as_json
 
 
 def set_level(level: str) -> None:

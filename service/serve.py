@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+import msgspec
 import structlog
 
 from protocol.limits import PROTOCOL_VERSION
@@ -51,8 +52,8 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     `reread` loads the configuration again, after a SIGHUP.
     """
     config = sourced.config
-    logs.configure(config.log)
-    log.info("configuration", **_shown(sourced))
+    as_json = logs.configure(config.log)
+    log.info("configuration", **_shown(sourced, whole=as_json))
     config_check.check(config)
     clock = SystemClock()
     journal = Journal(config.journal_path)
@@ -198,8 +199,11 @@ class _Signals:
         self._hung_up = True
 
 
-def _shown(sourced: Sourced) -> dict[str, object]:
-    """What an operator wants to see once: the paths, addresses and all that was set."""
+def _shown(sourced: Sourced, *, whole: bool) -> dict[str, object]:
+    """What an operator wants to see once: the paths, addresses and by what keys were set.
+
+    `whole`: every value as well, for who asks months later what it ran with.
+    """
     config = sourced.config
     return {
         "bind": list(config.score.bind),
@@ -208,7 +212,7 @@ def _shown(sourced: Sourced) -> dict[str, object]:
         "models": str(config.models_dir),
         "mode": config.score.mode,
         "set": sourced.sources,
-    }
+    } | ({"effective": msgspec.to_builtins(config)} if whole else {})
 
 
 def _favour_the_loop() -> None:

@@ -128,7 +128,7 @@ class LimitsSection(Section, frozen=True, kw_only=True):
     requests_per_cycle: Count = 64
     ticks_per_cycle: Count = 256
     remembered_replies: Count = 8192
-    faults_per_minute: Count = 10
+    faults_per_minute: Annotated[int, Meta(ge=1, le=100)] = 10
 
 
 class LogSection(Section, frozen=True, kw_only=True):

@@ -122,6 +122,7 @@ class Service:
             "MODEL_POLL_S": "0.1",
         } | values
         self.options: tuple[str, ...] = ()
+        self.program: tuple[str, ...] = ("-m", "service")
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> Service:
@@ -140,7 +141,7 @@ class Service:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGNAL_SCORER_")}
         environ |= {f"SIGNAL_SCORER_{key}": value for key, value in values.items()}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve", *self.options],
+            [sys.executable, *self.program, "serve", *self.options],
             env=environ,
             stderr=stderr,
             text=True,

@@ -17,15 +17,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import zmq
 from background import meanwhile
 from harness import Feed, Service, eventually, running
-from serving import body, history, published_model, rows, unpacked
+from serving import body, history, published_model, rows, tick, unpacked
 
 from protocol.client import ScorerClient
+from service import exit_codes
 from service.locks import hold
 from service.serve import PATIENCE_S
+from service.settings import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 5
@@ -133,6 +136,32 @@ def test_sigint_ends_it_as_well(tmp_path: Path) -> None:
         assert service.process
         service.process.send_signal(2)
         assert service.wait() == 0
+
+
+FAULTY = """
+from service.__main__ import main
+from service.windows import EventBuckets
+
+def add(*_):
+    raise ZeroDivisionError("as a fault of ours would be")
+
+EventBuckets.add = add
+main()
+"""
+
+
+def test_ten_ticks_in_a_minute_that_it_fails_on_end_it_as_a_fault(tmp_path: Path) -> None:
+    with closing(Feed()) as feed, closing(Service(tmp_path, feed)) as service:
+        service.program = ("-c", FAULTY)
+        service.start()
+        now_s = time.time()
+        feed.send(*(tick("EURUSD", now_s - 9 + at, 1.1 + at * 1e-5) for at in range(10)))
+        assert service.wait() == exit_codes.SOFTWARE
+        assert eventually(
+            lambda: next((one for one in service.log if one.get("event") == "giving up"), None),
+            "the reason",
+        )
+        assert len(service.events("tick_fault")) == 10
 
 
 def test_a_port_that_is_taken_ends_it_with_advice(tmp_path: Path) -> None:
@@ -271,13 +300,18 @@ def test_a_full_disk_stops_no_answer(tmp_path: Path) -> None:
 
 
 def test_its_log_is_one_json_object_a_line_and_says_the_configuration(tmp_path: Path) -> None:
-    with running(tmp_path) as service:
+    with running(tmp_path, SCORE_TAKE_MARGIN_R="0.3") as service:
         with service.client() as client:
             for n in range(50):
                 client.score("EURUSD", n)
         service.terminate()
         assert all("event" in line for line in service.log)
-        assert service.log[0]["event"] == "configuration"
+        said = service.log[0]
+        assert said["event"] == "configuration"
+        assert said["set"]["score.take_margin_r"] == "$SIGNAL_SCORER_SCORE_TAKE_MARGIN_R"
+        assert said["effective"]["score"]["take_margin_r"] == 0.3
+        # What nobody set is said too.
+        assert said["effective"]["limits"] == msgspec.to_builtins(Config().limits)
         # Nothing is logged for each request.
         assert len(service.log) < 20
         assert rows(service.journal_path, "SELECT count(*) AS n FROM scores") == [{"n": 50}]
