@@ -14,11 +14,12 @@ import wire_document
 import zmq
 from harness import eventually, running
 from prometheus_client.parser import text_string_to_metric_families
-from serving import body, unpacked
+from serving import Parts, body, tick, unpacked
 
 from protocol import messages
 from service.engine_replay import compare
 from service.histogram import LATENCY_BOUNDS_S, Histogram
+from service.metrics import VitalsCollector
 from service.symbol_class import symbol_class
 
 ERRORS = wire_document.section("## Errors")
@@ -187,6 +188,28 @@ def test_stats_say_the_same_in_their_own_words(served: Served):
     assert set(stats["latency_ms"]) == {"p50", "p95", "p99", "p99_9"}
     assert stats["drift"] == {"signals": 5, "drifting": [], "features": {}}
     assert stats["journal"]["size_bytes"] > 0
+
+
+def test_the_ticks_never_fall_though_a_symbol_goes_and_comes_again(tmp_path: Path):
+    parts = Parts(tmp_path, LIMITS_SYMBOLS="1")
+    vitals = VitalsCollector(parts.vitals, parts.engine, parts.journal, parts.clock)
+
+    def ticks() -> float:
+        (family,) = (found for found in vitals.collect() if found.name == "signal_scorer_ticks")
+        return sum(sample.value for sample in family.samples)
+
+    def trade(symbol: str, count: int) -> None:
+        for at in range(count):
+            parts.feed(tick(symbol, parts.clock.utc_s() - count + at, 1.1 + at * 1e-5))
+
+    trade("EURUSD", 5)
+    assert ticks() == 5
+    # Between two looks another one takes its place, and it comes back with fewer than before.
+    for symbol, count in (("GBPUSD", 1), ("EURUSD", 2)):
+        parts.clock.advance(7200.0)
+        trade(symbol, count)
+    assert list(parts.engine.intake.feeds) == ["EURUSD"]
+    assert ticks() == 7
 
 
 def test_a_drift_is_in_the_metrics_the_score_health_and_the_replay(tmp_path: Path):
