@@ -280,10 +280,12 @@ switch_release() {
     [ "$start" = yes ] || return 0
     [ "$trigger" = cron ] || for job in $jobs; do systemctl --quiet enable --now "$job.timer"; done
     if systemctl --quiet is-active signal-scorer; then
-        if [ "$release" = "$before" ] && [ "$unit_changed" = no ] && runs_release; then
+        runs=$(running_release)
+        if [ "$runs" = "$release" ] && [ "$unit_changed" = no ]; then
             say "the service is this release already and was left alone"
             return 0
         fi
+        before=${runs:-$before}
     elif [ -z "$before" ] || systemctl --quiet is-failed signal-scorer; then
         systemctl --quiet enable signal-scorer
         systemctl reset-failed signal-scorer 2>/dev/null || true
@@ -305,10 +307,12 @@ restart_replicas() {
         done
 }
 
-# What `current` names was perhaps never started: after --no-start, or a run that was cut off.
-runs_release() {
+# What `current` names was perhaps never started, after --no-start or a run that was cut off: the
+# way back is what runs. Nothing where that is no release, or has just ended.
+running_release() {
     pid=$(systemctl show --property MainPID --value signal-scorer)
-    grep -q "^$release/" "/proc/$pid/cmdline" 2>/dev/null
+    { tr '\0' '\n' < "/proc/$pid/cmdline"; } 2>/dev/null |
+        sed -n "1s|^\($prefix/releases/[^/]*\)/.*|\1|p"
 }
 
 go_back() {
@@ -331,7 +335,11 @@ remove_old_releases() {
 
 next_steps() {
     say "installed $release; the trainer is started by $trigger"
-    [ "$start" = yes ] || say "start it:        systemctl enable --now signal-scorer$timers"
+    if [ "$start" = no ] && systemctl --quiet is-active signal-scorer; then
+        say "start it:        the same command without --no-start; if it fails, what runs now serves again"
+    elif [ "$start" = no ]; then
+        say "start it:        systemctl enable --now signal-scorer$timers"
+    fi
     say "configuration:   $etc/config.toml, then systemctl restart signal-scorer"
     say "is it well?      signal-scorer health; journalctl -u signal-scorer"
     say "a first score:   signal-scorer score --symbol EURUSD --base-score 75 --direction BUY"

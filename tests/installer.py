@@ -12,9 +12,13 @@ SCRIPT = Path(__file__).resolve().parents[1] / "deploy/install.sh"
 
 
 def run_steps(units: Path, steps: str) -> str:
-    """What the script prints where it takes these steps instead of `main`."""
+    """What the script prints where it takes these steps instead of `main`.
+
+    The program is in `units` too: `opt`.
+    """
     text = SCRIPT.read_text()
     for line, instead in {
+        "prefix=/opt/signal-scorer": f"prefix={units}/opt",
         "units=/etc/systemd/system": f"units={units}",
         "cron=/etc/cron.d/signal-scorer": f"cron={units}/cron",
         'here=$(cd "$(dirname "$0")" && pwd)': f"here={SCRIPT.parent}",

@@ -68,6 +68,13 @@ def _broken(product: Product, report: Report) -> None:
     held = failed.code == 1 and machine.out("readlink /opt/signal-scorer/current") == before
     report.seen("a release that does not start", last, held=held)
     report.seen("requests meanwhile", said, held=said["asked"] > 0)
+    # With `current` on the broken one what runs is the only one known to start.
+    install = f"sh {BROKEN}/deploy/install.sh --wheels {WHEELS}"
+    machine.run(f"{install} --no-start")
+    failed = machine.run(install, check=False)
+    product.ready()
+    held = failed.code == 1 and machine.out("readlink /opt/signal-scorer/current") == before
+    report.seen("the same after --no-start", failed.out.splitlines()[-1], held=held)
 
 
 def _not_started(product: Product, report: Report) -> None:

@@ -8,17 +8,26 @@ from pathlib import Path
 import pytest
 from installer import run_steps
 
+INSTALLED = "release=R start=no users='' logs='' timers=''"
+
 
 @pytest.mark.parametrize("trigger", ["cron", "timers"])
 def test_what_is_installed_and_not_started_is_started_by_what_it_prints(
     tmp_path: Path, trigger: str
 ) -> None:
-    main = "release=R start=no users='' logs='' timers='' trigger=" + trigger
+    main = f"systemctl() {{ false; }}\n{INSTALLED} trigger={trigger}"
     text = run_steps(tmp_path, f"{main}\ninstall_trigger\nnext_steps")
     (started,) = re.findall(r"systemctl enable --now (.+)", text)
     made = {path.name for path in tmp_path.glob("*.timer")}
     assert set(started.split()) == {"signal-scorer"} | made
     assert len(made) == (0 if trigger == "cron" else 2)
+
+
+def test_an_upgrade_that_was_not_started_is_not_told_to_start_what_runs(tmp_path: Path) -> None:
+    # systemd starts nothing that is active, though with the release before.
+    text = run_steps(tmp_path, f"systemctl() {{ true; }}\n{INSTALLED} trigger=cron\nnext_steps")
+    assert "enable --now" not in text
+    assert "without --no-start" in text
 
 
 def test_a_log_with_a_comma_in_its_name_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,127 @@
+"""Which release serves after `install.sh`, where what runs is not what `current` names."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from installer import run_steps
+
+SYSTEMD = r"""
+journalctl() { :; }
+restart() {
+    ! [ -e "$units/pid" ] || kill "$(cat "$units/pid")" 2>/dev/null || true
+    now=$(readlink "$prefix/current")
+    [ -e "$now/sound" ] || return 1
+    "$now/bin/sleep" 60 > "$units/out" 2>&1 & echo $! > "$units/pid"
+    # A fork has the name of the shell until it is the program.
+    until grep -q "^$now/" "/proc/$!/cmdline"; do :; done
+}
+systemctl() {
+    case $* in
+        'restart signal-scorer') restart ;;
+        'show --property MainPID --value signal-scorer') echo "${main:-$(cat "$units/pid")}" ;;
+        '--quiet is-failed signal-scorer') false ;;
+    esac
+}
+"""
+"""As much of systemd as a switch asks for: one service, a real process."""
+
+
+class Machine:
+    """Releases, `current`, and what runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.said = ""
+
+    def make(self, name: str, *, sound: bool = True) -> None:
+        release = self._release(name)
+        (release / "bin").mkdir(parents=True)
+        (release / "bin/sleep").symlink_to("/bin/sleep")
+        (release / "complete").touch()
+        if sound:
+            (release / "sound").touch()
+
+    def install(self, name: str, *, start: str = "yes", main: str = "") -> None:
+        """What the script does once the release is there; `main` is what systemd says runs."""
+        given = f"main={main} start={start} trigger=cron unit_changed=no"
+        before = 'before=$(readlink "$prefix/current" || true)'
+        steps = f"{given} release={self._release(name)}\n{before}\nswitch_release"
+        self.said = run_steps(self.folder, f"{SYSTEMD}\n{steps}")
+
+    def kill(self) -> None:
+        os.kill(int((self.folder / "pid").read_text()), signal.SIGKILL)
+
+    @property
+    def current(self) -> str:
+        return (self.folder / "opt/current").readlink().name
+
+    @property
+    def runs(self) -> str:
+        pid = (self.folder / "pid").read_text().strip()
+        return Path(os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes())).parts[-3]
+
+    @property
+    def kept(self) -> set[str]:
+        return {path.name for path in (self.folder / "opt/releases").iterdir()}
+
+    def _release(self, name: str) -> Path:
+        return self.folder / "opt/releases" / name
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """One that serves release A."""
+    made = Machine(tmp_path)
+    made.make("A")
+    (tmp_path / "opt/current").symlink_to(tmp_path / "opt/releases/A")
+    run_steps(tmp_path, f"{SYSTEMD}\nrestart")
+    yield made
+    made.kill()
+
+
+def test_a_release_that_waited_for_its_start_and_fails_leaves_the_one_that_ran(
+    machine: Machine,
+) -> None:
+    machine.make("B", sound=False)
+    machine.install("B", start="no")
+    assert (machine.current, machine.runs) == ("B", "A")
+    machine.install("B")
+    assert (machine.current, machine.runs) == ("A", "A")
+    assert "A serves again" in machine.said
+
+
+def test_the_way_back_is_what_ran_and_not_what_was_never_started(machine: Machine) -> None:
+    machine.make("B")
+    machine.make("C")
+    machine.install("B", start="no")
+    machine.install("C")
+    assert (machine.runs, machine.kept) == ("C", {"A", "C"})
+    machine.make("B")
+    machine.make("D", sound=False)
+    machine.install("B", start="no")
+    machine.install("D")
+    assert (machine.current, machine.runs) == ("C", "C")
+
+
+def test_what_runs_is_left_alone_also_where_another_release_waits_for_its_start(
+    machine: Machine,
+) -> None:
+    machine.make("B")
+    machine.install("B", start="no")
+    pid = (machine.folder / "pid").read_text()
+    machine.install("A")
+    assert (machine.current, (machine.folder / "pid").read_text()) == ("A", pid)
+    assert "left alone" in machine.said
+
+
+@pytest.mark.parametrize("main", ["0", "self"])
+def test_a_program_of_no_release_or_none_is_no_way_back(machine: Machine, main: str) -> None:
+    # systemd says 0 of a service whose process has just ended.
+    machine.make("B", sound=False)
+    machine.install("B", main=main)
+    assert (machine.current, machine.runs) == ("A", "A")
