@@ -31,6 +31,12 @@ ELSEWHERE = (
         "SIGHUP",
     ),
     Elsewhere(
+        r"signal-scorer mode --config /etc/signal-scorer/b\.toml ",
+        "needs a second service",
+        "test-deploy",
+        "signal-scorer mode --config",
+    ),
+    Elsewhere(
         r"signal-scorer restore --force ",
         "wants a service that is stopped",
         "tests/integration/test_backup.py",

@@ -82,6 +82,10 @@ def _not_started(product: Product, report: Report) -> None:
     machine, before = product.machine, product.pid()
     _start_replica(machine)
     replica = machine.out(f"{MAIN_PID} {REPLICA}")
+    first = machine.out("signal-scorer mode")
+    said = machine.out("signal-scorer mode --config /etc/signal-scorer/b.toml shadow")
+    held = "served from now on" in said and machine.out("signal-scorer mode") == first
+    report.seen("a copy's mode is its own", said, held=held)
     install = f"sh {SOURCE}/deploy/install.sh --wheels {WHEELS}"
     machine.run(f"{install} --no-start")
     left = product.pid() == before
@@ -101,7 +105,8 @@ def _start_replica(machine: Machine) -> None:
     machine.run(
         "sed -e 's#config.toml#b.toml#' -e 's#^StateDirectory=.*#StateDirectory=signal-scorer-b#' "
         f"/etc/systemd/system/signal-scorer.service > /etc/systemd/system/{REPLICA}.service; "
-        "printf '%s\\n' 'score = { bind = [\"tcp://127.0.0.1:5572\"] }' "
+        "printf '%s\\n' 'state_dir = \"/var/lib/signal-scorer-b\"' "
+        "'score = { bind = [\"tcp://127.0.0.1:5572\"] }' "
         "'metrics = { bind = \"127.0.0.1:9472\" }' > /etc/signal-scorer/b.toml; "
         f"systemctl daemon-reload; systemctl start {REPLICA}"
     )
