@@ -20,3 +20,5 @@ MAX_IGNORED_KEYS = 16
 MAX_SIGNALS = 256
 MAX_CANDLES = 60
 MAX_SYMBOL_CHARS = 32
+MAX_PATH_CHARS = 200
+"""Of a path in a reply: its end, where it is longer."""

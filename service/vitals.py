@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import protocol
-from protocol.limits import PROTOCOL_VERSION
+from protocol.limits import MAX_PATH_CHARS, PROTOCOL_VERSION
 from protocol.schema import FINGERPRINT
 from service.engine import Engine
 from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
@@ -28,9 +28,8 @@ TIMED_OPS = ("score", "score_many")
 MAX_NOTES = 8
 AHEAD_S = 60.0
 """More than a clock that is kept right leads by, or than a stamp in whole seconds."""
-MAX_PATH_CHARS = 200
 MAX_FAULT_CHARS = 300
-"""Texts in a reply stay well below what a client decodes."""
+"""A text in a reply stays well below what a client decodes."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import protocol
 from service import mode_file, presence
 from service.doctor.finding import Finding, fail, ok, warn
-from service.doctor.scene import Running, Scene, askable
+from service.doctor.scene import Running, Scene, askable, user_name
 from service.words import span
 
 
@@ -19,6 +19,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield _absent(scene)
         return
     yield _ready(running)
+    yield from _whose(scene, running)
     yield from _version(running)
     yield from _losses(running)
     for note in running.health.get("notes", ()):
@@ -117,6 +118,21 @@ def _ready(running: Running) -> Finding:
         "the other findings say what to do, or docs/runbook.md, ScorerNotReady; answers go on "
         "meanwhile",
     )
+
+
+def _whose(scene: Scene, running: Running) -> Iterator[Finding]:
+    """Any user may answer where the service does not listen, and say that he is the service."""
+    behind = running.process
+    if behind is None or scene.holder is not None or not presence.exists(scene.state_dir):
+        return
+    if behind.uid != scene.owner:
+        who = f"process {behind.pid}" if behind.pid else "what listens there"
+        yield fail(
+            running.address,
+            f"answers as user {user_name(behind.uid)}, the state is {scene.owner_name}'s",
+            f"is {who} yours? If not, end it: it stands where the service would. If it is, run it "
+            "as the user whose the state is",
+        )
 
 
 def _version(running: Running) -> Iterator[Finding]:

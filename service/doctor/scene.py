@@ -9,6 +9,7 @@ from typing import Any
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.curve import CurveKeys
+from protocol.limits import MAX_PATH_CHARS
 from service import presence
 from service.addresses import IPC, TCP, ipc_path, is_loopback
 from service.config import Sourced
@@ -22,11 +23,13 @@ LOCK_SUFFIX = ".lock"
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A service that answers: where, and its `health` and `stats`."""
+    """A service that answers: where, its `health` and `stats`, and whose process it is (its pid
+    is 0 for a socket's path), None where that cannot be told."""
 
     address: str
     health: dict[str, Any]
     stats: dict[str, Any]
+    process: Process | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def look_around(
         found if ours else None,
         None if ours else found,
         holder,
-        _owner(config, holder, found if ours else None),
+        _owner(config, holder),
     )
 
 
@@ -129,21 +132,20 @@ def _ask(address: str, keys: CurveKeys | None, ask_ms: float) -> Running | None:
         return None
     try:
         with ScorerClient(address, ask_ms, retries=0, curve=keys) as client:
-            return Running(address, client.health(), client.stats())
+            return Running(address, client.health(), client.stats(), _process_behind(address))
     except (ScorerUnavailable, ScorerRefused, KeyError, ValueError):
         return None
 
 
-def _user_behind(address: str) -> int | None:
-    """Whose process listens at an address that answers; None where that cannot be told."""
+def _process_behind(address: str) -> Process | None:
     if address.startswith(IPC):
         try:
-            return ipc_path(address).stat().st_uid
+            return Process(0, ipc_path(address).stat().st_uid, "a process")
         except OSError:
             return None
     host, _, port = address[len(TCP) :].rpartition(":")
     found = listener(host.strip("[]"), int(port))
-    return found.uid if found is not None and found.pid else None
+    return found if found is not None and found.pid else None
 
 
 def _listened(address: str) -> bool:
@@ -160,16 +162,13 @@ def _listened(address: str) -> bool:
 def is_ours(stats: dict[str, Any], config: Config) -> bool:
     """Whether the service that answered so is the one of this configuration."""
     theirs = str(stats.get("state_dir", ""))
-    return bool(theirs) and str(config.path(".").absolute()).endswith(theirs)
+    return theirs == str(config.path(".").absolute())[-MAX_PATH_CHARS:]
 
 
-def _owner(config: Config, holder: Process | None, running: Running | None) -> int:
+def _owner(config: Config, holder: Process | None) -> int:
+    """Never the user that answers: any user may, at a port that the service has left."""
     if holder is not None:
         return holder.uid
-    # One that may not write there holds no lock, and the folder is another user's then.
-    served_by = None if running is None else _user_behind(running.address)
-    if served_by is not None:
-        return served_by
     try:
         return config.path(".").stat().st_uid
     except OSError:

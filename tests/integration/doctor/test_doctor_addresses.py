@@ -10,6 +10,7 @@ import pytest
 from another_user import as_nobody, as_root
 from doctored import Setup, beside
 from harness import Service, free_port, running
+from wire import answering
 
 from service.doctor.report import as_lines, as_object
 from service.keygen import keygen
@@ -32,6 +33,18 @@ def test_a_service_of_another_state_directory(lone: Service, tmp_path: Path) -> 
     setup = Setup(tmp_path, SCORE_BIND=lone.address)
     found = setup.fault("addresses", "another state directory", str(lone.folder))
     assert "--config" in found.advice
+
+
+def test_a_service_of_another_state_directory_that_ends_alike(setup: Setup) -> None:
+    with answering(lambda _: {"state_dir": setup.state.name}) as other:
+        setup.values["SCORE_BIND"] = other.address
+        setup.fault("addresses", "another state directory")
+
+
+def test_a_state_directory_whose_name_is_longer_than_what_is_said_of_it(tmp_path: Path) -> None:
+    with running(tmp_path / "/".join(10 * ["a-name-of-25-characters-"])) as service:
+        found = beside(service, tmp_path / "beside").findings("addresses", "service")
+    assert {finding.level for finding in found} == {"ok"}
 
 
 def test_a_running_service_that_listens_elsewhere(lone: Service, tmp_path: Path) -> None:

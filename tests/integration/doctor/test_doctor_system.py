@@ -205,14 +205,19 @@ def test_models_beside_a_state_directory_that_is_not_made_yet(setup: Setup, tmp_
 
 
 @as_root
-def test_a_service_without_the_lock_is_the_user_that_answers(tmp_path: Path) -> None:
-    with running(tmp_path) as service:
-        os.chown(tmp_path, NOBODY, NOBODY)
-        (tmp_path / "journal.db.lock").rename(tmp_path / "moved")
-        setup = beside(service, tmp_path / "unused")
-        assert [found.text for found in setup.findings("files")][:1] == [
-            "usable by root, mode 0700"
-        ]
+@pytest.mark.parametrize("scheme", ["tcp", "ipc"])
+def test_who_answers_without_the_lock_is_not_the_user_to_give_things_to(
+    served_by_nobody: Setup, open_folder: Path, scheme: str
+) -> None:
+    ipc = {"SCORE_BIND": f"ipc://{open_folder}/score.sock"} if scheme == "ipc" else {}
+    with running(served_by_nobody.state, **ipc) as service:
+        (served_by_nobody.state / "journal.db.lock").rename(open_folder / "moved")
+        served_by_nobody.values |= {"SCORE_BIND": service.address} | ipc
+        assert served_by_nobody.findings("files")[0].text.startswith("usable by nobody")
+        found = served_by_nobody.fault("service", "answers as user root", "the state is nobody's")
+        assert service.process
+        named = "what listens there" if ipc else f"process {service.process.pid}"
+        assert f"is {named} yours?" in found.advice
 
 
 @as_root
