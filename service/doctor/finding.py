@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from service.printable import printable
+
 Level = Literal["ok", "warn", "fail"]
 
 
@@ -25,9 +27,10 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def _found(level: Level, about: object, text: str, advice: str = "") -> Finding:
-    # The name of a file may be no text, and a finding is printed.
+    # Names of files, processes and keys are others' choice, and root reads it on a terminal. One
+    # that is no text is shown by its bytes.
     said = [part.encode(errors="backslashreplace").decode() for part in (str(about), text, advice)]
-    return Finding("", level, *said)
+    return Finding("", level, *map(printable, said))
 
 
 def ok(about: object, text: str) -> Finding:

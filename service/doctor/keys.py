@@ -70,7 +70,7 @@ def _clients(scene: Scene, folder: Path) -> Iterator[Finding]:
             yield fail(
                 path,
                 "every user of this machine may write to it, and so let himself in",
-                f"chmod o-w {path}",
+                f"chmod o-w {quote(str(path))}",
             )
     allowed = AllowList(folder)
     allowed.look()

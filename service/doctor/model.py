@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from protocol.manifest import MANIFEST_NAME, POINTER_NAME
+import msgspec
+
+from protocol.manifest import MANIFEST_NAME, POINTER_NAME, Version
 from service import presence
 from service.bundle import Limits, load, read_pointer
 from service.doctor.finding import Finding, fail, lost_link, ok, warn
@@ -47,9 +49,11 @@ def _none(scene: Scene, models: Path) -> Finding:
     versions = []
     with suppress(OSError):
         for path in models.iterdir():
-            with suppress(OSError):  # one that is closed, as lost+found, hides no other
-                if path.name[:1] != "." and presence.exists(path / MANIFEST_NAME):
-                    versions.append(path.name)
+            # One that is closed, as lost+found, hides no other; any other name is no model's, and
+            # is not to be part of a command.
+            with suppress(OSError, msgspec.ValidationError):
+                if presence.exists(path / MANIFEST_NAME):
+                    versions.append(msgspec.convert(path.name, Version))
     if versions:
         return fail(
             models / POINTER_NAME,

@@ -120,6 +120,15 @@ def test_the_command_says_what_and_what_to_do_and_ends_with_one(setup: Setup, ta
     assert "1 fault" in done.stdout
 
 
+def test_a_name_that_others_chose_does_nothing_to_the_terminal(setup: Setup) -> None:
+    left = setup.models / ".incoming-\x1b[2J\x1b]0;root\x07\nok    files"
+    left.mkdir(parents=True)
+    os.utime(left, (1.0, 1.0))
+    said = invoke("doctor", "--timeout-ms", "50", **setup.values).stdout
+    assert ".incoming-?[2J?]0;root??ok" in "".join(said.split())
+    assert said.replace("\n", "").isprintable()
+
+
 def test_as_json_it_is_for_programs(setup: Setup) -> None:
     small_model(setup.models, now_s=time.time())
     setup.values["FEED_INGEST"] = f"tcp://127.0.0.1:{free_port()}"

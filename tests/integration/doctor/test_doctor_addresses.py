@@ -166,3 +166,13 @@ def test_a_file_whose_name_is_no_text_is_told_of(guarded: Setup, tmp_path: Path)
 def test_a_list_of_clients_that_anybody_may_add_to(guarded: Setup, tmp_path: Path) -> None:
     (tmp_path / "keys" / "clients").chmod(0o777)
     assert "chmod o-w" in guarded.fault("keys", "let himself in").advice
+
+
+def test_a_clients_key_whose_name_is_a_command(guarded: Setup, tmp_path: Path) -> None:
+    key = tmp_path / "keys" / "clients" / ";touch pasted #.pub"
+    key.touch()
+    key.chmod(0o666)
+    advice = guarded.fault("keys", key.name, "let himself in").advice
+    subprocess.run(["sh", "-ec", advice], check=True, cwd=tmp_path)
+    assert key.stat().st_mode & 0o777 == 0o664
+    assert not (tmp_path / "pasted").exists()

@@ -37,6 +37,13 @@ def test_a_pointer_that_is_gone_though_models_are_there(setup: Setup) -> None:
     assert version in setup.fault("model", POINTER_NAME, "is missing").advice
 
 
+def test_a_folder_that_is_named_as_no_model_is_no_part_of_a_command(setup: Setup) -> None:
+    version = small_model(setup.models, now_s=time.time())
+    (setup.models / POINTER_NAME).unlink()
+    (setup.models / version).rename(setup.models / "z;echo pasted #")
+    setup.fault("model", "no model yet", level="warn")
+
+
 def test_models_behind_a_link_to_what_is_not_mounted(setup: Setup, tmp_path: Path) -> None:
     setup.models.symlink_to(tmp_path / "unmounted")
     assert "mounted" in setup.fault("model", "models", "is a link to", "model.directory").advice
