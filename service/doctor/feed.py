@@ -192,7 +192,8 @@ def _clock(
     behind_s = due_s - heard.lead_s
     used_s = setting if setting != "auto" else None if known is None else known["clock_offset_s"]
     rests = _rests(scene.now_s) and not heard.moves
-    if used_s is not None and due_s < used_s and rests:
+    # A quote that gets older only proves that the offset is at least so high.
+    if rests and (used_s is None or due_s <= used_s):
         yield ok(address, "last quotes, sent again: how its clock is set shows in trading hours")
         return
     if setting != "auto" and abs(setting - due_s) >= QUARTER_S:

@@ -77,6 +77,22 @@ def test_last_quotes_that_are_sent_again_tell_no_clock(
     assert (f", or {-hours * 3600}" in wrong.advice) == (hours < 14)
 
 
+def test_an_offset_that_last_quotes_alone_have_taught_is_told_to_nobody(
+    tmp_path: Path, publish: Callable[[Any], str]
+) -> None:
+    last = tick("EURUSD", time.time() - 12 * 3600)
+    values = {"FEED_ENDPOINTS": publish(lambda: last), "FEED_CLOCK_OFFSET": "auto"}
+    unserved = Setup(tmp_path / "unserved", **values)
+    with running(tmp_path / "served", **values) as service:
+        with service.client() as client:
+            eventually(
+                lambda: client.stats()["feed"]["endpoints"][0]["clock_offset_s"], "the first place"
+            )
+        for setup in (unserved, beside(service, tmp_path / "beside", **values)):
+            (found,) = setup.findings("feed", now_s=SATURDAY_S)
+            assert (found.level, "trading hours" in found.text) == ("ok", True), found
+
+
 @pytest.mark.parametrize("now_s", [MONDAY_S, SATURDAY_S])  # as of what is traded at weekends too
 @pytest.mark.parametrize("hours", [3, -2])
 def test_a_clock_offset_that_is_wrong(
