@@ -173,14 +173,16 @@ def _no_ticks(scene: Scene, address: str, heard: Heard) -> Finding:
             f"sends what is no message of an EA: {heard.sample}",
             "is another program's PUB on this port? docs/protocol.md shows what is read",
         )
-    newest_s = scene.running.stats["feed"]["event_time_s"] if scene.running else None
-    if newest_s is not None and scene.now_s - newest_s < scene.config.feed.stale_after_s:
+    served = scene.running.stats["feed"] if scene.running else {}
+    newest_s = served.get("event_time_s")
+    fresh = newest_s is not None and scene.now_s - newest_s < scene.config.feed.stale_after_s
+    if fresh and len(served["endpoints"]) == 1:  # of several, any may have sent the newest tick
         return ok(address, f"no tick while listening; {named or 'candles'} came")
     text = f"sends no ticks, only {named or 'candles'}"
     advice = "is the terminal connected to its broker, and are symbols in the EA's market watch?"
     if _rests(scene.now_s):
         return warn(address, text + CLOSED, f"look again when they have opened. {advice}")
-    return fail(address, text, advice)
+    return (warn if fresh else fail)(address, text, advice)
 
 
 def _clock(

@@ -62,6 +62,21 @@ def test_a_feed_that_has_nothing_but_heartbeats_left(
         monday_s = MONDAY_S + math.ceil((time.time() - MONDAY_S) / (7 * DAY_S)) * 7 * DAY_S
         eventually(lambda: setup.findings("feed", now_s=monday_s)[0].level == "fail", "its words")
         setup.fault("feed", "no ticks", "heartbeat", now_s=monday_s)
+        (quiet,) = setup.findings("feed")
+        assert (quiet.level, "no tick while listening" in quiet.text) == ("ok", True)
+
+
+def test_ticks_of_one_bridge_do_not_excuse_another_that_sends_none(
+    tmp_path: Path, publish: Callable[[Any], str]
+) -> None:
+    cut_off = publish(lambda: b"HEARTBEAT")
+    values = {"FEED_ENDPOINTS": f"{publish(lambda: tick('EURUSD', time.time()))},{cut_off}"}
+    with running(tmp_path, **values) as service:
+        with service.client() as client:
+            eventually(lambda: client.stats()["symbols"], "the tick")
+        setup = beside(service, tmp_path / "unused", **values)
+        found = setup.fault("feed", cut_off, "no ticks", "heartbeat", level="warn")
+        assert "market watch" in found.advice
 
 
 @pytest.mark.parametrize("hours", [6, 16])
