@@ -63,21 +63,7 @@ def disk(scene: Scene) -> Iterator[Finding]:
 
 def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
     if not presence.exists(path):
-        link = dangling(path)
-        if link is not None:
-            return lost_link(link, key)
-        parent = nearest_there(path)
-        hindrance = obstacle(parent, scene.owner, WRITE | ENTER)
-        if hindrance is not None:
-            return fail(
-                path,
-                f"is not there, and user {scene.owner_name} may not make it in {hindrance}",
-                through(path, scene.owner, f"install -d -o {scene.owner_name} {quote(str(path))}")
-                + f", or set another {key}",
-            )
-        if read_only(parent):
-            return _not_mounted_for_writing(path, key)
-        return ok(path, "will be made by the service")
+        return to_be_made(scene, path, path, key)
     if not presence.is_dir(path):
         return fail(path, f"is no folder ({key})", f"move it away, or set another {key}")
     hindrance = obstacle(path, scene.owner, wanted)
@@ -97,6 +83,32 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
             f"chmod o-w {quote(str(path))}: who writes there commands the mode and the models",
         )
     return ok(path, f"usable by {scene.owner_name}, mode {mode_text(path)}")
+
+
+def to_be_made(scene: Scene, path: Path, folder: Path, key: str) -> Finding:
+    """Of what is not there: may the service make it? `folder` is the path itself or, where that
+    is to be a file, the one that the file is to lie in."""
+    link, place = dangling(path), nearest_there(path)
+    if link is not None:
+        place = path.resolve().parent
+        # Through a link that leads to nothing a file can be made, and no folder.
+        if folder == path or not presence.exists(place):
+            return lost_link(link, key)
+    if read_only(place):
+        return _not_mounted_for_writing(path, key)
+    hindrance = obstacle(place, scene.owner, WRITE | ENTER)
+    if hindrance is None:
+        return ok(path, "will be made by the service")
+    if link is not None:  # as where its disk is not mounted; and never to give away what is there
+        return lost_link(link, key, f"and user {scene.owner_name} may not make it in {hindrance}")
+    make = through(folder, scene.owner, f"install -d -o {scene.owner_name} {quote(str(folder))}")
+    if place == folder.absolute():  # never to give away what is around it, be it /var/lib
+        make = _let_in(scene, place, WRITE | ENTER)
+    return fail(
+        path,
+        f"is not there, and user {scene.owner_name} may not make it in {hindrance}",
+        f"{make}, or set another {key}",
+    )
 
 
 def _let_in(scene: Scene, path: Path, wanted: int) -> str:

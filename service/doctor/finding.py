@@ -48,11 +48,11 @@ def fail(about: object, text: str, advice: str) -> Finding:
     return _found("fail", about, text, advice)
 
 
-def lost_link(link: Path, key: str) -> Finding:
+def lost_link(link: Path, key: str, why: str = "which is not there") -> Finding:
     """A link that leads to nothing, on the way to what `key` of the configuration names."""
     return fail(
         link,
-        f"is a link to {link.readlink()}, which is not there ({key})",
+        f"is a link to {link.readlink()}, {why} ({key})",
         "have the disk mounted that it lies on, or set the link anew",
     )
 

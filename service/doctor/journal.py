@@ -12,19 +12,16 @@ from pathlib import Path
 from shlex import quote
 
 from service import presence
-from service.doctor.finding import Finding, fail, lost_link, ok, warn
+from service.doctor.files import to_be_made
+from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import LOCK_SUFFIX, Scene
 from service.doctor.system import (
     ENTER,
-    MOUNT,
     READ,
     WRITE,
-    dangling,
     locks,
-    nearest_there,
     obstacle,
     process,
-    read_only,
     through,
 )
 from service.journal_export import stamp
@@ -52,7 +49,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     path = scene.config.journal_path
     yield from _lock(scene, path.with_name(path.name + LOCK_SUFFIX))
     if not presence.exists(path):
-        yield _to_be_made(scene, path)
+        yield to_be_made(scene, path, path.parent, "journal.path")
         return
     if not presence.is_file(path):
         yield fail(path, "is no file: nothing is journalled", f"move it away, then restart: {path}")
@@ -77,30 +74,6 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield _damaged(path, str(error))
 
 
-def _to_be_made(scene: Scene, path: Path) -> Finding:
-    # A link to a file that is yet to be made is none of these.
-    link = None if presence.exists(wal_of(path).parent) else dangling(path)
-    if link is not None:
-        return lost_link(link, "journal.path")
-    place = nearest_there(path)
-    if read_only(place):
-        return fail(path, "the disk is read-only: it cannot be made", MOUNT)
-    hindrance = obstacle(place, scene.owner, WRITE | ENTER)
-    if hindrance is not None:
-        name = quote(str(path.parent))
-        if place == path.parent:
-            make = f"chown {scene.owner_name} {name} && chmod u+rwx {name}"
-        else:
-            make = f"install -d -o {scene.owner_name} {name}"
-        make = through(path.parent, scene.owner, make)
-        return fail(
-            path,
-            f"user {scene.owner_name}, as whom the service runs, may not make it in {hindrance}",
-            f"{make}, or set another journal.path",
-        )
-    return ok(path, "will be made by the service")
-
-
 def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
     """What the service has to open before it writes; without it nothing is journalled."""
     if not os.path.lexists(lock):
@@ -123,7 +96,6 @@ def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
 
 
 def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
-    files = f"{quote(str(path))}*"
     for file in (path, wal_of(path), shm_of(path), spool_path(path)):
         if presence.exists(file):
             hindrance = obstacle(file, scene.owner, READ | WRITE)
@@ -132,23 +104,43 @@ def _rights(scene: Scene, path: Path) -> Iterator[Finding]:
                     hindrance,
                     f"user {scene.owner_name}, as whom the service runs, may not write it: "
                     "answers are not kept",
-                    # The folder is the service's: root must not give away what a link leads to.
-                    f"chown -h {scene.owner_name}: {files} && chmod u+rw {files}"
-                    if hindrance == file
-                    else through(file, scene.owner),
+                    _give(scene, path, file) if hindrance == file else through(file, scene.owner),
                 )
                 return
+    yield from _around(scene, path)
+
+
+def _give(scene: Scene, path: Path, file: Path) -> str:
+    leads = path.is_symlink() and file != spool_path(path)
+    files = f"{quote(str(path.resolve() if leads else path))}*"
+    # The folder is the service's: root must not give away what a link leads to.
+    give = f"chown -h {scene.owner_name}: {files} && chmod u+rw {files}"
+    if leads:
+        return f"{path} is a link, look first: ls -l {files}; where that is the journal: {give}"
+    return give
+
+
+def _around(scene: Scene, path: Path) -> Iterator[Finding]:
     folder, state_dir = path.absolute().parent, scene.state_dir
-    if presence.exists(state_dir) and state_dir.samefile(folder):
-        return  # the files' check's to tell
     hindrance = obstacle(folder, scene.owner, WRITE | ENTER)
-    if hindrance is not None:
+    told = presence.exists(state_dir) and state_dir.samefile(folder)  # by the files' check
+    if hindrance is not None and not told:
+        name = quote(str(folder))
         yield fail(
             hindrance,
             f"user {scene.owner_name}, as whom the service runs, may not make the journal's lock "
             "and WAL in it: answers are not kept",
-            f"chown {scene.owner_name} {quote(str(folder))} && chmod u+rwx {quote(str(folder))}, "
+            f"chown {scene.owner_name} {name} && chmod u+rwx {name}, "
             "or set another journal.path, as where it is not the journal's alone",
+        )
+    behind = obstacle(wal_of(path).parent, scene.owner, WRITE | ENTER)
+    if behind is not None and path.is_symlink():
+        yield fail(
+            behind,
+            f"user {scene.owner_name}, as whom the service runs, may not make the journal's WAL "
+            "in it: answers are not kept",
+            f"{path} is a link into it: look first whose it is, then let that user write there, or "
+            "set the link anew",
         )
 
 

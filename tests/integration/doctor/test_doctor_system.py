@@ -105,6 +105,37 @@ def test_a_journal_behind_a_link_to_what_is_not_mounted(setup: Setup, tmp_path: 
 
 
 @as_root
+def test_a_journal_behind_a_link_into_a_folder_that_is_not_the_services(
+    open_folder: Path, served_by_nobody: Setup
+) -> None:
+    point = open_folder / "disk"  # of a disk that is not mounted
+    point.mkdir()
+    served_by_nobody.journal.symlink_to(point / "journal.db")
+    found = served_by_nobody.fault("journal", "is a link to", "may not make", str(point))
+    assert "mounted" in found.advice
+    assert "chown" not in found.advice
+
+
+@as_root
+def test_a_linked_journal_of_roots_is_to_be_looked_at_before_it_is_given_away(
+    open_folder: Path, served_by_nobody: Setup
+) -> None:
+    other = open_folder / "other"
+    other.mkdir()
+    served_by_nobody.journal.symlink_to(other / "journal.db")
+    served_by_nobody.write_journal()
+    advice = served_by_nobody.fault("journal", "journal.db", "may not write it").advice
+    assert "is a link, look first: ls -l" in advice
+    command = advice.partition("where that is the journal: ")[2]
+    subprocess.run(["sh", "-ec", command], check=True)
+    assert served_by_nobody.journal.stat().st_uid == NOBODY
+    found = served_by_nobody.fault("journal", "may not make the journal's WAL", str(other))
+    assert "chown" not in found.advice
+    os.chown(other, NOBODY, NOBODY)
+    assert {found.level for found in served_by_nobody.findings("journal")} == {"ok"}
+
+
+@as_root
 def test_a_journal_or_a_key_behind_a_closed_folder_is_not_to_be_given_away(
     open_folder: Path, served_by_nobody: Setup
 ) -> None:
