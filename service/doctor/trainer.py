@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from shlex import quote
 from zoneinfo import ZoneInfo
@@ -18,7 +16,7 @@ from service.doctor.scene import Scene, user_name
 from service.doctor.system import ENTER, READ, WRITE, allows, nearest_there, obstacle, through
 from service.history import HISTORY_NAME, last_trained, read_history
 from service.journal_export import stamp
-from service.journal_reading import JournalUnreadable, open_quietly
+from service.journal_reading import JournalUnreadable, reading
 from service.settings import Config
 from service.shown_logs import INSTALLED, shown_logs
 
@@ -245,10 +243,10 @@ def _modified(path: Path) -> float:
 
 def _first_score_s(scene: Scene) -> float | None:
     try:
-        with closing(open_quietly(scene.config.journal_path)) as connection:
+        with reading(scene.config.journal_path) as connection:
             row = connection.execute(
                 "SELECT scored_at FROM scores WHERE typeof(scored_at) = 'real' ORDER BY seq LIMIT 1"
             ).fetchone()
-    except (JournalUnreadable, sqlite3.Error):
+    except JournalUnreadable:
         return None  # told by the journal's check
     return None if row is None else float(row[0])
