@@ -29,10 +29,10 @@ class Taken(NamedTuple):
     """The best-rated `share` of the signals. The gain is against all of the same weeks; None
     where there is nothing to compare.
 
-    `fewer_wins` is the share of wins that higher rewards than those of the same weeks cost at
-    fair odds, 1 / (1 + reward): 0.02 for two points. `promised_r` is the mean expected R and
-    `low`, `high` the 90 % interval of the mean R made, by days. NaN where it is not known. Days
-    are longer stretches where signals may run for longer (`holding_s` of all functions here).
+    `fewer_wins` is the share of wins that higher rewards than those of the same weeks would cost
+    if all made the same R after costs: 0.02 for two points. `promised_r` is the mean expected R
+    and `low`, `high` the 90 % interval of the mean R made, by days. NaN where it is not known.
+    Days are longer stretches where signals may run for longer (`holding_s` of all functions here).
     """
 
     share: float
@@ -95,9 +95,24 @@ def chosen(at: Bools, p: Floats, test: Samples, holding_s: float = 0.0) -> Taken
 def _fewer_wins(at: Bools, test: Samples, holding_s: float) -> float:
     priced = np.isfinite(test.reward_risk)
     rows = test.take(priced)
-    fair = 1.0 / (1.0 + rows.reward_risk)
-    owed = gain(fair, rows.weight, at[priced], rows.time_s, holding_s)
-    return np.nan if owed is None else owed.all - owed.taken
+
+    def mean(values: Floats) -> Gain | None:
+        return gain(values, rows.weight, at[priced], rows.time_s, holding_s)
+
+    # To make r, (1 + cost + r) / (1 + reward) of the signals have to win.
+    each_r = 1.0 / (1.0 + rows.reward_risk)
+    won, even, step = (
+        mean(values)
+        for values in (
+            rows.win.astype(np.float64),
+            each_r * (1.0 + np.nan_to_num(rows.cost_r, nan=0.0)),
+            each_r,
+        )
+    )
+    if won is None or even is None or step is None:
+        return np.nan
+    r = (won.all - even.all) / step.all
+    return even.all - even.taken + r * (step.all - step.taken)
 
 
 def better_half(score: Floats) -> Floats:

@@ -342,19 +342,26 @@ def test_a_half_of_the_signals_whose_r_is_known_is_not_called_that_half(unknown:
     assert (whole in by_r.lower(), part in by_r) == (not unknown, bool(unknown))
 
 
-def judged_by_reward() -> Judged:
-    """A candidate that takes 3 R before 1 R, with an edge beside the fair odds of each."""
+def equal_r(
+    reward: np.ndarray, made_r: np.ndarray | float, cost_r: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """The share of wins by which signals of `reward` make `made_r` after `cost_r`."""
+    return (1.0 + made_r + cost_r) / (1.0 + reward)
+
+
+def judged_by_reward(made_r: float, far_r: float) -> Judged:
+    """A candidate that takes 3 R before 1 R, which make `far_r` and `made_r`, beside an edge."""
     settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
-    reward = np.where(np.arange(N) % 2, 3.0, 1.0)
-    rows = rows_of(0.0, reward_risk=reward)
-    fair = 1.0 / (1.0 + reward)
-    win = np.random.default_rng(3).random(N) < fair + truth(rows, 0.1) - 0.5
-    candidate = make(replace(rows, win=win), settings, now_s=0.0)
+    far = np.arange(N) % 2 > 0
+    reward = np.where(far, 3.0, 1.0)
+    rows = rows_of(0.0, reward_risk=reward, cost_r=np.zeros(N))
+    p = equal_r(reward, np.where(far, far_r, made_r)) + 0.5 * (truth(rows, 0.1) - 0.5)
+    candidate = make(replace(rows, win=np.random.default_rng(3).random(N) < p), settings, now_s=0.0)
     return candidate, find(candidate, settings)
 
 
 def test_fewer_wins_for_a_higher_reward_are_called_no_harm() -> None:
-    candidate, found = judged_by_reward()
+    candidate, found = judged_by_reward(0.6, 0.6)
     by_wins, by_r = answers(candidate, found, [])[0].text
     assert by_wins.startswith("Fewer wins, as a higher reward brings with it: the half that")
     assert "harms" not in by_r
@@ -366,16 +373,26 @@ def test_fewer_wins_for_a_higher_reward_are_called_no_harm() -> None:
     )
 
 
-def test_more_wins_are_lost_than_a_little_more_reward_costs(unpriced: Judged) -> None:
-    reward = np.where(np.arange(N) % 2, 3.0, 1.0)
-    far = taken(reward, np.full(N, 0.5), rows_of(0.0, reward_risk=reward), 0.5)
-    # At fair odds 1 of 4 wins for 3 R, 1 of 2 for 1 R: 3 of 8 of all.
-    assert far.fewer_wins == pytest.approx(1 / 8)
+def test_fewer_wins_than_the_higher_reward_makes_good_are_harm() -> None:
+    candidate, found = judged_by_reward(-0.4, -0.8)
+    assert answers(candidate, found, [])[0].text[0].startswith("It harms: the half that")
+
+
+@pytest.mark.parametrize("made_r", [-0.25, 0.0, 0.45])
+@pytest.mark.parametrize("costs", [(0.0, 0.0), (0.05, 0.2), (0.3, 0.1)])
+def test_a_higher_reward_excuses_as_many_wins_as_equal_r_costs(
+    made_r: float, costs: tuple[float, float], unpriced: Judged
+) -> None:
+    far = np.arange(N) % 2 > 0
+    reward, cost_r = np.where(far, 2.0, 1.0), np.where(far, costs[1], costs[0])
+    p = equal_r(reward, made_r, cost_r)
+    turns = np.cumsum(p * far), np.cumsum(p * ~far)  # each kind wins in its turns, none by luck
+    win = np.where(far, np.diff(turns[0] // 1, prepend=0), np.diff(turns[1] // 1, prepend=0)) > 0
+    half = taken(reward, p, rows_of(0.0, reward_risk=reward, cost_r=cost_r, win=win), 0.5)
+    assert half.more_wins is not None
+    assert half.fewer_wins == pytest.approx(half.more_wins.all - half.more_wins.taken, abs=2e-3)
+    assert half.fewer_wins == pytest.approx(p.mean() - p[far].mean(), abs=2e-3)
     assert np.isnan(unpriced[1].half.fewer_wins)
-    candidate, found = judged_by_reward()
-    slightly = [part._replace(fewer_wins=0.001) for part in found.told]
-    said = answers(candidate, found._replace(told=slightly), [])[0].text[0]
-    assert said.startswith("It harms: the half that")
 
 
 def test_signals_without_an_outcome_are_said_to_be_missing(unpriced: Judged) -> None:
