@@ -25,7 +25,7 @@ from training.dataset import Dataset
 from training.figures import figures
 from training.findings import Findings
 from training.plots import Picture
-from training.told import answers, headline, verdict_in_words
+from training.told import answers, headline, scored_live, verdict_in_words
 from training.truth_log import TruthLog
 from training.wording import day, meaning, percent
 
@@ -93,6 +93,7 @@ def render(
         headline=headline(verdict, publishes),
         in_words=verdict_in_words(candidate),
         samples=candidate.samples,
+        scored_live=scored_live(candidate.samples),
         walk=walk,
         test=walk.test,
         found=found,

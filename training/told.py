@@ -17,6 +17,7 @@ from training.candidate import Candidate
 from training.conditions import conditions
 from training.findings import Findings
 from training.gain import Gain
+from training.samples import Samples
 from training.stability import Part
 from training.walk_forward import WalkForward
 from training.wording import day, name_of, percent, signed
@@ -218,8 +219,16 @@ def _since(candidate: Candidate) -> Iterator[str]:
         f"Tested on {len(test):,} signals of {days} days, {day(test.time_s[0])} to "
         f"{day(test.time_s[-1])} (overlapping ones counted once, {test.n_effective:,.0f}), each "
         "rated by a model that knew only what had ended before it. The candidate itself "
-        f"learned from all {len(samples):,} since {day(samples.time_s[0])}."
+        f"learned from all {len(samples):,} since {day(samples.time_s[0])}{scored_live(samples)}."
     )
+
+
+def scored_live(samples: Samples) -> str:
+    """What follows a number of samples: what is promised is the share of wins of the live ones."""
+    if not samples.backfilled.any():
+        return ""
+    live = samples.live
+    return f"; {len(live):,} of them scored live, of which {percent(live.base_rate)} won"
 
 
 def _not_shown(candidate: Candidate, found: Findings, silent_s: Sequence[float]) -> Iterator[str]:

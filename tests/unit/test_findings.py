@@ -268,6 +268,25 @@ def test_the_report_speaks_of_wins_only_without_reward_and_reads_no_name_as_mark
     assert not any(b"<script" in one.light for one in page.pictures.values())
 
 
+def test_a_share_of_wins_beside_backfilled_signals_is_followed_by_that_of_the_live(
+    unpriced: Judged,
+) -> None:
+    candidate, found = unpriced
+    backfilled = np.arange(250) < 130
+    samples = replace(candidate.samples, backfilled=backfilled)
+    said = f"; 120 of them scored live, of which {100 * samples.win[130:].mean():.1f} % won"
+    log = read_truth_logs([], Rules())
+
+    def pages(of: Candidate) -> tuple[str, str]:
+        page = render(of, found, Dataset(of.samples, 250, {}, 0, 0), log, [])
+        return page.html.decode(), answers(of, found, [])[3].text[0]
+
+    whole, since = pages(replace(candidate, samples=samples))
+    assert f"effective n 250{said}</td>" in whole
+    assert since.endswith(f"learned from all 250 since 1970-01-01{said}.")
+    assert all("scored live" not in text for text in pages(candidate))
+
+
 def test_the_numbers_below_what_it_looks_at_leave_each_other_room(unpriced: Judged) -> None:
     _, found = unpriced
     for nats in (2e-2, 1e-5, 3e-6):
