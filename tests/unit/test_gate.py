@@ -7,10 +7,12 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+from builders import small_draft, training_rows
 from sample_rows import sample_rows
 
 from protocol.manifest import Verdict
 from service.arrays import Floats
+from training.candidate import row_seconds
 from training.conditions import conditions
 from training.gate import Checks, Unseen, judge
 from training.measure import calibration_error, calibration_slope, expected_r, measure, taken_r
@@ -137,6 +139,18 @@ def test_each_condition_holds_up_to_its_bound(
     metrics = judge(walked(), SOUND, champion_says(np.full(N, 0.5))).metrics
     metrics[said_of].update(changes)
     assert all(one.held for one in conditions(metrics)) is held
+
+
+@pytest.mark.parametrize(("quickest_ms", "held"), [(4.9, True), (5.1, False)])
+def test_a_forest_is_as_slow_as_its_quickest_row(quickest_ms: float, held: bool) -> None:
+    forest, _ = small_draft(0)
+    x, _ = training_rows(0)
+    ticks = iter([0.0, 9.0, 100.0, 100.0 + quickest_ms, 200.0, 207.0])
+    row_s = row_seconds(forest, x[:3], lambda: next(ticks) / 1e3)
+    assert row_s == pytest.approx(quickest_ms / 1e3)
+    assert next(ticks, None) is None, "each row is timed on its own"
+    said = failures(walked(), Checks(parity=0.0, row_s=row_s))
+    assert said == ("" if held else "a row takes 5.1 ms")
 
 
 def test_what_tells_nothing_apart_is_kept_out() -> None:
