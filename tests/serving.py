@@ -110,6 +110,12 @@ class Parts:
         """Candles and ticks that make these symbols warm."""
         self.feed(*history(symbols or ("EURUSD", "GBPUSD"), self.clock.utc_s()))
 
+    def let_pass(self, seconds: int = 1) -> None:
+        """Time, and housekeeping with it."""
+        for _ in range(seconds):
+            self.clock.advance(1.0)
+            self.housekeeping.turn()
+
     def answer(self, *bodies: bytes) -> list[dict[str, Any]]:
         """Replies to bodies that wait together."""
         waiting = [Waiting(body, self.clock.monotonic_s()) for body in bodies]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,12 @@ import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import START_S, Parts, body, candle, history, published_model, tick, unpacked
+from serving import START_S, Parts, body, candle, published_model, tick, unpacked
 
 from protocol import messages
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 from protocol.schema import FEATURE_NAMES
 from service.clock import ManualClock
-from service.housekeeping import TooManyFaults
 from service.responder import Waiting
 
 
@@ -263,48 +261,6 @@ def test_a_reply_in_the_journal_that_cannot_be_read_stops_nothing(
     assert anew["score_id"] != first["score_id"]
 
 
-def seconds(parts: Parts, count: int = 1) -> None:
-    """Let time pass, and housekeeping with it."""
-    for _ in range(count):
-        parts.clock.advance(1.0)
-        parts.housekeeping.turn()
-
-
-def test_a_journal_that_was_moved_away_gets_the_bars_again(
-    parts: Parts, capsys: pytest.CaptureFixture[str]
-) -> None:
-    parts.warm()
-    seconds(parts, 61)
-    kept = parts.rows("SELECT symbol, minute FROM bars ORDER BY symbol, minute")
-    assert kept
-    path = parts.config.journal_path
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        (path.parent / name).rename(path.parent / f"moved-{name}")
-    seconds(parts, 61)
-    found = parts.rows("SELECT symbol, minute FROM bars ORDER BY symbol, minute")
-    assert found[: len(kept)] == kept
-    said = "".join(capsys.readouterr())
-    assert "was moved or replaced" in said
-    assert "journal works again" in said
-
-
-def test_who_has_nothing_to_write_leaves_the_journals_lock_alone(parts: Parts) -> None:
-    parts.warm()
-    seconds(parts, 3)
-    with closing(sqlite3.connect(parts.config.journal_path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        seconds(parts, 20)
-        assert parts.journal.fault is None
-
-
-def test_what_is_amiss_is_a_warning_in_the_log(
-    parts: Parts, capsys: pytest.CaptureFixture[str]
-) -> None:
-    seconds(parts, 40)
-    said = "".join(capsys.readouterr()).splitlines()
-    assert ["warning" in line for line in said if "feed_silent" in line] == [True]
-
-
 def test_a_journal_that_fails_stops_no_answer_and_is_made_up_for_by_a_retry(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -326,10 +282,10 @@ def test_a_journal_that_fails_stops_no_answer_and_is_made_up_for_by_a_retry(
     assert health["ready"] is False
     assert "journal" in health["reasons"][0]
     assert parts.ask("stats")["journal"]["unwritten"] == 2
-    seconds(parts, 2)
+    parts.let_pass(2)
     assert parts.ask("health")["ready"] is False
     parts.config.journal_path.rmdir()
-    seconds(parts, 2)
+    parts.let_pass(2)
     said = "".join(capsys.readouterr())
     # Once each, and nothing of its rows, none of which was damaged.
     assert [said.count(of) for of in ("journal failed", "works again", "damaged")] == [1, 1, 0]
@@ -348,149 +304,6 @@ def test_a_retry_while_the_journal_fails_does_not_claim_to_be_kept(tmp_path: Pat
     replies = [*parts.answer(one, one), *parts.answer(one)]
     assert [reply["journalled"] for reply in replies] == [False] * 3
     assert len({reply["score_id"] for reply in replies}) == 1
-
-
-def test_bars_are_saved_by_the_minute_and_restored(tmp_path: Path) -> None:
-    before = Parts(tmp_path)
-    before.engine.install(published_model(before.config.models_dir, START_S))
-    before.warm()
-    seconds(before, 61)
-    assert before.rows("SELECT count(*) AS n FROM symbols") == [{"n": 2}]
-    after = Parts(tmp_path, before.clock)
-    after.housekeeping.restore()
-    after.engine.install(before.engine.model)
-    minutes = [list(e.engine.intake.feeds["EURUSD"].state.bars.minutes) for e in (before, after)]
-    assert minutes[0] == minutes[1]
-    assert len(minutes[0]) >= 40
-    assert after.score(direction="BUY")["status"] == "warming_up"
-    after.feed(*[f for f in history(("EURUSD", "GBPUSD"), after.clock.utc_s()) if b"OHLC" not in f])
-    assert after.score(direction="BUY")["status"] == "success"
-
-
-def test_only_new_and_changed_bars_are_written_each_minute(tmp_path: Path) -> None:
-    parts = Parts(tmp_path)
-    parts.warm()
-    seconds(parts, 60)
-    # What has been saved is not written again: a foreign mark on it stays.
-    with sqlite3.connect(parts.config.journal_path) as connection:
-        connection.execute("UPDATE bars SET close = 7.0")
-    connection.close()
-    before = parts.rows("SELECT close FROM bars WHERE symbol = 'EURUSD'")
-    for second in range(130):
-        parts.feed(tick("EURUSD", parts.clock.utc_s(), 1.1 + 1e-5 * second))
-        seconds(parts)
-    closes = parts.rows("SELECT close FROM bars WHERE symbol = 'EURUSD' ORDER BY minute")
-    marked = [row["close"] == 7.0 for row in closes]
-    # The newest of the saved ones is written again: a late tick may have changed it.
-    assert marked == [True] * (len(before) - 1) + [False] * (len(marked) - len(before) + 1)
-    assert len(marked) == len(before) + 2
-
-
-def test_a_symbol_that_began_anew_leaves_no_older_bars_in_the_journal(tmp_path: Path) -> None:
-    parts = Parts(tmp_path)
-    parts.warm()
-    seconds(parts, 61)
-    parts.endpoint.clock.epoch += 1  # event times from before cannot be compared any more
-    for _ in range(130):
-        parts.feed(tick("EURUSD", parts.clock.utc_s()))
-        seconds(parts)
-    (bar,) = parts.engine.intake.feeds["EURUSD"].state.bars
-    assert parts.rows("SELECT minute FROM bars WHERE symbol = 'EURUSD'") == [{"minute": bar.minute}]
-
-
-def test_a_bar_of_a_feed_that_is_a_little_ahead_of_our_clock_is_restored(tmp_path: Path) -> None:
-    ahead = Parts(tmp_path, ManualClock(START_S + 62.0))
-    ahead.warm()
-    newest = ahead.engine.intake.feeds["EURUSD"].state.bars.minutes[-1]
-    ahead.housekeeping.save_all()
-    ahead.journal.close()
-    again = Parts(tmp_path, ManualClock((newest + 1) * 60.0 - 3.0))
-    again.housekeeping.restore()
-    assert again.engine.intake.feeds["EURUSD"].state.bars.minutes[-1] == newest
-
-
-def test_bars_from_before_a_wrong_clock_was_set_right_are_not_restored(tmp_path: Path) -> None:
-    wrong = Parts(tmp_path, ManualClock(START_S + 86_400.0))
-    wrong.warm()
-    wrong.housekeeping.save_all()
-    wrong.journal.close()
-    right = Parts(tmp_path)
-    right.housekeeping.restore()
-    assert right.engine.intake.feeds["EURUSD"].state.first_tick_s is None
-    for _ in range(130):
-        right.feed(tick("EURUSD", right.clock.utc_s()))
-        seconds(right)
-    bars = right.engine.intake.feeds["EURUSD"].state.bars
-    minute = int(START_S) // 60
-    assert list(bars.minutes) == [minute, minute + 1]
-    assert [day.day for day in bars.days] == [minute // 1440]
-    kept = right.rows("SELECT minute FROM bars WHERE symbol = 'EURUSD' ORDER BY 1")
-    assert [row["minute"] for row in kept] == list(bars.minutes)
-
-
-def test_symbols_that_made_room_leave_the_journal(tmp_path: Path) -> None:
-    parts = Parts(tmp_path, LIMITS_SYMBOLS="2", LIMITS_SYMBOL_IDLE_S="10")
-    parts.warm()
-    seconds(parts, 61)
-    parts.warm("AUDUSD", "NZDUSD")
-    seconds(parts, 61)
-    assert parts.rows("SELECT symbol FROM symbols") == [{"symbol": "AUDUSD"}, {"symbol": "NZDUSD"}]
-    assert parts.rows("SELECT DISTINCT symbol FROM bars ORDER BY 1") == [
-        {"symbol": "AUDUSD"},
-        {"symbol": "NZDUSD"},
-    ]
-
-
-def test_a_silent_feed_is_said_once_and_its_socket_rebuilt(tmp_path: Path) -> None:
-    parts = Parts(tmp_path, FEED_SILENCE_S="5")
-    parts.warm()
-    seconds(parts, 4)
-    assert parts.ask("health")["ready"] is True
-    rebuilt = []
-    for _ in range(12):
-        parts.clock.advance(1.0)
-        rebuilt += parts.housekeeping.turn()
-    assert "feed" in parts.ask("health")["reasons"][0]
-    assert rebuilt == ["feed", "feed"]
-    for _ in range(8):
-        parts.warm()
-        parts.clock.advance(1.0)
-        assert parts.housekeeping.turn() == []
-    assert parts.ask("health")["ready"] is True
-    kinds = [row["kind"] for row in parts.rows("SELECT kind FROM events")]
-    assert kinds == ["feed_silent", "feed_back"]
-
-
-def test_ten_faults_in_a_minute_end_it_and_fewer_do_not(tmp_path: Path) -> None:
-    parts = Parts(tmp_path)
-
-    def fault(count: int) -> None:
-        for n in range(count):
-            parts.feed(tick("EURUSD", parts.clock.utc_s(), 1.1 + n * 1e-5))
-            parts.engine.intake.feeds["EURUSD"].state.buckets = None  # type: ignore[assignment]
-            parts.feed(tick("EURUSD", parts.clock.utc_s(), 1.2 + n * 1e-5))
-
-    fault(9)
-    seconds(parts, 61)
-    fault(9)
-    seconds(parts, 1)
-    fault(1)
-    parts.clock.advance(1.0)
-    with pytest.raises(TooManyFaults):
-        parts.housekeeping.turn()
-    assert len(parts.rows("SELECT * FROM events WHERE kind = 'tick_fault'")) == 19
-
-
-def test_faults_from_before_the_clock_was_set_back_do_not_end_it(tmp_path: Path) -> None:
-    parts = Parts(tmp_path)
-    for n in range(12):
-        parts.feed(tick("EURUSD", parts.clock.utc_s(), 1.1 + n * 1e-5))
-        parts.engine.intake.feeds["EURUSD"].state.buckets = None  # type: ignore[assignment]
-        parts.feed(tick("EURUSD", parts.clock.utc_s(), 1.2 + n * 1e-5))
-        seconds(parts, 600)
-    parts.clock._utc_s -= 8 * 3600.0
-    seconds(parts, 2)
-    assert len(parts.rows("SELECT * FROM events WHERE kind = 'tick_fault'")) == 12
 
 
 def test_an_overload_is_refused_with_the_base_score_and_forgotten(parts: Parts) -> None:
