@@ -23,9 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from builders import small_model  # noqa: E402
+from builders import NOW_S, small_model  # noqa: E402
 from harness import eventually  # noqa: E402
-from monitored import answer_signals, publish_small  # noqa: E402
+from monitored import answer_signals  # noqa: E402
+from serving import published_model  # noqa: E402
 from watch_faults import FAKETIME, FAULTS, LEVELS, Fault, signals, trainer  # noqa: E402
 from watched import Prometheus, Watched  # noqa: E402
 
@@ -90,7 +91,7 @@ def healthy(prometheus: Prometheus, folder: Path) -> list[str]:
     folder.mkdir()
     small_model(folder / "models", now_s=time.time())
     past = folder / "past"
-    answer_signals(past / "journal.db", publish_small(past / "models"), 400)
+    answer_signals(past / "journal.db", published_model(past / "models", NOW_S), 400)
     for command in ("train", "monitor"):
         arguments = ["--min-samples", "10000"] if command == "train" else []
         trainer(past, command, *arguments, "--textfile", str(prometheus.textfiles / command))

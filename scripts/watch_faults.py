@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 
 import zmq
 from background import meanwhile
-from builders import small_model
+from builders import NOW_S, small_model
 from harness import eventually
-from monitored import answer_signals, publish_small
+from monitored import answer_signals
 from scored_journal import write_journal
-from serving import body
+from serving import body, published_model
 from watched import Prometheus, Watched
 
 from protocol import messages
@@ -415,7 +415,7 @@ def paper(one: Watched) -> None:
 @fault("outcomes far below the promise; an alert command that fails",
        "ScorerModelDegraded", "ScorerAlertCommandFailing")  # fmt: skip
 def degraded(one: Watched) -> Iterator[str]:
-    model = publish_small(one.folder / "models")
+    model = published_model(one.folder / "models", NOW_S)
     answer_signals(one.folder / "journal.db", model, 400, worse_by=0.25)
     textfile = one.prometheus.textfiles / "monitor.prom"
     trainer(

@@ -1,29 +1,19 @@
-"""A model that serves and what became of the signals it answered, for the monitor's tests."""
+"""What became of the signals that a model answered, for the monitor's tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from builders import NOW_S, model_of, small_draft
+from builders import NOW_S
 from journals import Journal
 from scored_journal import outcome_row, score_row
 
 from protocol.schema import FEATURE_COUNT
-from service.durable import TrainerLock
 from service.model import Model
-from training.publish import publish
 
 EVERY_S = 3600.0
 FIRST_S = NOW_S + 86_400.0
-
-
-def publish_small(models: Path, *, now_s: float = NOW_S) -> Model:
-    """Publish a small model of what `builders.training_rows` follow, and load it."""
-    forest, draft = small_draft()
-    with TrainerLock(models):
-        publish(models, forest, draft, b"<html></html>", now_s=now_s, why="test")
-    return model_of(models)
 
 
 def answer_signals(

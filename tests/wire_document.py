@@ -1,4 +1,4 @@
-"""Reads docs/protocol.md as a stranger would: its tables, its client, its golden messages."""
+"""docs/protocol.md as a stranger reads it, and its golden messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from documents import document
 
 DOCUMENT = document("docs/protocol.md")
-TEXT = DOCUMENT.text
 _GOLDEN = re.compile(r"^### ([^\n]+)\n\n```json\n(.+?)```\n\n```hex\n(.+?)```", re.M | re.S)
 
 
@@ -23,21 +22,6 @@ class Golden(NamedTuple):
 
 def golden() -> list[Golden]:
     """All pairs, in the order of the document."""
-    found = _GOLDEN.findall(TEXT)
-    assert len(found) == TEXT.count("```hex")
+    found = _GOLDEN.findall(DOCUMENT.text)
+    assert len(found) == DOCUMENT.text.count("```hex")
     return [Golden(title, json.loads(text), bytes.fromhex(hex_)) for title, text, hex_ in found]
-
-
-def section(heading: str) -> str:
-    """The text under a heading, up to the next one of its level or above."""
-    return DOCUMENT.section(heading)
-
-
-def tables(heading: str) -> list[list[list[str]]]:
-    """The tables of a section: rows of cells, without their headings; code marks removed."""
-    return DOCUMENT.tables(heading)
-
-
-def snippets() -> list[str]:
-    """The Python of the document."""
-    return DOCUMENT.python()

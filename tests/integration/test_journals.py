@@ -11,10 +11,12 @@ from pathlib import Path
 import documents
 import numpy as np
 import pytest
+from builders import NOW_S
 from click.testing import CliRunner
 from journals import Journal
-from monitored import answer_signals, publish_small
+from monitored import answer_signals
 from scored_journal import START_S, outcome_row, score_row, vectors
+from serving import published_model
 
 from service import exit_codes, journal_reading
 from service.errors import ConfigError
@@ -99,7 +101,7 @@ def test_a_paper_that_names_no_score_comes_after_that_of_the_score_itself(tmp_pa
 
 
 def test_the_newest_vectors_are_the_newest_of_all(tmp_path: Path) -> None:
-    model = publish_small(tmp_path / "models")
+    model = published_model(tmp_path / "models", NOW_S)
     answer_signals(tmp_path / "one.db", model, 30)
     whole = newest_vectors(tmp_path / "one.db", model.version)
     (tmp_path / "rest").mkdir()
@@ -112,7 +114,7 @@ def test_the_newest_vectors_are_the_newest_of_all(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["event_time = 'no time'", "features = 5"])
 def test_a_damaged_vector_ends_no_monitor(tmp_path: Path, damage: str) -> None:
-    model = publish_small(tmp_path / "models")
+    model = published_model(tmp_path / "models", NOW_S)
     answer_signals(tmp_path / "one.db", model, 5)
     with closing(sqlite3.connect(tmp_path / "one.db")) as connection, connection:
         connection.execute(f"UPDATE scores SET {damage} WHERE seq = 2")

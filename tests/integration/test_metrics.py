@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, get_args
 
 import builders
 import pytest
-import wire_document
 import zmq
 from harness import eventually, running
 from prometheus_client.parser import text_string_to_metric_families
 from serving import Parts, body, tick, unpacked
+from wire_document import DOCUMENT
 
 from protocol import messages
 from service.engine_replay import compare
@@ -22,7 +22,7 @@ from service.histogram import LATENCY_BOUNDS_S, Histogram
 from service.metrics import VitalsCollector
 from service.symbol_class import symbol_class
 
-ERRORS = wire_document.section("## Errors")
+ERRORS = DOCUMENT.section("## Errors")
 
 
 class Scrape:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from builders import NOW_S, model_of, pointer_of, small_draft
 from click.testing import CliRunner, Result
-from monitored import answer_signals, publish_small
+from monitored import answer_signals
 from msgspec.structs import replace as with_fields
+from serving import published_model
+from trained import history
 
 from service.durable import TrainerLock
 from training.__main__ import main
@@ -54,7 +56,7 @@ def rewrite(place: Path, *, n: int = 400, **changes: object) -> None:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Path:
-    publish_small(tmp_path / "models")
+    published_model(tmp_path / "models", NOW_S)
     rewrite(tmp_path)
     return tmp_path
 
@@ -84,7 +86,7 @@ def test_what_is_broken_ends_with_5_and_is_named(
 
 
 def test_without_a_model_nothing_was_promised(tmp_path: Path) -> None:
-    publish_small(tmp_path / "models")
+    published_model(tmp_path / "models", NOW_S)
     rewrite(tmp_path)
     (tmp_path / "models" / "CURRENT.json").unlink()
     result = monitor(tmp_path)
@@ -195,7 +197,7 @@ ALLOWED = "[monitor]\nrollback = true\n"
 
 def two_models(place: Path) -> tuple[str, str]:
     """An older model whose promise holds, and a newer one that says far too high odds."""
-    older = publish_small(place / "models")
+    older = published_model(place / "models", NOW_S)
     forest, draft = small_draft()
     bold = with_fields(draft.calibration, intercept=draft.calibration.intercept + 1.5)
     with TrainerLock(place / "models"):
@@ -217,18 +219,13 @@ def current(place: Path) -> str:
     return pointer_of(place / "models").version
 
 
-def history(place: Path) -> list[dict[str, object]]:
-    lines = (place / "models" / "history.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
 def test_a_worse_model_is_taken_back_told_and_recorded(tmp_path: Path) -> None:
     older, newer = two_models(tmp_path)
     result = monitor(tmp_path, config=ALLOWED + program(tmp_path))
     assert result.exit_code == 5
     assert f"rolled back to {older}" in result.output
     assert current(tmp_path) == older
-    event = history(tmp_path)[-1]
+    event = history(tmp_path / "models")[-1]
     assert (event["event"], event["version"]) == ("rolled back", older)
     assert str(event["why"]).startswith("monitor: on 400 signals")
     (alert,) = told(tmp_path)
@@ -297,7 +294,7 @@ def test_a_history_that_cannot_be_written_does_not_hide_the_rollback(tmp_path: P
 
 
 def test_a_previous_model_that_is_no_better_is_not_returned_to(served: Path) -> None:
-    publish_small(served / "models", now_s=NOW_S + 3600)
+    published_model(served / "models", NOW_S + 3600)
     rewrite(served, holds=False)
     before = current(served)
     result = monitor(served, config=ALLOWED)
@@ -327,7 +324,7 @@ def test_a_rollback_that_cannot_be_locked_hides_no_alert(tmp_path: Path) -> None
 
 
 def test_without_an_alert_nothing_is_even_considered(served: Path) -> None:
-    publish_small(served / "models", now_s=NOW_S + 3600)
+    published_model(served / "models", NOW_S + 3600)
     rewrite(served)
     result = monitor(served, config=ALLOWED)
     assert result.exit_code == 0

@@ -13,6 +13,7 @@ import pytest
 from background import meanwhile
 from builders import NOW_S, model_of, pointer_of, small_draft, small_model
 from msgspec.structs import replace as with_fields
+from trained import history
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
 from service.bundle import load
@@ -31,10 +32,6 @@ from training.registry import (
 
 DAY_S = 86_400.0
 POINTING = ("rollback", "pin", "pin-other", "unpin", "revalidate")
-
-
-def history(models: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (models / "history.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")

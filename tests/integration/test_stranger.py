@@ -11,10 +11,9 @@ from typing import Any
 
 import msgpack
 import pytest
-import wire_document
 import zmq
 from harness import Service, eventually, running
-from wire_document import golden, tables
+from wire_document import DOCUMENT, Golden, golden
 
 PATIENCE_MS = 20_000
 TICK = b'{"type": "Tick", "symbol": "EURUSD", "bid": 1.1, "ask": 1.1001, "timestamp": %.3f}'
@@ -32,7 +31,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def documented() -> dict[str, Any]:
     """What the document's Python defines."""
     names: dict[str, Any] = {}
-    exec(wire_document.snippets()[0], names)
+    exec(DOCUMENT.python()[0], names)
     return names
 
 
@@ -60,7 +59,7 @@ def test_the_documents_client_and_its_example_work(
 ) -> None:
     documented["Client"].__init__.__defaults__ = (service.address, PATIENCE_MS / 1000, 2)
     names = dict(documented)
-    exec(wire_document.snippets()[1], names)
+    exec(DOCUMENT.python()[1], names)
     assert names["score"] == 72.5
     assert names["reply"]["status"] == "no_model"
     client = names["client"]
@@ -86,9 +85,7 @@ def test_the_documents_client_gives_up_in_time_and_recovers(documented: dict[str
 
 
 @pytest.mark.parametrize("one", [g for g in golden() if "op" in g.content], ids=lambda g: g.title)
-def test_the_golden_requests_are_answered(
-    socket: zmq.Socket[bytes], one: wire_document.Golden
-) -> None:
+def test_the_golden_requests_are_answered(socket: zmq.Socket[bytes], one: Golden) -> None:
     reply = ask(socket, one.body)
     assert (reply["v"], reply["id"], reply["ok"]) == (1, one.content["id"], True), reply
     assert "ignored" not in reply
@@ -96,7 +93,7 @@ def test_the_golden_requests_are_answered(
 
 def test_a_reply_holds_what_the_table_says_and_nothing_else(socket: zmq.Socket[bytes]) -> None:
     reply = ask(socket, pack(op="score", id=1, symbol="EURUSD", base_score=72.5, explain=True))
-    fields = {row[0]: row for row in tables("### `score`")[2]}
+    fields = {row[0]: row for row in DOCUMENT.tables("### `score`")[2]}
     envelope = {"v", "id", "ok"}
     assert set(reply) - envelope <= set(fields)
     assert {name for name, row in fields.items() if not row[2]} <= set(reply)
@@ -121,7 +118,7 @@ def test_the_other_replies_hold_what_the_document_names(
     socket: zmq.Socket[bytes], op: str, more: dict[str, Any]
 ) -> None:
     reply = ask(socket, pack(op=op, id=1, **more))
-    text = wire_document.section(f"### `{op}`")
+    text = DOCUMENT.section(f"### `{op}`")
     for name in set(reply) - {"v", "id", "ok"}:
         if op != "stats":
             assert f"`{name}`" in text, name
@@ -218,7 +215,7 @@ def test_nil_is_taken_where_it_is_the_default_and_nowhere_else(socket: zmq.Socke
         "features": {"symbol": "EURUSD"},
     }
     for op, content in required.items():
-        for name, kind, need, _ in tables(f"### `{op}`")[0]:
+        for name, kind, need, _ in DOCUMENT.tables(f"### `{op}`")[0]:
             if need == "required":
                 continue
             reply = ask(socket, pack(op=op, **(content | {name: None})))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from made_market import write_lines
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, write_journal
+from trained import history, run
 
 from service.bundle import read_pointer
 from service.durable import TrainerLock
@@ -29,19 +29,6 @@ from training.__main__ import main
 from training.publish import append_history, published_versions, write_pointer
 from training.settings import Settings
 from training.train import train
-
-
-def run(tmp_path: Path, command: str, *arguments: str, journal: bool = True) -> Result:
-    """One command on the journal and the models of this test."""
-    places = ["--models", str(tmp_path / "models")]
-    if journal:
-        places += ["--journal", str(tmp_path / "journal.db")]
-    return CliRunner().invoke(main, [command, *places, *arguments], catch_exceptions=False)
-
-
-def events(tmp_path: Path) -> list[dict[str, object]]:
-    lines = (tmp_path / "models" / "history.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def good_and_not_published(report: Path) -> None:
@@ -113,14 +100,14 @@ def test_an_edge_is_published_and_the_service_can_load_it(
     high = [model.probability(row).p for row in x if row[8] > 60]
     low = [model.probability(row).p for row in x if row[8] < 40]
     assert min(high) > max(low)
-    assert events(edge)[-1]["event"] == "published"
+    assert history(edge / "models")[-1]["event"] == "published"
 
 
 def test_nothing_new_is_nothing_to_do(trained: Path) -> None:
     result = run(trained, "train")
     assert result.exit_code == 0
     assert "nothing to do: 0 new samples" in result.output
-    assert len(events(trained)) == 1
+    assert len(history(trained / "models")) == 1
 
 
 def test_fewer_samples_than_before_are_said_and_the_later_ones_counted(trained: Path) -> None:
@@ -137,7 +124,7 @@ def test_fewer_samples_than_before_are_said_and_the_later_ones_counted(trained: 
     journal.close()
     result = run(trained, "train")
     assert "nothing to do" not in result.output
-    newest_s = [event["newest_s"] for event in events(trained) if "n" in event]
+    newest_s = [event["newest_s"] for event in history(trained / "models") if "n" in event]
     assert newest_s == [START_S + EVERY_S * 399, START_S + EVERY_S * 619]
 
 
@@ -158,8 +145,11 @@ def test_a_champion_that_goes_on_winning_is_re_validated(trained: Path) -> None:
     after = pointer_of(trained / "models")
     assert after.version == before.version
     assert after.reviewed_at > before.reviewed_at
-    assert [event["event"] for event in events(trained)][-2:] == ["rejected", "re-validated"]
-    assert "champion" in events(trained)[-2]["verdict"]["metrics"]  # type: ignore[index]
+    assert [event["event"] for event in history(trained / "models")][-2:] == [
+        "rejected",
+        "re-validated",
+    ]
+    assert "champion" in history(trained / "models")[-2]["verdict"]["metrics"]  # type: ignore[index]
     # It is good, and so is the one that serves: a trader is not to read that nothing was found.
     page = (trained / "models" / "last-report.html").read_text()
     assert "Not published: the present model stays." in page
@@ -174,21 +164,24 @@ def test_a_champion_that_has_expired_and_does_not_serve_bars_nobody(trained: Pat
     begin_anew(trained, 600)
     result = run(trained, "train")
     assert (result.exit_code, "published" in result.output) == (0, True), result.output
-    assert "champion" not in events(trained)[-1]["verdict"]["metrics"]  # type: ignore[index]
+    assert "champion" not in history(trained / "models")[-1]["verdict"]["metrics"]  # type: ignore[index]
     assert pointer_of(trained / "models").previous == before.version
 
 
 def test_a_review_that_is_due_waits_for_no_new_samples(trained: Path) -> None:
     begin_anew(trained, 499)
     assert "nothing to do: 99 new" in run(trained, "train").output
-    assert len(events(trained)) == 1
+    assert len(history(trained / "models")) == 1
     place = Settings(journal=trained / "journal.db", models=trained / "models")
     later_s = time.time() + 28.1 * 86_400.0
     done = train(place, now_s=later_s)
     assert (done.code, done.result) == (0, "nothing_to_do")
     assert "nothing to do: 99 new" in done.text
     assert "Re-validated: still 0." in done.text
-    assert [event["event"] for event in events(trained)] == ["published", "re-validated"]
+    assert [event["event"] for event in history(trained / "models")] == [
+        "published",
+        "re-validated",
+    ]
     # Neither does it wait for as many as a first model needs.
     wanting = replace(place, min_samples=1000)
     done = train(wanting, now_s=later_s + 28.1 * 86_400.0)
@@ -354,7 +347,7 @@ def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
     assert (result.exit_code, "is pinned" in result.output) == (0, True)
     good_and_not_published(edge / "models" / "last-report.html")
     # It was tried: it counts among the candidates, and is not made again of the same samples.
-    assert [e["event"] for e in events(edge)][-2:] == ["pinned", "withheld"]
+    assert [e["event"] for e in history(edge / "models")][-2:] == ["pinned", "withheld"]
     assert "withheld on 400 samples" in run(edge, "status").output
     assert "nothing to do: 0 new samples" in run(edge, "train").output
     # What it found waits for the unpinning, not for a hundred samples more.
@@ -446,7 +439,7 @@ def test_the_report_of_nothing_says_so_and_names_what_failed(tmp_path: Path) -> 
     assert result.exit_code == 3, result.output
     assert "400 samples are fewer than the 1000 of the last run" in result.stderr
     assert read_pointer(tmp_path / "models") is None
-    event = events(tmp_path)[-1]
+    event = history(tmp_path / "models")[-1]
     assert (event["event"], event["n"]) == ("rejected", 400)
     assert event["verdict"]["metrics"]["constant"]["log_loss"] > 0  # type: ignore[index]
     page = (tmp_path / "models" / "last-report.html").read_text()

@@ -9,20 +9,14 @@ from pathlib import Path
 import pytest
 from another_user import NOBODY, as_nobody, as_root
 from builders import NOW_S, small_model
-from click.testing import CliRunner, Result
+from click.testing import Result
 from scored_journal import write_journal
+from trained import run
 
-from training.__main__ import main
 from training.publish import current_pointer
 
 FULL = Path("/dev/full")
 """Whatever is written to it finds no space left."""
-
-
-def run(place: Path, command: str, *arguments: str) -> Result:
-    """One command; what is not turned into a sentence is raised."""
-    given = ["--models", str(place / "models"), "--journal", str(place / "journal.db")]
-    return CliRunner().invoke(main, [command, *given, *arguments], catch_exceptions=False)
 
 
 def full(path: Path) -> None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders import NOW_S
-from monitored import publish_small
 from sample_rows import sample_rows
+from serving import published_model
 
 from protocol.schema import FEATURE_COUNT
 from service.model import Model
@@ -28,7 +28,7 @@ from training.live import Live, live_of
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return publish_small(tmp_path_factory.mktemp("models"))
+    return published_model(tmp_path_factory.mktemp("models"), NOW_S)
 
 
 def outcomes(n: int, *, p: float, won: float, days: int = 20) -> Live:

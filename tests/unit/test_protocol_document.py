@@ -9,8 +9,7 @@ from typing import Any, get_args
 import msgpack
 import msgspec
 import pytest
-import wire_document
-from wire_document import Golden, golden, tables
+from wire_document import DOCUMENT, Golden, golden
 
 from protocol import codec, ea_feed, limits, messages
 from service import outcome_table, responder, scoring, server, settings
@@ -41,7 +40,7 @@ def test_a_golden_request_is_what_our_client_sends_and_our_server_reads(one: Gol
 
 def test_every_operation_has_a_golden_request_and_a_section() -> None:
     assert {one.content["op"] for one in REQUESTS} == set(messages.REQUESTS)
-    headings = re.findall(r"^### `(\w+)`$", wire_document.TEXT, re.M)
+    headings = re.findall(r"^### `(\w+)`$", DOCUMENT.text, re.M)
     assert headings == list(messages.REQUESTS)
 
 
@@ -68,7 +67,7 @@ def test_a_golden_refusal_is_what_our_server_writes(one: Golden) -> None:
 
 @pytest.mark.parametrize("op", [op for op in messages.REQUESTS if op not in ("health", "stats")])
 def test_the_table_of_an_operation_names_its_fields_and_which_are_required(op: str) -> None:
-    rows = tables(f"### `{op}`")[0]
+    rows = DOCUMENT.tables(f"### `{op}`")[0]
     fields = {field.name: field for field in msgspec.structs.fields(messages.REQUESTS[op])}
     assert [row[0] for row in rows] == list(fields)
     for name, _, need, _ in rows:
@@ -76,7 +75,7 @@ def test_the_table_of_an_operation_names_its_fields_and_which_are_required(op: s
 
 
 def test_the_tables_of_candles_and_replies_name_their_fields() -> None:
-    _, candle, reply, statuses = tables("### `score`")
+    _, candle, reply, statuses = DOCUMENT.tables("### `score`")
     assert [row[0] for row in candle] == list(messages.Bar.__struct_fields__)
     ours = [name for name in messages.ScoreReply.__struct_fields__ if name != "ignored"]
     assert {row[0] for row in reply} == set(ours)
@@ -90,7 +89,7 @@ def test_defaults_of_a_reply_are_the_documents() -> None:
     for field in msgspec.structs.fields(messages.ScoreReply):
         if field.name == "ignored":
             continue
-        row = next(r for r in tables("### `score`")[2] if r[0] == field.name)
+        row = next(r for r in DOCUMENT.tables("### `score`")[2] if r[0] == field.name)
         if field.required:
             assert row[2] == "", field.name
         elif field.default_factory is not msgspec.NODEFAULT:
@@ -104,12 +103,12 @@ def test_the_statuses_stand_in_the_order_of_the_code() -> None:
     source = inspect.getsource(scoring.base_score_reason)
     order = re.findall(r'return "(\w+)"', source)
     assert len(order) == 8
-    documented = [row[0] for row in tables("### `score`")[3]]
+    documented = [row[0] for row in DOCUMENT.tables("### `score`")[3]]
     assert [status for status in documented if status in order] == order
 
 
 def test_the_limits_are_the_codes() -> None:
-    said = {row[0]: int(row[1].split()[0]) for row in tables("## Bodies")[0]}
+    said = {row[0]: int(row[1].split()[0]) for row in DOCUMENT.tables("## Bodies")[0]}
     assert said == {
         "request": limits.MAX_BODY_BYTES,
         "frame at any socket (MAXMSGSIZE)": limits.MAX_MESSAGE_BYTES,
@@ -126,7 +125,7 @@ def test_the_limits_are_the_codes() -> None:
 
 
 def test_the_words_of_an_outcome_are_those_that_the_trainer_knows() -> None:
-    meaning = next(row[3] for row in tables("### `outcome`")[0] if row[0] == "outcome")
+    meaning = next(row[3] for row in DOCUMENT.tables("### `outcome`")[0] if row[0] == "outcome")
     wins, losses, ends = [True] * 2, [False] * 2, [None] * 4
     said = [word.replace("…", "BY_HAND") for word in re.findall(r"\b[A-Z_]{3,}…?", meaning)]
     assert [words.result(word.lower()) for word in said] == wins + losses + ends
@@ -135,12 +134,12 @@ def test_the_words_of_an_outcome_are_those_that_the_trainer_knows() -> None:
 
 def test_the_reach_of_an_outcome_without_an_id_is_the_codes() -> None:
     before_s, after_s = outcome_table.MEANT_WITHIN_S, outcome_table.CLOCKS_DIFFER_S
-    told = " ".join(wire_document.section("### `outcome`").split())
+    told = " ".join(DOCUMENT.section("### `outcome`").split())
     assert f"from {before_s:g} s before `scored_at` to {after_s:g} s after it" in told
 
 
 def test_the_bounds_and_kinds_of_the_feed_are_the_codes() -> None:
-    told = " ".join(wire_document.section("## The feed, and ticks by push").split())
+    told = " ".join(DOCUMENT.section("## The feed, and ticks by push").split())
     assert f"of more than {ea_feed.MAX_CANDLES_PER_TIMEFRAME} the last count" in told
     assert f"`too_large` (above {limits.MAX_BODY_BYTES} bytes)" in told
     assert f"`feed.silence_s` ({settings.FeedSection().silence_s:g} s)" in told
@@ -150,7 +149,7 @@ def test_the_bounds_and_kinds_of_the_feed_are_the_codes() -> None:
 
 
 def test_every_code_that_the_service_can_send_is_in_the_table() -> None:
-    _, codes = tables("## Errors")
+    _, codes = DOCUMENT.tables("## Errors")
     documented = {row[0] for row in codes}
     sources = "".join(map(inspect.getsource, (codec, responder, server, service_sockets)))
     for code in documented:

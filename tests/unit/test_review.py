@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import NOW_S
-from monitored import publish_small
 from sample_rows import sample_rows
+from serving import published_model
 
 from service.model import Model
 from training.champion import unseen
@@ -26,7 +26,7 @@ DAY = f"{datetime.fromtimestamp(NOW_S + 60.0, UTC):%Y-%m-%d}"
 
 @pytest.fixture
 def model(tmp_path: Path) -> Model:
-    return publish_small(tmp_path / "models")
+    return published_model(tmp_path / "models", NOW_S)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import pytest
 from builders import NOW_S
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monitored import answer_signals, publish_small
+from monitored import answer_signals
 from msgspec.structs import replace as with_fields
+from serving import published_model
 
 from service.model import Model
 from service.scoring import Weights
@@ -46,7 +47,7 @@ def test_few_signals_are_not_translated() -> None:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Model:
-    found = publish_small(tmp_path / "models")
+    found = published_model(tmp_path / "models", NOW_S)
     answer_signals(tmp_path / "journal.db", found, 200)
     return found
 
@@ -96,7 +97,7 @@ def test_a_false_end_in_the_training_does_not_make_every_signal_a_trained_one(
 
 
 def test_signals_that_the_model_was_trained_on_are_not_used_unsaid(tmp_path: Path) -> None:
-    model = publish_small(tmp_path / "models", now_s=NOW_S)
+    model = published_model(tmp_path / "models", NOW_S)
     answer_signals(tmp_path / "journal.db", model, 60)
     scores = asked_signals(tmp_path / "journal.db", 3)[:40]
     shown = list(describe(model, scores, WEIGHTS, today=70.0, by_pattern={}))

@@ -1,0 +1,23 @@
+"""`signal-scorer-train` on the journal and models of a folder, and the history that it keeps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from training.__main__ import main
+
+
+def run(place: Path, command: str, *arguments: str, journal: bool = True) -> Result:
+    """One command; what is not turned into a sentence is raised."""
+    places = ["--models", str(place / "models")]
+    if journal:
+        places += ["--journal", str(place / "journal.db")]
+    return CliRunner().invoke(main, [command, *places, *arguments], catch_exceptions=False)
+
+
+def history(models: Path) -> list[dict[str, object]]:
+    """Its events, the oldest first."""
+    return [json.loads(line) for line in (models / "history.jsonl").read_text().splitlines()]
