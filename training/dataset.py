@@ -47,7 +47,6 @@ class JoinRules(msgspec.Struct, frozen=True, kw_only=True):
 
     max_missing: int = 3
     max_holding_s: float = 7500.0
-    min_delay_s: float = 5.0
     prefer: Prefer = "paper"
 
 
@@ -180,7 +179,6 @@ def _choice(
         _labels_of(score, labels, again_s, rules),
         scored_s=score.time_s,
         prefer=rules.prefer,
-        min_delay_s=rules.min_delay_s,
         now_s=now_s,
     )
 

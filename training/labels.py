@@ -15,6 +15,7 @@ import msgspec
 from service.scoring import MAX_TERM_R
 from training.pips import in_r
 from training.truth_log import Outcome, Reason, born_s, in_future, sign_differs, words
+from training.truth_log.plausible import MIN_DELAY_S, too_soon
 
 Prefer = Literal["paper", "reported"]
 VOID = "VOID"
@@ -160,9 +161,7 @@ def dated(label: Label, over_s: float | None) -> Label:
     return msgspec.structs.replace(label, ended_s=over_s)
 
 
-def choose(
-    labels: Iterable[Label], *, scored_s: float, prefer: Prefer, min_delay_s: float, now_s: float
-) -> Choice:
+def choose(labels: Iterable[Label], *, scored_s: float, prefer: Prefer, now_s: float) -> Choice:
     """Pick the label of a signal scored at `scored_s` from all that was said of it by `now_s`."""
     paper: list[Label] = []
     reported: list[Label] = []
@@ -170,7 +169,7 @@ def choose(
     for label in labels:
         # The service saw its paper outcomes happen: a stop hit within seconds is a true loss.
         seen = label.source == "paper"
-        doubt = label.doubt or ("" if seen else _doubt(label, scored_s, min_delay_s))
+        doubt = label.doubt or ("" if seen else _doubt(label, scored_s))
         if not doubt and in_future(scored_s, label.ended_s, label.runtime_s, now_s):
             doubt = Reason.IN_FUTURE
         if doubt:
@@ -189,16 +188,10 @@ def choose(
     return Choice(chosen[0], "", differ) if chosen else Choice(None, reason)
 
 
-def _doubt(label: Label, scored_s: float, min_delay_s: float) -> str:
-    if label.runtime_s is not None and label.runtime_s < min_delay_s:
+def _doubt(label: Label, scored_s: float) -> str:
+    if label.runtime_s is not None and label.runtime_s < MIN_DELAY_S:
         return Reason.AT_SIGNAL_TIME
-    if label.ended_s is not None:
-        elapsed_s = label.ended_s - scored_s
-        if elapsed_s < -min_delay_s:
-            return Reason.BEFORE_SIGNAL
-        if elapsed_s < min_delay_s:
-            return Reason.AT_SIGNAL_TIME
-    return ""
+    return "" if label.ended_s is None else too_soon(label.ended_s - scored_s) or ""
 
 
 def _alone(word: str, realised_r: float | None, pips: float | None) -> float | None:

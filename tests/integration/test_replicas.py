@@ -75,10 +75,9 @@ def timers(port: int) -> list[tuple[bool, str]]:
 
 def joined(replicas: Replicas, scored: int) -> Dataset:
     """What the trainer makes of both journals, with so many scores, as if a day had passed."""
-    rules = JoinRules(min_delay_s=0.0)
 
     def read() -> Dataset | None:
-        data = read_dataset(replicas.journals, {}, rules, now_s=time.time() + 86_400.0)
+        data = read_dataset(replicas.journals, {}, JoinRules(), now_s=time.time() + 86_400.0)
         return data if data.scored == scored else None
 
     # A score is kept before its reply, and in its table within a second.
@@ -91,7 +90,9 @@ def test_requests_are_shared_out_and_together_the_journals_train(replicas: Repli
         # One request more, so that each of the signals comes to the other service.
         client.health()
         again = [client.score("EURUSD", 60.0 + n, signal_id=f"R{n}") for n in range(SIGNALS)]
-        reported = [client.outcome("WIN_TP", signal_id=f"R{n}") for n in range(SIGNALS)]
+        reported = [
+            client.outcome("WIN_TP", signal_id=f"R{n}", runtime_seconds=60) for n in range(SIGNALS)
+        ]
     assert {reply.status for reply in first + again} == {"success"}
     # What does not hold: a retry that goes elsewhere is scored anew, under another id. The same
     # model on the same feed says the same.
@@ -122,7 +123,7 @@ def test_an_outcome_that_came_to_the_other_service_is_joined_by_the_trainer(
         answers = []
         for number in range(SIGNALS):
             client.score("EURUSD", 60.0 + number, signal_id=f"O{number}")
-            answers.append(client.outcome("WIN_TP", signal_id=f"O{number}"))
+            answers.append(client.outcome("WIN_TP", signal_id=f"O{number}", runtime_seconds=60))
     assert all(answer["recorded"] for answer in answers)
     assert not any(answer["matched"] for answer in answers)
     after = joined(replicas, 3 * SIGNALS)

@@ -8,14 +8,13 @@ refusing it, or waiting for the rest of its bytes. No line raises.
 """
 
 from training.truth_log.ledger import TruthLog, read_truth_logs
-from training.truth_log.lines import Outcome, Reason, Refused, Signal
+from training.truth_log.lines import Outcome, Reason, Signal
 from training.truth_log.plausible import AHEAD_S, Rules, born_s, in_future, sign_differs
 
 __all__ = [
     "AHEAD_S",
     "Outcome",
     "Reason",
-    "Refused",
     "Rules",
     "Signal",
     "TruthLog",

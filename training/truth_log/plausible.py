@@ -29,18 +29,19 @@ _RUNTIME_OFF_S = 900.0
 # Further from its end an id's ten digits are a ticket's. Not sooner: a tracker that closes what lay
 # waiting for months is found by them to have watched late.
 _TICKET_S = 365 * 86_400.0
+MIN_DELAY_S = 5.0
+"""What comes sooner after its signal is a guess, no outcome."""
 AHEAD_S = 900.0
 """By how much a stamp may lie ahead of the machine's clock: feeds are known to a quarter hour."""
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """How lines are read: the zone of naive stamps and the two limits on time, in seconds.
+    """How lines are read: the zone of naive stamps, and how late a tracker may begin to watch.
 
     Nothing can have ended after `now_s` (UTC seconds), the moment of reading.
     """
 
     zone: tzinfo = UTC
-    min_delay_s: float = 5.0
     max_watch_delay_s: float = 60.0
     now_s: float = math.inf
 
@@ -73,9 +74,16 @@ def in_future(
     return ended_s is not None and ended_s > now_s + AHEAD_S
 
 
+def too_soon(elapsed_s: float) -> Reason | None:
+    """Why an outcome so long after its signal is none; None where it may be one."""
+    if elapsed_s < -MIN_DELAY_S:
+        return Reason.BEFORE_SIGNAL
+    return Reason.AT_SIGNAL_TIME if elapsed_s < MIN_DELAY_S else None
+
+
 def _doubt_time(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
     runtime_s = outcome.runtime_s
-    if runtime_s is not None and runtime_s < rules.min_delay_s:
+    if runtime_s is not None and runtime_s < MIN_DELAY_S:
         return Reason.AT_SIGNAL_TIME
     stamp_s = outcome.completed_s if outcome.completed_s is not None else outcome.watched_from_s
     # Beside no stamp at all, nothing tells the digits of an id from a ticket's.
@@ -86,10 +94,8 @@ def _doubt_time(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None
         return None
     if outcome.completed_s is not None:
         elapsed_s = outcome.completed_s - began_s
-        if elapsed_s < -rules.min_delay_s:
-            return Reason.BEFORE_SIGNAL
-        if elapsed_s < rules.min_delay_s:
-            return Reason.AT_SIGNAL_TIME
+        if early := too_soon(elapsed_s):
+            return early
         if runtime_s is not None and abs(elapsed_s - runtime_s) > _RUNTIME_OFF_S:
             return Reason.CONTRADICTS_RUNTIME
     watched_s = outcome.watched_from_s
