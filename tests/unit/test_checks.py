@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -138,7 +139,23 @@ def test_an_alarm_says_since_when() -> None:
         np.concatenate([before.time_s - 30 * DAY_S, live.time_s]),
     )
     found = calibration_and_loss(both, 0.7, Limit(5.0, 80.0))
-    assert "since 2025-09" in found.text  # the good ones lie in August
+    # The good ones lie from 16 August to 4 September, the others from 15 September on.
+    assert "since 2025-09-19" in found.text
+
+
+def test_an_alarm_that_is_on_again_says_since_when_it_is() -> None:
+    won = [outcomes(200, p=0.7, won=share).win for share in (0.5, 0.95, 0.5)]
+    live = replace(outcomes(600, p=0.7, won=0.7), win=np.concatenate(won))
+    on = [
+        calibration_and_loss(live.take(slice(0, n + 1)), 0.7, Limit(3.0, 80.0)).level == "alert"
+        for n in range(600)
+    ]
+    came = [n for n in range(1, 600) if on[n] and not on[n - 1]]
+    assert on[-1]
+    assert len(came) == 2
+    found = calibration_and_loss(live, 0.7, Limit(3.0, 80.0))
+    began = datetime.fromtimestamp(live.time_s[came[1]], UTC)
+    assert f"since {began:%Y-%m-%d %H:%M} UTC" in found.text
 
 
 def test_without_outcomes_nothing_is_said_of_the_loss() -> None:

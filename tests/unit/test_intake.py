@@ -408,7 +408,6 @@ def test_closed_markets_cost_no_symbol_what_was_restored(
 
 def test_what_was_restored_stays_only_as_long_as_nothing_was_added() -> None:
     given_ = Given()
-    given_.feed.clock.offset_s = 0.0
     for name in ("EURUSD", "GBPUSD"):
         state = SymbolState(name)
         state.add_candle(int(T) // 60 - 2, 1.1, 1.2, 1.0, 1.1)
@@ -438,7 +437,6 @@ def test_bars_made_since_are_never_taken_for_those_that_were_restored() -> None:
 def test_an_offset_that_changes_without_comparison_begins_the_endpoint_anew() -> None:
     given_ = Given()
     given_.bar(int(T) // 60 - 1)
-    given_.feed.clock.offset_s = 0.0
     given_.quote()
     given_.quote("GBPUSD", endpoint=given_.endpoint("other"))
     given_.feed.clock.offset_s = 3600.0

@@ -14,7 +14,6 @@ from sample_rows import sample_rows
 
 from protocol.schema import SCHEMA
 from service.arrays import Floats
-from training.bound import DAY_S
 from training.calibrate import served
 from training.candidate import draft, final_calibration, make
 from training.samples import Samples
@@ -209,11 +208,6 @@ def test_a_future_without_a_loss_is_not_enough() -> None:
     win[60:] = True
     with pytest.raises(NotEnough, match="lack a win or a loss"):
         walk_forward(sample_rows(200, win=win), knows_the_edge(0.1), QUICK)
-
-
-def test_the_groups_are_utc_days() -> None:
-    walk = walk_forward(sample_rows(400), knows_the_edge(0.1), QUICK)
-    assert np.array_equal(walk.groups, walk.test.time_s // DAY_S)
 
 
 def test_one_loss_among_wins_is_named_where_nothing_can_be_tested() -> None:
