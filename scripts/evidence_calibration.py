@@ -46,9 +46,8 @@ def calibration_seed(name: str, seed: int) -> dict[str, float]:
     p, base = truth.probability(x), samples.base_rate
     forest = grower(SETTINGS)(samples)(x)
     grouped = {"groups": days(past.time_s), "blocks": blocks(past.time_s), "base_rate": base}
-    asked = {"n_effective": past.n_effective, "weight": past.weight}
-    chosen = fit_curve(raw, past.win, **asked, **grouped)
-    w = shrink_weight(raw, past.win, **asked, blocks=grouped["blocks"])
+    chosen = fit_curve(raw, past.win, n_effective=past.n_effective, weight=past.weight, **grouped)
+    w = shrink_weight(raw, past.win, past.weight, grouped["blocks"])
     steps = fit_isotonic(binned(raw), past.win, past.weight)
     assert steps is not None
     line = Curve(fit_platt(raw, past.win, past.weight), w, base)

@@ -63,7 +63,7 @@ def fit_curve(
     The arguments are those of `fit_calibration`, without the interval.
     """
     w = np.ones(len(raw)) if weight is None else weight
-    shrink = shrink_weight(raw, y, n_effective=n_effective, weight=w, blocks=blocks)
+    shrink = shrink_weight(raw, y, w, np.arange(len(raw)) if blocks is None else blocks)
     shape: Platt | Isotonic = fit_platt(raw, y, w)
     if n_effective >= ISOTONIC_FROM_EFFECTIVE and isotonic_is_no_worse(raw, y, w, groups):
         shape = fit_isotonic(binned(raw), y, w) or shape
@@ -110,28 +110,17 @@ def isotonic_is_no_worse(raw: Floats, y: Bools, weight: Floats, groups: Ints | N
     return low > -ISOTONIC_MARGIN_NATS
 
 
-def shrink_weight(
-    raw: Floats,
-    y: Bools,
-    *,
-    n_effective: float,
-    weight: Floats | None = None,
-    blocks: Ints | None = None,
-) -> float:
+def shrink_weight(raw: Floats, y: Bools, weight: Floats, blocks: Ints) -> float:
     """Return w of p = base rate + w * (calibrated - base rate), 0..1.
 
     w is the probability that there is an edge at all: 1 / (1 + 20 exp(-z^2 / 2)), z being
-    the slope of the wins on the out-of-sample log odds in standard errors by `blocks`
-    (without them by rows, fewer by their overlap). The 20 hold the odds that one would
-    give against an edge beforehand and the price of a parameter, as in a spike-and-slab
-    prior (George and McCulloch 1993). So few samples or no edge give about 0, a strong and
-    plain edge 1, and a candidate that is lucky at z = 2 is left with a quarter.
+    the slope of the wins on the out-of-sample log odds in standard errors by `blocks`.
+    The 20 hold the odds that one would give against an edge beforehand and the price of a
+    parameter, as in a spike-and-slab prior (George and McCulloch 1993). So few samples or
+    no edge give about 0, a strong and plain edge 1, and a candidate that is lucky at z = 2
+    is left with a quarter.
     """
-    w = np.ones(len(raw)) if weight is None else weight
-    rows = np.arange(len(raw))
-    z = slope_in_errors(logit(raw), y, w, rows if blocks is None else blocks)
-    if blocks is None:
-        z *= float(np.sqrt(min(n_effective / len(raw), 1.0)))
+    z = slope_in_errors(logit(raw), y, weight, blocks)
     return float(1.0 / (1.0 + ODDS_AGAINST * np.exp(-z * z / 2.0))) if z > 0.0 else 0.0
 
 
