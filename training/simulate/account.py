@@ -36,6 +36,11 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     opened_s: float
     ends_s: float
 
+    @property
+    def made_r(self) -> float:
+        """In units of its risk, costs taken off."""
+        return (self.reward_risk if self.win else -1.0) - self.cost_r
+
 
 class Exchange(NamedTuple):
     """One score request: wall times (monotonic s) of sending and answer, and its model."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
-from training.simulate.market import HOUR_S, Instrument, Market, Quotes
+from training.simulate.market import HOUR_S, INSTRUMENTS, Instrument, Market, Quotes
 
 BROKER_AHEAD_S = 10_800
 """The broker's server clock runs three hours ahead of UTC."""
@@ -48,7 +48,7 @@ def frames(market: Market, start_s: float, seed: int) -> Iterator[Item]:
 def _hour(market: Market, start_s: float, rng: np.random.Generator) -> Iterator[Item]:
     quotes = market.hour(start_s)
     luck = rng.random(len(quotes.time_s)).tolist()
-    extras = iter([*sorted(_extras(market, quotes, start_s)), Item(np.inf, b"", None)])
+    extras = iter([*sorted(_extras(quotes, start_s)), Item(np.inf, b"", None)])
     extra = next(extras)
     columns = (column.tolist() for column in quotes)
     for (which, time_s, bid, ask, volume), chance in zip(
@@ -57,7 +57,7 @@ def _hour(market: Market, start_s: float, rng: np.random.Generator) -> Iterator[
         while extra.time_s <= time_s:
             yield extra
             extra = next(extras)
-        instrument = market.instruments[which]
+        instrument = INSTRUMENTS[which]
         stamp_s = float(int(time_s) + BROKER_AHEAD_S)
         tick = Tick(instrument.symbol, bid, ask, volume, stamp_s, instrument.terminal)
         frame = _encode(instrument, tick)
@@ -76,16 +76,16 @@ def _encode(instrument: Instrument, tick: Tick) -> bytes:
     return b"tick " + encode_tick(tick, generation=instrument.generation, point=instrument.point)
 
 
-def _extras(market: Market, quotes: Quotes, start_s: float) -> Iterator[Item]:
+def _extras(quotes: Quotes, start_s: float) -> Iterator[Item]:
     """Heartbeats, and closed M1 candles of the first symbol of each terminal (its chart's)."""
     for second in range(0, HOUR_S, HEARTBEAT_S):
         yield Item(start_s + second, HEARTBEAT, None)
-    charts = {each.terminal: at for at, each in reversed(list(enumerate(market.instruments)))}
+    charts = {each.terminal: at for at, each in reversed(list(enumerate(INSTRUMENTS)))}
     for at in charts.values():
         # The hour's last minute ends with the next hour's ticks: it is left out.
         for minute in range(CANDLES_EVERY_MIN - 1, HOUR_S // 60 - 1, CANDLES_EVERY_MIN):
             opened_s = start_s + 60.0 * minute
-            candle = _candle(market.instruments[at], quotes, at, opened_s)
+            candle = _candle(INSTRUMENTS[at], quotes, at, opened_s)
             if candle is not None:
                 yield Item(opened_s + 60.0 + CANDLE_DELAY_S, b"OHLC " + encode_candle(candle), None)
 

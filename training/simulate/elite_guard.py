@@ -154,12 +154,11 @@ class EliteGuard:
         self._account.on_closed(trade.scored)
 
     def _report(self, trade: _Trade, line: dict[str, Any]) -> None:
-        won_r = trade.scored.reward_risk if trade.scored.win else -1.0
         try:
             reply = self._client.outcome(
                 line["outcome"],
                 signal_id=trade.signal_id,
-                realised_r=won_r - trade.scored.cost_r,
+                realised_r=trade.scored.made_r,
                 runtime_seconds=line["runtime_seconds"],
                 closed_at=trade.ends_s,
             )

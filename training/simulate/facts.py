@@ -109,13 +109,12 @@ def choice(name: str, signals: Sequence[Scored]) -> Choice:
     """What trading exactly these signals would have brought."""
     if not signals:
         return Choice(name, 0, None, None, None)
-    gains = [(s.reward_risk if s.win else -1.0) - s.cost_r for s in signals]
     return Choice(
         name,
         len(signals),
         float(np.mean([s.win for s in signals])),
         float(np.mean([s.p_true for s in signals])),
-        float(np.mean(gains)),
+        float(np.mean([s.made_r for s in signals])),
     )
 
 

@@ -21,6 +21,8 @@ HOUR_S = 3600
 _VOLATILITY, _DRIFT, _ACTIVITY, _SPREAD = range(4)
 # What stays of each after a minute: volatility and spread last, drift comes in short runs.
 _KEEPS = np.array([0.93, 0.95, 0.90, 0.985])
+# The mean number of ticks a minute and symbol.
+_DENSITY = 2.4
 _WHALE_SHARE = 0.004
 _WHALE_SIZE = 25.0
 
@@ -64,28 +66,20 @@ class Quotes(NamedTuple):
 
 
 class Market:
-    """Yields one hour after another; `density` is the mean number of ticks a minute and symbol."""
+    """Yields one hour after another."""
 
-    def __init__(
-        self,
-        seed: int,
-        instruments: tuple[Instrument, ...] = INSTRUMENTS,
-        *,
-        density: float = 2.4,
-    ) -> None:
-        self.instruments = instruments
+    def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self._density = density
-        self._moods = self._rng.standard_normal((len(instruments), len(_KEEPS)))
-        self._log_price = np.log([each.price for each in instruments])
+        self._moods = self._rng.standard_normal((len(INSTRUMENTS), len(_KEEPS)))
+        self._log_price = np.log([each.price for each in INSTRUMENTS])
 
     def hour(self, start_s: float) -> Quotes:
         """The ticks of the hour that begins at `start_s` (UTC seconds, a whole minute)."""
         moods = self._wander()
-        shared = self._rng.standard_normal((MINUTES, 1 + max(i.group for i in self.instruments)))
+        shared = self._rng.standard_normal((MINUTES, 1 + max(i.group for i in INSTRUMENTS)))
         parts = [
             self._ticks(at, moods[:, at], shared[:, each.group])
-            for at, each in enumerate(self.instruments)
+            for at, each in enumerate(INSTRUMENTS)
         ]
         which = np.concatenate(
             [np.full(len(part[0]), at, dtype=np.intp) for at, part in enumerate(parts)]
@@ -108,9 +102,9 @@ class Market:
         self, at: int, moods: Floats, shared: Floats
     ) -> tuple[Floats, Floats, Floats, Floats]:
         """Second of the hour, bid, ask and volume of one symbol's ticks, in order of time."""
-        rng, instrument = self._rng, self.instruments[at]
+        rng, instrument = self._rng, INSTRUMENTS[at]
         activity = np.exp(0.5 * (0.6 * moods[:, _VOLATILITY] + 0.8 * moods[:, _ACTIVITY]))
-        count = 1 + rng.poisson(max(0.0, self._density - 1.0) * activity)
+        count = 1 + rng.poisson((_DENSITY - 1.0) * activity)
         minute = np.repeat(np.arange(MINUTES), count)
         second = np.sort(minute * 60.0 + 60.0 * rng.random(len(minute)))
         size = 1e-4 * instrument.minute_bps * np.exp(0.45 * moods[:, _VOLATILITY])

@@ -35,6 +35,14 @@ WARM_UP_S = 5_400.0
 """An hour shows that a symbol has no deals, and 21 minutes fill the longest window."""
 
 DAY_S = 86_400.0
+HOURS_A_SECOND = 24.0
+"""The market's pace."""
+
+BASE_RATE = 0.45
+MIN_OUTCOMES, MIN_DAYS = 250, 11.0
+"""Collected before the first training: the gate counts days, and wants five of signals that its
+candidate had not seen."""
+
 TICK_S = 0.1
 START_LIMIT_S = 30.0
 TRAIN_LIMIT_S = 180.0
@@ -46,21 +54,13 @@ SHORTEST_LIVE = 0.12
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """`hours_a_second` is the market's pace, `a_day` the signals of a market day.
-
-    Outcomes are collected for `min_days` at least: the trainer's gate counts days, and wants
-    five of signals that its candidate had not seen.
-    """
+    """What the demo is asked for; `a_day` are the signals of a market day."""
 
     directory: Path
     seconds: float = 45.0
     strength: float = 1.5
-    base_rate: float = 0.45
     seed: int = 7
-    hours_a_second: float = 24.0
     a_day: float = 60.0
-    min_outcomes: int = 250
-    min_days: float = 11.0
     report: bool = False
 
 
@@ -121,8 +121,8 @@ class _Play:
         self._until(
             lambda: (
                 scene.elapsed_s >= COLLECTED * seconds
-                and len(self.account.closed) >= self.options.min_outcomes
-                and self.feed.event_s >= MARKET_START_S + DAY_S * self.options.min_days
+                and len(self.account.closed) >= MIN_OUTCOMES
+                and self.feed.event_s >= MARKET_START_S + DAY_S * MIN_DAYS
             )
         )
         for stage, until in ((3, RETRAINED), (5, 1.0)):
@@ -154,9 +154,9 @@ class _Play:
             seed=self.options.seed,
             report=self.options.report,
         )
-        truth = Truth(self.options.base_rate, self.options.strength)
+        truth = Truth(BASE_RATE, self.options.strength)
         guard = self.guard = EliteGuard(settings, self.feed, truth, self.account)
-        self.feed.speed = 3600.0 * self.options.hours_a_second
+        self.feed.speed = 3600.0 * HOURS_A_SECOND
         guard.start()
         warm_s = MARKET_START_S + WARM_UP_S
         self._until(lambda: self.feed.event_s >= warm_s, START_LIMIT_S, "the market to begin")
@@ -280,7 +280,7 @@ class _Play:
             market_days=(self.feed.event_s - MARKET_START_S) / DAY_S,
             frames=self.feed.sent,
             strength=options.strength,
-            base_rate=options.base_rate,
+            base_rate=BASE_RATE,
             seed=options.seed,
             sent=account.sent,
             answered=len(exchanges),

@@ -144,9 +144,8 @@ def _signal(scored: Scored) -> tuple[str, ...]:
 
 
 def _outcome(scored: Scored) -> tuple[str, ...]:
-    gain = (scored.reward_risk if scored.win else -1.0) - scored.cost_r
     word = "WIN_TP " if scored.win else "LOSS_SL"
-    return scored.symbol, f"{scored.direction:<4}", word, f"{gain:+.2f}"
+    return scored.symbol, f"{scored.direction:<4}", word, f"{scored.made_r:+.2f}"
 
 
 def _clock(time_s: float) -> str:
