@@ -21,6 +21,8 @@ MAX_DEPTH = 12
 # so a leaf's rows are its own, and trees that differ more rank a faint edge better.
 DRAWN = 0.5
 FEWEST_DRAWN = 30
+PROBED = 500
+"""Rows, and splits, on which a packed forest is asked."""
 WORTH_THREADS = 2_000
 """Samples; with fewer, threads cost a forest more than they save it (measured: a third)."""
 
@@ -109,12 +111,12 @@ def parity(estimator: RandomForestClassifier, forest: Forest, x: Floats) -> floa
     return float(np.abs(forest.predict_many(rows) - theirs).max())
 
 
-def probes(forest: Forest, x: Floats, *, ties: int = 500, seed: int = 42) -> Floats:
+def probes(forest: Forest, x: Floats) -> Floats:
     """Return rows (m, 11) on which two readings of a forest would differ, if they do."""
-    rng = np.random.default_rng(seed)
-    sample = x[rng.integers(len(x), size=min(len(x), 500))]
+    rng = np.random.default_rng(42)
+    sample = x[rng.integers(len(x), size=min(len(x), PROBED))]
     splits = np.flatnonzero(np.isfinite(forest.arrays.threshold))
-    chosen = rng.permutation(splits)[:ties]
+    chosen = rng.permutation(splits)[:PROBED]
     column = forest.arrays.feature[chosen].astype(np.intp)
     threshold = forest.arrays.threshold[chosen]
     near = threshold.astype(np.float32)

@@ -21,7 +21,7 @@ from service.settings import Config
 from training import alerts, checks, retreat
 from training.answered import advice_by_score, newest_vectors
 from training.bound import DAY_S
-from training.cusum import Limit, limit_of, promise_of
+from training.cusum import limit_of, promise_of
 from training.dataset import Dataset
 from training.live import Live, live_of
 from training.settings import Settings
@@ -75,25 +75,16 @@ def _held(data: Dataset, settings: Settings, config: Config, now_s: float) -> Se
     limit = limit_of(promise_of(model.manifest))
     findings = (
         checks.input_drift(model, answered),
-        *outcome_findings(live, model.manifest.calibration.base_rate, limit, config),
-        checks.age(model, expire_after_days=config.model.expire_after_days, now_s=now_s),
-    )
-    back = _retreat(model, live, findings, settings.models, config, now_s)
-    return Seen(model.version, findings, len(live), back)
-
-
-def outcome_findings(
-    live: Live, base_rate: float, limit: Limit, config: Config
-) -> tuple[Finding, Finding]:
-    """What the outcomes say: calibration and loss, and the win rate."""
-    return (
-        checks.calibration_and_loss(live, base_rate, limit),
+        checks.calibration_and_loss(live, model.manifest.calibration.base_rate, limit),
         checks.win_rate(
             live,
             window_days=config.monitor.win_rate_days,
             warn_points=config.monitor.warn_points,
         ),
+        checks.age(model, expire_after_days=config.model.expire_after_days, now_s=now_s),
     )
+    back = _retreat(model, live, findings, settings.models, config, now_s)
+    return Seen(model.version, findings, len(live), back)
 
 
 def _retreat(

@@ -26,7 +26,6 @@ def permutation_importance(
     walk: WalkForward,
     *,
     seed: int = 42,
-    repeats: int = REPEATS,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, Mean]:
     """By how many nats the served log loss rises when a feature's values change places.
@@ -40,7 +39,7 @@ def permutation_importance(
     rises, kept = [], []
     for number, fold in enumerate(walk.folds):
         rows = np.arange(fold.rows.start, fold.rows.stop)[::every]
-        rises.append(_rises(walk, fold, rows, rng, repeats))
+        rises.append(_rises(walk, fold, rows, rng))
         kept.append(rows)
         progress(number + 1, len(walk.folds))
     if not rises:
@@ -58,16 +57,15 @@ def _rises(
     fold: Fold,
     rows: NDArray[np.intp],
     rng: np.random.Generator,
-    repeats: int,
 ) -> Floats:
     """The mean rise of the log loss (k, 11) of rows (k,) of one window."""
     x, win = walk.test.x[rows], walk.test.win[rows]
     before = log_loss(walk.p[rows], win)
     rise = np.zeros(x.shape)
     for column in range(x.shape[1]):
-        for _ in range(repeats):
+        for _ in range(REPEATS):
             changed = x.copy()
             changed[:, column] = rng.permutation(changed[:, column])
             said = fold.curve.served(fold.predict(changed))
-            rise[:, column] += (log_loss(said, win) - before) / repeats
+            rise[:, column] += (log_loss(said, win) - before) / REPEATS
     return rise
