@@ -147,15 +147,13 @@ def null_seed(days: float, a_day: float, seed: int) -> tuple[float, list[str]]:
     ]
 
 
-def null(candidates: int, horizon: int | None) -> None:
+def null(candidates: int) -> None:
     """No edge: labels of other vectors, in clusters that share their luck."""
     print(
         f"no edge: labels shuffled by cluster; clusters of {CROWD.size:.0f} signals that share "
         f"{CROWD.shared:.0%} of features and luck, days {CROWD.daily:.0%}"
     )
     for unseen, span, a_day in ((5, 7.0, 60.0), (10, 14.0, 60.0), (30, 43.0, 30.0)):
-        if horizon not in (None, unseen):
-            continue
         judged = null_runs(span, a_day, candidates)
         spans = [found for found, _ in judged]
         passed = sum(not failed for _, failed in judged)
@@ -297,7 +295,7 @@ def scale(n: int) -> None:
 
 
 def main() -> None:
-    """One command, or all in order."""
+    """One command."""
     commands = {
         "edge": (edge, 50),
         "null": (null, 200),
@@ -308,7 +306,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=commands)
     parser.add_argument("--count", type=int, help="Seeds, candidates or samples.")
-    parser.add_argument("--days", type=int, choices=(5, 10, 30), help="null: only this horizon.")
     parser.add_argument("--size", type=int, help="small: only this many samples.")
     parser.add_argument("--best-half", type=float, help="small: only this edge, 0.78 say.")
     parser.add_argument(
@@ -317,7 +314,6 @@ def main() -> None:
     given = parser.parse_args()
     more = {
         "edge": (given.heavier_base_score,),
-        "null": (given.days,),
         "small": (given.size, given.best_half),
     }.get(given.command, ())
     command, count = commands[given.command]
