@@ -76,9 +76,14 @@ def test_only_the_last_days_count() -> None:
     assert rate(both).facts["outcomes"] == 400
 
 
-@pytest.mark.parametrize(("n", "days"), [(49, 20), (400, 3)])
-def test_few_outcomes_or_days_are_not_judged(n: int, days: int) -> None:
-    assert rate(outcomes(n, p=0.7, won=0.0, days=days)).level == "unknown"
+@pytest.mark.parametrize(
+    ("n", "days", "level"),
+    [(49, 20, "unknown"), (50, 20, "alert"), (400, 4, "unknown"), (400, 5, "alert")],
+)
+def test_few_outcomes_or_days_are_not_judged(n: int, days: int, level: str) -> None:
+    live = outcomes(n, p=0.7, won=0.0, days=days)
+    whole = replace(live, time_s=live.time_s - NOW_S % DAY_S)  # from midnight on
+    assert rate(whole).level == level
 
 
 def test_luck_that_many_share_for_days_is_no_alert_where_signals_run_as_long() -> None:

@@ -86,3 +86,11 @@ def test_a_rule_is_asked_where_what_is_tested_carries_its_number() -> None:
     assert "logit_stop_spreads" in rules.applicable(rows)
     other = sample_rows(100, backfilled=backfilled, stop_spreads=np.where(backfilled, 9.0, np.nan))
     assert "logit_stop_spreads" not in rules.applicable(other)
+
+
+@pytest.mark.parametrize(("carried", "asked"), [(49, False), (50, True)])
+def test_the_stop_distance_is_asked_for_from_half_of_the_signals_on(
+    carried: int, asked: bool
+) -> None:
+    rows = sample_rows(100, stop_spreads=np.where(np.arange(100) < carried, 9.0, np.nan))
+    assert ("logit_stop_spreads" in rules.applicable(rows)) is asked
