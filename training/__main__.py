@@ -187,7 +187,7 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
             click.echo(f"{model.version}: {old}{_NOT_USED}")
         score = load(options["config_path"]).config.score
         weights = Weights(score.base_weight, score.model_weight, score.session_bonus_weight)
-        scores = asked_signals(settings.journals, settings.joining.max_missing)
+        scores = asked_signals(settings.journals)
         for line in describe(model, scores, weights, today=today, by_pattern=by_pattern):
             click.echo(line)
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
 from service.arrays import Floats
+from service.features.flow_facts import DEALS
+from service.features.vector import Vector, is_warm
 from service.model import Model
 from service.printable import printable
 from service.scoring import Weights, blend
 from training.champion import seen_until_s
-from training.dataset import MARKET_FEATURES
 from training.journals import Journals, read
 from training.scored import Score, scores_of, vector_of
 from training.truth_log import words
@@ -44,7 +45,7 @@ class Translated(NamedTuple):
     n: int
 
 
-def asked_signals(journals: Journals, max_missing: int) -> list[Score]:
+def asked_signals(journals: Journals) -> list[Score]:
     """Every signal once, as it was scored first, whether or not its outcome is known.
 
     Without tests, and without those that would get the base score for want of history. Raises
@@ -60,10 +61,18 @@ def asked_signals(journals: Journals, max_missing: int) -> list[Score]:
         for key, score in first.items()
         if score.fingerprint == FINGERPRINT
         and not words.is_test(key)
-        and len(MARKET_FEATURES.intersection(score.missing.split(","))) <= max_missing
+        and _had_history(score)
         and len(score.features) == 8 * FEATURE_COUNT
         and bool(np.isfinite(vector_of(score)).all())
     ]
+
+
+def _had_history(score: Score) -> bool:
+    """By the service's own rule, whatever counted as volume.
+
+    Without deals whale activity does not count, and is always one of the two that may be missing.
+    """
+    return is_warm(Vector((), tuple(score.missing.split(",")), DEALS))
 
 
 def final_scores(model: Model, scores: Sequence[Score], weights: Weights) -> Floats:

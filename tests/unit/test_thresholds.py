@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,14 @@ import pytest
 from builders import NOW_S
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from journals import Journal
 from monitored import answer_signals
 from msgspec.structs import replace as with_fields
+from scored_journal import score_row, vectors
 from serving import published_model
 
+from protocol.schema import SCHEMA
+from service.features.vector import Vector, is_warm
 from service.model import Model
 from service.scoring import Weights
 from training.thresholds import asked_signals, describe, final_scores, translate
@@ -52,8 +57,36 @@ def model(tmp_path: Path) -> Model:
     return found
 
 
+def test_only_signals_with_the_history_that_the_service_wants_are_asked(tmp_path: Path) -> None:
+    market = [feature.name for feature in SCHEMA.features if feature.needs_history]
+    seen = [
+        Vector(tuple(vectors(1)[0].tolist()), (*gone, "sentiment_score"), source)
+        for number in range(len(market) + 1)
+        for gone in combinations(market, number)
+        for source in ("deals", "ticks", "none")
+        if source == "deals" or "whale_activity" in gone  # which is never there without deals
+    ]
+    written = Journal(tmp_path / "journal.db")
+    written.write(
+        [
+            score_row(
+                i,
+                np.array(one.values),
+                missing=",".join(one.missing),
+                volume_source=one.volume_source,
+            )
+            for i, one in enumerate(seen)
+        ]
+    )
+    written.close()
+    asked = {score.score_id for score in asked_signals(tmp_path / "journal.db")}
+    for i, one in enumerate(seen):
+        assert (f"score-{i:x}" in asked) == is_warm(one), one
+    assert len(asked) == 1 + 8 + 28 + 2 * (1 + 7)  # at most two of eight, whale activity with them
+
+
 def test_signals_are_scored_as_the_service_would(model: Model, tmp_path: Path) -> None:
-    scores = asked_signals(tmp_path / "journal.db", 3)
+    scores = asked_signals(tmp_path / "journal.db")
     final = final_scores(model, scores, WEIGHTS)
     at = 17
     p, vector = scores[at].win_probability, np.frombuffer(scores[at].features)
@@ -63,7 +96,7 @@ def test_signals_are_scored_as_the_service_would(model: Model, tmp_path: Path) -
 
 
 def test_each_pattern_has_its_threshold_and_all_together(model: Model, tmp_path: Path) -> None:
-    scores = asked_signals(tmp_path / "journal.db", 3)
+    scores = asked_signals(tmp_path / "journal.db")
     shown = list(describe(model, scores, WEIGHTS, today=70.0, by_pattern={}))
     assert "200 signals" in shown[0]
     assert [line.split()[0] for line in shown[-2:]] == ["ORDER_BLOCK_BOUNCE", "all"]
@@ -73,13 +106,13 @@ def test_each_pattern_has_its_threshold_and_all_together(model: Model, tmp_path:
 def test_a_pattern_that_no_signal_has_is_named_with_those_there_are(
     model: Model, tmp_path: Path
 ) -> None:
-    scores = asked_signals(tmp_path / "journal.db", 3)
+    scores = asked_signals(tmp_path / "journal.db")
     shown = list(describe(model, scores, WEIGHTS, today=None, by_pattern={"OB": 70.0}))
     assert shown[-1] == "no signal has the pattern 'OB'; there are ORDER_BLOCK_BOUNCE"
 
 
 def test_without_a_threshold_of_today_usual_ones_are_shown(model: Model, tmp_path: Path) -> None:
-    scores = asked_signals(tmp_path / "journal.db", 3)
+    scores = asked_signals(tmp_path / "journal.db")
     shown = list(describe(model, scores, WEIGHTS, today=None, by_pattern={}))
     assert shown[1].split() == ["base", "threshold", "signals", "65", "70", "75", "80"]
 
@@ -91,7 +124,7 @@ def test_a_false_end_in_the_training_does_not_make_every_signal_a_trained_one(
     frozen = replace(
         model, manifest=with_fields(manifest, samples=with_fields(manifest.samples, ended_s=2.7e9))
     )
-    scores = asked_signals(tmp_path / "journal.db", 3)
+    scores = asked_signals(tmp_path / "journal.db")
     shown = list(describe(frozen, scores, WEIGHTS, today=70.0, by_pattern={}))
     assert not any("newer than the model's training" in line for line in shown)
 
@@ -99,7 +132,7 @@ def test_a_false_end_in_the_training_does_not_make_every_signal_a_trained_one(
 def test_signals_that_the_model_was_trained_on_are_not_used_unsaid(tmp_path: Path) -> None:
     model = published_model(tmp_path / "models", NOW_S)
     answer_signals(tmp_path / "journal.db", model, 60)
-    scores = asked_signals(tmp_path / "journal.db", 3)[:40]
+    scores = asked_signals(tmp_path / "journal.db")[:40]
     shown = list(describe(model, scores, WEIGHTS, today=70.0, by_pattern={}))
     assert "only 40 signals are newer" in shown[1]
     assert "too few" in shown[-1]
@@ -112,7 +145,7 @@ def test_patterns_are_told_apart_by_their_ends_and_move_no_cursor(
     names = ["LIQUIDITY_SWEEP_REVERSAL_LONG", "LIQUIDITY_SWEEP_REVERSAL_SHORT", "\x1b[2J"]
     scores = [
         with_fields(score, pattern=names[i % 3])
-        for i, score in enumerate(asked_signals(tmp_path / "journal.db", 3))
+        for i, score in enumerate(asked_signals(tmp_path / "journal.db"))
     ]
     mistyped = {} if today is None else {"OB": 60.0}
     shown = list(describe(model, scores, WEIGHTS, today=today, by_pattern=mistyped))
