@@ -185,9 +185,24 @@ def test_the_limits_that_are_told_are_the_ones_that_hold() -> None:
         if key:
             number, unit = re.findall(r"^([\d,]+) ?([KMG]iB|)", default)[0]
             told[key[1], key[2]] = int(number.replace(",", "")) * units[unit]
-    assert len(told) == 6
+    assert len(told) == 7
     for (section, name), limit in told.items():
         assert getattr(getattr(Config(), section), name) == limit, name
+
+
+def test_a_default_that_a_sentence_gives_behind_its_key_is_the_one_that_holds() -> None:
+    told = set()
+    for one in documents.documents():
+        for section, name, text in re.findall(
+            r"`([a-z_]+)\.([a-z_0-9]+)`\s\((\d[\d,.]*)(?: s)?(?:\)|,\s|\sby default)", one.text
+        ):
+            default = getattr(getattr(Config(), section), name)
+            given = text if isinstance(default, str) else float(text.replace(",", ""))
+            assert given == default, f"{one.name}: {section}.{name} ({text})"
+            told.add(f"{section}.{name}")
+    assert {"limits.symbol_idle_s", "feed.silence_s", "limits.symbols", "score.ipc_mode"} <= told
+    assert {"training.min_samples", "training.min_new", "training.keep_models"} <= told
+    assert {"monitor.warn_points", "limits.waiting_requests"} <= told
 
 
 def test_what_is_given_elsewhere_is_in_a_document_and_is_given_there() -> None:
