@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import NOW_S, model_of, small_model
+from builders import NOW_S
 from click.testing import CliRunner
 from journals import Journal
-from monitored import FIRST_S, publish_small
+from monitored import FIRST_S
 from scipy.stats import ttest_1samp  # type: ignore[import-untyped]
 from scored_journal import outcome_row, score_row, vectors
+from serving import published_model
 
 from service.model import Model
 from training.__main__ import main
@@ -34,9 +35,8 @@ class Published:
 
     def __init__(self, models: Path) -> None:
         self.folder = models
-        self.older = publish_small(models)
-        small_model(models, probability_bias=1.5, now_s=NOW_S + 3600)
-        self.newer = model_of(models)
+        self.older = published_model(models, NOW_S)
+        self.newer = published_model(models, NOW_S + 3600, probability_bias=1.5)
 
     def said(self, alike: float) -> tuple[float, float]:
         """What the newer and the older one say of a signal like all others."""
