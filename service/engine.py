@@ -99,7 +99,10 @@ class Engine:
         A little of the looking after drift and warmth is done too.
         """
         now = self._roll(self.intake.now(receive_time_s))
-        if self.intake.event_s is not None:  # else it is the machine's time, not the feed's
+        # Without a stamp `now` is the machine's time, and the feed's may lag behind it: what it
+        # shows is how long no tick has come.
+        silent_s = receive_time_s - self.intake.event_receive_s
+        if self.intake.event_s is not None or silent_s > self.paper.rules.max_gap_s:
             self.paper.sweep(now)
         self.warmth.look(self.intake, now)
         self.drift.look()

@@ -40,7 +40,9 @@ class Intake:
     `received` counts ticks, candles (each one of a batch), sentiments and all other frames;
     `counts` their fates, `skipped` the frames of other kinds, `changes` what happened to
     symbols. `revision` moves with whatever changes a bar of a minute before `rolled_s`, up to
-    which all bars are closed, or the ticks that were counted there.
+    which all bars are closed, or the ticks that were counted there. `event_s` is the newest stamp,
+    None before there is one, `event_receive_s` when it came or, before the first, when somebody
+    first asked for it.
     """
 
     limits: Limits
@@ -57,7 +59,7 @@ class Intake:
     revision: int = 0
     rolled_s: float = NEVER
     event_s: float | None = None
-    event_receive_s: float = 0.0
+    event_receive_s: float = NEVER
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
     _full_until_s: float = NEVER
     _plain: bool = field(init=False)
@@ -68,6 +70,8 @@ class Intake:
     def now(self, receive_time_s: float) -> float:
         """Event time now: the newest stamp plus what has passed since it was received."""
         if self.event_s is None:
+            if self.event_receive_s == NEVER:
+                self.event_receive_s = receive_time_s
             return receive_time_s
         return self.event_s + max(0.0, receive_time_s - self.event_receive_s)
 

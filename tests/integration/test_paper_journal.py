@@ -191,6 +191,35 @@ def test_a_restart_before_the_first_tick_voids_nothing_by_another_clock(tmp_path
     assert len(at.engine.paper) == 2
 
 
+def test_a_feed_that_lags_over_a_restart_goes_on_with_its_positions(tmp_path: Path):
+    at = Session(tmp_path)
+    assert at.journal.open()
+    lagging_s = at.clock.utc_s() - 600.0
+    at.feed(tick("EURUSD", lagging_s, 1.1, volume=1.0))
+    at.signal()
+    at.feed(tick("EURUSD", lagging_s + 1.0, 1.1, volume=1.0))
+    at.turn()
+    at = at.restarted()
+    at.turn()
+    at.clock.advance(60.0)  # until the bridge is up again
+    at.turn()
+    at.feed(tick("EURUSD", lagging_s + 62.0, 1.1021, volume=1.0))
+    at.turn()
+    assert at.outcomes() == [("WIN_TP", pytest.approx(1.9))]
+
+
+def test_a_feed_that_stays_away_leaves_no_position_open(tmp_path: Path):
+    at = opened(tmp_path).restarted()
+    at.signal("T")
+    for _ in range(6):
+        at.turn()
+        assert len(at.engine.paper) == 2
+        at.clock.advance(50.0)
+    at.turn()
+    assert at.outcomes() == [("VOID", None)] * 2
+    assert at.open() == []
+
+
 def test_a_score_whose_position_a_kill_prevented_is_followed_after_it(tmp_path: Path):
     at = session(tmp_path)
     at.signal()
