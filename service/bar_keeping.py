@@ -53,8 +53,10 @@ class BarKeeping:
         self._minute = 0
         self._saved: dict[str, Saved] = {}
 
-    def restore(self, utc_s: float) -> None:
+    def restore(self, utc_s: float) -> list[str]:
         """Give the engine back what was kept; a symbol that cannot be is left out and logged.
+
+        Returns the symbols whose rows are worth keeping: also those beyond the limit.
 
         Bars of the future, from before a wrong clock was set right, are no bars.
         """
@@ -76,6 +78,7 @@ class BarKeeping:
                 continue
             if len(snapshot.bars) == len(kept):
                 self._saved[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
+        return [row.symbol for row in held]
 
     def turn(self, utc_s: float) -> None:
         """Write a bounded part of what waits since the minute began."""
@@ -124,7 +127,7 @@ class BarKeeping:
         feeds = self._engine.intake.feeds
         if self._saved.keys() - feeds.keys():
             self._saved = {k: v for k, v in self._saved.items() if k in feeds}
-            self._journal.keep_symbols(feeds)
+            self._journal.drop_symbols(feeds)
 
 
 def _mark(feed: SymbolFeed) -> Saved:

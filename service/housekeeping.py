@@ -103,13 +103,15 @@ class Housekeeping:
         """Bring back bars and recent replies from the journal: warm at once."""
         utc_s = self._clock.utc_s()
         self._journal.catch_up()
-        self._bars.restore(utc_s)
+        symbols = self._bars.restore(utc_s)
         self._engine.number_above(self._journal.last_seq())
         since_s = utc_s - self._config.score.retry_window_s
         stored = self._journal.load_replies(since_s, self._config.limits.remembered_replies)
         for known in stored:
             self._remember(known)
         self._paper.restore(utc_s)
+        # At the end: a disk that takes no write has cost nothing of what was there to be read.
+        self._journal.drop_rows(symbols)
         log.info("restored", symbols=len(self._engine.intake.feeds), replies=len(stored))
         if self._journal.errors and self._journal.fault is None:
             log.warning("damaged rows in the journal were left out", errors=self._journal.errors)

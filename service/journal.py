@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from service.bar_table import insert_bars
+from service.bar_table import drop_others, drop_symbols, insert_bars
 from service.event_table import drop_old_events, insert_events
 from service.journal_file import open_writer, wal_of
 from service.locks import HeldError, hold
@@ -167,12 +167,14 @@ class Journal:
         begun = [(name,) for name in anew]
         return self._transacted(lambda c: insert_bars(c, bar_rows, symbol_rows, begun))
 
-    def keep_symbols(self, names: Iterable[str]) -> None:
+    def drop_symbols(self, kept: Container[str]) -> None:
         """Drop the bars and facts of all other symbols."""
-        gone = {name for (name,) in self._run("SELECT symbol FROM symbols")}.difference(names)
-        for name in gone:  # in bytes where it is damaged
-            self._run("DELETE FROM bars WHERE symbol = CAST(? AS TEXT)", (name,))
-            self._run("DELETE FROM symbols WHERE symbol = CAST(? AS TEXT)", (name,))
+        gone = [row for row in self._run("SELECT symbol FROM symbols") if row[0] not in kept]
+        self._transacted(lambda c: drop_symbols(c, gone))
+
+    def drop_rows(self, kept: Iterable[str]) -> None:
+        """The same, and of damaged names, by a look at every row: for a start, not for between."""
+        self._transacted(lambda c: drop_others(c, kept))
 
     def load_bars(self) -> tuple[list[BarRow], list[SymbolRow]]:
         """All kept bars, by symbol and rising minute, and each symbol's facts."""

@@ -224,7 +224,7 @@ def test_text_that_is_no_utf_8_costs_its_row_alone(journal: Journal) -> None:
     assert [reply.signal_id for reply in again.load_replies(0.0, 10)] == ["SIG_1"]
     assert again.fault is None
     assert again.errors == 4
-    again.keep_symbols(["GBPUSD"])  # or each start would warn of them for ever
+    again.drop_rows(["GBPUSD"])
     assert again.load_bars() == (kept[2:], [SymbolRow("GBPUSD", b"y")])
     assert again.errors == 4
     again.close()
@@ -234,7 +234,7 @@ def test_text_that_is_no_utf_8_costs_its_row_alone(journal: Journal) -> None:
 
 def test_symbols_that_are_gone_leave_nothing(journal: Journal) -> None:
     journal.save_bars(bars("A", 0, 3) + bars("B", 0, 3), [SymbolRow("A", b""), SymbolRow("B", b"")])
-    journal.keep_symbols(["B", "C"])
+    journal.drop_symbols(["B", "C"])
     kept, symbols = journal.load_bars()
     assert {bar.symbol for bar in kept} == {row.symbol for row in symbols} == {"B"}
 

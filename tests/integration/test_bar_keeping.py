@@ -1,0 +1,96 @@
+"""What the journal keeps of symbols over restarts, and what goes at a start."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from serving import Parts
+
+SYMBOLS = ("AUDUSD", "EURUSD", "GBPUSD", "USDJPY")
+
+
+def kept(folder: Path) -> Parts:
+    """A process that ended when it had written bars of all symbols."""
+    parts = Parts(folder)
+    assert parts.journal.open()
+    parts.warm(*SYMBOLS)
+    parts.score(signal_id="S", direction="BUY", entry_price=1.1, stop_loss=1.09, take_profit=1.12)
+    parts.housekeeping.save_all()
+    parts.journal.close()
+    return parts
+
+
+def started(before: Parts, **values: str) -> Parts:
+    """The next process, restored; the journal is closed, but what was read is there."""
+    parts = Parts(before.config.journal_path.parent, before.clock, **values)
+    assert parts.journal.open()
+    parts.housekeeping.restore()
+    parts.journal.close()
+    return parts
+
+
+def names(parts: Parts, table: str) -> dict[object, int]:
+    """How many rows of each name lie in a table, whatever index leads to them."""
+    with closing(sqlite3.connect(parts.config.journal_path)) as connection:
+        connection.text_factory = bytes
+        found = f"SELECT +symbol, count(*) FROM {table} GROUP BY +symbol"
+        return dict(connection.execute(found).fetchall())
+
+
+@pytest.mark.parametrize("of", [b"USD", b'USD{"days'], ids=["bars", "symbols"])
+def test_a_name_that_the_disk_damaged_is_told_of_once(
+    tmp_path: Path, of: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = kept(tmp_path)
+    content = bytearray(before.config.journal_path.read_bytes())
+    at = content.index(b"GBP" + of)
+    content[at] |= 0x80  # where it lies, which is not where its new name belongs
+    before.config.journal_path.write_bytes(content)
+    told = []
+    for _ in range(3):
+        started(before)
+        told.append("damaged rows" in "".join(capsys.readouterr()))
+    assert told == [True, False, False]
+    assert b"\xc7BPUSD" not in names(before, "bars").keys() | names(before, "symbols").keys()
+    assert names(before, "bars")[b"EURUSD"] == 40
+
+
+def test_a_name_that_is_no_text_goes_and_its_namesake_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = kept(tmp_path)
+    with closing(sqlite3.connect(before.config.journal_path)) as connection, connection:
+        for table in "bars", "symbols":
+            whole = f"INSERT INTO {table} SELECT CAST(symbol AS BLOB), "
+            rest = "minute, open, high, low, close" if table == "bars" else "facts"
+            connection.execute(f"{whole}{rest} FROM {table} WHERE symbol = 'EURUSD'")
+    assert len(started(before).engine.intake.feeds) == 4
+    assert "damaged rows" in "".join(capsys.readouterr())
+    assert len(started(before).engine.intake.feeds) == 4
+    assert "damaged rows" not in "".join(capsys.readouterr())
+    assert names(before, "bars") == {name.encode(): 40 for name in SYMBOLS}
+
+
+def test_bars_of_a_name_that_was_mapped_go_and_those_beyond_the_limit_stay(tmp_path: Path) -> None:
+    before = kept(tmp_path)
+    mapped = {"FEED_SYMBOL_MAP": '{"EURUSD": "EURO"}', "LIMITS_SYMBOLS": "2"}
+    assert list(started(before, **mapped).engine.intake.feeds) == ["AUDUSD", "GBPUSD"]
+    for table in "bars", "symbols":
+        assert set(names(before, table)) == {b"AUDUSD", b"GBPUSD", b"USDJPY"}
+    assert list(started(before).engine.intake.feeds) == ["AUDUSD", "GBPUSD", "USDJPY"]
+
+
+def test_what_cannot_be_dropped_costs_nothing_of_what_is_restored(tmp_path: Path) -> None:
+    before = kept(tmp_path)
+    with closing(sqlite3.connect(before.config.journal_path)) as connection, connection:
+        connection.execute("DELETE FROM symbols WHERE symbol = 'USDJPY'")
+        refuse = "SELECT RAISE(ABORT, 'no room')"
+        connection.execute(f"CREATE TRIGGER full BEFORE DELETE ON bars BEGIN {refuse}; END")
+    after = started(before)
+    assert after.journal.fault == "IntegrityError: no room"
+    assert list(after.engine.intake.feeds) == ["AUDUSD", "EURUSD", "GBPUSD"]
+    assert len(after.engine.paper) == 1
+    assert after.score(signal_id="S")["score_id"].startswith("run")
