@@ -28,9 +28,7 @@ import structlog
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from harness import Service
-from serving import START_S, Parts, published_model, tick
-
-from service.clock import ManualClock
+from serving import START_S, ManualClock, Parts, published_model, tick
 
 TABLES = ("scores", "lookup", "outcomes", "paper", "bars", "symbols", "events", "settings")
 

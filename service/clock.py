@@ -43,24 +43,3 @@ class SystemClock:
             return 0.0
         self._anchor_s += step_s
         return step_s
-
-
-class ManualClock:
-    """A clock for tests: stands still until it is advanced."""
-
-    def __init__(self, utc_s: float = 1_700_000_000.0) -> None:
-        self._utc_s = utc_s
-        self._monotonic_s = 1_000.0
-
-    def utc_s(self) -> float:
-        """The time it was set to."""
-        return self._utc_s
-
-    def monotonic_s(self) -> float:
-        """Advances together with UTC."""
-        return self._monotonic_s
-
-    def advance(self, seconds: float) -> None:
-        """Turn both clocks forward."""
-        self._utc_s += seconds
-        self._monotonic_s += seconds

@@ -18,7 +18,6 @@ from protocol import codec
 from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
 from protocol.limits import MAX_MESSAGE_BYTES
 from service.checkpoints import Checkpoints
-from service.clock import ManualClock
 from service.config import load as load_config
 from service.engine import Engine
 from service.housekeeping import Housekeeping
@@ -30,6 +29,24 @@ from service.settings import Config
 from service.vitals import Vitals
 
 START_S = 1_757_944_800.0  # 2025-09-15 14:00:00 UTC, a Monday
+
+
+class ManualClock:
+    """A clock that stands still until it is advanced."""
+
+    def __init__(self, utc_s: float = START_S) -> None:
+        self._utc_s = utc_s
+        self._monotonic_s = 1_000.0
+
+    def utc_s(self) -> float:
+        return self._utc_s
+
+    def monotonic_s(self) -> float:
+        return self._monotonic_s
+
+    def advance(self, seconds: float) -> None:
+        self._utc_s += seconds
+        self._monotonic_s += seconds
 
 
 def settings(**values: str) -> Config:
@@ -81,7 +98,7 @@ class Parts:
     """Engine, journal, responder and housekeeping, wired as `serve` does it."""
 
     def __init__(self, folder: Path, clock: ManualClock | None = None, **values: str) -> None:
-        self.clock = clock or ManualClock(START_S)
+        self.clock = clock or ManualClock()
         self.config = settings(STATE_DIR=str(folder), **values)
         self.vitals = Vitals(self.clock.utc_s())
         self.engine = Engine(self.config, run_id=f"run{int(self.clock.monotonic_s() * 1000)}")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from harness import eventually, running
-from serving import START_S, Parts, tick
+from serving import START_S, ManualClock, Parts, tick
 
-from service.clock import ManualClock, SystemClock
+from service.clock import SystemClock
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 HOUR_S = 3600.0
@@ -96,7 +96,7 @@ def test_less_than_a_second_is_no_step() -> None:
 
 
 def test_scores_after_a_restart_on_an_earlier_clock_are_kept_and_found(tmp_path: Path) -> None:
-    first = Parts(tmp_path, ManualClock(START_S))
+    first = Parts(tmp_path, ManualClock())
     first.journal.open()
     first.housekeeping.restore()
     ahead = [first.score(signal_id=f"A{n}")["score_id"] for n in range(3)]

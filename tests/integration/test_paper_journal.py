@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 from harness import eventually, running
-from serving import START_S, Parts, rows, tick
+from serving import START_S, ManualClock, Parts, rows, tick
 
-from service.clock import ManualClock
 from service.engine_replay import begin
 from service.paper_result import outcome_row
 from service.recording import read_segments
@@ -56,7 +55,7 @@ class Session(Parts):
 
 
 def session(folder: Path, **values: str) -> Session:
-    begun = Session(folder, ManualClock(START_S), **values)
+    begun = Session(folder, ManualClock(), **values)
     assert begun.journal.open()
     begun.housekeeping.restore()
     begun.step(1.1)
@@ -136,7 +135,7 @@ def test_a_symbol_that_was_renamed_goes_on_under_the_name_it_is_mapped_to(tmp_pa
 
 def test_names_that_are_mapped_to_each_other_keep_their_positions(tmp_path: Path):
     crossed = '{"EURUSD": "GBPUSD", "GBPUSD": "EURUSD"}'
-    at = Session(tmp_path, ManualClock(START_S), FEED_SYMBOL_MAP=crossed)
+    at = Session(tmp_path, ManualClock(), FEED_SYMBOL_MAP=crossed)
     assert at.journal.open()
     at.feed(tick("GBPUSD", START_S, 1.1, volume=1.0))
     at.signal(symbol="GBPUSD")
@@ -300,7 +299,7 @@ def test_a_fill_is_written_at_once_and_how_far_it_has_come_every_ten_seconds(tmp
 
 def test_the_trainer_finds_a_sample_for_each_outcome(tmp_path: Path):
     """Paper outcomes only, no truth log: what the service wrote is what the trainer joins."""
-    at = Session(tmp_path, ManualClock(START_S))
+    at = Session(tmp_path, ManualClock())
     assert at.journal.open()
     at.warm()
     rng, price = random.Random(3), 1.1

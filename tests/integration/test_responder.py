@@ -10,12 +10,20 @@ import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import START_S, Parts, body, candle, published_model, tick, unpacked
+from serving import (
+    START_S,
+    ManualClock,
+    Parts,
+    body,
+    candle,
+    published_model,
+    tick,
+    unpacked,
+)
 
 from protocol import messages
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 from protocol.schema import FEATURE_NAMES
-from service.clock import ManualClock
 from service.responder import Waiting
 
 
