@@ -20,6 +20,7 @@ from protocol.limits import MAX_MESSAGE_BYTES
 from service.checkpoints import Checkpoints
 from service.config import load as load_config
 from service.engine import Engine
+from service.features.state import SymbolSnapshot, SymbolState
 from service.housekeeping import Housekeeping
 from service.journal_file import open_reader
 from service.model import Model
@@ -47,6 +48,12 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         self._utc_s += seconds
         self._monotonic_s += seconds
+
+
+def snapshot(state: SymbolState) -> SymbolSnapshot:
+    """What a journal that was written just now gives back of a symbol."""
+    days, bars = state.bars.days, tuple(state.bars)
+    return SymbolSnapshot(state.symbol, bars, days, state.first_tick_s, state.last_volume_s)
 
 
 def settings(**values: str) -> Config:

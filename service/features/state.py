@@ -156,12 +156,6 @@ class SymbolState:
         self.last_seen_s = event_time_s
         self.revision += 1
 
-    def snapshot(self) -> SymbolSnapshot:
-        """What is worth keeping over a restart."""
-        return SymbolSnapshot(
-            self.symbol, tuple(self.bars), self.bars.days, self.first_tick_s, self.last_volume_s
-        )
-
     @classmethod
     def restore(cls, snapshot: SymbolSnapshot) -> "SymbolState":
         """A state that goes on from a snapshot; the bar in progress will be partial."""

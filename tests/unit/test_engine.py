@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from serving import START_S, candle, history, published_model, settings, tick
+from serving import START_S, candle, history, published_model, settings, snapshot, tick
 
 from protocol import messages
 from protocol.schema import FEATURE_NAMES, FINGERPRINT
@@ -385,7 +385,7 @@ def test_candles_of_a_request_are_read_by_the_feeds_clock() -> None:
 
 def test_candles_of_a_request_wait_for_the_first_tick_after_a_restart() -> None:
     played = Played(warm=False, FEED_CLOCK_OFFSET="-18000")
-    played.engine.restore(SymbolState("EURUSD").snapshot(), START_S)
+    played.engine.restore(snapshot(SymbolState("EURUSD")), START_S)
     data = {"M1": bars(MINUTE - 300 - 5, 5)}
     played.score(timeframe_data=data)
     assert played.engine.counts["candle_no_clock"] == 5

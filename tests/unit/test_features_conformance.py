@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving import snapshot
 
 from protocol.schema import FEATURE_NAMES, FINGERPRINT, SCHEMA
 from service.correlation import among
@@ -172,7 +173,7 @@ def test_a_reset_symbol_learns_the_same_again() -> None:
     used.reset()
     CALM.feed(used)
     assert CALM.vector_of(used) == CALM.vector()
-    assert used.snapshot() == CALM.state().snapshot()
+    assert snapshot(used) == snapshot(CALM.state())
 
 
 def test_the_order_of_symbols_is_irrelevant() -> None:

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving import snapshot
 
 from protocol.schema import FEATURE_NAMES
 from service.bars import DayRange
@@ -72,7 +73,7 @@ def test_reset_leaves_nothing() -> None:
     fresh = SymbolState("X")
     now = NOON_S + 1800
     assert compute_vector(state, now, 1, 70, None) == compute_vector(fresh, now, 1, 70, None)
-    assert state.snapshot() == fresh.snapshot()
+    assert snapshot(state) == snapshot(fresh)
     assert state.revision > revision
 
 
@@ -109,7 +110,7 @@ def test_a_restart_brings_the_bar_features_back_at_once() -> None:
     state = traded(3600)
     now = NOON_S + 3600
     state.roll(now)
-    stored = msgspec.json.encode(state.snapshot())
+    stored = msgspec.json.encode(snapshot(state))
     restored = SymbolState.restore(msgspec.json.decode(stored, type=SymbolSnapshot))
     for each in (state, restored):
         each.apply_tick(now + 0.5, 100.0, 100.02, 1.0)
@@ -122,7 +123,7 @@ def test_a_restart_brings_the_bar_features_back_at_once() -> None:
 
 def test_the_bar_in_progress_is_partial_after_a_restart() -> None:
     state = traded(130)
-    restored = SymbolState.restore(state.snapshot())
+    restored = SymbolState.restore(snapshot(state))
     feed(restored, 110, NOON_S + 130)
     restored.roll(NOON_S + 240)
     assert [bar.minute - NOON_S // 60 for bar in restored.bars] == [0, 1, 3]
@@ -131,7 +132,7 @@ def test_the_bar_in_progress_is_partial_after_a_restart() -> None:
 def test_a_restart_knows_whether_the_symbol_shows_volume() -> None:
     state = SymbolState("X")
     state.apply_tick(NOON_S, 1.0, 1.1, 0.0)
-    restored = SymbolState.restore(state.snapshot())
+    restored = SymbolState.restore(snapshot(state))
     assert compute_vector(restored, NOON_S + 3599, 0, 70, None).volume_source == "deals"
     assert compute_vector(restored, NOON_S + 3600, 0, 70, None).volume_source == "ticks"
 
@@ -139,7 +140,7 @@ def test_a_restart_knows_whether_the_symbol_shows_volume() -> None:
 def test_the_previous_days_levels_survive_a_restart() -> None:
     state = SymbolState("X")
     state.bars.restore_days((DayRange(18_998, 12.0, 9.0), DayRange(18_999, 11.0, 8.0)))
-    assert SymbolState.restore(state.snapshot()).bars.days == state.bars.days
+    assert SymbolState.restore(snapshot(state)).bars.days == state.bars.days
 
 
 @settings(max_examples=60)
@@ -172,7 +173,7 @@ def test_asking_and_rolling_in_between_change_nothing(
             asked.roll(newest)
     answers = [compute_vector(state, newest, 1, 70.0, None) for state in (asked, silent)]
     assert answers[0] == answers[1]
-    assert asked.snapshot() == silent.snapshot()
+    assert snapshot(asked) == snapshot(silent)
 
 
 def test_a_tick_behind_now_is_counted() -> None:
