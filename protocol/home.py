@@ -73,12 +73,6 @@ class Options:
         self.probe_interval_s = probe_interval_s
         self.curve = curve
 
-    def guard(self) -> Guard:
-        """A closed circuit for this process."""
-        return Guard(
-            self.endpoint, self.budget_s, self.open_after, self.probe_interval_s, self.curve
-        )
-
 
 def _number(value: object, kind: type = Real) -> bool:
     """Whether it is one of a kind, numpy's too."""
@@ -90,7 +84,7 @@ class Home:
 
     def __init__(self, options: Options) -> None:
         self.sockets = Sockets()
-        self.guard = options.guard()
+        self.guard = Guard(options)
 
     @property
     def pid(self) -> int:

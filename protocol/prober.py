@@ -9,32 +9,25 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+from typing import TYPE_CHECKING
 
 import zmq
 
 from protocol import codec, messages
 from protocol.breaker import Breaker, pause_s
 from protocol.connection import Connection, Sockets, not_asked
-from protocol.curve import CurveKeys
 from protocol.questions import ScorerUnavailable
+
+if TYPE_CHECKING:
+    from protocol.home import Options
 
 
 class Guard:
     """A breaker and its prober, of one client in one process."""
 
-    def __init__(
-        self,
-        endpoint: str,
-        budget_s: float,
-        open_after: int,
-        interval_s: float,
-        curve: CurveKeys | None = None,
-    ) -> None:
-        self._endpoint = endpoint
-        self._budget_s = budget_s
-        self._interval_s = interval_s
-        self._curve = curve
-        self._breaker = Breaker(open_after)
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._breaker = Breaker(options.open_after)
         self._lock = threading.RLock()  # which a signal's handler may find its own thread in
         self._stop = threading.Event()
 
@@ -46,7 +39,7 @@ class Guard:
     def check(self) -> int:
         """The `news` at which a call begins. Raises ScorerUnavailable at once while it is open."""
         if self._breaker.is_open:
-            raise not_asked(self._endpoint)
+            raise not_asked(self._options.endpoint)
         return self._breaker.news
 
     def answered(self) -> None:
@@ -77,18 +70,19 @@ class Guard:
         self._breaker.answered()
 
     def _probe(self, stop: threading.Event) -> None:
+        options = self._options
         sockets: Sockets | None = None
         connection: Connection | None = None
         try:
             for number in itertools.count(1):
-                if stop.wait(pause_s(self._interval_s, random.random())):  # noqa: S311
+                if stop.wait(pause_s(options.probe_interval_s, random.random())):  # noqa: S311
                     return
                 try:
                     sockets = sockets or Sockets()
                     # Kept from probe to probe, so that it is connected when it is asked.
-                    connection = connection or Connection(sockets, self._endpoint, self._curve)
+                    connection = connection or Connection(sockets, options.endpoint, options.curve)
                     body = codec.encode_request(messages.HealthRequest(), number)
-                    connection.ask(body, number, self._budget_s, 1)
+                    connection.ask(body, number, options.budget_s, 1)
                 except (ScorerUnavailable, zmq.ZMQError):
                     continue
                 if not stop.is_set():
