@@ -9,7 +9,6 @@ goes wrong is counted and shown by `get_model_stats()['client']`.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -39,27 +38,15 @@ from protocol.training_manager import MLTrainingManager
 __all__ = ["CryptoMLScorer", "MLTrainingManager", "MarketFeatures", "get_crypto_ml_scorer"]
 
 DEFAULT_INGEST = "tcp://127.0.0.1:5562"
-_making = threading.RLock()  # which a signal's handler may find its own thread in
-_process_wide: CryptoMLScorer | None = None
-
-
-def _unlock() -> None:
-    """In a forked child: another thread of the parent may have held it."""
-    global _making  # noqa: PLW0603
-    _making = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_unlock)
+_process_wide: list[CryptoMLScorer] = []
+"""The first is everybody's; of threads that made one at once the others' are not used."""
 
 
 def get_crypto_ml_scorer() -> CryptoMLScorer:
     """The process-wide scorer, made by the first call; see `CryptoMLScorer` for its settings."""
-    global _process_wide  # noqa: PLW0603  the original's own way
-    with _making:
-        if _process_wide is None:
-            made = CryptoMLScorer()
-            _process_wide = _process_wide or made
-        return _process_wide
+    if not _process_wide:
+        _process_wide.append(CryptoMLScorer())
+    return _process_wide[0]
 
 
 class CryptoMLScorer:

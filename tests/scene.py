@@ -115,7 +115,7 @@ class Scene:
             for key, value in self.environment.items():
                 patch.setenv(key, value)
             patch.chdir(self.folder)
-            patch.setattr(compat, "_process_wide", None)
+            patch.setattr(compat, "_process_wide", [])
             _patient(patch, self.service.address)
             yield
 

@@ -37,7 +37,7 @@ TICK = {"bid": 50_000, "ask": 50_008, "spread": 0.00016, "volume": 1500}
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """No process-wide scorer from before, none left behind."""
-    monkeypatch.setattr(compat, "_process_wide", None)
+    monkeypatch.setattr(compat, "_process_wide", [])
     return monkeypatch
 
 
@@ -468,7 +468,7 @@ from protocol import compat, tick_push
 scorer = compat.CryptoMLScorer(sys.argv[1], sys.argv[1], timeout_ms=10)
 held, forked = threading.Event(), threading.Event()
 def hold():
-    with tick_push._making, compat._making:
+    with tick_push._making:
         held.set()
         forked.wait()
 thread = threading.Thread(target=hold)
