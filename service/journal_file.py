@@ -99,6 +99,14 @@ def wal_of(path: Path) -> Path:
     return _beside(path, "-wal")
 
 
+def bytes_of(path: Path) -> int:
+    """The size of a file; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def shm_of(path: Path) -> Path:
     """The memory that those who read and write the WAL share."""
     return _beside(path, "-shm")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from service import words
 from service.journal_export import stamp
+from service.journal_file import bytes_of as bytes_of  # noqa: PLC0414  doctor's too
 from service.journal_file import wal_of
 from service.journal_reading import Summary
 from service.printable import printable
@@ -33,14 +34,6 @@ def lines(path: Path, found: Summary) -> Iterator[str]:
         a_day = found.scores / days
         growth = size * 365.0 / days
         yield f"pace       {a_day:,.0f} scores a day; at this pace {amount(growth)} a year"
-
-
-def bytes_of(path: Path) -> int:
-    """The size of a file; 0 where there is none."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def amount(size: float) -> str:

@@ -26,7 +26,7 @@ from service.engine import DAY_S, Engine
 from service.errors import RejectReason
 from service.families import counter, gauge, histogram, labelled, total
 from service.journal import Journal
-from service.journal_file import wal_of
+from service.journal_file import bytes_of, wal_of
 from service.scrapes import Server
 from service.symbol_class import CLASSES, symbol_class
 from service.vitals import Vitals, caches, health, stats
@@ -216,11 +216,7 @@ def _drift(about: dict[str, Any]) -> Iterator[Metric]:
 
 def _journal(journal: dict[str, Any], path: Path) -> Iterator[Metric]:
     yield gauge("journal_size_bytes", "Of the file and its WAL", journal["size_bytes"])
-    try:
-        wal_bytes = wal_of(path).stat().st_size
-    except OSError:
-        wal_bytes = 0
-    yield gauge("journal_wal_bytes", "Of that, the WAL", wal_bytes)
+    yield gauge("journal_wal_bytes", "Of that, the WAL", bytes_of(wal_of(path)))
     try:
         disk = os.statvfs(wal_of(path).parent)
     except OSError:

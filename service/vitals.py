@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from protocol.schema import FINGERPRINT
 from service.engine import Engine
 from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
 from service.journal import Journal
-from service.journal_file import wal_of
+from service.journal_file import bytes_of, wal_of
 from service.symbol_feed import Endpoint
 from service.words import span
 
@@ -136,7 +135,7 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
         "rejections": dict(vitals.rejections),
         "journal": {
             "path": str(journal.path)[-MAX_PATH_CHARS:],
-            "size_bytes": _size_bytes(journal.path),
+            "size_bytes": bytes_of(journal.path) + bytes_of(wal_of(journal.path)),
             "errors": journal.errors,
             "unwritten": journal.unwritten,
             "fault": journal.fault,
@@ -188,17 +187,6 @@ def _drift(engine: Engine) -> dict[str, Any]:
             for name, found in dict(drift.found).items()
         },
     }
-
-
-def _size_bytes(path: Path) -> int:
-    """The journal with its WAL; 0 where there is none."""
-    total = 0
-    for part in (path, wal_of(path)):
-        try:
-            total += part.stat().st_size
-        except OSError:
-            continue
-    return total
 
 
 def _endpoint(endpoint: Endpoint, utc_s: float) -> dict[str, Any]:

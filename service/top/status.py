@@ -11,7 +11,8 @@ from service.bundle import read_pointer
 from service.errors import ModelRejected, remedy
 from service.history import HISTORY_NAME, last_trained, read_history
 from service.journal_export import stamp
-from service.journal_summary import amount, bytes_of
+from service.journal_file import bytes_of
+from service.journal_summary import amount
 from service.settings import Config
 from service.top import blocks
 from service.top.look import Look
