@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import struct
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
+from service import words
 from service.journal_reading import Row
 from service.printable import printable
+from service.words import stamp as stamp  # noqa: PLC0414  doctor's too
 
-_SIDES = {1: "BUY", -1: "SELL", 0: "-"}
 _FLOATS = struct.Struct(f"<{FEATURE_COUNT}d")
 
 
@@ -47,7 +47,7 @@ def _line(row: Row, head: str) -> str:
         probability = columns["win_probability"]
         chance = "" if probability is None else f"  p {probability:.3f}"
         take = {1: "  take", 0: "  leave"}.get(columns["take"], "")
-        side = _SIDES.get(columns["direction"], "?")
+        side = words.side(columns["direction"])
         name = columns["signal_id"] or columns["score_id"]
         return (
             f"{head} {columns['symbol']:<8} {side:<4} {columns['base_score']:5.1f} -> "
@@ -62,14 +62,6 @@ def _line(row: Row, head: str) -> str:
     if isinstance(detail, dict):
         detail = "  ".join(f"{key}={value}" for key, value in detail.items())
     return f"{head} {columns['kind']}  {detail}".rstrip()
-
-
-def stamp(at_s: float) -> str:
-    """A time in UTC as people write it; `?` for one that no calendar has."""
-    try:
-        return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S}"
-    except (ValueError, OverflowError, OSError):
-        return "?".ljust(19)
 
 
 def _plain(name: str, value: Any) -> Any:

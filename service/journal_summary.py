@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service import words
-from service.journal_export import stamp
 from service.journal_file import bytes_of as bytes_of  # noqa: PLC0414  doctor's too
 from service.journal_file import wal_of
 from service.journal_reading import Summary
@@ -27,8 +26,8 @@ def lines(path: Path, found: Summary) -> Iterator[str]:
     yield f"events     {found.events:,}"
     if found.first_s is None or found.last_s is None:
         return
-    yield f"from       {stamp(found.first_s)} UTC"
-    yield f"to         {stamp(found.last_s)} UTC"
+    yield f"from       {words.stamp(found.first_s)} UTC"
+    yield f"to         {words.stamp(found.last_s)} UTC"
     days = (found.last_s - found.first_s) / DAY_S
     if days >= 1.0:
         a_day = found.scores / days

@@ -1,4 +1,4 @@
-"""Numbers as people read them, some to fit a narrow column."""
+"""Numbers and times as people read them, some to fit a narrow column."""
 
 from __future__ import annotations
 
@@ -40,6 +40,14 @@ def offset(seconds: float) -> str:
     return f"UTC{hours:+g} h"
 
 
+def stamp(at_s: float) -> str:
+    """A time in UTC as people write it; `?` for one that no calendar has."""
+    try:
+        return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return "?".ljust(19)
+
+
 def clock(at_s: float) -> str:
     """The time of day, UTC."""
     try:
@@ -48,15 +56,13 @@ def clock(at_s: float) -> str:
         return "--:--:--"
 
 
-def price(value: float | None) -> str:
+def price(value: float) -> str:
     """A price with the digits that matter."""
-    if value is None:
-        return "-"
     size = abs(value)
     digits = 5 if size < 10 else 3 if size < 1000 else 2
     return f"{value:.{digits}f}"
 
 
 def side(direction: int) -> str:
-    """BUY or SELL."""
-    return {1: "BUY", -1: "SELL"}.get(direction, "-")
+    """BUY or SELL; `?` for what is neither nor none."""
+    return {1: "BUY", -1: "SELL", 0: "-"}.get(direction, "?")

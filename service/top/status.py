@@ -10,7 +10,6 @@ from service import words
 from service.bundle import read_pointer
 from service.errors import ModelRejected, remedy
 from service.history import HISTORY_NAME, last_trained, read_history
-from service.journal_export import stamp
 from service.journal_file import bytes_of
 from service.journal_summary import amount
 from service.settings import Config
@@ -65,7 +64,7 @@ def _last_verdict(config: Config) -> Iterator[Text]:
     if last is None:
         yield line.append(" no verdict yet", blocks.DIM)
         return
-    yield line.append(f" {stamp(last.at)[:16]} UTC: {last.event} on {last.n:,} samples")
+    yield line.append(f" {words.stamp(last.at)[:16]} UTC: {last.event} on {last.n:,} samples")
     yield Text(f"{'':9} {last.why}", blocks.DIM)
 
 
@@ -76,7 +75,7 @@ def _last_score(look: Look) -> Iterator[Text]:
     elif look.scores:
         one = look.scores[0]
         yield line.append(
-            f" score {stamp(one['scored_at'])} UTC: {one['symbol']} {one['base_score']:g} -> "
+            f" score {words.stamp(one['scored_at'])} UTC: {one['symbol']} {one['base_score']:g} -> "
             f"{one['final_score']:.1f}, {one['status']}"
         )
     else:
