@@ -119,20 +119,17 @@ class ClockOffset:
         """Whether the offset was given, or learnt from more than what may be a closed market's."""
         return self._proven or self.state == "configured"
 
-    def observe(
-        self, stamp_s: float, receive_time_s: float, advancing: bool, first: bool = False
-    ) -> None:
-        """Learn from one stamp.
+    def observe(self, stamp_s: float, receive_time_s: float, first: bool = False) -> None:
+        """Learn from a stamp that is newer than the one its symbol sent before it.
 
-        `advancing`: the stamp is newer than the one its symbol sent before it, whether or
-        not that was accepted. Quotes sent again at the weekend keep an old stamp and prove
-        nothing; after a clock was set back all stamps are older than the last accepted
-        one and still advance among themselves.
+        Whether or not that was accepted: after a clock was set back all stamps are older than
+        the last accepted one and still advance among themselves. Quotes sent again at the
+        weekend keep an old stamp and prove nothing.
 
         `first`: nothing was heard of its symbol before, so that it may be the last quote of a
         closed market. It places what only such quotes have placed lower, and nothing else.
         """
-        if self.state == "configured" or not advancing:
+        if self.state == "configured":
             return
         lead_s = stamp_s - receive_time_s
         if self._calm_from_s < lead_s <= self._calm_to_s:

@@ -206,13 +206,12 @@ class Intake:
         self, endpoint: Endpoint, feed: SymbolFeed, stamp_s: float, receive_time_s: float
     ) -> None:
         """A stamp unlike the one before it; the same one again says nothing of the clock."""
-        advancing, first = stamp_s > feed.seen_stamp_s, feed.seen_stamp_s == NEVER
-        feed.seen_stamp_s = stamp_s
-        if not advancing:
+        before_s, feed.seen_stamp_s = feed.seen_stamp_s, stamp_s
+        if stamp_s < before_s:
             feed.late_run = 0
             return
         clock = endpoint.clock
-        clock.observe(stamp_s, receive_time_s, advancing, first)
+        clock.observe(stamp_s, receive_time_s, first=before_s == NEVER)
         if clock.epoch != endpoint.epoch:
             self._begin_anew(endpoint)
         if clock.is_known:

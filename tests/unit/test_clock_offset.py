@@ -22,7 +22,8 @@ def feed(clock: ClockOffset, pairs: Iterable[tuple[float, float]]) -> None:
     """Observe (stamp, receive time) pairs of one symbol as the intake does."""
     last_s = float("-inf")
     for stamp_s, receive_s in pairs:
-        clock.observe(stamp_s, receive_s, stamp_s > last_s)
+        if stamp_s > last_s:
+            clock.observe(stamp_s, receive_s)
         last_s = stamp_s
 
 
@@ -93,7 +94,8 @@ def test_daylight_saving_is_found_within_seconds_and_no_wrong_time_is_accepted(
     last_stamp_s = float("-inf")
     found_s = None
     for stamp_s, receive_s in live(offset_s + shift_s, changed_s, 60.0, latency_s, seed):
-        clock.observe(stamp_s, receive_s, stamp_s > last_stamp_s)
+        if stamp_s > last_stamp_s:
+            clock.observe(stamp_s, receive_s)
         last_stamp_s = stamp_s
         event_s = stamp_s - clock.offset_s
         accepted = not clock.is_future(stamp_s, receive_s) and event_s >= newest_event_s
@@ -119,16 +121,6 @@ def test_daylight_saving_over_a_silent_weekend_is_found_in_about_ten_seconds() -
     assert 10.0 <= found_s <= 13.0
 
 
-@settings(max_examples=60)
-@given(quarters, st.floats(60.0, 48 * HOUR_S))
-def test_quotes_sent_again_never_move_it(offset_s: float, age_s: float) -> None:
-    clock = settled(offset_s)
-    old_stamp_s = START_S + offset_s
-    for i in range(500):
-        clock.observe(old_stamp_s, START_S + age_s + i, advancing=False)
-    assert (clock.state, clock.offset_s, clock.changes) == ("live", offset_s, 0)
-
-
 @settings(max_examples=100)
 @given(quarters, st.lists(st.floats(-10 * HOUR_S, 10 * HOUR_S), min_size=1, max_size=9))
 def test_stray_stamps_never_move_it(offset_s: float, errors_s: list[float]) -> None:
@@ -137,7 +129,7 @@ def test_stray_stamps_never_move_it(offset_s: float, errors_s: list[float]) -> N
     for error_s in errors_s:
         feed(clock, [pairs.pop(0)])
         stamp_s, receive_s = pairs.pop(0)
-        clock.observe(stamp_s + error_s, receive_s, advancing=True)
+        clock.observe(stamp_s + error_s, receive_s)
     feed(clock, pairs)
     assert (clock.state, clock.offset_s, clock.changes) == ("live", offset_s, 0)
 
@@ -182,7 +174,7 @@ def test_a_long_recording_published_fast_ends_on_the_configured_offset(
 ) -> None:
     clock = ClockOffset("auto", configured_s)
     for pair in recording(span_s, published_in_s, START_S + HOUR_S, ticks):
-        clock.observe(*pair, advancing=True)
+        clock.observe(*pair)
         assert not clock.is_future(*pair)
     assert (clock.state, clock.offset_s) == ("history", configured_s)
 
@@ -190,7 +182,7 @@ def test_a_long_recording_published_fast_ends_on_the_configured_offset(
 def test_two_days_in_five_seconds_never_make_an_offset_of_their_own() -> None:
     clock = ClockOffset("auto", 0.0)
     for pair in recording(48 * HOUR_S, 5.0, START_S):
-        clock.observe(*pair, advancing=True)
+        clock.observe(*pair)
         assert clock.offset_s == 0.0
         assert not clock.is_future(*pair)
     assert (clock.state, clock.changes, clock.epoch) == ("history", 0, 0)
@@ -218,7 +210,7 @@ def test_a_recording_that_starts_now_and_outruns_the_wall_becomes_history(speed:
     futures = 0
     for i in range(3000):
         pair = (START_S + i * 0.5, START_S + i * 0.5 / speed)
-        clock.observe(*pair, advancing=True)
+        clock.observe(*pair)
         futures += clock.is_future(*pair)
     assert (clock.state, clock.offset_s, clock.changes, futures) == ("history", 0.0, 0, 0)
 
@@ -232,8 +224,8 @@ def test_a_recording_that_falls_behind_the_wall_moves_nothing() -> None:
 def test_a_symbol_that_lags_by_a_quarter_does_not_hide_the_others() -> None:
     clock = ClockOffset("auto")
     for stamp_s, receive_s in live(3 * HOUR_S, START_S, 60.0):
-        clock.observe(stamp_s - 1200.0, receive_s, advancing=True)
-        clock.observe(stamp_s, receive_s, advancing=True)
+        clock.observe(stamp_s - 1200.0, receive_s)
+        clock.observe(stamp_s, receive_s)
     assert (clock.state, clock.offset_s, clock.changes) == ("live", 3 * HOUR_S, 1)
 
 
@@ -261,7 +253,7 @@ def test_a_wall_clock_set_back_by_a_minute_does_not_refuse_the_feed_for_ever(
 
 def test_an_impossible_first_stamp_gives_way_to_the_feed() -> None:
     clock = ClockOffset("auto")
-    clock.observe(START_S + 900 * 24 * HOUR_S, START_S, advancing=True)
+    clock.observe(START_S + 900 * 24 * HOUR_S, START_S)
     assert clock.state == "history"
     feed(clock, live(2 * HOUR_S, START_S + 1.0, 30.0))
     assert (clock.state, clock.offset_s) == ("live", 2 * HOUR_S)
@@ -270,21 +262,21 @@ def test_an_impossible_first_stamp_gives_way_to_the_feed() -> None:
 def test_stamps_from_far_away_make_history_of_a_feed_only_where_ten_come_in_a_row() -> None:
     clock = settled(0.0)
     for receive_s in range(int(START_S) + 61, int(START_S) + 91):
-        clock.observe(0.0, receive_s, advancing=True)
-        clock.observe(receive_s, receive_s, advancing=True)
+        clock.observe(0.0, receive_s)
+        clock.observe(receive_s, receive_s)
     assert clock.state == "live"
     for _ in range(10):
         assert clock.state == "live"
-        clock.observe(0.0, START_S + 91.0, advancing=True)
+        clock.observe(0.0, START_S + 91.0)
     assert clock.state == "history"
 
 
 def test_a_feed_that_moved_before_it_was_confirmed_is_placed_by_its_highest_quarter() -> None:
     clock = ClockOffset("auto")
-    clock.observe(START_S + 2 * HOUR_S, START_S, advancing=True)
+    clock.observe(START_S + 2 * HOUR_S, START_S)
     for at in range(MOVED_STAMPS):
         assert clock.offset_s == 2 * HOUR_S
-        clock.observe(START_S - (1800.0, 3600.0)[at % 2], START_S, advancing=True)
+        clock.observe(START_S - (1800.0, 3600.0)[at % 2], START_S)
     assert (clock.state, clock.offset_s) == ("acquiring", -1800.0)
 
 
@@ -297,10 +289,10 @@ def test_last_quotes_of_closed_markets_place_nothing_where_one_is_open(
     pairs = live(3 * HOUR_S, START_S, 60.0)
     for at in range(30):
         if at == opens_at:
-            clock.observe(*pairs[0], advancing=True, first=True)
+            clock.observe(*pairs[0], first=True)
             assert (clock.state, clock.offset_s) == ("acquiring", 3 * HOUR_S)
         closed_s = START_S + (3 - age_h) * HOUR_S - at
-        clock.observe(closed_s, START_S, advancing=True, first=True)
+        clock.observe(closed_s, START_S, first=True)
     feed(clock, pairs[:2])
     epoch = clock.epoch
     feed(clock, pairs)
@@ -322,7 +314,7 @@ def test_a_given_offset_holds_whatever_comes() -> None:
 
 def test_only_a_live_feed_has_a_future() -> None:
     clock = ClockOffset("auto")
-    clock.observe(START_S, START_S, advancing=True)
+    clock.observe(START_S, START_S)
     assert not clock.is_future(START_S + 60.0, START_S)
     clock = settled(0.0)
     assert clock.is_future(START_S + 91.0, START_S + 60.0)
@@ -351,6 +343,6 @@ def test_the_short_way_for_a_calm_feed_changes_nothing(
             receive_s += pause_s
             long._calm_to_s = float("-inf")
             for clock in (short, long):
-                clock.observe(receive_s + offset_s + lead_s, receive_s, True)
+                clock.observe(receive_s + offset_s + lead_s, receive_s)
             assert (short.state, short.offset_s) == (long.state, long.offset_s)
             assert (short.epoch, short.changes) == (long.epoch, long.changes)

@@ -293,6 +293,23 @@ def test_a_quote_sent_again_over_a_clock_change_does_not_restart_its_symbol() ->
     assert given_.intake.now(given_.now_s) == given_.now_s
 
 
+@settings(max_examples=20)
+@given(st.integers(-56, 56), st.floats(60.0, 48 * 3600.0), st.sampled_from([0.0, 3.0]))
+def test_quotes_sent_again_never_move_a_clock(quarter: int, age_s: float, apart_s: float) -> None:
+    given_ = Given()
+    clock = given_.feed.clock = ClockOffset("auto")
+    offset_s = quarter * 900.0
+    for second in range(60):
+        given_.now_s = T + second
+        given_.quote(stamp_s=given_.now_s + offset_s)
+    assert (clock.state, clock.offset_s) == ("live", offset_s)
+    last_s = given_.now_s + offset_s
+    for second in range(500):  # of two terminals perhaps, one of which heard less
+        given_.now_s = T + age_s + second
+        given_.quote(stamp_s=last_s - apart_s * second)
+    assert (clock.state, clock.offset_s, clock.changes) == ("live", offset_s, 0)
+
+
 def test_candles_fill_what_ticks_have_not_made() -> None:
     given_ = Given()
     minute = int(T) // 60
