@@ -345,14 +345,6 @@ class ScoreReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ignored: tuple[str, ...] = ()
 
 
-class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a request was refused; `field` names the key at fault where there is one."""
-
-    code: str
-    message: str
-    field: str | None = None
-
-
 def error_reply(
     code: str,
     message: str,
@@ -361,9 +353,12 @@ def error_reply(
     fallback: float | None = None,
     request_id: str | int | None = None,
 ) -> dict[str, Any]:
-    """A refusal as it goes on the wire; `fallback` is the base score to go on with."""
-    reply: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": request_id, "ok": False}
-    reply["error"] = msgspec.to_builtins(ErrorBody(code=code, message=message, field=field))
+    """A refusal as it goes on the wire; `fallback` is the base score to go on with.
+
+    `field` names the key at fault where there is one.
+    """
+    error = {"code": code, "message": message} | ({} if field is None else {"field": field})
+    reply: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": request_id, "ok": False, "error": error}
     if fallback is not None:
         reply["fallback"] = fallback
     if code == "unsupported_version":
