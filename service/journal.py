@@ -56,8 +56,8 @@ class Journal:
 
     `errors` counts failed operations and rows found that it never writes, `unwritten` the
     scores and outcomes that were answered without being kept, `spooled` the scores that are on
-    their way to the table, `in_wal` the rows written since the last checkpoint, `commits` the
-    transactions that changed something.
+    their way to the table, `in_wal` the rows written since the last checkpoint, spooled
+    ones too, `commits` the transactions that changed something.
     """
 
     def __init__(self, path: Path) -> None:
@@ -138,7 +138,7 @@ class Journal:
         return self.write([row])[0].journalled
 
     def write(self, rows: Sequence[ScoreRow | OutcomeRow | EventRow]) -> list[Written]:
-        """Write rows in one transaction; all or, on a fault, none of them."""
+        """Write all rows or, on a fault, none: scores alone to the spool, else a transaction."""
         if not rows:
             return []
         scores = [row for row in rows if isinstance(row, ScoreRow)]
@@ -290,7 +290,9 @@ class Journal:
         try:
             changes = self._connection.total_changes
             self._connection.execute("BEGIN IMMEDIATE")
-            self._insert_pending()
+            refused = insert_scores(self._connection, self._pending)
+            self.errors += refused
+            self.unwritten += refused
             unfollowed = [*self._unfollowed, *(row[0] for row in self._pending)]
             if len(unfollowed) >= together:
                 follow(self._connection, unfollowed)
@@ -330,12 +332,6 @@ class Journal:
             except (msgspec.MsgspecError, ValueError):
                 self.errors += 1
         return found
-
-    def _insert_pending(self) -> None:
-        assert self._connection is not None
-        refused = insert_scores(self._connection, self._pending)
-        self.errors += refused
-        self.unwritten += refused
 
     def _run(self, statement: str, values: tuple[Any, ...] | dict[str, Any] = ()) -> list[Any]:
         if self.fault is not None or not self.open():
