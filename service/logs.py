@@ -59,7 +59,7 @@ def configure(section: LogSection) -> bool:
             _threshold,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info if as_json else _keep,
+            *([structlog.processors.format_exc_info] if as_json else []),
             renderer,
             _ranked,
         ],
@@ -73,12 +73,6 @@ def configure(section: LogSection) -> bool:
 def set_level(level: str) -> None:
     """From now on log this level and above."""
     _threshold.least = _LEVELS[level.upper()]
-
-
-def _keep(
-    _logger: structlog.types.WrappedLogger, _name: str, event: structlog.types.EventDict
-) -> structlog.types.EventDict:
-    return event
 
 
 def _ranked(_logger: structlog.types.WrappedLogger, name: str, rendered: Any) -> str:
