@@ -109,13 +109,12 @@ class Asked(NamedTuple):
     endpoint: str | None
     timeout_ms: float
 
-    def address(self) -> str:
+    def address(self) -> tuple[str, CurveKeys | None]:
         """The endpoint that was named, else the first configured one that can be asked from
-        here, else the usual one. Raises ConfigError or CommandError, only where none was named."""
-        return self.endpoint or self._configured()[0]
-
-    def _configured(self) -> tuple[str, CurveKeys | None]:
-        """The configured address and the keys that it wants. Raises as `address`."""
+        here, else the usual one; and the keys to show there: none to a configured address that
+        wants none. Raises CommandError or, only where none was named, ConfigError."""
+        if self.endpoint:
+            return self.endpoint, own_keys()
         from service.config import load
         from service.doctor.scene import askable
 
@@ -130,11 +129,8 @@ class Asked(NamedTuple):
         return next(iter(addresses), (DEFAULT_ENDPOINT, keys))
 
     def client(self, **options: Any) -> ScorerClient:
-        """A client for one command, with the keys that were named before it.
-
-        A configured address that wants none is shown none.
-        """
-        address, keys = (self.endpoint, own_keys()) if self.endpoint else self._configured()
+        """A client for one command."""
+        address, keys = self.address()
         try:
             return ScorerClient(address, self.timeout_ms, curve=keys, **options)
         except ValueError as error:

@@ -195,4 +195,4 @@ def _source(asked: Asked) -> tuple[Config, Source]:
 
     config = load(asked.config_path).config
     client = asked.client(retries=0, open_after=0)
-    return config, Source(client, asked.address(), config)
+    return config, Source(client, asked.address()[0], config)
