@@ -145,7 +145,7 @@ def _check_paths(config: Config, sources: dict[str, str]) -> None:
         ("state_dir", config.path("."), ""),
         ("model.directory", config.models_dir, ""),
         ("journal.path", config.journal_path, "-spool"),
-        ("record.directory", Path(config.record.directory), ""),
+        ("record.directory", config.path(config.record.directory), ""),
         *(("truth_log.paths", Path(path), "") for path in config.truth_log.paths),
         ("monitor.textfile", Path(config.monitor.textfile), "..tmp"),
     ]

@@ -18,8 +18,6 @@ from service.settings import Config
 
 def check(config: Config) -> None:
     """Raises ConfigError naming the key and what to do."""
-    for path in (config.journal.path, config.model.directory, config.record.directory):
-        config.path(path)
     guarded = sockets.guard(config)
     sockets.feed_keys(config)
     for key, address in _bound(config):

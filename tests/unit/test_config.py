@@ -176,9 +176,10 @@ def test_a_file_that_a_program_on_windows_saved_is_read_or_said_to_be_no_utf_8(
     assert refused(path=str(path)).endswith("save it as UTF-8")
 
 
+@pytest.mark.parametrize("key", ["[journal]\npath", "[record]\ndirectory"])
 @pytest.mark.parametrize("command", ["status", "journal stats", "doctor", "config --check"])
-def test_a_home_that_nobody_has_is_refused(tmp_path: Path, command: str) -> None:
-    path = written(tmp_path, '[journal]\npath = "~nobody_at_all/journal.db"\n')
+def test_a_home_that_nobody_has_is_refused(tmp_path: Path, command: str, key: str) -> None:
+    path = written(tmp_path, f'{key} = "~nobody_at_all/journal.db"\n')
     done = invoke(*command.split(), "--config", path)
     assert done.returncode == (1 if command == "doctor" else 78)
     assert "~nobody_at_all/journal.db" in done.stdout + done.stderr
