@@ -15,7 +15,7 @@ from pathlib import Path
 
 from service import exit_codes
 from service.errors import ConfigError
-from service.locks import HeldError, hold
+from service.locks import HeldError, hold, lock_of
 
 IPC, TCP = "ipc://", "tcp://"
 LOCK_SUFFIX = ".lock"
@@ -99,7 +99,7 @@ def claim(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_replaceable(path)
-        return hold(path.with_name(path.name + LOCK_SUFFIX))
+        return hold(lock_of(path))
     except OSError as error:
         raise BindError(
             f"cannot claim ipc://{path}: {error}; is the folder writable for this user?"

@@ -20,7 +20,7 @@ import msgspec
 from service.bar_table import drop_others, drop_symbols, insert_bars
 from service.event_table import drop_old_events, insert_events
 from service.journal_file import open_writer, wal_of
-from service.locks import HeldError, hold
+from service.locks import HeldError, hold, lock_of
 from service.outcome_table import WRITTEN, Written, catch_up, follow, insert_outcome
 from service.paper_table import LOAD_PAPER, PAPER_COLUMNS, UNFOLLOWED, can_be_followed, insert_paper
 from service.records import BarRow, EventRow, OutcomeRow, PaperRow, ScoreRow, SymbolRow
@@ -88,7 +88,7 @@ class Journal:
         """
         self._unclaimed = True
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        hold(self.path.with_name(self.path.name + ".lock"))
+        hold(lock_of(self.path))
         self._unclaimed = False
 
     def open(self) -> bool:

@@ -20,6 +20,11 @@ class HeldError(Exception):
         self.holder = holder
 
 
+def lock_of(path: Path) -> Path:
+    """The file whose lock stands for another's, which may come and go; it lies beside it."""
+    return path.with_name(path.name + ".lock")
+
+
 def hold(lock: Path, mode: int = 0o600) -> int:
     """Lock a file, made with this mode where there is none; returns the descriptor that keeps it.
 
