@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from protocol import codec
-from protocol.manifest import MANIFEST_NAME, Pointer
+from protocol.manifest import MANIFEST_NAME, FileName, Pointer, Time, Version
 from protocol.messages import REQUESTS
 from protocol.schema import FINGERPRINT
 from service import bundle, recording
@@ -32,6 +32,8 @@ from service.settings import Config
 from service.symbol_feed import Endpoint
 
 MAX_DIFFERENCES = 10
+
+_Files = dict[FileName, bytes]
 
 
 @dataclass(slots=True)
@@ -135,7 +137,7 @@ class Rerun:
             index, name, is_deal = values
             self._endpoints[index] = engine.endpoint(name, volume_is_deal=is_deal)
         elif kind == recording.MODEL:
-            engine.install(_model(*values))
+            engine.install(_model(values))
         elif kind == recording.RESTORED:
             receive_time_s, packed = values
             engine.restore(msgspec.msgpack.decode(packed, type=SymbolSnapshot), receive_time_s)
@@ -160,25 +162,24 @@ class Rerun:
         return answer.row
 
 
-def _model(version: str | None, reviewed_at: float, files: dict[str, bytes]) -> Model | None:
-    """Load a recorded model by the same checks as a published one."""
-    if version is None:
+def _model(values: list[Any]) -> Model | None:
+    """Load a recorded model by the same checks as a published one. Raises RecordingError."""
+    if values == [None, None, None]:
         return None
     try:
+        version, reviewed_at, files = msgspec.convert(values, tuple[Version, Time, _Files])
         return _unpacked(version, reviewed_at, files)
-    except OSError as error:
+    except (msgspec.ValidationError, OSError) as error:
         raise RecordingError(f"a recorded model cannot be unpacked: {error}") from error
 
 
-def _unpacked(version: str, reviewed_at: float, files: dict[str, bytes]) -> Model:
+def _unpacked(version: str, reviewed_at: float, files: _Files) -> Model:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / version
+        folder = Path(name) / "model"
         folder.mkdir()
         for file_name, content in files.items():
-            if Path(file_name).name != file_name:
-                raise RecordingError(f"a model file is called {file_name!r}")
             (folder / file_name).write_bytes(content)
-        manifest = files[MANIFEST_NAME]
+        manifest = files.get(MANIFEST_NAME, b"")
         pointer = Pointer(
             version=version,
             manifest_sha256=hashlib.sha256(manifest).hexdigest(),
@@ -188,7 +189,7 @@ def _unpacked(version: str, reviewed_at: float, files: dict[str, bytes]) -> Mode
             reviewed_at=reviewed_at,
         )
         try:
-            return bundle.load(Path(name), pointer)
+            return bundle.load(Path(name), pointer, folder_name=folder.name)
         except ModelRejected as error:
             raise RecordingError(f"the recorded model {version} is refused: {error}") from None
 

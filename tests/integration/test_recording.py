@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import gzip
 import random
+import tempfile
 import time
 from itertools import islice
 from pathlib import Path
 
 import msgpack
+import msgspec
 import pytest
 from builders import small_model
 from command import invoke
 from harness import Service, eventually, running
 from serving import Parts, tick
 
+from protocol.schema import FINGERPRINT
 from service import recording
 from service.engine_replay import compare, replay_segments
 from service.housekeeping import Housekeeping
 from service.market_files import MarketAccount, read_market
 from service.recording import RecordingError, SegmentWriter, read_segments
 from service.restamp import restamped, shift_to, survey_of
+from service.settings import Config
 
 
 def segments(service: Service) -> list[Path]:
@@ -123,6 +127,53 @@ def test_a_run_without_its_beginning_is_named(tmp_path: Path):
     late.write_bytes(gzip.compress(msgpack.packb([recording.ADVANCE, 0.0])))
     with pytest.raises(RecordingError, match=r"run-000002\.rec\.gz: the first segment"):
         list(replay_segments([late]))
+
+
+def replay_of(path: Path, *records: list[object]) -> Path:
+    """A segment that begins as a run does and goes on with these records."""
+    config = msgspec.to_builtins(Config())
+    header = [recording.HEADER, recording.FORMAT_VERSION, "run", "0", FINGERPRINT, config]
+    path.write_bytes(gzip.compress(b"".join(map(msgpack.packb, (header, *records)))))
+    return path
+
+
+@pytest.mark.parametrize("where", ["absolute", "upwards"])
+def test_a_recorded_model_is_unpacked_nowhere_but_in_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+):
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(unpacked))
+    version = {"absolute": str(tmp_path / "planted"), "upwards": "../../planted"}[where]
+    files = {"manifest.json": b"{}", "forest.npz": b""}
+    model = [recording.MODEL, version, 0.0, files]
+    with pytest.raises(RecordingError, match="model"):
+        list(replay_segments([replay_of(tmp_path / "run-000001.rec.gz", model)]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run-000001.rec.gz", "unpacked"]
+
+
+VERSION = "20250915T000000Z-3f9c2a"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [VERSION, 0.0, {"../planted": b""}],
+        [VERSION, 0.0, {"nul.\0": b""}],
+        [VERSION, 0.0, {b"manifest.json": b"{}"}],
+        [VERSION, 0.0, {"manifest.json": 1}],
+        [VERSION, 0.0, {"forest.npz": b""}],
+        [VERSION, "today", {"manifest.json": b"{}"}],
+        [VERSION, 0.0, None],
+        [VERSION],
+    ],
+    ids=["upwards", "nul", "bytes", "number", "no manifest", "date", "no files", "short"],
+)
+def test_a_recorded_model_that_is_none_is_an_error_of_the_recording(tmp_path: Path, values):
+    path = replay_of(tmp_path / "run-000001.rec.gz", [recording.MODEL, *values])
+    with pytest.raises(RecordingError, match="model"):
+        list(replay_segments([path]))
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_real_ticks_with_a_swap_and_a_sentiment_replay_to_identical_bits(
