@@ -81,7 +81,7 @@ def _rejected(models: Path, error: ModelRejected) -> Finding:
         RejectReason.FINGERPRINT: "train anew with this version: signal-scorer-train train --force",
         RejectReason.UNREADABLE: "if it is there, let the service's user read it: chmod -R "
         f"g+rX {models}; if not, {BACK}",
-        RejectReason.TOO_LARGE: "raise model.max_file_bytes, or " + BACK,
+        RejectReason.TOO_LARGE: "raise model.max_file_bytes if that is the limit, or " + BACK,
         RejectReason.LATENCY: "run doctor again on a quieter machine; if it stays, " + BACK,
     }.get(error.reason, BACK)
     return fail(models, f"the published model is not usable: {error}", advice)

@@ -226,7 +226,7 @@ def test_a_fault_of_ours_is_told_once_and_does_not_end_the_looking(tmp_path):
 
 def test_a_candidate_that_memory_is_too_small_for_is_told_once(tmp_path):
     version = small_model(tmp_path)
-    os.truncate(tmp_path / version / MANIFEST_NAME, DEFAULT_LIMITS.file_bytes)
+    os.truncate(tmp_path / version / FOREST_NAME, DEFAULT_LIMITS.file_bytes)
     watch = ModelWatch(tmp_path)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
