@@ -6,6 +6,7 @@ being deterministic, what came out can be had again.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,9 +22,13 @@ from service.features.state import SymbolSnapshot
 from service.model import Model
 from service.recording import SegmentWriter
 from service.records import PaperRow, ScoreRow
+from service.regular_file import open_regular
 from service.retries import Remembered
 from service.settings import Config
 from service.symbol_feed import Endpoint
+
+MAX_MODEL_BYTES = 64 << 20
+"""Of all files of a recorded model together: they are held three times over while packed."""
 
 
 class RecordedEngine(Engine):
@@ -76,9 +81,7 @@ class RecordedEngine(Engine):
         if model is None:
             self.writer.append((recording.MODEL, None, None, None))
         else:
-            folder = self.config.models_dir / model.version
-            names = (MANIFEST_NAME, *model.manifest.files)
-            files = {name: _read(folder / name) for name in names}
+            files = _files(self.config.models_dir / model.version, model)
             self.writer.append((recording.MODEL, model.version, model.reviewed_at, files))
         super().install(model)
 
@@ -121,8 +124,18 @@ class RecordedEngine(Engine):
         super().set_mode(mode)
 
 
-def _read(path: Path) -> bytes:
+def _files(folder: Path, model: Model) -> dict[str, bytes]:
+    room, files = MAX_MODEL_BYTES, {}
+    for name in (MANIFEST_NAME, *model.manifest.files):
+        files[name] = content = _read(folder / name, room)
+        room -= len(content)
+    return files
+
+
+def _read(path: Path, room: int) -> bytes:
+    """Empty where it was pruned meanwhile, or is not what it was: the replay will say so."""
     try:
-        return path.read_bytes()
+        with open_regular(path) as file:
+            return file.read(room) if os.fstat(file.fileno()).st_size <= room else b""
     except OSError:
-        return b""  # it was pruned meanwhile; the replay will say which model it lacks
+        return b""

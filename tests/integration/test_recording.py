@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 import tempfile
+import threading
 import time
 from itertools import islice
 from pathlib import Path
@@ -15,13 +17,15 @@ import pytest
 from builders import small_model
 from command import invoke
 from harness import Service, eventually, running
-from serving import Parts, tick
+from serving import Parts, published_model, tick
 
+from protocol.manifest import FOREST_NAME, MANIFEST_NAME
 from protocol.schema import FINGERPRINT
 from service import recording
 from service.engine_replay import compare, replay_segments
 from service.housekeeping import Housekeeping
 from service.market_files import MarketAccount, read_market
+from service.recorded_engine import MAX_MODEL_BYTES, RecordedEngine
 from service.recording import RecordingError, SegmentWriter, read_segments
 from service.restamp import restamped, shift_to, survey_of
 from service.settings import Config
@@ -135,6 +139,37 @@ def replay_of(path: Path, *records: list[object]) -> Path:
     header = [recording.HEADER, recording.FORMAT_VERSION, "run", "0", FINGERPRINT, config]
     path.write_bytes(gzip.compress(b"".join(map(msgpack.packb, (header, *records)))))
     return path
+
+
+@pytest.mark.parametrize("instead", ["a pipe", "a link", "nothing", "a large file"])
+def test_what_lies_in_the_place_of_an_installed_models_file_is_not_recorded(
+    tmp_path: Path, instead: str
+):
+    model = published_model(tmp_path / "models", time.time())
+    writer = SegmentWriter(tmp_path / "segments", "run", segment_bytes=1 << 28, keep_bytes=1 << 28)
+    engine = RecordedEngine(Config(state_dir=str(tmp_path)), "run", writer)
+    file, secret = tmp_path / "models" / model.version / FOREST_NAME, tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    file.unlink()
+    if instead == "a pipe":
+        os.mkfifo(file)
+    elif instead == "a link":
+        file.symlink_to(secret)
+    elif instead == "a large file":
+        file.touch()
+        os.truncate(file, MAX_MODEL_BYTES)
+    loop = threading.Thread(target=engine.install, args=(model,), daemon=True)
+    loop.start()
+    loop.join(20.0)
+    assert not loop.is_alive()
+    assert engine.model is model
+    writer.close()
+    (segment,) = (tmp_path / "segments").iterdir()
+    *_, (kind, version, _, files) = read_segments([segment])
+    assert (kind, version, files[FOREST_NAME]) == (recording.MODEL, model.version, b"")
+    assert files[MANIFEST_NAME]
+    with pytest.raises(RecordingError, match=rf"the recorded model {version} .* {FOREST_NAME}"):
+        list(replay_segments([segment]))
 
 
 @pytest.mark.parametrize("where", ["absolute", "upwards"])
