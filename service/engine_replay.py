@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from protocol import codec
-from protocol.manifest import MANIFEST_NAME, FileName, Pointer, Time, Version
+from protocol.manifest import MANIFEST_NAME, Pointer
 from protocol.messages import REQUESTS
 from protocol.schema import FINGERPRINT
 from service import bundle, recording
@@ -25,15 +25,13 @@ from service.errors import ModelRejected
 from service.features.state import SymbolSnapshot
 from service.journal_reading import reading, spooled
 from service.model import Model
-from service.recording import RecordingError, by_run, read_segments
+from service.recording import Files, RecordingError, by_run, read_segments
 from service.records import PaperRow, ScoreRow
 from service.retries import Remembered
 from service.settings import Config
 from service.symbol_feed import Endpoint
 
 MAX_DIFFERENCES = 10
-
-_Files = dict[FileName, bytes]
 
 
 @dataclass(slots=True)
@@ -81,7 +79,8 @@ def replay_segments(paths: Sequence[Path]) -> Iterator[tuple[int, ScoreRow | Non
 
 
 def begin(
-    records: Iterator[list[Any]], configured: Callable[[Config], Config] = lambda config: config
+    records: Iterator[tuple[Any, ...]],
+    configured: Callable[[Config], Config] = lambda config: config,
 ) -> Rerun:
     """An engine for what follows the header, which is taken off `records`. Raises RecordingError.
 
@@ -90,18 +89,15 @@ def begin(
     header = next(records, None)
     if header is None or header[0] != recording.HEADER:
         raise RecordingError("the first segment of the run is missing: name all of a run or none")
-    try:
-        _, version, run_id, program, fingerprint, config = header
-    except ValueError:
-        raise RecordingError("the first record is no header: this is no recording") from None
+    _, version, run_id, program, fingerprint, config = header
     if version != recording.FORMAT_VERSION or fingerprint != FINGERPRINT:
         raise RecordingError(
             f"recorded by version {program} with features {fingerprint}; "
             f"this one has {FINGERPRINT}: replay with the version that recorded"
         )
     try:
-        recorded = msgspec.convert(config, type=Config)
-    except msgspec.ValidationError as error:
+        recorded = msgspec.msgpack.decode(config, type=Config)
+    except msgspec.MsgspecError as error:
         raise RecordingError(f"the recorded configuration cannot be used: {error}") from None
     return Rerun(Engine(configured(recorded), run_id))
 
@@ -120,7 +116,7 @@ class Rerun:
             recording.STEPPED: engine.clock_stepped,
         }
 
-    def apply(self, record: list[Any]) -> ScoreRow | None:
+    def apply(self, record: tuple[Any, ...]) -> ScoreRow | None:
         """Feed one record; the row of a score that it made."""
         kind, *values = record
         engine = self.engine
@@ -137,7 +133,7 @@ class Rerun:
             index, name, is_deal = values
             self._endpoints[index] = engine.endpoint(name, volume_is_deal=is_deal)
         elif kind == recording.MODEL:
-            engine.install(_model(values))
+            engine.install(_model(*values))
         elif kind == recording.RESTORED:
             receive_time_s, packed = values
             engine.restore(msgspec.msgpack.decode(packed, type=SymbolSnapshot), receive_time_s)
@@ -162,18 +158,17 @@ class Rerun:
         return answer.row
 
 
-def _model(values: list[Any]) -> Model | None:
-    """Load a recorded model by the same checks as a published one. Raises RecordingError."""
-    if values == [None, None, None]:
+def _model(version: str | None, reviewed_at: float | None, files: Files | None) -> Model | None:
+    """Load a recorded model by the same checks as a published one."""
+    if version is None:
         return None
     try:
-        version, reviewed_at, files = msgspec.convert(values, tuple[Version, Time, _Files])
-        return _unpacked(version, reviewed_at, files)
-    except (msgspec.ValidationError, OSError) as error:
+        return _unpacked(version, reviewed_at or 0.0, files or {})
+    except OSError as error:
         raise RecordingError(f"a recorded model cannot be unpacked: {error}") from error
 
 
-def _unpacked(version: str, reviewed_at: float, files: _Files) -> Model:
+def _unpacked(version: str, reviewed_at: float, files: Files) -> Model:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
         folder.mkdir()

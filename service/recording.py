@@ -14,11 +14,16 @@ import threading
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgpack
+import msgspec
+from msgspec import Meta
 
+from protocol.manifest import FileName, Time, Version
+from protocol.messages import Mode
 from service import exit_codes
 
 FORMAT_VERSION = 1
@@ -29,6 +34,31 @@ MAX_RECORD_BYTES = 128 * 1024 * 1024
 (HEADER, ENDPOINT, FRAME, ADVANCE, REQUEST, MODEL) = range(6)
 (RESTORED, REMEMBERED, WRITTEN, MODE, STEPPED, RESUMED, NUMBERED) = range(6, 13)
 """Kinds of records; docs/recording.md lists what follows each."""
+
+MAX_CONFIG_BYTES = 1 << 20
+MAX_SNAPSHOT_BYTES = 1 << 20
+MAX_FILES = 64
+MAX_SIGNALS = 1 << 16
+"""Of what a record unfolds: an empty list is a byte there and 64 in memory. The service writes some
+KiB of a configuration and of a snapshot, a model's three files, and 16,384 signals."""
+
+Files = Annotated[dict[FileName, bytes], Meta(max_length=MAX_FILES)]
+_SHAPES: dict[int, Any] = {
+    HEADER: tuple[int, int, str, str, str, msgspec.Raw],
+    ENDPOINT: tuple[int, int, str, bool],
+    FRAME: tuple[int, int, float, bytes],
+    ADVANCE: tuple[int, float],
+    REQUEST: tuple[int, str, float, float, bytes],
+    MODEL: tuple[int, Version | None, Time | None, Files | None],
+    RESTORED: tuple[int, float, Annotated[bytes, Meta(max_length=MAX_SNAPSHOT_BYTES)]],
+    REMEMBERED: tuple[int, str, float, bytes, bytes],
+    WRITTEN: tuple[int, str],
+    MODE: tuple[int, Mode],
+    STEPPED: tuple[int, float],
+    RESUMED: tuple[int, bytes, Annotated[list[str], Meta(max_length=MAX_SIGNALS)]],
+    NUMBERED: tuple[int, int],
+}
+_DECODERS = {kind: msgspec.msgpack.Decoder(shape) for kind, shape in _SHAPES.items()}
 
 
 class RecordingError(Exception):
@@ -119,17 +149,20 @@ def by_run(paths: Iterable[Path]) -> list[list[Path]]:
     return [sorted(segments) for segments in found.values()]
 
 
-def read_segments(paths: Sequence[Path]) -> Iterator[list[Any]]:
+def read_segments(paths: Sequence[Path]) -> Iterator[tuple[Any, ...]]:
     """The records of a run's segments, in order. Raises RecordingError.
 
     A last member that a crash cut off is read as far as it goes; damage anywhere else is an error.
     """
     for index, path in enumerate(paths):
-        yield from _read(path, is_last=index == len(paths) - 1)
+        try:
+            yield from _records(_blocks(path, is_last=index == len(paths) - 1))
+        except (ValueError, msgpack.UnpackException, msgspec.MsgspecError) as error:
+            raise RecordingError(f"{path} is no recording: {error}") from None
 
 
-def _read(path: Path, *, is_last: bool) -> Iterator[list[Any]]:
-    unpacker = msgpack.Unpacker(max_buffer_size=MAX_RECORD_BYTES, strict_map_key=True)
+def _blocks(path: Path, *, is_last: bool) -> Iterator[bytes]:
+    """What a segment holds, as it is decompressed. Raises RecordingError."""
     try:
         content = path.open("rb")
     except OSError as error:
@@ -146,11 +179,31 @@ def _read(path: Path, *, is_last: bool) -> Iterator[list[Any]]:
                 raise RecordingError(f"{path} is damaged: {error}") from None
             if not block:
                 return
-            try:
-                unpacker.feed(block)
-                for record in unpacker:
-                    if not (isinstance(record, list) and record and isinstance(record[0], int)):
-                        raise ValueError("a record is no list that begins with its kind")
-                    yield record
-            except (ValueError, msgpack.UnpackException) as error:
-                raise RecordingError(f"{path} is no recording: {error}") from None
+            yield block
+
+
+def _records(blocks: Iterable[bytes]) -> Iterator[tuple[Any, ...]]:
+    """Each record, found whole before it is unpacked in the shape that its kind has."""
+    ends = msgpack.Unpacker(max_buffer_size=MAX_RECORD_BYTES)
+    waiting, begun = bytearray(), 0
+    for block in blocks:
+        ends.feed(block)
+        waiting += block
+        with suppress(msgpack.OutOfData):
+            while True:
+                ends.skip()
+                length = ends.tell() - begun
+                yield _record(bytes(waiting[:length]))
+                del waiting[:length]
+                begun += length
+
+
+def _record(packed: bytes) -> tuple[Any, ...]:
+    # A list of fewer than 16 and a kind below 128 are a byte each.
+    decoder = _DECODERS.get(packed[1]) if 0x90 < packed[0] < 0xA0 else None
+    if decoder is None:
+        raise ValueError("a record is no list that begins with its kind")
+    record: tuple[Any, ...] = decoder.decode(packed)
+    if record[0] == HEADER and memoryview(record[-1]).nbytes > MAX_CONFIG_BYTES:
+        raise ValueError(f"a configuration has more than {MAX_CONFIG_BYTES} bytes")
+    return record

@@ -8,6 +8,7 @@ import random
 import tempfile
 import threading
 import time
+import tracemalloc
 from itertools import islice
 from pathlib import Path
 
@@ -25,10 +26,11 @@ from service import recording
 from service.engine_replay import compare, replay_segments
 from service.housekeeping import Housekeeping
 from service.market_files import MarketAccount, read_market
+from service.paper import KNOWN_SIGNALS
 from service.recorded_engine import MAX_MODEL_BYTES, RecordedEngine
 from service.recording import RecordingError, SegmentWriter, read_segments
 from service.restamp import restamped, shift_to, survey_of
-from service.settings import Config
+from service.settings import Config, FeedSection
 
 
 def segments(service: Service) -> list[Path]:
@@ -182,7 +184,7 @@ def test_a_recorded_model_is_unpacked_nowhere_but_in_a_folder_of_its_own(
     version = {"absolute": str(tmp_path / "planted"), "upwards": "../../planted"}[where]
     files = {"manifest.json": b"{}", "forest.npz": b""}
     model = [recording.MODEL, version, 0.0, files]
-    with pytest.raises(RecordingError, match="model"):
+    with pytest.raises(RecordingError, match=r"is no recording|recorded model"):
         list(replay_segments([replay_of(tmp_path / "run-000001.rec.gz", model)]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run-000001.rec.gz", "unpacked"]
 
@@ -206,7 +208,7 @@ VERSION = "20250915T000000Z-3f9c2a"
 )
 def test_a_recorded_model_that_is_none_is_an_error_of_the_recording(tmp_path: Path, values):
     path = replay_of(tmp_path / "run-000001.rec.gz", [recording.MODEL, *values])
-    with pytest.raises(RecordingError, match="model"):
+    with pytest.raises(RecordingError, match=r"is no recording|recorded model"):
         list(replay_segments([path]))
     assert list(tmp_path.iterdir()) == [path]
 
@@ -253,6 +255,66 @@ def test_damage_is_an_error_and_a_cut_end_is_not(tmp_path: Path):
     path.write_bytes(gzip.compress(b"\xc1\xc1"))
     with pytest.raises(RecordingError):
         list(read_segments([path]))
+
+
+def many(item: bytes, count: int) -> bytes:
+    """A msgpack array of as many times the same."""
+    return b"\xdd" + count.to_bytes(4) + item * count
+
+
+def packed(*values: object) -> bytes:
+    """A record that goes on beyond these values, one longer than they are."""
+    return bytes([0x91 + len(values)]) + b"".join(map(msgpack.packb, values))
+
+
+HEAD = packed(recording.HEADER, recording.FORMAT_VERSION, "run", "0", FINGERPRINT)
+UNFOLDING = {
+    "a list for bytes": packed(recording.FRAME, 0, 0.0) + many(b"\x90", 4 << 20),
+    "lists in a list": packed(recording.WRITTEN) + many(many(b"\x90", 1 << 14), 1 << 8),
+    "signals": packed(recording.RESUMED, b"") + many(b"\xa2ab", 1 << 20),
+    "files": packed(recording.MODEL, VERSION, 0.0)
+    + many(b"\xa3a.b\xc4\0", 1 << 20).replace(b"\xdd", b"\xdf", 1),
+    "a configuration": HEAD + many(b"\x81\xa1a\x80", 1 << 20),
+    "a kind of none": b"\x92\x20" + many(b"\x90", 4 << 20),
+    "no list": many(b"\x90", 4 << 20),
+}
+
+
+@pytest.mark.parametrize("record", UNFOLDING.values(), ids=UNFOLDING.keys())
+def test_a_record_unfolds_into_no_more_than_one_of_ours(tmp_path: Path, record: bytes):
+    path = tmp_path / "run-000001.rec.gz"
+    path.write_bytes(gzip.compress(record, compresslevel=1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecordingError, match=r"run-000001\.rec\.gz is no recording"):
+            list(read_segments([path]))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 4 * len(record) + (1 << 20)
+
+
+def test_the_longest_records_of_a_run_are_read_back(tmp_path: Path):
+    """After each other: what one unfolds into is none of the next one's."""
+    writer = SegmentWriter(tmp_path, "run", segment_bytes=1 << 30, keep_bytes=1 << 30)
+    scored = [f"signal {number}" for number in range(KNOWN_SIGNALS)]
+    symbols = {f"SYMBOL{number}.m": f"SYMBOL{number}" for number in range(10_000)}
+    config = msgspec.to_builtins(Config(feed=FeedSection(symbol_map=symbols)))
+    files = {MANIFEST_NAME: bytes(1 << 20), FOREST_NAME: bytes(MAX_MODEL_BYTES - (1 << 20))}
+    records = [
+        [recording.HEADER, recording.FORMAT_VERSION, "run", "0", FINGERPRINT, config],
+        *9 * [[recording.RESUMED, b"", scored]],
+        [recording.MODEL, VERSION, 0.0, files],
+        *9 * [[recording.RESUMED, b"", scored]],
+    ]
+    for record in records:
+        writer.append(record)
+    writer.close()
+    assert writer.fault is None
+    (segment,) = tmp_path.iterdir()
+    header, *rest = read_segments([segment])
+    assert msgspec.msgpack.decode(header[-1]) == msgpack.unpackb(msgpack.packb(config))
+    assert rest == list(map(tuple, records[1:]))
 
 
 def test_a_folder_that_cannot_be_made_costs_the_recording_and_not_the_service(tmp_path: Path):
