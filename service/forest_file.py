@@ -2,7 +2,7 @@
 
 The rule: what is read has exactly the members, dtypes and lengths that are due, was never
 unpickled or decompressed, and no header can ask for memory. What the numbers mean is
-`forest.check_structure`'s to examine.
+`forest_arrays.check_structure`'s to examine.
 """
 
 from __future__ import annotations

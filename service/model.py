@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import msgspec
 
 from protocol.manifest import CLIP, Calibration, Manifest
+from protocol.messages import Explanation
+from protocol.schema import FEATURE_NAMES
 from service.arrays import Floats
 from service.forest import Forest
 
@@ -28,17 +30,6 @@ class Probability(msgspec.Struct, frozen=True, gc=False):
     p: float
     low: float
     high: float
-
-
-class Explanation(msgspec.Struct, frozen=True):
-    """bias + sum(contributions) = raw, and with `calibration_shift` = p, up to rounding.
-
-    `contributions` are in the order of the features.
-    """
-
-    bias: float
-    contributions: tuple[float, ...]
-    calibration_shift: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +63,11 @@ class Model:
         """Say what each feature of one vector added to or took from the probability."""
         bias, shares = self.forest.contributions(row)
         answer = self.probability(row)
-        return Explanation(bias, tuple(shares.tolist()), answer.p - answer.raw)
+        return Explanation(
+            bias=bias,
+            contributions=dict(zip(FEATURE_NAMES, shares.tolist(), strict=True)),
+            calibration_shift=answer.p - answer.raw,
+        )
 
 
 def calibrate(calibration: Calibration, raw: float) -> Probability:

@@ -110,7 +110,9 @@ def score_reply(
         missing=vector.missing,
         volume_source=vector.volume_source,
         feature_importance=model.manifest.importances if enhanced and model else {},
-        explanation=_explanation(context) if enhanced and request.explain else None,
+        explanation=model.explain(np.array(vector.values))
+        if enhanced and model and request.explain
+        else None,
         shadow=shadow,
         model_version=model.version if model else None,
         feature_schema=FINGERPRINT,
@@ -135,16 +137,6 @@ def _view(
         raw_probability=probability.raw,
         expected_r=scoring.expected_r(probability.p, terms),
         take=scoring.take(probability.low, terms, context.take_margin_r),
-    )
-
-
-def _explanation(context: Context) -> messages.Explanation:
-    assert context.model is not None
-    explained = context.model.explain(np.array(context.vector.values))
-    return messages.Explanation(
-        bias=explained.bias,
-        contributions=dict(zip(FEATURE_NAMES, explained.contributions, strict=True)),
-        calibration_shift=explained.calibration_shift,
     )
 
 

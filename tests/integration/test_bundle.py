@@ -84,7 +84,7 @@ def test_an_explanation_adds_up_to_what_was_served(models):
     x, _ = training_rows(0)
     for row in x[:20]:
         told, answer = model.explain(row), model.probability(row)
-        raw = told.bias + sum(told.contributions)
+        raw = told.bias + sum(told.contributions.values())
         assert raw == pytest.approx(answer.raw, abs=1e-12)
         assert raw + told.calibration_shift == pytest.approx(answer.p, abs=1e-12)
 
