@@ -73,11 +73,10 @@ class ModelWatch:
         models_dir: Path,
         *,
         interval_s: float = 1.0,
-        max_file_bytes: int = DEFAULT_LIMITS.file_bytes,
-        max_nodes: int = DEFAULT_LIMITS.nodes,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._models_dir = models_dir
-        self._limits = Limits(file_bytes=max_file_bytes, nodes=max_nodes)
+        self._limits = limits
         self._interval_s = interval_s
         self._waiting: deque[Event] = deque()
         self._stopping = threading.Event()

@@ -19,6 +19,7 @@ import structlog
 
 from protocol.limits import PROTOCOL_VERSION
 from service import config_check, exit_codes, logs, systemd
+from service.bundle import Limits
 from service.checkpoints import Checkpoints
 from service.clock import SystemClock
 from service.config import Sourced
@@ -65,8 +66,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     watch = ModelWatch(
         config.models_dir,
         interval_s=config.model.poll_s,
-        max_file_bytes=config.model.max_file_bytes,
-        max_nodes=config.model.max_nodes,
+        limits=Limits(config.model.max_file_bytes, config.model.max_nodes),
     )
     allowed = _allowed(config)
     checkpoints = Checkpoints(config.journal_path)

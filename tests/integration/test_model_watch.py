@@ -16,7 +16,7 @@ from builders import NOW_S, small_model
 from harness import eventually
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME
-from service.bundle import DEFAULT_LIMITS
+from service.bundle import DEFAULT_LIMITS, Limits
 from service.durable import TrainerLock
 from service.errors import RejectReason
 from service.model_watch import MAX_WAITING, Loaded, ModelWatch, Rejected, Removed
@@ -255,8 +255,8 @@ def test_a_pointer_that_vanishes_is_told_once(tmp_path):
 
 def test_limits_reach_the_reader(tmp_path):
     small_model(tmp_path)
-    for options in ({"max_file_bytes": 1000}, {"max_nodes": 5}):
-        assert isinstance(ModelWatch(tmp_path, **options).poll_once(), Rejected)
+    for limits in (Limits(file_bytes=1000), Limits(nodes=5)):
+        assert isinstance(ModelWatch(tmp_path, limits=limits).poll_once(), Rejected)
 
 
 def test_a_loop_that_takes_nothing_is_not_buried_and_misses_nothing(tmp_path):
