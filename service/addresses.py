@@ -18,7 +18,6 @@ from service.errors import ConfigError
 from service.locks import HeldError, hold, lock_of
 
 IPC, TCP = "ipc://", "tcp://"
-LOCK_SUFFIX = ".lock"
 MAX_PORT = 65_535
 MAX_IPC_PATH_BYTES = 107
 """What fits into sun_path of a socket's address, less its closing zero."""

@@ -16,7 +16,7 @@ from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
 from service import words
 from service.journal_reading import Row
 from service.printable import printable
-from service.words import stamp as stamp  # noqa: PLC0414  doctor's too
+from service.words import stamp
 
 _FLOATS = struct.Struct(f"<{FEATURE_COUNT}d")
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service import words
-from service.journal_file import bytes_of as bytes_of  # noqa: PLC0414  doctor's too
-from service.journal_file import wal_of
+from service.journal_file import bytes_of, wal_of
 from service.journal_reading import Summary
 from service.printable import printable
 

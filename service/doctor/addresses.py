@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from shlex import quote
 
 from service import presence, sockets
-from service.addresses import IPC, LOCK_SUFFIX, TCP, check_address, ipc_path, is_loopback, is_open
+from service.addresses import IPC, TCP, check_address, ipc_path, is_loopback, is_open
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
 from service.doctor.system import WRITE, Process, listener, locks, nearest_there, obstacle, through
 from service.errors import ConfigError
+from service.locks import lock_of
 
 TMPFILES = "/etc/tmpfiles.d/signal-scorer.conf"
 """By which install.sh has the socket's folder made, for the clients' group."""
@@ -96,7 +97,7 @@ def _is_the_service(scene: Scene, held: Process) -> bool:
 
 def _path(scene: Scene, address: str) -> Finding:
     path = ipc_path(address)
-    lock = path.with_name(path.name + LOCK_SUFFIX)
+    lock = lock_of(path)
     if (presence.exists(path) or path.is_symlink()) and not presence.is_socket(path):
         return fail(
             address,

@@ -14,7 +14,7 @@ from shlex import quote
 from service import presence
 from service.doctor.files import to_be_made
 from service.doctor.finding import Finding, fail, ok, warn
-from service.doctor.scene import LOCK_SUFFIX, Scene
+from service.doctor.scene import Scene
 from service.doctor.system import (
     ENTER,
     READ,
@@ -24,12 +24,13 @@ from service.doctor.system import (
     process,
     through,
 )
-from service.journal_export import stamp
-from service.journal_file import SCHEMA_VERSION, shm_of, wal_of
+from service.journal_file import SCHEMA_VERSION, bytes_of, shm_of, wal_of
 from service.journal_reading import JournalUnreadable, open_quietly, schema_of
-from service.journal_summary import amount, bytes_of
+from service.journal_summary import amount
+from service.locks import lock_of
 from service.score_table import spooled_scores
 from service.spool import spool_path
+from service.words import stamp
 
 LARGE_WAL_BYTES = 64 << 20
 CHECK_S = 5.0
@@ -47,7 +48,7 @@ _NEWEST = "SELECT scored_at FROM scores WHERE typeof(scored_at) = 'real' ORDER B
 def check(scene: Scene) -> Iterator[Finding]:
     """Of the file, without waiting for anybody."""
     path = scene.config.journal_path
-    yield from _lock(scene, path.with_name(path.name + LOCK_SUFFIX))
+    yield from _lock(scene, lock_of(path))
     if not presence.exists(path):
         yield to_be_made(scene, path, path.parent, "journal.path")
         return

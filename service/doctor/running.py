@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import protocol
 from service import mode_file, presence
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Running, Scene, askable, user_name
-from service.words import span
+from service.words import span, stamp
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -71,7 +70,7 @@ def mode(scene: Scene) -> Iterator[Finding]:
     else:
         yield warn(
             path,
-            f"{wanted} was commanded by {command.by or 'somebody'} on {_day(command.at)}: "
+            f"{wanted} was commanded by {command.by or 'somebody'} on {stamp(command.at)} UTC: "
             "base scores are served",
             "when it has done its work: signal-scorer mode live",
         )
@@ -180,10 +179,3 @@ def _losses(running: Running) -> Iterator[Finding]:
     ):
         if requests.get(key):
             yield warn(running.address, f"{requests[key]} {what}", advice)
-
-
-def _day(at_s: float) -> str:
-    try:
-        return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M} UTC"
-    except (ValueError, OverflowError, OSError):
-        return "an unknown day"

@@ -14,11 +14,11 @@ from service import presence
 from service.addresses import IPC, TCP, ipc_path, is_loopback
 from service.config import Sourced
 from service.doctor.system import Process, listener, locks, process
+from service.locks import lock_of
 from service.settings import Config
 from service.shown_logs import DROP_IN
 
 ASK_MS = 2000.0
-LOCK_SUFFIX = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,7 @@ def askable(config: Config, keys: CurveKeys | None) -> list[tuple[str, CurveKeys
 
 def journal_holder(config: Config) -> Process | None:
     """The process that writes the journal, as the kernel's lock says."""
-    path = config.journal_path
-    lock = path.with_name(path.name + LOCK_SUFFIX)
+    lock = lock_of(config.journal_path)
     pids = [found.pid for found in locks(lock) if found.kind.startswith("FLOCK")]
     return process(pids[0]) if pids else None
 

@@ -15,10 +15,10 @@ from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene, user_name
 from service.doctor.system import ENTER, READ, WRITE, allows, nearest_there, obstacle, through
 from service.history import HISTORY_NAME, last_trained, read_history
-from service.journal_export import stamp
 from service.journal_reading import JournalUnreadable, reading
 from service.settings import Config
 from service.shown_logs import INSTALLED, shown_logs
+from service.words import stamp
 
 DAY_S = 86_400.0
 WEEKLY_S = 8 * DAY_S

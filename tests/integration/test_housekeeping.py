@@ -7,9 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from serving import START_S, Parts, history, published_model, tick
+from serving import START_S, ManualClock, Parts, history, published_model, tick
 
-from service.clock import ManualClock
 from service.housekeeping import TooManyFaults
 
 
