@@ -87,7 +87,6 @@ class CryptoMLScorer:
         self._model: dict[str, Any] = {}
         self._symbols = 0
         self._importance: tuple[str | None, dict[str, float]] = (None, {})
-        self._refused: str | None = None
 
     def update_market_data(self, symbol: str, tick: Mapping[str, Any]) -> None:
         """Push a tick (`bid, ask, spread, volume, timestamp`) to the ingest socket.
@@ -160,8 +159,7 @@ class CryptoMLScorer:
             request = outcome_request(signal_id, features, outcome, outcome_data)
             return self._reports.send(request)
         except Exception as error:  # as above
-            self.counts["outcomes_failed"] += 1
-            self._refused = f"{type(error).__name__}: {error}"[:200]
+            self._reports.failed(error)
             return False
 
     def get_model_stats(self) -> dict[str, Any]:
@@ -184,7 +182,7 @@ class CryptoMLScorer:
         return known | {
             "client": dict(self.counts),
             "outcomes_waiting": self._reports.waiting,
-            "outcome_refused": self._refused,
+            "outcome_refused": self._reports.refused,
         }
 
     def retrain_model(self) -> bool:

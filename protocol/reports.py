@@ -18,13 +18,17 @@ _LATER = ("overloaded", "shutting_down", "internal")
 
 
 class Reports:
-    """Sends outcomes through a client; `counts` gets `outcomes_lost` and `outcomes_failed`."""
+    """Sends outcomes through a client; `counts` gets `outcomes_lost` and `outcomes_failed`.
+
+    `refused` says why the last one was lost that no service would take.
+    """
 
     def __init__(self, client: ScorerClient, counts: Counter[str], budget_s: float) -> None:
         self._client = client
         self._counts = counts
         self._budget_s = budget_s
         self._waiting: deque[OutcomeRequest] = deque()
+        self.refused: str | None = None
 
     @property
     def waiting(self) -> int:
@@ -49,6 +53,11 @@ class Reports:
         else:
             self._keep(request)
         return recorded
+
+    def failed(self, error: Exception) -> None:
+        """One is lost that no service would take."""
+        self._counts["outcomes_failed"] += 1
+        self.refused = f"{type(error).__name__}: {error}"[:200]
 
     def _send(self, request: OutcomeRequest) -> bool:
         """Whether the service has it on disk. Raises ValueError for what it will never take."""
@@ -78,8 +87,8 @@ class Reports:
                 if not self._send(request):
                     self._waiting.appendleft(request)
                     return
-            except ValueError:
-                self._counts["outcomes_failed"] += 1
+            except ValueError as error:
+                self.failed(error)
             except BaseException:
                 self._waiting.appendleft(request)
                 raise

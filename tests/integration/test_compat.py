@@ -282,6 +282,21 @@ def test_outcomes_that_could_not_be_told_are_sent_later(tmp_path: Path) -> None:
     scorer.close()
 
 
+def test_an_outcome_that_waited_and_is_then_refused_says_why() -> None:
+    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
+        if request["signal_id"] == "EG_0":
+            return {"ok": False, "error": {"code": "invalid_field", "message": "no such word"}}
+        return {"journalled": True, "recorded": True}
+
+    counts: Counter[str] = Counter()
+    with answering(answer) as server, ScorerClient(server.address, 20_000) as client:
+        reports = Reports(client, counts, 20.0)
+        reports._waiting.append(OutcomeRequest(outcome=True, signal_id="EG_0"))
+        assert reports.send(OutcomeRequest(outcome=True, signal_id="EG_1"))
+    assert (reports.waiting, counts["outcomes_failed"]) == (0, 1)
+    assert "no such word" in (reports.refused or "")
+
+
 @pytest.mark.parametrize("waiting", [0, 1])
 def test_an_interrupt_loses_no_outcome(waiting: int) -> None:
     """Interrupted by a signal while it is sent: the first, or one that waited."""
