@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -55,6 +54,7 @@ def restore(config_path: str | None, folder: Path, force: bool, check: bool) -> 
     """
     from service import backup_manifest as form
     from service.config import load
+    from service.journal_export import stamp
     from service.restore import restore as put_back
 
     if check:
@@ -64,8 +64,8 @@ def restore(config_path: str | None, folder: Path, force: bool, check: bool) -> 
         return
     config = load(config_path).config
     done = put_back(config, folder, force=force, now_s=time.time())
-    made = datetime.fromtimestamp(done.manifest.made_at, UTC)
-    click.echo(f"restored the backup of {made:%Y-%m-%d %H:%M} UTC: ", nl=False)
+    made = stamp(done.manifest.made_at)[: len("2026-11-25 03:30")].rstrip()
+    click.echo(f"restored the backup of {made} UTC: ", nl=False)
     journal = config.journal_path if form.JOURNAL in done.manifest.files else "no journal"
     click.echo(f"{journal}, model {done.manifest.model or 'none'}")
     for path in done.aside:

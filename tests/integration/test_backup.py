@@ -345,6 +345,14 @@ def test_a_backup_without_a_journal_is_not_said_to_have_brought_one(tmp_path: Pa
     assert "UTC: no journal, model none" in done.stdout
 
 
+def test_a_time_that_no_calendar_has_is_told_by_no_fault(tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    make(sourced(tmp_path / "state"), None, saved, now_s=1e18)
+    done = run("restore", str(saved), state=tmp_path / "new")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "restored the backup of ? UTC: " in done.stdout
+
+
 def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     version = a_state(tmp_path / "state", "x", 0)
     saved = tmp_path / "saved"
