@@ -23,11 +23,12 @@ def no_step(name: str) -> None:
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Let an OSError of the block name the file: one of a full disk does not by itself."""
+    """Let an OSError of the block name the file: one of a full disk does not by itself, and one
+    of a name in an open folder not wholly."""
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None or not Path(str(error.filename)).is_absolute():
             error.filename = str(path)
         raise
 
@@ -46,23 +47,27 @@ class TrainerLock:
     """Context manager: one trainer at a time, by a lock on `.lock`. Raises LockHeld.
 
     The file says when the last run was: one that has nothing to do leaves no other trace.
+    `folder` is the folder where it is open already, and `descriptor` the lock's file.
     """
 
-    def __init__(self, models_dir: Path) -> None:
+    def __init__(self, models_dir: Path, folder: int | None = None) -> None:
         self._path = models_dir / ".lock"
-        self._descriptor = -1
+        self._folder = folder
+        self.descriptor = -1
 
     def __enter__(self) -> TrainerLock:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._folder is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        name = self._path if self._folder is None else Path(self._path.name)
         try:
             with named(self._path):
-                self._descriptor = hold(self._path, 0o644)
+                self.descriptor = hold(name, 0o644, self._folder)
         except HeldError:
             raise LockHeld(f"another trainer holds {self._path}; let it finish") from None
         return self
 
     def __exit__(self, *_raised: object) -> None:
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
 
 def write_file(path: Path, content: bytes, step: Step = no_step) -> None:

@@ -25,13 +25,15 @@ def lock_of(path: Path) -> Path:
     return path.with_name(path.name + ".lock")
 
 
-def hold(lock: Path, mode: int = 0o600) -> int:
+def hold(lock: Path, mode: int = 0o600, folder: int | None = None) -> int:
     """Lock a file, made with this mode where there is none; returns the descriptor that keeps it.
+
+    By its name in a folder that is open, if one is.
 
     Raises HeldError, or OSError where the file cannot be made or locked.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(lock, flags, mode)
+    descriptor = os.open(lock, flags, mode, dir_fd=folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

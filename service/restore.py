@@ -2,13 +2,13 @@
 
 The rule: first everything is copied and verified beside its place, then each file moves by one
 rename, the models' pointer last. What was there goes into a folder `before-restore-TIME`. The
-locks of service and trainer are held meanwhile, so that neither starts in between.
+locks of service and trainer are held meanwhile, so that neither starts in between. As root it is
+done for the users that own the folders, of which none is trusted.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,17 +21,17 @@ from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service import backup_manifest as form
 from service import exit_codes, mode_file, presence
 from service.backup_manifest import BackupError, Manifest
-from service.durable import LockHeld, Step, TrainerLock, named, no_step, sync_directory
+from service.durable import LockHeld, Step, TrainerLock, no_step
 from service.errors import remedy
 from service.history import HISTORY_NAME
 from service.journal_file import shm_of, wal_of
 from service.locks import HeldError, hold
-from service.regular_file import open_regular
+from service.owned_folder import as_owner_of, give, opened
+from service.restore_place import Place
 from service.score_table import insert_scores, spooled_scores
 from service.settings import Config
 from service.spool import spool_path
 
-STAGED = ".restore-incoming"
 ASIDE = "before-restore"
 
 
@@ -41,60 +41,6 @@ class Restored(NamedTuple):
     manifest: Manifest
     aside: tuple[Path, ...]
     made: tuple[Path, ...]
-
-
-class Place:
-    """A folder that files are put into: staged beside their place, then moved there."""
-
-    def __init__(self, root: Path, stamp: str, step: Step) -> None:
-        self.root = root
-        self.staged = root / STAGED
-        self.aside = root / f"{ASIDE}-{stamp}"
-        self._step = step
-
-    def stage(self, source: Path, name: str, entry: form.Entry, mode: int) -> None:
-        """Copy one file beside its place, and see that it is the one that was saved."""
-        self._step(f"stage {name}")
-        path = self.staged / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with named(path), open_regular(source) as file, path.open("xb") as copy:
-            found = form.copy(file, copy.write)
-            copy.flush()
-            os.fsync(copy.fileno())
-        if found != entry:
-            raise BackupError(f"{source} is not the file that was saved; take another backup")
-        path.chmod(mode)
-        _give_to_owner_of(self.root, path)
-
-    def keep(self, name: str) -> None:
-        """Let what is in the place lie in the folder aside as well."""
-        path = self.root / name
-        if not _is_there(path):
-            return
-        self._step(f"keep {name}")
-        self.aside.mkdir(exist_ok=True, mode=0o700)
-        os.link(path, self.aside / name, follow_symlinks=False)
-        sync_directory(self.aside)
-
-    def move_aside(self, name: str) -> None:
-        """Take something out of the place."""
-        if _is_there(self.root / name):
-            self._step(f"move aside {name}")
-            self.aside.mkdir(exist_ok=True, mode=0o700)
-            (self.root / name).rename(self.aside / name)
-            sync_directory(self.aside)
-
-    def put(self, name: str) -> None:
-        """Move what is staged to its place, replacing a file of that name at once."""
-        self._step(f"put {name}")
-        (self.staged / name).rename(self.root / name)
-        sync_directory(self.root)
-
-    def clean(self) -> None:
-        """Remove what an interrupted restore, or this one, staged."""
-        if self.staged.is_symlink():  # nor is one that lies there followed
-            self.staged.unlink()
-        shutil.rmtree(self.staged, ignore_errors=True)
 
 
 def restore(
@@ -109,12 +55,14 @@ def restore(
             roots = (config.journal_path.parent, config.path("."), config.models_dir)
             if not all(presence.exists(root) for root in roots):  # refused, it makes none
                 _refuse_existing(config, manifest, force=force)
-            made = _make(roots)
-            stack.enter_context(_nobody_at_work(config))
+            made = tuple(sorted({root for root in roots if not presence.exists(root)}))
+            journal, state, models = _places(roots, step, stack)
+            stack.enter_context(_nobody_at_work(config, journal, models))
             _refuse_existing(config, manifest, force=force)
-            stamp = _free_stamp(roots, now_s)
-            places = journal, state, models = [Place(root, stamp, step) for root in roots]
+            places = list(dict.fromkeys((journal, state, models)))
+            stamp = _free_stamp(places, now_s)
             for place in places:
+                place.aside = f"{ASIDE}-{stamp}"
                 place.clean()
                 stack.callback(_tidy, place)
             _stage(folder, manifest, config, journal, state, models)
@@ -122,8 +70,8 @@ def restore(
             _journal(config, manifest, journal)
             _mode(manifest, state)
             _models(manifest, models)
-        kept = {place.aside for place in places}
-        return Restored(manifest, tuple(sorted(path for path in kept if path.is_dir())), made)
+        kept = [place.kept for place in places]
+        return Restored(manifest, tuple(sorted(path for path in kept if path)), made)
 
 
 def _tidy(place: Place) -> None:
@@ -141,24 +89,25 @@ def _failing(how: str) -> Iterator[None]:
         raise BackupError(text, exit_codes.CANT_CREATE) from None
 
 
-def _make(folders: Iterable[Path]) -> tuple[Path, ...]:
-    """Those that were not there and are now, with the folders above them."""
-    missing = sorted({folder for folder in folders if not presence.exists(folder)})
-    for folder in missing:
-        made = [path for path in (folder, *folder.parents) if not presence.exists(path)]
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in reversed(made):
-            _give_to_owner_of(path.parent, path)
-    return tuple(missing)
+def _places(roots: Iterable[Path], step: Step, stack: ExitStack) -> Iterator[Place]:
+    """One for each folder, made where it is missing; the same for two names of one folder."""
+    places: dict[tuple[int, int], Place] = {}
+    for root in roots:
+        folder = stack.enter_context(opened(root, make=True))
+        status = os.fstat(folder)
+        key = status.st_dev, status.st_ino
+        if key not in places:
+            places[key] = stack.enter_context(Place(root, folder, step))
+        yield places[key]
 
 
 @contextmanager
-def _nobody_at_work(config: Config) -> Iterator[None]:
+def _nobody_at_work(config: Config, journal: Place, models: Place) -> Iterator[None]:
     """Hold the service's lock and the trainer's. Raises BackupError where either is at work."""
     path = config.journal_path
     lock = path.with_name(path.name + ".lock")
     try:
-        descriptor = hold(lock)
+        descriptor = hold(Path(lock.name), folder=journal.folder)
     except OSError as error:
         raise BackupError(
             f"cannot lock {lock}: {error.strerror}; {remedy(error)}",
@@ -171,9 +120,9 @@ def _nobody_at_work(config: Config) -> Iterator[None]:
             exit_codes.TRY_LATER,
         ) from None
     try:
-        _give_to_owner_of(path.parent, lock)
-        with TrainerLock(config.models_dir):
-            _give_to_owner_of(config.models_dir, config.models_dir / ".lock")
+        give(descriptor, journal.folder)
+        with TrainerLock(config.models_dir, models.folder) as trainer:
+            give(trainer.descriptor, models.folder)
             yield
     except LockHeld as error:
         raise BackupError(str(error), exit_codes.TRY_LATER) from None
@@ -181,14 +130,12 @@ def _nobody_at_work(config: Config) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _free_stamp(roots: Iterable[Path], now_s: float) -> str:
+def _free_stamp(places: Iterable[Place], now_s: float) -> str:
     """The time, with a number behind it where an earlier restore has its folder aside."""
     time = f"{datetime.fromtimestamp(now_s, UTC):%Y%m%dT%H%M%SZ}"
     stamps = chain([time], (f"{time}-{number}" for number in count(2)))
     return next(
-        stamp
-        for stamp in stamps
-        if not any(os.path.lexists(root / f"{ASIDE}-{stamp}") for root in roots)
+        stamp for stamp in stamps if not any(place.has(f"{ASIDE}-{stamp}") for place in places)
     )
 
 
@@ -225,7 +172,7 @@ def _journal(config: Config, manifest: Manifest, place: Place) -> None:
         return
     path = config.journal_path
     if presence.exists(path):
-        _complete(path)
+        _complete(path, place.folder)
     # A WAL belongs to its own file, and so do spooled scores: beside another one they would be
     # applied to that.
     for part in (wal_of(path), shm_of(path), spool_path(path)):
@@ -234,9 +181,11 @@ def _journal(config: Config, manifest: Manifest, place: Place) -> None:
     place.put(path.name)
 
 
-def _complete(path: Path) -> None:
-    """Move what is in the spool and the WAL into the journal; where that fails they lie aside."""
-    with suppress(sqlite3.Error, OSError):
+def _complete(path: Path, folder: int) -> None:
+    """Move what is in the spool and the WAL into the journal; where that fails they lie aside.
+
+    SQLite follows links, and makes a file where one leads to none."""
+    with suppress(sqlite3.Error, OSError), as_owner_of(folder):
         connection = sqlite3.connect(path, timeout=2.0)
         try:
             with connection:
@@ -254,43 +203,23 @@ def _mode(manifest: Manifest, place: Place) -> None:
 
 def _models(manifest: Manifest, place: Place) -> None:
     """Bundles first, the pointer last; models that are not in the backup stay."""
-    names = {name.split("/")[1] for name in manifest.files if name.startswith(f"{form.MODELS}/")}
-    versions = {name for name in names if (place.staged / name / MANIFEST_NAME).exists()}
-    for version in sorted(versions):
-        if _same(place.root / version, place.staged / version):
-            continue
-        place.move_aside(version)
-        _give_to_owner_of(place.root, place.staged / version)
-        (place.staged / version).chmod(0o755)
-        place.put(version)
+    models = {
+        name.removeprefix(f"{form.MODELS}/"): entry
+        for name, entry in manifest.files.items()
+        if name.startswith(f"{form.MODELS}/")
+    }
+    for version in sorted(
+        name.split("/")[0] for name in models if name.endswith(f"/{MANIFEST_NAME}")
+    ):
+        files = {
+            name.removeprefix(f"{version}/"): entry
+            for name, entry in models.items()
+            if name.startswith(f"{version}/")
+        }
+        if not place.holds(version, files):  # it never changes
+            place.move_aside(version)
+            place.put_folder(version)
     for name in (HISTORY_NAME, POINTER_NAME):
-        if name in names:
+        if name in models:
             place.keep(name)
             place.put(name)
-
-
-def _is_there(path: Path) -> bool:
-    """Whether something would be replaced. Raises OSError where a disk does not tell, of which
-    os.path.lexists makes a no."""
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _same(ours: Path, theirs: Path) -> bool:
-    """Whether a bundle is there already: it never changes, so its files' bytes decide."""
-    try:
-        return all(
-            (ours / path.name).read_bytes() == path.read_bytes() for path in theirs.iterdir()
-        )
-    except OSError:
-        return False
-
-
-def _give_to_owner_of(folder: Path, path: Path) -> None:
-    """Root restores for the users that own the folders."""
-    if os.geteuid() == 0:
-        status = folder.stat()
-        os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)

@@ -36,6 +36,7 @@ from service import exit_codes, mode_file
 from service.backup import make
 from service.journal_file import SCHEMA_VERSION
 from service.regular_file import open_regular
+from service.restore import restore
 from service.spool import spool_path
 
 Both = tuple[Path, Path]
@@ -124,6 +125,17 @@ def test_nothing_is_staged_through_a_link(saved: Path, tmp_path: Path) -> None:
     assert (tmp_path / "new/journal.db").is_file()
     assert not any((tmp_path / "elsewhere").iterdir())
     assert not os.path.lexists(tmp_path / "new/.restore-incoming")
+
+
+def test_a_folder_of_two_names_is_one_place(saved: Path, tmp_path: Path) -> None:
+    write_event(tmp_path / "new", "there")
+    (tmp_path / "link").symlink_to("new")
+    config = sourced(tmp_path / "new", JOURNAL_PATH=str(tmp_path / "link/journal.db")).config
+    done = restore(config, saved, force=True, now_s=NOW_S)
+    assert kinds(tmp_path / "new/journal.db") == ["saved"]
+    assert mode_file.read(tmp_path / "new")
+    (aside,) = done.aside
+    assert kinds(aside / "journal.db") == ["there"]
 
 
 def test_a_file_with_holes_fills_no_disk(tmp_path: Path) -> None:
@@ -281,30 +293,6 @@ def test_while_the_trainer_works_nothing_is_restored(saved: Path, tmp_path: Path
     with TrainerLock(tmp_path / "state" / "models"), pytest.raises(form.BackupError) as caught:
         put_back(tmp_path / "state", saved)
     assert caught.value.exit_code == 75
-
-
-@as_root
-def test_root_restores_for_the_users_that_own_the_folders(saved: Path, tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    (state / "models").mkdir(parents=True)
-    os.chown(state, 1234, 1234)
-    os.chown(state / "models", 1235, 1235)
-    put_back(state, saved)
-    for path in state.rglob("*"):
-        owner = 1235 if path.is_relative_to(state / "models") else 1234
-        assert path.stat().st_uid == owner, path
-
-
-@as_root
-def test_a_folder_that_root_has_to_make_belongs_to_the_owner_of_the_place(
-    saved: Path, tmp_path: Path
-) -> None:
-    place = tmp_path / "place"
-    place.mkdir()
-    os.chown(place, 1234, 1234)
-    done = put_back(place / "in" / "state", saved)
-    assert {path.stat().st_uid for path in place.rglob("*")} == {1234}
-    assert done.made == (place / "in" / "state", place / "in" / "state" / "models")
 
 
 @as_root

@@ -1,0 +1,123 @@
+"""Folders of other users that root works in: held open, and what is in them named from there.
+
+The rule: whoever owns a folder can put a link to a folder of root's into it at any moment. So none
+of his is followed, and owner and mode are set of what is open, never of a name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from service.durable import named
+
+_ON_THE_WAY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MOST_LINKS = 40  # as many as the kernel follows
+
+
+@contextmanager
+def opened(path: Path, *, make: bool = False) -> Iterator[int]:
+    """A folder's descriptor; with `make` it is made, for the owner of the one around it.
+
+    Root gets there only by links of its own or of the folder's owner: one of anybody else would
+    choose where root writes. Raises OSError.
+    """
+    with named(path):
+        folder = _reached(path, make=make)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def below(folder: int, path: Path) -> Iterator[int]:
+    """The descriptor of a folder, and no link, by its name in an open one. Raises OSError."""
+    with named(path):
+        descriptor = os.open(path.name, _FOLDER, dir_fd=folder)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def new_folder(folder: int, name: str, mode: int = 0o777) -> int:
+    """Make a folder in an open one, where nothing may be yet; returns its descriptor."""
+    os.mkdir(name, mode, dir_fd=folder)
+    return os.open(name, _FOLDER, dir_fd=folder)
+
+
+def give(descriptor: int, folder: int) -> None:
+    """Let what root has open belong to the owner of an open folder."""
+    if os.geteuid() == 0:
+        status = os.fstat(folder)
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+@contextmanager
+def as_owner_of(folder: int) -> Iterator[None]:
+    """Within the block root has the rights of an open folder's owner and no more, for what can be
+    opened by its path alone. Of a process without threads. Raises OSError."""
+    status = os.fstat(folder)
+    if os.geteuid() != 0 or status.st_uid == 0:
+        yield
+        return
+    group, groups = os.getegid(), os.getgroups()
+    try:
+        os.setgroups([status.st_gid])
+        os.setegid(status.st_gid)
+        os.seteuid(status.st_uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
+def _reached(path: Path, *, make: bool) -> int:
+    names = list(reversed(path.absolute().parts))
+    links: list[int] = []
+    at = os.open("/", _ON_THE_WAY)
+    try:
+        while names:
+            found = _next(at, names.pop(), links, make=make)
+            status = os.fstat(found)
+            if not stat.S_ISLNK(status.st_mode):
+                os.close(at)
+                at = found
+                continue
+            links.append(status.st_uid)
+            names += reversed(Path(os.readlink("", dir_fd=found)).parts)
+            os.close(found)
+            if len(links) > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        _refuse_others(links, at)
+        return os.open(".", _FOLDER, dir_fd=at)
+    finally:
+        os.close(at)
+
+
+def _next(at: int, name: str, links: list[int], *, make: bool) -> int:
+    try:
+        return os.open(name, _ON_THE_WAY, dir_fd=at)
+    except FileNotFoundError:
+        if not make:
+            raise
+    _refuse_others(links, at)
+    made = new_folder(at, name)
+    give(made, at)
+    return made
+
+
+def _refuse_others(links: list[int], folder: int) -> None:
+    if os.geteuid() == 0 and not {0, os.fstat(folder).st_uid}.issuperset(links):
+        raise OSError(
+            errno.ELOOP,
+            "a link leads there that is neither root's nor of the owner of what it leads to "
+            "(chown -h root LINK if it is right)",
+        )
