@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
@@ -24,10 +25,11 @@ from service import exit_codes, mode_file, presence
 from service.backup_manifest import BackupError, Entry, Manifest
 from service.bundle import Limits, decode_pointer, load, machine_faults, read_pointer_bytes
 from service.config import Sourced
-from service.durable import Step, no_step, sync_directory
+from service.durable import Step, named, no_step, sync_directory
 from service.errors import ModelRejected, remedy
 from service.history import HISTORY_NAME
 from service.journal_reading import JournalUnreadable, open_quietly
+from service.owned_folder import below, opened
 from service.regular_file import open_regular
 from service.score_table import insert_scores, spooled_scores
 from service.spool import spool_path
@@ -127,9 +129,11 @@ class _Writer:
 
         self._write(name, io.BytesIO(content))
 
-    def file(self, name: str, source: Path) -> None:
-        """A copy of a regular file. Raises OSError."""
-        with open_regular(source) as file:
+    def file(self, name: str, source: Path, folder: int | None = None) -> None:
+        """A copy of a regular file, from its folder where that is open. Raises OSError."""
+        with named(source):
+            file = open_regular(source if folder is None else Path(source.name), folder)
+        with file:
             size = os.fstat(file.fileno()).st_size
             if size > MOST_BYTES:
                 raise BackupError(
@@ -271,18 +275,27 @@ def _models(writer: _Writer, models: Path, limits: Limits) -> tuple[str | None, 
 
 
 def _bundles(writer: _Writer, models: Path) -> None:
-    """Bundles never change once they are there, and may be removed at any time."""
-    for folder in sorted(path.parent for path in models.glob(f"*/{MANIFEST_NAME}")):
-        saved = f"{form.MODELS}/{folder.name}"
-        try:
-            found = [
-                path
-                for path in folder.iterdir()
-                if presence.is_file(path) and not path.is_symlink()
-            ]
-            sources = {f"{saved}/{path.name}": path for path in found}
-            if all(map(form.is_within, sources)) and writer.entries.keys().isdisjoint(sources):
-                for name, source in sources.items():
-                    writer.file(name, source)
-        except FileNotFoundError:
-            writer.forget(saved)
+    """Bundles never change once they are there, and may be removed at any time.
+
+    Whoever owns the models may put a link to a folder of root's in the place of one."""
+    with opened(models) as folder:
+        for version in sorted(path.parent.name for path in models.glob(f"*/{MANIFEST_NAME}")):
+            saved = f"{form.MODELS}/{version}"
+            try:
+                with below(folder, models / version) as bundle:
+                    _bundle(writer, saved, models / version, bundle)
+            except (FileNotFoundError, NotADirectoryError):
+                writer.forget(saved)
+
+
+def _bundle(writer: _Writer, saved: str, path: Path, folder: int) -> None:
+    with named(path):
+        found = [name for name in os.listdir(folder) if _is_regular(name, folder)]
+    sources = {f"{saved}/{name}": path / name for name in found}
+    if all(map(form.is_within, sources)) and writer.entries.keys().isdisjoint(sources):
+        for name, source in sources.items():
+            writer.file(name, source, folder)
+
+
+def _is_regular(name: str, folder: int) -> bool:
+    return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)

@@ -1,4 +1,4 @@
-"""Restores by root, in folders of users who put links in the way.
+"""Restores and backups by root, in folders of users who put links in the way.
 
 Each is planted just before the step that met it, by the hook that tells of the steps.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from another_user import NOBODY, as_nobody, as_root
+from builders import small_model
 from journals import Journal
 from saved_state import (
     NOW_S,
@@ -129,6 +130,8 @@ def test_a_place_that_a_link_of_another_user_leads_to_is_refused(theirs: Theirs)
     with pytest.raises(form.BackupError, match=f"chown -h root.*{theirs.models}"):
         put_back(theirs.state, theirs.saved, force=True)
     assert not any(theirs.roots.iterdir())
+    with pytest.raises(form.BackupError, match=f"{theirs.models}.*chown -h root"):
+        make(sourced(theirs.state), None, theirs.saved.with_name("again"), now_s=NOW_S)
 
 
 def test_no_folder_is_made_where_a_link_of_another_user_leads(theirs: Theirs) -> None:
@@ -181,6 +184,25 @@ def test_scores_that_wait_are_taken_in_by_no_journal_of_roots(theirs: Theirs) ->
     put_back(theirs.state, theirs.saved, force=True)
     assert rows(theirs.roots / "journal.db", "SELECT * FROM scores") == []
     assert kinds(journal) == ["there"]
+
+
+def test_a_backup_takes_nothing_of_a_folder_that_a_link_names(theirs: Theirs) -> None:
+    first, second = sorted([theirs.version, small_model(theirs.models, 1, now_s=NOW_S + 1)])
+    theirs.give()
+    (theirs.roots / "shadow").touch()
+
+    def step(name: str) -> None:
+        swapped = theirs.models / second
+        if name.startswith(f"write models/{first}/") and not swapped.is_symlink():
+            with as_nobody():
+                swapped.rename(theirs.state / "mine")
+                swapped.symlink_to(theirs.roots)
+
+    saved = theirs.saved.with_name("again")
+    make(sourced(theirs.state), None, saved, now_s=NOW_S, step=step)
+    assert (theirs.models / second).is_symlink()
+    assert not list(saved.rglob("shadow"))
+    assert (saved / "models" / first).is_dir()
 
 
 # Whose it is then
