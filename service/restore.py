@@ -25,7 +25,7 @@ from service.durable import LockHeld, Step, TrainerLock, no_step
 from service.errors import remedy
 from service.history import HISTORY_NAME
 from service.journal_file import shm_of, wal_of
-from service.locks import HeldError, hold
+from service.locks import HeldError, hold, lock_of
 from service.owned_folder import as_owner_of, give, opened
 from service.restore_place import Place
 from service.score_table import insert_scores, spooled_scores
@@ -105,7 +105,7 @@ def _places(roots: Iterable[Path], step: Step, stack: ExitStack) -> Iterator[Pla
 def _nobody_at_work(config: Config, journal: Place, models: Place) -> Iterator[None]:
     """Hold the service's lock and the trainer's. Raises BackupError where either is at work."""
     path = config.journal_path
-    lock = path.with_name(path.name + ".lock")
+    lock = lock_of(path)
     try:
         descriptor = hold(Path(lock.name), folder=journal.folder)
     except OSError as error:

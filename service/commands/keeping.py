@@ -54,8 +54,8 @@ def restore(config_path: str | None, folder: Path, force: bool, check: bool) -> 
     """
     from service import backup_manifest as form
     from service.config import load
-    from service.journal_export import stamp
     from service.restore import restore as put_back
+    from service.words import stamp
 
     if check:
         manifest = form.read(folder)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import pickle
 import signal
 from pathlib import Path
@@ -88,6 +89,7 @@ def test_a_serving_process_never_unpickles_whatever_it_is_given(tmp_path: Path, 
             for count, hostile in enumerate((with_objects(bomb), pickle.dumps(bomb)), start=1):
                 # In one piece for the watch, which tries what it refused again when a file changes.
                 service.process.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, service.process.pid, os.WSTOPPED)  # the thread that watches too
                 plant(service.models_dir, hostile)
                 service.process.send_signal(signal.SIGCONT)
                 eventually(lambda n=count: len(rejections(service)) >= n, "the refusal")
