@@ -64,6 +64,10 @@ def full_at(size_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+SUBSCRIBED = b"\x01"
+"""How an XPUB's message of a subscription begins; one of its end begins with 0."""
+
+
 class Feed:
     """The bridge's PUB, which knows when the service has subscribed.
 
@@ -85,8 +89,11 @@ class Feed:
         self.address = f"tcp://127.0.0.1:{port}"
 
     def wait_for_subscriber(self) -> None:
-        """Block until the service listens (again)."""
-        assert self._socket.poll(PATIENCE_S * 1000), "nobody subscribed"
+        """Block until the service listens (again): one that was killed is told of as well."""
+        told = b""
+        while not told.startswith(SUBSCRIBED):
+            assert self._socket.poll(PATIENCE_S * 1000), "nobody subscribed"
+            told = self._socket.recv()
         while self._socket.poll(0):
             self._socket.recv()
 
