@@ -335,12 +335,15 @@ remove_old_releases() {
 
 next_steps() {
     say "installed $release; the trainer is started by $trigger"
+    then=", then systemctl restart signal-scorer"
     if [ "$start" = no ] && systemctl --quiet is-active signal-scorer; then
+        # A restart by hand would start it without a way back.
         say "start it:        the same command without --no-start; if it fails, what runs now serves again"
+        then=
     elif [ "$start" = no ]; then
         say "start it:        systemctl enable --now signal-scorer$timers"
     fi
-    say "configuration:   $etc/config.toml, then systemctl restart signal-scorer"
+    say "configuration:   $etc/config.toml$then"
     say "is it well?      signal-scorer health; journalctl -u signal-scorer"
     say "a first score:   signal-scorer score --symbol EURUSD --base-score 75 --direction BUY"
     say "the trainer:     signal-scorer-train status"
