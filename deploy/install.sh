@@ -135,7 +135,8 @@ has_cron() { command -v cron >/dev/null || command -v crond >/dev/null; }
 find_python() {
     for candidate in ${python:-python3 python3.14 python3.13 python3.12 python3.11}; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            python=$(command -v "$candidate")
+            # Not by a name that the distribution's next version gives to another one.
+            python=$(readlink -f "$(command -v "$candidate")")
             "$python" -c 'import ensurepip, venv' 2>/dev/null ||
                 refuse "$python cannot make environments; apt-get install python3-venv"
             return
@@ -376,7 +377,8 @@ uninstall() {
     systemctl daemon-reload
     systemctl --quiet reset-failed 'signal-scorer*' 2>/dev/null || true
     say "removed. Left are $state (journal, models), $etc (configuration), what systemctl edit"
-    say "made, and the users scorer and scorer-trainer. To remove these too:"
+    say "made, and the users scorer and scorer-trainer. Give --truth-log and --timers again if you"
+    say "install it again. To remove these too:"
     say "  rm -rf $state $etc $units/signal-scorer*.service.d; userdel scorer-trainer; userdel scorer; groupdel $clients"
 }
 

@@ -232,6 +232,9 @@ def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: fl
         problems = (*problems, "secret keys are not in a backup: keep them apart from it")
     if schema is None:
         problems = (*problems, f"there is no journal at {config.journal_path}")
+    others = (*config.training.journals, *config.training.backfills)
+    if others:
+        problems = (*problems, f"what else the trainer reads is not in it: {', '.join(others)}")
     return Manifest(
         made_at=now_s,
         program=protocol.__version__,

@@ -6,8 +6,6 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from protocol.schema import SCHEMA
 
 KEPT_BARS = SCHEMA.constants["kept_bars"]
@@ -15,9 +13,9 @@ _DROP_OLD_BARS = (
     "DELETE FROM bars WHERE symbol = :symbol AND minute < (SELECT minute FROM bars"
     " WHERE symbol = :symbol ORDER BY minute DESC LIMIT 1 OFFSET :kept)"
 )
-_KEEP = (
-    "DELETE FROM bars WHERE symbol NOT IN (SELECT value FROM json_each(?))",
-    "DELETE FROM symbols WHERE symbol NOT IN (SELECT value FROM json_each(?))",
+_DROP_OTHERS = (
+    "DELETE FROM bars WHERE typeof(symbol) != 'text' OR NOT kept(CAST(symbol AS BLOB))",
+    "DELETE FROM symbols WHERE typeof(symbol) != 'text' OR NOT kept(CAST(symbol AS BLOB))",
 )
 
 
@@ -47,8 +45,10 @@ def drop_symbols(connection: sqlite3.Connection, gone: list[tuple[str]]) -> None
 def drop_others(connection: sqlite3.Connection, names: Iterable[str]) -> None:
     """Drop all rows but these symbols'. Raises sqlite3.Error.
 
-    It looks at every row: one whose name was damaged does not lie where that name belongs.
+    It looks at every row: one whose name was damaged does not lie where that name belongs. With
+    a subquery in its place, newer versions of SQLite would look for each row by its key.
     """
-    kept = msgspec.json.encode(list(names)).decode()
-    for statement in _KEEP:
-        connection.execute(statement, (kept,))
+    kept = frozenset(name.encode() for name in names)
+    connection.create_function("kept", 1, kept.__contains__, deterministic=True)
+    for statement in _DROP_OTHERS:
+        connection.execute(statement)

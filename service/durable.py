@@ -29,7 +29,7 @@ def named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.filename is None or not Path(str(error.filename)).is_absolute():
-            error.filename = str(path)
+            error.filename, error.filename2 = str(path), None
         raise
 
 

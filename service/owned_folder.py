@@ -82,16 +82,20 @@ def as_owner_of(folder: int) -> Iterator[None]:
 def _reached(path: Path, *, make: bool) -> int:
     names = list(reversed(path.absolute().parts))
     links: list[int] = []
+    own = len(names)  # so many are of the path itself, the others of what a link leads to
     at = os.open("/", _ON_THE_WAY)
     try:
         while names:
-            found = _next(at, names.pop(), links, make=make)
+            name = names.pop()
+            # Where a link leads to nothing, a disk may not be mounted.
+            found = _next(at, name, links, make=make and len(names) < own)
             status = os.fstat(found)
             if not stat.S_ISLNK(status.st_mode):
                 os.close(at)
                 at = found
                 continue
             links.append(status.st_uid)
+            own = min(own, len(names))
             names += reversed(Path(os.readlink("", dir_fd=found)).parts)
             os.close(found)
             if len(links) > _MOST_LINKS:

@@ -21,7 +21,7 @@ from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service import backup_manifest as form
 from service import exit_codes, mode_file, presence
 from service.backup_manifest import BackupError, Manifest
-from service.durable import LockHeld, Step, TrainerLock, no_step
+from service.durable import LockHeld, Step, TrainerLock, named, no_step
 from service.errors import remedy
 from service.history import HISTORY_NAME
 from service.journal_file import shm_of, wal_of
@@ -120,9 +120,11 @@ def _nobody_at_work(config: Config, journal: Place, models: Place) -> Iterator[N
             exit_codes.TRY_LATER,
         ) from None
     try:
-        give(descriptor, journal.folder)
+        with named(lock):
+            give(descriptor, journal.folder)
         with TrainerLock(config.models_dir, models.folder) as trainer:
-            give(trainer.descriptor, models.folder)
+            with named(config.models_dir / ".lock"):
+                give(trainer.descriptor, models.folder)
             yield
     except LockHeld as error:
         raise BackupError(str(error), exit_codes.TRY_LATER) from None

@@ -53,10 +53,14 @@ class Place:
 
     def clean(self) -> None:
         """Remove what an interrupted restore, or this one, staged."""
-        if stat.S_ISLNK(self._mode(STAGED) or 0):  # nor is one that lies there followed
-            with named(self.root / STAGED):
+        mode = self._mode(STAGED)
+        if mode is None:
+            return
+        with named(self.root / STAGED):
+            if stat.S_ISDIR(mode):
+                shutil.rmtree(STAGED, dir_fd=self.folder)
+            else:  # a link that lies there is not followed, and no pipe is opened
                 os.unlink(STAGED, dir_fd=self.folder)
-        shutil.rmtree(STAGED, ignore_errors=True, dir_fd=self.folder)
 
     def stage(self, source: Path, name: str, entry: form.Entry, mode: int) -> None:
         """Copy one file beside its place, and see that it is the one that was saved."""

@@ -202,9 +202,12 @@ class _Signals:
 def _shown(sourced: Sourced, *, whole: bool) -> dict[str, object]:
     """What an operator wants to see once: the paths, addresses and by what keys were set.
 
-    `whole`: every value as well, for who asks months later what it ran with.
+    `whole`: every value as well, for who asks months later what it ran with, but for the command
+    of the alerts: it is the trainer's, and may name a webhook that nobody else is to know.
     """
     config = sourced.config
+    values = msgspec.to_builtins(config)
+    values.pop("alerts")
     return {
         "bind": list(config.score.bind),
         "feeds": list(config.feed.endpoints),
@@ -212,7 +215,7 @@ def _shown(sourced: Sourced, *, whole: bool) -> dict[str, object]:
         "models": str(config.models_dir),
         "mode": config.score.mode,
         "set": sourced.sources,
-    } | ({"effective": msgspec.to_builtins(config)} if whole else {})
+    } | ({"effective": values} if whole else {})
 
 
 def _favour_the_loop() -> None:

@@ -150,17 +150,26 @@ def shortfall(rows: Live) -> tuple[float, float]:
     return below.value, quantile * max(below.error, alone)
 
 
-def age(model: Model, *, expire_after_days: float, now_s: float) -> Finding:
-    """How long since the model was last reviewed, against when it is no longer used."""
+def age(
+    model: Model, *, expire_after_days: float, now_s: float, pinned: bool = False
+) -> tuple[Finding, ...]:
+    """How long since the model was last reviewed, against when it is no longer used.
+
+    That it is no longer used is a finding of its own, since only what is new is told.
+    """
     passed = max(0.0, (now_s - model.reviewed_at) / DAY_S)
     facts = {"days": passed}
     if expire_after_days == 0.0:
-        return Finding("age", "fine", f"reviewed {passed:.0f} days ago; it does not expire", facts)
+        text = f"reviewed {passed:.0f} days ago; it does not expire"
+        return (Finding("age", "fine", text, facts),)
     text = f"reviewed {passed:.0f} days ago, expires after {expire_after_days:.0f}"
-    if passed >= expire_after_days:
-        text += ": no longer used, base scores are served; run train"
-    elif passed >= REVIEW_DUE * expire_after_days:
-        text += ": run train, which reviews it"
-    else:
-        return Finding("age", "fine", text, facts)
-    return Finding("age", "alert", text, facts)
+    if passed < REVIEW_DUE * expire_after_days:
+        return (Finding("age", "fine", text, facts),)
+    text += ": run train, which reviews it"
+    if pinned:
+        text += "; it is pinned, which withholds any other: unpin"
+    due = Finding("age", "alert", text, facts)
+    if passed < expire_after_days:
+        return (due,)
+    gone = "no longer used: base scores are served until one is published or found to hold"
+    return due, Finding("expired", "alert", gone)

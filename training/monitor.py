@@ -81,7 +81,12 @@ def _held(data: Dataset, settings: Settings, config: Config, now_s: float) -> Se
             window_days=config.monitor.win_rate_days,
             warn_points=config.monitor.warn_points,
         ),
-        checks.age(model, expire_after_days=config.model.expire_after_days, now_s=now_s),
+        *checks.age(
+            model,
+            expire_after_days=config.model.expire_after_days,
+            now_s=now_s,
+            pinned=found.pinned,
+        ),
     )
     back = _retreat(model, live, findings, settings.models, config, now_s)
     return Seen(model.version, findings, len(live), back)

@@ -258,7 +258,7 @@ def _integrity(connection: sqlite3.Connection, *, full: bool) -> tuple[str | Non
         raise
     finally:
         connection.set_progress_handler(None, 0)
-    found = [str(row[0]) for row in rows if row[0] != "ok"]
+    found = [" ".join(str(row[0]).split()) for row in rows if row[0] != "ok"]
     return ("; ".join(found)[:300] if found else None), True
 
 

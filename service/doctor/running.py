@@ -129,8 +129,12 @@ def _whose(scene: Scene, running: Running) -> Iterator[Finding]:
         yield fail(
             running.address,
             f"answers as user {user_name(behind.uid)}, the state is {scene.owner_name}'s",
-            f"is {who} yours? If not, end it: it stands where the service would. If it is, run it "
-            "as the user whose the state is",
+            f"is {who} yours? If not, end it: it stands where the service would. If it is, "
+            + (
+                "give that user the state rather than run it as root"
+                if scene.owner == 0
+                else "run it as the user whose the state is"
+            ),
         )
 
 

@@ -93,6 +93,16 @@ def test_the_configuration_is_in_it_and_secret_keys_are_not(tmp_path: Path) -> N
     assert "secret keys" in manifest.problems[0]
 
 
+def test_what_else_the_trainer_reads_is_said_not_to_be_saved(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    config = tmp_path / "config.toml"
+    config.write_text('[training]\nbackfills = ["models/b.db"]\njournals = ["/b/j.db"]\n')
+    where = load(str(config), environ={"SIGNAL_SCORER_STATE_DIR": str(tmp_path / "state")})
+    said = make(where, config, tmp_path / "saved", now_s=NOW_S).problems[-1]
+    assert "models/b.db" in said
+    assert "/b/j.db" in said
+
+
 def test_a_configuration_behind_a_link_is_saved(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "real.toml").write_text("[score]\n")

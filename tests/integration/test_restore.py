@@ -50,6 +50,54 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "saved"
 
 
+@pytest.mark.parametrize("lost", ["state", "models", "above"])
+def test_nothing_is_made_where_a_link_leads_to_nothing(
+    saved: Path, tmp_path: Path, lost: str
+) -> None:
+    """As to a disk that is not mounted: the restore would lie under it."""
+    state, disk = tmp_path / "above" / "state", tmp_path / "disk"
+    disk.mkdir()
+    link = {"state": state, "models": state / "models", "above": state.parent}[lost]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(disk / "lost")
+    with pytest.raises(form.BackupError, match=r"^nothing was restored"):
+        put_back(state, saved)
+    assert not any(disk.iterdir())
+
+
+def test_behind_a_link_that_leads_somewhere_what_is_missing_is_made(
+    saved: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "var").symlink_to("disk")
+    put_back(tmp_path / "var" / "deep" / "state", saved)
+    assert version_of(tmp_path / "disk" / "deep" / "state" / "models")
+
+
+@pytest.mark.parametrize("make_it", [Path.touch, os.mkfifo])
+def test_what_lies_in_the_place_of_the_staged_folder_goes(
+    saved: Path, tmp_path: Path, make_it: Callable[[Path], None]
+) -> None:
+    (tmp_path / "new").mkdir()
+    there = tmp_path / "new" / ".restore-incoming"
+    make_it(there)
+    put_back(tmp_path / "new", saved)
+    assert not os.path.lexists(there)
+
+
+@as_root
+def test_what_root_left_staged_is_said_to_want_root(open_folder: Path) -> None:
+    a_state(open_folder / "original", "saved", 0)
+    make(sourced(open_folder / "original"), None, open_folder / "saved", now_s=NOW_S)
+    state = open_folder / "new"
+    (state / ".restore-incoming").mkdir(parents=True, mode=0o700)  # of a restore that was killed
+    (state / ".restore-incoming" / "journal.db").touch()
+    for path in (state, open_folder / "saved", *(open_folder / "saved").rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    with as_nobody(), pytest.raises(form.BackupError, match=r"\.restore-incoming.*as root"):
+        put_back(state, open_folder / "saved")
+
+
 @pytest.mark.parametrize(
     "name", ["journal.db", "mode.json", f"models/{POINTER_NAME}", "backup.json"]
 )

@@ -12,7 +12,11 @@ from sample_rows import sample_rows
 from serving import published_model
 
 from protocol.schema import FEATURE_COUNT
+from service.alerting import Alert
 from service.model import Model
+from service.settings import AlertsSection
+from training.alerts import State, news
+from training.alerts import told as delivered
 from training.answered import Advice
 from training.bound import DAY_S
 from training.checks import (
@@ -197,13 +201,32 @@ def test_99_signals_are_too_few_for_drift(model: Model) -> None:
 )
 def test_age_is_an_alert_from_four_fifths_of_expiry(model: Model, days: float, level: str) -> None:
     now_s = model.reviewed_at + days * DAY_S
-    assert age(model, expire_after_days=35.0, now_s=now_s).level == level
-    assert age(model, expire_after_days=0.0, now_s=now_s).level == "fine"
+    assert age(model, expire_after_days=35.0, now_s=now_s)[0].level == level
+    (found,) = age(model, expire_after_days=0.0, now_s=now_s)
+    assert found.level == "fine"
 
 
-def test_an_expired_model_is_said_not_to_serve(model: Model) -> None:
-    found = age(model, expire_after_days=35.0, now_s=model.reviewed_at + 36 * DAY_S)
-    assert "no longer used" in found.text
+def test_that_a_model_has_expired_is_told_though_its_age_was(model: Model) -> None:
+    def told(state: State, days: float) -> Alert | None:
+        now_s = model.reviewed_at + days * DAY_S
+        findings = age(model, expire_after_days=35.0, now_s=now_s)
+        return news(state, findings, AlertsSection(), now_s=now_s, model=model.version)
+
+    due = told(State(), 28.1)
+    assert due is not None
+    assert told(delivered(due), 34.9) is None
+    expired = told(delivered(due), 35.0)
+    assert expired is not None
+    assert [finding.name for finding in expired.findings] == ["age", "expired"]
+    assert "no longer used" in expired.text
+    assert told(delivered(expired), 40.0) is None
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_whose_pin_withholds_what_would_follow_it_is_told(model: Model, pinned: bool) -> None:
+    now_s = model.reviewed_at + 30 * DAY_S
+    (found,) = age(model, expire_after_days=35.0, now_s=now_s, pinned=pinned)
+    assert ("unpin" in found.text) == pinned
 
 
 def test_outcomes_are_of_the_model_that_answered() -> None:
