@@ -136,7 +136,7 @@ find_python() {
     for candidate in ${python:-python3 python3.14 python3.13 python3.12 python3.11}; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             # Not by a name that the distribution's next version gives to another one.
-            python=$(readlink -f "$(command -v "$candidate")")
+            python=$("$candidate" -c 'import os, sys; print(os.path.realpath(sys.executable))')
             "$python" -c 'import ensurepip, venv' 2>/dev/null ||
                 refuse "$python cannot make environments; apt-get install python3-venv"
             return

@@ -29,7 +29,8 @@ def named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.filename is None or not Path(str(error.filename)).is_absolute():
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            del error.filename2  # set to None, it would be shown
         raise
 
 

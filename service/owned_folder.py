@@ -87,8 +87,15 @@ def _reached(path: Path, *, make: bool) -> int:
     try:
         while names:
             name = names.pop()
-            # Where a link leads to nothing, a disk may not be mounted.
-            found = _next(at, name, links, make=make and len(names) < own)
+            try:
+                found = _next(at, name, links, make=make and len(names) < own)
+            except FileNotFoundError:
+                if len(names) < own:
+                    raise
+                text = (
+                    "a link leads to what is not there; have that disk mounted, or make the folder"
+                )
+                raise OSError(errno.ENOENT, text) from None
             status = os.fstat(found)
             if not stat.S_ISLNK(status.st_mode):
                 os.close(at)

@@ -1,0 +1,28 @@
+"""Errors of the disk that name the file they are about."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from service.durable import named
+
+PATH = Path("/state/journal.db")
+
+
+@pytest.mark.parametrize(
+    "of",
+    [(), ("journal.db",), ("journal.db", None, "journal.db")],
+    ids=["of no file", "of a name in an open folder", "of two names"],
+)
+def test_an_error_says_the_whole_path_and_nothing_more(of: tuple[str | None, ...]) -> None:
+    with pytest.raises(OSError, match="No space") as caught, named(PATH):
+        raise OSError(errno.ENOSPC, "No space left on device", *of)
+    assert str(caught.value) == f"[Errno 28] No space left on device: '{PATH}'"
+
+
+def test_an_error_that_names_its_own_files_is_left_as_it_is() -> None:
+    with pytest.raises(OSError, match="'/a' -> '/b'"), named(PATH):
+        raise OSError(errno.EXDEV, "Invalid cross-device link", "/a", None, "/b")
