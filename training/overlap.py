@@ -31,10 +31,15 @@ def uniqueness(symbol: NDArray[np.str_], time_s: Floats, end_s: Floats) -> Float
 
     Running are all signals of related symbols, itself among them. Lopez de Prado, Advances
     in Financial Machine Learning (2018), 4.4. The sum is the effective number of signals.
+
+    All are taken to live as long as the median. By its own life a signal weighs the more the
+    longer it outlasts the others, and winners outlast losers where the target is further away
+    than the stop: the weight would tell the outcome.
     """
     weight = np.ones(len(symbol))
-    # A signal without a life still stands for a moment.
-    end_s = np.maximum(end_s, time_s + 1.0)
+    if len(symbol):
+        # A signal without a life still stands for a moment.
+        end_s = time_s + max(float(np.median(end_s - time_s)), 1.0)
     names = np.unique(symbol).tolist()
     kin = {name: families(name) for name in names}
     for name in names:
