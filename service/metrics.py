@@ -61,7 +61,7 @@ class VitalsCollector(Collector):
         self._started_s = vitals.started_utc_s
         self._lock = threading.Lock()
         self._ticks_seen: dict[str, int] = {}
-        self._ticks_by_class: Counter[str] = Counter(dict.fromkeys(CLASSES, 0))
+        self._ticks_counted: Counter[tuple[str, str]] = Counter()
 
     def collect(self) -> Iterator[Metric]:
         """All families; names end in their unit."""
@@ -127,7 +127,12 @@ class VitalsCollector(Collector):
         )
         yield counter("feed_skipped", "Other messages by type", ["type"], feed["skipped"])
         yield counter("feed_changes", "What became of symbols", ["kind"], feed["changes"])
-        yield counter("ticks", "Ticks applied, by class of symbol", ["symbol_class"], self._ticks())
+        yield counter(
+            "ticks",
+            "Ticks applied, by who sent them and class of symbol",
+            ["endpoint", "symbol_class"],
+            self._ticks().items(),
+        )
         limit = self._engine.config.limits.symbols
         yield gauge("symbols", "Symbols kept", about["symbols"])
         yield gauge("symbols_limit", "No more are kept", limit)
@@ -137,9 +142,12 @@ class VitalsCollector(Collector):
         endpoints = feed["endpoints"]
         yield labelled(
             "feed_age_seconds",
-            "Since its last message",
+            "Since its last message, or since the start where none came",
             ["endpoint"],
-            [((e["name"],), e["age_s"]) for e in endpoints if e["age_s"] is not None],
+            [
+                ((e["name"],), about["uptime_s"] if e["age_s"] is None else e["age_s"])
+                for e in endpoints
+            ],
         )
         yield labelled(
             "feed_clock_offset_seconds",
@@ -161,18 +169,23 @@ class VitalsCollector(Collector):
             [((e["name"],), float(e["name"] in silent)) for e in endpoints],
         )
 
-    def _ticks(self) -> dict[str, int]:
-        """Totals by class that never fall, though a symbol's own count goes with the symbol."""
+    def _ticks(self) -> dict[tuple[str, str], int]:
+        """Totals by endpoint and class that never fall, though a symbol's own goes with the symbol.
+
+        What came of a symbol since the last look counts for the source that has it now.
+        """
         with self._lock:
-            now = {name: feed.ticks for name, feed in dict(self._engine.intake.feeds).items()}
+            feeds = dict(self._engine.intake.feeds)
+            now = {name: feed.ticks for name, feed in feeds.items()}
             for name, ticks in now.items():
                 before = self._ticks_seen.get(name, 0)
                 # Fewer than before: it was dropped and began again.
-                self._ticks_by_class[symbol_class(name)] += ticks - (
-                    before if ticks >= before else 0
-                )
+                new = ticks - before if ticks >= before else ticks
+                if new:  # before its first tick a symbol has no source
+                    self._ticks_counted[feeds[name].source[0], symbol_class(name)] += new
             self._ticks_seen = now
-            return dict(self._ticks_by_class)
+            none = {(one.name, kind): 0 for one in self._vitals.endpoints for kind in CLASSES}
+            return none | dict(self._ticks_counted)
 
     def _model(self, about: dict[str, Any]) -> Iterator[Metric]:
         model = about["model"]

@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import builders
 import pytest
 import zmq
-from harness import eventually, running
+from harness import Feed, eventually, running
 from prometheus_client.parser import text_string_to_metric_families
-from serving import Parts, body, tick, unpacked
+from serving import Parts, body, candle, tick, unpacked
 from wire_document import DOCUMENT
 
 from protocol import messages
 from service.engine_replay import compare
 from service.histogram import LATENCY_BOUNDS_S, Histogram
 from service.metrics import VitalsCollector
-from service.symbol_class import symbol_class
+from service.symbol_class import CLASSES, symbol_class
 
 ERRORS = DOCUMENT.section("## Errors")
 
@@ -114,12 +115,12 @@ def test_latencies_lie_in_buckets_from_fifty_microseconds(served: Served):
 
 def test_the_feed_is_counted_by_fate_and_by_class_of_symbol(served: Served):
     assert served.scrape.value("feed_messages_total", fate="tick_accepted") == 20
-    assert served.scrape.value("ticks_total", symbol_class="forex") == 10
-    assert served.scrape.value("ticks_total", symbol_class="metal") == 5
-    assert served.scrape.value("ticks_total", symbol_class="crypto") == 5
+    endpoint = served.stats["feed"]["endpoints"][0]["name"]
+    for kind, count in (("forex", 10), ("metal", 5), ("crypto", 5)):
+        labels = {"endpoint": endpoint, "symbol_class": kind}
+        assert served.scrape.value("ticks_total", **labels) == count
     assert served.scrape.value("symbols") == 4
     assert -1 < served.scrape.value("feed_lag_seconds") < 60
-    endpoint = served.stats["feed"]["endpoints"][0]["name"]
     assert 0 <= served.scrape.value("feed_age_seconds", endpoint=endpoint) < 60
 
 
@@ -150,7 +151,8 @@ def test_what_alerts_ask_for_is_there_before_it_happens(served: Served):
         assert served.scrape.value("requests_total", op=op, status="internal") == 0
     for status in get_args(messages.Status):
         assert served.scrape.value("scores_total", status=status) >= 0
-    assert served.scrape.value("ticks_total", symbol_class="other") == 0
+    endpoint = served.stats["feed"]["endpoints"][0]["name"]
+    assert served.scrape.value("ticks_total", endpoint=endpoint, symbol_class="other") == 0
     assert served.scrape.value("feed_messages_total", fate="tick_fault") == 0
     assert served.scrape.value("handshakes_total", result="refused") == 0
     assert served.scrape.value("model_rejections_total", reason="golden") == 0
@@ -177,9 +179,44 @@ def test_a_silent_feed_and_a_refused_model_are_states(tmp_path: Path):
         eventually(lambda: Scrape(address).value("feed_silent", **silent) == 1, "silence")
         scrape = Scrape(address)
         assert scrape.value("feed_clock_changes_total", **silent) == 0
+        # Never heard: how long that has been, and no ticks of any class.
+        assert 0.2 < scrape.value("feed_age_seconds", **silent) <= scrape.value("uptime_seconds")
+        for kind in CLASSES:
+            assert scrape.value("ticks_total", **silent, symbol_class=kind) == 0
         assert scrape.value("model_refused") == 1
         assert scrape.value("model_rejections_total", reason="pointer") == 1
         assert scrape.value("model_expire_after_seconds") == 35 * 86_400
+
+
+def test_of_two_feeds_each_has_its_own_ticks(tmp_path: Path):
+    now_s = int(time.time())
+    coins = Feed()
+    with (
+        closing(coins),
+        closing(Feed()) as fx,
+        running(
+            tmp_path,
+            METRICS_BIND="127.0.0.1:0",
+            FEED_ENDPOINTS=f'["{coins.address}", "{fx.address}"]',
+        ) as service,
+    ):
+
+        def ticks(feed: Feed, kind: str) -> float:
+            scrape = Scrape(service.metrics())
+            return scrape.value("ticks_total", endpoint=feed.address, symbol_class=kind)
+
+        for feed in (coins, fx):
+            feed.wait_for_subscriber()
+        coins.send(*(tick("BTCUSD", now_s - 9 + at, 1.1 + at * 1e-5) for at in range(3)))
+        fx.send(*(tick("EURUSD", now_s - 9 + at, 1.1 + at * 1e-5) for at in range(2)))
+        eventually(lambda: service.received() == 5, "the ticks")
+        assert (ticks(coins, "crypto"), ticks(coins, "forex")) == (3, 0)
+        assert (ticks(fx, "crypto"), ticks(fx, "forex")) == (0, 2)
+        # Heartbeats, the last quote again, and a symbol that is another's move nothing.
+        again = tick("EURUSD", now_s - 8, 1.1 + 1e-5)
+        fx.send(b'{"type":"heartbeat"}', again, tick("BTCUSD", now_s, 1.2))
+        eventually(lambda: service.received() == 8, "the messages")
+        assert (ticks(fx, "crypto"), ticks(fx, "forex")) == (0, 2)
 
 
 def test_stats_say_the_same_in_their_own_words(served: Served):
@@ -210,6 +247,35 @@ def test_the_ticks_never_fall_though_a_symbol_goes_and_comes_again(tmp_path: Pat
         trade(symbol, count)
     assert list(parts.engine.intake.feeds) == ["EURUSD"]
     assert ticks() == 7
+
+
+def test_a_symbol_that_is_taken_over_leaves_its_ticks_with_whom_they_came_from(tmp_path: Path):
+    parts = Parts(tmp_path)
+    vitals = VitalsCollector(parts.vitals, parts.engine, parts.journal, parts.clock)
+    other = parts.engine.endpoint("other", volume_is_deal=False)
+    parts.vitals.endpoints.append(other)
+
+    def ticks() -> dict[str, float]:
+        (family,) = (found for found in vitals.collect() if found.name == "signal_scorer_ticks")
+        return {
+            sample.labels["endpoint"]: sample.value
+            for sample in family.samples
+            if sample.labels["symbol_class"] == "forex"
+        }
+
+    # Known before its first tick, as after a restart: it has no source then.
+    minute = int(parts.clock.utc_s()) // 60 - 2
+    parts.feed(candle("EURUSD", minute, 1.1))
+    assert ticks() == {"feed": 0, "other": 0}
+    for at in range(5):
+        parts.feed(tick("EURUSD", parts.clock.utc_s() - 5 + at, 1.1 + at * 1e-5))
+    assert ticks() == {"feed": 5, "other": 0}
+    parts.clock.advance(60.0)
+    for at in range(2):
+        frame = tick("EURUSD", parts.clock.utc_s() - 2 + at, 1.2 + at * 1e-5)
+        parts.engine.on_frame(other, frame, parts.clock.utc_s())
+    assert parts.engine.intake.changes["source_takeover"] == 1
+    assert ticks() == {"feed": 5, "other": 2}
 
 
 def test_a_drift_is_in_the_metrics_the_score_health_and_the_replay(tmp_path: Path):
