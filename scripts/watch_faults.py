@@ -24,10 +24,10 @@ from typing import Any, NamedTuple
 import zmq
 from background import meanwhile
 from builders import NOW_S, small_model
-from harness import eventually
+from harness import eventually, free_port
 from monitored import answer_signals
 from scored_journal import write_journal
-from serving import body, published_model
+from serving import body, published_model, tick
 from watched import Prometheus, Watched
 
 from protocol import messages
@@ -154,6 +154,48 @@ def heartbeats(one: Watched) -> None:
     one.start(scrape=False).bridge.ticks = False
     time.sleep(0.5)
     one.scrape()
+
+
+SECOND = f"tcp://127.0.0.1:{free_port()}"
+
+
+@fault("of two feeds one sends heartbeats only", "ScorerNoTicks", FEED_INGEST=SECOND)
+def second_without_ticks(one: Watched) -> Iterator[str]:
+    one.start(scrape=False)
+
+    def beat(stop: threading.Event) -> None:
+        with zmq.Context() as context, context.socket(zmq.PUSH) as socket:
+            socket.linger = 0
+            socket.connect(SECOND)
+            # A coin: its market is open whenever this is run.
+            socket.send(tick("ETHUSD", time.time(), 1.1))
+            while not stop.wait(0.2):
+                socket.send(b'{"type":"heartbeat"}')
+
+    with meanwhile(beat):
+        with one.service.client() as client:
+            eventually(lambda: "heartbeat" in client.stats()["feed"]["skipped"], "a heartbeat")
+        one.scrape()
+        yield one.instance
+
+
+@fault("the loop stands still, and the metrics answer", "ScorerDown")
+def stuck(one: Watched) -> None:
+    (one.folder / "sitecustomize.py").write_text(
+        "import time\n"
+        "from service.engine import Engine\n"
+        "Engine.on_request = lambda *all: time.sleep(3600)\n"
+    )
+    one.start(warm=False, scrape=False, PYTHONPATH=str(one.folder))
+    with ScorerClient(one.service.address, 200) as client:
+        client.score("BTCUSD", 70.0)
+    one.scrape()
+
+
+@fault("the feed is an hour ahead", "ScorerFeedLagging")
+def ahead(one: Watched) -> None:
+    one.bridge.ahead_s = 3600.0
+    one.start(warm=False)
 
 
 @fault("the feed is a minute behind", "ScorerFeedLagging")
