@@ -55,6 +55,12 @@ ELSEWHERE = (
         "systemctl",
     ),
     Elsewhere(
+        r"curl -s http://127\.0\.0\.1:9100/",
+        "needs a node exporter; what it shows of our files is used",
+        "test-watch",
+        "prometheus.textfiles",
+    ),
+    Elsewhere(
         r"(apt-get|sh deploy/install\.sh)( |$)",
         "needs root and a booted systemd",
         "test-deploy",
