@@ -27,6 +27,7 @@ from training.overlap import uniqueness
 from training.pips import in_r
 from training.samples import Samples
 from training.scored import Score, labels_by_id, scores_of, vector_of
+from training.sight import Sight, sight_of
 from training.truth_log import AHEAD_S, Outcome, Reason, words
 
 SAME_PRICE = 1e-3
@@ -56,7 +57,7 @@ class Dataset(msgspec.Struct, frozen=True):
     `scored` counts the rows of all files, backfilled ones too; `differ` the signals whose paper
     and reported outcome contradict each other, `unmatched` the outcomes of unknown signals,
     `silent_s` when those were scored live (UTC s) for which no outcome of all that came in time
-    is believed.
+    is believed, or counts.
     """
 
     samples: Samples
@@ -123,11 +124,13 @@ def _join(
     for scores, damaged, labels in sources:
         excluded["damaged_row"] += damaged
         ripe_s, again = _ripe(scores, rules, now_s), _used_again(scores, rules)
+        sight = sight_of(scores, labels)
         for score in scores:
             reason = _unfit(score, seen, rules, now_s)
             if not reason:
                 again_s = again.get(score.signal_id, math.inf)
-                choice = _choice(score, labels, again_s, rules, now_s)
+                said = tuple(_labels_of(score, labels, again_s, rules))
+                choice = _choice(score, said, sight, rules, now_s)
                 differ += choice.differ
                 reason = choice.reason
                 if choice.label is None:
@@ -169,18 +172,17 @@ def _same_trade_s(rules: JoinRules) -> float:
 
 
 def _choice(
-    score: Score,
-    labels: Mapping[str, list[Label]],
-    again_s: float,
-    rules: JoinRules,
-    now_s: float,
+    score: Score, said: Sequence[Label], sight: Sight, rules: JoinRules, now_s: float
 ) -> Choice:
-    return choose(
-        _labels_of(score, labels, again_s, rules),
-        scored_s=score.time_s,
-        prefer=rules.prefer,
-        now_s=now_s,
-    )
+    choice = choose(said, scored_s=score.time_s, prefer=rules.prefer, now_s=now_s)
+    if choice.label is None or choice.label.source != "paper":
+        return choice
+    if not sight.lost(score.symbol, score.time_s, score.time_s + rules.max_holding_s):
+        return choice
+    # Whoever reported its end saw it whenever it came.
+    others = [label for label in said if label.source != "paper"]
+    told = choose(others, scored_s=score.time_s, prefer=rules.prefer, now_s=now_s)
+    return Choice(told.label, "" if told.label else "neighbour_void", choice.differ)
 
 
 def _labels_of(

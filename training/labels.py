@@ -19,7 +19,8 @@ from training.truth_log.plausible import MIN_DELAY_S, too_soon
 
 Prefer = Literal["paper", "reported"]
 VOID = "VOID"
-"""What the service calls a paper position that it lost sight of."""
+"""What the service calls a paper position that has no outcome."""
+_VOID = "void"
 LONGEST_TRADE_S = 31 * 86_400.0
 """A beginning further before the end is none: many ids end in a ticket's ten digits."""
 
@@ -32,7 +33,8 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     `pips` are given where nothing else tells what an end at neither of them made. `symbol`,
     `direction`, `entry` and `began_s` are the trade's as the report has them, None and 0 where it
     does not say. `received_s` is when a report came that does not say when the trade ended, by the
-    clock of the machine.
+    clock of the machine. `lost_s` is when a paper position was last in sight (event time), where
+    it is void for that.
     """
 
     source: str
@@ -48,6 +50,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     entry: float | None = None
     began_s: float | None = None
     received_s: float | None = None
+    lost_s: float | None = None
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -98,12 +101,17 @@ def of_journal(
     runtime_s: float | None,
     received_s: float,
     began_s: float | None,
+    opened_s: float | None = None,
 ) -> Label:
     """A row of the journal's outcomes as a label; its word is judged as a truth log's is.
 
     `began_s` is when the score that it names was made, where it names one: else its end and its
-    runtime tell. `received_s` is when the machine took it.
+    runtime tell. `received_s` is when the machine took it, `opened_s` when a paper position was
+    filled.
     """
+    # Void at its scoring: no quote came in time. Void later and never filled: one came and lay
+    # beyond a level, or the symbol began anew.
+    unseen = word == VOID and source == "paper" and (opened_s is not None or ended_s == began_s)
     win, doubt = _result(source, word, win, realised_r, pips)
     if began_s is None and ended_s is not None and runtime_s is not None:
         began_s = ended_s - runtime_s
@@ -117,7 +125,13 @@ def of_journal(
         pips=_alone(word, realised_r, pips),
         began_s=began_s,
         received_s=received_s if ended_s is None else None,
+        lost_s=ended_s if unseen else None,
     )
+
+
+def is_void(label: Label) -> bool:
+    """Whether it says that a paper position has no outcome."""
+    return label.doubt == _VOID
 
 
 def _result(
@@ -125,7 +139,7 @@ def _result(
 ) -> tuple[bool | None, str]:
     """Whether it won, and why that is not believed; an empty text where it is."""
     if word == VOID:
-        return win, "void"
+        return win, _VOID
     if win is None:
         try:
             win = words.result(word, realised_r, pips)

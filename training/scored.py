@@ -25,7 +25,7 @@ from scores order by seq
 _OUTCOMES = """
 select coalesce(s.signal_id, s.score_id, o.signal_id, o.score_id, char(0) || hex(o.digest)),
        o.source, o.outcome, o.win, o.realised_r, o.final_pips, o.runtime_s, o.closed_at,
-       o.received_at, s.event_time
+       o.received_at, s.event_time, o.opened_at
 from outcomes o left join scores s on s.score_id = o.score_id order by o.seq
 """
 T = TypeVar("T", bound=msgspec.Struct)
@@ -72,7 +72,7 @@ class Score(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class _Reported(msgspec.Struct, gc=False, array_like=True):
-    """The columns of an outcome, in the order of the query; the last six as `of_journal` has them.
+    """The columns of an outcome, in the order of the query, named as `of_journal` has them.
 
     `key` is the id that it is found by.
     """
@@ -87,6 +87,7 @@ class _Reported(msgspec.Struct, gc=False, array_like=True):
     ended_s: float | None
     received_s: float
     began_s: float | None
+    opened_s: float | None
 
 
 def vector_of(score: Score) -> Floats:
@@ -132,6 +133,7 @@ def labels_by_id(connection: sqlite3.Connection) -> defaultdict[str, list[Label]
                 runtime_s=row.runtime_s,
                 received_s=row.received_s,
                 began_s=row.began_s,
+                opened_s=row.opened_s,
             )
         )
     return labels

@@ -41,6 +41,8 @@ MEANING: dict[str, str] = {
     Reason.REPEATED: "said before by another line",
     "no_outcome": "no outcome known yet",
     "void": "its paper position was lost sight of: a gap in the feed, or another source",
+    "neighbour_void": "its paper outcome came before its symbol was lost sight of, within its "
+    "holding time: slower ones of then are void, and quick ends alone are mostly losses",
     "cohort_still_open": "younger than the holding time: its slower neighbours are still running",
     "later_revision": "the same signal scored again; its first score counts",
     "scored_in_the_future": "a stamp that is yet to come: the clock or the feed's was ahead then",
