@@ -27,7 +27,7 @@ from service.arrays import Floats
 from training.bound import DAY_S
 from training.calibrate import Curve, curve_of, served
 from training.candidate import Candidate, final_calibration, make
-from training.gain import gain
+from training.gain import WEEK_S, gain
 from training.measure import best_half, calibration_error
 from training.samples import Samples
 from training.settings import Settings
@@ -200,6 +200,25 @@ def results(nulls: int) -> None:
         found = [by_lot(rng, signals, span, 0.5, 0.5, rise=0.3) for _ in range(nulls)]
         better, above = np.mean(found, axis=0)
         print(f"  {signals:>7}  {span:>5}  {'':>6}  {'':>5}  {better:>13.1%}  {above:>29.1%}")
+    print("half of them taken by lot, looked at each week for a year, five weeks at a time")
+    for signals in (50, 400):
+        looks = np.array([year_by_lot(rng, signals) for _ in range(max(1, nulls // 5))])
+        print(
+            f"  {signals:>3} a week: {looks.mean():.1%} of the looks establish it, "
+            f"{looks.any(axis=1).mean():.0%} of the years at least one"
+        )
+
+
+def year_by_lot(rng: np.random.Generator, signals: int) -> list[bool]:
+    """Whether each look of a year at its last five weeks calls a choice by lot established."""
+    time_s = np.sort(rng.random(52 * signals)) * 52 * WEEK_S
+    win, taken = rng.random((2, len(time_s))) < 0.5
+    found = []
+    for end in np.arange(5, 53) * WEEK_S:
+        at = slice(*np.searchsorted(time_s, (end - 5 * WEEK_S, end)))
+        made = gain(win[at].astype(np.float64), np.ones(len(win[at])), taken[at], time_s[at])
+        found.append(made is not None and made.better)
+    return found
 
 
 def by_lot(
