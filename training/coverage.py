@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from service.arrays import Bools, Floats
-from training.bound import clustered, stretches
-from training.gain import Gain, by_week, gain
+from training.bound import Mean, clustered, stretches
+from training.gain import FEWEST, FEWEST_DAYS, ROUNDED, Gain, by_week, gain
 from training.measure import best_first, expected_r, net_r
 from training.results import Group, group
 from training.samples import Samples
@@ -138,6 +138,39 @@ def above_terms(p: Floats, test: Samples, holding_s: float = 0.0) -> Gain | None
     alike = np.full(len(rows), test.base_rate)
     ours, terms = (better_half(expected_r(said, rows)) for said in (p[known], alike))
     return by_week(net_r(rows), rows.weight, ours, terms, rows.time_s, holding_s)
+
+
+class Promise(NamedTuple):
+    """Mean R of the n signals whose reward and result are known: promised, and made, by days.
+
+    `at_levels` is what as many wins and losses make at target and stop, which expected R takes
+    every end for.
+    """
+
+    n: int
+    promised: float
+    at_levels: float
+    made: Mean
+
+    @property
+    def broken(self) -> bool:
+        """Whether less was made than promised, beyond luck."""
+        enough = self.n >= FEWEST and self.made.clusters >= FEWEST_DAYS
+        return enough and self.promised > self.made.high + ROUNDED
+
+
+def promise(p: Floats, test: Samples, holding_s: float = 0.0) -> Promise | None:
+    """What expected R with win probabilities `p` (m,) promised of all; None where R is unknown."""
+    known = np.isfinite(net_r(test)) & np.isfinite(test.reward_risk)
+    if not known.any():
+        return None
+    rows = test.take(known)
+    promised, at_levels = (
+        float(np.average(expected_r(share, rows), weights=rows.weight))
+        for share in (p[known], rows.win.astype(np.float64))
+    )
+    made = clustered(net_r(rows), rows.weight, stretches(rows.time_s, holding_s))
+    return Promise(len(rows), promised, at_levels, made)
 
 
 class Decile(NamedTuple):

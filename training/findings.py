@@ -14,7 +14,7 @@ import numpy as np
 from training import coverage
 from training.bound import Mean
 from training.candidate import Candidate, grower
-from training.coverage import Decile, Taken
+from training.coverage import Decile, Promise, Taken
 from training.gain import Gain
 from training.learning import Point, learning_curve
 from training.permutation import permutation_importance
@@ -31,7 +31,7 @@ class Findings(NamedTuple):
 
     `paying` are the signals whose expected R was above 0, None where there are none; `above_terms`
     is what the better half made above the half with the best reward and cost; both None where no R
-    is known. `alike`: every signal got the same probability.
+    is known, as `promise`. `alike`: every signal got the same probability.
     """
 
     alike: bool
@@ -40,6 +40,7 @@ class Findings(NamedTuple):
     curve: list[Taken]
     paying: Taken | None
     above_terms: Gain | None
+    promise: Promise | None
     deciles: list[Decile]
     importance: dict[str, Mean]
     learning: list[Point]
@@ -78,6 +79,7 @@ def find(
             coverage.chosen(paying, p, test, holding_s) if rated.by_r and paying.any() else None
         ),
         above_terms=coverage.above_terms(level, test, holding_s) if rated.by_r else None,
+        promise=coverage.promise(p, test, holding_s),
         deciles=coverage.deciles(level, p, test, holding_s),
         importance=permutation_importance(
             walk, seed=candidate.seed, progress=_told(step, "exchanging features")

@@ -15,6 +15,7 @@ from protocol.manifest import Verdict
 from service.history import Event
 from training.candidate import Candidate
 from training.conditions import conditions
+from training.coverage import Promise
 from training.findings import Findings
 from training.gain import Gain
 from training.samples import Samples
@@ -146,6 +147,8 @@ def _r(made: Gain) -> str:
 
 
 def _coverage(found: Findings) -> Iterator[str]:
+    if found.promise is not None and found.promise.broken:
+        yield _broken(found.promise)
     paying = found.paying
     if found.by_r and paying is None:
         yield (
@@ -170,6 +173,19 @@ def _coverage(found: Findings) -> Iterator[str]:
             f"{signed(paying.group.r)} R each {sure}."
         )
     yield f"{paid} Other shares are in the table."
+
+
+def _broken(promise: Promise) -> str:
+    made = promise.made
+    why = "Fewer won than it said."
+    if promise.at_levels > made.high:
+        why = "It counts a win as the whole target, and what ends at neither level pays less."
+    too_kind = f"{promise.promised - made.value:.2f}"
+    return (
+        f"Expected R promised too much: {signed(promise.promised)} R a signal of all, of which "
+        f"{signed(made.value)} was made ({signed(made.low)} to {signed(made.high)}). {why} So "
+        f"`take` is too kind by {too_kind} R: set score.take_margin_r to {too_kind}."
+    )
 
 
 def _sure(candidate: Candidate, history: Sequence[Event]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from sample_rows import sample_rows
 from protocol.schema import FEATURE_COUNT
 from training.bound import DAY_S, Mean, clustered
 from training.candidate import Candidate, make
-from training.coverage import above_terms, better_half, deciles, rating, taken
+from training.coverage import above_terms, better_half, deciles, promise, rating, taken
 from training.dataset import Dataset, JoinRules
 from training.figures import figures
 from training.findings import Findings, find
@@ -346,6 +346,51 @@ def test_few_signals_or_none_that_would_pay_are_said_to_be_so(
     candidate = make(rows, settings, now_s=0.0)
     coverage = answers(candidate, find(candidate, settings), [])[1]
     assert said in coverage.text[0]
+
+
+def ending(expiring: float, seed: int = 1) -> Samples:
+    """No edge: targets of 3 R, of which `expiring` end at neither level, at +0.1 or -0.15 R."""
+    rng = np.random.default_rng(seed)
+    expired = rng.random(N) < expiring
+    win = rng.random(N) < np.where(expired, 0.6, 0.25)
+    made = np.where(win, np.where(expired, 0.1, 3.0), np.where(expired, -0.15, -1.0))
+    terms = {"reward_risk": np.full(N, 3.0), "cost_r": np.zeros(N)}
+    return rows_of(0.0, win=win, realised_r=made, at_level=~expired, **terms)
+
+
+@pytest.mark.parametrize(("expiring", "broken"), [(1 / 3, True), (0.0, False)])
+def test_where_ends_before_the_target_pay_less_take_is_said_to_be_too_kind(
+    expiring: float, broken: bool
+) -> None:
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    candidate = make(ending(expiring), settings, now_s=0.0)
+    first = answers(candidate, find(candidate, settings), [])[1].text[0]
+    assert first.startswith("Expected R promised too much") == broken
+    if broken:
+        assert "what ends at neither level pays less" in first
+        (margin,) = re.findall(r"set score.take_margin_r to ([0-9.]+)\.", first)
+        assert f"too kind by {margin} R" in first
+        # 0.367 of 4 R less 1 promised, nothing made.
+        assert float(margin) == pytest.approx(0.47, abs=0.15)
+
+
+def test_a_promise_that_too_few_wins_break_is_not_laid_to_their_pay() -> None:
+    rows = ending(0.0)
+    found = promise(np.full(N, 0.4), rows)
+    assert found is not None
+    assert found.promised == pytest.approx(0.6)
+    assert found.at_levels == pytest.approx(found.made.value)
+    assert found.broken
+    assert not promise(np.full(N, 0.25), rows).broken  # type: ignore[union-attr]
+
+
+def test_of_few_signals_or_unknown_results_no_promise_is_called_broken() -> None:
+    rows = ending(0.0)
+    few = promise(np.full(90, 0.9), rows.take(slice(0, N, N // 90)).take(slice(0, 90)))
+    assert few is not None
+    assert not few.broken
+    unknown = replace(rows, reward_risk=np.full(N, np.nan))
+    assert promise(np.full(N, 0.9), unknown) is None
 
 
 @pytest.mark.parametrize("unknown", [0, 4])
