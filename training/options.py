@@ -132,7 +132,8 @@ def settings_of(options: dict[str, Any]) -> Settings:
         options.get("config_path"),
         {
             "journal.path": journals[0] if journals else None,
-            "training.journals": journals[1:] or None,
+            # Named there too, a journal that is given alone would be read twice.
+            "training.journals": journals[1:] if journals else None,
             "model.directory": path("models"),
             "truth_log.paths": paths("truth_logs"),
             "truth_log.timezone": options.get("timezone"),

@@ -214,6 +214,18 @@ def test_the_trainer_takes_several_by_option_and_by_configuration(tmp_path: Path
     assert by_file.output == by_option.output
 
 
+def test_a_journal_given_alone_is_read_alone_and_once(tmp_path: Path) -> None:
+    written(tmp_path / "b.db", [score_row(0, X[0]), outcome_row(0, True)])
+    config = tmp_path / "config.toml"
+    config.write_text(f'[training]\njournals = ["{tmp_path / "b.db"}"]\n')
+    models = ["--models", str(tmp_path / "models")]
+    options = [*models, "--journal", str(tmp_path / "b.db")]
+    alone = CliRunner().invoke(main, ["status", *options], catch_exceptions=False)
+    assert "of 1 scored signals" in alone.output
+    told = CliRunner().invoke(main, ["status", *options, "--config", str(config)])
+    assert told.output == alone.output
+
+
 def test_a_backfill_that_is_not_there_is_not_called_a_journal(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"backfill.db is not there: .*training.backfills"):
         open_backfill(tmp_path / "backfill.db")
