@@ -301,11 +301,15 @@ switch_release() {
 
 # Copies of the unit (docs/scaling.md) run from the release that is about to be removed.
 restart_replicas() {
-    grep -ls "^ExecStart=$prefix/current/bin/signal-scorer serve" "$units"/*.service |
-        sed 's|.*/||; s|@\.service$|@*.service|' | grep -vx signal-scorer.service |
+    units_of "signal-scorer serve" | sed 's|@\.service$|@*.service|' | grep -vx signal-scorer.service |
         while read -r unit; do
             systemctl try-restart "$unit" || say "note: $unit does not start; journalctl -u $unit"
         done
+}
+
+# The units that start a program of the release.
+units_of() {
+    grep -ls "^ExecStart=$prefix/current/bin/$1" "$units"/*.service | sed 's|.*/||'
 }
 
 # What `current` names was perhaps never started, after --no-start or a run that was cut off: the
@@ -372,6 +376,7 @@ uninstall() {
     for unit in signal-scorer signal-scorer-train signal-scorer-monitor signal-scorer-alert@; do
         rm -f "$units/$unit.service"
     done
+    stop_copies
     rm -rf "$prefix" /var/cache/signal-scorer /run/signal-scorer
     rm -f /var/lib/systemd/timers/stamp-signal-scorer-*
     systemctl daemon-reload
@@ -380,6 +385,15 @@ uninstall() {
     say "made, and the users scorer and scorer-trainer. Give --truth-log and --timers again if you"
     say "install it again. To remove these too:"
     say "  rm -rf $state $etc $units/signal-scorer*.service.d; userdel scorer-trainer; userdel scorer; groupdel $clients"
+}
+
+# What is left of units like ours is the operator's: of replicas, or of their proxy.
+stop_copies() {
+    units_of '' | while read -r unit; do
+        systemctl --quiet disable "$unit" || true
+        systemctl stop "$(say "$unit" | sed 's|@\.service$|@*.service|')" || true
+        say "stopped and disabled $unit too; its file is left"
+    done
 }
 
 main "$@"

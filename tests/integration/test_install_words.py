@@ -34,3 +34,22 @@ def test_a_log_with_a_comma_in_its_name_is_refused(tmp_path: Path) -> None:
     # The trainer's units are told of the logs in one list, which commas part.
     assert "letters, digits" in run_steps(tmp_path, "check_path /srv/truth,log.jsonl")
     assert run_steps(tmp_path, "check_path /srv/a-b_c@d=e+f.jsonl") == ""
+
+
+def test_copies_of_the_unit_and_their_proxy_do_not_outlive_the_program(tmp_path: Path) -> None:
+    # What is removed are paths of the machine: here nothing is.
+    harmless = "rm() { :; }\nrmdir() { :; }\nsystemctl() { echo systemctl $*; }\n"
+    starts = {
+        "signal-scorer-b.service": "signal-scorer serve --config b.toml",
+        "scorers@.service": "signal-scorer serve --config %i.toml",
+        "signal-scorer-proxy.service": "python /usr/local/lib/signal-scorer/proxy.py",
+    }
+    for name, start in starts.items():
+        (tmp_path / name).write_text(f"[Service]\nExecStart={tmp_path}/opt/current/bin/{start}\n")
+    (tmp_path / "bridge.service").write_text("[Service]\nExecStart=/usr/bin/bridge\n")
+    said = run_steps(tmp_path, f"{harmless}uninstall")
+    for name in starts:
+        assert f"systemctl --quiet disable {name}\n" in said
+        assert f"systemctl stop {name.replace('@.', '@*.')}\n" in said
+        assert f"disabled {name} too" in said
+    assert "bridge" not in said
