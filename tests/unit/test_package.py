@@ -18,6 +18,7 @@ from protocol import messages
 from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerClient
 from protocol.compat import CryptoMLScorer, MarketFeatures, MLTrainingManager
+from service import config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -171,3 +172,20 @@ def test_only_the_container_that_serves_is_asked_whether_it_serves():
         if not one.get("healthcheck", {}).get("disable")  # the image's own is inherited
     ]
     assert checked == ["scorer"]
+
+
+def test_both_containers_have_every_setting_of_the_one_that_serves():
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))
+    settings = compose["x-settings"]
+    assert settings
+    for one in compose["services"].values():
+        assert settings.items() <= one["environment"].items()
+    assert compose["services"]["scorer"]["environment"] == settings
+
+
+def test_what_compose_sets_and_what_it_offers_in_comments_can_be_set():
+    text = (ROOT / "deploy/compose.yaml").read_text("utf-8")
+    offered = dict(re.findall(r"^ *(?:# )?(SIGNAL_SCORER_[A-Z_]+): (\S+)$", text, re.M))
+    told = config.load(environ=offered).config
+    assert told.score.bind[1].startswith("ipc:///run/signal-scorer/")
+    assert told.alerts.command == ("/alert/tell",)
