@@ -1,9 +1,9 @@
 """One address for several services: a stock ROUTER/DEALER proxy. Needs nothing but pyzmq.
 
-    python3 proxy.py tcp://127.0.0.1:5561 tcp://127.0.0.1:5571 tcp://127.0.0.1:5572
+    python proxy.py tcp://127.0.0.1:5561 tcp://127.0.0.1:5571 tcp://127.0.0.1:5572
 
 The first address is bound for the clients, the others are the services. Requests go to them in
-turn; docs/scaling.md says what holds then and what does not.
+turn; docs/scaling.md has its unit, and says what holds then and what does not.
 """
 
 import sys

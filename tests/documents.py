@@ -194,4 +194,6 @@ def stray_commands(one: Document) -> list[str]:
         for number, line in enumerate(block.text.splitlines(), block.line)
         if PROGRAM.match(line.strip().removeprefix("$ "))
         and not (block.language == "console" and line.startswith("$ "))
+        # What systemd is to start is no command of the reader's.
+        and not (block.language == "ini" and line.startswith("ExecStart="))
     ]

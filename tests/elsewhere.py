@@ -73,19 +73,25 @@ ELSEWHERE = (
         "signal-scorer restore --force",
     ),
     Elsewhere(
-        r"docker compose ",
+        r"docker (compose|tag) ",
         "needs a container engine; the file is read and the image is run without one",
         "test-deploy",
         "compose.yaml",
     ),
     Elsewhere(
+        r"docker run --rm --user 0 .* restore --force ",
+        "needs a container engine; taken from the document it is run by buildah",
+        "test-deploy",
+        "docker run",
+    ),
+    Elsewhere(
         r"apt install prometheus", "needs root; what comes of it is used", "test-alerts", "promtool"
     ),
     Elsewhere(
-        r"python3 deploy/proxy\.py ",
-        "runs until it is ended, before services at addresses of theirs",
-        "tests/integration/test_replicas.py",
-        "proxy.py",
+        r"install -D -m 0644 deploy/proxy\.py ",
+        "needs root and a booted systemd",
+        "test-deploy",
+        'document.blocks(DOCUMENT, "Replicas", "sh")',
     ),
     Elsewhere(
         r"sqlite3 journal\.db \.recover ",

@@ -22,6 +22,7 @@ import backup
 import document
 import host
 import image
+import replicas
 import rootfs
 import supervision
 import trainer
@@ -31,7 +32,16 @@ from product import SOURCE, Product
 from report import Report
 
 PROJECT = Path(__file__).resolve().parents[2]
-PARTS = ("document", "supervision", "trainer", "backup", "upgrade", "uninstall", "image")
+PARTS = (
+    "document",
+    "supervision",
+    "trainer",
+    "backup",
+    "replicas",
+    "upgrade",
+    "uninstall",
+    "image",
+)
 SKIPPED = 0
 
 
@@ -71,6 +81,7 @@ def _booted_parts(product: Product, report: Report, wanted: tuple[str, ...]) -> 
         "supervision": ("Under systemd", supervision.look),
         "trainer": ("The trainer", trainer.look),
         "backup": ("Backup and restore", backup.look),
+        "replicas": ("Two services and their proxy", replicas.look),
         "upgrade": ("Upgrades", upgrade.look),
         "uninstall": ("Uninstalled", upgrade.remove),
     }

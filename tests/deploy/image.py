@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import document
 import host
 import rootfs
-from container import contained
+from container import Container, contained
 from report import Report
 from store import Store
 
@@ -20,6 +21,8 @@ MIB = 1 << 20
 HEALTHY_S = 30.0
 MAX_DRAIN_S = 2.0
 STATE = "/var/lib/signal-scorer"
+RESTORE_HEADING = "A container's backup and restore"
+HISTORY = '{"event": "rejected", "at": 1764000000.0, "version": "20251124T160000Z-000000"}\n'
 
 
 def look(project: Path, cache: Path, scratch: Path, report: Report) -> None:
@@ -37,6 +40,8 @@ def look(project: Path, cache: Path, scratch: Path, report: Report) -> None:
             folder = _volumes(scratch)
             _serve(root, folder, config, report)
             _train(root, folder, config, report)
+            _restore(store, folder, report)
+            _serves_again(root, folder, config, report)
     finally:
         store.clear()
     _compose(project, report)
@@ -69,30 +74,84 @@ def _serve(root: Path, folder: Path, config: dict[str, Any], report: Report) -> 
     binds = (f"--bind={folder}/state:{STATE}", f"--bind-ro={folder}/models:{STATE}/models")
     command = (*config["Entrypoint"], *config["Cmd"])
     check = config["Healthcheck"]["Test"]
-    started_s = time.monotonic()
     with contained(
         root, config, folder / "serve.log", *command, user="scorer", binds=binds
     ) as running:
-        running.started()
-        while True:
-            done = running.run(*check[1:])
-            took_s = time.monotonic() - started_s
-            if done.code == 0 or took_s > HEALTHY_S:
-                break
-            time.sleep(0.2)
-        seen = f"exit code {done.code} {took_s:.1f} s after the start, itself {done.took_s:.2f} s"
-        if done.code:
-            raise AssertionError(f"{seen}; {done.out}; the service said: {running.said()}")
-        report.seen(f"HEALTHCHECK {' '.join(check)}", seen)
+        report.seen(f"HEALTHCHECK {' '.join(check)}", _healthy(running, check[1:]))
         report.seen("its process is", running.uids(), held=running.uids().count(str(SERVICE)) == 4)
         touched = running.run("touch", "/opt/signal-scorer/x")
         report.seen("root is read-only", touched.out, held="Read-only" in touched.out)
         asked = ("score", "--symbol", "EURUSD", "--base-score", "75", "--direction", "BUY")
         score = running.run("signal-scorer", *asked)
+        _backup(running, folder, report)
         report.seen("score", score.out.splitlines()[0], held="base 75 -> final" in score.out)
         code, took_s = running.terminate()
     held = code == 0 and took_s < MAX_DRAIN_S
     report.seen("SIGTERM", f"exit code {code} after {took_s:.2f} s", held=held)
+
+
+def _healthy(running: Container, check: list[str]) -> str:
+    """When it was, once it is. Raises AssertionError where it does not become so."""
+    started_s = time.monotonic()
+    running.started()
+    while True:
+        done = running.run(*check)
+        took_s = time.monotonic() - started_s
+        if done.code == 0 or took_s > HEALTHY_S:
+            break
+        time.sleep(0.2)
+    seen = f"exit code {done.code} {took_s:.1f} s after the start, itself {done.took_s:.2f} s"
+    if done.code:
+        raise AssertionError(f"{seen}; {done.out}; the service said: {running.said()}")
+    return seen
+
+
+def _backup(running: Container, folder: Path, report: Report) -> None:
+    """Made by the service's container, and copied out of it."""
+    history = folder / "models/history.jsonl"
+    history.write_text(HISTORY)
+    os.chown(history, TRAINER, SERVICE)
+    made = running.run("signal-scorer", "backup", f"{STATE}/backups/today")
+    report.seen("backup", made.out, held=made.code == 0)
+    shutil.copytree(folder / "state/backups/today", folder / "backups/2026-11-25")
+
+
+def _restore(store: Store, folder: Path, report: Report) -> None:
+    """As docs/install.md says, by root over volumes of two users."""
+    commands = document.commands(document.DOCS / "install.md", RESTORE_HEADING, 1)
+    words = next(one for one in commands if one.startswith("docker run")).split()
+    image = words.index("signal-scorer")
+    places = {
+        "signal-scorer-state": folder / "state",
+        "signal-scorer-models": folder / "models",
+        "/var/backups": folder / "backups",
+    }
+    volumes = [word.partition(":") for word in words[:image] if ":" in word]
+    mounts = [f"--volume={places[name]}:{target}" for name, _, target in volumes]
+    (folder / "state/journal.db").write_bytes(b"damaged")
+    (folder / "models/history.jsonl").unlink()
+    command = ("signal-scorer", *words[image + 1 :])
+    said = store.run(TAGS["training"], "--user=0", *mounts, command=command)
+    report.seen("docker run … restore", said.strip().splitlines()[-1])
+    owners = {
+        path.name: path.stat().st_uid
+        for path in (folder / "state/journal.db", folder / "models/history.jsonl")
+    }
+    held = list(owners.values()) == [SERVICE, TRAINER]
+    report.seen("what it put there belongs to", owners, held=held)
+
+
+def _serves_again(root: Path, folder: Path, config: dict[str, Any], report: Report) -> None:
+    """The service on what was restored."""
+    binds = (f"--bind={folder}/state:{STATE}", f"--bind-ro={folder}/models:{STATE}/models")
+    command = (*config["Entrypoint"], *config["Cmd"])
+    log = folder / "again.log"
+    with contained(root, config, log, *command, user="scorer", binds=binds) as running:
+        seen = _healthy(running, config["Healthcheck"]["Test"][1:])
+        kept = running.run("signal-scorer", "journal", "tail")
+        report.seen("and serves", seen)
+        report.seen("with the score in its journal", kept.out, held="EURUSD" in kept.out)
+        running.terminate()
 
 
 def _train(root: Path, folder: Path, config: dict[str, Any], report: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,14 @@ class Store:
             project,
         )
         return time.monotonic() - started_s
+
+    def run(self, tag: str, *options: str, command: Sequence[str]) -> str:
+        """What a command prints in a container of the image, with the rights an engine gives."""
+        working = self._run("from", "--pull-never", tag).strip()
+        try:
+            return self._run("run", CHROOT, *options, working, "--", *command)
+        finally:
+            self._run("rm", working)
 
     def config(self, tag: str) -> dict[str, Any]:
         """The image's user, environment, command and health check."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from subprocess import Popen, TimeoutExpired
 
+import replicas
 from machine import Machine
 from product import CLIENT, INSIDE, PYTHON, SOURCE, STATE, Product
+from replicas import MAIN_PID, PROXY, REPLICA
 from report import Report
 
 BUDGET_MS = 5000
@@ -14,8 +16,6 @@ ENDED_S = 60.0
 WHEELS = "/var/tmp/wheels"
 NEWER = "/srv/newer"
 BROKEN = "/srv/broken"
-REPLICA = "signal-scorer-b"
-MAIN_PID = "systemctl show --property MainPID --value"
 
 
 def look(product: Product, report: Report) -> None:
@@ -80,7 +80,7 @@ def _broken(product: Product, report: Report) -> None:
 def _not_started(product: Product, report: Report) -> None:
     """A release that was installed without a start is not taken for the one that runs."""
     machine, before = product.machine, product.pid()
-    _start_replica(machine)
+    replicas.start(machine)
     replica = machine.out(f"{MAIN_PID} {REPLICA}")
     first = machine.out("signal-scorer mode")
     said = machine.out("signal-scorer mode --config /etc/signal-scorer/b.toml shadow")
@@ -98,18 +98,6 @@ def _not_started(product: Product, report: Report) -> None:
     report.seen("a copy of the unit was restarted too", runs, held=held)
     machine.run(f"systemctl disable --now {REPLICA}; rm -rf /etc/systemd/system/{REPLICA}.service")
     machine.run("rm -rf /etc/signal-scorer/b.toml /var/lib/signal-scorer-b")
-
-
-def _start_replica(machine: Machine) -> None:
-    """As docs/scaling.md says."""
-    machine.run(
-        "sed -e 's#config.toml#b.toml#' -e 's#^StateDirectory=.*#StateDirectory=signal-scorer-b#' "
-        f"/etc/systemd/system/signal-scorer.service > /etc/systemd/system/{REPLICA}.service; "
-        "printf '%s\\n' 'state_dir = \"/var/lib/signal-scorer-b\"' "
-        "'score = { bind = [\"tcp://127.0.0.1:5572\"] }' "
-        "'metrics = { bind = \"127.0.0.1:9472\" }' > /etc/signal-scorer/b.toml; "
-        f"systemctl daemon-reload; systemctl start {REPLICA}"
-    )
 
 
 def _load(tag: str) -> str:
@@ -149,6 +137,8 @@ def remove(product: Product, report: Report) -> None:
     product.answered()
     served = _version(product)
     machine.run("systemctl stop signal-scorer")
+    replicas.start(machine)
+    replicas.start_proxy(machine)
     sums = f"cd / && find {STATE} /etc/signal-scorer -type f | LC_ALL=C sort | xargs sha256sum"
     before = machine.out(sums)
     said = machine.run(f"sh {SOURCE}/deploy/install.sh --uninstall")
@@ -158,6 +148,12 @@ def remove(product: Product, report: Report) -> None:
         f"{len(before.splitlines())} files of data left as they were: {same}",
         held=same,
     )
+    copies = f"{REPLICA} {PROXY}"
+    ran = machine.run(f"systemctl is-active {copies}; systemctl is-enabled {copies}", check=False)
+    words = ran.out.split()
+    held = words == ["inactive", "inactive", "disabled", "disabled"]
+    report.seen("the copy of the unit and the proxy", words, held=held)
+    replicas.remove(machine)
     left = machine.out(
         "find / -xdev \\( -path /srv -o -path /proc -o -path /var/log -o -path /var/backups \\) "
         "-prune -o "
