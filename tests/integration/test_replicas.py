@@ -132,6 +132,16 @@ def test_an_outcome_that_came_to_the_other_service_is_joined_by_the_trainer(
     assert len(after.samples) == len(before.samples) + SIGNALS
 
 
+def test_a_sentiment_through_the_proxy_reaches_one_service(replicas: Replicas) -> None:
+    with ScorerClient(replicas.address, 10_000) as client:
+        client.sentiment("*", 90.0)
+    lacking = []
+    for service in replicas.services:
+        with service.client() as client:
+            lacking.append("sentiment_score" in client.score("EURUSD", 60.0).missing)
+    assert sorted(lacking) == [False, True]
+
+
 def test_a_service_that_is_killed_costs_what_it_was_just_asked(replicas: Replicas) -> None:
     with ScorerClient(replicas.address, 2_000) as client:
         assert client.score("EURUSD", 70.0).status == "success"
