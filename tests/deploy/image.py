@@ -137,7 +137,8 @@ def _restore(store: Store, folder: Path, report: Report) -> None:
         path.name: path.stat().st_uid
         for path in (folder / "state/journal.db", folder / "models/history.jsonl")
     }
-    held = list(owners.values()) == [SERVICE, TRAINER]
+    whole = (folder / "state/journal.db").read_bytes().startswith(b"SQLite format 3")
+    held = whole and list(owners.values()) == [SERVICE, TRAINER]
     report.seen("what it put there belongs to", owners, held=held)
 
 

@@ -57,6 +57,9 @@ class Store:
     def run(self, tag: str, *options: str, command: Sequence[str]) -> str:
         """What a command prints in a container of the image, with the rights an engine gives."""
         working = self._run("from", "--pull-never", tag).strip()
+        # buildah 1.28 mounts what the image calls a volume now below, now above what is given.
+        for volume in self.config(tag)["Volumes"]:
+            self._run("config", f"--volume={volume}-", working)
         try:
             return self._run("run", CHROOT, *options, working, "--", *command)
         finally:
