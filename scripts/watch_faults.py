@@ -280,20 +280,6 @@ def gone_bad(one: Watched) -> None:
     one.service.start()
 
 
-@fault("a truth log that is not there", "ScorerModelDegraded")
-def truth_log(one: Watched) -> Iterator[str]:
-    published_model(one.folder / "models", NOW_S)
-    write_journal(one.folder / "journal.db", 10, edge=0.1)
-    textfile = one.prometheus.textfiles / "monitor.prom"
-    trainer(
-        one.folder, "monitor", "--textfile", str(textfile),
-        SIGNAL_SCORER_TRUTH_LOG_PATHS=str(one.folder / "truth.jsonl"),
-        SIGNAL_SCORER_MODEL_EXPIRE_AFTER_DAYS="0",
-    )  # fmt: skip
-    yield one.prometheus.node
-    textfile.unlink()
-
-
 @fault("a model that was reviewed 30 days ago", "ScorerModelStale")
 def stale(one: Watched) -> None:
     small_model(one.folder / "models", now_s=time.time() - 30 * DAY_S)

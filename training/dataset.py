@@ -57,7 +57,7 @@ class Dataset(msgspec.Struct, frozen=True):
     `scored` counts the rows of all files, backfilled ones too; `differ` the signals whose paper
     and reported outcome contradict each other, `unmatched` the outcomes of unknown signals,
     `silent_s` when those were scored live (UTC s) for which no outcome of all that came in time
-    is believed, or counts.
+    is believed.
     """
 
     samples: Samples
@@ -134,7 +134,9 @@ def _join(
                 differ += choice.differ
                 reason = choice.reason
                 if choice.label is None:
-                    if score.time_s <= ripe_s and not score.backfilled:
+                    # One that is left out however it ended hides nothing.
+                    harmless = score.backfilled or reason == "neighbour_void"
+                    if score.time_s <= ripe_s and not harmless:
                         silent_s.append(score.time_s)
                 elif score.time_s > ripe_s:
                     reason = "cohort_still_open"

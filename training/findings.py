@@ -79,7 +79,7 @@ def find(
             coverage.chosen(paying, p, test, holding_s) if rated.by_r and paying.any() else None
         ),
         above_terms=coverage.above_terms(level, test, holding_s) if rated.by_r else None,
-        promise=coverage.promise(p, test, holding_s),
+        promise=coverage.promise(p, test, holding_s) if rated.by_r else None,
         deciles=coverage.deciles(level, p, test, holding_s),
         importance=permutation_importance(
             walk, seed=candidate.seed, progress=_told(step, "exchanging features")

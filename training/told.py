@@ -178,13 +178,13 @@ def _coverage(found: Findings) -> Iterator[str]:
 def _broken(promise: Promise) -> str:
     made = promise.made
     why = "Fewer won than it said."
-    if promise.at_levels > made.high:
+    if promise.at_levels - made.value > promise.promised - promise.at_levels:
         why = "It counts a win as the whole target, and what ends at neither level pays less."
     too_kind = f"{promise.promised - made.value:.2f}"
     return (
         f"Expected R promised too much: {signed(promise.promised)} R a signal of all, of which "
-        f"{signed(made.value)} was made ({signed(made.low)} to {signed(made.high)}). {why} So "
-        f"`take` is too kind by {too_kind} R: set score.take_margin_r to {too_kind}."
+        f"{signed(made.value)} was made ({signed(made.low)} to {signed(made.high)}). {why} `take` "
+        f"goes by its low end: a score.take_margin_r of at most {too_kind} makes up for that."
     )
 
 
