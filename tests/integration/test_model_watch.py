@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import resource
@@ -228,9 +229,10 @@ def test_a_candidate_that_memory_is_too_small_for_is_told_once(tmp_path):
     version = small_model(tmp_path)
     os.truncate(tmp_path / version / FOREST_NAME, DEFAULT_LIMITS.file_bytes)
     watch = ModelWatch(tmp_path)
+    gc.collect()  # what earlier tests left would make room for it
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + DEFAULT_LIMITS.file_bytes // 2, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + DEFAULT_LIMITS.file_bytes // 8, hard))
     try:
         found = watch.poll_once()
     finally:

@@ -41,14 +41,14 @@ def test_a_feed_that_is_silent(setup: Setup, publish: Callable[[Any], str]) -> N
 
 def test_a_feed_that_is_no_eas(setup: Setup, publish: Callable[[Any], str]) -> None:
     setup.values["FEED_ENDPOINTS"] = publish(lambda: b"GET / HTTP/1.1")
-    assert "PUB" in setup.fault("feed", "no message of an EA", "GET /").advice
+    assert "PUB" in setup.fault("feed", "no message of an EA", "GET /", listen_s=2.0).advice
 
 
 def test_a_feed_with_heartbeats_alone(setup: Setup, publish: Callable[[Any], str]) -> None:
     setup.values["FEED_ENDPOINTS"] = publish(lambda: b"HEARTBEAT")
-    found = setup.fault("feed", "no ticks", "heartbeat", now_s=MONDAY_S)
+    found = setup.fault("feed", "no ticks", "heartbeat", now_s=MONDAY_S, listen_s=2.0)
     assert "market watch" in found.advice
-    setup.fault("feed", "no ticks", "weekend", level="warn", now_s=SATURDAY_S)
+    setup.fault("feed", "no ticks", "weekend", level="warn", now_s=SATURDAY_S, listen_s=2.0)
 
 
 def test_a_feed_that_has_nothing_but_heartbeats_left(
