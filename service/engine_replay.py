@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from protocol import codec
+from protocol.errors import DecodeError
 from protocol.manifest import MANIFEST_NAME, Pointer
 from protocol.messages import REQUESTS
 from protocol.schema import FINGERPRINT
@@ -107,6 +108,9 @@ class Rerun:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._limits = bundle.Limits(
+            engine.config.model.max_file_bytes, engine.config.model.max_nodes
+        )
         self._endpoints: dict[int, Endpoint] = {}
         self._unwritten: dict[str, ScoreRow] = {}
         self._as_they_are: dict[int, Callable[..., None]] = {
@@ -117,12 +121,18 @@ class Rerun:
         }
 
     def apply(self, record: tuple[Any, ...]) -> ScoreRow | None:
-        """Feed one record; the row of a score that it made."""
+        """Feed one record; the row of a score that it made. Raises RecordingError."""
+        try:
+            return self._apply(record)
+        except (DecodeError, msgspec.MsgspecError) as error:
+            raise RecordingError(f"a record of kind {record[0]} cannot be used: {error}") from None
+
+    def _apply(self, record: tuple[Any, ...]) -> ScoreRow | None:
         kind, *values = record
         engine = self.engine
         if kind == recording.FRAME:
             index, receive_time_s, frame = values
-            engine.on_frame(self._endpoints[index], frame, receive_time_s)
+            engine.on_frame(self._endpoint(index), frame, receive_time_s)
         elif kind == recording.REQUEST:
             return self._request(*values)
         elif kind == recording.WRITTEN:
@@ -133,7 +143,7 @@ class Rerun:
             index, name, is_deal = values
             self._endpoints[index] = engine.endpoint(name, volume_is_deal=is_deal)
         elif kind == recording.MODEL:
-            engine.install(_model(*values))
+            engine.install(_model(*values, limits=self._limits))
         elif kind == recording.RESTORED:
             receive_time_s, packed = values
             engine.restore(msgspec.msgpack.decode(packed, type=SymbolSnapshot), receive_time_s)
@@ -147,9 +157,16 @@ class Rerun:
             self._as_they_are[kind](*values)
         return None
 
+    def _endpoint(self, index: int) -> Endpoint:
+        if index not in self._endpoints:
+            raise RecordingError(f"a frame of endpoint {index}, which no record before it names")
+        return self._endpoints[index]
+
     def _request(
         self, op: str, receive_time_s: float, waited_s: float, body: bytes
     ) -> ScoreRow | None:
+        if op not in REQUESTS:
+            raise RecordingError(f"a recorded request asks for {op!r}, which there is not")
         request = msgspec.convert(codec.unpack(body), type=REQUESTS[op])
         answer = self.engine.on_request(request, body, receive_time_s, waited_s)
         if not isinstance(answer.row, ScoreRow):
@@ -158,17 +175,19 @@ class Rerun:
         return answer.row
 
 
-def _model(version: str | None, reviewed_at: float | None, files: Files | None) -> Model | None:
+def _model(
+    version: str | None, reviewed_at: float | None, files: Files | None, *, limits: bundle.Limits
+) -> Model | None:
     """Load a recorded model by the same checks as a published one."""
     if version is None:
         return None
     try:
-        return _unpacked(version, reviewed_at or 0.0, files or {})
+        return _unpacked(version, reviewed_at or 0.0, files or {}, limits)
     except OSError as error:
         raise RecordingError(f"a recorded model cannot be unpacked: {error}") from error
 
 
-def _unpacked(version: str, reviewed_at: float, files: Files) -> Model:
+def _unpacked(version: str, reviewed_at: float, files: Files, limits: bundle.Limits) -> Model:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
         folder.mkdir()
@@ -184,7 +203,7 @@ def _unpacked(version: str, reviewed_at: float, files: Files) -> Model:
             reviewed_at=reviewed_at,
         )
         try:
-            return bundle.load(Path(name), pointer, folder_name=folder.name)
+            return bundle.load(Path(name), pointer, limits, folder_name=folder.name)
         except ModelRejected as error:
             raise RecordingError(f"the recorded model {version} is refused: {error}") from None
 

@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import msgspec
@@ -30,7 +31,7 @@ from service.paper import KNOWN_SIGNALS
 from service.recorded_engine import MAX_MODEL_BYTES, RecordedEngine
 from service.recording import RecordingError, SegmentWriter, read_segments
 from service.restamp import restamped, shift_to, survey_of
-from service.settings import Config, FeedSection
+from service.settings import Config, FeedSection, ModelSection
 
 
 def segments(service: Service) -> list[Path]:
@@ -211,6 +212,35 @@ def test_a_recorded_model_that_is_none_is_an_error_of_the_recording(tmp_path: Pa
     with pytest.raises(RecordingError, match=r"is no recording|recorded model"):
         list(replay_segments([path]))
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("record", "complaint"),
+    [
+        ([recording.FRAME, 7, 0.0, b"{}"], "endpoint 7, which no record before it names"),
+        ([recording.REQUEST, "dance", 0.0, 0.0, b"\x80"], "asks for 'dance'"),
+        ([recording.REQUEST, "score", 0.0, 0.0, b"\xc1"], "kind 4 cannot be used: no msgpack map"),
+        ([recording.REQUEST, "score", 0.0, 0.0, b"\x80"], "kind 4 cannot be used: .*symbol"),
+        ([recording.RESTORED, 0.0, b"\x80"], "kind 6 cannot be used"),
+        ([recording.RESUMED, b"\x80", []], "kind 11 cannot be used"),
+    ],
+)
+def test_a_record_that_does_not_fit_what_was_before_it_is_an_error_of_the_recording(
+    tmp_path: Path, record: list[Any], complaint: str
+):
+    path = replay_of(tmp_path / "run-000001.rec.gz", record)
+    with pytest.raises(RecordingError, match=complaint):
+        list(replay_segments([path]))
+
+
+def test_a_recorded_model_is_held_to_the_limits_that_the_service_had(tmp_path: Path):
+    model = published_model(tmp_path / "models", time.time())
+    writer = SegmentWriter(tmp_path / "segments", "run", segment_bytes=1 << 28, keep_bytes=1 << 28)
+    config = Config(state_dir=str(tmp_path), model=ModelSection(max_nodes=1))
+    RecordedEngine(config, "run", writer).install(model)
+    writer.close()
+    with pytest.raises(RecordingError, match="nodes, at most 1 allowed"):
+        list(replay_segments(list((tmp_path / "segments").iterdir())))
 
 
 def test_real_ticks_with_a_swap_and_a_sentiment_replay_to_identical_bits(
