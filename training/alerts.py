@@ -22,10 +22,12 @@ MAX_TEXT = 1500
 
 
 class State(msgspec.Struct, frozen=True):
-    """What the program was told last: the level of each finding that was not fine, and when."""
+    """What the program was told last: the level of each finding that was not fine, when, of which
+    model."""
 
     told: dict[str, str] = {}
     told_at: float = 0.0
+    model: str | None = None
 
 
 def read_state(path: Path) -> State:
@@ -57,7 +59,9 @@ def news(
     levels = ("alert", "warning") if settings.warnings else ("alert",)
     wrong = tuple(finding for finding in findings if finding.level in levels)
     recovered = tuple(name for name in state.told if name not in {f.name for f in wrong})
-    if _levels(wrong) == state.told:
+    # Of another model the same words are news: what a rollback brought back may be no better.
+    another = bool(wrong) and None not in (model, state.model) and model != state.model
+    if _levels(wrong) == state.told and not another:
         return None
     # A clock that was set back must not silence us.
     if not urgent and 0.0 <= now_s - state.told_at < settings.min_interval_s:
@@ -72,7 +76,7 @@ def told(alert: Alert) -> State:
     """The state after an alert was delivered."""
     # A rollback is an event and not a state that one recovers from.
     lasting = [finding for finding in alert.findings if finding.name != ROLLBACK]
-    return State(_levels(lasting), alert.at)
+    return State(_levels(lasting), alert.at, alert.model)
 
 
 def _levels(findings: Sequence[Finding]) -> dict[str, str]:

@@ -27,6 +27,17 @@ def test_the_first_alert_is_told_at_once_and_only_once() -> None:
     assert news(told(alert), [LOW], HOUR, now_s=1e9 + 1e6, model="m") is None
 
 
+def test_an_alert_of_another_model_is_news_though_it_is_the_same_one() -> None:
+    """As after a rollback to a model that is no better: else nobody hears of it again."""
+    state = State({"calibration": "alert"}, 1e9, "bad")
+    assert news(state, [LOST], HOUR, now_s=1e9 + 3599, model="back") is None
+    alert = news(state, [LOST], HOUR, now_s=1e9 + 3600, model="back")
+    assert alert is not None
+    assert (alert.event, alert.model, alert.findings) == ("changed", "back", (LOST,))
+    assert news(told(alert), [LOST], HOUR, now_s=1e9 + 1e6, model="back") is None
+    assert news(State({}, 1e9, "bad"), [FINE], HOUR, now_s=1e9 + 3600, model="back") is None
+
+
 def test_recovery_is_told() -> None:
     alert = news(State({"win_rate": "alert"}, 1e9), [FINE], HOUR, now_s=1e9 + 7200, model="m")
     assert alert is not None
