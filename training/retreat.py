@@ -3,8 +3,8 @@
 The rule: only on evidence beyond the alarm itself. The alarm of calibration and loss is on, over
 the last days the model's log loss is above the previous champion's or the constant's for sure
 (99 %, by days or longer stretches), and the previous one did better on the same signals and has
-not expired. A pinned model stays, and one that a rollback brought back is not taken back in turn:
-two bad models must not take turns.
+not expired. A pinned model stays, and one that a rollback or a pin brought is not taken back
+in turn: two bad models must not take turns.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def consider(
     if pointer.previous is None:
         return Retreat(False, "there is no previous model")
     if _brought_back(models_dir):
-        return Retreat(False, "a rollback brought it here; a new model is wanted")
+        return Retreat(False, "a rollback or a pin brought it here; a new model is wanted")
     try:
         named = pointer_to(models_dir, pointer.previous, None, now_s=now_s, why="to compare with")
         previous = load(models_dir, named)
@@ -116,5 +116,9 @@ def _worse(rows: Live, other: Floats) -> tuple[float, bool]:
 
 
 def _brought_back(models_dir: Path) -> bool:
-    moves = [e.event for e in read_history(models_dir) if e.event in ("published", "rolled back")]
-    return bool(moves) and moves[-1] == "rolled back"
+    """Whether it was not published that the pointer moved last: a pin may move it, too."""
+    version, moved = None, "published"
+    for event in read_history(models_dir):
+        if event.event in ("published", "rolled back", "pinned") and event.version != version:
+            version, moved = event.version, event.event
+    return moved != "published"

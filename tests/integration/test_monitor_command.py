@@ -21,7 +21,7 @@ from trained import history
 from service.durable import TrainerLock
 from training.__main__ import main
 from training.publish import publish
-from training.registry import pin
+from training.registry import pin, unpin
 from training.registry import rollback as point_back
 
 EXPIRES = "\n[model]\nexpire_after_days = 0\n"
@@ -256,6 +256,14 @@ def back_and_forth(models: Path) -> None:
         point_back(models, now_s=NOW_S + later_s, why="by hand")
 
 
+def pinned_there_and_here(models: Path) -> None:
+    newer = pointer_of(models)
+    assert newer.previous is not None
+    for later_s, version in ((7200, newer.previous), (7300, newer.version)):
+        pin(models, version, now_s=NOW_S + later_s)
+    unpin(models, now_s=NOW_S + 7400)
+
+
 # Long enough for the newer model, which was made an hour later.
 OLDER_EXPIRED = f"[model]\nexpire_after_days = {(time.time() - NOW_S) / 86_400.0 - 0.02}\n"
 
@@ -267,9 +275,17 @@ OLDER_EXPIRED = f"[model]\nexpire_after_days = {(time.time() - NOW_S) / 86_400.0
         (None, f"{ALLOWED}[training]\nmax_holding_s = {30 * 86_400}\n", EXPIRES, "not significant"),
         (None, ALLOWED, OLDER_EXPIRED, "no rollback: the previous model would not be used"),
         (pinned, ALLOWED, EXPIRES, "no rollback: it is pinned"),
-        (back_and_forth, ALLOWED, EXPIRES, "a rollback brought it here"),
+        (back_and_forth, ALLOWED, EXPIRES, "a rollback or a pin brought it here"),
+        (pinned_there_and_here, ALLOWED, EXPIRES, "a rollback or a pin brought it here"),
     ],
-    ids=["not allowed", "signals run for a month", "the older expired", "pinned", "brought back"],
+    ids=[
+        "not allowed",
+        "signals run for a month",
+        "the older expired",
+        "pinned",
+        "brought back",
+        "by pins",
+    ],
 )
 def test_a_worse_model_stays(
     tmp_path: Path, arrange: Callable[[Path], None] | None, config: str, expires: str, words: str
