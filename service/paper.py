@@ -98,7 +98,8 @@ class Paper:
         book = self.books.pop(symbol, None)
         if book is None:
             return
-        for number, position in book.positions():
+        for number in book.numbers():
+            position = book.row(number)
             at_s = max(position.last_time, book.last_s)
             self.ended_at(number, position, "reset", at_s, 0.0)
 

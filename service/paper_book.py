@@ -9,7 +9,6 @@ but for those that it ends.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
 from typing import Literal, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -129,12 +128,9 @@ class Book:
     def __len__(self) -> int:
         return len(self.waiting) + len(self.buys.held) + len(self.sells.held)
 
-    def positions(self) -> Iterator[tuple[int, PaperRow]]:
-        """All positions by number, as they were before they were entered or taken up."""
-        yield from self.waiting.items()
-        for side in (self.buys, self.sells):
-            for number, held in side.held.items():
-                yield number, held.position
+    def numbers(self) -> list[int]:
+        """All positions, those that wait first."""
+        return [*self.waiting, *self.buys.held, *self.sells.held]
 
     def row(self, number: int) -> PaperRow:
         """A position as it is now. Raises KeyError."""

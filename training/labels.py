@@ -110,7 +110,7 @@ def of_journal(
     filled.
     """
     # Void at its scoring: no quote came in time. Void later and never filled: one came and lay
-    # beyond a level, or the symbol began anew.
+    # beyond a level.
     unseen = word == VOID and source == "paper" and (opened_s is not None or ended_s == began_s)
     win, doubt = _result(source, word, win, realised_r, pips)
     if began_s is None and ended_s is not None and runtime_s is not None:

@@ -1,4 +1,4 @@
-"""When the service lost sight of a symbol, as its void paper outcomes tell.
+"""When the service lost sight of a symbol or it began anew, as its void paper outcomes tell.
 
 The rule: of the signals that such a moment may have cut short none counts by its paper outcome.
 A near stop is reached sooner than a far target, so those that ended in time are mostly losses.

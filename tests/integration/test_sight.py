@@ -170,10 +170,10 @@ def test_who_is_left_out_however_it_ended_hides_no_outcome(read: Read) -> None:
         # The first quote lay beyond its stop: no order could have been placed.
         ([(890.0, 1.1), (901.0, 1.09)], "void_missed", False),
         # Another terminal took the symbol over, after the last of these.
-        ([(901.0, 1.1), (1000.0, 1.1)], "void_reset", False),
+        ([(901.0, 1.1), (1000.0, 1.1)], "void_reset", True),
     ],
 )
-def test_of_what_the_service_calls_void_only_a_gap_is_sight_lost(
+def test_of_what_the_service_calls_void_only_a_missed_entry_cut_nobody_else_short(
     read: Read, ticks: list[tuple[float, float]], counted: str, lost: bool
 ) -> None:
     scores = [signal(1, 300.0), signal(0, 900.0)]

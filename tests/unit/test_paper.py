@@ -225,6 +225,8 @@ def test_a_symbol_that_begins_anew_voids_its_own_positions_only():
     ask_for(paper, 2)
     paper.void("EURUSD")
     assert [(end.word, end.at_s) for end in paper.ended.values()] == [("VOID", 1), ("VOID", 1)]
+    # The trainer tells by the fill who ran when it began anew.
+    assert [end.position.opened_at for end in paper.ended.values()] == [None, 1]
     assert len(paper) == 1
     assert paper.counts["void_reset"] == 2
 
