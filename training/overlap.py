@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from service.arrays import Floats
 from service.symbol_class import CRYPTO, METAL, bare, legs, symbol_class
 
+POOLED = 30
+"""A symbol's mean life counts so many signals of all besides its own: no single one tells."""
+
 
 def families(symbol: str) -> frozenset[str]:
     """What a symbol moves with; symbols that share one are related.
@@ -32,14 +35,12 @@ def uniqueness(symbol: NDArray[np.str_], time_s: Floats, end_s: Floats) -> Float
     Running are all signals of related symbols, itself among them. Lopez de Prado, Advances
     in Financial Machine Learning (2018), 4.4. The sum is the effective number of signals.
 
-    All are taken to live as long as the median. By its own life a signal weighs the more the
-    longer it outlasts the others, and winners outlast losers where the target is further away
-    than the stop: the weight would tell the outcome.
+    All of a symbol are taken to live as long as its mean. By its own life a signal weighs the
+    more the longer it outlasts the others, and winners outlast losers where the target is
+    further away than the stop: the weight would tell the outcome.
     """
     weight = np.ones(len(symbol))
-    if len(symbol):
-        # A signal without a life still stands for a moment.
-        end_s = time_s + max(float(np.median(end_s - time_s)), 1.0)
+    end_s = time_s + _mean_lives(symbol, end_s - time_s)
     names = np.unique(symbol).tolist()
     kin = {name: families(name) for name in names}
     for name in names:
@@ -49,6 +50,18 @@ def uniqueness(symbol: NDArray[np.str_], time_s: Floats, end_s: Floats) -> Float
         shared = np.interp(end_s[own], at, area) - np.interp(time_s[own], at, area)
         weight[own] = shared / (end_s[own] - time_s[own])
     return np.clip(weight, 0.0, 1.0)
+
+
+def _mean_lives(symbol: NDArray[np.str_], life_s: Floats) -> Floats:
+    """The mean life (n,) of each signal's symbol, drawn to that of all where it has few."""
+    names, of = np.unique(symbol, return_inverse=True)
+    count = np.bincount(of, minlength=len(names))
+    total_s = np.bincount(of, weights=life_s, minlength=len(names))
+    pooled_s = total_s.sum() / max(len(symbol), 1)
+    mean_s = (total_s + POOLED * pooled_s) / (count + POOLED)
+    # A signal without a life still stands for a moment.
+    result: Floats = np.maximum(mean_s, 1.0)[of]
+    return result
 
 
 def _area(starts: Floats, ends: Floats) -> tuple[Floats, Floats]:

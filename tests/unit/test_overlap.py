@@ -1,26 +1,37 @@
-"""Uniqueness against a walk through time second by second."""
+"""Uniqueness against a walk from one beginning or end to the next, in fractions."""
 
 from __future__ import annotations
+
+import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.overlap import families, uniqueness
+from training.overlap import POOLED, families, uniqueness
 
 SYMBOLS = ("EURUSD", "GBPUSD", "EURJPY", "BTCUSD", "ETHUSD", "US30")
 SIGNALS = st.tuples(st.sampled_from(SYMBOLS), st.integers(0, 40), st.integers(1, 30))
 
 
+def life(symbol: str, rows: list[tuple[str, int, int]]) -> Fraction:
+    own = [length for other, _, length in rows if other == symbol]
+    pooled = Fraction(sum(length for _, _, length in rows), len(rows))
+    return (sum(own) + POOLED * pooled) / (len(own) + POOLED)
+
+
 def slow(rows: list[tuple[str, int, int]]) -> list[float]:
-    # In half seconds, of which a median of whole ones is a whole number.
-    life = int(2 * np.median([length for _, _, length in rows]))
+    runs = [(symbol, start, start + life(symbol, rows)) for symbol, start, _ in rows]
     found = []
-    for symbol, start, _ in rows:
-        kin = [2 * s for other, s, _ in rows if families(other) & families(symbol)]
-        moments = range(2 * start, 2 * start + life)
-        found.append(sum(1 / sum(s <= t < s + life for s in kin) for t in moments) / life)
+    for symbol, begin, end in runs:
+        kin = [(b, e) for other, b, e in runs if families(other) & families(symbol)]
+        at = sorted({begin, end} | {t for run in kin for t in run if begin < t < end})
+        shares = (
+            (after - t) / sum(b <= t < e for b, e in kin) for t, after in itertools.pairwise(at)
+        )
+        found.append(float(sum(shares) / (end - begin)))
     return found
 
 
@@ -41,8 +52,33 @@ def test_the_weight_tells_nothing_of_the_outcome() -> None:
     """Of two that begin together the winner runs longer, as to a target that is further away."""
     win = np.random.default_rng(1).random(4000) < 0.5
     start = np.repeat(np.arange(2000.0) * 36_000.0, 2)
-    weight = uniqueness(np.tile(["BTCUSD", "ETHUSD"], 2000), start, start + 600.0 + 3000.0 * win)
-    assert weight == pytest.approx(0.5)
+    symbol = np.tile(["BTCUSD", "ETHUSD"], 2000)
+    weight = uniqueness(symbol, start, start + 600.0 + 3000.0 * win)
+    assert np.average(win, weights=weight) == pytest.approx(win.mean(), abs=1e-3)
+    for name in ("BTCUSD", "ETHUSD"):
+        own = symbol == name
+        assert weight[own] == pytest.approx(weight[own][0])
+        # Those of one symbol won a little more often, by chance, and live so much longer.
+        assert weight[own][0] == pytest.approx(0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("stopped", [0.0, 0.6, 1.0])
+def test_where_most_are_stopped_soon_those_that_run_overlap_as_much_as_they_do(stopped: float):
+    """One each 600 s, stopped after 300 s or run for 7,200: of each a share by the mean life."""
+    n = 5000
+    life_s = np.where(np.random.default_rng(2).random(n) < stopped, 300.0, 7200.0)
+    start = np.arange(float(n)) * 600.0
+    weight = uniqueness(np.full(n, "EURUSD"), start, start + life_s)
+    assert weight.mean() == pytest.approx(min(1.0, 600.0 / life_s.mean()), rel=0.05)
+
+
+def test_a_symbol_of_short_lives_makes_those_of_another_no_shorter():
+    start = np.arange(2000.0) * 600.0
+    long = np.tile([True, False, False], 2000)
+    symbol, begin = np.where(long, "EURUSD", "BTCUSD"), np.repeat(start, 3)
+    weight = uniqueness(symbol, begin, begin + np.where(long, 7200.0, 300.0))
+    assert weight[long].mean() == pytest.approx(1 / 12, rel=0.05)
+    assert weight[~long].mean() == pytest.approx(0.5, rel=0.05)
 
 
 def test_a_signal_without_a_life_counts() -> None:
