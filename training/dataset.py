@@ -22,7 +22,16 @@ import numpy as np
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
 from service.symbol_class import bare
 from training.journals import Journals, named, open_backfill, open_journals
-from training.labels import Choice, Label, Prefer, choose, dated, of_truth_log, over_s
+from training.labels import (
+    LONGEST_TRADE_S,
+    Choice,
+    Label,
+    Prefer,
+    choose,
+    dated,
+    of_truth_log,
+    over_s,
+)
 from training.overlap import uniqueness
 from training.pips import in_r
 from training.samples import Samples
@@ -176,14 +185,20 @@ def _same_trade_s(rules: JoinRules) -> float:
 def _choice(
     score: Score, said: Sequence[Label], sight: Sight, rules: JoinRules, now_s: float
 ) -> Choice:
-    choice = choose(said, scored_s=score.time_s, prefer=rules.prefer, now_s=now_s)
+    longest_s = max(LONGEST_TRADE_S, rules.max_holding_s)
+
+    def chosen(labels: Sequence[Label]) -> Choice:
+        return choose(
+            labels, scored_s=score.time_s, prefer=rules.prefer, longest_s=longest_s, now_s=now_s
+        )
+
+    choice = chosen(said)
     if choice.label is None or choice.label.source != "paper":
         return choice
     if not sight.lost(score.symbol, score.time_s, score.time_s + rules.max_holding_s):
         return choice
     # Whoever reported its end saw it whenever it came.
-    others = [label for label in said if label.source != "paper"]
-    told = choose(others, scored_s=score.time_s, prefer=rules.prefer, now_s=now_s)
+    told = chosen([label for label in said if label.source != "paper"])
     return Choice(told.label, "" if told.label else "neighbour_void", choice.differ)
 
 

@@ -22,7 +22,8 @@ VOID = "VOID"
 """What the service calls a paper position that has no outcome."""
 _VOID = "void"
 LONGEST_TRADE_S = 31 * 86_400.0
-"""A beginning further before the end is none: many ids end in a ticket's ten digits."""
+"""A beginning further before the end is none: many ids end in a ticket's ten digits. What is
+said to have ended later after its score was another trade, or swept up at some time."""
 
 
 class Label(msgspec.Struct, frozen=True, gc=False):
@@ -175,8 +176,13 @@ def dated(label: Label, over_s: float | None) -> Label:
     return msgspec.structs.replace(label, ended_s=over_s)
 
 
-def choose(labels: Iterable[Label], *, scored_s: float, prefer: Prefer, now_s: float) -> Choice:
-    """Pick the label of a signal scored at `scored_s` from all that was said of it by `now_s`."""
+def choose(
+    labels: Iterable[Label], *, scored_s: float, prefer: Prefer, longest_s: float, now_s: float
+) -> Choice:
+    """Pick the label of a signal scored at `scored_s` from all that was said of it by `now_s`.
+
+    What is reported to have ended more than `longest_s` after it was another trade.
+    """
     paper: list[Label] = []
     reported: list[Label] = []
     reason = "no_outcome"
@@ -186,6 +192,10 @@ def choose(labels: Iterable[Label], *, scored_s: float, prefer: Prefer, now_s: f
         doubt = label.doubt or ("" if seen else _doubt(label, scored_s))
         if not doubt and in_future(scored_s, label.ended_s, label.runtime_s, now_s):
             doubt = Reason.IN_FUTURE
+        # One that names no end may have waited for weeks before it was sent.
+        named_s = None if seen or label.received_s is not None else label.ended_s
+        if not doubt and named_s is not None and named_s - scored_s > longest_s:
+            doubt = Reason.CONTRADICTING_SIGNALS
         if doubt:
             reason = doubt
         else:

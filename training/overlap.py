@@ -54,14 +54,19 @@ def uniqueness(symbol: NDArray[np.str_], time_s: Floats, end_s: Floats) -> Float
 
 def _mean_lives(symbol: NDArray[np.str_], life_s: Floats) -> Floats:
     """The mean life (n,) of each signal's symbol, drawn to that of all where it has few."""
-    names, of = np.unique(symbol, return_inverse=True)
-    count = np.bincount(of, minlength=len(names))
-    total_s = np.bincount(of, weights=life_s, minlength=len(names))
-    pooled_s = total_s.sum() / max(len(symbol), 1)
-    mean_s = (total_s + POOLED * pooled_s) / (count + POOLED)
+    mean_s = np.empty(len(symbol))
+    pooled_s = np.mean(_usual(life_s)) if len(life_s) else 0.0
+    for name in np.unique(symbol):
+        own = symbol == name
+        usual_s = _usual(life_s[own])
+        mean_s[own] = (usual_s.sum() + POOLED * pooled_s) / (len(usual_s) + POOLED)
     # A signal without a life still stands for a moment.
-    result: Floats = np.maximum(mean_s, 1.0)[of]
-    return result
+    return np.maximum(mean_s, 1.0)
+
+
+def _usual(life_s: Floats) -> Floats:
+    """Lives without the longest hundredth: one that ended weeks late is not the others' mean."""
+    return np.minimum(life_s, np.quantile(life_s, 0.99, method="lower"))
 
 
 def _area(starts: Floats, ends: Floats) -> tuple[Floats, Floats]:

@@ -402,6 +402,26 @@ def test_a_report_whose_runtime_says_that_it_began_days_later_is_of_another_trad
         assert data.excluded.get("contradicting_signals", 0) == doubted
 
 
+@pytest.mark.parametrize("source", ["truth_log", "request"])
+def test_what_ended_months_later_is_of_another_trade(read: Read, source: str) -> None:
+    """A sweep of what was left over says of all that they ended today."""
+    for days, holding_days, believed in ((30.9, 1, 1), (31.1, 1, 0), (50.0, 60, 1), (61.0, 60, 0)):
+        end_s = START_S + days * DAY_S
+        rows: list[Any] = [score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False)]
+        reported = {}
+        if source == "truth_log":
+            told = msgspec.structs.replace(said(0, True)["SIG_0"], completed_s=end_s)
+            reported["SIG_0"] = told
+        else:
+            rows.append(outcome_row(0, True, closed_at=end_s))
+            waited = outcome_row(0, True, closed_at=None, received_at=end_s)
+            assert len(read(*rows[:-1], waited, now_s=START_S + 300 * DAY_S).samples) == 2
+        rules = JoinRules(max_holding_s=holding_days * DAY_S)
+        data = read(*rows, reported=reported, rules=rules, now_s=START_S + 300 * DAY_S)
+        assert data.excluded.get("contradicting_signals", 0) == 1 - believed, days
+        assert len(data.samples) == 1 + believed, days
+
+
 def test_outcomes_of_signals_never_scored_are_counted(read: Read) -> None:
     assert read(score_row(0, X[0]), reported=said(7, True)).unmatched == 1
 
