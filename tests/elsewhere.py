@@ -94,6 +94,18 @@ ELSEWHERE = (
         'document.blocks(DOCUMENT, "Replicas", "sh")',
     ),
     Elsewhere(
+        r"cd /var/lib/signal-scorer && mkdir damaged && mv ",
+        "wants a journal that is damaged",
+        "tests/integration/test_runbook.py",
+        "mkdir damaged",
+    ),
+    Elsewhere(
+        r"cd /var/lib/signal-scorer && cp -ru /var/backups/",
+        "wants root, and models that are gone",
+        "tests/integration/test_runbook.py",
+        "cp -ru",
+    ),
+    Elsewhere(
         r"sqlite3 journal\.db \.recover ",
         "wants a journal that is damaged",
         "tests/integration/test_journals.py",

@@ -211,7 +211,8 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
             path,
             "is empty: no service has made its tables yet",
             "start the service; of one that runs, the disk's findings say why it cannot. If it "
-            "once held scores, `signal-scorer restore` the last backup",
+            "once held scores, give the trainer those of the last backup: docs/runbook.md, "
+            "ScorerJournalFailing",
         )
         return
     problem, whole = _integrity(connection, full=scene.full)
@@ -273,7 +274,7 @@ def _damaged(path: Path, text: str) -> Finding:
     return fail(
         path,
         f"is damaged: {text.removeprefix(f'{path} ')}",
-        "stop the service, copy the files away (sqlite3 may still read most of them: "
-        "docs/runbook.md, ScorerJournalFailing), and `signal-scorer restore` the last backup; "
-        "meanwhile answers go on",
+        "move it away with its -wal and -shm while the service runs, as docs/runbook.md, "
+        "ScorerJournalFailing, says: a new one begins at once, and the trainer is given the old "
+        "rows later. Do not restore yet",
     )

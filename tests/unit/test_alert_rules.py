@@ -6,8 +6,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from protocol.messages import Status
+from service.errors import RejectReason
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -15,12 +19,28 @@ RULES = (PROMETHEUS / "alerts.yml").read_text()
 TESTS = "".join(path.read_text() for path in sorted(PROMETHEUS.glob("*_test.yml")))
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 ALERTS = re.findall(r"^ +- alert: (\w+)$", RULES, re.M)
+REASONS = {
+    "ScorerModelRefused": {reason.value for reason in RejectReason},
+    "ScorerBaseScores": set(get_args(Status)),
+    "ScorerModelDegraded": {"calibration", "win_rate", "model", "rollback"},
+}
+"""What the points of an entry are sorted by."""
 
 
 def test_every_alert_has_an_entry_in_the_runbook_and_no_entry_is_left_over() -> None:
     assert len(ALERTS) > 30
     assert len(set(ALERTS)) == len(ALERTS)
     assert sorted(re.findall(r"^### (\w+)$", RUNBOOK, re.M)) == sorted(ALERTS)
+
+
+@pytest.mark.parametrize("alert", REASONS)
+def test_the_reasons_that_the_runbook_tells_apart_are_there(alert: str) -> None:
+    entry = RUNBOOK.split(f"### {alert}\n")[1].split("\n#")[0]
+    heads = re.findall(r"^- ((?:`\w+`(?:, | or )?)+)", entry, re.M)
+    named = {reason for head in heads for reason in re.findall(r"`(\w+)`", head)}
+    assert named
+    assert named <= REASONS[alert]
+    assert named == REASONS[alert] or "\n- Any other" in entry
 
 
 @pytest.mark.parametrize("alert", ALERTS)
