@@ -5,7 +5,7 @@
 #   command = ["/opt/signal-scorer/alert/telegram.sh"]
 #
 # TELEGRAM_TOKEN and TELEGRAM_CHAT come from the environment, or from a file of such lines that
-# only the trainer's user may read: $TELEGRAM_ENV, by default /etc/signal-scorer/telegram.env.
+# only root and the group scorer may read: $TELEGRAM_ENV, by default /etc/signal-scorer/telegram.env.
 # The rule: the token is in no argument list, where every user of the machine could read it.
 # Needs curl and a python3 (TELEGRAM_PYTHON names another). Exit code 0 only when Telegram has it.
 set -eu

@@ -32,7 +32,7 @@ def serve(config_path: str | None) -> None:
 
 @cli.command(**example("signal-scorer config --config /etc/signal-scorer/config.toml"))
 @config_option
-@click.option("--check", is_flag=True, help="Print nothing but what serve would refuse.")
+@click.option("--check", is_flag=True, help="Only say whether serve would take it.")
 def config(config_path: str | None, check: bool) -> None:
     """Print every key with its value and where it comes from.
 

@@ -147,6 +147,14 @@ def test_every_make_target_and_file_exists(one: Document) -> None:
             assert there, f"{where(span)}: there is no {path}"
 
 
+def test_every_option_of_an_installation_is_explained() -> None:
+    told = documents.document("docs/install.md").section("## What to tell it")
+    usage = (ROOT / "deploy" / "install.sh").read_text("utf-8").partition("\nTEXT\n")[0]
+    there = set(re.findall(r"^  (--[a-z-]+)", usage, re.M)) - {"--uninstall"}
+    cells = re.findall(r"^\| (`--.+?) \|", told, re.M)
+    assert {option for cell in cells for option in re.findall(r"--[a-z-]+", cell)} == there
+
+
 def test_the_map_names_modules_that_are_there() -> None:
     told = documents.document("ARCHITECTURE.md").section("## Code map")
     packages = [ROOT / name for name in ("protocol", "service", "training")]
