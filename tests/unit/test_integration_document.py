@@ -8,6 +8,7 @@ from typing import get_args
 from documents import document
 
 from protocol import compat, messages
+from protocol.messages import ScoreReply
 
 TEXT = document("docs/integration.md").text
 
@@ -27,3 +28,23 @@ def test_the_tables_name_every_status_and_every_original_key() -> None:
     keys = set(re.findall(r"`(\w+)`", table.partition("## When")[0])) & set(metadata)
     original = "ml_confidence prediction feature_importance session_bonus model_stats features"
     assert keys >= set(original.split())
+
+
+def test_a_reply_has_the_keys_of_the_metadata_but_those_that_are_named() -> None:
+    (but,) = re.findall(r"are the keys of the metadata above but\s`(\w+)`, and None", TEXT)
+    scorer = compat.CryptoMLScorer("tcp://127.0.0.1:1", timeout_ms=1)
+    _, metadata = scorer.enhance_signal_score("EURUSD", 1.0)
+    scorer.close()
+    assert set(metadata) - {but} <= set(ScoreReply.__struct_fields__)
+    without = ScoreReply(
+        status="unreachable",
+        used_base_score=True,
+        original_base_score=1.0,
+        final_score=1.0,
+        score_scale="base",
+    )
+    # The original's code wants a number of each, whether or not anybody knows one.
+    assert (without.ml_enhanced_score, without.session_bonus, without.features) == (None, None, {})
+    assert isinstance(metadata["ml_enhanced_score"], float)
+    assert isinstance(metadata["session_bonus"], float)
+    assert metadata["features"]
