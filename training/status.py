@@ -12,7 +12,7 @@ from training.dataset import Dataset
 from training.walk_forward import CALIBRATION_SHARE, FIRST_SHARE
 from training.wording import WIDTH, behind, day, meaning, percent
 
-# Measured on 227,000 and 67,000 real signals: fewer cannot show two points of win rate.
+# Measured on real signals (docs/evidence.md): fewer cannot show two points of win rate.
 UNSEEN_FOR_TWO_POINTS = 14_000
 # The walk-forward's first samples only train and calibrate.
 SIGNALS_FOR_TWO_POINTS = round(UNSEEN_FOR_TWO_POINTS / (1.0 - FIRST_SHARE - CALIBRATION_SHARE))
@@ -66,9 +66,9 @@ def describe(
         name = f"first {SIGNALS_FOR_TWO_POINTS:,}"
         yield _reached(name, times_s, SIGNALS_FOR_TWO_POINTS, pace, now_s)
         text = (
-            "the earliest that two points more wins could be established: with "
-            f"{UNSEEN_FOR_TWO_POINTS:,} signals that trained no model before they were tested on, "
-            "of so many"
+            "the earliest that only two points more wins could be established, a larger gain "
+            f"shows sooner: with {UNSEEN_FOR_TWO_POINTS:,} signals that trained no model before "
+            "they were tested on, of so many"
         )
         yield from behind(" " * 17, text)
     last = last_trained(history)

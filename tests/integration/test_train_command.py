@@ -367,8 +367,10 @@ def test_status_counts_and_remembers_the_last_run(edge: Path, trained: Path) -> 
     assert all(len(line) <= 80 for line in text.splitlines())
     # Nothing that reads as if two points had been or would be reached.
     assert re.search(
-        r"\nfirst 20,000     about .* at this pace\n +the earliest that two points", text
+        r"\nfirst 20,000     about .* at this pace\n +the earliest that only two points", text
     )
+    # It is far off: an edge that shows at once is not to be taken for useless until then.
+    assert "a larger gain shows sooner" in " ".join(text.split())
     assert "published on 400 samples" in text
     # Of a later candidate that was rejected the last run says no word of this.
     assert f"{pointer_of(trained / 'models').version} serves" in text
