@@ -5,6 +5,7 @@ The rule: a file of a newer schema is left alone, and reading never needs the ri
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -113,7 +114,7 @@ def shm_of(path: Path) -> Path:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    real = path.resolve()
+    real = Path(os.path.realpath(path))  # resolve() raises for links that lead in a circle
     return real.with_name(real.name + suffix)
 
 

@@ -90,9 +90,11 @@ def to_be_made(scene: Scene, path: Path, folder: Path, key: str) -> Finding:
     is to be a file, the one that the file is to lie in."""
     link, place = dangling(path), nearest_there(path)
     if link is not None:
-        place = path.resolve().parent
+        # Not by resolve(), which raises for links that lead in a circle; of those a link is left.
+        target = Path(os.path.realpath(path))
+        place = target.parent
         # Through a link that leads to nothing a file can be made, and no folder.
-        if folder == path or not presence.exists(place):
+        if folder == path or target.is_symlink() or not presence.exists(place):
             return lost_link(link, key)
     if read_only(place):
         return _not_mounted_for_writing(path, key)

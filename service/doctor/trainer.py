@@ -127,7 +127,7 @@ def _unseen_log(scene: Scene, path: Path) -> Finding | None:
 
 def _unseen(scene: Scene, path: Path) -> bool:
     """Whether the installed units, unlike whoever asks, find nothing there."""
-    real = path.resolve()
+    real = Path(os.path.realpath(path))  # resolve() raises for links that lead in a circle
     return scene.config_file == INSTALLED and any(map(real.is_relative_to, OWN_TO_UNITS))
 
 

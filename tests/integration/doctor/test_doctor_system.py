@@ -225,6 +225,21 @@ def test_a_link_to_a_disk_that_is_not_mounted(setup: Setup) -> None:
     assert setup.fault("files", "is a link to").about == str(setup.state)
 
 
+def test_a_link_to_itself_hides_nothing_else(setup: Setup, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    setup.values["MODEL_DIRECTORY"] = str(tmp_path / "models")
+    setup.state.rmdir()
+    setup.state.symlink_to(setup.state)
+    assert {found.about: found.level for found in setup.findings("files")} == {
+        str(setup.state): "fail",
+        str(tmp_path / "models"): "ok",
+    }
+    assert "set the link anew" in setup.fault("files", "is a link to").advice
+    setup.values["JOURNAL_PATH"] = str(tmp_path / "loop.db")
+    (tmp_path / "loop.db").symlink_to("loop.db")  # nothing can be made through it
+    assert "set the link anew" in setup.fault("journal", "loop.db is a link to").advice
+
+
 def test_models_beside_a_state_directory_that_is_not_made_yet(setup: Setup, tmp_path: Path) -> None:
     setup.state.rmdir()
     (tmp_path / "models").mkdir()

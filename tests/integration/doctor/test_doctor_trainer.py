@@ -17,6 +17,8 @@ from harness import Service
 def test_a_truth_log_that_is_not_there(setup: Setup) -> None:
     setup.values["TRUTH_LOG_PATHS"] = str(setup.state / "truth_log.jsonl")
     assert "truth_log.paths" in setup.fault("trainer", "truth_log.jsonl", "not there").advice
+    (setup.state / "truth_log.jsonl").symlink_to("truth_log.jsonl")  # as little is there
+    assert "truth_log.paths" in setup.fault("trainer", "truth_log.jsonl", "not there").advice
 
 
 def test_a_folder_where_a_truth_log_belongs(setup: Setup) -> None:
