@@ -183,6 +183,17 @@ def test_both_containers_have_every_setting_of_the_one_that_serves():
     assert compose["services"]["scorer"]["environment"] == settings
 
 
+def test_what_compose_offers_instead_of_a_line_says_so():
+    lines = (ROOT / "deploy/compose.yaml").read_text("utf-8").splitlines()
+    keys = [re.match(r" *(# )?(SIGNAL_SCORER_[A-Z_]+): ", line) for line in lines]
+    said = {found[2] for found in keys if found and not found[1]}
+    instead = [at for at, found in enumerate(keys) if found and found[1] and found[2] in said]
+    assert instead
+    for at in instead:  # a key that stands there twice is refused
+        assert keys[at - 2][2] == keys[at][2]
+        assert "nstead of the line above" in lines[at - 1]
+
+
 def test_what_compose_sets_and_what_it_offers_in_comments_can_be_set():
     text = (ROOT / "deploy/compose.yaml").read_text("utf-8")
     offered = dict(re.findall(r"^ *(?:# )?(SIGNAL_SCORER_[A-Z_]+): (\S+)$", text, re.M))
