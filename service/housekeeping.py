@@ -314,6 +314,7 @@ class Housekeeping:
                 self._vitals.started_utc_s += step_s
                 for endpoint in self._vitals.endpoints:
                     endpoint.seen_s += step_s
+                    endpoint.tick_s += step_s
                 for name in self._reconnected_s:
                     self._reconnected_s[name] += step_s
                 self.event("clock_stepped", seconds=step_s)

@@ -189,6 +189,7 @@ class Intake:
             if feed is None:
                 return "tick_symbol_limit"
         elif feed.source != source and not self._take_over(feed, source, receive_time_s):
+            endpoint.tick_s = receive_time_s
             return "tick_other_source"
         feed.seen_s = receive_time_s
         stamp_s, clock = tick.stamp_s, endpoint.clock
@@ -233,6 +234,7 @@ class Intake:
             return "tick_repeat"
         if event_s - state.last_seen_s > OBSERVATION_GAP_S:
             self.revision += 1
+        endpoint.tick_s = receive_time_s
         feed.bid, feed.ask, feed.volume = bid, ask, volume
         feed.stamp_s, feed.event_s = tick.stamp_s, event_s
         feed.late_run = 0

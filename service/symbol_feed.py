@@ -30,13 +30,16 @@ EARLY_CANDLES = 32_768
 class Endpoint:
     """One feed socket: how its stamps and its volumes are to be read.
 
-    `early` candles came before ticks had shown the clock; of more the oldest go.
+    `seen_s` (receive time) is when anything of it last came, `tick_s` when a tick did that was
+    taken in, or left to the source that has its symbol: a stand-by brings ticks too. `early`
+    candles came before ticks had shown the clock; of more the oldest go.
     """
 
     name: str
     volume_is_deal: bool
     clock: ClockOffset
     seen_s: float = NEVER
+    tick_s: float = NEVER
     epoch: int = 0
     early: deque[Candle] = field(default_factory=lambda: deque(maxlen=EARLY_CANDLES))
 

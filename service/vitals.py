@@ -190,10 +190,11 @@ def _drift(engine: Engine) -> dict[str, Any]:
 
 
 def _endpoint(endpoint: Endpoint, utc_s: float) -> dict[str, Any]:
-    heard = endpoint.seen_s > float("-inf")
+    heard, ticked = (at_s > float("-inf") for at_s in (endpoint.seen_s, endpoint.tick_s))
     return {
         "name": endpoint.name,
         "age_s": utc_s - endpoint.seen_s if heard else None,
+        "tick_time_s": endpoint.tick_s if ticked else None,
         "clock_offset_s": endpoint.clock.offset_s,
         "clock_state": endpoint.clock.state,
         "clock_changes": endpoint.clock.changes,

@@ -173,10 +173,10 @@ def _no_ticks(scene: Scene, address: str, heard: Heard) -> Finding:
             f"sends what is no message of an EA: {heard.sample}",
             "is another program's PUB on this port? docs/protocol.md shows what is read",
         )
-    served = scene.running.stats["feed"] if scene.running else {}
-    newest_s = served.get("event_time_s")
-    fresh = newest_s is not None and scene.now_s - newest_s < scene.config.feed.stale_after_s
-    if fresh and len(served["endpoints"]) == 1:  # of several, any may have sent the newest tick
+    endpoints = scene.running.stats["feed"]["endpoints"] if scene.running else []
+    since_s = scene.now_s - scene.config.feed.stale_after_s
+    fresh = {one["name"] for one in endpoints if (one.get("tick_time_s") or 0.0) > since_s}
+    if address in fresh:
         return ok(address, f"no tick while listening; {named or 'candles'} came")
     text = f"sends no ticks, only {named or 'candles'}"
     advice = "is the terminal connected to its broker, and are symbols in the EA's market watch?"

@@ -43,6 +43,7 @@ def test_a_step_of_the_wall_clock_is_followed_and_counted(tmp_path: Path, step_s
     parts.score(signal_id="open", direction="BUY", **LEVELS)
     parts.feed(tick("EURUSD", clock.utc_s()))
     before_s, seen_s = ahead_s(clock), parts.engine.intake.feeds["EURUSD"].seen_s
+    ticked_s = parts.ask("stats")["feed"]["endpoints"][0]["tick_time_s"]
     wall.at_s += step_s
     assert abs(ahead_s(clock) - before_s) < 1.0  # until housekeeping looks, nothing steps
     parts.housekeeping.turn()
@@ -56,6 +57,8 @@ def test_a_step_of_the_wall_clock_is_followed_and_counted(tmp_path: Path, step_s
     assert health["ready"] is True
     assert 0.0 <= health["uptime_s"] < 60.0
     assert 0.0 <= health["feed_age_s"] < 60.0
+    moved_s = parts.ask("stats")["feed"]["endpoints"][0]["tick_time_s"] - ticked_s
+    assert abs(moved_s - step_s) < 1.0
     # A symbol is never fresher than it was; after a step forward nobody knows how old it is.
     moved_s = parts.engine.intake.feeds["EURUSD"].seen_s - seen_s
     assert abs(moved_s - min(0.0, step_s)) < 1.0

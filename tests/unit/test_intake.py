@@ -15,7 +15,7 @@ from service.clock_offset import ClockOffset
 from service.features.state import SymbolState
 from service.intake import EARLY_TOGETHER, RESTART_AFTER_LATE, Intake
 from service.settings import LimitsSection
-from service.symbol_feed import EARLY_CANDLES, Endpoint, Limits
+from service.symbol_feed import EARLY_CANDLES, NEVER, Endpoint, Limits
 
 T = 1_757_944_800.0  # a whole minute
 SYMBOLS = LimitsSection().symbols
@@ -171,6 +171,22 @@ def test_another_source_takes_over_only_after_silence() -> None:
     assert given_.intake.feeds["EURUSD"].source == ("feed", "two")
     assert given_.intake.changes["source_takeover"] == 1
     assert given_.quote(node="one") == "other_source"
+
+
+def test_an_endpoint_brings_ticks_also_where_another_has_the_symbol() -> None:
+    given_ = Given()
+    other = given_.endpoint("other")
+    given_.quote()
+    assert (given_.feed.tick_s, other.tick_s) == (T, NEVER)
+    given_.now_s += 1.0
+    assert given_.quote(endpoint=other) == "other_source"
+    assert (given_.feed.tick_s, other.tick_s) == (T, T + 1)
+    # What is no news of a market is none: a repeat, and what is refused.
+    given_.now_s += 1.0
+    assert given_.quote(stamp_s=T) == "repeat"
+    assert given_.quote(stamp_s=T - 9) == "late"
+    assert given_.quote(bid=0.0, endpoint=other) == "non_positive"
+    assert (given_.feed.tick_s, other.tick_s) == (T, T + 1)
 
 
 def test_a_take_over_begins_the_short_windows_anew_and_keeps_the_bars() -> None:

@@ -81,6 +81,21 @@ def test_ticks_of_one_bridge_do_not_excuse_another_that_sends_none(
         assert "market watch" in found.advice
 
 
+def test_a_quiet_bridge_beside_an_ingest_is_known_by_its_last_tick(
+    tmp_path: Path, publish: Callable[[Any], str]
+) -> None:
+    frames = [tick("EURUSD", time.time())]
+    bridge = publish(lambda: frames[-1])
+    values = {"FEED_ENDPOINTS": bridge, "FEED_INGEST": f"tcp://127.0.0.1:{free_port()}"}
+    with running(tmp_path, **values) as service:
+        with service.client() as client:
+            eventually(lambda: client.stats()["symbols"], "the tick")
+        frames.append(b"HEARTBEAT")
+        setup = beside(service, tmp_path / "unused", **values)
+        eventually(lambda: "no tick while" in setup.findings("feed")[0].text, "its heartbeats")
+        assert setup.findings("feed", listen_s=2.0)[0].level == "ok"
+
+
 @pytest.mark.parametrize("hours", [6, 16])
 def test_last_quotes_that_are_sent_again_tell_no_clock(
     setup: Setup, publish: Callable[[Any], str], hours: int
