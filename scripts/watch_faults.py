@@ -146,36 +146,37 @@ def restarting(one: Watched) -> None:
 
 @fault("the feed falls silent", "ScorerFeedSilent", "ScorerNotReady", FEED_SILENCE_S="1")
 def silent(one: Watched) -> None:
-    one.start().bridge.silent = True
+    one.start().opened()
+    one.bridge.silent = True
 
 
 @fault("the feed sends heartbeats only", "ScorerNoTicks")
 def heartbeats(one: Watched) -> None:
-    one.start(scrape=False).bridge.ticks = False
-    time.sleep(0.5)
-    one.scrape()
+    one.start().opened()
+    one.bridge.ticks = False
 
 
 SECOND = f"tcp://127.0.0.1:{free_port()}"
 
 
-@fault("of two feeds one sends heartbeats only", "ScorerNoTicks", FEED_INGEST=SECOND)
+@fault("of two feeds one sends heartbeats only", "ScorerFeedWithoutTicks", FEED_INGEST=SECOND)
 def second_without_ticks(one: Watched) -> Iterator[str]:
-    one.start(scrape=False)
+    lost = threading.Event()
 
     def beat(stop: threading.Event) -> None:
         with zmq.Context() as context, context.socket(zmq.PUSH) as socket:
             socket.linger = 0
             socket.connect(SECOND)
-            # A coin: its market is open whenever this is run.
-            socket.send(tick("ETHUSD", time.time(), 1.1))
-            while not stop.wait(0.2):
-                socket.send(b'{"type":"heartbeat"}')
+            while not stop.wait(0.05):
+                # A coin: its market is open whenever this is run.
+                now_s = time.time()
+                trade = tick("ETHUSD", now_s, 1.1 + now_s % 1 * 1e-4)
+                socket.send(b'{"type":"heartbeat"}' if lost.is_set() else trade)
 
+    one.start()
     with meanwhile(beat):
-        with one.service.client() as client:
-            eventually(lambda: "heartbeat" in client.stats()["feed"]["skipped"], "a heartbeat")
-        one.scrape()
+        one.opened("ingest")
+        lost.set()
         yield one.instance
 
 

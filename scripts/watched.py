@@ -1,7 +1,8 @@
 """A real Prometheus and node exporter beside the real service, for `watch` and its faults.
 
 The configuration and the rules are the shipped ones, but for the targets, the intervals and the
-`for:` of the alerts, all of which become a second or two.
+`for:` of the alerts, all of which become a second or two. Where ticks are looked back on for ten
+minutes, it is ten seconds.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Prometheus:
         rules, self.shortened = re.subn(
             r"^( +)for: \w+$", r"\1for: 2s", (SHIPPED / "alerts.yml").read_text(), flags=re.M
         )
+        rules, ticks = re.subn(r"(_tick\w*)\[10m\]", r"\1[10s]", rules)
+        assert ticks
         (folder / "alerts.yml").write_text(rules)
         (folder / "prometheus.yml").write_text(self._configuration())
         self.alerts = re.findall(r"^ +- alert: (\w+)$", rules, re.M)
@@ -226,6 +229,12 @@ class Watched:
         """Be seen by Prometheus from now on."""
         self._scraped = True
         self.prometheus.scrape(self.instance)
+
+    def opened(self, endpoint: str = "") -> None:
+        """Wait until the rules find its market open (the bridge's): at a weekend by its coins."""
+        of = f'instance="{self.instance}",endpoint="{endpoint or self.bridge.address}"'
+        query = f"signal_scorer:feed_open{{{of}}}"
+        eventually(lambda: self.prometheus.value(query) == 1, "an open market", PATIENCE_S)
 
     def close(self) -> None:
         """End it, its feed and its scrapes."""

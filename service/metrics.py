@@ -150,6 +150,12 @@ class VitalsCollector(Collector):
             ],
         )
         yield labelled(
+            "feed_last_tick_timestamp_seconds",
+            "When it last brought a tick, or the start where it never did",
+            ["endpoint"],
+            [((e["name"],), e["tick_time_s"] or self._started_s) for e in endpoints],
+        )
+        yield labelled(
             "feed_clock_offset_seconds",
             "Its clock less UTC",
             ["endpoint"],

@@ -183,6 +183,8 @@ def test_a_silent_feed_and_a_refused_model_are_states(tmp_path: Path):
         assert 0.2 < scrape.value("feed_age_seconds", **silent) <= scrape.value("uptime_seconds")
         for kind in CLASSES:
             assert scrape.value("ticks_total", **silent, symbol_class=kind) == 0
+        started_s = scrape.value("start_time_seconds")
+        assert scrape.value("feed_last_tick_timestamp_seconds", **silent) == started_s
         assert scrape.value("model_refused") == 1
         assert scrape.value("model_rejections_total", reason="pointer") == 1
         assert scrape.value("model_expire_after_seconds") == 35 * 86_400
@@ -205,18 +207,31 @@ def test_of_two_feeds_each_has_its_own_ticks(tmp_path: Path):
             scrape = Scrape(service.metrics())
             return scrape.value("ticks_total", endpoint=feed.address, symbol_class=kind)
 
+        def last_tick_s(feed: Feed) -> float:
+            name = "feed_last_tick_timestamp_seconds"
+            return Scrape(service.metrics()).value(name, endpoint=feed.address)
+
         for feed in (coins, fx):
             feed.wait_for_subscriber()
+        # Before the first tick it is the start, of which a wait for one can be counted.
+        assert last_tick_s(coins) == last_tick_s(fx) < time.time()
+        begun_s = time.time()
         coins.send(*(tick("BTCUSD", now_s - 9 + at, 1.1 + at * 1e-5) for at in range(3)))
         fx.send(*(tick("EURUSD", now_s - 9 + at, 1.1 + at * 1e-5) for at in range(2)))
         eventually(lambda: service.received() == 5, "the ticks")
         assert (ticks(coins, "crypto"), ticks(coins, "forex")) == (3, 0)
         assert (ticks(fx, "crypto"), ticks(fx, "forex")) == (0, 2)
+        assert begun_s <= (ticked_s := last_tick_s(fx)) <= time.time()
         # Heartbeats, the last quote again, and a symbol that is another's move nothing.
         again = tick("EURUSD", now_s - 8, 1.1 + 1e-5)
-        fx.send(b'{"type":"heartbeat"}', again, tick("BTCUSD", now_s, 1.2))
-        eventually(lambda: service.received() == 8, "the messages")
+        fx.send(b'{"type":"heartbeat"}', again)
+        eventually(lambda: service.received() == 7, "the messages")
+        assert last_tick_s(fx) == ticked_s
+        fx.send(tick("BTCUSD", now_s, 1.2))
+        eventually(lambda: service.received() == 8, "the tick")
         assert (ticks(fx, "crypto"), ticks(fx, "forex")) == (0, 2)
+        # Yet it is a tick that came from there.
+        assert last_tick_s(fx) > ticked_s
 
 
 def test_stats_say_the_same_in_their_own_words(served: Served):
