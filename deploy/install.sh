@@ -36,6 +36,7 @@ units=/etc/systemd/system
 tmpfiles=/etc/tmpfiles.d/signal-scorer.conf
 cron=/etc/cron.d/signal-scorer
 commands=/usr/local/bin
+outdated=/run/signal-scorer-install.outdated
 jobs="signal-scorer-train signal-scorer-monitor"
 clients=scorer-clients
 
@@ -206,12 +207,7 @@ fetch() {
 
 install_files() {
     [ -e "$etc/config.toml" ] || install -m 0644 "$here/config.toml" "$etc/config.toml"
-    unit_changed=no
-    cmp -s "$here/systemd/signal-scorer.service" "$units/signal-scorer.service" || unit_changed=yes
-    for unit in signal-scorer.service signal-scorer-train.service signal-scorer-monitor.service \
-        signal-scorer-alert@.service; do
-        install -m 0644 "$here/systemd/$unit" "$units/$unit"
-    done
+    install_units
     install -m 0644 "$here/systemd/tmpfiles.conf" "$tmpfiles"
     for script in "$here"/alert/*.sh; do
         install -m 0755 "$script" "$prefix/alert/${script##*/}"
@@ -220,6 +216,21 @@ install_files() {
         install -m 0755 "$here/bin/$command" "$commands/$command"
     done
 }
+
+install_units() {
+    # What runs was started by the unit before, also if this run ends without a restart.
+    cmp -s "$here/systemd/signal-scorer.service" "$units/signal-scorer.service" ||
+        invocation > "$outdated"
+    for unit in signal-scorer.service signal-scorer-train.service signal-scorer-monitor.service \
+        signal-scorer-alert@.service; do
+        install -m 0644 "$here/systemd/$unit" "$units/$unit"
+    done
+}
+
+# systemd's name of this run of the service: another one after each start, nothing before the first.
+invocation() { systemctl show --property InvocationID --value signal-scorer; }
+
+runs_by_an_older_unit() { [ -e "$outdated" ] && [ "$(invocation)" = "$(cat "$outdated")" ]; }
 
 # The trainer's units see each log's folder, or the log alone where the folder itself is closed.
 install_truth_logs() {
@@ -282,7 +293,7 @@ switch_release() {
     [ "$trigger" = cron ] || for job in $jobs; do systemctl --quiet enable --now "$job.timer"; done
     if systemctl --quiet is-active signal-scorer; then
         runs=$(running_release)
-        if [ "$runs" = "$release" ] && [ "$unit_changed" = no ]; then
+        if [ "$runs" = "$release" ] && ! runs_by_an_older_unit; then
             say "the service is this release already and was left alone"
             return 0
         fi
@@ -372,7 +383,7 @@ uninstall() {
         rmdir "$units/$job.service.d" 2>/dev/null || true
     done
     remove_timers
-    rm -f "$cron" "$tmpfiles" "$commands/signal-scorer" "$commands/signal-scorer-train"
+    rm -f "$cron" "$tmpfiles" "$outdated" "$commands/signal-scorer" "$commands/signal-scorer-train"
     for unit in signal-scorer signal-scorer-train signal-scorer-monitor signal-scorer-alert@; do
         rm -f "$units/$unit.service"
     done

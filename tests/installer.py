@@ -21,6 +21,7 @@ def run_steps(units: Path, steps: str) -> str:
         "prefix=/opt/signal-scorer": f"prefix={units}/opt",
         "units=/etc/systemd/system": f"units={units}",
         "cron=/etc/cron.d/signal-scorer": f"cron={units}/cron",
+        "outdated=/run/signal-scorer-install.outdated": f"outdated={units}/outdated",
         'here=$(cd "$(dirname "$0")" && pwd)': f"here={SCRIPT.parent}",
         'main "$@"': steps,
     }.items():

@@ -24,6 +24,7 @@ def look(product: Product, report: Report) -> None:
     _under_load(product, report)
     _broken(product, report)
     _not_started(product, report)
+    _changed_unit(product, report)
 
 
 def _wheels(product: Product, report: Report) -> None:
@@ -98,6 +99,21 @@ def _not_started(product: Product, report: Report) -> None:
     report.seen("a copy of the unit was restarted too", runs, held=held)
     machine.run(f"systemctl disable --now {REPLICA}; rm -rf /etc/systemd/system/{REPLICA}.service")
     machine.run("rm -rf /etc/signal-scorer/b.toml /var/lib/signal-scorer-b")
+
+
+def _changed_unit(product: Product, report: Report) -> None:
+    """A release may run on while its unit has changed: a start is then owed, and only one."""
+    machine, before = product.machine, product.pid()
+    install = f"sh {SOURCE}/deploy/install.sh --wheels {WHEELS}"
+    machine.run("echo '# of an earlier checkout' >> /etc/systemd/system/signal-scorer.service")
+    machine.run(f"{install} --no-start")
+    left = product.pid() == before
+    machine.run(install)
+    product.ready()
+    owed = product.pid()
+    said = machine.run(install).out.splitlines()[0]
+    held = left and owed != before and product.pid() == owed
+    report.seen("its unit alone changed, without a start, then with", said, held=held)
 
 
 def _load(tag: str) -> str:

@@ -24,6 +24,7 @@ systemctl() {
     case $* in
         'restart signal-scorer') restart ;;
         'show --property MainPID --value signal-scorer') echo "${main:-$(cat "$units/pid")}" ;;
+        'show --property InvocationID --value signal-scorer') cat "$units/pid" || echo ;;
         '--quiet is-failed signal-scorer') false ;;
     esac
 }
@@ -48,13 +49,25 @@ class Machine:
 
     def install(self, name: str, *, start: str = "yes", main: str = "") -> None:
         """What the script does once the release is there; `main` is what systemd says runs."""
-        given = f"main={main} start={start} trigger=cron unit_changed=no"
+        given = f"main={main} start={start} trigger=cron"
         before = 'before=$(readlink "$prefix/current" || true)'
-        steps = f"{given} release={self._release(name)}\n{before}\nswitch_release"
+        steps = f"{given} release={self._release(name)}\n{before}\ninstall_units\nswitch_release"
         self.said = run_steps(self.folder, f"{SYSTEMD}\n{steps}")
 
+    def change_unit(self) -> None:
+        """What was installed is of an earlier checkout."""
+        (self.folder / "signal-scorer.service").write_text("[Service]\n")
+
+    def restart(self) -> None:
+        """By hand, as systemd does it."""
+        run_steps(self.folder, f"{SYSTEMD}\nrestart")
+
     def kill(self) -> None:
-        os.kill(int((self.folder / "pid").read_text()), signal.SIGKILL)
+        os.kill(int(self.pid), signal.SIGKILL)
+
+    @property
+    def pid(self) -> str:
+        return (self.folder / "pid").read_text()
 
     @property
     def current(self) -> str:
@@ -62,8 +75,7 @@ class Machine:
 
     @property
     def runs(self) -> str:
-        pid = (self.folder / "pid").read_text().strip()
-        return Path(os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes())).parts[-3]
+        return Path(os.fsdecode(Path(f"/proc/{self.pid.strip()}/cmdline").read_bytes())).parts[-3]
 
     @property
     def kept(self) -> set[str]:
@@ -79,7 +91,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made = Machine(tmp_path)
     made.make("A")
     (tmp_path / "opt/current").symlink_to(tmp_path / "opt/releases/A")
-    run_steps(tmp_path, f"{SYSTEMD}\nrestart")
+    run_steps(tmp_path, f"{SYSTEMD}\ninstall_units\nrestart")
     yield made
     made.kill()
 
@@ -113,10 +125,32 @@ def test_what_runs_is_left_alone_also_where_another_release_waits_for_its_start(
 ) -> None:
     machine.make("B")
     machine.install("B", start="no")
-    pid = (machine.folder / "pid").read_text()
+    pid = machine.pid
     machine.install("A")
-    assert (machine.current, (machine.folder / "pid").read_text()) == ("A", pid)
+    assert (machine.current, machine.pid) == ("A", pid)
     assert "left alone" in machine.said
+
+
+def test_a_changed_unit_waits_for_the_start_however_many_runs_later(machine: Machine) -> None:
+    pid = machine.pid
+    machine.change_unit()
+    machine.install("A", start="no")
+    machine.install("A", start="no")
+    assert machine.pid == pid
+    machine.install("A")
+    assert (machine.runs, machine.pid != pid) == ("A", True)
+    pid = machine.pid
+    machine.install("A")
+    assert (machine.pid, "left alone" in machine.said) == (pid, True)
+
+
+def test_what_was_started_anew_since_the_unit_changed_is_left_alone(machine: Machine) -> None:
+    machine.change_unit()
+    machine.install("A", start="no")
+    machine.restart()
+    pid = machine.pid
+    machine.install("A")
+    assert (machine.pid, "left alone" in machine.said) == (pid, True)
 
 
 @pytest.mark.parametrize("main", ["0", "self"])
