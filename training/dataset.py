@@ -331,7 +331,7 @@ def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
         realised_r=known([_realised_r(s, o) for s, o in kept]),
         reward_risk=known([s.reward_risk for s in scores]),
         cost_r=known([s.cost_r for s in scores]),
-        at_level=np.array([label.pips is None for label in labels], dtype=np.bool_),
+        at_level=np.array([label.at_level for label in labels], dtype=np.bool_),
         win_probability=known([s.win_probability for s in scores]),
         stop_spreads=known([s.stop_spreads for s in scores]),
         direction=np.array([s.direction for s in scores], dtype=np.int8),

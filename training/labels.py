@@ -31,7 +31,8 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 
     `realised_r` is net of costs as it was reported or followed; where `nominal`, it is that of
     the signal's own target or stop, which nobody reported to have been paid: before costs.
-    `pips` are given where nothing else tells what an end at neither of them made. `symbol`,
+    `at_level` is False of an end at neither of them, or not at which; `pips` are given where
+    nothing else tells what that made. `symbol`,
     `direction`, `entry` and `began_s` are the trade's as the report has them, None and 0 where it
     does not say. `received_s` is when a report came that does not say when the trade ended, by the
     clock of the machine. `lost_s` is when a paper position was last in sight (event time), where
@@ -45,6 +46,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     realised_r: float | None = None
     doubt: str = ""
     nominal: bool = False
+    at_level: bool = True
     pips: float | None = None
     symbol: str | None = None
     direction: int = 0
@@ -73,6 +75,7 @@ def of_truth_log(outcome: Outcome) -> Label:
         outcome.runtime_s,
         realised_r,
         nominal=not told and not words.is_open_ended(outcome.word),
+        at_level=not words.is_open_ended(outcome.word),
         pips=_alone(outcome.word, realised_r, outcome.pips),
         symbol=outcome.signal.symbol,
         direction=outcome.signal.direction,
@@ -123,6 +126,7 @@ def of_journal(
         runtime_s,
         realised_r,
         doubt,
+        at_level=not words.is_open_ended(word),
         pips=_alone(word, realised_r, pips),
         began_s=began_s,
         received_s=received_s if ended_s is None else None,

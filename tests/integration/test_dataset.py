@@ -230,6 +230,36 @@ def test_a_timeout_made_what_its_pips_say_whoever_reports_it(
     assert net_r(data.samples) == pytest.approx([r], nan_ok=True)
 
 
+@pytest.mark.parametrize(
+    ("word", "realised_r", "at_level"),
+    [
+        ("WIN_TP", 1.5, True),
+        ("LOSS_SL", -1.1, True),
+        ("EXPIRED", 0.1, False),
+        ("timeout", -0.2, False),
+        ("CLOSED_TP", -0.1, False),
+    ],
+)
+@pytest.mark.parametrize("source", ["paper", "request", "truth_log"])
+def test_an_end_at_neither_level_is_told_from_one_at_a_level_though_its_r_is_known(
+    read: Read, word: str, realised_r: float, at_level: bool, source: str
+) -> None:
+    win = realised_r > 0
+    if source == "truth_log":
+        told = said(0, win, word=word, realised_r=realised_r)
+        data = read(score_row(0, X[0]), outcome_row(1, True), reported=told)
+    else:
+        end = outcome_row(0, win, word, source=source, realised_r=realised_r)
+        data = read(score_row(0, X[0]), end)
+    assert data.samples.at_level.tolist() == [at_level]
+    assert net_r(data.samples) == pytest.approx([realised_r])
+
+
+def test_of_an_end_at_neither_level_without_r_or_pips_no_r_is_known(read: Read) -> None:
+    data = read(score_row(0, X[0]), outcome_row(0, True, "CLOSED"))
+    assert np.isnan(net_r(data.samples)).tolist() == [True]
+
+
 def test_the_levels_of_a_truth_log_serve_where_the_score_has_none(read: Read) -> None:
     told = LEVELS | {"symbol": "EURUSD"}
     assert made_of(read, told, True, word="EXPIRED", pips=4.0) == pytest.approx([0.4])
