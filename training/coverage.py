@@ -26,23 +26,24 @@ FEWEST_A_BIN = 5
 
 
 class Taken(NamedTuple):
-    """The best-rated `share` of the signals. The gain is against all of the same weeks; None
+    """The best-rated `share` of the signals. Gains are against all of the same weeks; None
     where there is nothing to compare.
 
-    `fewer_wins` is the share of wins that higher rewards than those of the same weeks would cost
-    if all made the same R after costs: 0.02 for two points. `promised_r` is the mean expected R
-    and `low`, `high` the 90 % interval of the mean R made, by days. NaN where it is not known.
-    Days are longer stretches where signals may run for longer (`holding_s` of all functions here).
+    `more_r` and `more_reward` are of R after costs and of reward to risk, where known.
+    `promised_r` is the mean expected R and `low`, `high` the 90 % interval of the mean R made, by
+    days. NaN where it is not known. Days are longer stretches where signals may run for longer
+    (`holding_s` of all functions here).
     """
 
     share: float
     group: Group
     n_effective: float
-    fewer_wins: float
     promised_r: float
     low: float
     high: float
     more_wins: Gain | None
+    more_r: Gain | None
+    more_reward: Gain | None
 
 
 class Rating(NamedTuple):
@@ -69,50 +70,33 @@ def taken(score: Floats, p: Floats, test: Samples, share: float, holding_s: floa
 
 def chosen(at: Bools, p: Floats, test: Samples, holding_s: float = 0.0) -> Taken:
     """The signals `at` (m,), held against all of the same weeks."""
-    rows, made = test.take(at), net_r(test)
-    known = np.isfinite(made)
+    made = net_r(test)
+    paid = at & np.isfinite(made)
     spread = np.nan, np.nan
-    if (at & known).any():
-        both = at & known
-        mean = clustered(made[both], test.weight[both], stretches(test.time_s[both], holding_s))
+    if paid.any():
+        mean = clustered(made[paid], test.weight[paid], stretches(test.time_s[paid], holding_s))
         spread = mean.low, mean.high
     promised = np.nan
     priced = at & np.isfinite(test.reward_risk)
     if priced.any():
         promised = float(np.average(expected_r(p, test)[priced], weights=test.weight[priced]))
+
+    def more(values: Floats) -> Gain | None:
+        known = np.isfinite(values)
+        rows = test.take(known)
+        return gain(values[known], rows.weight, at[known], rows.time_s, holding_s)
+
     return Taken(
         share=float(np.mean(at)),
         group=group(test, at),
-        n_effective=rows.n_effective,
-        fewer_wins=_fewer_wins(at, test, holding_s),
+        n_effective=test.take(at).n_effective,
         promised_r=promised,
         low=spread[0],
         high=spread[1],
-        more_wins=gain(test.win.astype(np.float64), test.weight, at, test.time_s, holding_s),
+        more_wins=more(test.win.astype(np.float64)),
+        more_r=more(made),
+        more_reward=more(test.reward_risk),
     )
-
-
-def _fewer_wins(at: Bools, test: Samples, holding_s: float) -> float:
-    priced = np.isfinite(test.reward_risk)
-    rows = test.take(priced)
-
-    def mean(values: Floats) -> Gain | None:
-        return gain(values, rows.weight, at[priced], rows.time_s, holding_s)
-
-    # To make r, (1 + cost + r) / (1 + reward) of the signals have to win.
-    each_r = 1.0 / (1.0 + rows.reward_risk)
-    won, even, step = (
-        mean(values)
-        for values in (
-            rows.win.astype(np.float64),
-            each_r * (1.0 + np.nan_to_num(rows.cost_r, nan=0.0)),
-            each_r,
-        )
-    )
-    if won is None or even is None or step is None:
-        return np.nan
-    r = (won.all - even.all) / step.all
-    return even.all - even.taken + r * (step.all - step.taken)
 
 
 def better_half(score: Floats) -> Floats:

@@ -155,6 +155,18 @@ def _alike(weight: Floats, lean: Floats) -> float:
     return float(np.sum(weight * lean)) ** 2 / square if square else 0.0
 
 
+def made_good(wins: Gain, made: Gain | None, reward: Gain | None) -> bool:
+    """Whether fewer wins, as established, are what higher rewards bring: no less R was made.
+
+    All three are of one choice: `made` by R after costs, `reward` by reward to risk, None where
+    these are not known. What a target pays tells nothing of what ends before it: R as made counts.
+    """
+    if made is None or reward is None:
+        return False
+    farther = reward.taken - reward.all > ROUNDED
+    return wins.worse and farther and made.enough and made.taken >= made.all
+
+
 def week_of(time_s: Floats) -> Floats:
     """The number (n,) of the week of each moment; they begin Monday, UTC."""
     number: Floats = np.floor((time_s - MONDAY_S) / WEEK_S)

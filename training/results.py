@@ -26,6 +26,7 @@ from training.gain import (
     Gain,
     compared,
     gain,
+    made_good,
     week_of,
 )
 from training.measure import net_r
@@ -181,10 +182,10 @@ def _by_reward(wins: Gain, made: Gain, reward: Gain) -> Iterator[str]:
             "More R without more wins may be the better reward of those taken alone, which "
             "takes no model; the report holds it against that."
         )
-    elif wins.worse and not made.worse and farther > ROUNDED:
+    elif made_good(wins, made, reward):
         yield (
-            "Fewer wins without an established loss of R may be the higher reward of those taken "
-            "alone: a farther target is reached less often."
+            "Fewer wins but not less R may be the higher reward of those taken alone: a farther "
+            "target is reached less often."
         )
     elif wins.better and not made.better and farther < -ROUNDED:
         yield (

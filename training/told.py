@@ -15,9 +15,9 @@ from protocol.manifest import Verdict
 from service.history import Event
 from training.candidate import Candidate
 from training.conditions import conditions
-from training.coverage import Promise
+from training.coverage import Promise, Taken
 from training.findings import Findings
-from training.gain import Gain
+from training.gain import Gain, made_good
 from training.samples import Samples
 from training.stability import Part
 from training.walk_forward import WalkForward
@@ -86,20 +86,19 @@ def answers(
 
 
 def _adds(found: Findings) -> Iterator[str]:
-    half, everything = found.half, found.all
+    half, everything, more = found.half, found.all, found.half.more_wins
     rated = "by expected R" if found.by_r else "by win probability"
     if found.alike:
         yield "Nothing: it gives every signal the same win probability."
         return
-    if half.more_wins is None:
+    if more is None:
         yield "In each week it rates all or none among the best half: nothing to hold it against."
     else:
         wins = (
-            f"the half that it rates best ({rated}) won {percent(half.more_wins.taken)}, all "
-            f"{half.more_wins.n:,} signals, weighted to the same weeks, won "
-            f"{percent(half.more_wins.all)}: {_points(half.more_wins)}"
+            f"the half that it rates best ({rated}) won {percent(more.taken)}, all {more.n:,} "
+            f"signals, weighted to the same weeks, won {percent(more.all)}: {_points(more)}"
         )
-        yield _beside_reward(half.more_wins, wins, half.fewer_wins if found.by_r else 0.0)
+        yield _beside_reward(half, more, wins) if found.by_r else _judged(more, wins)
     if found.above_terms is not None:
         made = found.above_terms
         half_of = "that half"
@@ -115,11 +114,16 @@ def _adds(found: Findings) -> Iterator[str]:
         )
 
 
-def _beside_reward(made: Gain, text: str, fewer_wins: float) -> str:
-    """As `_judged`, but what farther targets cost in wins is no harm."""
-    if made.worse and -made.high <= fewer_wins:
-        return f"Fewer wins, as a higher reward brings with it: {text}."
-    return _judged(made, text)
+def _beside_reward(half: Taken, wins: Gain, text: str) -> str:
+    """As `_judged`, but fewer wins that higher rewards make good in R are no harm."""
+    made = half.more_r
+    if made is None or not made_good(wins, made, half.more_reward):
+        return _judged(wins, text)
+    known = f", of the {made.n:,} whose R is known" if made.n < wins.n else ""
+    return (
+        f"Fewer wins, but not less R, as higher rewards bring with them: {text}; after costs it "
+        f"made {signed(made.taken)} R a signal, all {signed(made.all)}{known}."
+    )
 
 
 def _judged(made: Gain, text: str) -> str:

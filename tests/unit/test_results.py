@@ -310,19 +310,40 @@ def test_weeks_of_which_all_or_nothing_was_taken_compare_nothing() -> None:
     assert "in each week the model would have taken all or none of the 600 signals" in shown
 
 
-@pytest.mark.parametrize(("takes_far", "said"), [(True, "Fewer wins"), (False, "More wins")])
+def far_and_near(
+    n: int, far_won: float, *, takes_far: bool
+) -> tuple[np.ndarray, Samples, dict[str, Advice]]:
+    """Rewards of 3 and 1 R in turn, with `far_won` (0..1) of the former and half of the latter won.
+
+    None wins by luck; one of the two kinds is taken.
+    """
+    far = np.arange(n) % 2 > 0
+    reward, turn = np.where(far, 3.0, 1.0), np.arange(n) // 2
+    share = np.where(far, far_won, 0.5)
+    win = share * (turn + 1) // 1 > share * turn // 1
+    rows = weeks_of_signals(n, edge=0.0, reward_risk=reward, win=win)
+    names = zip(rows.score_id.tolist(), far.tolist(), strict=True)
+    return reward, rows, {name: Advice("m", each == takes_far) for name, each in names}
+
+
+@pytest.mark.parametrize("far_won", [0.24, 0.1])
+def test_fewer_wins_with_less_r_are_not_laid_to_the_reward(far_won: float) -> None:
+    _, rows, advice = far_and_near(900, far_won, takes_far=True)
+    shown = lines(rows, advice)
+    assert any(line.startswith("Worse: the ") for line in shown)
+    assert not any("Fewer wins" in line for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("takes_far", "said"),
+    [(True, "Fewer wins but not less R"), (False, "More wins without an established gain")],
+)
 def test_wins_that_the_reward_alone_makes_are_said_to_be_that(takes_far: bool, said: str) -> None:
     n = 900
-    reward = np.where(np.arange(n) % 2, 3.0, 1.0)
-    win = np.random.default_rng(3).random(n) < 1.0 / (1.0 + reward)  # as fair odds have it
-    rows = weeks_of_signals(n, edge=0.0, reward_risk=reward, win=win)
-    far = (reward > 2.0).tolist()
-    advice = {
-        name: Advice("m", takes == takes_far)
-        for name, takes in zip(rows.score_id.tolist(), far, strict=True)
-    }
+    reward, rows, advice = far_and_near(n, 0.26, takes_far=takes_far)
+    win = rows.win
     shown = lines(rows, advice)
-    assert any(line.startswith(f"{said} without") for line in shown)
+    assert any(line.startswith(said) for line in shown)
     assert any(line.startswith("Worse" if takes_far else "Established") for line in shown)
     near = np.where(reward > 2.0, 1.5001, 1.5) if takes_far else np.where(reward > 2.0, 1.5, 1.5001)
     alike = weeks_of_signals(n, edge=0.0, reward_risk=near, win=win)
@@ -339,7 +360,7 @@ def test_a_reward_that_is_higher_in_other_weeks_explains_no_fewer_wins() -> None
         edge=0.0,
         reward_risk=1.0 + week,
         win=rng.random(n) < np.where(takes, 0.4, 0.6),
-        realised_r=rng.normal(size=n),
+        realised_r=np.where(np.arange(n) % 2, 1.0, -1.0) + 0.1 * takes,
     )
     names = zip(rows.score_id.tolist(), takes.tolist(), strict=True)
     shown = lines(rows, {name: Advice("m", take) for name, take in names})
