@@ -124,17 +124,34 @@ def above_terms(p: Floats, test: Samples, holding_s: float = 0.0) -> Gain | None
     return by_week(net_r(rows), rows.weight, ours, terms, rows.time_s, holding_s)
 
 
-class Promise(NamedTuple):
-    """Mean R of the n signals whose reward and result are known: promised, and made, by days.
+class Missing(NamedTuple):
+    """What was promised and not made, by where it went, R a signal; below 0 where more was made.
 
-    `at_levels` is what as many wins and losses make at target and stop, which expected R takes
-    every end for.
+    `wins`: fewer won than promised, whatever their reward. `rewards`: of high rewards fewer won
+    than promised, of low ones more. `between`: what ended at neither target nor stop made less
+    than that of the two on its side of 0. `levels`: what ended at one of them made less than it.
+    """
+
+    wins: float
+    rewards: float
+    between: float
+    levels: float
+
+
+class Promise(NamedTuple):
+    """What expected R promised of n signals whose reward and result are known, out of `tested`.
+
+    `said` and `won` are the shares of wins, promised and true; `promised` and `made` (by days) the
+    mean R; `missing` adds up to their difference.
     """
 
     n: int
+    tested: int
+    said: float
+    won: float
     promised: float
-    at_levels: float
     made: Mean
+    missing: Missing
 
     @property
     def broken(self) -> bool:
@@ -148,13 +165,23 @@ def promise(p: Floats, test: Samples, holding_s: float = 0.0) -> Promise | None:
     known = np.isfinite(net_r(test)) & np.isfinite(test.reward_risk)
     if not known.any():
         return None
-    rows = test.take(known)
-    promised, at_levels = (
-        float(np.average(expected_r(share, rows), weights=rows.weight))
-        for share in (p[known], rows.win.astype(np.float64))
+    rows, made = test.take(known), net_r(test)[known]
+
+    def mean(values: Floats) -> float:
+        return float(np.average(values, weights=rows.weight))
+
+    said, promised = mean(p[known]), mean(expected_r(p[known], rows))
+    # Expected R takes every end for one at target or stop.
+    at_levels = expected_r(rows.win.astype(np.float64), rows)
+    wins = (said - rows.base_rate) * mean(1.0 + rows.reward_risk)
+    missing = Missing(
+        wins=wins,
+        rewards=promised - mean(at_levels) - wins,
+        between=mean((at_levels - made) * ~rows.at_level),
+        levels=mean((at_levels - made) * rows.at_level),
     )
-    made = clustered(net_r(rows), rows.weight, stretches(rows.time_s, holding_s))
-    return Promise(len(rows), promised, at_levels, made)
+    by_days = clustered(made, rows.weight, stretches(rows.time_s, holding_s))
+    return Promise(len(rows), len(test), said, rows.base_rate, promised, by_days, missing)
 
 
 class Decile(NamedTuple):

@@ -180,16 +180,28 @@ def _coverage(found: Findings) -> Iterator[str]:
 
 
 def _broken(promise: Promise) -> str:
-    made = promise.made
-    why = "Fewer won than it said."
-    if promise.at_levels - made.value > promise.promised - promise.at_levels:
-        why = "It counts a win as the whole target, and what ends at neither level pays less."
-    too_kind = f"{promise.promised - made.value:.2f}"
+    made, whose = promise.made, "all signals"
+    if promise.n < promise.tested:
+        whose = f"the {promise.n:,} of {promise.tested:,} signals whose reward and R are known"
     return (
-        f"Expected R promised too much: {signed(promise.promised)} R a signal of all, of which "
-        f"{signed(made.value)} was made ({signed(made.low)} to {signed(made.high)}). {why} `take` "
-        f"goes by its low end: a score.take_margin_r of at most {too_kind} makes up for that."
+        f"Expected R promised too much of {whose}: {signed(promise.promised)} R each, but "
+        f"{signed(made.value)} was made ({signed(made.low)} to {signed(made.high)}). "
+        f"{_why(promise)} `take` goes by the low end of expected R: a higher score.take_margin_r "
+        "takes fewer signals."
     )
+
+
+def _why(promise: Promise) -> str:
+    """Where the larger part of what is missing went."""
+    missing = promise.missing
+    if missing.wins + missing.rewards > missing.between + missing.levels:
+        if missing.wins > missing.rewards:
+            shares = f"{percent(promise.said)} promised, {percent(promise.won)} won"
+            return f"Fewer won than it said: {shares}."
+        return "Of signals with a high reward fewer won than it said, of those with a low one more."
+    if missing.between > missing.levels:
+        return "It counts a win as the whole target, and what ends at neither level pays less."
+    return "At the levels less was made than the levels say: slippage, or costs that were not sent."
 
 
 def _sure(candidate: Candidate, history: Sequence[Event]) -> Iterator[str]:
