@@ -220,6 +220,7 @@ def test_only_the_terminals_own_outcome_source_counts(
         ([tracked(sl=1.1005)], Reason.IMPOSSIBLE_LEVELS),
         ([tracked(tp=1.0995)], Reason.IMPOSSIBLE_LEVELS),
         ([tracked(sl=1.0999999)], Reason.IMPOSSIBLE_LEVELS),
+        ([tracked(entry_price=5e-324, tp=5e-324, sl=None)], Reason.IMPOSSIBLE_LEVELS),
         ([tracked(direction="SELL")], Reason.IMPOSSIBLE_LEVELS),
         ([born(sl=1.1005), ended()], Reason.IMPOSSIBLE_LEVELS),
         ([tracked(exit_price=1.0995, pips_result=None)], Reason.CONTRADICTS_LEVELS),

@@ -117,7 +117,7 @@ def _doubt_levels(signal: Signal, outcome: Outcome) -> Reason | None:
     for level, expected in ((signal.target, side), (signal.stop, -side)):
         if level is None:
             continue
-        if abs(level - entry) < _MIN_DISTANCE * entry or (level - entry) * expected < 0:
+        if abs(level - entry) <= _MIN_DISTANCE * entry or (level - entry) * expected < 0:
             return Reason.IMPOSSIBLE_LEVELS
     if differs or _exit_differs(signal, outcome, entry, side):
         return Reason.CONTRADICTS_LEVELS
