@@ -515,6 +515,7 @@ def test_signals_whose_end_nobody_told_in_time_are_kept_apart(read: Read) -> Non
         (outcome_row(1, None, "timeout"), "timeout_without_result"),
         (outcome_row(1, None, "VOID", source="paper"), "void"),
         (outcome_row(1, None, "BREAKEVEN"), "unknown_outcome"),
+        (outcome_row(1, None, "CLOSED_PARTIAL", realised_r=0.5), "unknown_outcome"),
         (outcome_row(1, True, realised_r=-1.0), "result_contradicts_levels"),
         (outcome_row(1, True, closed_at=START_S + EVERY_S + 1.0), "label_at_signal_time"),
     ],

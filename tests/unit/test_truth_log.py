@@ -174,6 +174,7 @@ def test_training_file_of_the_original_gives_outcome_and_base_score(path: Path) 
         (False, "TIMEOUT", 0, Reason.NO_RESULT),
         (False, "TIMEOUT", -3.0, False),
         (False, "TIMEOUT", 3.0, Reason.CONTRADICTING),
+        (True, "CLOSED_PARTIAL", 3.0, Reason.UNKNOWN_OUTCOME),
     ],
 )
 def test_the_type_of_an_outcome_of_the_original_must_agree_with_it(
@@ -302,6 +303,20 @@ def test_an_end_in_words_counts_beside_a_pair_or_a_quality(
 def test_open_ends_are_judged_by_their_pips(path: Path, word: str, pips: float, win: bool) -> None:
     log = told(born(), ended(outcome=word, pips_result=pips), path=path)
     assert [outcome.win for outcome in log.outcomes.values()] == [win]
+
+
+@pytest.mark.parametrize("last", ["WIN_TP", "LOSS_SL"])
+@pytest.mark.parametrize("part", ["CLOSED_PARTIAL", "closed_partially", "CLOSED_TP1_PARTIAL"])
+def test_a_part_that_was_closed_is_not_the_end(path: Path, part: str, last: str) -> None:
+    lines = (
+        born(),
+        ended(outcome=part, pips_result=10),
+        ended(outcome=last, completed_at=stamp(950)),
+    )
+    log = told(*lines, path=path)
+    (outcome,) = log.outcomes.values()
+    assert (outcome.word, outcome.completed_s) == (last, BORN_S + 950)
+    assert log.refused == {Reason.UNKNOWN_OUTCOME: 1}
 
 
 def test_contradicting_outcomes_of_one_signal_refuse_both(path: Path) -> None:

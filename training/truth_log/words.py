@@ -9,6 +9,7 @@ from datetime import UTC, datetime, tzinfo
 _WINS = frozenset({"WIN", "WIN_TP", "TRUE"})
 _LOSSES = frozenset({"LOSS", "LOSS_SL", "FALSE"})
 _OPEN_ENDED = frozenset({"TIMEOUT", "EXPIRED"})
+_PART = "PARTIAL"
 _DIRECTIONS = {"BUY": 1, "LONG": 1, "SELL": -1, "SHORT": -1}
 # TEST as a token of its own: TEST_1, X_TEST, TEST2, but not LATEST or TESTNET.
 _TEST = re.compile(r"(?<![A-Za-z])TEST(?![A-Za-z])", re.IGNORECASE)
@@ -22,7 +23,8 @@ def result(
     """True for a win, False for a loss, None for a timeout without a result to go by.
 
     A timeout, an expiry or a CLOSED_... is judged by its realised R, else by its pips,
-    where that is given and not zero. Raises KeyError for a word that is none of these.
+    where that is given and not zero. Raises KeyError for a word that is none of these, as a
+    CLOSED_PARTIAL: the rest of the trade runs on.
     """
     if isinstance(word, bool):
         return word
@@ -40,15 +42,16 @@ def result(
 
 
 def is_known(word: str) -> bool:
-    """Whether a word is one of those by which an end is told."""
+    """Whether a word is one of those that tell of an end, be it that of a part alone."""
     upper = word.strip().upper()
-    return upper in _WINS or upper in _LOSSES or is_open_ended(upper)
+    return upper in _WINS or upper in _LOSSES or is_open_ended(upper) or _PART in upper
 
 
 def is_open_ended(word: str) -> bool:
     """Whether a word says that it ended, at neither target nor stop or not at which."""
     upper = word.strip().upper()
-    return upper in _OPEN_ENDED or upper == "CLOSED" or upper.startswith("CLOSED_")
+    closed = upper == "CLOSED" or upper.startswith("CLOSED_")
+    return upper in _OPEN_ENDED or (closed and _PART not in upper)
 
 
 def direction(word: str | None) -> int:
