@@ -57,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self.reading, now_s=now_s)
 
     def truth_log_files(self) -> list[Path]:
-        """The configured logs together with their rotated parts, oldest name first."""
+        """The configured logs together with their rotated parts, oldest first."""
         return [file for path in self.truth_logs for file in with_rotated(path)]
 
 

@@ -394,6 +394,16 @@ def test_gzipped_rotated_and_plain_logs_are_one_log(path: Path) -> None:
     assert len(read_truth_logs(files, RULES).outcomes) == 1
 
 
+def test_rotated_logs_are_read_in_the_order_in_which_they_were_written(path: Path) -> None:
+    oldest_first = [
+        *("-20251101.gz", "-20251102", ".1-2", ".2025", ".2025-11-03"),
+        *(".10", ".9.gz", ".2.gz", ".1", ""),
+    ]
+    for end in (*oldest_first, ".²", ".-"):
+        path.with_name(path.name + end).touch()
+    assert [file.name.removeprefix(path.name) for file in with_rotated(path)] == oldest_first
+
+
 def test_a_byte_order_mark_costs_no_line(path: Path) -> None:
     for line in (born(), ended()):
         with path.open("a", encoding="utf-8-sig", newline="") as log:

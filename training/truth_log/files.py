@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import os
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from service.regular_file import open_regular
 
 MAX_LINE_BYTES = 256 * 1024
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_LONGEST_NUMBER = 3
+"""Digits: what has more, as a year has, or strokes in between, is a date."""
 PICKLED = (
     "a pickled model, which is refused unread: opening one runs whatever code it holds. What it "
     "was trained on is in ml_training_data.jsonl: give that with --truth-log and train anew"
@@ -66,7 +69,7 @@ def head_of(path: Path) -> bytes:
 
 
 def with_rotated(path: Path) -> list[Path]:
-    """`path` and what a log rotator made of it (`.1`, `.2.gz`, `-20251101.gz`), by name."""
+    """`path` and what a log rotator made of it (`.1`, `.2.gz`, `-20251101.gz`), oldest first."""
     try:
         beside = list(path.parent.iterdir())
     except OSError:  # none, or closed to us: reading the log itself will tell
@@ -75,9 +78,16 @@ def with_rotated(path: Path) -> list[Path]:
         other
         for other in beside
         if other.name.startswith((f"{path.name}.", f"{path.name}-"))
-        and other.name[len(path.name) + 1 :].removesuffix(".gz").replace("-", "").isdigit()
+        and other.name[len(path.name) + 1 :].removesuffix(".gz").replace("-", "").isdecimal()
     )
-    return [*sorted(rotated), path]
+    return [*sorted(rotated, key=lambda other: _age(other.name[len(path.name) :])), path]
+
+
+def _age(end: str) -> tuple[int, str]:
+    """What sorts the ends of names: by date, then the numbers, of which the highest is oldest."""
+    number = end[1:].removesuffix(".gz")
+    is_date = len(number) > _LONGEST_NUMBER or not number.isdecimal()
+    return -sys.maxsize if is_date else -int(number), end
 
 
 def _regular(path: Path) -> BinaryIO:
