@@ -404,6 +404,20 @@ def test_rotated_logs_are_read_in_the_order_in_which_they_were_written(path: Pat
     assert [file.name.removeprefix(path.name) for file in with_rotated(path)] == oldest_first
 
 
+def test_the_levels_are_those_of_the_signal_not_of_its_end(path: Path) -> None:
+    trailed = ended(sl=1.0995, exit_price=1.099, outcome="LOSS_SL")
+    for lines in ((born(), trailed), (trailed, born())):
+        (outcome,) = told(*lines, path=path).outcomes.values()
+        assert (outcome.signal.stop, outcome.signal.target) == (1.0990, 1.1015)
+
+
+def test_an_end_tells_the_levels_that_the_signal_does_not(path: Path) -> None:
+    trailed = ended(sl=1.0995, tp=1.1015)
+    for lines in ((born(tp=None), trailed), (trailed, born(tp=None))):
+        (outcome,) = told(*lines, path=path).outcomes.values()
+        assert (outcome.signal.stop, outcome.signal.target) == (1.0990, 1.1015)
+
+
 def test_a_byte_order_mark_costs_no_line(path: Path) -> None:
     for line in (born(), ended()):
         with path.open("a", encoding="utf-8-sig", newline="") as log:
@@ -512,6 +526,7 @@ def test_no_bytes_raise_and_every_line_is_accounted_for(
     assert_adds_up(log)
 
 
+MOVED = {"entry_price": 1.1001, "sl": 1.0995, "tp": 1.1017}
 MUTATIONS = st.fixed_dictionaries(
     {},
     optional={
@@ -530,7 +545,8 @@ MUTATIONS = st.fixed_dictionaries(
         st.one_of(
             MUTATIONS.map(lambda m: born() | {k: v for k, v in m.items() if k == "signal_id"}),
             MUTATIONS.map(lambda m: {**ended(), "signal_id": "A_1", **m}),
-            MUTATIONS.map(lambda m: {**tracked(), "signal_id": "A_1", **m}),
+            MUTATIONS.map(lambda m: {**ended(**MOVED), "signal_id": "A_1", **m}),
+            MUTATIONS.map(lambda m: {**tracked(**MOVED), "signal_id": "A_1", **m}),
         ),
         max_size=8,
     ),

@@ -51,6 +51,7 @@ class Texts:
 class Signals(Mapping[str, Signal]):
     """What is known of each signal, by id; later lines complete earlier ones.
 
+    Symbol and levels are the signal's own before those of its end, when a stop may have moved.
     `conflicting` are the ids whose lines speak of different trades.
     """
 
@@ -60,6 +61,7 @@ class Signals(Mapping[str, Signal]):
         self._symbols = Texts()
         self._table = bytearray()
         self._told_again = bytearray()
+        self._has_own_levels = bytearray()
 
     def __getitem__(self, signal_id: str) -> Signal:
         return self.at(signal_id, self._rows[signal_id])
@@ -83,12 +85,14 @@ class Signals(Mapping[str, Signal]):
         symbol, direction, *numbers = _SIGNAL.unpack_from(self._table, row * _SIGNAL.size)
         return Signal(signal_id, self._symbols.text(symbol), direction, *_known(numbers))
 
-    def know(self, signal: Signal) -> int:
-        """Take what one more line says of its signal; returns the row."""
+    def know(self, signal: Signal, *, by_its_end: bool) -> int:
+        """Take what its own line says of a signal, or one on what became of it; returns the row."""
+        is_own = not (by_its_end or signal.entry is signal.stop is signal.target is None)
         rows = self._rows
         row = rows.setdefault(signal.signal_id, len(rows))
         if row == len(self._told_again):
             self._told_again.append(0)
+            self._has_own_levels.append(is_own)
             self._table += self._packed(signal)
             return row
         self._told_again[row] = 1
@@ -97,7 +101,9 @@ class Signals(Mapping[str, Signal]):
         known = self.at(signal.signal_id, row)
         if disagree(known, signal):
             self.conflicting.add(signal.signal_id)
-        together = merged(known, signal)
+        goes_before = is_own and not self._has_own_levels[row]
+        together = merged(known, signal, levels_of=signal if goes_before else known)
+        self._has_own_levels[row] |= is_own
         if together is not known:
             first = row * _SIGNAL.size
             self._table[first : first + _SIGNAL.size] = self._packed(together)

@@ -76,13 +76,13 @@ class _Ledger:
         self._shapes[shape] += 1
         if isinstance(said, Signal):
             self._signal_lines += 1
-            self._signals.know(said)
+            self._signals.know(said, by_its_end=False)
         elif isinstance(said, Outcome):
-            self._outcomes.add(self._signals.know(said.signal), said)
+            self._outcomes.add(self._signals.know(said.signal, by_its_end=True), said)
         else:
             self._refused[said.reason] += 1
             if said.signal is not None:
-                self._signals.know(said.signal)
+                self._signals.know(said.signal, by_its_end=True)
 
     def settle(self) -> TruthLog:
         """Judge each outcome against all that is known of its signal."""

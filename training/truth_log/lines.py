@@ -130,19 +130,20 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     signal: Signal | None = None
 
 
-def merged(first: Signal, second: Signal) -> Signal:
+def merged(first: Signal, second: Signal, *, levels_of: Signal) -> Signal:
     """What two lines of one id say together; the first speaks where both do.
 
-    The first itself where the second adds nothing.
+    Of symbol and levels `levels_of`, which is one of them. The first itself where nothing is added.
     """
+    before, after = (first, second) if levels_of is first else (second, first)
     together = Signal(
         first.signal_id,
-        first.symbol or second.symbol,
+        before.symbol or after.symbol,
         first.direction or second.direction,
         first.time_s if first.time_s is not None else second.time_s,
-        first.entry if first.entry is not None else second.entry,
-        first.stop if first.stop is not None else second.stop,
-        first.target if first.target is not None else second.target,
+        before.entry if before.entry is not None else after.entry,
+        before.stop if before.stop is not None else after.stop,
+        before.target if before.target is not None else after.target,
         first.base_score if first.base_score is not None else second.base_score,
     )
     return first if together == first else together
