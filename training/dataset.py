@@ -20,7 +20,6 @@ import msgspec
 import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
-from service.symbol_class import bare
 from training.journals import Journals, named, open_backfill, open_journals
 from training.labels import (
     LONGEST_TRADE_S,
@@ -37,10 +36,8 @@ from training.pips import in_r
 from training.samples import Samples
 from training.scored import Score, labels_by_id, scores_of, vector_of
 from training.sight import Sight, sight_of
-from training.truth_log import AHEAD_S, Outcome, Reason, words
+from training.truth_log import AHEAD_S, Outcome, Reason, other_market, words
 
-SAME_PRICE = 1e-3
-"""Of a price: so far from the signal's entry a trade may have been filled."""
 SAME_TRADE_S = 86_400.0
 """So far from its scoring a trade may have begun, after it also as far as `max_holding_s`: orders
 wait for hours, zones differ by hours."""
@@ -229,14 +226,7 @@ def _of_another_trade(label: Label, score: Score, within_s: float) -> bool:
             return True
     if label.symbol is None:
         return False
-    theirs, ours = bare(label.symbol), bare(score.symbol)
-    # One of them may lack what brokers put behind it: EURUSD, EURUSD.r.
-    if theirs.startswith(ours) or ours.startswith(theirs):
-        return False
-    # Or it has two names, as XAUUSD and GOLD, and one price.
-    if label.entry is None or score.entry_price is None:
-        return True
-    return abs(label.entry - score.entry_price) > SAME_PRICE * score.entry_price
+    return other_market(label.symbol, label.entry, score.symbol, score.entry_price)
 
 
 def _doubted(label: Label) -> Label:

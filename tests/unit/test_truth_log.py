@@ -335,6 +335,26 @@ def test_lines_of_one_id_about_two_trades_are_refused(path: Path) -> None:
     assert log.refused == {Reason.CONTRADICTING_SIGNALS: 1}
 
 
+@pytest.mark.parametrize(
+    ("symbol", "other"),
+    [("EURUSD", "EURUSD.r"), ("EURUSD", "EURUSDm"), ("EUR/USD", "eurusd"), ("XAUUSD", "GOLD")],
+)
+def test_lines_of_one_trade_may_bear_another_brokers_name(
+    path: Path, symbol: str, other: str
+) -> None:
+    for lines in ((born(symbol=symbol), tracked(symbol=other)),
+                  (tracked(symbol=other), born(symbol=symbol))):  # fmt: skip
+        assert len(told(*lines, path=path).outcomes) == 1
+
+
+@pytest.mark.parametrize("changes", [{"entry_price": 1.1023}, {"entry_price": None}])
+def test_another_symbol_at_another_price_is_another_trade(
+    path: Path, changes: dict[str, Any]
+) -> None:
+    log = told(born(symbol="GBPUSD", **changes), tracked(), path=path)
+    assert log.refused == {Reason.CONTRADICTING_SIGNALS: 1}
+
+
 def test_repetition_counts_once_and_the_first_report_stands(path: Path) -> None:
     log = told(ended(completed_at=stamp(1800)), ended(), born(), path=path)
     assert [outcome.completed_s for outcome in log.outcomes.values()] == [BORN_S + 900]
@@ -526,7 +546,7 @@ def test_no_bytes_raise_and_every_line_is_accounted_for(
     assert_adds_up(log)
 
 
-MOVED = {"entry_price": 1.1001, "sl": 1.0995, "tp": 1.1017}
+MOVED = {"symbol": "EURUSD.r", "entry_price": 1.1001, "sl": 1.0995, "tp": 1.1017}
 MUTATIONS = st.fixed_dictionaries(
     {},
     optional={
@@ -544,7 +564,7 @@ MUTATIONS = st.fixed_dictionaries(
     st.lists(
         st.one_of(
             MUTATIONS.map(lambda m: born() | {k: v for k, v in m.items() if k == "signal_id"}),
-            MUTATIONS.map(lambda m: {**ended(), "signal_id": "A_1", **m}),
+            MUTATIONS.map(lambda m: {**ended(symbol=None), "signal_id": "A_1", **m}),
             MUTATIONS.map(lambda m: {**ended(**MOVED), "signal_id": "A_1", **m}),
             MUTATIONS.map(lambda m: {**tracked(**MOVED), "signal_id": "A_1", **m}),
         ),

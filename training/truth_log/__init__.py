@@ -8,7 +8,7 @@ refusing it, or waiting for the rest of its bytes. No line raises.
 """
 
 from training.truth_log.ledger import TruthLog, read_truth_logs
-from training.truth_log.lines import Outcome, Reason, Signal
+from training.truth_log.lines import Outcome, Reason, Signal, other_market
 from training.truth_log.plausible import AHEAD_S, Rules, born_s, in_future, sign_differs
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "TruthLog",
     "born_s",
     "in_future",
+    "other_market",
     "read_truth_logs",
     "sign_differs",
 ]

@@ -12,6 +12,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from service.symbol_class import bare
+
+SAME_PRICE = 1e-3
+"""Of a price: so far from the signal's entry a trade may have been filled."""
+
 Text = Annotated[str, Meta(max_length=256)]
 
 
@@ -151,7 +156,20 @@ def merged(first: Signal, second: Signal, *, levels_of: Signal) -> Signal:
 
 def disagree(first: Signal, second: Signal) -> bool:
     """Whether two lines of one id speak of different trades."""
-    return bool(
-        (first.symbol and second.symbol and first.symbol != second.symbol)
-        or first.direction * second.direction < 0
-    )
+    if first.direction * second.direction < 0:
+        return True
+    if first.symbol is None or second.symbol is None:
+        return False
+    return other_market(first.symbol, first.entry, second.symbol, second.entry)
+
+
+def other_market(symbol: str, entry: float | None, other: str, other_entry: float | None) -> bool:
+    """Whether two names mean two markets, going by the entries where the names tell nothing."""
+    one, another = bare(symbol), bare(other)
+    # One of them may lack what brokers put behind it: EURUSD, EURUSD.r.
+    if one.startswith(another) or another.startswith(one):
+        return False
+    # Or it has two names, as XAUUSD and GOLD, and one price.
+    if entry is None or other_entry is None:
+        return True
+    return abs(entry - other_entry) > SAME_PRICE * min(entry, other_entry)
