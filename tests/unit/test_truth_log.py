@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import pickle
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -359,6 +360,23 @@ def test_repetition_counts_once_and_the_first_report_stands(path: Path) -> None:
     log = told(ended(completed_at=stamp(1800)), ended(), born(), path=path)
     assert [outcome.completed_s for outcome in log.outcomes.values()] == [BORN_S + 900]
     assert log.refused == {Reason.REPEATED: 1}
+
+
+def test_a_line_that_is_written_again_and_again_takes_no_memory(path: Path) -> None:
+    def growth(lines: int) -> int:
+        with path.open("w") as log:
+            log.writelines([json.dumps(ended()) + "\n"] * lines)
+        tracemalloc.start()
+        try:
+            found = read_truth_logs([path], RULES)
+            left, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert found.refused == {Reason.REPEATED: lines - 1}
+        assert (found.lines, found.won) == (lines, 1)
+        return left
+
+    assert growth(20_000) - growth(2_000) < 18_000
 
 
 @pytest.mark.parametrize(

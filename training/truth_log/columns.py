@@ -165,19 +165,29 @@ class Outcomes(Mapping[str, Outcome]):
     def __len__(self) -> int:
         return self._believed
 
-    def add(self, row: int, outcome: Outcome) -> None:
-        """One more outcome of the signal in this row."""
+    def add(self, row: int, outcome: Outcome) -> bool:
+        """Take one more outcome of the signal in this row; False for what the last one said too.
+
+        That is not kept: a writer in a loop would fill the memory.
+        """
         of_signal = self._of_signal
         if len(of_signal) <= row:
             of_signal.extend([NONE] * (row + 1 - len(of_signal)))
         before = of_signal[row]
+        told = self._packed(before, outcome)
+        if before != NONE and told[_BEFORE.size :] == self._row(before)[_BEFORE.size :]:
+            return False
         self._believed += before == NONE
         of_signal[row] = self._count
         self._count += 1
+        self._table += told
+        return True
+
+    def _packed(self, before: int, outcome: Outcome) -> bytes:
         completed_s, watched_s = outcome.completed_s, outcome.watched_from_s
         runtime_s, leave = outcome.runtime_s, outcome.exit
         pips, realised_r = outcome.pips, outcome.realised_r
-        self._table += _OUTCOME.pack(
+        return _OUTCOME.pack(
             before,
             self._words.number(outcome.word),
             outcome.win,
@@ -220,6 +230,10 @@ class Outcomes(Mapping[str, Outcome]):
         while (before := _BEFORE.unpack_from(self._table, numbers[-1] * _OUTCOME.size)[0]) != NONE:
             numbers.append(before)
         return numbers[::-1]
+
+    def _row(self, number: int) -> bytearray:
+        first = number * _OUTCOME.size
+        return self._table[first : first + _OUTCOME.size]
 
     def _newest(self, row: int) -> int:
         return self._of_signal[row] if row < len(self._of_signal) else NONE

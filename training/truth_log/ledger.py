@@ -78,7 +78,9 @@ class _Ledger:
             self._signal_lines += 1
             self._signals.know(said, by_its_end=False)
         elif isinstance(said, Outcome):
-            self._outcomes.add(self._signals.know(said.signal, by_its_end=True), said)
+            row = self._signals.know(said.signal, by_its_end=True)
+            if not self._outcomes.add(row, said):
+                self._refused[Reason.REPEATED] += 1
         else:
             self._refused[said.reason] += 1
             if said.signal is not None:
