@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 import tracemalloc
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -454,6 +454,36 @@ def test_an_end_tells_the_levels_that_the_signal_does_not(path: Path) -> None:
     for lines in ((born(tp=None), trailed), (trailed, born(tp=None))):
         (outcome,) = told(*lines, path=path).outcomes.values()
         assert (outcome.signal.stop, outcome.signal.target) == (1.0990, 1.1015)
+
+
+class Rotating(tzinfo):
+    """UTC, and whoever reads the first stamp rotates the logs by it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def utcoffset(self, _moment: datetime | None) -> timedelta:
+        first = self._path.with_name(self._path.name + ".1")
+        if not first.with_suffix(".2").exists():
+            first.rename(first.with_suffix(".2"))
+            self._path.rename(first)
+            self._path.write_text(json.dumps(ended(signal_id="NEW")) + "\n")
+        return timedelta(0)
+
+    def dst(self, _moment: datetime | None) -> timedelta:
+        return timedelta(0)
+
+
+def test_a_log_that_is_rotated_while_it_is_read_is_a_problem(path: Path) -> None:
+    path.with_name(path.name + ".1").write_text(json.dumps(ended(signal_id="OLDER")) + "\n")
+    path.write_text(json.dumps(ended(signal_id="OLD")) + "\n")
+    log = read_truth_logs(with_rotated(path), Rules(zone=Rotating(path)))
+    assert "OLD" not in log.outcomes
+    (problem,) = log.problems
+    assert problem.startswith(f"{path}: ")
+    assert "after a rotation" in problem
+    again = read_truth_logs(with_rotated(path), RULES)
+    assert (set(again.outcomes), again.problems) == ({"OLDER", "OLD", "NEW"}, ())
 
 
 def test_a_byte_order_mark_costs_no_line(path: Path) -> None:

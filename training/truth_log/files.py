@@ -18,6 +18,10 @@ MAX_LINE_BYTES = 256 * 1024
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LONGEST_NUMBER = 3
 """Digits: what has more, as a year has, or strokes in between, is a date."""
+MOVED = (
+    "another file bears its name than when reading began, as after a rotation: what was there may "
+    "not have been read; the next run reads it"
+)
 PICKLED = (
     "a pickled model, which is refused unread: opening one runs whatever code it holds. What it "
     "was trained on is in ml_training_data.jsonl: give that with --truth-log and train anew"
@@ -66,6 +70,15 @@ def head_of(path: Path) -> bytes:
     """A file's first two bytes. Raises OSError."""
     with _regular(path) as probe:
         return probe.read(2)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file bears a name now; None where none can be seen. Never raises."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def with_rotated(path: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from training.truth_log.columns import Outcomes, Signals
-from training.truth_log.files import lines_of
+from training.truth_log.files import MOVED, identity, lines_of
 from training.truth_log.lines import Line, Outcome, Reason, Signal
 from training.truth_log.plausible import Rules, doubt
 from training.truth_log.shapes import read
@@ -41,7 +41,10 @@ class TruthLog(msgspec.Struct, frozen=True):
 def read_truth_logs(paths: Iterable[Path], rules: Rules) -> TruthLog:
     """Read plain or gzipped logs of any mixture of shapes, in one pass. Never raises."""
     ledger = _Ledger(rules)
-    for path in paths:
+    before = [(path, identity(path)) for path in paths]
+    for path, file in before:
+        if file not in (None, identity(path)):
+            ledger.problems.append(f"{path}: {MOVED}")
         for raw in lines_of(path, ledger.problems.append):
             ledger.add(raw)
     return ledger.settle()
