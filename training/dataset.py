@@ -97,21 +97,29 @@ def read_dataset(
     none, ConfigError where one is given as the other: what was not scored live never evaluates.
     """
     paths = [journals] if isinstance(journals, Path) else journals
-    live = _source(open_journals(journals), paths, reported)
-    made = [_source(open_backfill(path), [path], reported) for path in backfills]
+    live = _source(open_journals(journals), paths, reported, {})
+    made = [_source(open_backfill(path), [path], reported, live.labels) for path in backfills]
     return _join([live, *made], reported, rules, now_s)
 
 
 def _source(
-    opened: sqlite3.Connection, paths: Sequence[Path], reported: Mapping[str, Outcome]
+    opened: sqlite3.Connection,
+    paths: Sequence[Path],
+    reported: Mapping[str, Outcome],
+    requested: Mapping[str, Sequence[Label]],
 ) -> Source:
+    """`requested` are the labels of the live journals: the service keeps reports of signals that
+    it never scored.
+    """
     with closing(opened) as connection, named(*paths):
         connection.execute("begin")  # both tables as of one moment
         (scores, damaged), labels = scores_of(connection), labels_by_id(connection)
     for key in _ids(scores):  # a log may tell of millions that were never scored
-        outcome = reported.get(key)
-        if outcome is not None:
-            labels[key].append(of_truth_log(outcome))
+        told = [label for label in requested.get(key, ()) if label.source == "request"]
+        if (outcome := reported.get(key)) is not None:
+            told.append(of_truth_log(outcome))
+        if told:
+            labels[key] += told
     return Source(scores, damaged, labels)
 
 
