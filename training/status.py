@@ -59,18 +59,7 @@ def describe(
         yield from wrap(longer, WIDTH)
     times_s = samples.time_s[~samples.backfilled].tolist()
     if len(times_s) >= 2:
-        days = max((times_s[-1] - times_s[0]) / DAY_S, 1 / 24)
-        pace = len(times_s) / days
-        yield f"pace             {pace:.1f} samples a day over {days:.1f} days"
-        yield _reached(f"first {min_samples}", times_s, min_samples, pace, now_s)
-        name = f"first {SIGNALS_FOR_TWO_POINTS:,}"
-        yield _reached(name, times_s, SIGNALS_FOR_TWO_POINTS, pace, now_s)
-        text = (
-            "the earliest that only two points more wins could be established, a larger gain "
-            f"shows sooner: with {UNSEEN_FOR_TWO_POINTS:,} signals that trained no model before "
-            "they were tested on, of so many"
-        )
-        yield from behind(" " * 17, text)
+        yield from _pace(times_s, n, min_samples, now_s)
     last = last_trained(history)
     if last is None:
         yield "last run         none yet"
@@ -78,6 +67,26 @@ def describe(
         text = f"{day(last.at)}: {last.event} on {last.n} samples. {last.why}"
         yield from behind("last run         ", text)
     yield from behind("model            ", serves)
+
+
+def _pace(times_s: list[float], n: int, min_samples: int, now_s: float) -> Iterator[str]:
+    """How fast samples come, of those scored live at `times_s`; with backfilled ones they are n."""
+    days = max((times_s[-1] - times_s[0]) / DAY_S, 1 / 24)
+    pace = len(times_s) / days
+    yield f"pace             {pace:.1f} samples a day over {days:.1f} days"
+    enough = f"first {min_samples}"
+    if len(times_s) < min_samples <= n:  # training counts them all
+        yield f"{enough:<16} reached, with backfilled ones"
+        enough = "  scored live"
+    yield _reached(enough, times_s, min_samples, pace, now_s)
+    name = f"first {SIGNALS_FOR_TWO_POINTS:,}"
+    yield _reached(name, times_s, SIGNALS_FOR_TWO_POINTS, pace, now_s)
+    text = (
+        "the earliest that only two points more wins could be established, a larger gain "
+        f"shows sooner: with {UNSEEN_FOR_TWO_POINTS:,} signals that trained no model before "
+        "they were tested on, of so many"
+    )
+    yield from behind(" " * 17, text)
 
 
 def _reached(name: str, times_s: list[float], goal: int, pace: float, now_s: float) -> str:

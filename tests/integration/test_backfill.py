@@ -408,6 +408,19 @@ def test_without_a_live_signal_nothing_can_be_tested(tmp_path: Path) -> None:
     assert "300 of them are backfilled and only train" in result.output
 
 
+def test_status_counts_the_first_hundred_as_training_does(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.db", 60, edge=0.0)
+    made = made_file(tmp_path / "made.db", range(300))
+    arguments = (
+        "--journal", tmp_path / "journal.db", "--models", tmp_path / "models", "--backfill", made,
+    )  # fmt: skip
+    shown = run("status", *arguments).output
+    assert "\nfirst 100        reached, with backfilled ones\n  scored live    about " in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "of 100 (" not in run("train", *arguments, "--jobs", "1").output
+    assert "\nfirst 100        about " in run("status", *arguments[:4]).output
+
+
 def test_a_signal_scored_live_yields_to_nothing_that_was_made_later(tmp_path: Path) -> None:
     write_journal(tmp_path / "journal.db", 5, edge=0.0)
     with Output(tmp_path / "made.db", "by hand") as output:
