@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -289,6 +290,25 @@ def test_signals_come_from_a_truth_log_and_keep_its_outcome(tmp_path: Path, mark
     assert result.exit_code == 0, result.output
     ((base_score,),) = rows_of(tmp_path / "out.db", "select base_score from scores")
     assert base_score == 71.0
+
+
+def test_a_truth_logs_id_of_two_trades_is_no_signal_to_score(tmp_path: Path, market: Path) -> None:
+    good = signal_lines(quotes_of(market), 1)[0]
+    first = {"signal_id": "A_1", "direction": "BUY", "symbol": "EURUSD", "confidence": 71.0}
+    first["generated_at"] = good["time"]
+    second = first | {"symbol": "GBPUSD", "entry_price": 1.27, "sl": 1.265, "tp": 1.28}
+    log = write_lines(
+        tmp_path / "truth.jsonl",
+        [
+            first,
+            second | {"generated_at": good["time"] + 150 * DAY_S},
+            first | {"signal_id": "A_2"},
+        ],
+    )
+    places = ("--journal", tmp_path / "journal.db", "--output", tmp_path / "out.db")
+    result = run("backfill", market, "--truth-log", log, *places, "--jobs", "1")
+    assert rows_of(tmp_path / "out.db", "select signal_id from scores") == [("A_2",)]
+    assert re.search(r"\n  contradicting_signals +1  ", result.output)
 
 
 def test_interrupting_leaves_nothing_behind(tmp_path: Path, market: Path) -> None:

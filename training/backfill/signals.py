@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from protocol.messages import Direction, ScoreRequest
-from training.truth_log import Signal, born_s, words
+from training.truth_log import Reason, Signal, Signals, born_s, words
 from training.truth_log.files import lines_of
 
 
@@ -94,10 +94,12 @@ def read_signals(paths: Iterable[Path], zone: tzinfo, wanted: Wanted) -> None:
             wanted.add(line, zone)
 
 
-def add_told(signals: Iterable[Signal], zone: tzinfo, wanted: Wanted) -> None:
+def add_told(signals: Signals, zone: tzinfo, wanted: Wanted) -> None:
     """Add the signals that a truth log tells of, where it says enough to score them."""
-    for signal in signals:
+    for signal in signals.values():
         lack = next(_lacking(signal), None)
+        if signal.signal_id in signals.conflicting:
+            lack = Reason.CONTRADICTING_SIGNALS
         if lack is not None:
             wanted.lines += 1
             wanted.refused[lack] += 1

@@ -114,7 +114,7 @@ def _signals(plan: Plan) -> Wanted:
     read_signals(plan.signals, zone, wanted)
     log = read_truth_logs(plan.settings.truth_log_files(), plan.settings.reading)
     wanted.problems += log.problems
-    add_told(log.signals.values(), zone, wanted)
+    add_told(log.signals, zone, wanted)
     wanted.leave_out(_scored_live(plan.settings.journals))
     return wanted
 

@@ -7,6 +7,7 @@ Every line ends in exactly one place: a signal, a usable outcome, a counted reas
 refusing it, or waiting for the rest of its bytes. No line raises.
 """
 
+from training.truth_log.columns import Signals
 from training.truth_log.ledger import TruthLog, read_truth_logs
 from training.truth_log.lines import Outcome, Reason, Signal, other_market
 from training.truth_log.plausible import AHEAD_S, Rules, born_s, in_future, sign_differs
@@ -17,6 +18,7 @@ __all__ = [
     "Reason",
     "Rules",
     "Signal",
+    "Signals",
     "TruthLog",
     "born_s",
     "in_future",

@@ -26,7 +26,7 @@ class TruthLog(msgspec.Struct, frozen=True):
     `won` of the usable outcomes are wins.
     """
 
-    signals: Mapping[str, Signal]
+    signals: Signals
     outcomes: Mapping[str, Outcome]
     won: int
     lines: int
