@@ -162,7 +162,7 @@ class Intake:
         """Take a symbol back from before a restart; the first source that speaks holds it."""
         state.sentiment = self.sentiment(state.symbol)
         feed = self.feeds[state.symbol] = SymbolFeed(state, UNHEARD, receive_time_s)
-        feed.restored_revision = state.bars.revision
+        feed.inherited_revision = state.bars.revision
         self.revision += 1
 
     def clock_stepped(self, step_s: float) -> None:
@@ -306,17 +306,18 @@ class Intake:
 
     def _take_over(self, feed: SymbolFeed, source: tuple[str, str], receive_time_s: float) -> bool:
         """One source a symbol: another one only after the first has been silent."""
-        if feed.source == UNHEARD:
-            feed.source = source
-            return True
-        if receive_time_s - feed.seen_s <= self.limits.silence_s:
-            return False
+        inherits = not feed.was_read_by(source[0])
+        if feed.source != UNHEARD:
+            if receive_time_s - feed.seen_s <= self.limits.silence_s:
+                return False
+            feed.forget_stamps()
+            self.paper.void(feed.state.symbol)
+            feed.state.reset_short_windows(self.now(receive_time_s))
+            self.revision += 1
+            self.changes["source_takeover"] += 1
         feed.source = source
-        feed.forget_stamps()
-        self.paper.void(feed.state.symbol)
-        feed.state.reset_short_windows(self.now(receive_time_s))
-        self.revision += 1
-        self.changes["source_takeover"] += 1
+        if inherits and len(feed.state.bars):
+            feed.inherited_revision = feed.state.bars.revision
         return True
 
     def _restarts(self, feed: SymbolFeed, tick: Tick, receive_time_s: float) -> bool:
@@ -339,8 +340,8 @@ class Intake:
         endpoint.epoch = endpoint.clock.epoch
         for feed in self.feeds.values():
             if feed.was_read_by(endpoint.name):
-                # What was restored came from another run, whose offset was known: it stays.
-                self._forget(feed, but_bars=feed.state.bars.revision == feed.restored_revision)
+                # What another run or endpoint left was read by its own clock: it stays.
+                self._forget(feed, but_bars=feed.state.bars.revision == feed.inherited_revision)
                 feed.event_s = NEVER
         self.event_s = None
         self.changes["offset_reset"] += 1
@@ -349,7 +350,7 @@ class Intake:
         self.paper.void(feed.state.symbol)
         feed.state.reset(but_bars=but_bars)
         if not but_bars:
-            feed.restored_revision = None
+            feed.inherited_revision = None
         feed.state.sentiment = self.sentiment(feed.state.symbol)
         self.revision += 1
 

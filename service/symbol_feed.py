@@ -52,7 +52,8 @@ class SymbolFeed:
     it became known; `candle_s` is when a candle of it was last taken in and `candle_endpoint` who
     sent it; `ticks` is how many were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are
     of the last applied one.
-    `restored_revision` is the bars' as they came back from before a restart.
+    `inherited_revision` is the bars' as they came back from before a restart, or from another
+    endpoint: while it is theirs, nothing was added.
     `kept` belongs to `vectors`: what was worked out last, by direction.
     """
 
@@ -71,7 +72,7 @@ class SymbolFeed:
     ticks: int = 0
     candle_s: float = NEVER
     candle_endpoint: str = ""
-    restored_revision: int | None = None
+    inherited_revision: int | None = None
     kept: dict[int, Kept] = field(default_factory=dict)
 
     @property

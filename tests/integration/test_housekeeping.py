@@ -100,6 +100,30 @@ def test_a_symbol_that_began_anew_leaves_no_older_bars_in_the_journal(tmp_path: 
     assert parts.rows("SELECT minute FROM bars WHERE symbol = 'EURUSD'") == [{"minute": bar.minute}]
 
 
+def test_a_stand_by_that_takes_over_leaves_the_bars_in_the_journal(tmp_path: Path) -> None:
+    parts = Parts(tmp_path, FEED_CLOCK_OFFSET="auto")
+    stand_by = parts.engine.endpoint("stand-by", volume_is_deal=False)
+
+    def minutes(count: int) -> None:
+        for second in range(60 * count):
+            stamp_s = parts.clock.utc_s() + 10_800.0
+            parts.feed(tick("EURUSD", stamp_s, 1.1 + 1e-5 * (second % 7)))
+            parts.let_pass()
+
+    def kept() -> list[dict[str, object]]:
+        return parts.rows("SELECT * FROM bars WHERE symbol = 'EURUSD' ORDER BY minute")
+
+    minutes(10)
+    before = kept()
+    assert len(before) >= 8
+    parts.let_pass(31)
+    parts.endpoint = stand_by
+    minutes(4)
+    assert stand_by.clock.offset_s == 10_800.0
+    assert kept()[: len(before)] == before
+    assert len(kept()) > len(before)
+
+
 def test_a_bar_of_a_feed_that_is_a_little_ahead_of_our_clock_is_restored(tmp_path: Path) -> None:
     ahead = Parts(tmp_path, ManualClock(START_S + 62.0))
     ahead.warm()

@@ -210,6 +210,33 @@ def test_a_source_that_repeats_is_not_silent() -> None:
     assert given_.quote(node="two") == "other_source"
 
 
+class Mirrored(Given):
+    """Two terminals that send the same market by clocks that are three hours ahead of UTC."""
+
+    def __init__(self, *, endpoints: int = 1, clock_offset: str | float = 10_800.0) -> None:
+        super().__init__()
+        names = [f"feed{number}" for number in range(endpoints)]
+        feeds = [Endpoint(name, False, ClockOffset(clock_offset)) for name in names]  # type: ignore[arg-type]
+        self.terminals = {"one": feeds[0], "two": feeds[-1]}
+
+    def send(self, node: str, symbol: str = "EURUSD", *, age_s: float = 0.0) -> str:
+        """A tick that the terminal stamped so long ago."""
+        stamp_s = self.now_s - age_s + 10_800
+        bid = 1.1 + stamp_s % 7 * 1e-4
+        endpoint = self.terminals[node]
+        return self.quote(symbol, bid, 1.2, stamp_s=stamp_s, node=node, endpoint=endpoint)
+
+    def pass_by(self, seconds: int, *nodes: str, symbols: tuple[str, ...] = ("EURUSD",)) -> None:
+        """Each second each terminal sends a tick of each symbol."""
+        for _ in range(seconds):
+            self.now_s += 1
+            for node, symbol in product(nodes, symbols):
+                self.send(node, symbol)
+
+    def held_by(self, symbol: str) -> str:
+        return self.intake.feeds[symbol].source[1]
+
+
 def test_a_symbol_too_many_waits_until_one_was_idle_long_enough() -> None:
     given_ = Given()
     for name in ("A", "B", "C"):
@@ -479,6 +506,52 @@ def test_an_offset_that_changes_without_comparison_begins_the_endpoint_anew() ->
     assert list(given_.state().bars.minutes) == []
     assert given_.intake.feeds["GBPUSD"].state.mid is not None
     assert given_.intake.changes["offset_reset"] == 1
+
+
+FX = ("EURUSD", "GBPUSD", "USDJPY")
+
+
+@pytest.mark.parametrize("mirrors", [True, False])
+@pytest.mark.parametrize("ages_s", [(0.0, 0.0, 0.0), (3000.0, 1500.0, 0.0), (0.0, 1500.0, 3000.0)])
+def test_a_stand_by_whose_clock_is_found_at_its_take_over_keeps_the_bars(
+    mirrors: bool, ages_s: tuple[float, ...]
+) -> None:
+    given_ = Mirrored(endpoints=2, clock_offset="auto")
+    given_.pass_by(600, "one", *["two"] * mirrors, symbols=FX)
+    before = {name: list(given_.state(name).bars) for name in FX}
+    assert all(len(bars) == 9 for bars in before.values())
+    given_.now_s += 31
+    for name, age_s in zip(FX, ages_s, strict=True):  # the last quotes, some of them old
+        assert given_.send("two", name, age_s=age_s) == "accepted"
+    given_.pass_by(180, "two", symbols=FX)
+    clock = given_.terminals["two"].clock
+    assert (clock.state, clock.offset_s) == ("live", 10_800.0)
+    for name in FX:
+        assert list(given_.state(name).bars)[:9] == before[name]
+        assert len(given_.state(name).bars) >= 11, "and goes on from there"
+
+
+def test_candles_of_another_endpoint_stay_where_the_ticks_clock_is_found() -> None:
+    given_ = Given()
+    given_.bar(int(T) // 60 - 1)
+    given_.feed = Endpoint("another", False, ClockOffset("auto"))
+    given_.quote(stamp_s=T + 10_800 - 3000.0)
+    given_.quote("GBPUSD", stamp_s=T + 10_800)
+    assert given_.feed.clock.offset_s == 10_800.0
+    assert list(given_.state().bars.minutes) == [int(T) // 60 - 1]
+
+
+@pytest.mark.parametrize("endpoints", [1, 2])
+def test_what_was_taken_over_goes_with_the_clock_that_read_it(endpoints: int) -> None:
+    given_ = Mirrored(endpoints=endpoints)
+    given_.pass_by(180, "one")
+    given_.now_s += 31
+    given_.pass_by(1 if endpoints == 1 else 120, "two")  # from another endpoint: and bars since
+    assert given_.held_by("EURUSD") == "two"
+    assert len(given_.state().bars) > 0
+    given_.terminals["two"].clock.epoch += 1
+    given_.pass_by(1, "two")
+    assert len(given_.state().bars) == 0
 
 
 def test_bars_of_candles_alone_go_with_the_clock_that_they_were_read_by() -> None:
