@@ -15,7 +15,7 @@ from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, pa
 from service.bars import candle_refusal
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.paper import Paper
-from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
+from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed, Terminal
 
 RESTART_AFTER_LATE = 50
 """A symbol that gets nothing but late ticks, which advance among themselves, begins anew
@@ -26,6 +26,11 @@ RESTART_AFTER_S = 60.0
 
 EARLY_TOGETHER = 64
 """Candles from before the first tick that one tick lets in: no request waits for all of them."""
+
+DROPPED_AFTER_S = 300.0
+"""A terminal that is heard, but of one symbol no more, loses that one. So long without a tick has
+ended the symbol's windows and, as they are followed by default, its paper positions: another's
+first tick costs nothing then, however thin the symbol is."""
 
 SENTIMENT_HALF_LIFE_S = 3600.0
 """Where the sender of a sentiment names none."""
@@ -42,7 +47,7 @@ class Intake:
     symbols. `revision` moves with whatever changes a bar of a minute before `rolled_s`, up to
     which all bars are closed, or the ticks that were counted there. `event_s` is the newest stamp,
     None before there is one, `event_receive_s` when it came or, before the first, when somebody
-    first asked for it.
+    first asked for it. `terminals` are those that hold symbols, by endpoint and `node_id`.
     """
 
     limits: Limits
@@ -61,6 +66,8 @@ class Intake:
     event_s: float | None = None
     event_receive_s: float = NEVER
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
+    terminals: dict[tuple[str, str], Terminal] = field(default_factory=dict)
+    _stepped_s: float = NEVER
     _full_until_s: float = NEVER
     _plain: bool = field(init=False)
 
@@ -169,9 +176,13 @@ class Intake:
         """UTC was set on by `step_s` (negative: back): receive times from before move with it.
 
         Those of the symbols only where it was set back: else nobody knows how old they are.
+        So which of them rest is not judged by what lies before the step.
         """
         self.event_receive_s += step_s
         self._full_until_s = NEVER
+        for terminal in self.terminals.values():
+            terminal.heard_s += step_s
+        self._stepped_s = max((t.heard_s for t in self.terminals.values()), default=NEVER)
         if step_s < 0.0:
             for feed in self.feeds.values():
                 feed.set_back(step_s)
@@ -180,18 +191,16 @@ class Intake:
         if tick.bid <= 0.0 or tick.ask < tick.bid:
             return "tick_crossed" if tick.bid > 0.0 < tick.ask else "tick_non_positive"
         symbol = tick.symbol if self._plain else self.canonical(tick.symbol)
-        # Two of a broker's names that are mapped to one symbol are two sources of it.
-        node = tick.node_id if symbol == tick.symbol else f"{tick.node_id} {tick.symbol}".strip()
-        source = (endpoint.name, node)
-        feed = self.feeds.get(symbol)
+        source = sender = (endpoint.name, tick.node_id)
+        if symbol != tick.symbol:  # two of a broker's names for one symbol are two sources of it
+            source = (endpoint.name, f"{tick.node_id} {tick.symbol}".strip())
+        feed = self.feeds.get(symbol) or self._admit(symbol, receive_time_s)
         if feed is None:
-            feed = self._admit(symbol, source, receive_time_s)
-            if feed is None:
-                return "tick_symbol_limit"
-        elif feed.source != source and not self._take_over(feed, source, receive_time_s):
+            return "tick_symbol_limit"
+        if feed.source != source and not self._take_over(feed, source, sender, receive_time_s):
             endpoint.tick_s = receive_time_s
             return "tick_other_source"
-        feed.seen_s = receive_time_s
+        feed.seen_s = feed.terminal.heard_s = receive_time_s
         stamp_s, clock = tick.stamp_s, endpoint.clock
         if stamp_s != feed.seen_stamp_s:
             self._observe_clock(endpoint, feed, stamp_s, receive_time_s)
@@ -271,7 +280,7 @@ class Intake:
             return refused  # before it makes a symbol known, which may cost another its place
         symbol = self.canonical(candle.symbol)
         # A candle holds no symbol: it may come without the terminal's name that ticks bear.
-        feed = self.feeds.get(symbol) or self._admit(symbol, UNHEARD, receive_time_s)
+        feed = self.feeds.get(symbol) or self._admit(symbol, receive_time_s)
         if feed is None:
             return "symbol_limit"
         ohlc = (candle.open, candle.high, candle.low, candle.close)
@@ -280,14 +289,12 @@ class Intake:
             feed.candle_s, feed.candle_endpoint = receive_time_s, endpoint.name
         return fate
 
-    def _admit(
-        self, symbol: str, source: tuple[str, str], receive_time_s: float
-    ) -> SymbolFeed | None:
+    def _admit(self, symbol: str, receive_time_s: float) -> SymbolFeed | None:
         if len(self.feeds) >= self.limits.symbols and not self._make_room(receive_time_s):
             return None
         state = SymbolState(symbol)
         state.sentiment = self.sentiment(symbol)
-        feed = self.feeds[symbol] = SymbolFeed(state, source, receive_time_s)
+        feed = self.feeds[symbol] = SymbolFeed(state, UNHEARD, receive_time_s)
         return feed
 
     def _make_room(self, receive_time_s: float) -> bool:
@@ -304,21 +311,50 @@ class Intake:
         self.changes["symbol_evicted"] += 1
         return True
 
-    def _take_over(self, feed: SymbolFeed, source: tuple[str, str], receive_time_s: float) -> bool:
-        """One source a symbol: another one only after the first has been silent."""
-        inherits = not feed.was_read_by(source[0])
+    def _take_over(
+        self,
+        feed: SymbolFeed,
+        source: tuple[str, str],
+        sender: tuple[str, str],
+        receive_time_s: float,
+    ) -> bool:
+        """One source a symbol: another one only after the first has let it go."""
         if feed.source != UNHEARD:
-            if receive_time_s - feed.seen_s <= self.limits.silence_s:
+            if not self._is_let_go(feed, receive_time_s):
+                if sender in self.terminals:  # it holds others, and lives
+                    self.terminals[sender].heard_s = receive_time_s
                 return False
             feed.forget_stamps()
             self.paper.void(feed.state.symbol)
             feed.state.reset_short_windows(self.now(receive_time_s))
             self.revision += 1
             self.changes["source_takeover"] += 1
-        feed.source = source
-        if inherits and len(feed.state.bars):
+        if len(feed.state.bars) and not feed.was_read_by(source[0]):
             feed.inherited_revision = feed.state.bars.revision
+        feed.source, feed.terminal = source, self._terminal(sender)
         return True
+
+    def _is_let_go(self, feed: SymbolFeed, receive_time_s: float) -> bool:
+        """Whether its terminal sends nothing any more, or nothing of this symbol for long.
+
+        A thin symbol rests for longer than `silence_s` though its terminal lives.
+        """
+        silence_s = self.limits.silence_s
+        if receive_time_s - feed.seen_s <= silence_s:
+            return False
+        if receive_time_s - feed.terminal.heard_s > silence_s:
+            return True
+        return receive_time_s - max(feed.seen_s, self._stepped_s) > DROPPED_AFTER_S
+
+    def _terminal(self, sender: tuple[str, str]) -> Terminal:
+        """What all symbols of a terminal share; those that hold none any more are forgotten."""
+        if sender not in self.terminals:
+            if len(self.terminals) > self.limits.symbols:
+                holding = {id(feed.terminal) for feed in self.feeds.values()}
+                kept = {key: one for key, one in self.terminals.items() if id(one) in holding}
+                self.terminals = kept
+            self.terminals[sender] = Terminal()
+        return self.terminals[sender]
 
     def _restarts(self, feed: SymbolFeed, tick: Tick, receive_time_s: float) -> bool:
         if feed.late_run == 0:

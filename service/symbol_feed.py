@@ -45,13 +45,20 @@ class Endpoint:
 
 
 @dataclass(slots=True)
+class Terminal:
+    """Who sends under one `node_id` over one endpoint: when a tick of any symbol last came."""
+
+    heard_s: float = NEVER
+
+
+@dataclass(slots=True)
 class SymbolFeed:
     """What a symbol's next tick is compared with.
 
-    `seen_s` (receive time) is when its source last sent a tick of it or, before the first, when
-    it became known; `candle_s` is when a candle of it was last taken in and `candle_endpoint` who
-    sent it; `ticks` is how many were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are
-    of the last applied one.
+    `terminal` is that of `source`, shared by all symbols that it holds. `seen_s` (receive time) is
+    when its source last sent a tick of it or, before the first, when it became known; `candle_s` is
+    when a candle of it was last taken in and `candle_endpoint` who sent it; `ticks` is how many
+    were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are of the last applied one.
     `inherited_revision` is the bars' as they came back from before a restart, or from another
     endpoint: while it is theirs, nothing was added.
     `kept` belongs to `vectors`: what was worked out last, by direction.
@@ -73,6 +80,7 @@ class SymbolFeed:
     candle_s: float = NEVER
     candle_endpoint: str = ""
     inherited_revision: int | None = None
+    terminal: Terminal = field(default_factory=Terminal)
     kept: dict[int, Kept] = field(default_factory=dict)
 
     @property
@@ -113,7 +121,7 @@ class Fault(NamedTuple):
 class Limits:
     """`symbols` at most, of which one idle for `symbol_idle_s` makes room for another.
 
-    A source that was silent for `silence_s` loses its symbol to the next one.
+    A terminal that was silent for `silence_s` loses its symbols to the next one.
     """
 
     symbols: int = 512

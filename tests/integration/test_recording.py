@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import tracemalloc
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ import pytest
 from builders import small_model
 from command import invoke
 from harness import Service, eventually, running
-from serving import Parts, published_model, tick
+from serving import START_S, Parts, published_model, tick
 
+from protocol import codec
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME
+from protocol.messages import ScoreRequest
 from protocol.schema import FINGERPRINT
 from service import recording
 from service.engine_replay import compare, replay_segments
@@ -87,6 +89,34 @@ def test_live_and_replay_agree_to_the_bit(tmp_path: Path):
     assert account.models == 2
     assert account.frames > 200
     assert account.identical >= 50
+
+
+def test_take_overs_and_a_clock_that_is_set_replay_to_the_bit(tmp_path: Path):
+    writer = SegmentWriter(tmp_path, "run", segment_bytes=1 << 28, keep_bytes=1 << 28)
+    engine = RecordedEngine(Config(), "run", writer)
+    feeds = {name: engine.endpoint(name, volume_is_deal=False) for name in ("one", "two")}
+    rng, at_s, set_s, rows = random.Random(3), START_S, 0.0, []
+    for second in range(3600):
+        at_s += 1.0
+        live = {0: ("one", "two"), 1: ("two",), 2: ("one", "two"), 3: ("one",)}[second // 900]
+        for name, symbol in product(live, ("EURUSD", "EURNOK")):
+            if symbol == "EURUSD" or rng.random() < 0.02:
+                bid = 1.1 + rng.randrange(97) * 1e-5
+                frame = tick(symbol, at_s + 10_800, bid, node_id=f"terminal {name}")
+                engine.on_frame(feeds[name], frame, at_s + set_s)
+        engine.advance(at_s + set_s)
+        if second % 1000 == 500:
+            step_s = rng.choice([-3600.0, 45.0, 600.0])
+            engine.clock_stepped(step_s)
+            set_s += step_s
+        if second % 60 == 59:
+            request = ScoreRequest(symbol="EURNOK", base_score=70.0, direction="BUY")
+            body = codec.pack({"symbol": "EURNOK", "base_score": 70.0, "direction": "BUY"})
+            rows.append(engine.on_request(request, body, at_s + set_s).row)
+    assert engine.intake.changes["source_takeover"] == 3  # the thin symbol began with the second
+    writer.close()
+    (segment,) = tmp_path.iterdir()
+    assert [row for _, row in replay_segments([segment]) if row is not None] == rows
 
 
 def test_a_restart_begins_a_segment_with_what_was_restored(tmp_path: Path):

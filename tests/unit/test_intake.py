@@ -237,6 +237,88 @@ class Mirrored(Given):
         return self.intake.feeds[symbol].source[1]
 
 
+def test_two_live_terminals_do_not_take_a_thin_symbol_from_each_other() -> None:
+    alone, both = Mirrored(), Mirrored()
+    for at in range(40):
+        alone.pass_by(40, "one")
+        alone.send("one", "EURNOK")
+        both.pass_by(40, "one", "two")
+        for node in ("one", "two") if at % 3 == 0 else ("two", "one"):
+            both.send(node, "EURNOK")
+    assert both.intake.changes["source_takeover"] == 0
+    assert len(alone.state("EURNOK").bars) == 25
+    assert list(both.state("EURNOK").bars) == list(alone.state("EURNOK").bars)
+
+
+def test_a_terminal_whose_every_other_tick_is_refused_is_heard_all_the_same() -> None:
+    given_ = Mirrored()
+    given_.send("two", "EURNOK")
+    given_.pass_by(100, "one", "two")
+    assert given_.held_by("EURUSD") == "one"
+    assert given_.send("one", "EURNOK") == "other_source"
+    given_.pass_by(31, "one")
+    assert given_.send("one", "EURNOK") == "accepted"
+
+
+@pytest.mark.parametrize("passed_s", [300, 301])
+def test_a_terminal_that_dropped_a_symbol_does_not_hold_it_for_ever(passed_s: int) -> None:
+    given_ = Mirrored()
+    given_.send("one", "EURNOK")
+    given_.pass_by(passed_s, "one")
+    assert given_.send("two", "EURNOK") == ("accepted" if passed_s > 300 else "other_source")
+
+
+def test_a_symbol_may_always_rest_for_as_long_as_its_terminal() -> None:
+    given_ = Mirrored()
+    given_.intake.limits = Limits(symbols=3, silence_s=1000.0)
+    given_.send("one", "EURNOK")
+    given_.pass_by(1000, "one")
+    assert given_.send("two", "EURNOK") == "other_source"
+    given_.pass_by(1, "one")
+    assert given_.send("two", "EURNOK") == "accepted"
+
+
+def test_a_broker_that_renames_a_symbol_gets_it_when_the_old_name_has_rested() -> None:
+    given_ = Given(suffixes=(".r",))
+    given_.quote("EURNOK")
+    for passed_s in range(301):
+        assert given_.quote("EURNOK.r", bid=1.0999) == "other_source", passed_s
+        given_.now_s += 1
+        given_.quote("EURUSD")
+    assert given_.quote("EURNOK.r", bid=1.0999) == "accepted"
+
+
+@pytest.mark.parametrize("step_s", [45.0, 86_400.0, -45.0, -3600.0])
+def test_a_clock_that_is_set_hands_no_symbol_to_another_terminal(step_s: float) -> None:
+    given_ = Mirrored(clock_offset="auto")
+    given_.pass_by(60, "one", "two", symbols=("EURUSD", "GBPUSD"))
+    given_.intake.clock_stepped(step_s)
+    market_s = given_.now_s
+    given_.now_s += step_s
+    for symbol in ("EURUSD", "GBPUSD"):
+        assert given_.send("two", symbol, age_s=given_.now_s - market_s) == "other_source"
+    # And who is silent from then on loses them after as long as ever.
+    given_.now_s += 30.0
+    assert given_.send("two") == "other_source"
+    given_.now_s += 0.1
+    given_.send("two")
+    assert given_.held_by("EURUSD") == "two"
+
+
+def test_terminals_are_remembered_for_the_symbols_that_they_hold() -> None:
+    given_ = Given()
+    for number in range(50):
+        for symbol in ("A", "B"):
+            assert given_.quote(symbol, node=f"{symbol} {number}") == "accepted"
+        assert given_.quote("C", node="that stays") == "accepted"
+        given_.now_s += 31.0
+    assert given_.intake.changes["source_takeover"] == 2 * 49
+    known = given_.intake.terminals
+    assert len(known) <= LIMITS.symbols + 1
+    for feed in given_.intake.feeds.values():
+        assert known[feed.source] is feed.terminal
+
+
 def test_a_symbol_too_many_waits_until_one_was_idle_long_enough() -> None:
     given_ = Given()
     for name in ("A", "B", "C"):
@@ -539,6 +621,15 @@ def test_candles_of_another_endpoint_stay_where_the_ticks_clock_is_found() -> No
     given_.quote("GBPUSD", stamp_s=T + 10_800)
     assert given_.feed.clock.offset_s == 10_800.0
     assert list(given_.state().bars.minutes) == [int(T) // 60 - 1]
+
+
+def test_nothing_is_kept_of_a_new_symbol_that_a_wrong_clock_placed() -> None:
+    given_ = Given()
+    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
+    given_.quote(stamp_s=T + 10_800 - 3000.0)
+    assert given_.state().first_tick_s is not None
+    given_.quote("GBPUSD", stamp_s=T + 10_800)
+    assert given_.state().first_tick_s is None
 
 
 @pytest.mark.parametrize("endpoints", [1, 2])
