@@ -1,7 +1,8 @@
 """Asks in the background whether the service is back, while a client's circuit is open.
 
 One daemon thread at a time, with a socket of its own, which ends with the first answer or
-when its client is gone. It holds no reference to the client.
+when its client is gone. It holds no reference to the client. A call that finds it ended otherwise
+begins another: the circuit never stays open with nobody asking.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import zmq
@@ -29,7 +31,10 @@ class Guard:
         self._options = options
         self._breaker = Breaker(options.open_after)
         self._lock = threading.RLock()  # which a signal's handler may find its own thread in
-        self._stop = threading.Event()
+        # Held while the probe is to go on. No Event: what a handler raises within its `set` may
+        # leave it locked, and whoever sets it next would wait for ever.
+        self._going = threading.Lock()
+        self._prober: threading.Thread | None = None
 
     @property
     def is_open(self) -> bool:
@@ -39,6 +44,10 @@ class Guard:
     def check(self) -> int:
         """The `news` at which a call begins. Raises ScorerUnavailable at once while it is open."""
         if self._breaker.is_open:
+            if not self._probed():
+                with self._lock:
+                    if not self._probed() and self._breaker.is_open:
+                        self._begin()
             raise not_asked(self._options.endpoint)
         return self._breaker.news
 
@@ -46,36 +55,49 @@ class Guard:
         """A call was answered."""
         if self._breaker.is_open:
             with self._lock:
-                self._stop.set()
+                self._end()
         self._breaker.answered()
 
     def timed_out(self, news: int) -> None:
         """A call that began at this `news` was not; where that opens the circuit, it is probed."""
         with self._lock:
-            if not self._breaker.timed_out(news):
-                return
-            self._stop.set()
-            self._stop = threading.Event()
-            probe = threading.Thread(
-                target=self._probe, args=(self._stop,), name="scorer-probe", daemon=True
-            )
-            try:
-                probe.start()
-            except RuntimeError:  # no thread is to be had, and open it would stay so for ever
-                self._breaker.answered()
+            if self._breaker.timed_out(news):
+                self._begin()
 
     def reset(self) -> None:
         """End the probing and close the circuit: the next call asks."""
-        self._stop.set()
+        self._end()
         self._breaker.answered()
 
-    def _probe(self, stop: threading.Event) -> None:
+    def _probed(self) -> bool:
+        return self._prober is not None and self._prober.is_alive()
+
+    def _begin(self) -> None:
+        """Probe; a signal's handler may raise anywhere here, which the next call makes good."""
+        self._end()
+        going = threading.Lock()
+        going.acquire()
+        self._going = going
+        self._prober = threading.Thread(
+            target=self._probe, args=(going,), name="scorer-probe", daemon=True
+        )
+        try:
+            self._prober.start()
+        except RuntimeError:  # no thread is to be had: calls go on asking
+            self._breaker.answered()
+
+    def _end(self) -> None:
+        with suppress(RuntimeError):  # it was told before
+            self._going.release()
+
+    def _probe(self, going: threading.Lock) -> None:
         options = self._options
         sockets: Sockets | None = None
         connection: Connection | None = None
         try:
             for number in itertools.count(1):
-                if stop.wait(pause_s(options.probe_interval_s, random.random())):  # noqa: S311
+                pause = pause_s(options.probe_interval_s, random.random())  # noqa: S311
+                if going.acquire(timeout=pause):
                     return
                 try:
                     sockets = sockets or Sockets()
@@ -85,7 +107,7 @@ class Guard:
                     connection.ask(body, number, options.budget_s, 1)
                 except (ScorerUnavailable, zmq.ZMQError):
                     continue
-                if not stop.is_set():
+                if going.locked():
                     self._breaker.answered()
                 return
         finally:
