@@ -82,7 +82,7 @@ class CryptoMLScorer:
             curve=curve,
         )
         self._push = TickPush(ingest or environ("SIGNAL_SCORER_INGEST") or DEFAULT_INGEST, curve)
-        self._reports = Reports(self._client, self.counts, timeout_ms / 1000.0)
+        self._reports = Reports(self._client, self.counts, float(timeout_ms) / 1000.0)
         self._total_ms, self._timed = 0.0, 0
         self._model: dict[str, Any] = {}
         self._symbols = 0

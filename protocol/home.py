@@ -7,6 +7,7 @@ inherited is kept untouched for as long as it lives.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import weakref
 from numbers import Integral, Real
@@ -55,28 +56,40 @@ class Options:
         curve: CurveKeys | None,
     ) -> None:
         """Raises ValueError for what cannot be meant."""
-        if not _number(timeout_ms) or not 0 < timeout_ms <= MAX_TIMEOUT_MS:
+        # A clock's time and single precision add up to another day's.
+        budget_ms, interval_s = _plain(timeout_ms), _plain(probe_interval_s)
+        if not 0.0 < budget_ms <= MAX_TIMEOUT_MS:
             raise ValueError(f"timeout_ms must be above 0 and at most {MAX_TIMEOUT_MS}")
-        if not _number(retries, Integral) or not 0 <= retries <= MAX_RETRIES:
+        if not _whole(retries) or not 0 <= retries <= MAX_RETRIES:
             raise ValueError(f"retries must be a whole number of 0..{MAX_RETRIES}")
-        if not _number(open_after, Integral) or open_after < 0:
+        if not _whole(open_after) or open_after < 0:
             raise ValueError("open_after must be a whole number that is not negative")
-        if not _number(probe_interval_s) or not 0 < probe_interval_s <= MAX_TIMEOUT_MS:
+        if not 0.0 < interval_s <= MAX_TIMEOUT_MS:
             raise ValueError("probe_interval_s must be above 0")
         if curve is not None and not isinstance(curve, CurveKeys):
             raise ValueError("curve must be CurveKeys, for example of CurveKeys.read")
         self.endpoint = check_endpoint(endpoint)
-        self.budget_s = timeout_ms / 1000.0
-        self.tries = retries + 1
+        self.budget_s = budget_ms / 1000.0
+        self.tries = int(retries) + 1
         self.strict = strict
-        self.open_after = open_after
-        self.probe_interval_s = probe_interval_s
+        self.open_after = int(open_after)
+        self.probe_interval_s = interval_s
         self.curve = curve
 
 
-def _number(value: object, kind: type = Real) -> bool:
-    """Whether it is one of a kind, numpy's too."""
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _whole(value: object) -> bool:
+    """Whether it is a whole number, numpy's too."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _plain(value: object) -> float:
+    """A number as Python's own, numpy's too; NaN for what is none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 class Home:

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from datetime import date
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from wire import Answer, answering, base_score, free_address
 
 from protocol import codec, connection
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
+from protocol.compat import CryptoMLScorer
 from protocol.limits import MAX_ARRAY, MAX_STRING
 from protocol.messages import ScoreManyRequest, ScoreRequest
 
@@ -127,6 +129,7 @@ def test_an_unknown_argument_is_a_type_error(nowhere: str) -> None:
         {"timeout_ms": "50"},
         {"timeout_ms": None},
         {"timeout_ms": True},
+        {"timeout_ms": 10**400},
         {"retries": -1},
         {"retries": 1.5},
         {"retries": 1000},
@@ -149,6 +152,28 @@ def test_a_client_cannot_be_made_to_wait_for_ever_or_for_nothing(arguments: Any)
     (name,) = arguments
     with pytest.raises(ValueError, match=name):
         ScorerClient(**arguments)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.longdouble, Fraction])
+def test_options_of_other_kinds_are_plain_numbers(kind: Any) -> None:
+    """Seconds of half or single precision, added to a clock's, would be those of another day."""
+    whole: dict[str, Any] = {"retries": np.int8(1), "open_after": np.uint8(3)}
+    with ScorerClient("tcp://127.0.0.1:1", kind(50), probe_interval_s=kind(2), **whole) as client:
+        options = client._options
+        kept = [options.budget_s, options.probe_interval_s, options.tries, options.open_after]
+    scorer = CryptoMLScorer("tcp://127.0.0.1:1", timeout_ms=kind(50))
+    assert type(scorer._reports._budget_s) is float
+    scorer.close()
+    assert [(type(one), one) for one in kept] == [(float, 0.05), (float, 2.0), (int, 2), (int, 3)]
+
+
+def test_a_probe_interval_of_numpys_is_one(nowhere: str) -> None:
+    interval_s: Any = np.float32(0.02)
+    with ScorerClient(nowhere, 20, open_after=1, probe_interval_s=interval_s) as client:
+        assert client.score("EURUSD", 50.0).status == "unreachable"
+        assert client.circuit_open
+        with answering(address=nowhere):
+            eventually(lambda: client.score("EURUSD", 50.0).status == "no_model", "an answer")
 
 
 class Ticker(str):
