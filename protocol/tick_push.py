@@ -49,7 +49,7 @@ def tick_frame(symbol: str, tick: Mapping[str, Any], now_s: float) -> bytes:
     if bid is None or ask is None or stamp_s is None or not isinstance(symbol, str):
         raise ValueError("a tick has a symbol, bid, ask and a time")
     volume = number(tick.get("volume"), low=0.0) or 0.0
-    return encode_tick(Tick(symbol, bid, ask, volume, stamp_s))
+    return encode_tick(Tick(str.__str__(symbol), bid, ask, volume, stamp_s))
 
 
 class TickPush:

@@ -338,6 +338,19 @@ def test_a_tick_becomes_a_message_of_the_feed(stamp: Any, stamp_s: float) -> Non
     assert parse(frame) == Tick("BTCUSD", 50_000.0, 50_008.0, 1500.0, stamp_s)
 
 
+class Ticker(str):
+    """A text of a caller's own kind."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("symbol", [np.array(["BTCUSD"])[0], Ticker("BTCUSD")])
+def test_a_symbol_of_another_class_is_what_it_is(symbol: str) -> None:
+    tick = {"bid": np.float32(2), "ask": np.float64(3), "timestamp": np.int64(1_757_944_800)}
+    frame = tick_frame(symbol, tick, now_s=1_700_000_000.0)
+    assert parse(frame) == Tick("BTCUSD", 2.0, 3.0, 0.0, 1_757_944_800.0)
+
+
 @pytest.mark.parametrize(
     "tick",
     [
