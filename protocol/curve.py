@@ -54,6 +54,23 @@ class CurveKeys(NamedTuple):
         socket.setsockopt(zmq.CURVE_SECRETKEY, self.own.secret)
 
 
+def check_keys(keys: CurveKeys | None) -> CurveKeys | None:
+    """The keys themselves. Raises ValueError for such as libzmq would refuse with the first call.
+
+    Made by hand they may be text, as out of a store of secrets, or lack a character.
+    """
+    if keys is None:
+        return None
+    if not isinstance(keys, CurveKeys) or not isinstance(keys.own, KeyPair):
+        raise ValueError("curve must be CurveKeys, for example of CurveKeys.read")
+    for key in (keys.server_public, *keys.own):
+        if not isinstance(key, bytes) or not _is_key(key.decode("latin-1")):
+            raise ValueError(
+                "curve must be CurveKeys of three keys, each 40 Z85 characters as bytes"
+            )
+    return keys
+
+
 def read_public(path: str | Path) -> bytes:
     """The public key in a file, as Z85. Raises KeyFileError, also for a secret one's file.
 

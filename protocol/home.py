@@ -15,7 +15,7 @@ from numbers import Integral, Real
 import zmq
 
 from protocol.connection import Sockets, check_endpoint, no_socket
-from protocol.curve import CurveKeys
+from protocol.curve import CurveKeys, check_keys
 from protocol.prober import Guard
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5561"
@@ -66,15 +66,13 @@ class Options:
             raise ValueError("open_after must be a whole number that is not negative")
         if not 0.0 < interval_s <= MAX_TIMEOUT_MS:
             raise ValueError("probe_interval_s must be above 0")
-        if curve is not None and not isinstance(curve, CurveKeys):
-            raise ValueError("curve must be CurveKeys, for example of CurveKeys.read")
         self.endpoint = check_endpoint(endpoint)
         self.budget_s = budget_ms / 1000.0
         self.tries = int(retries) + 1
         self.strict = strict
         self.open_after = int(open_after)
         self.probe_interval_s = interval_s
-        self.curve = curve
+        self.curve = check_keys(curve)
 
 
 def _whole(value: object) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import zmq
 
 from protocol.connection import check_endpoint, connected, end
-from protocol.curve import CurveKeys
+from protocol.curve import CurveKeys, check_keys
 from protocol.ea_feed import Tick, encode_tick, parse_stamp
 from protocol.market_features import number
 
@@ -56,9 +56,9 @@ class TickPush:
     """Pushes frames to an ingest endpoint; connects with the first one."""
 
     def __init__(self, endpoint: str, curve: CurveKeys | None = None) -> None:
-        """Raises ValueError for what is no endpoint."""
+        """Raises ValueError for what is no endpoint, and for keys that are none."""
         self._endpoint = check_endpoint(endpoint)
-        self._curve = curve
+        self._curve = check_keys(curve)
         self._line: _Line | None = None
         self._inherited: list[_Line] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
@@ -11,7 +12,10 @@ from another_user import as_nobody, as_root
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.curve import CurveKeys, KeyFileError, read_public, read_secret
+from protocol.aio import AsyncScorerClient
+from protocol.client import ScorerClient
+from protocol.curve import CurveKeys, KeyFileError, KeyPair, read_public, read_secret
+from protocol.tick_push import TickPush
 from service.keygen import keygen
 
 
@@ -116,3 +120,34 @@ def test_a_file_is_refused_or_its_key_is_one_that_libzmq_takes(
     except KeyFileError:
         return
     assert zmq.curve_public(pair.secret) == pair.public
+
+
+PUBLIC, SECRET = A_KEY, b"D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"
+"""Out of ZeroMQ's own documentation, like the one above."""
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        CurveKeys(PUBLIC.decode(), KeyPair(PUBLIC, SECRET)),  # type: ignore[arg-type]
+        CurveKeys(PUBLIC, KeyPair(PUBLIC.decode(), SECRET.decode())),  # type: ignore[arg-type]
+        CurveKeys(PUBLIC, KeyPair(PUBLIC[1:], SECRET)),
+        CurveKeys(PUBLIC, KeyPair(PUBLIC, SECRET + b"\n")),
+        CurveKeys(PUBLIC, KeyPair(PUBLIC, b"#" * 40)),
+        CurveKeys(b"\xff" * 40, KeyPair(PUBLIC, SECRET)),
+        CurveKeys(PUBLIC, SECRET),  # type: ignore[arg-type]
+        (PUBLIC, (PUBLIC, SECRET)),
+        "server.pub",
+    ],
+)
+def test_keys_made_by_hand_that_are_none_are_refused_at_once(keys: Any):
+    for user in (ScorerClient, AsyncScorerClient, TickPush):
+        with pytest.raises(ValueError, match="curve must be"):
+            user("tcp://127.0.0.1:1", curve=keys)
+
+
+def test_keys_made_by_hand_are_taken():
+    keys = CurveKeys(PUBLIC, KeyPair(PUBLIC, SECRET))
+    with ScorerClient("tcp://127.0.0.1:1", 5, curve=keys) as client:
+        assert client.score("EURUSD", 50.0).status == "unreachable"
+    assert TickPush("tcp://127.0.0.1:1", keys).push(b"a tick") is False
