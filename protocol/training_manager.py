@@ -23,6 +23,7 @@ KEPT_OUTPUT_BYTES = 20_000
 PUBLISHED = "published "
 LAST_RUN = "last run"
 _ENDS = {
+    0: "nothing to do",
     3: "rejected",
     4: "not enough samples",
     75: "another trainer is at work",
@@ -40,9 +41,12 @@ class Scorer(Protocol):
 
 
 class Ended(NamedTuple):
-    """How a command ended: its exit code (negative: not by itself) and the end of its output."""
+    """How a command ended: its exit code and the end of its output.
 
-    code: int
+    The code is negative where it did not end by itself, None where the system kept none.
+    """
+
+    code: int | None
     output: str
 
     @property
@@ -54,14 +58,14 @@ class Ended(NamedTuple):
     @property
     def published(self) -> bool:
         """Whether there is a new model."""
-        return self.code == 0 and self.last_line.startswith(PUBLISHED)
+        return self.code in (0, None) and self.last_line.startswith(PUBLISHED)
 
     @property
     def verdict(self) -> str:
         """The exit code in words."""
-        if self.code == 0:
-            return "published" if self.published else "nothing to do"
-        return _ENDS.get(self.code, "failed")
+        if self.published:
+            return "published"
+        return "unknown" if self.code is None else _ENDS.get(self.code, "failed")
 
 
 class MLTrainingManager:
@@ -83,7 +87,7 @@ class MLTrainingManager:
         self._command = list(command) if command is not None else shlex.split(given)
         self._truth_log = None if truth_tracker_path is None else os.fspath(truth_tracker_path)
         self._scorer = ml_scorer
-        self._running = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}
         self._last: Ended | None = None
 
     def force_training(self, timeout_s: float = TRAIN_TIMEOUT_S) -> bool:
@@ -127,7 +131,7 @@ class MLTrainingManager:
         return {
             "ml_scorer_stats": self._own_scorer().get_model_stats(),
             "latest_performance": {
-                "available": told.code == 0,
+                "available": told.code in (0, None),
                 "last_run": _last_run(lines),
                 "lines": lines,
             },
@@ -138,6 +142,11 @@ class MLTrainingManager:
                 "exit_code": None if last is None else last.code,
             },
         }
+
+    @property
+    def _running(self) -> threading.Lock:
+        """Held while this process trains; one that a fork inherits nobody there would release."""
+        return self._locks.setdefault(os.getpid(), threading.Lock())
 
     def _train(self, timeout_s: float) -> bool:
         try:
@@ -180,7 +189,9 @@ class MLTrainingManager:
             except subprocess.TimeoutExpired:
                 what = "ended" if _end(process) else "not ours to end, so not waited for"
                 return Ended(_TIMED_OUT, f"{_tail(output)}\n{what} after {timeout_s:g} s")
-            return Ended(code, _tail(output))
+            # Where children that end are ignored, as a parent may have set it, Python says 0.
+            kept = signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN
+            return Ended(code if kept else None, _tail(output))
 
 
 def _last_run(lines: list[str]) -> str | None:

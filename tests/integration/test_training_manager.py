@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -87,6 +88,54 @@ def test_a_trainer_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
 
 def ended(pid: int) -> bool:
     return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+
+
+WAITS = """
+import pathlib, sys, time
+here = pathlib.Path(sys.argv[0])
+here.with_name("started").touch()
+while not here.with_name("go").exists():
+    time.sleep(0.01)
+print("published x")
+"""
+FAILS = "import sys; print('boom'); sys.exit(3)"
+FORKS = """
+import os, pathlib, sys, time
+from protocol.training_manager import MLTrainingManager
+
+trainer = pathlib.Path(sys.argv[-1])
+manager = MLTrainingManager(command=sys.argv[1:])
+assert manager.start_training()
+while not trainer.with_name("started").exists():
+    time.sleep(0.01)
+child = os.fork()
+if child == 0:
+    trainer.with_name("go").touch()
+    os._exit(0 if manager.force_training() else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_process_forked_while_training_runs_can_train(tmp_path: Path) -> None:
+    command = script(tmp_path, WAITS)
+    # A process of its own forks: pytest's has threads that a fork would lose.
+    done = subprocess.run([sys.executable, "-c", FORKS, *command], timeout=60)
+    assert done.returncode == 0
+
+
+def test_where_the_system_keeps_no_exit_codes_none_is_made_up(tmp_path: Path) -> None:
+    scorer = CryptoMLScorer(free_address(), timeout_ms=10)
+    failing = MLTrainingManager(ml_scorer=scorer, command=script(tmp_path, FAILS))
+    previous = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert failing.force_training() is False
+        told = failing.get_training_status()["training"]
+        publishing = MLTrainingManager(command=[sys.executable, "-c", "print('published x')"])
+        assert publishing.force_training() is True
+    finally:
+        signal.signal(signal.SIGCHLD, previous)
+    assert told == {"running": False, "verdict": "unknown", "text": "boom", "exit_code": None}
+    scorer.close()
 
 
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
