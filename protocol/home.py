@@ -30,8 +30,9 @@ class Options:
     `timeout_ms` is the budget of a whole call, retries included. After `open_after`
     time-outs in a row (0: never) calls are answered at once, and the service is probed
     every `probe_interval_s`, give or take a half. With `strict` a score raises
-    ScorerUnavailable instead of returning the base score. `curve` are the keys for a service
-    that asks for them.
+    ScorerUnavailable or ScorerRefused instead of returning the base score (a single signal refused
+    within a batch still comes back with status `error`). `curve` are the keys for a service that
+    asks for them.
     """
 
     __slots__ = (
