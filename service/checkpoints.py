@@ -17,6 +17,8 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+from service.journal_file import FileId, file_at
+
 WAL_FRAMES = 8192
 """So many pages (64 MiB) in the WAL are too many to leave it to the thread."""
 
@@ -32,6 +34,8 @@ class Checkpoints:
         """`path` of a journal; it is not created."""
         self.frames = 0
         self.failures = 0
+        self._path = path
+        self._file: FileId | None = None
         self._uri = f"{path.absolute().as_uri()}?mode=rw"
         self._asked = threading.Event()
         self._busy = False
@@ -62,15 +66,16 @@ class Checkpoints:
         if not self._busy and self._commits_after is None:
             self._commits_after = commits
 
-    def ask(self, commits: int) -> bool:
-        """Have the WAL moved soon; False where one is under way or nothing is sure to be new.
+    def ask(self, commits: int, file: FileId | None) -> bool:
+        """Have the WAL of `file` moved soon; False where one is under way or nothing is sure to be
+        new.
 
         Only a commit that was made after a `look` is sure not to have been moved.
         """
         self.look(commits)
         if self._busy or commits == self._commits_after:
             return False
-        self._busy, self._commits_after = True, None
+        self._busy, self._commits_after, self._file = True, None, file
         if self._thread is None:
             self.run_once()
             self.look(commits)
@@ -86,6 +91,10 @@ class Checkpoints:
         """One checkpoint that waits for no reader and no writer. Never raises."""
         try:
             with closing(sqlite3.connect(self._uri, uri=True, timeout=0.0)) as connection:
+                # What has just been opened. In another file than the asker's its WAL would be the
+                # end of that, and its shared memory begun anew the end of this process.
+                if self._file is not None and file_at(self._path) != self._file:
+                    return
                 _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         # The writer meets the same disk, and is the one to say what is wrong with it.
         except sqlite3.Error:

@@ -199,7 +199,7 @@ class Housekeeping:
         if self._checkpoints.overgrown:
             self._journal.checkpoint()
             self._checkpoints.moved(self._journal.commits)
-        elif self._checkpoints.ask(self._journal.commits):
+        elif self._checkpoints.ask(self._journal.commits, self._journal.file):
             self._journal.in_wal = 0
         else:
             return False

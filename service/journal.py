@@ -9,9 +9,9 @@ answers' path.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,7 +19,7 @@ import msgspec
 
 from service.bar_table import drop_others, drop_symbols, insert_bars
 from service.event_table import drop_old_events, insert_events
-from service.journal_file import open_writer, wal_of
+from service.journal_file import FileId, Files, clear_of, file_at, files_of, open_writer, wal_of
 from service.locks import HeldError, hold, lock_of
 from service.outcome_table import WRITTEN, Written, catch_up, follow, insert_outcome
 from service.paper_table import LOAD_PAPER, PAPER_COLUMNS, UNFOLLOWED, can_be_followed, insert_paper
@@ -68,8 +68,7 @@ class Journal:
         self.in_wal = 0
         self.commits = 0
         self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
-        self._wal: tuple[int, int] | None = None
+        self._files: Files | None = None
         self._unclaimed = False
         self._spool = Spool(spool_path(path))
         self._pending: list[tuple[Any, ...]] = []
@@ -79,6 +78,11 @@ class Journal:
     def spooled(self) -> int:
         """How many scores wait for their table."""
         return len(self._pending)
+
+    @property
+    def file(self) -> FileId | None:
+        """The file that was opened last, wherever it lies by now."""
+        return self._files and self._files.main
 
     def claim(self) -> None:
         """Be the only process that writes here. Raises HeldError where another one does.
@@ -99,8 +103,9 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self._unclaimed:
                 self.claim()
+            self._part()
             self._connection = open_writer(self.path)
-            self._file, self._wal = _identity(self.path), _identity(wal_of(self.path))
+            self._files = files_of(self.path)
             self._spool.open()
             self._pending = self._left_over(self._pending)
         except (*_FAULTS, HeldError) as error:
@@ -114,11 +119,13 @@ class Journal:
 
         A journal that was moved away would take rows that nobody finds.
         """
-        if self._connection is None:
+        if self._connection is None or self._files is None:
             return
-        if _identity(self.path) != self._file:
+        if file_at(self.path) != self._files.main:
+            # It is ours still, wherever it lies: what its WAL holds belongs into it.
+            self._run("PRAGMA wal_checkpoint(TRUNCATE)")
             self._failed(FileNotFoundError(f"{self.path} was moved or replaced"))
-        elif _identity(wal_of(self.path)) != self._wal:
+        elif file_at(wal_of(self.path)) != self._files.wal:
             # What it holds is still ours to move; the next process would look in vain.
             self._run("PRAGMA wal_checkpoint(FULL)")
             self._failed(FileNotFoundError(f"{wal_of(self.path)} was removed or replaced"))
@@ -249,11 +256,29 @@ class Journal:
     def close(self) -> None:
         """Settle, checkpoint and close; the file is then complete without its WAL."""
         if self._connection is not None and self.settle():
+            self.look()
             self.checkpoint()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        with suppress(OSError):
+            self._part()
         self._spool.close(tidy=True)
+
+    def _part(self) -> None:
+        """Leave nothing of a file that was moved or replaced beside the one there is now.
+
+        Raises OSError, once, where rows of it are left over.
+        """
+        if self._files is None or file_at(self.path) == self._files.main:
+            return
+        aside = clear_of(self.path, self._files)
+        self._files = None
+        if aside is not None:
+            raise FileExistsError(
+                f"{aside} holds rows of the file that was {self.path} before; beside that one, "
+                "named as its -wal, they are read with it"
+            )
 
     def _append(self, scores: Sequence[ScoreRow]) -> list[Written] | None:
         """Spool scores; None, with none of them kept, where that fails."""
@@ -368,12 +393,3 @@ def _insert(
     return [
         insert_outcome(connection, row) if isinstance(row, OutcomeRow) else WRITTEN for row in rows
     ]
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file lies at a path: its device and inode."""
-    try:
-        status = os.stat(path)  # noqa: PTH116  on the loop's path, once a second
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from service import presence
 
@@ -116,6 +117,53 @@ def shm_of(path: Path) -> Path:
 def _beside(path: Path, suffix: str) -> Path:
     real = Path(os.path.realpath(path))  # resolve() raises for links that lead in a circle
     return real.with_name(real.name + suffix)
+
+
+class FileId(NamedTuple):
+    """Which file it is, whatever it is called: no two that are there share both numbers."""
+
+    device: int
+    inode: int
+
+
+class Files(NamedTuple):
+    """Which files a journal is made of. None: there was none."""
+
+    main: FileId | None
+    wal: FileId | None
+    shm: FileId | None
+
+
+def file_at(path: Path) -> FileId | None:
+    """The file that lies at a path, behind links; None where there is none to be seen."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  on the loop's path, once a second
+    except OSError:
+        return None
+    return FileId(status.st_dev, status.st_ino)
+
+
+def files_of(path: Path) -> Files:
+    """The files that lie at a journal's names."""
+    return Files(file_at(path), file_at(wal_of(path)), file_at(shm_of(path)))
+
+
+def clear_of(path: Path, before: Files) -> Path | None:
+    """Clear a journal's place of what belongs to a file that lay there `before`, and no more.
+
+    Beside another file SQLite would lay that WAL over it, or drop it. One that is not empty has
+    rows of its own file: it is kept, at the path returned. Raises OSError.
+    """
+    wal, shm = wal_of(path), shm_of(path)
+    if before.shm is not None and file_at(shm) == before.shm:
+        shm.unlink()
+    if before.wal is None or file_at(wal) != before.wal:
+        return None
+    if not wal.stat().st_size:
+        wal.unlink()
+        return None
+    # By its number, which no other file there has: none is replaced.
+    return wal.rename(wal.with_name(f"{wal.name}-{before.wal.inode}"))
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

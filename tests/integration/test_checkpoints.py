@@ -54,7 +54,7 @@ def test_the_thread_moves_the_wal_while_rows_are_written(journal: Journal) -> No
 
     def moved() -> bool:
         write(journal, next(start), 50)
-        checkpoints.ask(journal.commits)
+        checkpoints.ask(journal.commits, journal.file)
         return size(journal.path) > before
 
     eventually(moved, "the file grows")
@@ -88,6 +88,20 @@ def test_no_file_is_a_counted_failure_and_makes_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_another_file_in_the_journals_place_is_left_alone(journal: Journal, tmp_path: Path) -> None:
+    """Until the writer has seen it: the WAL beside it is not its own."""
+    with closing(Journal(tmp_path / "other.db")) as other:
+        write(other, 500, 3)
+    content = other.path.read_bytes()
+    checkpoints = Checkpoints(journal.path)
+    checkpoints.look(journal.commits)
+    write(journal, 1, 200)
+    other.path.rename(journal.path)
+    assert checkpoints.ask(journal.commits, journal.file)
+    assert journal.path.read_bytes() == content
+    assert checkpoints.failures == 0
+
+
 def test_a_writer_in_the_middle_of_a_transaction_is_not_waited_for(journal: Journal) -> None:
     write(journal, 1, 10)
     connection = journal._connection
@@ -102,17 +116,17 @@ def test_a_writer_in_the_middle_of_a_transaction_is_not_waited_for(journal: Jour
 def test_none_begins_while_all_that_was_written_has_been_moved(journal: Journal) -> None:
     checkpoints = Checkpoints(journal.path)
     write(journal, 1, 10)
-    assert not checkpoints.ask(journal.commits), "it may have been moved already"
+    assert not checkpoints.ask(journal.commits, journal.file), "it may have been moved already"
     write(journal, 11, 1)
-    assert checkpoints.ask(journal.commits)
+    assert checkpoints.ask(journal.commits, journal.file)
     assert checkpoints.frames
-    assert not checkpoints.ask(journal.commits)
+    assert not checkpoints.ask(journal.commits, journal.file)
     write(journal, 12, 1)
     journal.checkpoint()
     checkpoints.moved(journal.commits)
-    assert not checkpoints.ask(journal.commits)
+    assert not checkpoints.ask(journal.commits, journal.file)
     write(journal, 13, 1)
-    assert checkpoints.ask(journal.commits)
+    assert checkpoints.ask(journal.commits, journal.file)
     assert checkpoints.failures == 0
 
 
@@ -124,16 +138,16 @@ def test_a_commit_while_the_thread_is_at_it_may_have_been_moved_by_it(journal: J
     every_s = sys.getswitchinterval()
     sys.setswitchinterval(60.0)  # the thread does not get so far as to end before the look
     try:
-        assert checkpoints.ask(journal.commits)
+        assert checkpoints.ask(journal.commits, journal.file)
         checkpoints.look(journal.commits)
     finally:
         sys.setswitchinterval(every_s)
     write(journal, 11, 1)
     eventually(lambda: not checkpoints._busy, "the thread to have done it")
     checkpoints.stop(timeout_s=5.0)
-    assert not checkpoints.ask(journal.commits)
+    assert not checkpoints.ask(journal.commits, journal.file)
     write(journal, 12, 1)
-    assert checkpoints.ask(journal.commits)
+    assert checkpoints.ask(journal.commits, journal.file)
 
 
 def test_the_thread_does_one_for_each_asking_and_after_it_the_asker_does_it(
@@ -143,8 +157,10 @@ def test_the_thread_does_one_for_each_asking_and_after_it_the_asker_does_it(
     checkpoints.look(journal.commits)
     checkpoints.start()
     write(journal, 1, 10)
-    assert checkpoints.ask(journal.commits)
-    assert not checkpoints.ask(journal.commits + 1), "under way, or it may have moved that too"
+    assert checkpoints.ask(journal.commits, journal.file)
+    assert not checkpoints.ask(journal.commits + 1, journal.file), (
+        "under way, or it may have moved that too"
+    )
     eventually(lambda: not checkpoints._busy, "the thread to have done it")
     checkpoints.look(journal.commits)
     before = size(journal.path)
@@ -152,7 +168,7 @@ def test_the_thread_does_one_for_each_asking_and_after_it_the_asker_does_it(
         write(journal, seq, 1)
     assert size(journal.path) == before
     checkpoints.stop(timeout_s=5.0)
-    assert checkpoints.ask(journal.commits)
+    assert checkpoints.ask(journal.commits, journal.file)
     assert size(journal.path) > before
 
 

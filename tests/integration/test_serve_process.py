@@ -277,6 +277,37 @@ def test_a_journal_locked_by_another_stops_no_answer(tmp_path: Path) -> None:
         assert ready_is(client, True)
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_journal_that_was_moved_alone_keeps_what_was_answered(
+    tmp_path: Path, replaced: bool
+) -> None:
+    moved, other = tmp_path / "moved.db", tmp_path / "other" / "journal.db"
+    with running(other.parent) as service, service.client() as client:
+        before = client.score("EURUSD", 1.0).score_id
+        service.terminate()
+    with running(tmp_path) as service, service.client() as client:
+        for n in range(100):
+            assert client.score("EURUSD", n % 100, signal_id=f"S{n}").journalled
+            assert client.outcome("WIN", signal_id=f"S{n}")["journalled"]
+        service.journal_path.rename(moved)
+        if replaced:
+            other.rename(service.journal_path)
+        eventually(
+            lambda: any(line["event"] == "journal works again" for line in service.log),
+            "another one to be begun",
+        )
+        after = client.score("EURUSD", 2.0)
+        assert after.journalled
+        service.kill()
+        service.start()
+        assert service.terminate()[0] == 0
+        kept = [row["score_id"] for row in service.scores()]
+    assert kept == [*([before] if replaced else []), after.score_id]
+    assert rows(tmp_path / "journal.db", "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+    assert len(rows(moved, "SELECT * FROM outcomes")) == 100
+    assert len(rows(moved, "SELECT * FROM scores")) == 100
+
+
 def test_a_full_disk_stops_no_answer(tmp_path: Path) -> None:
     import resource
     import subprocess
