@@ -97,7 +97,7 @@ class Checkpoints:
                     return
                 _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         # The writer meets the same disk, and is the one to say what is wrong with it.
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             self.failures += 1
         else:
             self.frames = max(frames, 0)

@@ -121,11 +121,16 @@ class Journal:
         """
         if self._connection is None or self._files is None:
             return
-        if file_at(self.path) != self._files.main:
-            # It is ours still, wherever it lies: what its WAL holds belongs into it.
+        try:
+            found = files_of(self.path)
+        except OSError as error:
+            self._failed(error)
+            return
+        if found.main != self._files.main:
+            # It is ours still, wherever it lies: what its WAL holds belongs in it.
             self._run("PRAGMA wal_checkpoint(TRUNCATE)")
             self._failed(FileNotFoundError(f"{self.path} was moved or replaced"))
-        elif file_at(wal_of(self.path)) != self._files.wal:
+        elif found.wal != self._files.wal:
             # What it holds is still ours to move; the next process would look in vain.
             self._run("PRAGMA wal_checkpoint(FULL)")
             self._failed(FileNotFoundError(f"{wal_of(self.path)} was removed or replaced"))

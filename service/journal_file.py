@@ -135,16 +135,19 @@ class Files(NamedTuple):
 
 
 def file_at(path: Path) -> FileId | None:
-    """The file that lies at a path, behind links; None where there is none to be seen."""
+    """The file that lies at a path, behind links; None where there is none.
+
+    Raises OSError where that cannot be known.
+    """
     try:
         status = os.stat(path)  # noqa: PTH116  on the loop's path, once a second
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return FileId(status.st_dev, status.st_ino)
 
 
 def files_of(path: Path) -> Files:
-    """The files that lie at a journal's names."""
+    """The files that lie at a journal's names. Raises OSError as `file_at` does."""
     return Files(file_at(path), file_at(wal_of(path)), file_at(shm_of(path)))
 
 

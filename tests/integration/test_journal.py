@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from another_user import NOBODY, as_nobody, as_root
 from journals import Journal
 from scored_journal import outcome_row, score_row, vectors
 from serving import rows
@@ -402,6 +404,23 @@ def test_what_cannot_be_moved_into_a_file_that_is_elsewhere_lies_aside(
     assert ids(journal.path) == ["score-2"]
     aside.rename(wal_of(moved))
     assert ids(moved) == ["score-0", "score-1"]
+
+
+@as_root
+def test_a_file_that_is_hidden_for_a_time_is_gone_on_with(open_folder: Path) -> None:
+    journal = Journal(open_folder / "theirs" / "journal.db")
+    journal.path.parent.mkdir()
+    os.chown(journal.path.parent, NOBODY, NOBODY)
+    with as_nobody():
+        journal.write([score(0), EVENT])
+        journal.path.parent.chmod(0)
+        assert not journal.recover(2.0)
+        assert "Permission denied" in (journal.fault or "")
+        journal.path.parent.chmod(0o755)
+        assert journal.recover(3.0)
+        journal.write([score(1)])
+        assert journal.settle()
+    assert ids(journal.path) == ["score-0", "score-1"]
 
 
 def test_a_file_that_was_replaced_just_before_the_end_is_sound_at_the_next_start(
