@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -142,6 +143,8 @@ def _free_stamp(places: Iterable[Place], now_s: float) -> str:
 
 
 def _refuse_existing(config: Config, manifest: Manifest, *, force: bool) -> None:
+    if form.JOURNAL in manifest.files:
+        _refuse_link(config.journal_path)
     there = []
     if form.JOURNAL in manifest.files and presence.exists(config.journal_path):
         there.append(config.journal_path)
@@ -153,6 +156,18 @@ def _refuse_existing(config: Config, manifest: Manifest, *, force: bool) -> None
             f"is there in a folder {ASIDE}-TIME beside it",
             exit_codes.CANT_CREATE,
         )
+
+
+def _refuse_link(journal: Path) -> None:
+    """The journal would lie in the link's place, on a disk that was not chosen for it."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if stat.S_ISLNK(journal.lstat().st_mode):
+            raise BackupError(
+                f"{journal} is a link, and a restore would put a file in its place; let "
+                "journal.path name what it leads to, and move the -spool beside it, if there is "
+                "one, to that",
+                exit_codes.CANT_CREATE,
+            )
 
 
 def _stage(

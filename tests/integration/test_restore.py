@@ -268,6 +268,25 @@ def test_a_link_in_the_spools_place_goes_aside_with_its_journal(
     assert (done.aside[0] / spool.name).is_symlink()
 
 
+@pytest.mark.parametrize("mounted", [True, False])
+def test_a_journal_that_is_a_link_is_not_replaced_by_a_file(
+    saved: Path, tmp_path: Path, mounted: bool
+) -> None:
+    """The service would silently go on on the disk that the link was to spare."""
+    state, disk = tmp_path / "state", tmp_path / "disk"
+    state.mkdir()
+    if mounted:
+        write_event(disk, "there")
+    (state / "journal.db").symlink_to(disk / "journal.db")
+    for force in (True, False):
+        with pytest.raises(form.BackupError, match=r"is a link.*journal\.path") as caught:
+            put_back(state, saved, force=force)
+        assert caught.value.exit_code == 73
+    assert (state / "journal.db").is_symlink()
+    assert sorted(path.name for path in state.iterdir()) == ["journal.db"]
+    assert not mounted or kinds(disk / "journal.db") == ["there"]
+
+
 def test_over_a_running_service_nothing_is_restored(saved: Path, tmp_path: Path) -> None:
     small_model(tmp_path / "state" / "models", 1, now_s=NOW_S)
     with running(tmp_path / "state") as service:

@@ -178,10 +178,12 @@ def test_scores_that_wait_are_taken_in_by_no_journal_of_roots(theirs: Theirs) ->
     write_event(theirs.roots, "roots")
     theirs.roots.chmod(0o755)
     a_score_waits(theirs)
-    with as_nobody():
+
+    def plant() -> None:
         journal.rename(theirs.state / "mine")
         journal.symlink_to(theirs.roots / "journal.db")
-    put_back(theirs.state, theirs.saved, force=True)
+
+    theirs.restore_with("stage journal.db", plant)
     assert rows(theirs.roots / "journal.db", "SELECT * FROM scores") == []
     assert kinds(journal) == ["there"]
 
