@@ -1,14 +1,15 @@
 """The journal as people and programs read it, beside the service and without a trace.
 
 The rule: nothing here writes, not even SQLite's shared memory, and no read is long: a reader
-that stays keeps the WAL from being emptied.
+that stays keeps the WAL from being emptied. What goes through a large table does it by so many
+rows at a time, each a statement of its own.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -23,6 +24,9 @@ Kind = Literal["scores", "outcomes", "events"]
 KINDS: tuple[Kind, ...] = ("scores", "outcomes", "events")
 TIME_OF: dict[Kind, str] = {"scores": "scored_at", "outcomes": "received_at", "events": "at"}
 PAGE_ROWS = 500
+COUNTED_ROWS = 10_000
+"""So many of a table are counted at once, in some 10 ms."""
+_FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 
 
 class JournalUnreadable(Exception):  # noqa: N818  a state of things
@@ -106,33 +110,56 @@ def schema_of(connection: sqlite3.Connection) -> int:
 
 def summary(connection: sqlite3.Connection, waiting: list[Row]) -> Summary:
     """Counts and times, of one moment, with the `spooled` scores. Raises sqlite3.Error."""
-    connection.execute("BEGIN")  # else one that is taken to its table just then counts twice
-    waiting = lacking(connection, waiting)
 
     def one(statement: str) -> Any:
         return connection.execute(statement).fetchone()[0]
 
+    connection.execute("BEGIN")
+    waiting = lacking(connection, waiting)
+    last_score = one("SELECT coalesce(max(seq), -1) FROM scores")
+    last_outcome = one("SELECT coalesce(max(seq), -1) FROM outcomes")
     sound = "SELECT scored_at FROM scores WHERE typeof(scored_at) = 'real' ORDER BY seq"
     first = connection.execute(f"{sound} LIMIT 1").fetchone()
     newest = connection.execute(f"{sound} DESC LIMIT 1").fetchone()
-    statuses = connection.execute("SELECT status, count(*) FROM scores GROUP BY status")
-    outcomes = connection.execute(
-        "SELECT source, outcome, count(*) FROM outcomes GROUP BY source, outcome"
-    )
-    by_status = Counter({str(status): int(count) for status, count in statuses})
-    by_status.update(str(row.columns["status"]) for row in waiting)
+    events = one("SELECT count(*) FROM events")
+    open_positions = one("SELECT count(*) FROM paper")
+    connection.execute("COMMIT")
+    # One that is taken to its table meanwhile would count twice.
+    waits = [row.seq for row in waiting]
+    by_status = Counter(str(row.columns["status"]) for row in waiting)
+    for (status,), count in _counted(connection, "scores", "status", last_score, waits).items():
+        by_status[str(status)] += count
+    by_outcome = _counted(connection, "outcomes", "source, outcome", last_outcome)
     times = [row[0] for row in (first, newest) if row is not None] + [row.at for row in waiting]
     return Summary(
         schema=schema_of(connection),
         scores=by_status.total(),
-        outcomes=one("SELECT count(*) FROM outcomes"),
-        events=one("SELECT count(*) FROM events"),
-        open_positions=one("SELECT count(*) FROM paper"),
+        outcomes=by_outcome.total(),
+        events=events,
+        open_positions=open_positions,
         first_s=times[0] if times else None,
         last_s=times[-1] if times else None,
         by_status=by_status,
-        by_outcome={(source, word): count for source, word, count in outcomes},
+        by_outcome={(source, word): count for (source, word), count in by_outcome.items()},
     )
+
+
+def _counted(
+    connection: sqlite3.Connection, kind: Kind, columns: str, last: int, but: Sequence[int] = ()
+) -> Counter[tuple[Any, ...]]:
+    """How many rows up to `last`, `but` for some, have which values."""
+    counts: Counter[tuple[Any, ...]] = Counter()
+    some = (
+        f"SELECT seq, {columns} FROM {kind} WHERE seq > ? AND seq <= ?"  # noqa: S608  ours
+        f" AND seq NOT IN ({','.join(map(str, but))}) ORDER BY seq LIMIT {COUNTED_ROWS}"
+    )
+    statement = f"SELECT {columns}, count(*), max(seq) FROM ({some}) GROUP BY {columns}"  # noqa: S608
+    above = _FIRST
+    while found := connection.execute(statement, (above, last)).fetchall():
+        for *values, count, highest in found:
+            counts[tuple(values)] += count
+            above = max(above, highest)
+    return counts
 
 
 def spooled(path: Path) -> list[Row]:
@@ -184,17 +211,23 @@ def after(
     any_time = since_s == float("-inf") and until_s == float("inf")
     within = "" if any_time else f" AND {TIME_OF[kind]} >= :since AND {TIME_OF[kind]} < :until"
     statement = (
-        f"SELECT * FROM {kind} WHERE seq > :seq"  # noqa: S608  one of three words
-        f"{within} ORDER BY seq LIMIT {PAGE_ROWS}"
+        f"SELECT * FROM {kind} WHERE seq > :above AND seq <= :last"  # noqa: S608  one of three words
+        f"{within} ORDER BY seq"
     )
+    nth = f"SELECT seq FROM {kind} WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET {PAGE_ROWS - 1}"  # noqa: S608
+    if kind == "scores" and since_s > 0.0:
+        # A score's number is not below its microsecond. It may be far above, where the clock was
+        # set back: so none says that all that follow are of a later time.
+        seq = max(seq, int(since_s * 1e6) - 1)
     while True:
-        values = {"seq": seq, "since": since_s, "until": until_s}
-        page = connection.execute(statement, values).fetchall()
-        for row in page:
+        page_end = connection.execute(nth, (seq,)).fetchone()
+        last = _LAST if page_end is None else page_end[0]
+        values = {"above": seq, "last": last, "since": since_s, "until": until_s}
+        for row in connection.execute(statement, values).fetchall():
             yield _row(kind, row)
-        if len(page) < PAGE_ROWS:
+        if page_end is None:
             return
-        seq = page[-1]["seq"]
+        seq = last
 
 
 def positions(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
