@@ -21,7 +21,7 @@ from service.bar_table import drop_others, drop_symbols, insert_bars
 from service.event_table import drop_old_events, insert_events
 from service.journal_file import FileId, Files, clear_of, file_at, files_of, open_writer, wal_of
 from service.locks import HeldError, hold, lock_of
-from service.outcome_table import WRITTEN, Written, catch_up, follow, insert_outcome
+from service.outcome_table import WRITTEN, Written, catch_up, follow, insert_outcome, late
 from service.paper_table import LOAD_PAPER, PAPER_COLUMNS, UNFOLLOWED, can_be_followed, insert_paper
 from service.records import BarRow, EventRow, OutcomeRow, PaperRow, ScoreRow, SymbolRow
 from service.score_table import INSERT_SCORE, insert_scores, spooled_scores
@@ -327,8 +327,10 @@ class Journal:
             refused = insert_scores(self._connection, self._pending)
             self.errors += refused
             self.unwritten += refused
-            unfollowed = [*self._unfollowed, *(row[0] for row in self._pending)]
-            if len(unfollowed) >= together:
+            new = [row[0] for row in self._pending]
+            unfollowed = [*self._unfollowed, *new]
+            # After a kill nothing else would tell of those that are late.
+            if len(unfollowed) >= together or late(self._connection, new):
                 follow(self._connection, unfollowed)
                 unfollowed = []
             done = work(self._connection)

@@ -15,6 +15,7 @@ import msgspec
 from service.records import Meant, OutcomeRow
 from service.score_table import seq_of
 
+_LAST_FOUND = "SELECT coalesce(max(seq), -1) FROM lookup"
 _CATCH_UP = (
     "INSERT INTO lookup SELECT seq, signal_id, scored_at FROM scores"
     " WHERE seq > (SELECT coalesce(max(seq), -1) FROM lookup) ORDER BY seq"
@@ -55,8 +56,15 @@ WRITTEN = Written(True)
 
 
 def follow(connection: sqlite3.Connection, seqs: Iterable[int]) -> None:
-    """Let these scores be found, whatever was scored since: a retry may bring an old one."""
-    connection.executemany(_FOLLOW, ((seq,) for seq in seqs))
+    """Let these scores of the table be found, whatever was scored since, and all that catch up."""
+    connection.executemany(_FOLLOW, ((seq,) for seq in late(connection, seqs)))
+    catch_up(connection)
+
+
+def late(connection: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
+    """Those that would not catch up, as a retry may bring one: a later score is found already."""
+    (last,) = connection.execute(_LAST_FOUND).fetchone()
+    return [seq for seq in seqs if seq <= last]
 
 
 def catch_up(connection: sqlite3.Connection) -> None:

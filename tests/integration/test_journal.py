@@ -173,6 +173,25 @@ def test_what_a_kill_left_unfound_is_found_after_the_next_start(journal: Journal
     assert found(again) == 10
 
 
+def test_a_kill_behind_a_late_score_leaves_it_found(journal: Journal) -> None:
+    journal.write([score(0), score(2), EVENT])
+    journal.write([score(1)])  # its retry, after a fault
+    assert journal.settle()
+    again = Journal(journal.path)  # as after a kill
+    again.catch_up()
+    assert again.write([outcome_row(1, True)]) == [Written(True, matched=True)]
+
+
+def test_many_that_wait_do_not_hide_those_that_a_kill_left_unfound(journal: Journal) -> None:
+    journal.write([score(0)])
+    assert journal.settle()
+    journal.write([score_row(1 + i, X[0]) for i in range(FOLLOWED_TOGETHER)])
+    assert journal.spooled == FOLLOWED_TOGETHER
+    again = Journal(journal.path)  # as after a kill
+    again.catch_up()
+    assert found(again) == 1 + FOLLOWED_TOGETHER
+
+
 def test_an_outcome_is_kept_once_and_says_whether_its_signal_is_known(journal: Journal) -> None:
     journal.write([score(0)])
     first, again = outcome_row(0, True), outcome_row(0, True, received_at=2e9)
