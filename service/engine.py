@@ -130,6 +130,7 @@ class Engine:
     def clock_stepped(self, step_s: float) -> None:
         """UTC was set on by `step_s` (negative: back): receive times from before move with it."""
         self.intake.clock_stepped(step_s)
+        self._retries.clock_stepped(step_s)
 
     def set_mode(self, mode: messages.Mode) -> None:
         """Serve in another mode from the next request on."""

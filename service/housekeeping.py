@@ -106,7 +106,8 @@ class Housekeeping:
         symbols = self._bars.restore(utc_s)
         self._engine.number_above(self._journal.last_seq())
         since_s = utc_s - self._config.score.retry_window_s
-        stored = self._journal.load_replies(since_s, self._config.limits.remembered_replies)
+        most = self._config.limits.remembered_replies
+        stored = self._journal.load_replies(since_s, utc_s, most)
         for known in stored:
             self._remember(known)
         self._paper.restore(utc_s)

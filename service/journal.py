@@ -196,8 +196,11 @@ class Journal:
         symbols = self._named("SELECT * FROM symbols")
         return [BarRow(*row) for row in bars], [SymbolRow(*row) for row in symbols]
 
-    def load_replies(self, since: float, limit: int) -> list[StoredReply]:
-        """The newest replies since a time (UTC s), oldest first, for retries after a restart."""
+    def load_replies(self, since: float, until: float, limit: int) -> list[StoredReply]:
+        """The newest replies between two times (UTC s), oldest first, for retries after a restart.
+
+        Later ones are of a clock that was ahead: an hour on they would be taken for new.
+        """
         self.settle()
         rows = self._run(
             # A score's number is not below its microsecond: older ones are not read.
@@ -206,7 +209,7 @@ class Journal:
             (int(since * 1e6), limit),
         )
         replies = self._sound(StoredReply, list(reversed(rows)))
-        return [reply for reply in replies if reply.scored_at >= since]
+        return [reply for reply in replies if since <= reply.scored_at <= until]
 
     def save_paper(self, rows: Sequence[PaperRow], ended: Sequence[OutcomeRow]) -> bool:
         """Keep open positions as they are now and ends, whose positions go, in one transaction."""

@@ -65,6 +65,11 @@ class Retries:
             _, oldest = self._answers.popitem(last=False)
             self._unwritten_bytes -= oldest.unwritten_bytes
 
+    def clock_stepped(self, step_s: float) -> None:
+        """UTC was set on by `step_s` (negative: back): answers are as old as they were."""
+        for answer in self._answers.values():
+            answer.at_s += step_s
+
     def written(self, row: ScoreRow) -> None:
         """The row is in the journal: its retries need not carry it."""
         if row.signal_id is None:

@@ -98,6 +98,33 @@ def test_less_than_a_second_is_no_step() -> None:
     assert clock.reanchor() == 0.0
 
 
+def test_a_retry_over_a_step_of_the_wall_clock_gets_the_first_reply(tmp_path: Path) -> None:
+    wall = Wall()
+    parts = Parts(tmp_path, SystemClock(wall))
+    parts.journal.open()
+    first = parts.score(signal_id="A")
+    wall.at_s += 90.0
+    parts.housekeeping.turn()
+    assert parts.vitals.clock_steps == 1
+    assert parts.score(signal_id="A")["score_id"] == first["score_id"]
+    assert len(parts.rows()) == 1
+    parts.journal.close()
+
+
+def test_replies_of_the_future_are_none_after_a_restart(tmp_path: Path) -> None:
+    first = Parts(tmp_path, ManualClock())
+    first.journal.open()
+    ahead = first.score(signal_id="A")["score_id"]
+    first.journal.close()
+
+    second = Parts(tmp_path, ManualClock(START_S - HOUR_S))
+    second.journal.open()
+    second.housekeeping.restore()
+    second.clock.advance(HOUR_S)
+    assert second.score(signal_id="A")["score_id"] != ahead
+    second.journal.close()
+
+
 def test_scores_after_a_restart_on_an_earlier_clock_are_kept_and_found(tmp_path: Path) -> None:
     first = Parts(tmp_path, ManualClock())
     first.journal.open()

@@ -32,6 +32,7 @@ from service.market_files import MarketAccount, read_market
 from service.paper import KNOWN_SIGNALS
 from service.recorded_engine import MAX_MODEL_BYTES, RecordedEngine
 from service.recording import RecordingError, SegmentWriter, read_segments
+from service.records import ScoreRow
 from service.restamp import restamped, shift_to, survey_of
 from service.settings import Config, FeedSection, ModelSection
 
@@ -164,6 +165,25 @@ def test_a_run_without_its_beginning_is_named(tmp_path: Path):
     late.write_bytes(gzip.compress(msgpack.packb([recording.ADVANCE, 0.0])))
     with pytest.raises(RecordingError, match=r"run-000002\.rec\.gz: the first segment"):
         list(replay_segments([late]))
+
+
+@pytest.mark.parametrize("step_s", [90.0, -3600.0])
+def test_a_retry_over_a_step_of_the_clock_is_one_in_the_replay_too(tmp_path: Path, step_s: float):
+    writer = SegmentWriter(tmp_path, "run", segment_bytes=1 << 20, keep_bytes=1 << 20)
+    engine = RecordedEngine(Config(), "run", writer)
+    request = ScoreRequest(symbol="EURUSD", base_score=70.0, signal_id="S")
+    live = []
+    for number, passed_s in enumerate((0.0, 0.1, 59.0, 61.0)):
+        if number:
+            engine.clock_stepped(step_s)
+        now_s = START_S + passed_s + number * step_s
+        row = engine.on_request(request, msgspec.msgpack.encode(request), now_s).row
+        assert isinstance(row, ScoreRow)
+        live.append(row.score_id)
+    writer.close()
+    assert [one == live[0] for one in live] == [True, True, True, False]
+    replayed = [row.score_id for _, row in replay_segments(list(tmp_path.iterdir())) if row]
+    assert replayed == live
 
 
 def replay_of(path: Path, *records: list[object]) -> Path:
