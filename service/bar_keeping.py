@@ -2,7 +2,8 @@
 
 The rule: a minute's end with hundreds of symbols is spread over several turns, and what the
 journal has of a symbol is known only once it has taken it. A symbol that began anew leaves no
-bar there from before: its times were other ones, or a fault was in them.
+bar there from before: its times were other ones, or a fault was in them. Bars that lie in the
+future stay there until the symbol has made another: it may be this clock that is behind.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class BarKeeping:
         self._unsaved: deque[str] = deque()
         self._minute = 0
         self._saved: dict[str, Saved] = {}
+        self._ahead: dict[str, Saved] = {}
+        """What was given back of symbols whose other bars lay in the future."""
 
     def restore(self, utc_s: float) -> list[str]:
         """Give the engine back what was kept; a symbol that cannot be is left out and logged.
@@ -61,24 +64,18 @@ class BarKeeping:
         Bars of the future, from before a wrong clock was set right, are no bars.
         """
         bars, symbols = self._journal.load_bars()
-        by_symbol: dict[str, list[BarRow]] = {}
-        for bar in bars:
-            by_symbol.setdefault(bar.symbol, []).append(bar)
         # Where a name was mapped since, no tick will come under it.
         held = [row for row in symbols if self._engine.intake.holds(row.symbol)]
-        for row in held[: self._engine.config.limits.symbols]:
-            try:
-                facts = msgspec.json.decode(row.facts, type=Facts)
-                kept = by_symbol.get(row.symbol, [])
-                # A live feed's clock may be that much ahead of ours.
-                snapshot = _snapshot(row.symbol, kept, facts, utc_s + FUTURE_S)
-                self._engine.restore(snapshot, utc_s)
-            except (msgspec.MsgspecError, ValueError, TypeError) as error:
-                log.warning("symbol not restored", symbol=row.symbol, error=str(error))
-                continue
-            if len(snapshot.bars) == len(kept):
-                self._saved[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
+        self._give_back(bars, held[: self._engine.config.limits.symbols], utc_s)
         return [row.symbol for row in held]
+
+    def clock_stepped(self, utc_s: float) -> None:
+        """The clock was set: give back what lies in the future no more, where nothing is new."""
+        feeds = self._engine.intake.feeds
+        same = {name for name in self._ahead.keys() & feeds.keys() if self._has_no_news(name)}
+        if same:
+            bars, symbols = self._journal.load_bars()
+            self._give_back(bars, [row for row in symbols if row.symbol in same], utc_s)
 
     def turn(self, utc_s: float) -> None:
         """Write a bounded part of what waits since the minute began."""
@@ -98,6 +95,34 @@ class BarKeeping:
     def forget(self) -> None:
         """Take nothing for saved: the file may be another one."""
         self._saved.clear()
+        self._ahead.clear()
+
+    def _give_back(self, bars: list[BarRow], symbols: list[SymbolRow], utc_s: float) -> None:
+        by_symbol: dict[str, list[BarRow]] = {}
+        for bar in bars:
+            by_symbol.setdefault(bar.symbol, []).append(bar)
+        for row in symbols:
+            try:
+                facts = msgspec.json.decode(row.facts, type=Facts)
+                kept = by_symbol.get(row.symbol, [])
+                # A live feed's clock may be that much ahead of ours.
+                snapshot = _snapshot(row.symbol, kept, facts, utc_s + FUTURE_S)
+                given = self._ahead.get(row.symbol)
+                if given is not None and len(snapshot.bars) <= len(given.bars):
+                    continue  # all of it is there already, and short windows beside it
+                self._engine.restore(snapshot, utc_s)
+            except (msgspec.MsgspecError, ValueError, TypeError) as error:
+                log.warning("symbol not restored", symbol=row.symbol, error=str(error))
+                continue
+            self._ahead.pop(row.symbol, None)
+            marks = self._saved if len(snapshot.bars) == len(kept) else self._ahead
+            marks[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
+
+    def _has_no_news(self, name: str) -> bool:
+        """Whether the bars are those that the journal has, or that it gave back."""
+        bars = self._engine.intake.feeds[name].state.bars
+        marks = self._saved.get(name), self._ahead.get(name)
+        return any(m and m.bars is bars and m.revision == bars.revision for m in marks)
 
     def _save_batch(self) -> None:
         bars: list[BarRow] = []
@@ -107,26 +132,26 @@ class BarKeeping:
         for _ in range(min(SYMBOLS_PER_TURN, len(self._unsaved))):
             name = self._unsaved.popleft()
             feed = self._engine.intake.feeds.get(name)
-            if feed is None:
+            if feed is None or self._has_no_news(name):
                 continue
             before = self._saved.get(name)
             if before is None or before.bars is not feed.state.bars:
                 before = None
                 anew.append(name)
-            elif before.revision == feed.state.bars.revision:
-                continue
             bars += _new_bars(feed, before)
             symbols.append(_symbol_row(feed.state))
             saved[name] = _mark(feed)
         if symbols and self._journal.save_bars(bars, symbols, anew):
             self._saved.update(saved)
+            self._ahead = {k: v for k, v in self._ahead.items() if k not in saved}
         if not self._unsaved:
             self._forget_evicted()
 
     def _forget_evicted(self) -> None:
         feeds = self._engine.intake.feeds
-        if self._saved.keys() - feeds.keys():
+        if (self._saved.keys() | self._ahead.keys()) - feeds.keys():
             self._saved = {k: v for k, v in self._saved.items() if k in feeds}
+            self._ahead = {k: v for k, v in self._ahead.items() if k in feeds}
             self._journal.drop_symbols(feeds)
 
 

@@ -311,6 +311,7 @@ class Housekeeping:
             if step_s:
                 self._vitals.clock_steps += 1
                 self._engine.clock_stepped(step_s)
+                self._bars.clock_stepped(self._clock.utc_s())
                 # Ages are measured from these: they move with the clock.
                 self._vitals.started_utc_s += step_s
                 for endpoint in self._vitals.endpoints:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from serving import Parts
+from serving import START_S, ManualClock, Parts, tick
 
 SYMBOLS = ("AUDUSD", "EURUSD", "GBPUSD", "USDJPY")
 
@@ -94,3 +94,33 @@ def test_what_cannot_be_dropped_costs_nothing_of_what_is_restored(tmp_path: Path
     assert list(after.engine.intake.feeds) == ["AUDUSD", "EURUSD", "GBPUSD"]
     assert len(after.engine.paper) == 1
     assert after.score(signal_id="S")["score_id"].startswith("run")
+
+
+@pytest.mark.parametrize("behind_s", [600.0, 7 * 3600.0])
+def test_a_start_on_a_clock_that_is_behind_costs_no_bar(tmp_path: Path, behind_s: float) -> None:
+    before = kept(tmp_path)
+    behind = Parts(tmp_path, ManualClock(START_S - behind_s))
+    assert behind.journal.open()
+    behind.housekeeping.restore()
+    assert len(behind.engine.intake.feeds["EURUSD"].state.bars) < 40
+    behind.let_pass(61)
+    behind.feed(tick("EURUSD", behind.clock.utc_s()))
+    behind.let_pass(10)  # no minute of it has ended yet
+    behind.housekeeping.save_all()
+    behind.journal.close()
+    assert names(behind, "bars") == {name.encode(): 40 for name in SYMBOLS}
+    assert len(started(before).engine.intake.feeds["EURUSD"].state.bars) == 40
+
+
+def test_where_a_bar_is_made_those_of_the_future_go(tmp_path: Path) -> None:
+    kept(tmp_path)
+    behind = Parts(tmp_path, ManualClock(START_S - 7 * 3600.0))
+    assert behind.journal.open()
+    behind.housekeeping.restore()
+    for _ in range(61):
+        behind.feed(tick("EURUSD", behind.clock.utc_s()))
+        behind.let_pass()
+    behind.housekeeping.save_all()
+    behind.journal.close()
+    others = {name.encode(): 40 for name in SYMBOLS if name != "EURUSD"}
+    assert names(behind, "bars") == others | {b"EURUSD": 1}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from harness import eventually, running
-from serving import START_S, ManualClock, Parts, tick
+from serving import START_S, ManualClock, Parts, candle, tick
 
+from service.bars import Bar
 from service.clock import SystemClock
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
@@ -28,6 +29,10 @@ class Wall:
 def ahead_s(clock: SystemClock) -> float:
     """Of the monotonic clock: a step moves it, and time that passes does not."""
     return clock.utc_s() - clock.monotonic_s()
+
+
+def bars_of(parts: Parts, symbol: str) -> list[Bar]:
+    return list(parts.engine.intake.feeds[symbol].state.bars)
 
 
 LEVELS = {"entry_price": 1.1, "stop_loss": 1.0, "take_profit": 1.2}
@@ -69,6 +74,35 @@ def test_a_step_of_the_wall_clock_is_followed_and_counted(tmp_path: Path, step_s
     assert reply["feed_age_s"] <= clock.monotonic_s() - fed_s
     assert parts.ask("outcome", outcome="WIN", signal_id="after")["matched"] is True
     parts.journal.close()
+
+
+def test_bars_are_there_again_once_a_clock_that_was_behind_is_set_on(tmp_path: Path) -> None:
+    first = Parts(tmp_path, ManualClock())
+    first.journal.open()
+    first.warm("EURUSD", "GBPUSD", "USDJPY")
+    first.housekeeping.save_all()
+    first.journal.close()
+
+    wall = Wall()
+    wall.at_s -= 600.0
+    second = Parts(tmp_path, SystemClock(wall))
+    second.journal.open()
+    second.housekeeping.restore()
+    second.housekeeping.turn()
+    second.feed(tick("EURUSD", second.clock.utc_s()))
+    second.feed(candle("USDJPY", int(second.clock.utc_s()) // 60 - 45, 1.0))
+    assert [len(bars_of(second, symbol)) for symbol in ("EURUSD", "USDJPY")] == [30, 31]
+    wall.at_s += 600.0
+    second.housekeeping.due_s = second.housekeeping._second_due_s = 0.0
+    second.housekeeping.turn()
+    for symbol in ("EURUSD", "GBPUSD"):
+        assert bars_of(second, symbol) == bars_of(first, symbol)
+    # One that has had another bar meanwhile goes on with what it has.
+    assert len(bars_of(second, "USDJPY")) == 31
+    second.housekeeping.save_all()
+    kept = second.rows("SELECT symbol, count(*) AS n FROM bars GROUP BY symbol")
+    assert {row["symbol"]: row["n"] for row in kept} == {"EURUSD": 40, "GBPUSD": 40, "USDJPY": 31}
+    second.journal.close()
 
 
 @pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
