@@ -42,8 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         begun = time.perf_counter()
-        found = list(events(market_of(options.files, fmt=None, symbol=None, clock_offset_s=0.0),
-                            str, StreamAccount()))  # fmt: skip
+        found = list(events(market_of(options.files), str, StreamAccount()))
         read_s = time.perf_counter() - begun
         quotes = [(e.stamp_s, e.symbol, e.values[0], e.values[1]) for e in found]
         lines = signal_lines(quotes, options.signals)

@@ -61,6 +61,7 @@ MEANING: dict[str, str] = {
     "crossed": "ticks with an ask below the bid, or no price",
     "late": "ticks older than the one before of their symbol",
     "other_source": "ticks of a second terminal for a symbol",
+    "twice_or_never": "stamps that the broker's clock shows twice when summer time ends, or never",
     "other_timeframe": "candles of another timeframe than M1",
     "trade_before_quote": "trades before the first quote of their symbol",
     "no_quote": "rows without a quote",

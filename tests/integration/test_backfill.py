@@ -81,7 +81,7 @@ def test_real_markets_in_pieces_give_the_bits_of_one_run(
     shared_data: Path, pattern: str, limit: int, holding_s: float
 ) -> None:
     files = sorted((shared_data / "market").glob(pattern))
-    market = market_of(files, fmt=None, symbol=None, clock_offset_s=0.0)
+    market = market_of(files)
     found: list[Event] = []
     for event in events(market, str, StreamAccount()):
         found.append(event)

@@ -43,7 +43,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--clock-offset",
     default="0",
     show_default=True,
-    help="What the clock of feed messages is ahead of UTC: 3h. Tables are in UTC.",
+    help="What the clock of feed messages is ahead of UTC (3h), or the zone that it goes by "
+    "(Europe/Athens, America/New_York+7h). Tables are in UTC.",
 )
 @click.option(
     "--format",

@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from math import inf
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from protocol.ea_feed import Candle, Candles, Tick
 from service.market_files import Format, MarketAccount, Recorded, detect_format, read_market
+from training.backfill.broker_clock import IN_UTC, BrokerClock
 
 SORTED_MESSAGES = 200_000
 """A file of feed messages that holds no more is put in order; a longer one has to be."""
@@ -36,13 +38,13 @@ class Event(NamedTuple):
 
 
 class Market(NamedTuple):
-    """Recorded files and how they are read. `clock_offset_s` is of feed messages alone:
-    the tables are in UTC."""
+    """Recorded files and how they are read. `clock` is of feed messages alone: the tables
+    are in UTC."""
 
     files: tuple[Path, ...]
     formats: tuple[Format, ...]
     symbol: str | None = None
-    clock_offset_s: float = 0.0
+    clock: BrokerClock = IN_UTC
 
     @property
     def whole_seconds(self) -> bool:
@@ -56,19 +58,28 @@ class Market(NamedTuple):
 
 
 def market_of(
-    files: Sequence[Path], *, fmt: Format | None, symbol: str | None, clock_offset_s: float
+    files: Sequence[Path],
+    *,
+    fmt: Format | None = None,
+    symbol: str | None = None,
+    clock: BrokerClock = IN_UTC,
 ) -> Market:
     """Look at the files' first lines. Raises MarketFileError."""
     formats = tuple(fmt or detect_format(path) for path in files)
-    return Market(tuple(files), formats, symbol, clock_offset_s)
+    return Market(tuple(files), formats, symbol, clock)
 
 
 @dataclass(slots=True)
 class StreamAccount:
-    """`market` is what was read; `dropped` counts events that no piece sees, by reason."""
+    """`market` is what was read; `dropped` counts events that no piece sees, by reason.
+
+    `first_s` and `last_s` (UTC) are of messages whose stamps were a broker's.
+    """
 
     market: MarketAccount = field(default_factory=MarketAccount)
     dropped: Counter[str] = field(default_factory=Counter)
+    first_s: float = inf
+    last_s: float = -inf
 
 
 @dataclass(slots=True)
@@ -85,7 +96,7 @@ def events(
 ) -> Iterator[Event]:
     """All events in order of time. Raises MarketFileError while reading."""
     sources: dict[str, _Source] = {}
-    for stamp_s, message, _frame in _merged(market, account.market):
+    for stamp_s, message, _frame in _merged(market, account):
         if type(message) is Tick:
             symbol = canonical(message.symbol)
             if _is_taken(message, symbol, stamp_s, sources, account.dropped):
@@ -131,16 +142,19 @@ def _candles(
         if candle.timeframe != "M1":
             account.dropped["other_timeframe"] += 1
             continue
-        opened_s = candle.stamp_s - market.clock_offset_s
+        opened_s = market.clock.utc_s(candle.stamp_s)
+        if opened_s is None:
+            account.dropped["twice_or_never"] += 1
+            continue
         ohlc = (candle.open, candle.high, candle.low, candle.close)
         yield Event(stamp_s, canonical(candle.symbol), (opened_s, *ohlc))
 
 
-def _merged(market: Market, account: MarketAccount) -> Iterator[Recorded]:
+def _merged(market: Market, account: StreamAccount) -> Iterator[Recorded]:
     streams = [
-        _in_utc(_in_order(_read(path, fmt, market, account)), market.clock_offset_s)
+        _in_utc(_in_order(_read(path, fmt, market, account.market)), market.clock, account)
         if fmt == "ea"
-        else _read(path, fmt, market, account)
+        else _read(path, fmt, market, account.market)
         for path, fmt in zip(market.files, market.formats, strict=True)
     ]
     return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=attrgetter("stamp_s"))
@@ -158,7 +172,16 @@ def _in_order(messages: Iterator[Recorded]) -> Iterator[Recorded]:
     return chain(head, messages)
 
 
-def _in_utc(messages: Iterator[Recorded], clock_offset_s: float) -> Iterator[Recorded]:
-    if not clock_offset_s:
-        return messages
-    return (m._replace(stamp_s=m.stamp_s - clock_offset_s) for m in messages)
+def _in_utc(
+    messages: Iterator[Recorded], clock: BrokerClock, account: StreamAccount
+) -> Iterator[Recorded]:
+    if clock == IN_UTC:
+        yield from messages
+    for message in messages:
+        utc_s = clock.utc_s(message.stamp_s)
+        if utc_s is None:
+            account.dropped["twice_or_never"] += 1
+            continue
+        account.first_s = min(account.first_s, utc_s)
+        account.last_s = max(account.last_s, utc_s)
+        yield message._replace(stamp_s=utc_s)

@@ -15,8 +15,8 @@ import click
 
 from service.config import load
 from service.market_files import Format
-from service.restamp import parse_offset
 from service.settings import Config
+from training.backfill.broker_clock import BrokerClock, clock_of, first_switch
 from training.backfill.pieces import Cutter, Piece, Rules
 from training.backfill.rerun import Backfilled, rerun, settings_of
 from training.backfill.result import Result, refuse_other
@@ -28,7 +28,7 @@ from training.options import settings_of as trainer_settings
 from training.progress import progress_on
 from training.settings import Settings
 from training.truth_log import read_truth_logs
-from training.wording import behind, meaning
+from training.wording import behind, day, meaning
 from training.workers import Place, Workers, workers
 
 SEGMENT = ".rec.gz"
@@ -44,7 +44,7 @@ class Plan(NamedTuple):
     settings: Settings
     config: Config
     output: Path
-    clock_offset_s: float
+    clock: BrokerClock
     fmt: Format | None
     symbol: str | None
     place: Place
@@ -59,7 +59,7 @@ class Plan(NamedTuple):
         if segments not in (0, len(options["files"])):
             raise click.UsageError("recorded segments and market files go into runs of their own")
         try:
-            clock_offset_s = parse_offset(options["clock_offset"])
+            clock = clock_of(options["clock_offset"])
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--clock-offset") from None
         return cls(
@@ -68,7 +68,7 @@ class Plan(NamedTuple):
             settings,
             load(options["config_path"]).config,
             options["output"] or default_output(settings),
-            clock_offset_s,
+            clock,
             options["fmt"],
             options["symbol"],
             Place(settings.jobs, settings.scheduler),
@@ -133,9 +133,7 @@ class _Files:
 
     def __init__(self, plan: Plan, asked: Sequence[Asked]) -> None:
         self._plan = plan
-        self._market = market_of(
-            plan.files, fmt=plan.fmt, symbol=plan.symbol, clock_offset_s=plan.clock_offset_s
-        )
+        self._market = market_of(plan.files, fmt=plan.fmt, symbol=plan.symbol, clock=plan.clock)
         self._account = StreamAccount()
         self._canonical = _canonical(plan.config)
         symbols = [self._canonical(one.request.symbol) for one in asked]
@@ -157,6 +155,7 @@ class _Files:
         read, dropped = self._account.market, self._account.dropped
         yield f"market           {read.messages} messages in {len(self._plan.files)} files"
         yield from _counted(read.skipped + dropped)
+        yield from _clock_warning(self._plan.clock, self._account)
         yield from _counted(self._cutter.unplaced)
 
 
@@ -193,6 +192,20 @@ def _canonical(config: Config) -> Any:
 
     feed = config.feed
     return Intake(Limits(), suffixes=feed.symbol_suffixes, symbol_map=feed.symbol_map).canonical
+
+
+def _clock_warning(clock: BrokerClock, account: StreamAccount) -> Iterator[str]:
+    """One offset for summer and winter has half of the ticks an hour too early or too late."""
+    if clock.zone is not None or account.first_s > account.last_s:
+        return
+    switch_s = first_switch(account.first_s, account.last_s)
+    if switch_s is not None:
+        yield from behind(
+            "  one offset: ",
+            f"but brokers' clocks changed on {day(switch_s)}. If this one did, name what it goes "
+            "by (--clock-offset Europe/Athens, or America/New_York+7h): signals of half the "
+            "market were scored with prices of an hour later or earlier",
+        )
 
 
 def _counted(counts: Counter[str]) -> Iterator[str]:
