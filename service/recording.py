@@ -131,8 +131,12 @@ class SegmentWriter:
                 self.fault = f"{path}: {error.strerror}; the recording ended"
 
     def _prune(self) -> None:
-        """Oldest first, until what stays fits. A run without its beginning is only warm."""
-        found = sorted(self._folder.glob("*.rec.gz"), key=lambda path: path.stat().st_mtime_ns)
+        """Earlier runs' first, the oldest before others, until what stays fits.
+
+        A run without its beginning is lost, and this one's files may be dated earlier than
+        others': a clock that was ahead was set back.
+        """
+        found = sorted(self._folder.glob("*.rec.gz"), key=self._worth)
         total = sum(path.stat().st_size for path in found)
         for path in found:
             if total <= self._keep_bytes:
@@ -140,13 +144,21 @@ class SegmentWriter:
             total -= path.stat().st_size
             path.unlink()
 
+    def _worth(self, path: Path) -> tuple[bool, int, str]:
+        own = _run_of(path) == self._run_id
+        return own, 0 if own else path.stat().st_mtime_ns, path.name
+
 
 def by_run(paths: Iterable[Path]) -> list[list[Path]]:
     """The segments (`RUN-NNNNNN.rec.gz`) of each run in order, the runs as they were named."""
     found: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in paths:
-        found[path.parent, path.name.rpartition("-")[0]].append(path)
+        found[path.parent, _run_of(path)].append(path)
     return [sorted(segments) for segments in found.values()]
+
+
+def _run_of(path: Path) -> str:
+    return path.name.rpartition("-")[0]
 
 
 def read_segments(paths: Sequence[Path]) -> Iterator[tuple[Any, ...]]:

@@ -167,6 +167,32 @@ def test_a_run_without_its_beginning_is_named(tmp_path: Path):
         list(replay_segments([late]))
 
 
+def kept_segments(folder: Path, keep: int) -> list[str]:
+    """After three segments of a run, the first dated as by a clock that was set back since, beside
+    an earlier run's of the same size; room for so many while another begins."""
+    content = os.urandom(1000)
+    size = len(gzip.compress(msgpack.packb([recording.ADVANCE, content]), compresslevel=1))
+    (folder / "early-000001.rec.gz").write_bytes(bytes(size))
+    os.utime(folder / "early-000001.rec.gz", (4e9, 4e9))
+    writer = SegmentWriter(folder, "run", segment_bytes=1, keep_bytes=keep * size)
+    for number in range(1, 4):
+        writer.append([recording.ADVANCE, content])
+        writer.flush()
+        path = folder / f"run-{number:06d}.rec.gz"
+        eventually(lambda path=path: path.exists() and path.stat().st_size, "the segment")
+        os.utime(path, (3e9 - number, 3e9 - number))
+    writer.close()
+    return sorted(path.name.partition(".")[0] for path in folder.iterdir())
+
+
+def test_segments_of_earlier_runs_make_room_first_and_a_runs_own_by_number(tmp_path: Path):
+    """Whatever the clock was when they were written: without its beginning a run is lost."""
+    for keep in (2, 1):
+        (tmp_path / str(keep)).mkdir()
+    assert kept_segments(tmp_path / "2", 2) == ["run-000001", "run-000002", "run-000003"]
+    assert kept_segments(tmp_path / "1", 1) == ["run-000002", "run-000003"]
+
+
 @pytest.mark.parametrize("step_s", [90.0, -3600.0])
 def test_a_retry_over_a_step_of_the_clock_is_one_in_the_replay_too(tmp_path: Path, step_s: float):
     writer = SegmentWriter(tmp_path, "run", segment_bytes=1 << 20, keep_bytes=1 << 20)

@@ -3,7 +3,8 @@
 A run is one piece, since what its engine knew (the clock offset that it learnt, bars from
 before a restart, sentiment) follows from nothing but the run's beginning. A signal comes
 before the first record that was received at its time or later, unless it was scored in this
-very run by then: that is its score.
+very run by then: that is its score. Of a time that comes twice, since the clock was set back,
+the first counts: the engine had seen less by then, and nothing of the future.
 """
 
 from __future__ import annotations
