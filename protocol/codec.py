@@ -19,7 +19,7 @@ import msgspec
 
 from protocol import limits
 from protocol.errors import DecodeError
-from protocol.messages import REQUESTS, Request, ScoreRequest, Signal
+from protocol.messages import REQUESTS, Request, ScoreRequest, Signal, TimeframeData
 
 R = TypeVar("R", bound=Request)
 
@@ -30,6 +30,7 @@ _NOT_OURS = (bytes, bytearray, memoryview, datetime, date, time, timedelta, UUID
 _CONTAINERS = frozenset((dict, list))
 _ENVELOPE = frozenset(("v", "id", "op"))
 _FIELDS = {op: frozenset(kind.__struct_fields__) | _ENVELOPE for op, kind in REQUESTS.items()}
+_TIMEFRAMES = frozenset(TimeframeData.__struct_fields__)
 _PATH = re.compile(r"`\$\.?([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
 
@@ -272,12 +273,15 @@ def _where(request: Request) -> str:
 
 
 def unknown_keys(content: dict[str, Any], op: str) -> tuple[str, ...]:
-    """Keys that this version does not know, cut to a bounded list."""
+    """Keys of a request that this version does not know, cut to a bounded list.
+
+    A timeframe that nobody knows is one: its candles would be lost without a word.
+    """
     known = _FIELDS[op]
-    if known.issuperset(content):
-        return ()
-    unknown = [key[: limits.MAX_ID_CHARS] for key in content if key not in known]
-    return tuple(unknown[: limits.MAX_IGNORED_KEYS])
+    unknown = [] if known.issuperset(content) else [key for key in content if key not in known]
+    frames = content.get("timeframe_data") if "timeframe_data" in known else None
+    unknown += [f"timeframe_data.{key}" for key in frames or () if key not in _TIMEFRAMES]
+    return tuple(key[: limits.MAX_ID_CHARS] for key in unknown[: limits.MAX_IGNORED_KEYS])
 
 
 def _invalid(

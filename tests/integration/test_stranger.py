@@ -198,6 +198,17 @@ def test_unknown_keys_are_named_and_a_retry_gets_the_first_reply(
     assert ask(socket, pack(op="health", hope=1))["ignored"] == ["hope"]
 
 
+def test_a_timeframe_in_another_case_is_named_and_a_refusal_names_nothing(
+    socket: zmq.Socket[bytes],
+) -> None:
+    request = {"op": "score", "symbol": "EURUSD", "base_score": 50, "timeframe_data": {"m1": "x"}}
+    long = "k" * 65
+    assert ask(socket, pack(**request, **{long: 1}))["ignored"] == [long[:64], "timeframe_data.m1"]
+    (among,) = ask(socket, pack(op="score_many", signals=[request]))["scores"]
+    assert among["ignored"] == ["timeframe_data.m1"]
+    assert "ignored" not in ask(socket, pack(**request | {"base_score": -1}, hope=1))
+
+
 def test_candles_of_a_symbol_that_the_feed_does_not_carry_are_not_used(
     socket: zmq.Socket[bytes],
 ) -> None:

@@ -203,6 +203,24 @@ def test_unknown_keys_are_named_and_their_number_is_bounded() -> None:
     assert max(map(len, ignored)) == limits.MAX_ID_CHARS
 
 
+def test_timeframes_that_nobody_knows_are_named_behind_the_unknown_keys() -> None:
+    frames = {"M1": [], "m1": "x", "H1": []}
+    content = SCORE | {"timeframe_data": frames, "base_scroe": 1}
+    named = ("base_scroe", "timeframe_data.m1", "timeframe_data.H1")
+    assert codec.decode_request(msgpack.packb(content)).ignored == named
+    assert codec.unknown_keys(content, "score") == named
+    many = {"timeframe_data": {"k" * 200 + str(i): i for i in range(100)}}
+    ignored = codec.decode_request(msgpack.packb(SCORE | many)).ignored
+    assert len(ignored) == limits.MAX_IGNORED_KEYS
+    assert {len(name) for name in ignored} == {limits.MAX_ID_CHARS}
+    for known in ({"M1": [], "M5": [], "M15": []}, {}, None):
+        body = msgpack.packb(SCORE | {"timeframe_data": known})
+        assert codec.decode_request(body).ignored == ()
+    # To another operation it is itself a key that nobody knows.
+    other = {"v": 1, "op": "health", "timeframe_data": {"m1": []}}
+    assert codec.decode_request(msgpack.packb(other)).ignored == ("timeframe_data",)
+
+
 @settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_request_or_a_refusal(body: bytes) -> None:
