@@ -53,6 +53,12 @@ def candle_refusal(opened_s: float, now_s: float) -> str | None:
     return "too_old" if opened_s < now_s - OLDEST_CANDLE_S else None
 
 
+def is_possible(bar: Bar) -> bool:
+    """Whether prices can have made it: finite, above zero, open and close within the range."""
+    inside = 0.0 < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high
+    return inside and isfinite(bar.high)
+
+
 class Bars:
     """The last 240 closed M1 bars, the bar that is forming and the ranges of two days.
 
@@ -139,9 +145,7 @@ class Bars:
         False where it is refused: a bar stands there or is being made there of own ticks, it is
         older than all that is kept, or no prices can have made it.
         """
-        if not 0.0 < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
-            return False
-        if not isfinite(bar.high) or self._has(bar.minute):
+        if not is_possible(bar) or self._has(bar.minute):
             return False
         if len(self.minutes) == KEPT_BARS and bar.minute < self.minutes[0]:
             return False

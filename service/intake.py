@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
-from service.bars import candle_refusal
+from service.bars import Bar, candle_refusal, is_possible
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.paper import Paper
 from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed, Terminal
@@ -127,7 +127,10 @@ class Intake:
         """Give a symbol an outside M1 bar opened at `opened_s` (UTC s); returns its fate."""
         if refused := candle_refusal(opened_s, now):
             return refused
-        if not feed.state.add_candle(int(opened_s) // 60, *ohlc):
+        bar = Bar(int(opened_s) // 60, *ohlc)
+        if not is_possible(bar):
+            return "malformed"
+        if not feed.state.add_candle(*bar):
             return "duplicate"
         self.revision += 1
         return "accepted"

@@ -365,7 +365,8 @@ def test_minute_candles_of_the_request_enter_and_others_do_not(model: Model) -> 
         ({"time": "2025.09.15 13:59:00"}, "accepted"),
         ({"time": "soon"}, "no_stamp"),
         ({"time": (MINUTE - 100_000) * 60}, "too_old"),
-        ({"low": 1.2}, "duplicate"),
+        ({"low": 1.2}, "malformed"),
+        ({"high": 1.0}, "malformed"),
     ],
 )
 def test_each_candle_of_a_request_has_its_fate(change: dict[str, Any], fate: str) -> None:
