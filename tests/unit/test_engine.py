@@ -396,6 +396,21 @@ def test_candles_of_a_request_wait_for_the_first_tick_after_a_restart() -> None:
     assert list(minutes) == list(range(MINUTE - 5, MINUTE))
 
 
+@pytest.mark.parametrize(("symbols", "warm"), [(("EURUSD", "GBPUSD"), True), (("EURUSD",), False)])
+def test_after_a_restart_a_symbol_that_is_not_alone_is_warm_with_its_fifth_tick(
+    symbols: tuple[str, ...], warm: bool
+) -> None:
+    before, after = Played(), Played(warm=False)
+    for symbol in symbols:
+        after.engine.restore(snapshot(before.engine.intake.feeds[symbol].state), START_S)
+    seen = []
+    for at in range(5):
+        after.now_s += 1.0
+        after.feed(*[tick(symbol, after.now_s, 1.1 + at * 1e-5) for symbol in symbols])
+        seen.append(after.features()["warm"])
+    assert seen == [False] * 4 + [warm]
+
+
 def test_candles_for_a_symbol_that_was_never_seen_make_no_symbol() -> None:
     played = Played()
     played.score(symbol="NEVER", timeframe_data={"M1": bars(MINUTE - 30, 30)})
