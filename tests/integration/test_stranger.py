@@ -5,8 +5,10 @@ Nothing of `protocol` is used to talk: only the document, its bytes and its own 
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import msgpack
@@ -14,6 +16,8 @@ import pytest
 import zmq
 from harness import Service, eventually, running
 from wire_document import DOCUMENT, Golden, golden
+
+from training.scored import labels_by_id
 
 PATIENCE_MS = 20_000
 TICK = b'{"type": "Tick", "symbol": "EURUSD", "bid": 1.1, "ask": 1.1001, "timestamp": %.3f}'
@@ -209,6 +213,109 @@ def test_a_timeframe_in_another_case_is_named_and_a_refusal_names_nothing(
     assert "ignored" not in ask(socket, pack(**request | {"base_score": -1}, hope=1))
 
 
+def score(**content: Any) -> dict[str, Any]:
+    return {"op": "score", "symbol": "EURUSD", "base_score": 72.5, **content}
+
+
+def test_of_frames_without_an_empty_one_the_last_is_the_body_and_63_come_back(
+    service: Service,
+) -> None:
+    health = [pack(op="health", id=number) for number in (1, 2)]
+    many = [b"own"] * 70 + [health[1]]
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    dealer = context.socket(zmq.DEALER)
+    dealer.connect(service.address)
+    for sent, echoed, told in (
+        (health, health[:1], 2),
+        ([b"", *health], [b""], "malformed"),
+        (many, many[:63], "malformed"),
+    ):
+        dealer.send_multipart(sent)
+        assert dealer.poll(PATIENCE_MS), "no reply"
+        *before, body = dealer.recv_multipart()
+        reply = msgpack.unpackb(body)
+        assert (before, reply["id"] if reply["ok"] else reply["error"]["code"]) == (echoed, told)
+    context.destroy(linger=0)
+
+
+def test_the_last_of_equal_keys_counts_and_only_known_fields_have_rules(
+    socket: zmq.Socket[bytes],
+) -> None:
+    twice = b"".join(map(msgpack.packb, ("base_score", 101.0, "base_score", 7.0)))
+    for more in ({}, {"unknown": float("nan"), "another": 1e300, "third": True}):
+        rest = msgpack.packb({"v": 1, "op": "score", "symbol": "EURUSD", **more})
+        reply = ask(socket, bytes([rest[0] + 2]) + rest[1:] + twice)
+        assert (reply["original_base_score"], reply.get("ignored", [])) == (7.0, list(more))
+
+
+def test_a_base_score_is_repeated_until_the_content_differs(socket: zmq.Socket[bytes]) -> None:
+    late = ask(socket, pack(**score(signal_id="late", deadline_ms=1e-6)))
+    again = ask(socket, pack(**score(signal_id="late")))
+    assert late["status"] == again["status"] == "deadline"
+    assert late["score_id"] == again["score_id"]
+    other = ask(socket, pack(**score(signal_id="late", timeframe_data={})))
+    assert other["status"] != "deadline"
+
+
+@pytest.mark.parametrize(
+    ("signals", "code", "field"),
+    [
+        ([score(), None], "invalid_field", "signals[1]"),
+        ([score(), score(pattern=b"bin")], "malformed", None),
+    ],
+)
+def test_one_element_refuses_a_batch_that_is_no_map_or_malformed(
+    socket: zmq.Socket[bytes], signals: list[Any], code: str, field: str | None
+) -> None:
+    reply = ask(socket, pack(op="score_many", signals=signals))
+    assert (reply["error"]["code"], reply["error"].get("field")) == (code, field)
+    assert "fallback" not in reply
+
+
+@pytest.mark.parametrize(
+    ("change", "fate"),
+    [
+        ({"time": 1.7e12}, None),
+        ({"low": 0}, None),
+        ({"time": "2025-09-15T14:00:00Z"}, "candle_no_stamp"),
+        ({"time": None}, "candle_no_stamp"),
+        ({"low": 3}, "candle_malformed"),
+    ],
+)
+def test_a_candle_refuses_its_score_or_is_counted(
+    socket: zmq.Socket[bytes], change: dict[str, Any], fate: str | None
+) -> None:
+    opened_s = time.time() // 60 * 60 - 120
+    bar = {"time": opened_s, "open": 1, "high": 2, "low": 1, "close": 2, **change}
+    before = ask(socket, pack(op="stats"))["scores"]
+    reply = ask(socket, pack(**score(timeframe_data={"M1": [bar]})))
+    after = ask(socket, pack(op="stats"))["scores"]
+    counted = {key for key in grown(before, after) if key.startswith("candle_")}
+    assert (reply["ok"], counted) == (fate is not None, {fate} if fate else set())
+    if fate is None:
+        assert reply["fallback"] == 72.5
+
+
+def test_of_two_ids_the_scores_own_says_whose_end_it_is(
+    service: Service, socket: zmq.Socket[bytes]
+) -> None:
+    first, second = (ask(socket, pack(**score(signal_id=name))) for name in ("one", "two"))
+    report = {"op": "outcome", "outcome": "WIN", "signal_id": "one", "realised_r": 1.25}
+    reply = ask(socket, pack(score_id=second["score_id"], **report))
+    assert (reply["matched"], "score_id" in reply) == (True, False)
+    with closing(sqlite3.connect(f"file:{service.journal_path}?mode=ro", uri=True)) as journal:
+        labels = labels_by_id(journal)
+    assert ("one" in labels, [label.realised_r for label in labels["two"]]) == (False, [1.25])
+    assert first["score_id"] != second["score_id"]
+
+
+def test_milliseconds_are_an_end_and_no_time_of_a_score(socket: zmq.Socket[bytes]) -> None:
+    report = {"op": "outcome", "outcome": "WIN", "symbol": "EURUSD", "base_score": 1.0}
+    assert ask(socket, pack(closed_at=1.7e12, **report))["ok"]
+    refused = ask(socket, pack(scored_at=1.7e12, **report))
+    assert refused["error"]["field"] == "scored_at"
+
+
 def test_candles_of_a_symbol_that_the_feed_does_not_carry_are_not_used(
     socket: zmq.Socket[bytes],
 ) -> None:
@@ -255,9 +362,28 @@ def test_an_integer_comes_back_as_it_was(socket: zmq.Socket[bytes], number: int)
         ([b'{"type": "sentiment", "symbol": "EURUSD", "score": 50}'], {"sentiment": 1}, {}),
         ([b"\xef\xbb\xbf%(tick)b"], {}, {"garbage": 1}),
         ([b'{"type": "balance"}'], {}, {"other": 1}),
+        ([b"%(tick)b\n%(tick)b"], {}, {"garbage": 1}),
+        ([b"%(undated)b"], {}, {"garbage": 1}),
+        ([b"%(nan)b"], {}, {"garbage": 1}),
+        ([b"%(below)b"], {}, {"garbage": 1}),
+        ([b"%(zero)b"], {"tick_non_positive": 1}, {}),
         ([b'{"type": "balance", "text": "%(long)b"}'], {}, {"too_large": 1}),
     ],
-    ids=["tick", "prefix", "topic", "batch", "sentiment", "mark", "other", "large"],
+    ids=[
+        "tick",
+        "prefix",
+        "topic",
+        "batch",
+        "sentiment",
+        "mark",
+        "other",
+        "lines",
+        "undated",
+        "nan",
+        "below",
+        "zero",
+        "large",
+    ],
 )
 def test_the_feed_is_read_as_the_document_says(
     service: Service,
@@ -271,8 +397,13 @@ def test_the_feed_is_read_as_the_document_says(
         return feed
 
     now_s, before = time.time(), seen()
+    tick = TICK % now_s
     parts = {
-        b"tick": TICK % now_s,
+        b"tick": tick,
+        b"undated": tick.partition(b', "timestamp"')[0] + b"}",
+        b"nan": tick[:-1] + b', "volume": null}',
+        b"below": tick.replace(b"1.1,", b"-1.1,"),
+        b"zero": tick.replace(b"1.1,", b"0,"),
         b"bar": CANDLE % (now_s // 60 * 60 - 120),
         b"long": b"x" * 2**18,
     }
