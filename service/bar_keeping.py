@@ -9,6 +9,8 @@ future stay there until the symbol has made another: it may be this clock that i
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
@@ -61,12 +63,17 @@ class BarKeeping:
 
         Returns the symbols whose rows are worth keeping: also those beyond the limit.
 
-        Bars of the future, from before a wrong clock was set right, are no bars.
+        Bars of the future, from before a wrong clock was set right, are no bars. Of symbols that
+        ticked before the journal could be read the rows stay beside what they have made.
         """
         bars, symbols = self._journal.load_bars()
+        intake = self._engine.intake
         # Where a name was mapped since, no tick will come under it.
-        held = [row for row in symbols if self._engine.intake.holds(row.symbol)]
-        self._give_back(bars, held[: self._engine.config.limits.symbols], utc_s)
+        held = [row for row in symbols if intake.holds(row.symbol)]
+        new = [row for row in held if row.symbol not in intake.feeds]
+        room = max(self._engine.config.limits.symbols - len(intake.feeds), 0)
+        self._keep_beside(bars, intake.feeds)
+        self._give_back(bars, new[:room], utc_s)
         return [row.symbol for row in held]
 
     def clock_stepped(self, utc_s: float) -> None:
@@ -117,6 +124,12 @@ class BarKeeping:
             self._ahead.pop(row.symbol, None)
             marks = self._saved if len(snapshot.bars) == len(kept) else self._ahead
             marks[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
+
+    def _keep_beside(self, bars: list[BarRow], feeds: Mapping[str, SymbolFeed]) -> None:
+        for name, rows in groupby(bars, key=lambda bar: bar.symbol):
+            if name in feeds and name not in self._saved:
+                minutes = frozenset(row.minute for row in rows)
+                self._saved[name] = Saved(feeds[name].state.bars, -1, minutes, max(minutes))
 
     def _has_no_news(self, name: str) -> bool:
         """Whether the bars are those that the journal has, or that it gave back."""

@@ -96,14 +96,18 @@ class Housekeeping:
         self._reconnected_s: dict[str, float] = {}
         self._faults_logged = 0
         self._journal_failed = False
+        self._restored = False
         self._bars = BarKeeping(engine, journal)
         self._paper = PaperKeeping(engine, journal)
 
     def restore(self) -> None:
-        """Bring back bars and recent replies from the journal: warm at once."""
-        utc_s = self._clock.utc_s()
-        self._journal.catch_up()
+        """Bring back bars and recent replies from the journal: warm at once.
+
+        A journal that cannot be read yet is when it works again: until then it loses nothing.
+        """
+        utc_s, errors = self._clock.utc_s(), self._journal.errors
         symbols = self._bars.restore(utc_s)
+        self._journal.catch_up()
         self._engine.number_above(self._journal.last_seq())
         since_s = utc_s - self._config.score.retry_window_s
         most = self._config.limits.remembered_replies
@@ -111,11 +115,13 @@ class Housekeeping:
         for known in stored:
             self._remember(known)
         self._paper.restore(utc_s)
-        # At the end: a disk that takes no write has cost nothing of what was there to be read.
+        self._restored = self._journal.fault is None
+        # At the end: what cannot be dropped has cost nothing of what was there to be read.
         self._journal.drop_rows(symbols)
         log.info("restored", symbols=len(self._engine.intake.feeds), replies=len(stored))
-        if self._journal.errors and self._journal.fault is None:
-            log.warning("damaged rows in the journal were left out", errors=self._journal.errors)
+        if self._journal.errors > errors and self._journal.fault is None:
+            errors = self._journal.errors - errors
+            log.warning("damaged rows in the journal were left out", errors=errors)
 
     def _remember(self, known: StoredReply) -> None:
         try:
@@ -274,6 +280,8 @@ class Housekeeping:
             # What was saved before may have been lost with the file.
             self._bars.forget()
             log.warning("journal works again", unwritten=self._journal.unwritten)
+            if not self._restored:
+                self.restore()
 
     def _look_at_faults(self, utc_s: float) -> None:
         faults = self._engine.intake.faults

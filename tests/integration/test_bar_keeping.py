@@ -96,6 +96,53 @@ def test_what_cannot_be_dropped_costs_nothing_of_what_is_restored(tmp_path: Path
     assert after.score(signal_id="S")["score_id"].startswith("run")
 
 
+def test_a_journal_that_is_held_at_a_start_is_restored_when_it_is_let_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = kept(tmp_path)
+    after = Parts(tmp_path, before.clock)
+    with closing(sqlite3.connect(before.config.journal_path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert after.journal.open()
+        after.housekeeping.restore()
+    assert after.journal.fault is not None
+    after.feed(tick("EURUSD", after.clock.utc_s()))
+    after.let_pass(61)
+    assert after.journal.fault is None
+    assert set(after.engine.intake.feeds) == set(SYMBOLS)
+    # With the minute of that tick.
+    bars = {name: 40 + (name == "EURUSD") for name in SYMBOLS}
+    assert {name: len(feed.state.bars) for name, feed in after.engine.intake.feeds.items()} == bars
+    assert len(after.engine.paper) == 1
+    assert "damaged" not in capsys.readouterr().out
+    after.housekeeping.save_all()
+    after.journal.close()
+    assert names(after, "bars") == {name.encode(): count for name, count in bars.items()}
+
+
+def test_what_cannot_be_read_at_a_start_is_not_dropped_when_it_can(tmp_path: Path) -> None:
+    """As on a full disk, where SQLite finds no room for the file that readers share."""
+    before = kept(tmp_path)
+    held = before.config.journal_path.with_name("held")
+    before.config.journal_path.rename(held)
+    before.config.journal_path.mkdir()
+    after = Parts(tmp_path, before.clock)
+    assert not after.journal.open()
+    after.housekeeping.restore()
+    for _ in range(125):
+        after.feed(tick("EURUSD", after.clock.utc_s()))
+        after.let_pass()
+    before.config.journal_path.rmdir()
+    held.rename(before.config.journal_path)
+    after.let_pass(2)
+    assert after.journal.fault is None
+    assert set(after.engine.intake.feeds) == set(SYMBOLS)
+    assert [len(after.engine.intake.feeds[name].state.bars) for name in SYMBOLS] == [40, 2, 40, 40]
+    after.housekeeping.save_all()
+    after.journal.close()
+    assert names(after, "bars") == {name.encode(): 40 + 2 * (name == "EURUSD") for name in SYMBOLS}
+
+
 @pytest.mark.parametrize("behind_s", [600.0, 7 * 3600.0])
 def test_a_start_on_a_clock_that_is_behind_costs_no_bar(tmp_path: Path, behind_s: float) -> None:
     before = kept(tmp_path)
