@@ -48,7 +48,7 @@ class Prometheus:
         rules, self.shortened = re.subn(
             r"^( +)for: \w+$", r"\1for: 2s", (SHIPPED / "alerts.yml").read_text(), flags=re.M
         )
-        rules, ticks = re.subn(r"(_tick\w*)\[10m\]", r"\1[10s]", rules)
+        rules, ticks = re.subn(r"(_tick\w*(?:{[^}]*})?)\[10m\]", r"\1[10s]", rules)
         assert ticks
         (folder / "alerts.yml").write_text(rules)
         (folder / "prometheus.yml").write_text(self._configuration())
@@ -235,6 +235,8 @@ class Watched:
         of = f'instance="{self.instance}",endpoint="{endpoint or self.bridge.address}"'
         query = f"signal_scorer:feed_open{{{of}}}"
         eventually(lambda: self.prometheus.value(query) == 1, "an open market", PATIENCE_S)
+        query = f"max(increase(signal_scorer_ticks_total{{{of}}}[3d]))"
+        eventually(lambda: (self.prometheus.value(query) or 0) > 100, "its ticks", PATIENCE_S)
 
     def close(self) -> None:
         """End it, its feed and its scrapes."""

@@ -94,10 +94,10 @@ ELSEWHERE = (
         'document.blocks(DOCUMENT, "Replicas", "sh")',
     ),
     Elsewhere(
-        r"cd /var/lib/signal-scorer && mkdir damaged && mv ",
+        r"cd /var/lib/signal-scorer && d=damaged-\$\(date \+%s\) && mkdir \$d && mv ",
         "wants a journal that is damaged",
         "tests/integration/test_runbook.py",
-        "mkdir damaged",
+        "d=damaged-",
     ),
     Elsewhere(
         r"cd /var/lib/signal-scorer && cp -ru /var/backups/",

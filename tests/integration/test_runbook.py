@@ -40,7 +40,7 @@ def scored(client: ScorerClient, number: int) -> str:
 def moved_away(service: Service, client: ScorerClient) -> None:
     """The damaged journal is moved as the runbook says, and the service goes on with another."""
     old = service.journal_path.stat().st_ino
-    given("mkdir damaged", {STATE: str(service.folder)})
+    given("d=damaged-", {STATE: str(service.folder)})
     path = service.journal_path
     eventually(lambda: path.exists() and path.stat().st_ino != old, "another journal")
     eventually(lambda: client.health()["ready"], "the journal to work again")
@@ -76,7 +76,8 @@ def test_what_was_answered_before_a_damaged_journal_was_moved_away_lies_in_one_o
         found = {row["score_id"] for row in service.scores()}
         assert answered[-1] in found
         # With its WAL, in which all of them may be.
-        with closing(sqlite3.connect(tmp_path / "damaged" / "journal.db")) as moved:
+        (place,) = tmp_path.glob("damaged-*")
+        with closing(sqlite3.connect(place / "journal.db")) as moved:
             found |= {row[0] for row in moved.execute("SELECT score_id FROM scores")}
         assert found == set(answered)
 
