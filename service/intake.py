@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
 from service.bars import Bar, candle_refusal, is_possible
+from service.clock_offset import FUTURE_S
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.paper import Paper
 from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed, Terminal
@@ -226,7 +227,7 @@ class Intake:
         clock = endpoint.clock
         clock.observe(stamp_s, receive_time_s, first=before_s == NEVER)
         if clock.epoch != endpoint.epoch:
-            self._begin_anew(endpoint)
+            self._begin_anew(endpoint, receive_time_s)
         if clock.is_known:
             for _ in range(min(EARLY_TOGETHER, len(endpoint.early))):
                 self._candle(endpoint, endpoint.early.popleft(), receive_time_s)
@@ -374,13 +375,17 @@ class Intake:
         self.changes["symbol_restarted"] += 1
         return True
 
-    def _begin_anew(self, endpoint: Endpoint) -> None:
+    def _begin_anew(self, endpoint: Endpoint, receive_time_s: float) -> None:
         """The endpoint's earlier event times are not comparable with what follows."""
         endpoint.epoch = endpoint.clock.epoch
         for feed in self.feeds.values():
             if feed.was_read_by(endpoint.name):
-                # What another run or endpoint left was read by its own clock: it stays.
-                self._forget(feed, but_bars=feed.state.bars.revision == feed.inherited_revision)
+                bars = feed.state.bars
+                # What another run or endpoint left was read by its own clock: it stays, unless that
+                # was one of the future, which would keep out all that come before it.
+                inherited = bars.revision == feed.inherited_revision
+                past = not len(bars) or 60.0 * bars.minutes[-1] <= receive_time_s + FUTURE_S
+                self._forget(feed, but_bars=inherited and past)
                 feed.event_s = NEVER
         self.event_s = None
         self.changes["offset_reset"] += 1

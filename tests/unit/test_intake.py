@@ -613,6 +613,21 @@ def test_a_stand_by_whose_clock_is_found_at_its_take_over_keeps_the_bars(
         assert len(given_.state(name).bars) >= 11, "and goes on from there"
 
 
+@pytest.mark.parametrize("back_s", [600.0, 3600.0, 10_800.0])
+def test_a_stand_by_does_not_keep_bars_of_a_clock_that_was_ahead(back_s: float) -> None:
+    """It would make none of its own until the clock has come to where it was."""
+    given_ = Mirrored(endpoints=2, clock_offset="auto")
+    given_.pass_by(600, "one")
+    given_.now_s -= back_s
+    given_.intake.clock_stepped(-back_s)
+    given_.now_s += 31
+    given_.pass_by(180, "two")
+    assert given_.held_by("EURUSD") == "two"
+    minutes = list(given_.state().bars.minutes)
+    assert len(minutes) in (2, 3)
+    assert minutes[-1] == int(given_.now_s) // 60 - 1
+
+
 def test_candles_of_another_endpoint_stay_where_the_ticks_clock_is_found() -> None:
     given_ = Given()
     given_.bar(int(T) // 60 - 1)
