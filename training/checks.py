@@ -21,6 +21,7 @@ from training.cusum import Limit, chart, increments
 from training.input_drift import examine
 from training.live import Live
 from training.logit import log_loss
+from training.truth_log.files import MOVED
 from training.wording import percent
 
 FEWEST, FEWEST_DAYS = 50, 5
@@ -53,8 +54,11 @@ def truth_logs(problems: Sequence[str]) -> tuple[Finding, ...]:
     """What could not be read: nothing that came of it counts in the other checks."""
     if not problems:
         return ()
+    problems = sorted(problems, key=lambda text: text.endswith(MOVED))
     more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-    text = f"not read to the end: {problems[0]}{more}; mend it, or take it off truth_log.paths"
+    text = f"{problems[0]}{more}"
+    if not problems[0].endswith(MOVED):
+        text = f"not read to the end: {text}; mend it, or take it off truth_log.paths"
     return (Finding("truth_log", "warning", text, {"problems": float(len(problems))}),)
 
 

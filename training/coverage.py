@@ -128,8 +128,9 @@ class Missing(NamedTuple):
     """What was promised and not made, by where it went, R a signal; below 0 where more was made.
 
     `wins`: fewer won than promised, whatever their reward. `rewards`: of high rewards fewer won
-    than promised, of low ones more. `between`: what ended at neither target nor stop made less
-    than that of the two on its side of 0. `levels`: what ended at one of them made less than it.
+    than of low ones, beside what was promised. `between`: what ended at neither target nor stop
+    made less than that of the two on its side of 0. `levels`: what ended at one of them made less
+    than it.
     """
 
     wins: float

@@ -36,11 +36,7 @@ from training.pips import in_r
 from training.samples import Samples
 from training.scored import Score, labels_by_id, scores_of, vector_of
 from training.sight import Sight, sight_of
-from training.truth_log import AHEAD_S, Outcome, Reason, other_market, words
-
-SAME_TRADE_S = 86_400.0
-"""So far from its scoring a trade may have begun, after it also as far as `max_holding_s`: orders
-wait for hours, zones differ by hours."""
+from training.truth_log import AHEAD_S, SAME_TRADE_S, Outcome, Reason, other_market, words
 
 MARKET_FEATURES = frozenset(f.name for f in SCHEMA.features if f.needs_history)
 
@@ -325,7 +321,7 @@ def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
         win=np.array([bool(label.win) for label in labels], dtype=np.bool_),
         time_s=time_s,
         end_s=end_s,
-        weight=uniqueness(symbol, time_s, end_s),
+        weight=uniqueness(symbol, time_s, end_s, rules.max_holding_s),
         realised_r=known([_realised_r(s, o) for s, o in kept]),
         reward_risk=known([s.reward_risk for s in scores]),
         cost_r=known([s.cost_r for s in scores]),

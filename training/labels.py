@@ -196,9 +196,7 @@ def choose(
         doubt = label.doubt or ("" if seen else _doubt(label, scored_s))
         if not doubt and in_future(scored_s, label.ended_s, label.runtime_s, now_s):
             doubt = Reason.IN_FUTURE
-        # One that names no end may have waited for weeks before it was sent.
-        named_s = None if seen or label.received_s is not None else label.ended_s
-        if not doubt and named_s is not None and named_s - scored_s > longest_s:
+        if not doubt and not seen and _life_s(label, scored_s) > longest_s:
             doubt = Reason.CONTRADICTING_SIGNALS
         if doubt:
             reason = doubt
@@ -214,6 +212,12 @@ def choose(
     first, second = (paper, reported) if prefer == "paper" else (reported, paper)
     chosen = first or second
     return Choice(chosen[0], "", differ) if chosen else Choice(None, reason)
+
+
+def _life_s(label: Label, scored_s: float) -> float:
+    """How long it is said to have run. When a report came says nothing: it may have waited."""
+    named_s = label.ended_s if label.received_s is None else None
+    return (label.runtime_s or 0.0) if named_s is None else named_s - scored_s
 
 
 def _doubt(label: Label, scored_s: float) -> str:

@@ -29,7 +29,9 @@ def families(symbol: str) -> frozenset[str]:
     return legs(symbol) or frozenset({bare(symbol)})
 
 
-def uniqueness(symbol: NDArray[np.str_], time_s: Floats, end_s: Floats) -> Floats:
+def uniqueness(
+    symbol: NDArray[np.str_], time_s: Floats, end_s: Floats, longest_s: float = np.inf
+) -> Floats:
     """Average uniqueness (n,), in 0..1: the mean of 1 / (signals running) over a signal's life.
 
     Running are all signals of related symbols, itself among them. Lopez de Prado, Advances
@@ -37,10 +39,11 @@ def uniqueness(symbol: NDArray[np.str_], time_s: Floats, end_s: Floats) -> Float
 
     All of a symbol are taken to live as long as its mean. By its own life a signal weighs the
     more the longer it outlasts the others, and winners outlast losers where the target is
-    further away than the stop: the weight would tell the outcome.
+    further away than the stop: the weight would tell the outcome. One counts as `longest_s` at
+    most: reports that waited for days, a backlog or a sweep, are not how long the others live.
     """
     weight = np.ones(len(symbol))
-    end_s = time_s + _mean_lives(symbol, end_s - time_s)
+    end_s = time_s + _mean_lives(symbol, np.minimum(end_s - time_s, longest_s))
     names = np.unique(symbol).tolist()
     kin = {name: families(name) for name in names}
     for name in names:
@@ -55,18 +58,12 @@ def uniqueness(symbol: NDArray[np.str_], time_s: Floats, end_s: Floats) -> Float
 def _mean_lives(symbol: NDArray[np.str_], life_s: Floats) -> Floats:
     """The mean life (n,) of each signal's symbol, drawn to that of all where it has few."""
     mean_s = np.empty(len(symbol))
-    pooled_s = np.mean(_usual(life_s)) if len(life_s) else 0.0
+    pooled_s = np.mean(life_s) if len(life_s) else 0.0
     for name in np.unique(symbol):
         own = symbol == name
-        usual_s = _usual(life_s[own])
-        mean_s[own] = (usual_s.sum() + POOLED * pooled_s) / (len(usual_s) + POOLED)
+        mean_s[own] = (life_s[own].sum() + POOLED * pooled_s) / (own.sum() + POOLED)
     # A signal without a life still stands for a moment.
     return np.maximum(mean_s, 1.0)
-
-
-def _usual(life_s: Floats) -> Floats:
-    """Lives without the longest hundredth: one that ended weeks late is not the others' mean."""
-    return np.minimum(life_s, np.quantile(life_s, 0.99, method="lower"))
 
 
 def _area(starts: Floats, ends: Floats) -> tuple[Floats, Floats]:

@@ -56,7 +56,7 @@ def consider(
         return Retreat(False, "it is pinned")
     if pointer.previous is None:
         return Retreat(False, "there is no previous model")
-    if _brought_back(models_dir):
+    if _brought_back(models_dir, pointer.version):
         return Retreat(False, "a rollback or a pin brought it here; a new model is wanted")
     try:
         named = pointer_to(models_dir, pointer.previous, None, now_s=now_s, why="to compare with")
@@ -115,10 +115,13 @@ def _worse(rows: Live, other: Floats) -> tuple[float, bool]:
     return mean.value, bool(mean.value > margin)
 
 
-def _brought_back(models_dir: Path) -> bool:
-    """Whether it was not published that the pointer moved last: a pin may move it, too."""
+def _brought_back(models_dir: Path, current: str) -> bool:
+    """Whether it was not published that the pointer moved last: a pin may move it, too.
+
+    Nor is a move that the history lacks, as where a crash came before its line, a publication.
+    """
     version, moved = None, "published"
     for event in read_history(models_dir):
         if event.event in ("published", "rolled back", "pinned") and event.version != version:
             version, moved = event.version, event.event
-    return moved != "published"
+    return moved != "published" or version not in (None, current)

@@ -198,6 +198,8 @@ def _why(promise: Promise) -> str:
         if missing.wins > missing.rewards:
             shares = f"{percent(promise.said)} promised, {percent(promise.won)} won"
             return f"Fewer won than it said: {shares}."
+        if missing.wins > 0.0:
+            return "Fewer won than it said, above all of signals with a high reward."
         return "Of signals with a high reward fewer won than it said, of those with a low one more."
     if missing.between > missing.levels:
         return "It counts a win as the whole target, and what ends at neither level pays less."

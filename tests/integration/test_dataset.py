@@ -452,6 +452,11 @@ def test_what_ended_months_later_is_of_another_trade(read: Read, source: str) ->
         data = read(*rows, reported=reported, rules=rules, now_s=START_S + 300 * DAY_S)
         assert data.excluded.get("contradicting_signals", 0) == 1 - believed, days
         assert len(data.samples) == 1 + believed, days
+        if source == "request":  # nor does a runtime alone say so
+            ran = {"closed_at": None, "runtime_s": end_s - START_S, "received_at": end_s}
+            given = outcome_row(0, True, **ran)
+            data = read(*rows[:-1], given, rules=rules, now_s=START_S + 300 * DAY_S)
+            assert len(data.samples) == 1 + believed, days
 
 
 def test_outcomes_of_signals_never_scored_are_counted(read: Read) -> None:

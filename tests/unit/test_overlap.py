@@ -13,20 +13,14 @@ from hypothesis import strategies as st
 from training.overlap import POOLED, families, uniqueness
 
 SYMBOLS = ("EURUSD", "GBPUSD", "EURJPY", "BTCUSD", "ETHUSD", "US30")
+LONGEST = 20
 SIGNALS = st.tuples(st.sampled_from(SYMBOLS), st.integers(0, 40), st.integers(1, 30))
 
 
 def life(symbol: str, rows: list[tuple[str, int, int]]) -> Fraction:
-    own = usual([length for other, _, length in rows if other == symbol])
-    everyone = usual([length for _, _, length in rows])
-    pooled = Fraction(sum(everyone), len(everyone))
+    own = [min(length, LONGEST) for other, _, length in rows if other == symbol]
+    pooled = Fraction(sum(min(length, LONGEST) for _, _, length in rows), len(rows))
     return (sum(own) + POOLED * pooled) / (len(own) + POOLED)
-
-
-def usual(lives: list[int]) -> list[int]:
-    # Of fewer than 100 the longest hundredth is the longest, which counts as the one before.
-    longest = sorted(lives)[-2:][0]
-    return [min(length, longest) for length in lives]
 
 
 def slow(rows: list[tuple[str, int, int]]) -> list[float]:
@@ -47,7 +41,7 @@ def slow(rows: list[tuple[str, int, int]]) -> list[float]:
 def test_it_is_the_mean_share_over_a_signals_life(rows: list[tuple[str, int, int]]) -> None:
     symbol = np.array([row[0] for row in rows])
     start, length = (np.array([row[i] for row in rows], float) for i in (1, 2))
-    assert uniqueness(symbol, start, start + length) == pytest.approx(slow(rows))
+    assert uniqueness(symbol, start, start + length, LONGEST) == pytest.approx(slow(rows))
 
 
 def test_copies_of_a_signal_weigh_as_much_as_one() -> None:
@@ -88,13 +82,13 @@ def test_a_symbol_of_short_lives_makes_those_of_another_no_shorter():
     assert weight[~long].mean() == pytest.approx(0.5, rel=0.05)
 
 
-@pytest.mark.parametrize("days", [0, 10, 30])
-def test_one_end_that_comes_weeks_late_is_not_how_long_the_others_live(days: int) -> None:
+@pytest.mark.parametrize("late", [0, 1, 9, 11, 40])
+def test_ends_that_come_days_late_are_not_how_long_the_others_live(late: int) -> None:
     n = 1000
     start = np.arange(float(n)) * 1200.0
     end = start + 900.0
-    end[500] += days * 86_400.0
-    assert uniqueness(np.full(n, "EURUSD"), start, end).sum() == pytest.approx(n)
+    end[500 : 500 + late] += 3 * 86_400.0
+    assert uniqueness(np.full(n, "EURUSD"), start, end, 7500.0).sum() == pytest.approx(n, rel=0.01)
 
 
 def test_a_signal_without_a_life_counts() -> None:

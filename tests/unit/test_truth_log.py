@@ -456,6 +456,19 @@ def test_an_end_tells_the_levels_that_the_signal_does_not(path: Path) -> None:
         assert (outcome.signal.stop, outcome.signal.target) == (1.0990, 1.1015)
 
 
+def test_levels_of_a_later_trade_of_the_same_id_are_not_those_of_the_first(path: Path) -> None:
+    """The first one's own line is rotated away; counters use ids again."""
+    again = born(entry_price=1.15, sl=1.148, tp=1.152)
+    won = ended(entry_price=1.1, sl=1.099, tp=1.1015, exit_price=1.1015, outcome="WIN_TP")
+    (outcome,) = told(won, again, path=path).outcomes.values()
+    assert outcome.win
+    assert (outcome.signal.entry, outcome.signal.stop, outcome.signal.target) == (
+        1.1,
+        1.099,
+        1.1015,
+    )
+
+
 class Rotating(tzinfo):
     """UTC, and whoever reads the first stamp rotates the logs by it."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from math import nan
 from struct import Struct, calcsize
 
-from training.truth_log.lines import Outcome, Signal, disagree, merged
+from training.truth_log.lines import Outcome, Signal, disagree, is_one_trade, merged
 
 _SIGNAL = Struct("<ib5d")
 """Symbol, direction, time, entry, stop, target, base score."""
@@ -101,7 +101,7 @@ class Signals(Mapping[str, Signal]):
         known = self.at(signal.signal_id, row)
         if disagree(known, signal):
             self.conflicting.add(signal.signal_id)
-        goes_before = is_own and not self._has_own_levels[row]
+        goes_before = is_own and not self._has_own_levels[row] and is_one_trade(known, signal)
         together = merged(known, signal, levels_of=signal if goes_before else known)
         self._has_own_levels[row] |= is_own
         if together is not known:

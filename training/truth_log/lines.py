@@ -14,6 +14,9 @@ from msgspec import Meta
 
 from service.symbol_class import bare
 
+SAME_TRADE_S = 86_400.0
+"""So far from its scoring a trade may have begun, after it also as far as `max_holding_s`: orders
+wait for hours, zones differ by hours."""
 SAME_PRICE = 1e-3
 """Of a price: so far from the signal's entry a trade may have been filled."""
 
@@ -161,6 +164,16 @@ def disagree(first: Signal, second: Signal) -> bool:
     if first.symbol is None or second.symbol is None:
         return False
     return other_market(first.symbol, first.entry, second.symbol, second.entry)
+
+
+def is_one_trade(first: Signal, second: Signal) -> bool:
+    """Whether two lines of one id may speak of one trade: ids are used again, days later."""
+    timed = first.time_s is not None and second.time_s is not None
+    if timed and abs((first.time_s or 0.0) - (second.time_s or 0.0)) > SAME_TRADE_S:
+        return False
+    if first.entry is None or second.entry is None:
+        return True
+    return abs(first.entry - second.entry) <= SAME_PRICE * min(first.entry, second.entry)
 
 
 def other_market(symbol: str, entry: float | None, other: str, other_entry: float | None) -> bool:
