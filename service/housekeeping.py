@@ -97,6 +97,7 @@ class Housekeeping:
         self._faults_logged = 0
         self._journal_failed = False
         self._restored = False
+        self._errors_known = 0
         self._bars = BarKeeping(engine, journal)
         self._paper = PaperKeeping(engine, journal)
 
@@ -105,7 +106,7 @@ class Housekeeping:
 
         A journal that cannot be read yet is when it works again: until then it loses nothing.
         """
-        utc_s, errors = self._clock.utc_s(), self._journal.errors
+        utc_s = self._clock.utc_s()
         symbols = self._bars.restore(utc_s)
         self._journal.catch_up()
         self._engine.number_above(self._journal.last_seq())
@@ -119,8 +120,8 @@ class Housekeeping:
         # At the end: what cannot be dropped has cost nothing of what was there to be read.
         self._journal.drop_rows(symbols)
         log.info("restored", symbols=len(self._engine.intake.feeds), replies=len(stored))
-        if self._journal.errors > errors and self._journal.fault is None:
-            errors = self._journal.errors - errors
+        errors = self._journal.errors - self._errors_known
+        if errors and self._journal.fault is None:
             log.warning("damaged rows in the journal were left out", errors=errors)
 
     def _remember(self, known: StoredReply) -> None:
@@ -281,6 +282,7 @@ class Housekeeping:
             self._bars.forget()
             log.warning("journal works again", unwritten=self._journal.unwritten)
             if not self._restored:
+                self._errors_known = self._journal.errors  # the fault was told
                 self.restore()
 
     def _look_at_faults(self, utc_s: float) -> None:
