@@ -85,7 +85,7 @@ def next_steps(made: Made) -> list[str]:
     if made.client_secret is not None:
         lines += [
             f"{made.client_secret}  secret of the client: move it to the client's machine",
-            f"{made.client_public}  lets that client in: stays here",
+            f"{made.client_public}  lets that client in: stays here, may be copied",
         ]
     lines += [
         "",

@@ -9,6 +9,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from found_rows import MOMENTUM, QUICK, Judged, N, rows_of, truth
+from found_rows import unpriced as unpriced_judged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_rows import sample_rows
@@ -16,19 +18,11 @@ from sample_rows import sample_rows
 from protocol.schema import FEATURE_COUNT
 from training.bound import DAY_S, Mean, clustered
 from training.candidate import Candidate, make
-from training.coverage import (
-    above_terms,
-    better_half,
-    chosen,
-    deciles,
-    promise,
-    rating,
-    taken,
-)
+from training.coverage import above_terms, better_half, deciles, rating, taken
 from training.dataset import Dataset, JoinRules
 from training.figures import figures
 from training.findings import Findings, find
-from training.gain import difference, gain, week_of
+from training.gain import difference, gain
 from training.learning import learning_curve, sizes
 from training.measure import net_r
 from training.permutation import permutation_importance
@@ -38,23 +32,8 @@ from training.settings import Settings
 from training.stability import FEWEST, stability
 from training.told import answers
 from training.truth_log import Rules, read_truth_logs
-from training.walk_forward import Fit, Rhythm, walk_forward
-from training.wording import plain, signed
-
-N = 1200
-QUICK = Rhythm(step=100, embargo_s=0.0, holding_s=0.0)
-MOMENTUM = 8
-Judged = tuple[Candidate, Findings]
-
-
-def rows_of(edge: float, **changes: object) -> Samples:
-    """20 days; momentum above 50 wins more by `edge`; reward 1.5, cost 0.05."""
-    plain: dict[str, object] = {"reward_risk": np.full(N, 1.5), "cost_r": np.full(N, 0.05)}
-    return sample_rows(N, edge=edge, **({"every_s": 20 * DAY_S / N} | plain | changes))
-
-
-def truth(rows: Samples, edge: float) -> np.ndarray:
-    return 0.5 + edge * np.where(rows.x[:, MOMENTUM] > 50, 1.0, -1.0)
+from training.walk_forward import Fit, walk_forward
+from training.wording import plain
 
 
 def knows(edge: float) -> Fit:
@@ -253,12 +232,7 @@ def test_where_signals_run_for_days_every_interval_is_by_what_the_gate_counts() 
 
 @pytest.fixture(scope="module")
 def unpriced() -> Judged:
-    """250 signals of unknown reward and cost, of a pattern that is formula and markup."""
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
-    samples = sample_rows(250, edge=0.3)
-    odd = np.full(len(samples), r"$x^$ <script>&\frac{")
-    candidate = make(replace(samples, pattern=odd), settings, now_s=0.0)
-    return candidate, find(candidate, settings)
+    return unpriced_judged()
 
 
 def test_the_report_speaks_of_wins_only_without_reward_and_reads_no_name_as_markup(
@@ -356,129 +330,6 @@ def test_few_signals_or_none_that_would_pay_are_said_to_be_so(
     assert said in coverage.text[0]
 
 
-def ending(expiring: float, seed: int = 1) -> Samples:
-    """No edge: targets of 3 R, of which `expiring` end at neither level, at +0.1 or -0.15 R."""
-    rng = np.random.default_rng(seed)
-    expired = rng.random(N) < expiring
-    win = rng.random(N) < np.where(expired, 0.6, 0.25)
-    made = np.where(win, np.where(expired, 0.1, 3.0), np.where(expired, -0.15, -1.0))
-    terms = {"reward_risk": np.full(N, 3.0), "cost_r": np.zeros(N)}
-    return rows_of(0.0, win=win, realised_r=made, at_level=~expired, **terms)
-
-
-@pytest.mark.parametrize(("expiring", "broken"), [(1 / 3, True), (0.0, False)])
-def test_where_ends_before_the_target_pay_less_take_is_said_to_be_too_kind(
-    expiring: float, broken: bool
-) -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
-    candidate = make(ending(expiring), settings, now_s=0.0)
-    first = answers(candidate, find(candidate, settings), [])[1].text[0]
-    assert first.startswith("Expected R promised too much of all signals: ") == broken
-    if broken:
-        assert "what ends at neither level pays less" in first
-
-
-FAR = np.arange(N) % 2 > 0
-
-
-def in_turns(share: np.ndarray) -> np.ndarray:
-    """Which of the signals win: of each kind that `share` (n,) tells its share, none by luck."""
-    win = np.zeros(len(share), dtype=np.bool_)
-    for each in np.unique(share):
-        kind = share == each
-        win[kind] = np.diff(each * np.arange(np.count_nonzero(kind) + 1) // 1) > 0
-    return win
-
-
-def mixed(near: float, far: float, expiring: float = 0.0, **changes: object) -> Samples:
-    """Every second signal has a reward of 3 R, the others 1 R; no costs.
-
-    Of them `near` and `far` (0..1) win at target or stop. `expiring` of the far ones end at
-    neither: six in ten at +0.1 R, the others at -0.15 R.
-    """
-    reward = np.where(FAR, 3.0, 1.0)
-    expired = np.zeros(N, dtype=np.bool_)
-    expired[FAR] = in_turns(np.full(N // 2, expiring))
-    win = in_turns(np.where(expired, 0.6, np.where(FAR, far, near)))
-    made = np.where(win, np.where(expired, 0.1, reward), np.where(expired, -0.15, -1.0))
-    terms = {"reward_risk": reward, "cost_r": np.zeros(N), "realised_r": made}
-    return rows_of(0.0, **({"win": win, "at_level": ~expired} | terms | changes))
-
-
-SLIPPED = mixed(0.5, 0.25)
-FEWER = "Fewer won than it said: 37.5 % promised, 33.0 % won."
-BY_REWARD = "Of signals with a high reward fewer won than it said, of those with a low one more."
-BETWEEN = "It counts a win as the whole target, and what ends at neither level pays less."
-SLIPPAGE = "At the levels less was made than the levels say: slippage, or costs that were not sent."
-
-
-@pytest.mark.parametrize(
-    ("rows", "said", "cause"),
-    [
-        (mixed(0.44, 0.22), 0.375, FEWER),
-        (mixed(0.5, 0.25), 0.375, BY_REWARD),
-        (mixed(0.5, 0.25, 0.5), np.where(FAR, 0.425, 0.5), BETWEEN),
-        # Of 1.2 points fewer wins come 0.04 R, of time-outs 0.35 R.
-        (mixed(0.5, 0.25, 0.5), np.where(FAR, 0.437, 0.512), BETWEEN),
-        (
-            replace(SLIPPED, realised_r=SLIPPED.realised_r - np.where(SLIPPED.win, 0.1, 0.25)),
-            np.where(FAR, 0.25, 0.5),
-            SLIPPAGE,
-        ),
-        # A few time-outs make not what fills far from the levels cost.
-        (
-            replace(
-                mixed(0.5, 0.25, 0.05), realised_r=mixed(0.5, 0.25, 0.05).realised_r - 0.3 * ~FAR
-            ),
-            np.where(FAR, 0.267, 0.5),
-            SLIPPAGE,
-        ),
-    ],
-)
-def test_a_broken_promise_is_laid_to_the_larger_part_of_what_is_missing(
-    rows: Samples, said: np.ndarray | float, cause: str, unpriced: Judged
-) -> None:
-    candidate, found = unpriced
-    broken = promise(np.full(N, said), rows)
-    assert broken is not None
-    assert sum(broken.missing) == pytest.approx(broken.promised - broken.made.value)
-    text = answers(candidate, found._replace(promise=broken), [])[1].text[0]
-    whole = f"all signals: {signed(broken.promised)} R each, but {signed(broken.made.value)}"
-    assert text.startswith(f"Expected R promised too much of {whole} was made (")
-    assert text.endswith(
-        f"). {cause} `take` goes by the low end of expected R: a higher score.take_margin_r takes "
-        "fewer signals."
-    )
-
-
-def test_a_promise_of_signals_whose_r_is_known_is_none_of_all(unpriced: Judged) -> None:
-    candidate, found = unpriced
-    rows = mixed(0.44, 0.22, reward_risk=np.where(np.arange(N) < N // 2, np.nan, 2.0))
-    broken = promise(np.full(N, 0.9), rows)
-    text = answers(candidate, found._replace(promise=broken), [])[1].text[0]
-    whose = "the 600 of 1,200 signals whose reward and R are known: +1.70 R each"
-    assert text.startswith(f"Expected R promised too much of {whose}")
-
-
-def test_a_promise_that_too_few_wins_break_is_not_laid_to_their_pay() -> None:
-    rows = ending(0.0)
-    found = promise(np.full(N, 0.4), rows)
-    assert found is not None
-    assert found.promised == pytest.approx(0.6)
-    assert found.missing == pytest.approx((0.6 - found.made.value, 0.0, 0.0, 0.0))
-    assert found.broken
-    assert not promise(np.full(N, 0.25), rows).broken  # type: ignore[union-attr]
-
-
-def test_of_few_signals_or_unknown_results_no_promise_is_called_broken() -> None:
-    rows = ending(0.0)
-    few = promise(np.full(90, 0.9), rows.take(slice(0, N, N // 90)).take(slice(0, 90)))
-    assert few is not None
-    assert not few.broken
-    unknown = replace(rows, reward_risk=np.full(N, np.nan))
-    assert promise(np.full(N, 0.9), unknown) is None
-
-
 @pytest.mark.parametrize("unknown", [0, 4])
 def test_a_half_of_the_signals_whose_r_is_known_is_not_called_that_half(unknown: int) -> None:
     settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
@@ -490,90 +341,6 @@ def test_a_half_of_the_signals_whose_r_is_known_is_not_called_that_half(unknown:
     whole = "after costs that half made"
     part = f"the better half of those whose R is known ({n} are in weeks"
     assert (whole in by_r.lower(), part in by_r) == (not unknown, bool(unknown))
-
-
-def judged_by_reward(made_r: float, far_r: float) -> Judged:
-    """A candidate that takes 3 R before 1 R, which make `far_r` and `made_r`, beside an edge."""
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
-    reward = np.where(FAR, 3.0, 1.0)
-    rows = rows_of(0.0, reward_risk=reward, cost_r=np.zeros(N))
-    p = (1.0 + np.where(FAR, far_r, made_r)) / (1.0 + reward) + 0.5 * (truth(rows, 0.1) - 0.5)
-    candidate = make(replace(rows, win=np.random.default_rng(3).random(N) < p), settings, now_s=0.0)
-    return candidate, find(candidate, settings)
-
-
-GOOD = "Fewer wins, but not less R, as higher rewards bring with them: the half that"
-
-
-def test_fewer_wins_for_a_higher_reward_are_called_no_harm() -> None:
-    candidate, found = judged_by_reward(0.6, 0.9)
-    by_wins, by_r = answers(candidate, found, [])[0].text
-    assert by_wins.startswith(GOOD)
-    assert "harms" not in by_r
-    assert answers(candidate, found._replace(by_r=False), [])[0].text[0].startswith("It harms")
-    nowhere = found._replace(told=[taken._replace(more_wins=None) for taken in found.told])
-    assert answers(candidate, nowhere, [])[0].text == (
-        "In each week it rates all or none among the best half: nothing to hold it against.",
-        by_r,
-    )
-
-
-def test_fewer_wins_than_the_higher_reward_makes_good_are_harm() -> None:
-    candidate, found = judged_by_reward(-0.4, -0.8)
-    assert answers(candidate, found, [])[0].text[0].startswith("It harms: the half that")
-
-
-def of_wins(at: np.ndarray, rows: Samples, judged: Judged) -> str:
-    """What is said of the wins where `at` (N,) is the half that is rated best."""
-    candidate, found = judged
-    half = chosen(at, np.full(N, 0.5), rows)
-    assert half.more_wins is not None
-    assert half.more_wins.worse
-    return answers(candidate, found._replace(by_r=True, told=[half] * 5), [])[0].text[0]
-
-
-UNKNOWN = {"realised_r": np.full(N, np.nan), "at_level": np.zeros(N, dtype=np.bool_)}
-
-
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        (mixed(0.5, 0.26), GOOD),
-        (mixed(0.5, 0.24), "It harms"),  # by R not surely
-        (mixed(0.5, 0.1), "It harms"),
-        # Worse far targets, which expire half of the time: 7.5 points fewer win, many at +0.1 R.
-        (mixed(0.5, 0.1, 0.5), "It harms"),
-        (mixed(0.5, 0.26, **UNKNOWN), "It harms"),
-        (mixed(0.5, 0.26, **(UNKNOWN | {"at_level": np.arange(N) < 60})), "It harms"),
-    ],
-)
-def test_fewer_wins_are_harm_unless_as_much_r_was_made(
-    rows: Samples, said: str, unpriced: Judged
-) -> None:
-    assert of_wins(FAR, rows, unpriced).startswith(said)
-
-
-@pytest.mark.parametrize("known", [N, N // 2])
-def test_what_was_made_with_fewer_wins_is_told_with_how_many_it_is_known_of(
-    known: int, unpriced: Judged
-) -> None:
-    rows = mixed(0.5, 0.26)
-    made = np.where(np.arange(N) < known, rows.realised_r, np.nan)
-    text = of_wins(FAR, replace(rows, realised_r=made, at_level=np.isfinite(made)), unpriced)
-    found = re.search(r"; after costs it made \+0.0. R a signal, all \+0.0.(.*)\.$", text)
-    assert found is not None
-    assert found[1] == ("" if known == N else f", of the {known:,} whose R is known")
-
-
-def test_rewards_that_are_higher_in_other_weeks_excuse_no_fewer_wins(unpriced: Judged) -> None:
-    rng = np.random.default_rng(5)
-    rows = rows_of(0.0)
-    week = week_of(rows.time_s) - week_of(rows.time_s).min()
-    at = rng.random(N) < np.array([0.2, 0.5, 0.8, 0.8])[week.astype(int)]
-    made = np.where(FAR, 1.0, -1.0) + 0.1 * at
-    win = rng.random(N) < np.where(at, 0.4, 0.6)
-    rows = replace(rows, reward_risk=1.0 + week, realised_r=made, win=win)
-    assert of_wins(at, rows, unpriced).startswith("It harms")
 
 
 def test_signals_without_an_outcome_are_said_to_be_missing(unpriced: Judged) -> None:

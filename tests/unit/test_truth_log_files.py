@@ -1,0 +1,173 @@
+"""Files of truth logs: cut, rotated, packed, linked, damaged, or no log at all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pickle
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+
+import pytest
+from another_user import as_no_root
+from truth_lines import RULES, assert_adds_up, born, ended, told
+
+from training.truth_check import check
+from training.truth_log import Reason, Rules, read_truth_logs
+from training.truth_log import files as log_files
+from training.truth_log.files import with_rotated
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "truth_log.jsonl"
+
+
+def test_truncated_last_line_waits_and_is_read_when_it_is_whole(path: Path) -> None:
+    text = "".join(json.dumps(line) + "\n" for line in (born(), ended()))
+    for cut in range(len(json.dumps(born())) + 2, len(text) - 2):
+        path.write_text(text[:cut])
+        log = read_truth_logs([path], RULES)
+        assert (log.waiting, len(log.outcomes)) == (1, 0)
+        assert_adds_up(log)
+    path.write_text(text)
+    assert len(read_truth_logs([path], RULES).outcomes) == 1
+
+
+def test_a_list_of_outcomes_is_no_log_and_nothing_to_wait_for(path: Path) -> None:
+    path.write_text(json.dumps([born(), ended()]))
+    log = read_truth_logs([path], RULES)
+    assert (log.waiting, log.refused) == (0, {Reason.NOT_AN_OBJECT: 1})
+
+
+def test_gzipped_rotated_and_plain_logs_are_one_log(path: Path) -> None:
+    with gzip.open(path.with_name(path.name + ".1.gz"), "wt") as packed:
+        packed.write(json.dumps(born()) + "\n")
+    path.write_text(json.dumps(ended()) + "\n")
+    path.with_name("truth_log.jsonl.bak").write_text("not ours\n")
+    files = with_rotated(path)
+    assert [file.name for file in files] == ["truth_log.jsonl.1.gz", "truth_log.jsonl"]
+    assert len(read_truth_logs(files, RULES).outcomes) == 1
+
+
+def test_rotated_logs_are_read_in_the_order_in_which_they_were_written(path: Path) -> None:
+    oldest_first = [
+        *("-20251101.gz", "-20251102", ".1-2", ".2025", ".2025-11-03"),
+        *(".10", ".9.gz", ".2.gz", ".1", ""),
+    ]
+    for end in (*oldest_first, ".²", ".-"):
+        path.with_name(path.name + end).touch()
+    assert [file.name.removeprefix(path.name) for file in with_rotated(path)] == oldest_first
+
+
+class Rotating(tzinfo):
+    """UTC, and whoever reads the first stamp rotates the logs by it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def utcoffset(self, _moment: datetime | None) -> timedelta:
+        first = self._path.with_name(self._path.name + ".1")
+        if not first.with_suffix(".2").exists():
+            first.rename(first.with_suffix(".2"))
+            self._path.rename(first)
+            self._path.write_text(json.dumps(ended(signal_id="NEW")) + "\n")
+        return timedelta(0)
+
+    def dst(self, _moment: datetime | None) -> timedelta:
+        return timedelta(0)
+
+
+def test_a_log_that_is_rotated_while_it_is_read_is_a_problem(path: Path) -> None:
+    path.with_name(path.name + ".1").write_text(json.dumps(ended(signal_id="OLDER")) + "\n")
+    path.write_text(json.dumps(ended(signal_id="OLD")) + "\n")
+    log = read_truth_logs(with_rotated(path), Rules(zone=Rotating(path)))
+    assert "OLD" not in log.outcomes
+    (problem,) = log.problems
+    assert problem.startswith(f"{path}: ")
+    assert "after a rotation" in problem
+    again = read_truth_logs(with_rotated(path), RULES)
+    assert (set(again.outcomes), again.problems) == ({"OLDER", "OLD", "NEW"}, ())
+
+
+def test_a_byte_order_mark_costs_no_line(path: Path) -> None:
+    for line in (born(), ended()):
+        with path.open("a", encoding="utf-8-sig", newline="") as log:
+            log.write(json.dumps(line) + "\r\n")
+    assert path.read_bytes().count(b"\xef\xbb\xbf") >= 1
+    log = read_truth_logs([path], RULES)
+    assert (log.refused, len(log.outcomes)) == ({}, 1)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_damaged_archive_gives_what_came_before_and_says_so(path: Path, damage: str) -> None:
+    packed = gzip.compress("".join(json.dumps(born(signal_id=f"A_{i}")) + "\n" for i in range(9000))
+        .encode())  # fmt: skip
+    half = len(packed) // 2
+    if damage == "cut":
+        path.write_bytes(packed[:half])
+    else:
+        path.write_bytes(packed[:half] + bytes(b ^ 0xFF for b in packed[half:]))
+    log = read_truth_logs([path], RULES)
+    assert len(log.problems) == 1
+    assert log.signals
+    assert_adds_up(log)
+
+
+def test_log_in_a_closed_folder_is_a_problem_not_an_error(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    with as_no_root():
+        log = read_truth_logs(with_rotated(closed / "truth_log.jsonl"), RULES)
+    closed.chmod(0o700)
+    assert "Permission denied" in log.problems[0]
+
+
+def test_what_is_no_regular_file_is_a_problem_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    pipe, folder = tmp_path / "pipe", tmp_path / "folder"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    log = read_truth_logs([pipe, folder], RULES)
+    assert [problem.split(": ")[1] for problem in log.problems] == ["is no regular file"] * 2
+
+
+def test_a_link_to_a_log_is_followed(path: Path) -> None:
+    told(ended(), path=path)
+    link = path.with_name("link.jsonl")
+    link.symlink_to(path)
+    assert len(read_truth_logs([link], RULES).outcomes) == 1
+
+
+@pytest.mark.parametrize("name", ["crypto_ml_model.pkl", "renamed.jsonl"])
+def test_a_pickled_model_is_refused_unread_and_says_why(tmp_path: Path, name: str) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "it_ran",))
+
+    (tmp_path / name).write_bytes(pickle.dumps(Trap()))
+    log = read_truth_logs([tmp_path / name], RULES)
+    (problem,) = log.problems
+    assert log.lines == 0
+    assert "refused unread" in problem
+    assert "ml_training_data.jsonl" in problem
+    assert not (tmp_path / "it_ran").exists()
+    text = "\n".join(check([tmp_path / name], RULES))
+    assert "refused unread" in text
+
+
+def test_a_log_that_powershell_wrote_anew_is_told_for_what_it_is(path: Path) -> None:
+    path.write_text(json.dumps(ended()) + "\n", encoding="utf-16")
+    log = read_truth_logs([path], RULES)
+    assert log.lines == 0
+    assert "UTF-16" in log.problems[0]
+
+
+def test_line_without_end_is_refused_and_the_next_one_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_files, "MAX_LINE_BYTES", 1000)
+    log = told("x" * 5000, "y" * 999, born(), path=path)
+    assert log.refused == {Reason.TOO_LONG: 1, Reason.NOT_JSON: 1}
+    assert log.signal_lines == 1
