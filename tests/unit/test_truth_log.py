@@ -324,30 +324,3 @@ def test_naive_stamps_are_read_in_the_configured_zone(path: Path) -> None:
     line = ended(signal_id="A_1", completed_at="2025-08-15T15:00:00Z")
     (outcome,) = told(line, path=path, rules=athens).outcomes.values()
     assert outcome.completed_s == datetime(2025, 8, 15, 15, tzinfo=UTC).timestamp()
-
-
-def test_the_levels_are_those_of_the_signal_not_of_its_end(path: Path) -> None:
-    trailed = ended(sl=1.0995, exit_price=1.099, outcome="LOSS_SL")
-    for lines in ((born(), trailed), (trailed, born())):
-        (outcome,) = told(*lines, path=path).outcomes.values()
-        assert (outcome.signal.stop, outcome.signal.target) == (1.0990, 1.1015)
-
-
-def test_an_end_tells_the_levels_that_the_signal_does_not(path: Path) -> None:
-    trailed = ended(sl=1.0995, tp=1.1015)
-    for lines in ((born(tp=None), trailed), (trailed, born(tp=None))):
-        (outcome,) = told(*lines, path=path).outcomes.values()
-        assert (outcome.signal.stop, outcome.signal.target) == (1.0990, 1.1015)
-
-
-def test_levels_of_a_later_trade_of_the_same_id_are_not_those_of_the_first(path: Path) -> None:
-    """The first one's own line is rotated away; counters use ids again."""
-    again = born(entry_price=1.15, sl=1.148, tp=1.152)
-    won = ended(entry_price=1.1, sl=1.099, tp=1.1015, exit_price=1.1015, outcome="WIN_TP")
-    (outcome,) = told(won, again, path=path).outcomes.values()
-    assert outcome.win
-    assert (outcome.signal.entry, outcome.signal.stop, outcome.signal.target) == (
-        1.1,
-        1.099,
-        1.1015,
-    )

@@ -17,12 +17,12 @@ from training.truth_log.lines import Outcome, Signal, disagree, is_one_trade, me
 _SIGNAL = Struct("<ib5d")
 """Symbol, direction, time, entry, stop, target, base score."""
 
-_OUTCOME = Struct("<iib6d")
-"""The outcome told before of the same signal, word, win, times of end and watch, runtime, exit,
-pips, R."""
+_OUTCOME = Struct("<iibb6d")
+"""The outcome told before of the same signal, word, win, whether the stop moved, times of end and
+watch, runtime, exit, pips, R."""
 
 _BEFORE = Struct("<i")
-_WIN_AT = calcsize("<ii")
+_WIN_AT, _MOVED_AT = calcsize("<ii"), calcsize("<iib")
 NONE = -1
 
 
@@ -113,6 +113,10 @@ class Signals(Mapping[str, Signal]):
         """Whether one line alone spoke of the signal in this row."""
         return not self._told_again[row]
 
+    def has_own_levels(self, row: int) -> bool:
+        """Whether the levels in this row are those of the signal's own line."""
+        return bool(self._has_own_levels[row])
+
     def _says_nothing_new(self, signal: Signal, row: int) -> bool:
         """Sees what most completions are, by less work than merging takes."""
         if not (
@@ -191,6 +195,7 @@ class Outcomes(Mapping[str, Outcome]):
             before,
             self._words.number(outcome.word),
             outcome.win,
+            outcome.stop_moved,
             nan if completed_s is None else completed_s,
             nan if watched_s is None else watched_s,
             nan if runtime_s is None else runtime_s,
@@ -202,11 +207,11 @@ class Outcomes(Mapping[str, Outcome]):
     def told(self) -> Iterator[tuple[int, Signal, list[Outcome]]]:
         """Signals with their row and all their outcomes, in the order of the lines.
 
-        Without those of which a single line spoke: its reader has judged that.
+        Without those of which a single line spoke: its reader has judged that, but for its stop.
         """
         for name, row in self._signals.rows():
             number = self._newest(row)
-            if number == NONE or self._signals.is_told_once(row):
+            if number == NONE or (self._signals.is_told_once(row) and not self._moved(number)):
                 continue
             signal = self._signals.at(name, row)
             yield row, signal, [self._at(one, signal) for one in self._numbers(number)]
@@ -231,6 +236,9 @@ class Outcomes(Mapping[str, Outcome]):
             numbers.append(before)
         return numbers[::-1]
 
+    def _moved(self, number: int) -> bool:
+        return bool(self._table[number * _OUTCOME.size + _MOVED_AT])
+
     def _row(self, number: int) -> bytearray:
         first = number * _OUTCOME.size
         return self._table[first : first + _OUTCOME.size]
@@ -239,8 +247,20 @@ class Outcomes(Mapping[str, Outcome]):
         return self._of_signal[row] if row < len(self._of_signal) else NONE
 
     def _at(self, number: int, signal: Signal) -> Outcome:
-        _, word, win, *numbers = _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
-        return Outcome(signal, bool(win), self._words.text(word) or "", *_known(numbers))
+        _, word, win, moved, *numbers = _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
+        end_s, watched_s, runtime_s, leave, pips, realised_r = _known(numbers)
+        return Outcome(
+            signal,
+            bool(win),
+            self._words.text(word) or "",
+            end_s,
+            watched_s,
+            runtime_s,
+            leave,
+            pips,
+            realised_r,
+            bool(moved),
+        )
 
 
 def _known(numbers: list[float]) -> list[float | None]:

@@ -92,7 +92,7 @@ class _Ledger:
     def settle(self) -> TruthLog:
         """Judge each outcome against all that is known of its signal."""
         for row, signal, told in self._outcomes.told():
-            place = self._believed(signal, told)
+            place = self._believed(row, signal, told)
             if place is None or len(told) > 1:
                 self._outcomes.believe(row, place)
         return TruthLog(
@@ -108,16 +108,16 @@ class _Ledger:
             tuple(self.problems),
         )
 
-    def _believed(self, signal: Signal, told: list[Outcome]) -> int | None:
+    def _believed(self, row: int, signal: Signal, told: list[Outcome]) -> int | None:
         """The place of the outcome to believe; None where there is none, its refusal counted."""
         if signal.signal_id in self._signals.conflicting:
             self._refused[Reason.CONTRADICTING_SIGNALS] += len(told)
             return None
-        if len(told) == 1 and doubt(signal, told[0], self.rules) is None:
+        if len(told) == 1 and self._doubt(row, signal, told[0]) is None:
             return 0  # as most are
         places: list[int] = []
         for place, outcome in enumerate(told):
-            reason = doubt(signal, outcome, self.rules)
+            reason = self._doubt(row, signal, outcome)
             if reason is None:
                 places.append(place)
             else:
@@ -133,6 +133,11 @@ class _Ledger:
         return min(
             places, key=lambda at: (told[at].completed_s is None, told[at].completed_s or 0.0)
         )
+
+    def _doubt(self, row: int, signal: Signal, outcome: Outcome) -> Reason | None:
+        if outcome.stop_moved and not self._signals.has_own_levels(row):
+            return Reason.IMPOSSIBLE_LEVELS
+        return doubt(signal, outcome, self.rules)
 
     def _undecodable(self, raw: bytes) -> None:
         text = raw.strip()

@@ -118,6 +118,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a signal ended, as reported. `signal` holds what the same line says of it.
 
     `completed_s` and `watched_from_s` are UTC seconds; `pips` and `realised_r` signed.
+    `stop_moved` where it can be true only beside the signal's own line: see `stop_moved`.
     """
 
     signal: Signal
@@ -129,6 +130,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     exit: float | None = None
     pips: float | None = None
     realised_r: float | None = None
+    stop_moved: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):

@@ -51,6 +51,18 @@ def doubt(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
     return _doubt_time(signal, outcome, rules) or _doubt_levels(signal, outcome)
 
 
+def stop_moved(signal: Signal, outcome: Outcome) -> bool:
+    """Whether its stop alone makes what a line says impossible, as one moved to the entry or on.
+
+    Where the stop was, the signal's own line tells. Not so of a loss in a word alone: it would
+    count as one at that stop, which is not where it ended.
+    """
+    told = outcome.realised_r is not None or outcome.exit is not None
+    if signal.stop is None or not (outcome.win or told or words.is_open_ended(outcome.word)):
+        return False
+    return _doubt_levels(msgspec.structs.replace(signal, stop=None), outcome) is None
+
+
 def born_s(signal: Signal, ended_s: float | None) -> float | None:
     """When a signal came, by its stamp, else by its id, whose digits may be no time; UTC seconds.
 

@@ -13,7 +13,7 @@ import msgspec
 
 from training.truth_log import words
 from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal, Told
-from training.truth_log.plausible import Rules, born_s, doubt
+from training.truth_log.plausible import Rules, born_s, doubt, stop_moved
 
 Read = Signal | Outcome | Refused
 Reader = Callable[[Line, str, Rules], Read]
@@ -202,4 +202,6 @@ def _outcome(
         line.realised_r,
     )
     reason = doubt(signal, outcome, rules)
+    if reason is Reason.IMPOSSIBLE_LEVELS and stop_moved(signal, outcome):
+        return msgspec.structs.replace(outcome, stop_moved=True)
     return outcome if reason is None else Refused(reason, signal)
