@@ -57,6 +57,8 @@ MEANING: dict[str, str] = {
     "no_base_score": "no base score known",
     "impossible_request": "a score, symbol or level that the service would have refused",
     "before_the_market": "before the recording of its symbol begins",
+    "not_in_the_market": "no recording read shows a symbol of that name: see feed.symbol_suffixes "
+    "and feed.symbol_map, which tell a broker's names",
     "after_the_market": "after the recording ends",
     "crossed": "ticks with an ask below the bid, or no price",
     "late": "ticks older than the one before of their symbol",

@@ -256,7 +256,7 @@ def test_signals_that_cannot_be_scored_are_counted_with_their_reason(
     }
     assert counts == {
         "repeated": 1, "scored_live": 1, "test": 1, "no_time": 1, "impossible_request": 2,
-        "malformed": 1, "before_the_market": 1, "after_the_market": 1,
+        "malformed": 1, "not_in_the_market": 1, "after_the_market": 1,
     }  # fmt: skip
     assert "scored           1 of 3" in result.output
 

@@ -176,11 +176,12 @@ class _History:
 
 
 class Cutter:
-    """One pass over the events. `unplaced` counts signals that no piece could hold."""
+    """One pass over the events."""
 
     def __init__(self, asked: Sequence[Asked], symbols: Sequence[str], rules: Rules) -> None:
         """`asked` in order of time, `symbols` theirs by the market's names."""
-        self.unplaced: Counter[str] = Counter()
+        self._too_early: Counter[str] = Counter()
+        self._too_late = 0
         self._rules = rules
         self._asked = asked
         self._symbols = symbols
@@ -196,6 +197,15 @@ class Cutter:
         self._due = self._when_due()
         self._newest_s = -inf
         self._day = -1
+
+    @property
+    def unplaced(self) -> Counter[str]:
+        """Signals that no piece could hold, by the reason, so far."""
+        found = Counter(after_the_market=self._too_late)
+        for symbol, count in self._too_early.items():
+            is_there = symbol in self._histories
+            found["before_the_market" if is_there else "not_in_the_market"] += count
+        return +found
 
     def pieces(self, events: Iterable[Event]) -> Iterator[Piece]:
         """All pieces, by day and symbol; no event is read after the last signal's end."""
@@ -216,7 +226,7 @@ class Cutter:
         while day >= 0:
             yield from self._of_day(day, min(due_s, self._newest_s))
             day, due_s = next(due, (-1, inf))
-        self.unplaced["after_the_market"] += len(self._asked) - self._next
+        self._too_late = len(self._asked) - self._next
 
     def _when_due(self) -> dict[int, float]:
         """When each day's last signal has surely ended; later days later."""
@@ -254,7 +264,7 @@ class Cutter:
                 return
             self._next += 1
             if symbol not in self._histories:
-                self.unplaced["before_the_market"] += 1
+                self._too_early[symbol] += 1
             else:
                 self._placed[int(asked.time_s // DAY_S)][symbol].append(Placed(number, asked))
 

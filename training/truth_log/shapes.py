@@ -146,7 +146,7 @@ def _signal(line: Line, signal_id: str, rules: Rules) -> Signal:
     symbol = line.symbol or line.pair
     return Signal(
         signal_id,
-        intern(symbol.upper()) if symbol else None,
+        intern(symbol) if symbol else None,
         words.direction(line.direction),
         words.time_of(line.generated_at, rules.zone),
         words.price(line.entry_price),

@@ -1,0 +1,68 @@
+"""Backfill by a truth log whose symbols are the broker's: as they are written, or told of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from made_market import made_market, quotes_of, signal_lines, write_lines
+
+from training.__main__ import main
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def backfilled(folder: Path, config: Path, *, told: str, quoted: str) -> str:
+    market = made_market(folder)
+    first = signal_lines(quotes_of(market), 1)[0]
+    unnamed = market.rename(folder / "ticks.csv")
+    log = write_lines(
+        folder / "truth.jsonl",
+        [
+            {
+                "signal_id": "ELITE_1",
+                "symbol": told,
+                "direction": first["direction"],
+                "confidence": 71.0,
+                "generated_at": first["time"],
+            }
+        ],
+    )
+    places = ("--journal", folder / "journal.db", "--output", folder / "out.db")
+    given = ("--config", config, "--truth-log", log, "--symbol", quoted, "--jobs", "1")
+    result = CliRunner().invoke(
+        main, [str(a) for a in ("backfill", unnamed, *given, *places)], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize(
+    ("told", "quoted", "feed"),
+    [
+        ("EURUSD.r", "EURUSD.r", ""),
+        ("EURUSD.r", "EURUSD.r", 'symbol_suffixes = [".r"]'),
+        ("EURUSDm", "EURUSD", 'symbol_suffixes = ["m"]'),
+        ("eurusd", "EURUSD", 'symbol_map = { eurusd = "EURUSD" }'),
+    ],
+)
+def test_a_truth_logs_symbol_is_the_markets_as_it_is_written(
+    tmp_path: Path, config: Path, told: str, quoted: str, feed: str
+) -> None:
+    config.write_text(f"[feed]\n{feed}\n")
+    said = backfilled(tmp_path, config, told=told, quoted=quoted)
+    assert "scored           1 of 1" in said
+
+
+def test_a_symbol_that_the_market_does_not_show_is_told_as_that(
+    tmp_path: Path, config: Path
+) -> None:
+    config.write_text("")
+    said = backfilled(tmp_path, config, told="EURUSD", quoted="EURUSD.r")
+    assert re.search(r"\n  not_in_the_market +1  .*symbol_suffixes", said)
+    assert "before_the_market" not in said
