@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
 from truth_lines import BORN_S, born, ended, stamp, told, tracked
 
+from training.backfill.signals import Wanted, add_told
 from training.labels import of_truth_log
 from training.truth_log import Reason
 
@@ -31,17 +33,42 @@ def test_an_end_tells_the_levels_that_the_signal_does_not(path: Path) -> None:
         assert (outcome.signal.stop, outcome.signal.target) == (1.0990, 1.1015)
 
 
-def test_levels_of_a_later_trade_of_the_same_id_are_not_those_of_the_first(path: Path) -> None:
-    """The first one's own line is rotated away; counters use ids again."""
-    again = born(entry_price=1.15, sl=1.148, tp=1.152)
-    won = ended(entry_price=1.1, sl=1.099, tp=1.1015, exit_price=1.1015, outcome="WIN_TP")
-    (outcome,) = told(won, again, path=path).outcomes.values()
-    assert outcome.win
-    assert (outcome.signal.entry, outcome.signal.stop, outcome.signal.target) == (
-        1.1,
-        1.099,
-        1.1015,
-    )
+DAY_S = 86_400.0
+FIRST = {"entry_price": 1.1, "sl": 1.099, "tp": 1.1015}
+LATER = {"entry_price": 1.103, "sl": 1.102, "tp": 1.1045}
+FIRST_ENDED = ended(**FIRST, exit_price=1.1015)
+LATER_CAME = born(**LATER, generated_at=stamp(3 * DAY_S), confidence=88.0)
+LATER_END = {"completed_at": stamp(3 * DAY_S + 900), "runtime_seconds": None}
+LATER_ENDED = ended(**LATER, **LATER_END, exit_price=1.1045)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [FIRST_ENDED, LATER_CAME],  # the first one's own line is rotated away
+        [FIRST_ENDED, LATER_CAME, LATER_ENDED],
+        [born(), LATER_CAME, ended(**LATER_END)],
+        [born(), born(**LATER), ended()],
+        [born(), born(entry_price=None, sl=None, tp=None, generated_at=stamp(3 * DAY_S)), ended()],
+        [
+            born(confidence=None),
+            born(generated_at=stamp(3 * DAY_S), entry_price=None, sl=None, tp=None, confidence=None,
+                direction=None),
+            ended(),
+        ],
+    ],
+)  # fmt: skip
+def test_an_id_that_two_trades_bear_is_neither_ones(
+    path: Path, lines: list[dict[str, Any]]
+) -> None:
+    """Counters use ids again: the time of one and the levels of the other are no signal."""
+    for order in (lines, lines[::-1]):
+        log = told(*order, path=path)
+        assert not log.outcomes
+        assert set(log.refused) <= {Reason.CONTRADICTING_SIGNALS, Reason.BEFORE_SIGNAL}
+        wanted = Wanted()
+        add_told(log.signals, UTC, wanted)
+        assert wanted.refused == {Reason.CONTRADICTING_SIGNALS: 1}
 
 
 IN_PROFIT = {"entry_price": 1.1, "sl": 1.1005, "tp": 1.1015}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from math import nan
 from struct import Struct, calcsize
 
-from training.truth_log.lines import Outcome, Signal, disagree, is_one_trade, merged
+from training.truth_log.lines import SAME_TRADE_S, Outcome, Signal, disagree, merged
 
 _SIGNAL = Struct("<ib5d")
 """Symbol, direction, time, entry, stop, target, base score."""
@@ -101,7 +101,8 @@ class Signals(Mapping[str, Signal]):
         known = self.at(signal.signal_id, row)
         if disagree(known, signal):
             self.conflicting.add(signal.signal_id)
-        goes_before = is_own and not self._has_own_levels[row] and is_one_trade(known, signal)
+            return row
+        goes_before = is_own and not self._has_own_levels[row]
         together = merged(known, signal, levels_of=signal if goes_before else known)
         self._has_own_levels[row] |= is_own
         if together is not known:
@@ -125,7 +126,8 @@ class Signals(Mapping[str, Signal]):
         ):
             return False
         symbol, _, time_s, *_ = _SIGNAL.unpack_from(self._table, row * _SIGNAL.size)
-        is_timed = signal.time_s is None or time_s == time_s  # noqa: PLR0124  see `_known`
+        # Not so where no time was known: then it is NaN.
+        is_timed = signal.time_s is None or abs(signal.time_s - time_s) <= SAME_TRADE_S
         return is_timed and signal.symbol in (None, self._symbols.text(symbol))
 
     def _packed(self, signal: Signal) -> bytes:

@@ -160,22 +160,15 @@ def merged(first: Signal, second: Signal, *, levels_of: Signal) -> Signal:
 
 
 def disagree(first: Signal, second: Signal) -> bool:
-    """Whether two lines of one id speak of different trades."""
-    if first.direction * second.direction < 0:
+    """Whether two lines of one id speak of different trades: ids are used again, days later."""
+    if first.direction * second.direction < 0 or _differ(first.entry, second.entry):
+        return True
+    time_s, other_s = first.time_s, second.time_s
+    if time_s is not None and other_s is not None and abs(time_s - other_s) > SAME_TRADE_S:
         return True
     if first.symbol is None or second.symbol is None:
         return False
     return other_market(first.symbol, first.entry, second.symbol, second.entry)
-
-
-def is_one_trade(first: Signal, second: Signal) -> bool:
-    """Whether two lines of one id may speak of one trade: ids are used again, days later."""
-    timed = first.time_s is not None and second.time_s is not None
-    if timed and abs((first.time_s or 0.0) - (second.time_s or 0.0)) > SAME_TRADE_S:
-        return False
-    if first.entry is None or second.entry is None:
-        return True
-    return abs(first.entry - second.entry) <= SAME_PRICE * min(first.entry, second.entry)
 
 
 def other_market(symbol: str, entry: float | None, other: str, other_entry: float | None) -> bool:
@@ -185,6 +178,11 @@ def other_market(symbol: str, entry: float | None, other: str, other_entry: floa
     if one.startswith(another) or another.startswith(one):
         return False
     # Or it has two names, as XAUUSD and GOLD, and one price.
-    if entry is None or other_entry is None:
-        return True
-    return abs(entry - other_entry) > SAME_PRICE * min(entry, other_entry)
+    return entry is None or other_entry is None or _differ(entry, other_entry)
+
+
+def _differ(entry: float | None, other: float | None) -> bool:
+    """Whether two prices are known and cannot be those of one order and its fill."""
+    if entry is None or other is None:
+        return False
+    return abs(entry - other) > SAME_PRICE * min(entry, other)
