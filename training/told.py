@@ -203,7 +203,10 @@ def _why(promise: Promise) -> str:
         return "Of signals with a high reward fewer won than it said, of those with a low one more."
     if missing.between > missing.levels:
         return "It counts a win as the whole target, and what ends at neither level pays less."
-    return "At the levels less was made than the levels say: slippage, or costs that were not sent."
+    return (
+        "At the levels less was made than the levels say: slippage, costs that were not sent, or "
+        "trades closed before the level."
+    )
 
 
 def _sure(candidate: Candidate, history: Sequence[Event]) -> Iterator[str]:

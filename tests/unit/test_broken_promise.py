@@ -79,7 +79,10 @@ SLIPPED = mixed(0.5, 0.25)
 FEWER = "Fewer won than it said: 37.5 % promised, 33.0 % won."
 BY_REWARD = "Of signals with a high reward fewer won than it said, of those with a low one more."
 BETWEEN = "It counts a win as the whole target, and what ends at neither level pays less."
-SLIPPAGE = "At the levels less was made than the levels say: slippage, or costs that were not sent."
+SLIPPAGE = (
+    "At the levels less was made than the levels say: slippage, costs that were not sent, or "
+    "trades closed before the level."
+)
 
 
 @pytest.mark.parametrize(
