@@ -6,6 +6,8 @@ import gzip
 import json
 import os
 import pickle
+import shutil
+from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,11 @@ import pytest
 from another_user import as_no_root
 from truth_lines import RULES, assert_adds_up, born, ended, told
 
+from training import checks
 from training.truth_check import check
 from training.truth_log import Reason, Rules, read_truth_logs
 from training.truth_log import files as log_files
-from training.truth_log.files import with_rotated
+from training.truth_log.files import MOVED, with_rotated
 
 
 @pytest.fixture
@@ -65,31 +68,92 @@ def test_rotated_logs_are_read_in_the_order_in_which_they_were_written(path: Pat
 class Rotating(tzinfo):
     """UTC, and whoever reads the first stamp rotates the logs by it."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, rotate: Callable[[], object]) -> None:
+        self._rotate: Callable[[], object] | None = rotate
 
     def utcoffset(self, _moment: datetime | None) -> timedelta:
-        first = self._path.with_name(self._path.name + ".1")
-        if not first.with_suffix(".2").exists():
-            first.rename(first.with_suffix(".2"))
-            self._path.rename(first)
-            self._path.write_text(json.dumps(ended(signal_id="NEW")) + "\n")
+        rotate, self._rotate = self._rotate, None
+        if rotate:
+            rotate()
         return timedelta(0)
 
     def dst(self, _moment: datetime | None) -> timedelta:
         return timedelta(0)
 
 
-def test_a_log_that_is_rotated_while_it_is_read_is_a_problem(path: Path) -> None:
-    path.with_name(path.name + ".1").write_text(json.dumps(ended(signal_id="OLDER")) + "\n")
+def two_logs(path: Path) -> Path:
+    """A log and its older part, which is returned; an end in each."""
+    older = path.with_name(path.name + ".1")
+    older.write_text(json.dumps(ended(signal_id="OLDER")) + "\n")
     path.write_text(json.dumps(ended(signal_id="OLD")) + "\n")
-    log = read_truth_logs(with_rotated(path), Rules(zone=Rotating(path)))
+    return older
+
+
+def test_a_log_that_is_rotated_while_it_is_read_is_a_problem(path: Path) -> None:
+    older = two_logs(path)
+
+    def rotate() -> None:
+        older.rename(older.with_suffix(".2"))
+        path.rename(older)
+        path.write_text(json.dumps(ended(signal_id="NEW")) + "\n")
+
+    log = read_truth_logs(with_rotated(path), Rules(zone=Rotating(rotate)))
     assert "OLD" not in log.outcomes
     (problem,) = log.problems
     assert problem.startswith(f"{path}: ")
     assert "after a rotation" in problem
     again = read_truth_logs(with_rotated(path), RULES)
     assert (set(again.outcomes), again.problems) == ({"OLDER", "OLD", "NEW"}, ())
+
+
+def test_a_log_that_is_copied_and_emptied_while_an_older_part_is_read_is_a_problem(
+    path: Path,
+) -> None:
+    older = two_logs(path)
+
+    def rotate() -> None:
+        older.rename(older.with_suffix(".2"))
+        shutil.copy(path, older)
+        os.truncate(path, 0)
+
+    log = read_truth_logs(with_rotated(path), Rules(zone=Rotating(rotate)))
+    assert set(log.outcomes) == {"OLDER"}
+    assert log.problems == (f"{path}: {MOVED}",)
+    again = read_truth_logs(with_rotated(path), RULES)
+    assert (set(again.outcomes), again.problems) == ({"OLDER", "OLD"}, ())
+
+
+def test_a_log_that_is_emptied_while_it_is_read_is_a_problem(path: Path) -> None:
+    with path.open("w") as log:
+        log.writelines(json.dumps(ended(signal_id=f"A_{i}")) + "\n" for i in range(9000))
+    emptied = Rules(zone=Rotating(lambda: os.truncate(path, 0)))
+    assert read_truth_logs([path], emptied).problems == (f"{path}: {MOVED}",)
+
+
+def test_a_log_that_is_packed_before_it_is_read_is_one_problem_and_nothing_to_mend(
+    path: Path,
+) -> None:
+    older = two_logs(path)
+
+    def rotate() -> None:
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+
+    log = read_truth_logs([older, path], Rules(zone=Rotating(rotate)))
+    assert log.problems == (f"{path}: {MOVED}",)
+    (finding,) = checks.truth_logs(log.problems)
+    assert "mend" not in finding.text
+
+
+def test_a_log_that_grows_while_it_is_read_is_no_problem(path: Path) -> None:
+    older = two_logs(path)
+
+    def write_on() -> None:
+        with path.open("a") as log:
+            log.write(json.dumps(ended(signal_id="NEW")) + "\n")
+
+    log = read_truth_logs([older, path], Rules(zone=Rotating(write_on)))
+    assert (set(log.outcomes), log.problems) == ({"OLDER", "OLD", "NEW"}, ())
 
 
 def test_a_byte_order_mark_costs_no_line(path: Path) -> None:

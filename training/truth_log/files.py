@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from service.regular_file import open_regular
 
@@ -19,8 +19,8 @@ UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LONGEST_NUMBER = 3
 """Digits: what has more, as a year has, or strokes in between, is a date."""
 MOVED = (
-    "another file bears its name than when reading began, as after a rotation: what was there may "
-    "not have been read; the next run reads it"
+    "gone, cut or replaced since reading began, as after a rotation: what was there may not have "
+    "been read; the next run reads it"
 )
 PICKLED = (
     "a pickled model, which is refused unread: opening one runs whatever code it holds. What it "
@@ -72,13 +72,28 @@ def head_of(path: Path) -> bytes:
         return probe.read(2)
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """Which file bears a name now; None where none can be seen. Never raises."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_dev, found.st_ino
+class Seen(NamedTuple):
+    """Which file bore a name, by device and inode, and its size in bytes."""
+
+    file: tuple[int, int]
+    size: int
+
+    @classmethod
+    def of(cls, path: Path) -> Seen | None:
+        """What bears the name now; None where nothing can be seen. Never raises."""
+        try:
+            found = path.stat()
+        except (OSError, ValueError):
+            return None
+        return cls((found.st_dev, found.st_ino), found.st_size)
+
+    def is_moved(self, now: Seen | None) -> bool:
+        """Whether what bears the name now is not all that bore it."""
+        return now is None or now.file != self.file or self.is_cut(now)
+
+    def is_cut(self, now: Seen | None) -> bool:
+        """Whether it is the same file and shorter, as `copytruncate` leaves one."""
+        return now is not None and now.file == self.file and now.size < self.size
 
 
 def with_rotated(path: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from training.truth_log.columns import Outcomes, Signals
-from training.truth_log.files import MOVED, identity, lines_of
+from training.truth_log.files import MOVED, Seen, lines_of
 from training.truth_log.lines import Line, Outcome, Reason, Signal
 from training.truth_log.plausible import Rules, doubt
 from training.truth_log.shapes import read
@@ -41,12 +41,8 @@ class TruthLog(msgspec.Struct, frozen=True):
 def read_truth_logs(paths: Iterable[Path], rules: Rules) -> TruthLog:
     """Read plain or gzipped logs of any mixture of shapes, in one pass. Never raises."""
     ledger = _Ledger(rules)
-    before = [(path, identity(path)) for path in paths]
-    for path, file in before:
-        if file not in (None, identity(path)):
-            ledger.problems.append(f"{path}: {MOVED}")
-        for raw in lines_of(path, ledger.problems.append):
-            ledger.add(raw)
+    for path, before in [(path, Seen.of(path)) for path in paths]:
+        ledger.read(path, before)
     return ledger.settle()
 
 
@@ -63,6 +59,15 @@ class _Ledger:
         self._counts: Counter[str] = Counter()
         self._shapes: Counter[str] = Counter()
         self._refused: Counter[Reason] = Counter()
+
+    def read(self, path: Path, before: Seen | None) -> None:
+        """Take a file's lines; `before` is what bore its name when reading began."""
+        found = Seen.of(path)
+        if found is not None or before is None:  # else there is nothing that an error could tell of
+            for raw in lines_of(path, self.problems.append):
+                self.add(raw)
+        if before is not None and (before.is_moved(found) or before.is_cut(Seen.of(path))):
+            self.problems.append(f"{path}: {MOVED}")
 
     def add(self, raw: bytes | None) -> None:
         """Take one line with its newline; None for one that was too long to keep."""
