@@ -70,8 +70,9 @@ def test_a_zone_is_followed_and_a_signal_sees_nothing_of_the_hour_to_come(
     assert "brokers' clocks" not in result.output
 
 
-def test_one_offset_over_a_switch_is_told_of(tmp_path: Path) -> None:
-    result = backfilled(tmp_path, "3h", *two_days())
+@pytest.mark.parametrize("offset", ["3h", "Etc/GMT-3", "UTC+3h"])
+def test_one_offset_over_a_switch_is_told_of(tmp_path: Path, offset: str) -> None:
+    result = backfilled(tmp_path, offset, *two_days())
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
     assert "brokers' clocks changed on 2025-10-26" in said

@@ -76,17 +76,39 @@ def test_a_time_that_the_clock_never_shows_is_none() -> None:
 @pytest.mark.parametrize(
     ("first", "last", "switch"),
     [
-        ((2025, 10, 20), (2025, 10, 31), (2025, 10, 26)),
-        ((2025, 10, 27), (2025, 11, 7), (2025, 11, 2)),
-        ((2025, 1, 1), (2025, 12, 31), (2025, 3, 9)),
+        ((2025, 10, 20), (2025, 10, 31), (2025, 10, 26, 1)),
+        ((2025, 10, 27), (2025, 11, 7), (2025, 11, 2, 6)),
+        ((2025, 1, 1), (2025, 12, 31), (2025, 3, 9, 7)),
+        ((2025, 3, 28), (2025, 4, 4), (2025, 3, 30, 1)),
+        ((2025, 10, 26), (2025, 10, 26), (2025, 10, 26, 1)),
         ((2025, 4, 1), (2025, 10, 25), None),
     ],
 )
-def test_a_switch_between_two_days_is_found(
-    first: tuple[int, ...], last: tuple[int, ...], switch: tuple[int, ...] | None
+@pytest.mark.parametrize("begins", [(0, 0), (0, 5), (0, 59)])
+def test_a_switch_between_two_moments_is_found_to_the_second(
+    first: tuple[int, ...],
+    last: tuple[int, ...],
+    switch: tuple[int, ...] | None,
+    begins: tuple[int, int],
 ) -> None:
-    found_s = first_switch(at(*first, 12), at(*last, 12))
-    assert found_s == (None if switch is None else pytest.approx(at(*switch, 12), abs=86_400.0))
+    found_s = first_switch(at(*first, *begins) + 0.5, at(*last, 20) + 0.5)
+    assert found_s == (None if switch is None else at(*switch))
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed"),
+    [
+        ("3h", True),
+        ("Etc/GMT-3", True),
+        ("UTC+3h", True),
+        ("Asia/Tokyo", True),
+        ("Europe/Athens", False),
+        ("America/New_York+7h", False),
+    ],
+)
+def test_a_clock_is_fixed_that_knows_no_summer_time(text: str, fixed: bool) -> None:
+    for month in range(1, 13):
+        assert clock_of(text).is_fixed(at(2025, month, 15)) == fixed
 
 
 def test_no_offset_is_utc() -> None:

@@ -6,7 +6,8 @@ shows an hour twice when summer time ends, and nobody can tell which of the two 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from bisect import bisect_left
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -31,6 +32,14 @@ class BrokerClock(NamedTuple):
             return shown_s
         offset_s = _offset_s(self.zone, int(shown_s // QUARTER_S))
         return None if offset_s is None else shown_s - offset_s
+
+    def is_fixed(self, at_s: float) -> bool:
+        """Whether it stayed as far ahead of UTC all the year before `at_s` (UTC s)."""
+        zone = self.zone
+        if zone is None:
+            return True
+        months = (datetime.fromtimestamp(at_s - 30 * DAY_S * back, zone) for back in range(13))
+        return len({month.utcoffset() for month in months}) == 1
 
 
 IN_UTC = BrokerClock()
@@ -58,13 +67,17 @@ def clock_of(text: str) -> BrokerClock:
 
 
 def first_switch(first_s: float, last_s: float) -> float | None:
-    """About when (UTC s) a clock that brokers go by first changed between two moments, if any."""
+    """When (UTC s) a clock that brokers go by first changed between two moments, if any did."""
     zones = [zone for name in BROKERS_SWITCH_WITH if (zone := _zone(name))]
-    begun = [datetime.fromtimestamp(first_s, zone).utcoffset() for zone in zones]
-    moments: list[float] = [*range(int(first_s), int(last_s), DAY_S), last_s]
-    for moment_s in moments:
-        if [datetime.fromtimestamp(moment_s, zone).utcoffset() for zone in zones] != begun:
-            return moment_s
+
+    def offsets(moment_s: float) -> list[timedelta | None]:
+        return [datetime.fromtimestamp(moment_s, zone).utcoffset() for zone in zones]
+
+    begun = offsets(first_s)
+    for day_s in range(int(first_s), int(last_s) + 1, DAY_S):
+        seconds = range(day_s, min(day_s + DAY_S, int(last_s)) + 1)
+        if offsets(seconds[-1]) != begun:
+            return seconds[bisect_left(seconds, True, key=lambda s: offsets(s) != begun)]
     return None
 
 

@@ -196,7 +196,7 @@ def _canonical(config: Config) -> Any:
 
 def _clock_warning(clock: BrokerClock, account: StreamAccount) -> Iterator[str]:
     """One offset for summer and winter has half of the ticks an hour too early or too late."""
-    if clock.zone is not None or account.first_s > account.last_s:
+    if account.first_s > account.last_s or not clock.is_fixed(account.last_s):
         return
     switch_s = first_switch(account.first_s, account.last_s)
     if switch_s is not None:
