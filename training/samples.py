@@ -77,7 +77,8 @@ class Samples:
         return (
             f"{longer:,} of {len(self):,} signals ran for longer than training.max_holding_s "
             f"({holding_s / 3600.0:.1f} hours): the newest are counted before their slow ends are "
-            "in, and days are taken for independent that are not. Set it to how long they run, "
+            "in, days are taken for independent that are not, and overlap beyond that time is not "
+            "seen: counted once, they are fewer than said. Set it to how long they run, "
             "truth_log.timezone to the zone of their ends, or report closed_at if reports come late"
         )
 
