@@ -22,14 +22,15 @@ MAX_CANDLES_PER_TIMEFRAME = 240
 """As many as a symbol's state keeps; of a longer list the newest are taken."""
 
 TIMEFRAMES = ("M1", "M5", "M15", "M30", "H1", "H4", "D1")
+FULL_STAMP_CHARS = len("2025.09.15 19:33:52")
 
 _WORDS = frozenset(
     {"heartbeat", "hello", "handshake", "disconnect", "pong"}
     | {"confirmation", "close_confirmation", "status"}
 )
 SKIPPED_KINDS = _WORDS | {"other", "garbage", "too_large"}
-"""`other`: an object of an unknown `type`. `garbage`: no message at all, or a tick, candle or
-sentiment with a missing, ill-typed or impossible value."""
+"""`other`: an object of an unknown `type`, or a topic by itself. `garbage`: no message at all, or a
+tick, candle or sentiment with a missing, ill-typed or impossible value."""
 
 Generation = Literal["7.01", "2.05"]
 
@@ -101,7 +102,7 @@ TOO_LARGE = Skipped("too_large")
 _SKIPPED = {kind: Skipped(kind) for kind in SKIPPED_KINDS}
 
 
-class _WireTick(msgspec.Struct, gc=False):
+class WireTick(msgspec.Struct, gc=False):
     """What both generations send in a tick; `spread` is in broker points and not read."""
 
     symbol: str
@@ -136,7 +137,7 @@ class _WireSentiment(msgspec.Struct, gc=False):
 
 
 _TICK_WORDS = frozenset(("tick", "TICK", "Tick"))
-_decode_tick = msgspec.json.Decoder(_WireTick).decode
+_decode_tick = msgspec.json.Decoder(WireTick).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 # Skipping an unknown field that is nested too deeply is a RecursionError in msgspec.
@@ -148,6 +149,9 @@ _STAMP = re.compile(
     re.ASCII,
 )
 _WORD = re.compile(rb"[A-Za-z]+(?:_[A-Za-z]+)*")
+_TIMEFRAME = re.compile(r"[MHDW]\d{1,2}|MN1?")
+_TOPIC = re.compile(rb"[A-Za-z0-9._#+\-/&!^$@:|]{1,64}")
+_PREFIX = re.compile(rb"[A-Za-z0-9._#+\-/&!^$@:|\s]{0,64}")
 
 
 def parse(frame: bytes) -> FeedMessage:
@@ -173,13 +177,14 @@ def parse(frame: bytes) -> FeedMessage:
 def parse_timeframes(symbol: str, frames: Mapping[str, Any], node_id: str = "") -> Candles:
     """Candles of {timeframe: [{time | timestamp, open, high, low, close, volume?}, ...]}.
 
-    Keys that name no timeframe are passed over; ill-formed entries are left out and
-    counted in `skipped`, as is what exceeds MAX_CANDLES_PER_TIMEFRAME of one timeframe.
+    Keys are read in any case. Those that name no timeframe are passed over; ill-formed entries
+    are left out and counted in `skipped`, as is what exceeds MAX_CANDLES_PER_TIMEFRAME of one.
     """
+    named = {key.upper(): entries for key, entries in frames.items()}
     candles: list[Candle] = []
     skipped = 0
     for timeframe in TIMEFRAMES:
-        entries = frames.get(timeframe)
+        entries = named.get(timeframe)
         if not isinstance(entries, (list, tuple)):
             skipped += entries is not None
             continue
@@ -196,7 +201,7 @@ def parse_timeframes(symbol: str, frames: Mapping[str, Any], node_id: str = "") 
 def parse_stamp(stamp: object) -> float | None:
     """Epoch seconds of a number or of `YYYY.MM.DD HH:MM[:SS]`; None outside 2000..2099."""
     if isinstance(stamp, str):
-        return _text_stamp(stamp) if len(stamp) <= 19 else None
+        return _text_stamp(stamp) if len(stamp) <= FULL_STAMP_CHARS else None
     if isinstance(stamp, (float, int)) and _FIRST_STAMP_S <= stamp < _LAST_STAMP_S:
         return float(stamp)
     return None
@@ -260,8 +265,10 @@ def _parse_other(frame: bytes) -> FeedMessage:
     prefix = word.group().decode("ascii").lower() if word else ""
     if brace < 0:
         head = prefix.split("_")[0]
-        return _SKIPPED.get(prefix) or (_SKIPPED[head] if head in _WORDS else GARBAGE)
-    if text[:brace].strip().lower() != prefix.encode():
+        if prefix in _WORDS or head in _WORDS:
+            return _SKIPPED[prefix if prefix in _WORDS else head]
+        return _SKIPPED["other"] if _TOPIC.fullmatch(text) else GARBAGE
+    if not _PREFIX.fullmatch(text[:brace]):
         return GARBAGE
     try:
         fields = _decode_any(text[brace:])
@@ -274,7 +281,7 @@ def _parse_other(frame: bytes) -> FeedMessage:
 def _typed(kind: str, fields: dict[str, Any]) -> FeedMessage:
     """A decoded object by its lower-case type. Raises MsgspecError for ill-typed fields."""
     if kind == "tick":
-        return _tick(msgspec.convert(fields, _WireTick))
+        return _tick(msgspec.convert(fields, WireTick))
     if kind == "ohlc":
         return _candle(fields, "", "", "") or GARBAGE
     if kind in ("candle_batch", "timeframe_data"):
@@ -292,11 +299,13 @@ def _typed(kind: str, fields: dict[str, Any]) -> FeedMessage:
     return _SKIPPED["other"] if kind else GARBAGE
 
 
-def _tick(wire: _WireTick) -> Tick | Skipped:
+def _tick(wire: WireTick) -> Tick | Skipped:
     stamp_s = parse_stamp(wire.timestamp)
     symbol = _symbol(wire.symbol)
     if stamp_s is None or not symbol:
         return GARBAGE
+    if isinstance(wire.timestamp, str) and len(wire.timestamp) < FULL_STAMP_CHARS:
+        return GARBAGE  # to the minute: a minute's volume would seem to come in its first second
     return Tick(symbol, wire.bid, wire.ask, wire.volume, stamp_s, wire.node_id or "")
 
 
@@ -307,10 +316,10 @@ def _candle(fields: Any, symbol: str, timeframe: str, node_id: str) -> Candle | 
     except msgspec.MsgspecError:
         return None
     name = symbol or _symbol(wire.symbol)
-    frame = timeframe or wire.timeframe.upper()
+    frame = timeframe or wire.timeframe.upper().removeprefix("PERIOD_")
     stamp_s = parse_stamp(wire.timestamp if wire.time is None else wire.time)
     body = (wire.open, wire.close)
-    if not name or frame not in TIMEFRAMES or stamp_s is None:
+    if not name or stamp_s is None or not _TIMEFRAME.fullmatch(frame):
         return None
     if wire.low > min(body) or wire.high < max(body):
         return None

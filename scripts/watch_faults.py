@@ -215,6 +215,11 @@ def late(one: Watched) -> None:
     one.start().bridge.late = True
 
 
+@fault("the name of one symbol has a space", "ScorerFeedUnreadable")
+def garbled(one: Watched) -> None:
+    one.start().bridge.garbled = True
+
+
 @fault("as many symbols as fit (limits.symbols = 2)", "ScorerSymbolsFull", LIMITS_SYMBOLS="2")
 def full(one: Watched) -> None:
     one.start()

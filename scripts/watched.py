@@ -153,6 +153,7 @@ class Bridge:
         self.ticks = True
         self.ahead_s = 0.0
         self.late = False
+        self.garbled = False
         self._extra: list[bytes] = []
         self._stop = threading.Event()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -180,7 +181,10 @@ class Bridge:
                 continue
             stamp_s = time.time() + self.ahead_s - 30.0 * (self.late and number % 2)
             for symbol in SYMBOLS:
-                self._socket.send(tick(symbol, stamp_s, 1.1 + number % 7 * 1e-5))
+                sent = tick(symbol, stamp_s, 1.1 + number % 7 * 1e-5)
+                if self.garbled and symbol == SYMBOLS[0]:
+                    sent = sent.replace(symbol.encode(), b"no symbol")
+                self._socket.send(sent)
 
     def close(self) -> None:
         """End the thread and the socket."""

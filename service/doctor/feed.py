@@ -24,12 +24,12 @@ from service.clock_offset import MAX_OFFSET_S, QUARTER_S, SLACK_S
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
 from service.doctor.system import listener
+from service.doctor.unread import why_unread
 from service.errors import ConfigError
 from service.words import span
 
 ENOUGH_TICKS = 50
 BEHIND_S = 30.0
-MAX_SAMPLE_CHARS = 60
 CLOSED = "; FX markets may be closed now, for the weekend or the daily break"
 
 
@@ -63,7 +63,7 @@ class Heard:
         elif isinstance(found, Skipped):
             self.skipped[found.kind] += 1
             if found.kind == "garbage":
-                self.sample = repr(frame[:MAX_SAMPLE_CHARS].decode("utf-8", "replace"))
+                self.sample = why_unread(frame)
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -114,9 +114,15 @@ def _endpoint(scene: Scene, address: str, heard: Heard) -> Iterator[Finding]:
     if not heard.ticks:
         yield _no_ticks(scene, address, heard)
         return
+    if unread := heard.skipped["garbage"]:
+        yield warn(
+            address,
+            f"{unread} of {heard.messages} messages cannot be read: {heard.sample}",
+            "mend what is sent: those of a symbol may be missing altogether (docs/protocol.md)",
+        )
     clock = list(_clock(scene, address, heard, known))
     yield from clock
-    if not clock:
+    if not clock and not unread:
         yield ok(address, f"{heard.ticks} ticks heard, {_offset(heard.lead_s)}")
 
 
@@ -170,8 +176,8 @@ def _no_ticks(scene: Scene, address: str, heard: Heard) -> Finding:
     if heard.skipped["garbage"] and not heard.candles:
         return fail(
             address,
-            f"sends what is no message of an EA: {heard.sample}",
-            "is another program's PUB on this port? docs/protocol.md shows what is read",
+            f"sends what cannot be read: {heard.sample}",
+            "docs/protocol.md shows what is read; or is another program's PUB on this port?",
         )
     endpoints = scene.running.stats["feed"]["endpoints"] if scene.running else []
     since_s = scene.now_s - scene.config.feed.stale_after_s

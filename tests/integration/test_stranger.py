@@ -353,7 +353,8 @@ def test_an_integer_comes_back_as_it_was(socket: zmq.Socket[bytes], number: int)
     [
         ([b"%(tick)b"], {"tick_accepted": 1}, {}),
         ([b"tick %(tick)b\0"], {"tick_accepted": 1}, {}),
-        ([b"EURUSD", b"%(tick)b"], {"tick_accepted": 1}, {"garbage": 1}),
+        ([b"EURUSD", b"%(tick)b"], {"tick_accepted": 1}, {"other": 1}),
+        ([b"US30.r %(tick)b"], {"tick_accepted": 1}, {}),
         (
             [b'{"type": "candle_batch", "symbol": "GBPJPY", "M1": [%(bar)b]}'],
             {"candle_accepted": 1},
@@ -373,6 +374,7 @@ def test_an_integer_comes_back_as_it_was(socket: zmq.Socket[bytes], number: int)
         "tick",
         "prefix",
         "topic",
+        "topic before",
         "batch",
         "sentiment",
         "mark",

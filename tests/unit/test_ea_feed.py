@@ -78,6 +78,20 @@ def test_the_type_may_be_in_any_case(word: str) -> None:
     assert isinstance(parse(frame(TICK | {"type": word})), Tick)
 
 
+@pytest.mark.parametrize(
+    "topic", [b"US30 ", b"XAUUSD.r ", b"tick: ", b"tick EURUSD\t", b"md/EURUSD|", b"#GER40"]
+)
+def test_a_topic_before_a_message_does_no_harm(topic: bytes) -> None:
+    assert parse(topic + NEW) == parse(NEW)
+    assert parse(topic + frame(CANDLE)) == parse(frame(CANDLE))
+    assert parse(topic.split()[0]) == Skipped("other")
+
+
+@pytest.mark.parametrize("before", [b"[", b'"a":', b"\xef\xbb\xbf", b"a" * 65, b"[1, "])
+def test_what_is_no_topic_before_a_message_makes_it_garbage(before: bytes) -> None:
+    assert parse(before + NEW) == GARBAGE
+
+
 def test_the_prefix_stands_in_for_a_missing_type() -> None:
     bare = {key: value for key, value in TICK.items() if key != "type"}
     assert parse(b"tick " + frame(bare)) == parse(frame(TICK))
@@ -106,7 +120,7 @@ def test_the_prefix_stands_in_for_a_missing_type() -> None:
 def test_stamps_are_numbers_or_the_brokers_text(stamp: object, expected_s: float | None) -> None:
     assert parse_stamp(stamp) == expected_s
     parsed = parse(frame(TICK | {"timestamp": stamp}))
-    if expected_s is None:
+    if expected_s is None or stamp == "2025.09.15 19:33":
         assert parsed == GARBAGE
     else:
         assert isinstance(parsed, Tick)
@@ -178,12 +192,30 @@ def test_a_candle_is_read(prefix: bytes, word: str) -> None:
         {"high": 1.25},
         {"open": 0},
         {"timeframe": "X1"},
+        {"timeframe": "PERIOD_"},
         {"time": None},
         {"symbol": ""},
     ],
 )
 def test_a_candle_that_contradicts_itself_is_garbage(wrong: dict[str, Any]) -> None:
     assert parse(frame(CANDLE | wrong)) == GARBAGE
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [("m1", "M1"), ("PERIOD_M1", "M1"), ("W1", "W1"), ("MN1", "MN1"), ("M2", "M2"), ("H12", "H12")],
+)
+def test_a_timeframe_is_read_as_terminals_write_it(said: str, read: str) -> None:
+    parsed = parse(frame(CANDLE | {"timeframe": said}))
+    assert isinstance(parsed, Candle)
+    assert parsed.timeframe == read
+
+
+def test_the_timeframes_of_a_batch_are_read_in_any_case() -> None:
+    entry = {key: CANDLE[key] for key in ("time", "open", "high", "low", "close")}
+    parsed = parse(frame({"type": "candle_batch", "symbol": "EURUSD", "m1": [entry]}))
+    assert isinstance(parsed, Candles)
+    assert [candle.timeframe for candle in parsed.candles] == ["M1"]
 
 
 def test_a_batch_keeps_its_good_candles_and_counts_the_others() -> None:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,28 @@ def test_a_feed_that_is_silent(setup: Setup, publish: Callable[[Any], str]) -> N
 
 def test_a_feed_that_is_no_eas(setup: Setup, publish: Callable[[Any], str]) -> None:
     setup.values["FEED_ENDPOINTS"] = publish(lambda: b"GET / HTTP/1.1")
-    assert "PUB" in setup.fault("feed", "no message of an EA", "GET /", listen_s=2.0).advice
+    assert "PUB" in setup.fault("feed", "cannot be read", "GET /", listen_s=2.0).advice
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (b'"EURUSD.r x"', "symbol 'EURUSD.r x'"),
+        (b'"X","timestamp":1757964832000', "timestamp 1757964832000"),
+        (b'"X","timestamp":"2025.09.15 19:33"', "timestamp '2025.09.15 19:33'"),
+        (b'"X","bid":-1', "$.bid"),
+        (b'"X","ask":nan', "no JSON"),
+        (b'"X","node_id":7', "$.node_id"),
+    ],
+)
+def test_a_feed_of_which_a_part_cannot_be_read(
+    setup: Setup, publish: Callable[[Any], str], wrong: bytes, why: str
+) -> None:
+    head = b'{"type":"tick","bid":1,"ask":2,"timestamp":1757964832,"symbol":'
+    frames = cycle([tick("GBPUSD", time.time()), head + wrong + b"}"])
+    setup.values["FEED_ENDPOINTS"] = publish(lambda: next(frames))
+    found = setup.fault("feed", "messages cannot be read", why, level="warn", listen_s=PATIENT_S)
+    assert wrong.decode() in found.text
 
 
 def test_a_feed_with_heartbeats_alone(setup: Setup, publish: Callable[[Any], str]) -> None:
