@@ -54,14 +54,13 @@ class BarKeeping:
         self._journal = journal
         self._unsaved: deque[str] = deque()
         self._minute = 0
+        self._held: list[str] | None = None
         self._saved: dict[str, Saved] = {}
         self._ahead: dict[str, Saved] = {}
         """What was given back of symbols whose other bars lay in the future."""
 
-    def restore(self, utc_s: float) -> list[str]:
+    def restore(self, utc_s: float) -> None:
         """Give the engine back what was kept; a symbol that cannot be is left out and logged.
-
-        Returns the symbols whose rows are worth keeping: also those beyond the limit.
 
         Bars of the future, from before a wrong clock was set right, are no bars. Of symbols that
         ticked before the journal could be read the rows stay beside what they have made.
@@ -74,7 +73,12 @@ class BarKeeping:
         room = max(self._engine.config.limits.symbols - len(intake.feeds), 0)
         self._keep_beside(bars, intake.feeds)
         self._give_back(bars, new[:room], utc_s)
-        return [row.symbol for row in held]
+        self._held = None if self._journal.fault else [row.symbol for row in held]
+
+    def drop_others(self, _utc_s: float) -> None:
+        """Drop the rows of all but the symbols that were read: also those beyond the limit stay."""
+        if self._held is not None:
+            self._journal.drop_rows(self._held)
 
     def clock_stepped(self, utc_s: float) -> None:
         """The clock was set: give back what lies in the future no more, where nothing is new."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from service import systemd
@@ -17,7 +16,7 @@ from service.bar_keeping import BarKeeping
 from service.checkpoints import Checkpoints
 from service.clock import Clock, SystemClock
 from service.engine import Engine
-from service.journal import Journal, StoredReply
+from service.journal import Journal
 from service.mode_file import Look as ModeLook
 from service.mode_file import ModeWatch
 from service.model_watch import Event as ModelEvent
@@ -25,8 +24,8 @@ from service.model_watch import Loaded, ModelWatch, Rejected, Removed
 from service.paper_keeping import PaperKeeping
 from service.recording import SegmentWriter
 from service.records import EventRow
-from service.retries import Remembered
 from service.settings import Config
+from service.taking_up import TakingUp
 from service.vitals import Vitals
 
 log = structlog.get_logger("scorer")
@@ -96,43 +95,13 @@ class Housekeeping:
         self._reconnected_s: dict[str, float] = {}
         self._faults_logged = 0
         self._journal_failed = False
-        self._restored = False
-        self._errors_known = 0
         self._bars = BarKeeping(engine, journal)
         self._paper = PaperKeeping(engine, journal)
+        self._taking_up = TakingUp(engine, journal, self._bars, self._paper)
 
     def restore(self) -> None:
-        """Bring back bars and recent replies from the journal: warm at once.
-
-        A journal that cannot be read yet is when it works again: until then it loses nothing.
-        """
-        utc_s = self._clock.utc_s()
-        symbols = self._bars.restore(utc_s)
-        self._journal.catch_up()
-        self._engine.number_above(self._journal.last_seq())
-        since_s = utc_s - self._config.score.retry_window_s
-        most = self._config.limits.remembered_replies
-        stored = self._journal.load_replies(since_s, utc_s, most)
-        for known in stored:
-            self._remember(known)
-        self._paper.restore(utc_s)
-        self._restored = self._journal.fault is None
-        # At the end: what cannot be dropped has cost nothing of what was there to be read.
-        self._journal.drop_rows(symbols)
-        log.info("restored", symbols=len(self._engine.intake.feeds), replies=len(stored))
-        errors = self._journal.errors - self._errors_known
-        if errors and self._journal.fault is None:
-            log.warning("damaged rows in the journal were left out", errors=errors)
-
-    def _remember(self, known: StoredReply) -> None:
-        try:
-            msgspec.msgpack.decode(known.reply, type=dict[str, object])
-        # Text that is none and nesting without end are no MsgspecError.
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            log.warning("reply not restored", signal_id=known.signal_id, error=str(error))
-            return
-        remembered = Remembered(known.scored_at, known.digest, known.reply)
-        self._engine.remember(known.signal_id, remembered)
+        """Bring back bars, recent replies and paper positions from the journal: warm at once."""
+        self._taking_up.begin(self._clock.utc_s())
 
     def rest(self, least: int) -> float:
         """Nobody asks just now: take scores to their table where there are so many.
@@ -278,12 +247,8 @@ class Housekeeping:
             log.error("journal failed; answers are not kept", fault=fault)
         self._journal_failed = fault is not None and not self._journal.recover(utc_s)
         if fault and not self._journal_failed:
-            # What was saved before may have been lost with the file.
-            self._bars.forget()
             log.warning("journal works again", unwritten=self._journal.unwritten)
-            if not self._restored:
-                self._errors_known = self._journal.errors  # the fault was told
-                self.restore()
+            self._taking_up.go_on(utc_s)
 
     def _look_at_faults(self, utc_s: float) -> None:
         faults = self._engine.intake.faults
