@@ -51,10 +51,12 @@ class PaperKeeping:
         mapped = [*lost, *(row for row in rows if not intake.holds(row.symbol))]
         rows = [row for row in rows if intake.holds(row.symbol)]
         rows += [replace(row, symbol=intake.canonical(row.symbol)) for row in mapped]
-        # Where the journal could not be read at the start, those of since are open already.
+        # Where it is read again, or late: those that were taken up or followed since, also where
+        # their end could not be written yet.
         paper = self._engine.paper
-        open_ids = {row.score_id for number in paper.numbers() if (row := paper.row(number))}
-        rows = [row for row in rows if row.score_id not in open_ids]
+        known = {row.score_id for number in paper.numbers() if (row := paper.row(number))}
+        known |= {end.position.score_id for end in paper.ended.values()}
+        rows = [row for row in rows if row.score_id not in known]
         self._engine.resume(rows, self._journal.load_signals(KNOWN_SIGNALS))
         if rows:
             log.info("paper positions restored", open=len(rows), of_scores=len(lost))

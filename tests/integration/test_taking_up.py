@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from serving import Parts
+from serving import Parts, tick
 
 SIGNAL = {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.09, "take_profit": 1.12}
 
@@ -68,3 +68,31 @@ def test_a_page_that_cannot_be_read_costs_what_lies_on_it_and_no_score(
     assert said.count("malformed") == said.count("a part of the journal is damaged") == len(parts)
     assert re.findall(r"part=(\w+)", said) == parts
     assert "journal failed" not in said
+
+
+def test_a_position_that_ended_before_that_could_be_written_is_not_taken_up_again(
+    tmp_path: Path,
+) -> None:
+    before = ended(tmp_path)
+    refuse = "BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    with closing(sqlite3.connect(before.config.journal_path)) as other, other:
+        other.execute("DELETE FROM symbols WHERE symbol = 'GBPUSD'")
+        other.execute(f"CREATE TRIGGER full BEFORE DELETE ON bars {refuse}")
+        other.execute(f"CREATE TRIGGER fuller BEFORE INSERT ON events {refuse}")
+    after = Parts(tmp_path, before.clock)
+    assert after.journal.open()
+    after.housekeeping.restore()
+    for second in range(3):
+        after.feed(tick("EURUSD", after.clock.utc_s(), 1.1 + 0.03 * (second > 0)))
+        after.let_pass()
+    assert after.journal.fault is not None
+    assert after.engine.paper.counts == {"resumed": 1, "win_tp": 1}
+    with closing(sqlite3.connect(before.config.journal_path)) as other, other:
+        other.execute("DROP TRIGGER full")
+        other.execute("DROP TRIGGER fuller")
+    for _ in range(3):
+        after.feed(tick("EURUSD", after.clock.utc_s(), 1.13))
+        after.let_pass()
+    assert after.journal.fault is None
+    assert after.engine.paper.counts == {"resumed": 1, "win_tp": 1}
+    assert [row["outcome"] for row in after.rows("SELECT outcome FROM outcomes")] == ["WIN_TP"]
