@@ -1,16 +1,15 @@
 """Closed bars to and from the journal: batched, in housekeeping, never on a tick's path.
 
 The rule: a minute's end with hundreds of symbols is spread over several turns, and what the
-journal has of a symbol is known only once it has taken it. A symbol that began anew leaves no
-bar there from before: its times were other ones, or a fault was in them. Bars that lie in the
-future stay there until the symbol has made another: it may be this clock that is behind.
+journal has of a symbol is known only once it has taken it or given it back. A symbol that began
+anew leaves no bar there from before: its times were other ones, or a fault was in them. All other
+bars stay beside what is written, but for those of the future: they go when their symbol has made
+another bar, and not before, since it may be this clock that is behind.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
@@ -22,7 +21,7 @@ from service.engine import Engine
 from service.features.state import SymbolSnapshot, SymbolState
 from service.journal import Journal
 from service.records import BarRow, SymbolRow
-from service.symbol_feed import SymbolFeed
+from service.symbol_feed import NEVER
 
 log = structlog.get_logger("scorer")
 
@@ -38,12 +37,17 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class Saved(NamedTuple):
-    """What the journal has of a symbol: the bars' revision and minutes when they were saved."""
+    """What the journal has of a symbol: the bars' revision and minutes when they were saved.
+
+    `ahead` is the minute from which it may have others, which lay in the future: the symbol has
+    made no bar since. None: there are none.
+    """
 
     bars: Bars
     revision: int
     minutes: frozenset[int]
     newest: int
+    ahead: int | None
 
 
 class BarKeeping:
@@ -56,131 +60,143 @@ class BarKeeping:
         self._minute = 0
         self._held: list[str] | None = None
         self._saved: dict[str, Saved] = {}
-        self._ahead: dict[str, Saved] = {}
-        """What was given back of symbols whose other bars lay in the future."""
 
     def restore(self, utc_s: float) -> None:
         """Give the engine back what was kept; a symbol that cannot be is left out and logged.
 
-        Bars of the future, from before a wrong clock was set right, are no bars. Of symbols that
-        ticked before the journal could be read the rows stay beside what they have made.
+        Bars of the future, from before a wrong clock was set right, are no bars. A symbol that
+        ticked before the journal could be read goes on with what it has made.
         """
+        self._held = None
         bars, symbols = self._journal.load_bars()
+        if self._journal.fault is not None:
+            return  # what was not read is not to be dropped
         intake = self._engine.intake
         # Where a name was mapped since, no tick will come under it.
         held = [row for row in symbols if intake.holds(row.symbol)]
         new = [row for row in held if row.symbol not in intake.feeds]
         room = max(self._engine.config.limits.symbols - len(intake.feeds), 0)
-        self._keep_beside(bars, intake.feeds)
-        self._give_back(bars, new[:room], utc_s)
-        self._held = None if self._journal.fault else [row.symbol for row in held]
+        ahead = self._ahead()
+        again = [row for row in held if row.symbol in ahead]
+        damaged = self._give_back(bars, [*new[:room], *again], utc_s)
+        self._held = [row.symbol for row in held if row.symbol not in damaged]
 
     def drop_others(self, _utc_s: float) -> None:
-        """Drop the rows of all but the symbols that were read: also those beyond the limit stay."""
+        """Drop all rows but those of symbols that were sound: also beyond the limit they stay."""
         if self._held is not None:
             self._journal.drop_rows(self._held)
 
-    def clock_stepped(self, utc_s: float) -> None:
-        """The clock was set: give back what lies in the future no more, where nothing is new."""
-        feeds = self._engine.intake.feeds
-        same = {name for name in self._ahead.keys() & feeds.keys() if self._has_no_news(name)}
-        if same:
+    def look_ahead(self, utc_s: float) -> None:
+        """Give back what lies in the future no more, of symbols that have made nothing new."""
+        ahead = self._ahead()
+        if ahead:
             bars, symbols = self._journal.load_bars()
-            self._give_back(bars, [row for row in symbols if row.symbol in same], utc_s)
+            self._give_back(bars, [row for row in symbols if row.symbol in ahead], utc_s)
 
     def turn(self, utc_s: float) -> None:
         """Write a bounded part of what waits since the minute began."""
-        minute = int(utc_s) // 60
+        minute = _minute_of(utc_s)
         if minute != self._minute:
             self._minute = minute
             self._unsaved = deque(self._engine.intake.feeds)
         if self._unsaved:
-            self._save_batch()
+            self._save_batch(utc_s)
 
-    def save_all(self) -> None:
+    def save_all(self, utc_s: float) -> None:
         """Write everything, at the end."""
         self._unsaved = deque(self._engine.intake.feeds)
         while self._unsaved:
-            self._save_batch()
+            self._save_batch(utc_s)
 
-    def forget(self) -> None:
-        """Take nothing for saved: the file may be another one."""
-        self._saved.clear()
-        self._ahead.clear()
+    def doubt(self) -> None:
+        """The journal failed: what it took before may be lost, and is written again.
 
-    def _give_back(self, bars: list[BarRow], symbols: list[SymbolRow], utc_s: float) -> None:
+        What it gave back is not: it was read.
+        """
+        for name, one in self._saved.items():
+            if one.ahead is None:
+                self._saved[name] = Saved(one.bars, -1, frozenset(), -1, ahead=None)
+
+    def _give_back(
+        self, bars: list[BarRow], symbols: list[SymbolRow], utc_s: float
+    ) -> frozenset[str]:
+        """Returns the symbols that could not be."""
         by_symbol: dict[str, list[BarRow]] = {}
         for bar in bars:
             by_symbol.setdefault(bar.symbol, []).append(bar)
+        damaged = []
         for row in symbols:
             try:
                 facts = msgspec.json.decode(row.facts, type=Facts)
                 kept = by_symbol.get(row.symbol, [])
                 # A live feed's clock may be that much ahead of ours.
                 snapshot = _snapshot(row.symbol, kept, facts, utc_s + FUTURE_S)
-                given = self._ahead.get(row.symbol)
+                given = self._saved.get(row.symbol)
                 if given is not None and len(snapshot.bars) <= len(given.bars):
                     continue  # all of it is there already, and short windows beside it
                 self._engine.restore(snapshot, utc_s)
             except (msgspec.MsgspecError, ValueError, TypeError) as error:
                 log.warning("symbol not restored", symbol=row.symbol, error=str(error))
+                damaged.append(row.symbol)
                 continue
-            self._ahead.pop(row.symbol, None)
-            marks = self._saved if len(snapshot.bars) == len(kept) else self._ahead
-            marks[row.symbol] = _mark(self._engine.intake.feeds[row.symbol])
+            state = self._engine.intake.feeds[row.symbol].state
+            whole = len(snapshot.bars) == len(kept)
+            self._saved[row.symbol] = _mark(state, None if whole else _minute_of(utc_s + FUTURE_S))
+        return frozenset(damaged)
 
-    def _keep_beside(self, bars: list[BarRow], feeds: Mapping[str, SymbolFeed]) -> None:
-        for name, rows in groupby(bars, key=lambda bar: bar.symbol):
-            if name in feeds and name not in self._saved:
-                minutes = frozenset(row.minute for row in rows)
-                self._saved[name] = Saved(feeds[name].state.bars, -1, minutes, max(minutes))
+    def _ahead(self) -> set[str]:
+        """Symbols of which the journal has more, and that have made nothing new."""
+        feeds = self._engine.intake.feeds
+        ahead = {name for name, one in self._saved.items() if one.ahead is not None}
+        return {name for name in ahead & feeds.keys() if self._has_no_news(name)}
 
     def _has_no_news(self, name: str) -> bool:
         """Whether the bars are those that the journal has, or that it gave back."""
-        bars = self._engine.intake.feeds[name].state.bars
-        marks = self._saved.get(name), self._ahead.get(name)
-        return any(m and m.bars is bars and m.revision == bars.revision for m in marks)
+        bars, saved = self._engine.intake.feeds[name].state.bars, self._saved.get(name)
+        return saved is not None and saved.bars is bars and saved.revision == bars.revision
 
-    def _save_batch(self) -> None:
+    def _save_batch(self, utc_s: float) -> None:
         bars: list[BarRow] = []
         symbols: list[SymbolRow] = []
-        anew: list[str] = []
+        gone: list[tuple[str, float]] = []
         saved: dict[str, Saved] = {}
         for _ in range(min(SYMBOLS_PER_TURN, len(self._unsaved))):
             name = self._unsaved.popleft()
             feed = self._engine.intake.feeds.get(name)
             if feed is None or self._has_no_news(name):
                 continue
-            before = self._saved.get(name)
-            if before is None or before.bars is not feed.state.bars:
-                before = None
-                anew.append(name)
-            bars += _new_bars(feed, before)
-            symbols.append(_symbol_row(feed.state))
-            saved[name] = _mark(feed)
-        if symbols and self._journal.save_bars(bars, symbols, anew):
+            before, state = self._saved.get(name), feed.state
+            ahead = _minute_of(utc_s + FUTURE_S) if before is None else before.ahead
+            if before is not None and before.bars is not state.bars:
+                before, ahead = None, None
+                gone.append((name, NEVER))
+            elif ahead is not None and len(state.bars):
+                gone.append((name, ahead))
+                ahead = None
+            bars += _new_bars(state, before)
+            symbols.append(_symbol_row(state))
+            saved[name] = _mark(state, ahead)
+        if symbols and self._journal.save_bars(bars, symbols, gone):
             self._saved.update(saved)
-            self._ahead = {k: v for k, v in self._ahead.items() if k not in saved}
         if not self._unsaved:
             self._forget_evicted()
 
     def _forget_evicted(self) -> None:
         feeds = self._engine.intake.feeds
-        if (self._saved.keys() | self._ahead.keys()) - feeds.keys():
+        if self._saved.keys() - feeds.keys():
             self._saved = {k: v for k, v in self._saved.items() if k in feeds}
-            self._ahead = {k: v for k, v in self._ahead.items() if k in feeds}
             self._journal.drop_symbols(feeds)
 
 
-def _mark(feed: SymbolFeed) -> Saved:
-    bars = feed.state.bars
+def _mark(state: SymbolState, ahead: int | None) -> Saved:
+    bars = state.bars
     newest = bars.minutes[-1] if len(bars) else 0
-    return Saved(bars, bars.revision, frozenset(bars.minutes), newest)
+    return Saved(bars, bars.revision, frozenset(bars.minutes), newest, ahead)
 
 
-def _new_bars(feed: SymbolFeed, before: Saved | None) -> list[BarRow]:
+def _new_bars(state: SymbolState, before: Saved | None) -> list[BarRow]:
     """Bars that the journal lacks, and the one that was newest then: a tick may have changed it."""
-    symbol, bars = feed.state.symbol, feed.state.bars
+    symbol, bars = state.symbol, state.bars
     if before is None:
         return [BarRow(symbol, *bar) for bar in bars]
     return [
@@ -196,7 +212,7 @@ def _symbol_row(state: SymbolState) -> SymbolRow:
 
 
 def _snapshot(symbol: str, bars: list[BarRow], facts: Facts, until_s: float) -> SymbolSnapshot:
-    minute = int(until_s) // MINUTE_S
+    minute = _minute_of(until_s)
     return SymbolSnapshot(
         symbol,
         tuple(
@@ -208,6 +224,10 @@ def _snapshot(symbol: str, bars: list[BarRow], facts: Facts, until_s: float) -> 
         _past(facts.first_tick_s, until_s),
         _past(facts.last_volume_s, until_s),
     )
+
+
+def _minute_of(at_s: float) -> int:
+    return int(at_s) // MINUTE_S
 
 
 def _past(at_s: float | None, until_s: float) -> float | None:

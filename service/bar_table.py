@@ -23,14 +23,14 @@ def insert_bars(
     connection: sqlite3.Connection,
     bars: list[tuple[Any, ...]],
     symbols: list[tuple[Any, ...]],
-    anew: list[tuple[str]],
+    gone: Iterable[tuple[str, float]],
 ) -> None:
     """Keep rows of both tables, new ones in place of old ones. Raises sqlite3.Error.
 
-    Of the symbols in `anew` no bar from before is kept.
+    Of each symbol in `gone` first go all bars from that minute on.
     """
     many = connection.executemany
-    many("DELETE FROM bars WHERE symbol = ?", anew)
+    many("DELETE FROM bars WHERE symbol = ? AND minute >= ?", gone)
     many("INSERT OR REPLACE INTO bars VALUES(?,?,?,?,?,?)", bars)
     many("INSERT OR REPLACE INTO symbols VALUES(?,?)", symbols)
     many(_DROP_OLD_BARS, [{"symbol": row[0], "kept": KEPT_BARS - 1} for row in symbols])

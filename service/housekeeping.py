@@ -152,8 +152,9 @@ class Housekeeping:
 
     def save_all(self) -> None:
         """Keep every closed bar and every paper position, at the end."""
-        self._paper.save_all(self._clock.utc_s())
-        self._bars.save_all()
+        utc_s = self._clock.utc_s()
+        self._paper.save_all(utc_s)
+        self._bars.save_all(utc_s)
 
     def reconfigure(self, config: Config) -> None:
         """Go on with a configuration that differs in keys of `reload.LIVE` alone."""
@@ -286,7 +287,7 @@ class Housekeeping:
             if step_s:
                 self._vitals.clock_steps += 1
                 self._engine.clock_stepped(step_s)
-                self._bars.clock_stepped(self._clock.utc_s())
+                self._bars.look_ahead(self._clock.utc_s())
                 # Ages are measured from these: they move with the clock.
                 self._vitals.started_utc_s += step_s
                 for endpoint in self._vitals.endpoints:

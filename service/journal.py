@@ -173,13 +173,18 @@ class Journal:
         return not waits or self._transact(lambda _: (), FOLLOWED_TOGETHER) is not None
 
     def save_bars(
-        self, bars: Iterable[BarRow], symbols: Iterable[SymbolRow], anew: Iterable[str] = ()
+        self,
+        bars: Iterable[BarRow],
+        symbols: Iterable[SymbolRow],
+        gone: Iterable[tuple[str, float]] = (),
     ) -> bool:
-        """Keep closed bars and each symbol's facts. Oldest bars go, of `anew` all earlier ones."""
+        """Keep closed bars and each symbol's facts, so many that the oldest go.
+
+        `gone`: of these symbols first go all bars from that minute on.
+        """
         symbol_rows = [msgspec.structs.astuple(row) for row in symbols]
         bar_rows = [msgspec.structs.astuple(bar) for bar in bars]
-        begun = [(name,) for name in anew]
-        return self._transacted(lambda c: insert_bars(c, bar_rows, symbol_rows, begun))
+        return self._transacted(lambda c: insert_bars(c, bar_rows, symbol_rows, gone))
 
     def drop_symbols(self, kept: Container[str]) -> None:
         """Drop the bars and facts of all other symbols."""

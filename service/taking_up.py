@@ -45,21 +45,24 @@ class TakingUp:
 
     def begin(self, utc_s: float) -> None:
         """Read what there is, unless the journal fails: then it is read when it works again."""
-        self._whole = all(self._read(part, utc_s) for part in self._parts)
+        parts = self._parts.items()
+        self._whole = all(self._read(name, take_up, utc_s) for name, take_up in parts)
         log.info("restored", symbols=len(self._engine.intake.feeds), whole=self._whole)
 
     def go_on(self, utc_s: float) -> None:
         """The journal works again: read it if that has failed so far."""
-        # What was saved before may have been lost with the file.
-        self._bars.forget()
-        if not self._whole:
-            self._errors_told = self._journal.errors
+        self._errors_told = self._journal.errors
+        self._bars.doubt()
+        if self._whole:
+            # The clock may have been set meanwhile.
+            self._read("bars", self._bars.look_ahead, utc_s)
+        else:
             self.begin(utc_s)
 
-    def _read(self, part: str, utc_s: float) -> bool:
+    def _read(self, name: str, take_up: Callable[[float], None], utc_s: float) -> bool:
         """Take up a part, or say what keeps it; False where nothing can be written either."""
         for _ in range(LOOKS):
-            self._parts[part](utc_s)
+            take_up(utc_s)
             fault = self._journal.fault
             if fault is None:
                 self._tell_errors()
@@ -67,7 +70,7 @@ class TakingUp:
             if not self._journal.recover(utc_s):
                 return False
             self._errors_told = self._journal.errors
-        log.error("a part of the journal is damaged", part=part, fault=fault)
+        log.error("a part of the journal is damaged", part=name, fault=fault)
         return True
 
     def _tell_errors(self) -> None:
