@@ -117,6 +117,10 @@ class BarKeeping:
             if one.ahead is None:
                 self._saved[name] = Saved(one.bars, -1, frozenset(), -1, ahead=None)
 
+    def forget(self) -> None:
+        """The journal is another file."""
+        self._saved.clear()
+
     def _give_back(
         self, bars: list[BarRow], symbols: list[SymbolRow], utc_s: float
     ) -> frozenset[str]:

@@ -1,8 +1,9 @@
 """What is taken up of the journal: bars, recent replies, paper positions; warm at once.
 
-The rule: it is read once, as soon as it works, and a start that finds it held loses nothing.
-What cannot be read where rows can be written is damaged: that is told once, costs its own part
-alone and holds up no answer. A part that is read twice is there once.
+The rule: each file that is the journal is read once, as soon as it works: a start that finds it
+held, or another one while its disk is not there, loses nothing. What cannot be read where rows
+can be written is damaged: that is told once, costs its own part alone and holds up no answer. A
+part that is read twice is there once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import structlog
 from service.bar_keeping import BarKeeping
 from service.engine import Engine
 from service.journal import Journal, StoredReply
+from service.journal_file import FileId
 from service.paper_keeping import PaperKeeping
 from service.retries import Remembered
 
@@ -40,6 +42,7 @@ class TakingUp:
             "positions": paper.restore,
             "rows of others": bars.drop_others,
         }
+        self._file: FileId | None = None
         self._whole = False
         self._errors_told = 0
 
@@ -47,12 +50,20 @@ class TakingUp:
         """Read what there is, unless the journal fails: then it is read when it works again."""
         parts = self._parts.items()
         self._whole = all(self._read(name, take_up, utc_s) for name, take_up in parts)
+        self._file = self._journal.file
         log.info("restored", symbols=len(self._engine.intake.feeds), whole=self._whole)
 
     def go_on(self, utc_s: float) -> None:
-        """The journal works again: read it if that has failed so far."""
+        """The journal works again: read it if that has failed so far, or if it is another file.
+
+        One that was begun just now has nothing, and one that comes late, with its disk, all.
+        """
         self._errors_told = self._journal.errors
-        self._bars.doubt()
+        if self._journal.file == self._file:
+            self._bars.doubt()
+        else:
+            self._bars.forget()
+            self._whole = False
         if self._whole:
             # The clock may have been set meanwhile.
             self._read("bars", self._bars.look_ahead, utc_s)

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from serving import Parts, tick
+from serving import START_S, ManualClock, Parts, tick
 
 SIGNAL = {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.09, "take_profit": 1.12}
 
@@ -26,6 +26,11 @@ def ended(folder: Path, *symbols: str, scores: int = 1) -> Parts:
     parts.housekeeping.save_all()
     parts.journal.close()
     return parts
+
+
+def bars_of(parts: Parts) -> dict[str, int]:
+    """How many bars each symbol has in memory."""
+    return {name: len(feed.state.bars) for name, feed in parts.engine.intake.feeds.items()}
 
 
 def spoil_a_leaf(path: Path, table: str, which: int) -> None:
@@ -96,3 +101,63 @@ def test_a_position_that_ended_before_that_could_be_written_is_not_taken_up_agai
     assert after.journal.fault is None
     assert after.engine.paper.counts == {"resumed": 1, "win_tp": 1}
     assert [row["outcome"] for row in after.rows("SELECT outcome FROM outcomes")] == ["WIN_TP"]
+
+
+def test_a_journal_whose_disk_comes_late_is_taken_up_when_it_is_there(tmp_path: Path) -> None:
+    before = ended(tmp_path)
+    path = before.config.journal_path
+    real = path.rename(tmp_path / "real")
+    after = Parts(tmp_path, before.clock)
+    assert after.journal.open()
+    after.journal.checkpoint()
+    after.housekeeping.restore()
+    for _ in range(61):
+        after.feed(tick("EURUSD", after.clock.utc_s()))
+        after.let_pass()
+    real.replace(path)
+    after.let_pass(2)
+    assert after.journal.fault is None
+    assert bars_of(after) == {"EURUSD": 1, "GBPUSD": 40}
+    assert len(after.engine.paper) == 1
+    for _ in range(60):
+        after.feed(tick("EURUSD", after.clock.utc_s()))
+        after.let_pass()
+    after.housekeeping.save_all()
+    after.journal.close()
+    again = Parts(tmp_path, after.clock)
+    assert again.journal.open()
+    again.housekeeping.restore()
+    assert bars_of(again) == {"EURUSD": 42, "GBPUSD": 40}
+
+
+def test_another_journal_in_its_place_gets_what_the_one_before_had_given_back(
+    tmp_path: Path,
+) -> None:
+    ended(tmp_path)
+    behind = Parts(tmp_path, ManualClock(START_S - 600.0))
+    assert behind.journal.open()
+    behind.housekeeping.restore()
+    assert bars_of(behind) == {"EURUSD": 30, "GBPUSD": 30}
+    behind.let_pass(1)
+    (tmp_path / "away").mkdir()
+    for part in tmp_path.glob("journal.db*"):
+        part.rename(tmp_path / "away" / part.name)
+    behind.let_pass(60)
+    rows = behind.rows("SELECT symbol, count(*) AS n FROM bars GROUP BY symbol")
+    assert {row["symbol"]: row["n"] for row in rows} == {"EURUSD": 30, "GBPUSD": 30}
+
+
+def test_numbers_of_scores_rise_over_those_of_another_journal(tmp_path: Path) -> None:
+    late = Parts(tmp_path, ManualClock(START_S + 3600.0))
+    assert late.journal.open()
+    late.score()
+    late.journal.close()
+    real = late.config.journal_path.rename(tmp_path / "real")
+    after = Parts(tmp_path)
+    assert after.journal.open()
+    after.housekeeping.restore()
+    real.replace(after.config.journal_path)
+    after.let_pass(2)
+    after.score()
+    first, second = after.rows("SELECT seq FROM scores ORDER BY scored_at DESC")
+    assert second["seq"] > first["seq"]
