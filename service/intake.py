@@ -302,11 +302,12 @@ class Intake:
         return feed
 
     def _make_room(self, receive_time_s: float) -> bool:
-        """Drop the symbol that was idle longest, if it was so for long enough."""
+        """Drop the symbol that was idle longest, if for long enough, also since a clock's step."""
         if receive_time_s < self._full_until_s:
             return False  # known without looking at every symbol for every refused tick
         idlest = min(self.feeds, key=lambda name: self.feeds[name].idle_since_s)
-        self._full_until_s = self.feeds[idlest].idle_since_s + self.limits.symbol_idle_s
+        idle_since_s = max(self.feeds[idlest].idle_since_s, self._stepped_s)
+        self._full_until_s = idle_since_s + self.limits.symbol_idle_s
         if receive_time_s < self._full_until_s:
             return False
         del self.feeds[idlest]

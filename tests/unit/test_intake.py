@@ -124,6 +124,24 @@ def test_a_symbol_too_many_waits_until_one_was_idle_long_enough() -> None:
     assert given_.quote("A") == "symbol_limit"
 
 
+@pytest.mark.parametrize("step_s", [7200.0, -7200.0])
+def test_a_clock_that_is_set_makes_no_symbol_idle(step_s: float) -> None:
+    given_ = Given()
+    for symbol in ("A", "B", "C"):
+        given_.quote(symbol)
+        given_.now_s += 1
+    given_.intake.clock_stepped(step_s)
+    given_.now_s += step_s
+    assert given_.quote("D") == "symbol_limit"
+    given_.now_s += LIMITS.symbol_idle_s - 10
+    for symbol in ("A", "C"):
+        given_.quote(symbol)
+    assert given_.quote("D") == "symbol_limit"
+    given_.now_s += 10
+    assert given_.quote("D") == "accepted"
+    assert set(given_.intake.feeds) == {"A", "C", "D"}
+
+
 def test_a_symbol_whose_candles_go_on_coming_is_not_idle() -> None:
     given_ = Given()
     given_.bar(int(T) // 60 - 1, "A")
