@@ -174,3 +174,23 @@ def test_where_a_bar_is_made_those_of_the_future_go(tmp_path: Path) -> None:
     behind.journal.close()
     others = {name.encode(): 40 for name in SYMBOLS if name != "EURUSD"}
     assert names(behind, "bars") == others | {b"EURUSD": 1}
+
+
+def test_a_symbol_whose_rows_are_damaged_begins_anew_and_is_kept_from_then_on(
+    tmp_path: Path,
+) -> None:
+    before = kept(tmp_path)
+    with closing(sqlite3.connect(before.config.journal_path)) as connection, connection:
+        damage = "UPDATE symbols SET facts = x'7b' WHERE symbol = 'EURUSD'"
+        assert connection.execute(damage).rowcount == 1
+    after = Parts(tmp_path, before.clock)
+    assert after.journal.open()
+    after.housekeeping.restore()
+    assert list(after.engine.intake.feeds) == ["AUDUSD", "GBPUSD", "USDJPY"]
+    for _ in range(125):
+        after.feed(tick("EURUSD", after.clock.utc_s()))
+        after.let_pass()
+    after.housekeeping.save_all()
+    after.journal.close()
+    assert names(after, "bars") == {name.encode(): 40 for name in SYMBOLS} | {b"EURUSD": 2}
+    assert len(started(after).engine.intake.feeds["EURUSD"].state.bars) == 2
