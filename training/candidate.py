@@ -61,20 +61,25 @@ def make(
     *,
     now_s: float,
     current: Model | None = None,
+    remark: str = "",
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Candidate:
-    """Walk forward, fit on all, judge against `current` too. Raises NotEnough, WorkersError."""
+    """Walk forward, fit on all, judge against `current` too. Raises NotEnough, WorkersError.
+
+    `remark` goes behind the verdict's reason, and so wherever that is told.
+    """
     walk = _walk(samples, settings, progress)
     estimator = grow(samples, settings)
     forest = pack(estimator)
     asked = current is not None and (not current.directed or bool(samples.direction.any()))
     unseen = champion.ask(current, walk) if current is not None and asked else None
     checks = Checks(parity(estimator, forest, samples.x), row_seconds(forest, samples.x))
+    verdict = judge(walk, checks, unseen)
     return Candidate(
         made_s=now_s,
         samples=samples,
         walk=walk,
-        verdict=judge(walk, checks, unseen),
+        verdict=msgspec.structs.replace(verdict, reason=f"{verdict.reason} {remark}".rstrip()),
         estimator=estimator,
         forest=forest,
         importances=importances(estimator),

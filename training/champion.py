@@ -1,7 +1,8 @@
 """The model that serves now, asked about what it had not seen.
 
 The rule: a champion is judged on signals scored after every one that it was trained on had
-ended, so neither its fit nor its calibration has met them.
+ended, so neither its fit nor its calibration has met them. One that cannot be read now may be
+sound, so nothing displaces it meanwhile.
 """
 
 from __future__ import annotations
@@ -12,30 +13,44 @@ import numpy as np
 
 from service.arrays import Bools
 from service.bundle import load, machine_faults, read_pointer
+from service.durable import named
 from service.errors import ModelRejected
 from service.model import Model
 from training.gate import Unseen
-from training.publish import current_pointer
 from training.registry import too_old
 from training.samples import Samples
 from training.walk_forward import WalkForward
 from training.wording import day
 
 
-def current_model(models_dir: Path) -> Model | None:
-    """The model that the pointer names; None where there is none that the service would load."""
-    pointer = current_pointer(models_dir)
+def published_model(models_dir: Path) -> Model | None:
+    """The model that the pointer names, None where no pointer is there.
+
+    Raises ModelRejected where the service would not load it, and OSError where it cannot be read,
+    which says nothing of it.
+    """
+    with machine_faults():
+        pointer = read_pointer(models_dir)
     if pointer is None:
         return None
-    try:
+    with named(models_dir / pointer.version), machine_faults():
         return load(models_dir, pointer)
+
+
+def current_model(models_dir: Path) -> Model | None:
+    """As `published_model`, and None also where the service would not load it."""
+    try:
+        return published_model(models_dir)
     except ModelRejected:
         return None
 
 
 def serving_model(models_dir: Path, expire_after_days: float, *, now_s: float) -> Model | None:
-    """The model that the service answers by: the current one, unless it has expired."""
-    model = current_model(models_dir)
+    """The model that the service answers by: the published one, unless it has expired.
+
+    Raises as `published_model`.
+    """
+    model = published_model(models_dir)
     if model is None or too_old(model.reviewed_at, expire_after_days, now_s=now_s):
         return None
     return model
@@ -44,13 +59,11 @@ def serving_model(models_dir: Path, expire_after_days: float, *, now_s: float) -
 def serving(models_dir: Path, expire_after_days: float, *, now_s: float) -> str:
     """Which model the service answers by, or why by none. OSError where we cannot look."""
     try:
-        with machine_faults():
-            found = read_pointer(models_dir)
-            if found is None:
-                return "none is published: base scores are served"
-            model = load(models_dir, found)
+        model = published_model(models_dir)
     except ModelRejected as error:
         return f"the service would not load it: {error}; `models` lists others"
+    if model is None:
+        return "none is published: base scores are served"
     if old := too_old(model.reviewed_at, expire_after_days, now_s=now_s):
         return f"{model.version}: {old}: base scores are served"
     return f"{model.version} serves, last reviewed {day(model.reviewed_at)}"

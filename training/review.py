@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from service.arrays import Floats
+from service.errors import ModelRejected
 from service.model import REVIEW_DUE, Model
 from training.bound import DAY_S, days
-from training.champion import current_model, unseen
+from training.champion import published_model, unseen
 from training.checks import FEWEST
 from training.conditions import MIN_DAYS
 from training.gate import improvement
@@ -29,9 +30,12 @@ by the hour at which summer time begins."""
 
 
 def due(settings: Settings, *, now_s: float) -> bool:
-    """Whether there is a model that will expire soon, or has."""
-    model = current_model(settings.models)
+    """Whether there is a model that will expire soon, or has, or cannot be loaded any more."""
     limit_s = REVIEW_DUE * settings.expire_after_days * DAY_S
+    try:
+        model = published_model(settings.models)
+    except ModelRejected:
+        return True
     if model is None or limit_s <= 0.0:
         return False
     return now_s - model.reviewed_at >= limit_s - SAME_SUNDAY_S
@@ -40,9 +44,12 @@ def due(settings: Settings, *, now_s: float) -> bool:
 def review(samples: Samples, settings: Settings, *, now_s: float) -> str:
     """Renew the age of the current model if it deserves that; a sentence on what was found.
 
-    Empty where there is no model. With the TrainerLock held.
+    Empty where there is no model. OSError where it cannot be read. With the TrainerLock held.
     """
-    model = current_model(settings.models)
+    try:
+        model = published_model(settings.models)
+    except ModelRejected as error:
+        return f"The published model was not reviewed: the service would not load it: {error}."
     if model is None:
         return ""
     rows = samples.take(unseen(model, samples))

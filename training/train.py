@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LAST_REPORT = "last-report.html"
 WITHHELD = "withheld"
 """In the history: good enough to be published, while a model was pinned."""
+UNCOMPARED = "Nothing was compared with the published model, which the service would not load"
 FEWER = 0.95
 """Of the last run's samples: with less, files are missing rather than labels in doubt."""
 
@@ -140,19 +141,28 @@ def _judged(
     now_s: float,
     progress: Progress,
 ) -> tuple[Candidate, Callable[..., Page]]:
-    """The candidate, and what draws its report. Raises NotEnough."""
+    """The candidate, and what draws its report. Raises NotEnough.
+
+    OSError where the model that serves cannot be read: it is displaced by none unheard.
+    """
     from training.candidate import make
     from training.champion import serving_model
     from training.findings import find
     from training.report import render
 
     progress.say(f"walking forward through {len(data.samples)} samples")
-    current = serving_model(settings.models, settings.expire_after_days, now_s=now_s)
+    current, remark = None, ""
+    try:
+        current = serving_model(settings.models, settings.expire_after_days, now_s=now_s)
+    except ModelRejected as error:
+        remark = f"{UNCOMPARED}: {str(error)[:300]}."
 
     def window(done: int, total: int) -> None:
         progress.step("walk-forward, windows", done, total)
 
-    candidate = make(data.samples, settings, now_s=now_s, current=current, progress=window)
+    candidate = make(
+        data.samples, settings, now_s=now_s, current=current, remark=remark, progress=window
+    )
     findings = find(candidate, settings, progress.step)
     return candidate, partial(render, candidate, findings, data, log, history, progress.step)
 

@@ -195,6 +195,15 @@ def test_a_pin_that_cannot_be_read_still_keeps_the_model(state: Path) -> None:
     assert (pointer.version, pointer.pinned) == (first, True)
 
 
+def test_a_model_that_the_disk_does_not_give_is_not_taken_for_none(state: Path) -> None:
+    models = state / "models"
+    newest = models / published_versions(models)[0]
+    given = ("--models", str(models), "--journal", str(state / "journal.db"))
+    done = fault("read", "EIO", newest / "forest.npz", "-m", "training", "thresholds", *given)
+    assert done.returncode == 73, done.stderr
+    assert f"{newest}: Input/output error" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("call", "error", "name"),
     [("fsync", "EIO", "."), ("fsync", "EIO", "CURRENT.json.tmp"), ("flock", "ENOLCK", ".lock")],
