@@ -1,8 +1,9 @@
 """When the operator's alert program is told of changes, and what it was told last.
 
 The rule: it is told when what is wrong changes and when all is well again, not every hour that
-it stays so; at most once in an interval, and then of how things stand by then. What it was told
-last is kept in a file that is whole or the old one. `service.alerting` runs the program.
+it stays so; at most once in an interval, and then of how things stand by then. What can no longer
+be judged of the same model has not recovered. What it was told last is kept in a file that is
+whole or the old one. `service.alerting` runs the program.
 """
 
 from __future__ import annotations
@@ -58,34 +59,51 @@ def news(
     """What is to be told now, or None. `urgent` is told whatever the interval says."""
     levels = ("alert", "warning") if settings.warnings else ("alert",)
     wrong = tuple(finding for finding in findings if finding.level in levels)
-    recovered = tuple(name for name in state.told if name not in {f.name for f in wrong})
+    another = None not in (model, state.model) and model != state.model
+    unjudged = {} if another else _unjudged(state, findings)
+    now = _levels(wrong) | unjudged
+    recovered = tuple(name for name in state.told if name not in now)
     # Of another model the same words are news: what a rollback brought back may be no better.
-    another = bool(wrong) and None not in (model, state.model) and model != state.model
-    if _levels(wrong) == state.told and not another:
+    if now == state.told and not (wrong and another):
         return None
     # A clock that was set back must not silence us.
     if not urgent and 0.0 <= now_s - state.told_at < settings.min_interval_s:
         return None
     event: Event = "changed" if state.told else "degraded"
-    if not wrong:
+    if not now:
         event = "recovered"
-    return Alert(1, event, now_s, model, _text(event, model, wrong, recovered), wrong, recovered)
+    text = _text(event, model, wrong, recovered, list(unjudged))
+    return Alert(1, event, now_s, model, text, wrong, recovered)
 
 
-def told(alert: Alert) -> State:
-    """The state after an alert was delivered."""
+def told(alert: Alert, before: State) -> State:
+    """The state after an alert was delivered, which came of the state `before`."""
+    kept = {name: level for name, level in before.told.items() if name not in alert.recovered}
     # A rollback is an event and not a state that one recovers from.
     lasting = [finding for finding in alert.findings if finding.name != ROLLBACK]
-    return State(_levels(lasting), alert.at, alert.model)
+    return State(kept | _levels(lasting), alert.at, alert.model)
+
+
+def _unjudged(state: State, findings: Sequence[Finding]) -> dict[str, str]:
+    """What was told and is neither wrong nor well now: for that there is too little, or nothing."""
+    unknown = {finding.name for finding in findings if finding.level == "unknown"}
+    return {name: level for name, level in state.told.items() if name in unknown}
 
 
 def _levels(findings: Sequence[Finding]) -> dict[str, str]:
     return {finding.name: finding.level for finding in findings}
 
 
-def _text(event: str, model: str | None, wrong: Sequence[Finding], recovered: Sequence[str]) -> str:
+def _text(
+    event: str,
+    model: str | None,
+    wrong: Sequence[Finding],
+    recovered: Sequence[str],
+    unjudged: Sequence[str],
+) -> str:
     lines = [f"signal-scorer {event}: model {model or 'none'}"]
     lines += [f"{f.level} {f.name.replace('_', ' ')}: {f.text}" for f in wrong]
-    if recovered:
-        lines.append(f"no longer wrong: {', '.join(name.replace('_', ' ') for name in recovered)}")
+    for words, names in (("no longer wrong", recovered), ("not to be judged now", unjudged)):
+        if names:
+            lines.append(f"{words}: {', '.join(name.replace('_', ' ') for name in names)}")
     return "\n".join(lines)[:MAX_TEXT]

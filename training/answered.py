@@ -6,6 +6,8 @@ say today.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 import numpy as np
 
@@ -22,6 +24,21 @@ _NEWEST = (
     " and typeof(event_time) = 'real' and typeof(scored_at) = 'real' and typeof(features) = 'blob'"
     " order by seq desc limit ?"
 )
+
+
+_LAST = (
+    "select scored_at, model_version from scores where scored_at > ? and scored_at <= ?"
+    " and typeof(scored_at) = 'real'"
+    " and (typeof(model_version) = 'text' or status = 'no_model')"
+    " order by scored_at desc limit 1"
+)
+
+
+class Answer(NamedTuple):
+    """When it was given, UTC seconds, and by which model; None where the service had none."""
+
+    at: float
+    version: str | None
 
 
 class Advice(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +58,14 @@ def advice_by_score(journals: Journals) -> dict[str, Advice]:
             score_id: Advice(version, None if take is None else bool(take))
             for score_id, version, take in connection.execute(_ADVICE)
         }
+
+
+def last_answer(journals: Journals, since_s: float, until_s: float) -> Answer | None:
+    """The last within these times (UTC s) that a model gave, or that only the want of one kept it
+    from giving; None where there is no such."""
+    with read(journals) as connection:
+        row = connection.execute(_LAST, (since_s, until_s)).fetchone()
+    return None if row is None else Answer(*row)
 
 
 def newest_vectors(journals: Journals, version: str) -> list[tuple[float, Floats]]:

@@ -12,13 +12,11 @@ from pathlib import Path
 import msgspec
 
 from service.alerting import Finding, tell
-from service.bundle import load, read_pointer
 from service.durable import LockHeld
-from service.errors import ModelRejected
 from service.history import read_history
 from service.model import Model
 from service.settings import Config
-from training import alerts, checks, retreat
+from training import alerts, answering, checks, retreat
 from training.answered import advice_by_score, newest_vectors
 from training.bound import DAY_S
 from training.cusum import limit_of, promise_of
@@ -29,7 +27,7 @@ from training.wording import behind
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a run found. `version` is the model it looked at, `live` its number of outcomes."""
+    """What a run found. `version` is the model that it looked at, `live` its number of outcomes."""
 
     version: str | None
     findings: tuple[Finding, ...]
@@ -50,7 +48,7 @@ def look(
     now_s: float,
     unread: Sequence[str] = (),
 ) -> Seen:
-    """Hold the current model against its promise; nothing is changed.
+    """Hold the model that answers against its promise; nothing is changed.
 
     `unread` says what of the truth logs could not be read. Raises sqlite3.Error or
     FileNotFoundError where the journal cannot be read.
@@ -60,20 +58,16 @@ def look(
 
 
 def _held(data: Dataset, settings: Settings, config: Config, now_s: float) -> Seen:
-    try:
-        found = read_pointer(settings.models)
-        if found is None:
-            text = "no model is published: base scores are served, nothing was promised"
-            return Seen(None, (Finding("model", "unknown", text),))
-        model = load(settings.models, found)
-    except ModelRejected as error:
-        text = f"the service would not load it: {error}; `models` lists others"
-        return Seen(None, (Finding("model", "alert", text),))
+    at = answering.look(settings, now_s=now_s)
+    model = at.model
+    if model is None:
+        return Seen(None, at.findings)
     advice = advice_by_score(settings.journals)
     live = live_of(data.samples, advice, model.version, settings.joining.max_holding_s)
     answered = newest_vectors(settings.journals, model.version)
     limit = limit_of(promise_of(model.manifest))
     findings = (
+        *at.findings,
         checks.input_drift(model, answered),
         checks.calibration_and_loss(live, model.manifest.calibration.base_rate, limit),
         checks.win_rate(
@@ -85,10 +79,12 @@ def _held(data: Dataset, settings: Settings, config: Config, now_s: float) -> Se
             model,
             expire_after_days=config.model.expire_after_days,
             now_s=now_s,
-            pinned=found.pinned,
+            pinned=at.pinned,
         ),
     )
-    back = _retreat(model, live, findings, settings.models, config, now_s)
+    back = None
+    if at.published:
+        back = _retreat(model, live, findings, settings.models, config, now_s)
     return Seen(model.version, findings, len(live), back)
 
 
@@ -190,16 +186,15 @@ def _tell(
     if not config.alerts.command:
         return ""
     path = state_path(settings, config)
-    alert = alerts.news(
-        alerts.read_state(path), findings, config.alerts, now_s=now_s, model=version, urgent=urgent
-    )
+    state = alerts.read_state(path)
+    alert = alerts.news(state, findings, config.alerts, now_s=now_s, model=version, urgent=urgent)
     if alert is None:
         return ""
     problem = tell(alert, config.alerts)
     if problem:
         return problem
     try:
-        alerts.write_state(path, alerts.told(alert))
+        alerts.write_state(path, alerts.told(alert, state))
     except OSError as error:
         return f"told, but {path} cannot be written ({error.strerror})"
     return ""

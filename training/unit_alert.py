@@ -47,7 +47,7 @@ def tell(called: str, environ: Mapping[str, str], config: Config, *, now_s: floa
     problem = _deliver(msgspec.structs.replace(alert, text=text), config.alerts)
     if not problem and unit in JOBS:
         try:
-            alerts.write_state(path, alerts.told(alert))
+            alerts.write_state(path, alerts.told(alert, state))
         except OSError as error:  # a full disk, as the unit may have failed for
             problem = f"told, and again next time: {path} cannot be written ({error.strerror})"
     return f"{text}: {problem or 'told'}"

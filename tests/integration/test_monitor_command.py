@@ -15,6 +15,7 @@ from builders import NOW_S, model_of, pointer_of, small_draft
 from click.testing import CliRunner, Result
 from monitored import answer_signals
 from msgspec.structs import replace as with_fields
+from scored_journal import write_journal
 from serving import published_model
 from trained import history
 
@@ -86,9 +87,7 @@ def test_what_is_broken_ends_with_5_and_is_named(
 
 
 def test_without_a_model_nothing_was_promised(tmp_path: Path) -> None:
-    published_model(tmp_path / "models", NOW_S)
-    rewrite(tmp_path)
-    (tmp_path / "models" / "CURRENT.json").unlink()
+    write_journal(tmp_path / "journal.db", 20, edge=0.3)
     result = monitor(tmp_path)
     assert result.exit_code == 0
     assert "no model is published" in result.output

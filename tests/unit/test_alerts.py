@@ -12,6 +12,7 @@ HOUR = AlertsSection(command=("x",), min_interval_s=3600.0)
 FINE = Finding("win_rate", "fine", "as promised")
 WARNED = Finding("win_rate", "warning", "a little low")
 LOW = Finding("win_rate", "alert", "low")
+FEW = Finding("win_rate", "unknown", "too few")
 LOST = Finding("calibration", "alert", "lost")
 
 
@@ -24,7 +25,7 @@ def test_the_first_alert_is_told_at_once_and_only_once() -> None:
     assert alert is not None
     assert (alert.event, alert.findings, alert.recovered) == ("degraded", (LOW,), ())
     assert "alert win rate: low" in alert.text
-    assert news(told(alert), [LOW], HOUR, now_s=1e9 + 1e6, model="m") is None
+    assert news(told(alert, State()), [LOW], HOUR, now_s=1e9 + 1e6, model="m") is None
 
 
 def test_an_alert_of_another_model_is_news_though_it_is_the_same_one() -> None:
@@ -34,16 +35,40 @@ def test_an_alert_of_another_model_is_news_though_it_is_the_same_one() -> None:
     alert = news(state, [LOST], HOUR, now_s=1e9 + 3600, model="back")
     assert alert is not None
     assert (alert.event, alert.model, alert.findings) == ("changed", "back", (LOST,))
-    assert news(told(alert), [LOST], HOUR, now_s=1e9 + 1e6, model="back") is None
+    assert news(told(alert, state), [LOST], HOUR, now_s=1e9 + 1e6, model="back") is None
     assert news(State({}, 1e9, "bad"), [FINE], HOUR, now_s=1e9 + 3600, model="back") is None
 
 
 def test_recovery_is_told() -> None:
-    alert = news(State({"win_rate": "alert"}, 1e9), [FINE], HOUR, now_s=1e9 + 7200, model="m")
+    state = State({"win_rate": "alert"}, 1e9)
+    alert = news(state, [FINE], HOUR, now_s=1e9 + 7200, model="m")
     assert alert is not None
     assert (alert.event, alert.findings, alert.recovered) == ("recovered", (), ("win_rate",))
     assert "no longer wrong: win rate" in alert.text
-    assert told(alert).told == {}
+    assert told(alert, state).told == {}
+
+
+def test_what_cannot_be_judged_any_more_has_not_recovered() -> None:
+    """An alert that went out with its evidence, as of a month without outcomes."""
+    state = State({"win_rate": "alert", "calibration": "alert"}, 1e9, "m")
+    later_s = 1e9 + 7200
+    assert news(state, [FEW, LOST], HOUR, now_s=later_s, model="m") is None
+    alert = news(state, [FEW], HOUR, now_s=later_s, model="m")
+    assert alert is not None
+    assert (alert.event, alert.recovered) == ("changed", ("calibration",))
+    assert "not to be judged now: win rate" in alert.text
+    state = told(alert, state)
+    assert state.told == {"win_rate": "alert"}
+    alert = news(state, [FINE], HOUR, now_s=later_s + 7200, model="m")
+    assert alert is not None
+    assert (alert.event, alert.recovered) == ("recovered", ("win_rate",))
+
+
+def test_what_was_wrong_with_a_model_is_over_with_it() -> None:
+    state = State({"win_rate": "alert"}, 1e9, "bad")
+    alert = news(state, [FEW], HOUR, now_s=1e9 + 7200, model="next")
+    assert alert is not None
+    assert (alert.event, alert.recovered) == ("recovered", ("win_rate",))
 
 
 def test_a_change_within_the_interval_is_told_after_it_as_things_stand_then() -> None:
@@ -70,7 +95,7 @@ def test_what_is_urgent_does_not_wait() -> None:
     state = State({"win_rate": "alert"}, 1e9)
     alert = news(state, [LOW, gone], HOUR, now_s=1e9 + 1, model="m", urgent=True)
     assert alert is not None
-    assert told(alert).told == {"win_rate": "alert"}
+    assert told(alert, state).told == {"win_rate": "alert"}
 
 
 def test_warnings_are_told_only_where_wanted() -> None:

@@ -214,12 +214,12 @@ def test_that_a_model_has_expired_is_told_though_its_age_was(model: Model) -> No
 
     due = told(State(), 28.1)
     assert due is not None
-    assert told(delivered(due), 34.9) is None
-    expired = told(delivered(due), 35.0)
+    assert told(delivered(due, State()), 34.9) is None
+    expired = told(delivered(due, State()), 35.0)
     assert expired is not None
     assert [finding.name for finding in expired.findings] == ["age", "expired"]
     assert "no longer used" in expired.text
-    assert told(delivered(expired), 40.0) is None
+    assert told(delivered(expired, State()), 40.0) is None
 
 
 @pytest.mark.parametrize("pinned", [False, True])
