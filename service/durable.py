@@ -1,7 +1,8 @@
 """Writes that survive a power cut: content, then name, each flushed before the next step.
 
 The rule: a name either leads to a whole file or does not exist. `step` is told of every
-action just before it happens, so that a test can end the process at each of them.
+action just before it happens, so that a test can end the process at each of them. Whoever comes
+into the folder may read what is written, whatever the umask: the trainer writes for the service.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from service import exit_codes
 from service.locks import HeldError, hold
 
+READABLE = 0o644
 Step = Callable[[str], None]
 
 
@@ -82,6 +84,7 @@ def write_file(path: Path, content: bytes, step: Step = no_step) -> None:
         step(f"write {path.name}")
         file.write(content[half:])
         file.flush()
+        os.fchmod(file.fileno(), READABLE)
         step(f"fsync {path.name}")
         os.fsync(file.fileno())
 
@@ -122,6 +125,8 @@ def append_line(path: Path, line: bytes, step: Step = no_step) -> None:
             line = b"\n" + line
         file.write(line + b"\n")
         file.flush()
+        if not end:
+            os.fchmod(file.fileno(), READABLE)
         os.fsync(file.fileno())
     if not end:
         sync_directory(path.parent, step)

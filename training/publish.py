@@ -174,6 +174,7 @@ def _write_bundle(
     try:
         step("mkdir")
         incoming.mkdir()
+        incoming.chmod(0o755)  # as its files, for the service's user
         for name, content in files.items():
             write_file(incoming / name, content, step)
         sync_directory(incoming, step)
