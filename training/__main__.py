@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ try:
         store_options,
         worker_options,
     )
+    from training.pointing import pin, rollback, unpin
     from training.progress import show_progress
 except ImportError as missing:
     libraries.leave("signal-scorer-train", "training", missing)
@@ -174,7 +174,7 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
     """
     from service.config import load
     from training.champion import current_model
-    from training.registry import too_old
+    from training.registry import NOT_USED, too_old
     from training.thresholds import asked_signals, describe
 
     with advice():
@@ -184,7 +184,7 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
         if model is None:
             leave("no model is served, so there is no final score yet", exit_codes.NOT_SO)
         if old := too_old(model.reviewed_at, settings.expire_after_days, now_s=time.time()):
-            click.echo(f"{model.version}: {old}{_NOT_USED}")
+            click.echo(f"{model.version}: {old}{NOT_USED}")
         score = load(options["config_path"]).config.score
         weights = Weights(score.base_weight, score.model_weight, score.session_bonus_weight)
         scores = asked_signals(settings.journals)
@@ -241,47 +241,8 @@ def models(**options: Any) -> None:
             click.echo("\n".join(behind("    ", model.reason)))
 
 
-@main.command(epilog=EXAMPLE + "signal-scorer-train rollback 20261122T020000Z-3f9c2a")
-@store_options
-@click.argument("version", required=False)
-@click.option("--why", default="rolled back by hand", help="For the history.")
-def rollback(version: str | None, why: str, **options: Any) -> None:
-    """Serve VERSION again, or the previous model; the service follows within a second."""
-    from training.registry import rollback as point_back
-
-    _change(
-        options, lambda models_dir, now_s: point_back(models_dir, version, now_s=now_s, why=why)
-    )
-
-
-@main.command(epilog=EXAMPLE + "signal-scorer-train pin 20261122T020000Z-3f9c2a")
-@store_options
-@click.argument("version")
-def pin(version: str, **options: Any) -> None:
-    """Serve VERSION and keep later candidates from displacing it."""
-    from training.registry import pin as pin_version
-
-    def point(models_dir: Path, now_s: float) -> str:
-        pin_version(models_dir, version, now_s=now_s)
-        return f"{version}, pinned"
-
-    _change(options, point)
-
-
-@main.command(epilog=EXAMPLE + "signal-scorer-train unpin")
-@store_options
-def unpin(**options: Any) -> None:
-    """Let later candidates displace the current model again."""
-    from training.registry import unpin as release
-
-    def point(models_dir: Path, now_s: float) -> str:
-        release(models_dir, now_s=now_s)
-        return "the same model, no longer pinned"
-
-    _change(options, point)
-
-
-main.add_command(backfill)
+for command in (rollback, pin, unpin, backfill):
+    main.add_command(command)
 
 
 @main.group()
@@ -336,13 +297,6 @@ def _tell_unread(log: TruthLog) -> None:
         click.echo(f"truth log not read to the end: {problem}")
 
 
-_NOT_USED = (
-    ": the service does not use it, base scores are served. `signal-scorer-train train` reviews "
-    "it, and renews its age where it is still better than a constant; `signal-scorer-train models` "
-    "lists the others"
-)
-
-
 def _by_pattern(given: tuple[str, ...]) -> dict[str, float]:
     found: dict[str, float] = {}
     for text in given:
@@ -373,29 +327,6 @@ def _tell_prometheus(result: str, textfile: Path | None, config_path: str | None
         write_train(path, result, now_s=time.time())
     except OSError as error:
         click.echo(f"metrics not written to {path}: {error.strerror}")
-
-
-def _change(options: dict[str, Any], point: Callable[[Path, float], str]) -> None:
-    from service import presence
-    from service.durable import TrainerLock
-    from training.interrupt import finished_first
-    from training.publish import current_pointer
-    from training.registry import RegistryError, too_old
-
-    with advice():
-        settings, now_s = settings_of(options), time.time()
-        if not presence.is_dir(settings.models):
-            leave("no model has been published", exit_codes.NOT_SO)
-        try:
-            with TrainerLock(settings.models), finished_first():
-                done = point(settings.models, now_s)
-                pointer = current_pointer(settings.models)
-                old = pointer and too_old(
-                    pointer.reviewed_at, settings.expire_after_days, now_s=now_s
-                )
-                click.echo(f"{done} is current, {old}{_NOT_USED}" if old else f"serving {done}")
-        except RegistryError as error:
-            leave(str(error), exit_codes.NOT_SO)
 
 
 if __name__ == "__main__":

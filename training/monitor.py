@@ -22,6 +22,7 @@ from training.bound import DAY_S
 from training.cusum import limit_of, promise_of
 from training.dataset import Dataset
 from training.live import Live, live_of
+from training.pointing import MEANWHILE
 from training.settings import Settings
 from training.wording import behind
 
@@ -151,7 +152,7 @@ def _take_back(
     try:
         text = retreat.carry_out(back, settings.models, now_s=now_s)
     except LockHeld as held:
-        return f"rollback put off: {held}", False
+        return f"rollback put off: {held}; {MEANWHILE}", False
     except OSError as error:  # its lock; what else cannot be written is said there
         return f"rollback failed: {error}", False
     return text, text.startswith("rolled back")

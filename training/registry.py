@@ -29,6 +29,13 @@ from training.publish import (
     published_versions,
 )
 
+NOT_USED = (
+    ": the service does not use it, base scores are served. `signal-scorer-train train` reviews "
+    "it, and renews its age where it is still better than a constant; `signal-scorer-train models` "
+    "lists the others"
+)
+"""What follows from a model that is too old, behind its version and `too_old`."""
+
 
 class RegistryError(Exception):
     """What was asked for cannot be done; the text says why and what there is instead."""

@@ -324,6 +324,7 @@ def test_a_trainer_at_work_puts_the_rollback_off(tmp_path: Path) -> None:
         result = monitor(tmp_path, config=ALLOWED)
     assert result.exit_code == 5
     assert "rollback put off" in result.output
+    assert "`signal-scorer mode shadow` keeps base scores in force meanwhile" in result.output
     assert current(tmp_path) == newer
 
 
