@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def unpin(**options: Any) -> None:
 def _change(options: dict[str, Any], point: Callable[[Path, float], str], then: str = "") -> None:
     """Move the pointer by `point`. `then` is the command for when another trainer is done."""
     from training.publish import current_pointer
-    from training.registry import NOT_USED, RegistryError, too_old
+    from training.registry import NOT_USED, RegistryError, complete_history, too_old
 
     with advice():
         settings, now_s = settings_of(options), time.time()
@@ -79,6 +80,8 @@ def _change(options: dict[str, Any], point: Callable[[Path, float], str], then: 
             leave("no model has been published", exit_codes.NOT_SO)
         try:
             with TrainerLock(settings.models), finished_first():
+                with suppress(OSError):  # a full disk is no reason to keep a bad model
+                    complete_history(settings.models)
                 done = point(settings.models, now_s)
                 pointer = current_pointer(settings.models)
                 old = pointer and too_old(

@@ -120,32 +120,51 @@ def rollback(
 def revalidate(models_dir: Path, *, now_s: float, why: str, step: Step = no_step) -> str:
     """Renew `reviewed_at` of the current model; returns its version. Raises RegistryError."""
     pointer = _current(models_dir)
-    event = {"event": "re-validated", "at": now_s, "version": pointer.version, "why": why}
-    event["reviewed_at"] = now_s
-    move_pointer(models_dir, replace(pointer, reviewed_at=now_s, why=why), event, step)
+    moved = replace(pointer, reviewed_at=now_s, why=why)
+    move_pointer(models_dir, moved, _review(moved), step)
     return pointer.version
 
 
 def complete_history(models_dir: Path) -> str | None:
-    """Write down the publication of the current model where a crash came before; its version.
+    """Write down the current model's publication or last review where a crash came before.
 
-    The pointer moves before the history is told. None where nothing was missing, or where the
-    manifest cannot be read. With the TrainerLock held, as all that writes.
+    The pointer moves before the history is told. Returns the version; None where nothing was
+    missing, or where the manifest cannot be read. With the TrainerLock held, as all that writes;
+    before the pointer moves on, or nobody knows any more.
     """
     pointer = current_pointer(models_dir)
-    if pointer is None or any(e.version == pointer.version for e in read_history(models_dir)):
+    if pointer is None:
         return None
     try:
         told = _manifest(models_dir, pointer.version)
     except (OSError, msgspec.MsgspecError, ValueError):
         return None
+    if not any(event.version == pointer.version for event in read_history(models_dir)):
+        append_history(models_dir, _publication(pointer, told))
+    elif pointer.reviewed_at > _last_review(models_dir, pointer.version, told.created_at):
+        append_history(models_dir, _review(pointer))
+    else:
+        return None
+    return pointer.version
+
+
+def _publication(pointer: Pointer, told: Manifest) -> dict[str, object]:
     event: dict[str, object] = {"event": "published", "at": told.created_at, "why": pointer.why}
     event |= {"version": pointer.version, "n": told.samples.n, "verdict": told.verdict}
     event["newest_s"] = told.samples.last_s
     constant = told.verdict.metrics.get("constant", {})
     event |= {"gain": constant.get("improvement"), "reviewed_at": pointer.reviewed_at}
-    append_history(models_dir, event)
-    return pointer.version
+    return event
+
+
+def _review(pointer: Pointer) -> dict[str, object]:
+    return {
+        "event": "re-validated",
+        "at": pointer.reviewed_at,
+        "version": pointer.version,
+        "why": pointer.why,
+        "reviewed_at": pointer.reviewed_at,
+    }
 
 
 def pin(models_dir: Path, version: str, *, now_s: float, step: Step = no_step) -> None:

@@ -9,6 +9,7 @@ in turn: two bad models must not take turns.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,7 @@ from training.checks import FEWEST, FEWEST_DAYS
 from training.live import Live
 from training.logit import log_loss
 from training.publish import current_pointer
-from training.registry import RegistryError, pointer_to, rollback, too_old
+from training.registry import RegistryError, complete_history, pointer_to, rollback, too_old
 
 CONFIDENCE = 0.99
 OURS = "monitor: "
@@ -80,6 +81,8 @@ def carry_out(retreat: Retreat, models_dir: Path, *, now_s: float) -> str:
         pointer = current_pointer(models_dir)
         if pointer is None or pointer.version != retreat.version or pointer.pinned:
             return "not rolled back: another model has been published or pinned meanwhile"
+        with suppress(OSError):
+            complete_history(models_dir)
         try:
             rollback(models_dir, retreat.to, now_s=now_s, why=f"{OURS}{retreat.text}"[:1900])
         except RegistryError as error:
