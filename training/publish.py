@@ -126,6 +126,7 @@ def move_pointer(
         else:
             unflushed.strerror = f"{unflushed.strerror}, and {text}"
     if unflushed is not None:
+        unflushed.strerror = f"{unflushed.strerror}; {pointer.version} is current"
         raise unflushed
 
 

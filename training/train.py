@@ -8,6 +8,7 @@ when nothing is published: without the rejected nobody can tell how many were tr
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from service.durable import TrainerLock, named
+from service.durable import TrainerLock, Unflushed
 from service.errors import ModelRejected
 from service.exit_codes import NOT_ENOUGH, OK, REJECTED
 from service.history import Event, last_trained, read_history
+from training import pages
 from training.dataset import Dataset, read_dataset
 from training.interrupt import finished_first
 from training.journals import open_journals
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from training.candidate import Candidate
     from training.report import Page
 
-LAST_REPORT = "last-report.html"
 WITHHELD = "withheld"
 """In the history: good enough to be published, while a model was pinned."""
 UNCOMPARED = "Nothing was compared with the published model, which the service would not load"
@@ -79,6 +80,7 @@ def train(
         log, data = gather(settings, now_s=now_s, progress=progress)
         history = read_history(settings.models)
         last = last_trained(history)
+        pages.complete(settings.models, last)
         pointer = current_pointer(settings.models)
         publishes = pointer is None or not pointer.pinned
         released = last is not None and last.event == WITHHELD and publishes
@@ -98,7 +100,7 @@ def train(
             run = _publish(candidate, page.html, settings)
             if publishes and candidate.verdict.published and run.version is None:
                 page = draw(publishes=False)  # good enough, and the service would refuse it
-            return _with_report(run, settings.models / LAST_REPORT, page.html)
+            return _with_report(run, settings.models / pages.LAST_REPORT, page.html)
 
 
 def evaluate(
@@ -124,11 +126,11 @@ def evaluate(
         return Run(NOT_ENOUGH, f"not enough samples: {lack}")
     with finished_first():
         report.parent.mkdir(parents=True, exist_ok=True)
-        _replace(report, page.html)
+        pages.write(report, page.html)
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             for name, picture in page.pictures.items():
-                _replace(pictures / f"{name}.svg", picture.light)
+                pages.write(pictures / f"{name}.svg", picture.light)
     would = "would be published" if candidate.verdict.published else "would be rejected"
     return Run(OK, f"{would}: {candidate.verdict.reason} The report is {report}.")
 
@@ -249,6 +251,16 @@ def _fewer(data: Dataset, last: Event | None) -> str:
 
 
 def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
+    """Publish, or record why not; where that stands and is not flushed, its page is written too."""
+    try:
+        return _carried_out(candidate, report, settings)
+    except Unflushed:
+        with suppress(OSError):
+            pages.write(settings.models / pages.LAST_REPORT, report)
+        raise
+
+
+def _carried_out(candidate: Candidate, report: bytes, settings: Settings) -> Run:
     """Publish, or record why not; the history gets one line either way."""
     from training.candidate import draft
     from training.publish import Pinned, publish
@@ -312,19 +324,8 @@ def _without_candidate(run: Run, samples: Samples, settings: Settings, now_s: fl
 def _with_report(run: Run, path: Path, content: bytes) -> Run:
     """`run` with its report; where that cannot be written it is said, and the run stays."""
     try:
-        _replace(path, content)
+        pages.write(path, content)
     except OSError as error:
         text = f"{run.text} Its report is missing: {path}: {error.strerror}"
         return msgspec.structs.replace(run, text=text)
     return run
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file that is whole or the old one; it is a copy, so it need not be durable."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    try:
-        with named(scratch):
-            scratch.write_bytes(content)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
