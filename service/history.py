@@ -10,6 +10,7 @@ import msgspec
 from service.regular_file import open_regular
 
 HISTORY_NAME = "history.jsonl"
+MOVES = ("published", "rolled back", "pinned")
 MOST_BYTES = 16 << 20
 """Some 80,000 lines. Of a longer file its end is read, which is what is asked about."""
 
@@ -47,6 +48,11 @@ def read_history(models_dir: Path) -> list[Event]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
     return events
+
+
+def moves(events: list[Event]) -> list[Event]:
+    """Those that named the model that was to serve from then on."""
+    return [event for event in events if event.event in MOVES]
 
 
 def last_trained(events: list[Event]) -> Event | None:

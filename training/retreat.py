@@ -19,7 +19,7 @@ from service.arrays import Floats
 from service.bundle import load
 from service.durable import TrainerLock, Unflushed
 from service.errors import ModelRejected
-from service.history import read_history
+from service.history import moves, read_history
 from service.model import Model
 from training.bound import clustered, days, t_quantile
 from training.champion import seen_until_s
@@ -124,7 +124,7 @@ def _brought_back(models_dir: Path, current: str) -> bool:
     Nor is a move that the history lacks, as where a crash came before its line, a publication.
     """
     version, moved = None, "published"
-    for event in read_history(models_dir):
-        if event.event in ("published", "rolled back", "pinned") and event.version != version:
+    for event in moves(read_history(models_dir)):
+        if event.version != version:
             version, moved = event.version, event.event
     return moved != "published" or version not in (None, current)

@@ -16,6 +16,7 @@ from service.doctor.finding import Finding, fail, lost_link, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import READ, dangling, obstacle
 from service.errors import ModelRejected, RejectReason
+from service.history import moves, read_history
 from service.model import REVIEW_DUE, Model
 
 DAY_S = 86_400.0
@@ -54,13 +55,16 @@ def _none(scene: Scene, models: Path) -> Finding:
             with suppress(OSError, msgspec.ValidationError):
                 if presence.exists(path / MANIFEST_NAME):
                     versions.append(msgspec.convert(path.name, Version))
+    served = _served_version(scene)
     if versions:
+        # The newest may be the one that was rolled back from, or was never pointed at.
+        known = [served, *(event.version for event in moves(read_history(models))[::-1])]
+        version = next((name for name in known if name in versions), max(versions))
         return fail(
             models / POINTER_NAME,
             f"is missing, though {len(versions)} models are there",
-            f"point at one: signal-scorer-train rollback {max(versions)}",
+            f"point at one: signal-scorer-train rollback {version}",
         )
-    served = _served_version(scene)
     if served is not None:
         return fail(
             models,

@@ -15,6 +15,7 @@ from harness import eventually, running
 from seals import seal_manifest
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
+from training.registry import rollback
 
 
 def test_no_model_yet(setup: Setup) -> None:
@@ -35,6 +36,27 @@ def test_a_pointer_that_is_gone_though_models_are_there(setup: Setup) -> None:
     version = small_model(setup.models, now_s=time.time())
     (setup.models / POINTER_NAME).unlink()
     assert version in setup.fault("model", POINTER_NAME, "is missing").advice
+
+
+def test_the_model_that_was_rolled_back_from_is_not_advised(setup: Setup) -> None:
+    now_s = time.time()
+    older, _ = (small_model(setup.models, now_s=now_s + n) for n in (-60, 0))
+    rollback(setup.models, now_s=now_s, why="bad")
+    (setup.models / POINTER_NAME).unlink()
+    advised = f"signal-scorer-train rollback {older}"
+    assert setup.fault("model", POINTER_NAME, "2 models are there").advice.endswith(advised)
+
+
+def test_the_model_that_still_serves_is_advised(tmp_path: Path) -> None:
+    now_s = time.time()
+    older = small_model(tmp_path / "models", now_s=now_s - 60)
+    with running(tmp_path) as service:
+        setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
+        (tmp_path / "models" / POINTER_NAME).unlink()
+        small_model(tmp_path / "another", now_s=now_s)
+        (newer,) = (path for path in (tmp_path / "another").iterdir() if path.is_dir())
+        newer.rename(tmp_path / "models" / newer.name)
+        assert older in setup.fault("model", POINTER_NAME, "2 models are there").advice
 
 
 def test_a_folder_that_is_named_as_no_model_is_no_part_of_a_command(setup: Setup) -> None:
