@@ -21,6 +21,9 @@ from service.forest import Forest
 REVIEW_DUE = 0.8
 """Of the days after which a model that was not reviewed is no longer used: then it is time."""
 
+AHEAD_S = 900.0
+"""By so much another machine's clock may be ahead of ours; a review later than that is none."""
+
 
 class Probability(msgspec.Struct, frozen=True, gc=False):
     """Of a win, each 0..1: the forest's own, calibrated, and the served `p` with its interval."""
@@ -44,6 +47,10 @@ class Model:
     forest: Forest
     digest: str
     reviewed_at: float
+
+    def reviewed_ahead(self, now_s: float) -> bool:
+        """Whether it was reviewed by a clock that was ahead: it would outlive its time by that."""
+        return self.reviewed_at > now_s + AHEAD_S
 
     @property
     def directed(self) -> bool:

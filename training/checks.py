@@ -166,6 +166,12 @@ def age(
     if expire_after_days == 0.0:
         text = f"reviewed {passed:.0f} days ago; it does not expire"
         return (Finding("age", "fine", text, facts),)
+    if model.reviewed_ahead(now_s):
+        text = (
+            f"reviewed {(model.reviewed_at - now_s) / DAY_S:.0f} days from now, by a clock that "
+            "was ahead, unless this one is behind: run train, which reviews it"
+        )
+        return (Finding("age", "alert", text, facts),)
     text = f"reviewed {passed:.0f} days ago, expires after {expire_after_days:.0f}"
     if passed < REVIEW_DUE * expire_after_days:
         return (Finding("age", "fine", text, facts),)

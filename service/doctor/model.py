@@ -108,6 +108,10 @@ def _age(scene: Scene, model: Model) -> Finding:
     limit = scene.config.model.expire_after_days
     said = f"reviewed {passed:.0f} days ago" + (f", expires after {limit:.0f}" if limit else "")
     train = "run signal-scorer-train train, and see that cron does (doctor's trainer check)"
+    if limit and model.reviewed_ahead(scene.now_s):
+        days = (model.reviewed_at - scene.now_s) / DAY_S
+        said = f"reviewed {days:.0f} days from now, by a clock that was ahead"
+        return warn(model.version, f"{said}: until then its age is not known", train)
     if limit and passed >= limit:
         return fail(model.version, f"{said}: no longer used, base scores are served", train)
     if limit and passed >= REVIEW_DUE * limit:

@@ -206,6 +206,18 @@ def test_age_is_an_alert_from_four_fifths_of_expiry(model: Model, days: float, l
     assert found.level == "fine"
 
 
+def test_a_review_that_lies_ahead_is_an_alert(model: Model) -> None:
+    """The clock was ahead then: it would not expire before a year and its own time have passed."""
+    now_s = model.reviewed_at - 365 * DAY_S
+    (found,) = age(model, expire_after_days=35.0, now_s=now_s)
+    assert found.level == "alert"
+    assert "365 days from now" in found.text
+    assert "run train" in found.text
+    for now_s in (model.reviewed_at - 600.0, model.reviewed_at):  # of another machine's clock
+        assert age(model, expire_after_days=35.0, now_s=now_s)[0].level == "fine"
+    assert age(model, expire_after_days=0.0, now_s=0.0)[0].level == "fine"
+
+
 def test_that_a_model_has_expired_is_told_though_its_age_was(model: Model) -> None:
     def told(state: State, days: float) -> Alert | None:
         now_s = model.reviewed_at + days * DAY_S
