@@ -4,8 +4,9 @@
 
 Started by the unit's OnFailure= and OnSuccess=; $MONITOR_SERVICE_RESULT says what happened.
 The rule: a job, which runs every hour or week, is told of when it begins to fail and when that is
-over; the service itself each time that systemd gives it up. A configuration that the unit failed
-for is read as far as it goes: its [alerts] may still be right.
+over, which a run that another one kept from its work does not show; the service itself each time
+that systemd gives it up. A configuration that the unit failed for is read as far as it goes: its
+[alerts] may still be right.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def tell(called: str, environ: Mapping[str, str], config: Config, *, now_s: floa
     unit, _, word = called.partition(":")
     # Before systemd 251 the variable is not set: then the word alone tells.
     result = environ.get("MONITOR_SERVICE_RESULT", "success" if word == "well" else "unknown")
+    if result == "success" and environ.get("MONITOR_EXIT_STATUS") == str(exit_codes.TRY_LATER):
+        return f"{unit}: nothing ran, another one is at work"
     wrong = [] if result == "success" else [Finding(UNIT, "alert", _what(unit, result, environ))]
     path = config.models_dir / f".{unit}.alert"
     state = alerts.read_state(path) if unit in JOBS else alerts.State()

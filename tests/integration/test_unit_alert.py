@@ -63,6 +63,15 @@ def test_a_job_is_told_of_when_it_begins_to_fail_and_when_that_is_over(tmp_path:
     assert "well again" in events[2][1]
 
 
+def test_a_run_for_which_another_was_in_the_way_is_no_recovery(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    operator.unit_ended(TRAIN, "exit-code", "73")
+    assert "nothing ran" in operator.unit_ended(f"{TRAIN}:well", "success", "75")
+    assert [alert["event"] for alert in operator.heard()] == ["degraded"]
+    operator.unit_ended(f"{TRAIN}:well", "success", "3")
+    assert [alert["event"] for alert in operator.heard()] == ["degraded", "recovered"]
+
+
 def test_before_systemd_251_the_word_alone_tells_that_a_job_is_well(tmp_path: Path) -> None:
     operator = Operator(tmp_path)
     for result in (None, "exit-code", None):
