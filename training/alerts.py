@@ -1,8 +1,8 @@
 """When the operator's alert program is told of changes, and what it was told last.
 
 The rule: it is told when what is wrong changes and when all is well again, not every hour that
-it stays so; at most once in an interval, and then of how things stand by then. What can no longer
-be judged of the same model has not recovered. What it was told last is kept in a file that is
+it stays so; at most once in an interval, and then of how things stand by then. What can no
+longer, or not yet, be judged has not recovered. What it was told last is kept in a file that is
 whole or the old one. `service.alerting` runs the program.
 """
 
@@ -18,6 +18,7 @@ from service.durable import rename, write_file
 from service.settings import AlertsSection
 
 ROLLBACK = "rollback"
+MODEL = "model"
 MAX_TEXT = 1500
 """Characters of `text`: what fits into a message on a telephone."""
 
@@ -60,7 +61,11 @@ def news(
     levels = ("alert", "warning") if settings.warnings else ("alert",)
     wrong = tuple(finding for finding in findings if finding.level in levels)
     another = None not in (model, state.model) and model != state.model
-    unjudged = {} if another else _unjudged(state, findings)
+    unjudged = _unjudged(state, findings)
+    if another and not wrong and (unjudged or _unanswered(findings)):
+        return None
+    if another:  # its own are told as news once they are known
+        unjudged = {}
     now = _levels(wrong) | unjudged
     recovered = tuple(name for name in state.told if name not in now)
     # Of another model the same words are news: what a rollback brought back may be no better.
@@ -88,6 +93,11 @@ def _unjudged(state: State, findings: Sequence[Finding]) -> dict[str, str]:
     """What was told and is neither wrong nor well now: for that there is too little, or nothing."""
     unknown = {finding.name for finding in findings if finding.level == "unknown"}
     return {name: level for name, level in state.told.items() if name in unknown}
+
+
+def _unanswered(findings: Sequence[Finding]) -> bool:
+    """Whether it is not known that the model answers: what it is worth says nothing then."""
+    return any(finding.name == MODEL and finding.level == "unknown" for finding in findings)
 
 
 def _levels(findings: Sequence[Finding]) -> dict[str, str]:

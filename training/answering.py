@@ -15,6 +15,7 @@ from service.alerting import Finding
 from service.bundle import load, read_pointer
 from service.errors import ModelRejected
 from service.model import Model
+from training.alerts import MODEL
 from training.answered import Answer, last_answer
 from training.publish import published_versions
 from training.registry import RegistryError, pointer_to
@@ -50,11 +51,13 @@ def look(settings: Settings, *, now_s: float) -> Answering:
     elif last is not None and version != pointer.version:
         problem = _another(last, pointer)
     else:
-        return Answering(model, published=True, pinned=pointer.pinned)
+        text = "no score since it was published, so it is not known to answer"
+        unasked = () if last else (Finding(MODEL, "unknown", text),)
+        return Answering(model, unasked, published=True, pinned=pointer.pinned)
     if not problem:
         text = "no model is published: base scores are served, nothing was promised"
-        return Answering(None, (Finding("model", "unknown", text),))
-    found = Finding("model", "alert", problem)
+        return Answering(None, (Finding(MODEL, "unknown", text),))
+    found = Finding(MODEL, "alert", problem)
     if version is not None:
         model = _loaded(settings, version, now_s)
     if model is None:

@@ -94,6 +94,19 @@ def test_a_service_that_has_not_answered_since_the_pointer_moved_is_no_finding(
     older, _ = two_models(tmp_path)
     rollback(tmp_path / "models", now_s=FIRST_S + 500 * EVERY_S, why="by hand")
     result = monitor(tmp_path)
+    assert (result.exit_code, result.output.count("ALERT")) == (0, 0)
     assert f"model         {older}, 0 outcomes since" in result.output
-    assert "the service answers" not in result.output
+    assert "model         unknown  no score since it was published" in result.output
     assert model_of(tmp_path / "models").version == older
+
+
+def test_a_rollback_is_no_recovery_before_the_model_has_answered(degraded: Path) -> None:
+    older = rollback(degraded / "models", now_s=FIRST_S + 500 * EVERY_S, why="by hand")
+    assert monitor(degraded, config=program(degraded)).exit_code == 0
+    assert len(told(degraded)) == 1
+    rewrite(degraded)
+    rollback(degraded / "models", now_s=NOW_S + 7200, why="back")
+    rollback(degraded / "models", now_s=NOW_S + 7300, why="and again, before it answered")
+    assert current(degraded) == older
+    assert monitor(degraded, config=program(degraded)).exit_code == 0
+    assert [alert["event"] for alert in told(degraded)] == ["degraded", "recovered"]

@@ -64,11 +64,19 @@ def test_what_cannot_be_judged_any_more_has_not_recovered() -> None:
     assert (alert.event, alert.recovered) == ("recovered", ("win_rate",))
 
 
-def test_what_was_wrong_with_a_model_is_over_with_it() -> None:
+def test_another_model_has_not_recovered_before_it_is_known_to_answer_and_judged() -> None:
     state = State({"win_rate": "alert"}, 1e9, "bad")
-    alert = news(state, [FEW], HOUR, now_s=1e9 + 7200, model="next")
+    unasked = Finding("model", "unknown", "not asked yet")
+    for findings in ([FEW], [FINE, unasked]):
+        assert news(state, findings, HOUR, now_s=1e9 + 7200, model="next") is None
+    alert = news(state, [FINE], HOUR, now_s=1e9 + 7200, model="next")
     assert alert is not None
     assert (alert.event, alert.recovered) == ("recovered", ("win_rate",))
+    # What was wrong with the one before is over where another thing is wrong with this one.
+    alert = news(state, [FEW, LOST], HOUR, now_s=1e9 + 7200, model="next")
+    assert alert is not None
+    assert (alert.event, alert.recovered) == ("changed", ("win_rate",))
+    assert news(told(alert, state), [LOW, LOST], HOUR, now_s=1e9 + 1e5, model="next") is not None
 
 
 def test_a_change_within_the_interval_is_told_after_it_as_things_stand_then() -> None:
