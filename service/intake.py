@@ -36,6 +36,10 @@ first tick costs nothing then, however thin the symbol is."""
 SENTIMENT_HALF_LIFE_S = 3600.0
 """Where the sender of a sentiment names none."""
 
+BEHIND_S = 60.0
+"""Stamps that lag behind *now* by no more than this are waited for: the EA's are whole seconds, and
+a feed that stood still catches up. One that is further behind stays there."""
+
 _KEPT_FAULTS = 100
 
 
@@ -68,6 +72,7 @@ class Intake:
     event_receive_s: float = NEVER
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
     terminals: dict[tuple[str, str], Terminal] = field(default_factory=dict)
+    _told_s: float = NEVER
     _stepped_s: float = NEVER
     _full_until_s: float = NEVER
     _plain: bool = field(init=False)
@@ -76,12 +81,19 @@ class Intake:
         self._plain = not (self.suffixes or self.symbol_map)
 
     def now(self, receive_time_s: float) -> float:
-        """Event time now: the newest stamp plus what has passed since it was received."""
+        """Event time now: the newest stamp plus what has passed since it was received.
+
+        Where that is less than what was told before, which may have closed bars, it stays there
+        until the stamps have caught up.
+        """
         if self.event_s is None:
             if self.event_receive_s == NEVER:
                 self.event_receive_s = receive_time_s
             return receive_time_s
-        return self.event_s + max(0.0, receive_time_s - self.event_receive_s)
+        now_s = self.event_s + max(0.0, receive_time_s - self.event_receive_s)
+        if not 0.0 < self._told_s - now_s <= BEHIND_S:
+            self._told_s = now_s
+        return self._told_s
 
     def on_frame(self, endpoint: Endpoint, frame: bytes, receive_time_s: float) -> None:
         """Parse one frame and apply what is in it. Never raises for what a sender sent."""
@@ -372,7 +384,7 @@ class Intake:
         if feed.late_run <= RESTART_AFTER_LATE or not (outruns_the_wall or persists):
             return False
         self._forget(feed)
-        self.event_s = None
+        self._forget_now()
         self.changes["symbol_restarted"] += 1
         return True
 
@@ -388,8 +400,12 @@ class Intake:
                 past = not len(bars) or 60.0 * bars.minutes[-1] <= receive_time_s + FUTURE_S
                 self._forget(feed, but_bars=inherited and past)
                 feed.event_s = NEVER
-        self.event_s = None
+        self._forget_now()
         self.changes["offset_reset"] += 1
+
+    def _forget_now(self) -> None:
+        self.event_s = None
+        self._told_s = NEVER
 
     def _forget(self, feed: SymbolFeed, *, but_bars: bool = False) -> None:
         self.paper.void(feed.state.symbol)

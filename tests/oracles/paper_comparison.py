@@ -108,17 +108,17 @@ class _Run:
     def take(self, row: Row) -> None:
         """Feed a row, and keep it for the oracle where a feed may believe it."""
         self._rows += 1
+        self._now = max(self._now, row.t)  # what nobody believes was received all the same
         if row.t // 60 != self._minute:
             self._minute = int(row.t // 60)
-            self._engine.advance(row.t)
+            self._engine.advance(self._now)
         tick = Tick(row.symbol, row.bid, row.ask, row.volume, row.t)
-        self._engine.intake.on_tick(self._endpoint, tick, row.t)
+        self._engine.intake.on_tick(self._endpoint, tick, self._now)
         quotes, quote = self._quotes[row.symbol], Quote(row.t, row.bid, row.ask)
         if not 0.0 < row.bid <= row.ask or (quotes and row.t < quotes[-1].t):
             return
         if row.volume or not quotes or quote != quotes[-1]:  # else it was sent again
             quotes.append(quote)
-            self._now = max(self._now, row.t)
 
     def ask(self, row: Row) -> None:
         """A signal about where the market is: stops from within the spread to far away."""
