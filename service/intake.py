@@ -240,7 +240,11 @@ class Intake:
         clock.observe(stamp_s, receive_time_s, first=before_s == NEVER)
         if clock.epoch != endpoint.epoch:
             self._begin_anew(endpoint, receive_time_s)
-        if clock.is_known:
+        if clock.state != endpoint.clock_state:
+            endpoint.clock_state = clock.state
+            if clock.state == "live":
+                self._forget_future(endpoint, receive_time_s)
+        if endpoint.early and clock.is_known:
             for _ in range(min(EARLY_TOGETHER, len(endpoint.early))):
                 self._candle(endpoint, endpoint.early.popleft(), receive_time_s)
 
@@ -402,6 +406,17 @@ class Intake:
                 feed.event_s = NEVER
         self._forget_now()
         self.changes["offset_reset"] += 1
+
+    def _forget_future(self, endpoint: Endpoint, receive_time_s: float) -> None:
+        """The endpoint's clock is confirmed: what it was not known to lead by before ends."""
+        newest_s = receive_time_s + FUTURE_S
+        for feed in self.feeds.values():
+            if feed.event_s > newest_s and feed.was_read_by(endpoint.name):
+                minutes = feed.state.bars.minutes
+                self._forget(feed, but_bars=not minutes or 60.0 * minutes[-1] <= newest_s)
+                feed.forget_stamps()
+                self._forget_now()
+                self.changes["future_forgotten"] += 1
 
     def _forget_now(self) -> None:
         self.event_s = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from protocol.ea_feed import Candle
-from service.clock_offset import ClockOffset
+from service.clock_offset import ClockOffset, State
 from service.features.state import SymbolState
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ class Endpoint:
     """One feed socket: how its stamps and its volumes are to be read.
 
     `seen_s` (receive time) is when anything of it last came, `tick_s` when a tick did that was
-    taken in, or left to the source that has its symbol: a stand-by brings ticks too. `early`
-    candles came before ticks had shown the clock; of more the oldest go.
+    taken in, or left to the source that has its symbol: a stand-by brings ticks too. `epoch` and
+    `clock_state` are the clock's when its symbols were last made to fit. `early` candles came
+    before ticks had shown the clock; of more the oldest go.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Endpoint:
     seen_s: float = NEVER
     tick_s: float = NEVER
     epoch: int = 0
+    clock_state: State = "acquiring"
     early: deque[Candle] = field(default_factory=lambda: deque(maxlen=EARLY_CANDLES))
 
 
