@@ -7,6 +7,8 @@ bars uses the newest run alone. M5 and M15 are read off these bars, they have no
 own.
 """
 
+from __future__ import annotations
+
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -167,6 +169,15 @@ class Bars:
             if day.day < today:
                 return day
         return None
+
+    def before(self, minute: int) -> Bars:
+        """The closed bars of earlier minutes, and the ranges of the days."""
+        kept = Bars()
+        for bar in self:
+            if bar.minute < minute:
+                kept._append(*bar)
+        kept.restore_days(self.days)
+        return kept
 
     def restore_days(self, days: tuple[DayRange, ...]) -> None:
         """Take over the ranges of days whose bars are no longer kept."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
-from service.bars import Bar, candle_refusal, is_possible
+from service.bars import Bar, Bars, candle_refusal, is_possible
 from service.clock_offset import FUTURE_S
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.paper import Paper
@@ -24,6 +24,9 @@ from them: at once where they run faster than the wall (a recording played again
 RESTART_AFTER_S otherwise, so that a clock offset that changed is found first. The last quote
 sent again all weekend does not advance, though daylight saving has made it late."""
 RESTART_AFTER_S = 60.0
+SENT_AGAIN_S = 900.0
+"""Late ticks that begin no further back than this are no recording: a cache sends its last ones
+again, as to each that subscribes, and they end where the symbol is."""
 
 EARLY_TOGETHER = 64
 """Candles from before the first tick that one tick lets in: no request waits for all of them."""
@@ -223,7 +226,7 @@ class Intake:
         if clock.is_future(stamp_s, receive_time_s):
             return "tick_future"
         event_s = stamp_s - clock.offset_s
-        if event_s < feed.event_s and not self._restarts(feed, tick, receive_time_s):
+        if event_s < feed.event_s and not self._restarts(feed, tick, event_s, receive_time_s):
             again = stamp_s == feed.stamp_s and tick.bid == feed.bid and tick.ask == feed.ask
             return "tick_repeat" if again else "tick_late"  # the clock may have moved meanwhile
         return self._apply(endpoint, feed, tick, event_s, receive_time_s)
@@ -377,17 +380,25 @@ class Intake:
             self.terminals[sender] = Terminal()
         return self.terminals[sender]
 
-    def _restarts(self, feed: SymbolFeed, tick: Tick, receive_time_s: float) -> bool:
+    def _restarts(
+        self, feed: SymbolFeed, tick: Tick, event_s: float, receive_time_s: float
+    ) -> bool:
         if feed.late_run == 0:
             feed.late_stamp_s, feed.late_since_s = tick.stamp_s, receive_time_s
         feed.late_run += 1
+        if feed.late_run <= RESTART_AFTER_LATE:
+            return False
         waited_s = receive_time_s - feed.late_since_s
         advanced_s = tick.stamp_s - feed.late_stamp_s
-        outruns_the_wall = advanced_s > 2.0 * waited_s + 5.0
-        persists = advanced_s > 0.0 and waited_s > RESTART_AFTER_S
-        if feed.late_run <= RESTART_AFTER_LATE or not (outruns_the_wall or persists):
+        behind_s = feed.event_s - event_s + advanced_s
+        if advanced_s > 2.0 * waited_s + 5.0 and behind_s > SENT_AGAIN_S:
+            # It outruns the wall, so it is read by the same clock: what lay before it stays.
+            bars = feed.state.bars.before(int(event_s) // 60)
+            self._forget(feed, bars if len(bars) else None)
+        elif advanced_s > 0.0 and waited_s > RESTART_AFTER_S:
+            self._forget(feed)
+        else:
             return False
-        self._forget(feed)
         self._forget_now()
         self.changes["symbol_restarted"] += 1
         return True
@@ -402,7 +413,7 @@ class Intake:
                 # was one of the future, which would keep out all that come before it.
                 inherited = bars.revision == feed.inherited_revision
                 past = not len(bars) or 60.0 * bars.minutes[-1] <= receive_time_s + FUTURE_S
-                self._forget(feed, but_bars=inherited and past)
+                self._forget(feed, bars if inherited and past else None)
                 feed.event_s = NEVER
         self._forget_now()
         self.changes["offset_reset"] += 1
@@ -412,8 +423,9 @@ class Intake:
         newest_s = receive_time_s + FUTURE_S
         for feed in self.feeds.values():
             if feed.event_s > newest_s and feed.was_read_by(endpoint.name):
-                minutes = feed.state.bars.minutes
-                self._forget(feed, but_bars=not minutes or 60.0 * minutes[-1] <= newest_s)
+                bars = feed.state.bars
+                past = not len(bars) or 60.0 * bars.minutes[-1] <= newest_s
+                self._forget(feed, bars if past else None)
                 feed.forget_stamps()
                 self._forget_now()
                 self.changes["future_forgotten"] += 1
@@ -422,11 +434,11 @@ class Intake:
         self.event_s = None
         self._told_s = NEVER
 
-    def _forget(self, feed: SymbolFeed, *, but_bars: bool = False) -> None:
+    def _forget(self, feed: SymbolFeed, kept: Bars | None = None) -> None:
         self.paper.void(feed.state.symbol)
-        feed.state.reset(but_bars=but_bars)
-        if not but_bars:
+        if kept is not feed.state.bars:
             feed.inherited_revision = None
+        feed.state.reset(kept)
         feed.state.sentiment = self.sentiment(feed.state.symbol)
         self.revision += 1
 

@@ -141,14 +141,14 @@ class SymbolState:
         if self.bars.roll(int(now_s // MINUTE_S)):
             self.revision += 1
 
-    def reset(self, *, but_bars: bool = False) -> None:
-        """Forget everything, as after a fault, or all `but_bars` that are closed."""
+    def reset(self, kept: Bars | None = None) -> None:
+        """Forget everything, as after a fault, or all but these bars of its own."""
         self.revision += 1
-        bars, first_tick_s, last_volume_s = self.bars, self.first_tick_s, self.last_volume_s
+        first_tick_s, last_volume_s = self.first_tick_s, self.last_volume_s
         self._forget()
-        if but_bars:
-            bars.forming_minute = None
-            self.bars, self.first_tick_s, self.last_volume_s = bars, first_tick_s, last_volume_s
+        if kept is not None:
+            kept.forming_minute = None
+            self.bars, self.first_tick_s, self.last_volume_s = kept, first_tick_s, last_volume_s
 
     def reset_short_windows(self, event_time_s: float) -> None:
         """Another source took over: observation begins anew, the bar in progress is partial."""

@@ -81,7 +81,7 @@ def test_a_reset_of_all_but_the_bars_leaves_none_that_was_forming() -> None:
     state = SymbolState("X")
     state.add_candle(NOON_S // 60 - 5, 1.0, 2.0, 0.5, 1.5)
     feed(state, 60, NOON_S)
-    state.reset(but_bars=True)
+    state.reset(state.bars)
     feed(state, 1, NOON_S + 3600)
     assert list(state.bars.minutes) == [NOON_S // 60 - 5]
 
