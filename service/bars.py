@@ -170,13 +170,13 @@ class Bars:
                 return day
         return None
 
-    def before(self, minute: int) -> Bars:
-        """The closed bars of earlier minutes, and the ranges of the days."""
+    def before(self, minute: int, days: tuple[DayRange, ...] | None = None) -> Bars:
+        """The closed bars of earlier minutes, with these ranges of days or those that it has."""
         kept = Bars()
         for bar in self:
             if bar.minute < minute:
                 kept._append(*bar)
-        kept.restore_days(self.days)
+        kept.restore_days(self.days if days is None else days)
         return kept
 
     def restore_days(self, days: tuple[DayRange, ...]) -> None:

@@ -41,6 +41,9 @@ from service.warmth import Warmth
 
 DAY_S = 86_400.0
 REQUEST_HALF_LIFE_S = 3600.0
+AHEAD_S = 60.0
+"""More than a clock that is kept right leads by, or than a stamp in whole seconds. Where *now*
+leads by more, an offset that is to be learnt is not found yet."""
 LEAST_TOGETHER = 2
 """From so many signals on it is quicker to ask the forest about all of them at once."""
 
@@ -208,7 +211,8 @@ class Engine:
             self._apply_candles(request.timeframe_data, feed, now)
         vector = self.vectors.vector(feed, symbol, now, direction, request.base_score)
         late = request.deadline_ms is not None and waited_s * 1000.0 > request.deadline_ms
-        reason = self._reason(direction, feed, vector, receive_time_s, past_deadline=late)
+        warm = self._is_warm(vector, now, receive_time_s)
+        reason = self._reason(direction, feed, warm, receive_time_s, past_deadline=late)
         probability, fault = None, None
         if reason is None:
             probability, fault = self._ask_model(feed, direction, vector)
@@ -244,7 +248,7 @@ class Engine:
         self,
         direction: int,
         feed: SymbolFeed | None,
-        vector: Vector,
+        warm: bool,
         receive_time_s: float,
         *,
         past_deadline: bool,
@@ -253,7 +257,7 @@ class Engine:
         return scoring.base_score_reason(
             known_symbol=feed is not None,
             feed_is_stale=feed is not None and self._is_stale(feed, receive_time_s),
-            warm=is_warm(vector),
+            warm=warm,
             mode=self.mode,
             has_model=model is not None,
             model_expired=self._expired(receive_time_s),
@@ -287,7 +291,7 @@ class Engine:
             "direction": request.direction,
             "features": dict(zip(FEATURE_NAMES, vector.values, strict=True)),
             "missing": vector.missing,
-            "warm": is_warm(vector),
+            "warm": self._is_warm(vector, now, receive_time_s),
             "volume_source": vector.volume_source,
             "feature_schema": FINGERPRINT,
             "event_time_s": now,
@@ -316,6 +320,11 @@ class Engine:
                 ohlc = (bar.open, bar.high, bar.low, bar.close)
                 fate = self.intake.add_bar(feed, stamp_s - offset_s, ohlc, now)
             self.counts[f"candle_{fate}"] += 1
+
+    def _is_warm(self, vector: Vector, now: float, receive_time_s: float) -> bool:
+        """Whether there is history enough, and where it belongs."""
+        misplaced = now > receive_time_s + AHEAD_S and self.config.feed.clock_offset == "auto"
+        return is_warm(vector) and not misplaced
 
     def _is_stale(self, feed: SymbolFeed, receive_time_s: float) -> bool:
         return receive_time_s - feed.seen_s > self.config.feed.stale_after_s

@@ -148,6 +148,8 @@ class Intake:
             return "malformed"
         if not feed.state.add_candle(*bar):
             return "duplicate"
+        if feed.inherited is not None and bar.minute <= feed.inherited[0]:
+            feed.inherited = None
         self.revision += 1
         return "accepted"
 
@@ -188,7 +190,7 @@ class Intake:
         """Take a symbol back from before a restart; the first source that speaks holds it."""
         state.sentiment = self.sentiment(state.symbol)
         feed = self.feeds[state.symbol] = SymbolFeed(state, UNHEARD, receive_time_s)
-        feed.inherited_revision = state.bars.revision
+        feed.inherit()
         self.revision += 1
 
     def clock_stepped(self, step_s: float) -> None:
@@ -354,7 +356,7 @@ class Intake:
             self.revision += 1
             self.changes["source_takeover"] += 1
         if len(feed.state.bars) and not feed.was_read_by(source[0]):
-            feed.inherited_revision = feed.state.bars.revision
+            feed.inherit()
         feed.source, feed.terminal = source, self._terminal(sender)
         return True
 
@@ -394,6 +396,7 @@ class Intake:
         if advanced_s > 2.0 * waited_s + 5.0 and behind_s > SENT_AGAIN_S:
             # It outruns the wall, so it is read by the same clock: what lay before it stays.
             bars = feed.state.bars.before(int(event_s) // 60)
+            feed.inherited = None
             self._forget(feed, bars if len(bars) else None)
         elif advanced_s > 0.0 and waited_s > RESTART_AFTER_S:
             self._forget(feed)
@@ -408,12 +411,8 @@ class Intake:
         endpoint.epoch = endpoint.clock.epoch
         for feed in self.feeds.values():
             if feed.was_read_by(endpoint.name):
-                bars = feed.state.bars
-                # What another run or endpoint left was read by its own clock: it stays, unless that
-                # was one of the future, which would keep out all that come before it.
-                inherited = bars.revision == feed.inherited_revision
-                past = not len(bars) or 60.0 * bars.minutes[-1] <= receive_time_s + FUTURE_S
-                self._forget(feed, bars if inherited and past else None)
+                # What another run or endpoint left was read by its own clock: it stays.
+                self._forget(feed, feed.inherited_bars(receive_time_s + FUTURE_S))
                 feed.event_s = NEVER
         self._forget_now()
         self.changes["offset_reset"] += 1
@@ -436,8 +435,8 @@ class Intake:
 
     def _forget(self, feed: SymbolFeed, kept: Bars | None = None) -> None:
         self.paper.void(feed.state.symbol)
-        if kept is not feed.state.bars:
-            feed.inherited_revision = None
+        if kept is None:
+            feed.inherited = None
         feed.state.reset(kept)
         feed.state.sentiment = self.sentiment(feed.state.symbol)
         self.revision += 1

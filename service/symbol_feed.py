@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from protocol.ea_feed import Candle
+from service.bars import Bars, DayRange
 from service.clock_offset import ClockOffset, State
 from service.features.state import SymbolState
 
@@ -61,8 +62,8 @@ class SymbolFeed:
     when its source last sent a tick of it or, before the first, when it became known; `candle_s` is
     when a candle of it was last taken in and `candle_endpoint` who sent it; `ticks` is how many
     were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are of the last applied one.
-    `inherited_revision` is the bars' as they came back from before a restart, or from another
-    endpoint: while it is theirs, nothing was added.
+    `inherited` is the newest minute, and the days, of the bars as they came back from before a
+    restart, or from another endpoint; None where candles have come between those since.
     `kept` belongs to `vectors`: what was worked out last, by direction.
     """
 
@@ -81,7 +82,7 @@ class SymbolFeed:
     ticks: int = 0
     candle_s: float = NEVER
     candle_endpoint: str = ""
-    inherited_revision: int | None = None
+    inherited: tuple[int, tuple[DayRange, ...]] | None = None
     terminal: Terminal = field(default_factory=Terminal)
     kept: dict[int, Kept] = field(default_factory=dict)
 
@@ -98,6 +99,25 @@ class SymbolFeed:
     def was_read_by(self, endpoint: str) -> bool:
         """Whether its ticks, or without any its candles, were placed in time by this clock."""
         return (self.source[0] if self.ticks else self.candle_endpoint) == endpoint
+
+    def inherit(self) -> None:
+        """The bars as they are were read by another clock than the one that comes."""
+        bars = self.state.bars
+        self.inherited = (bars.minutes[-1] if len(bars) else 0, bars.days)
+
+    def inherited_bars(self, until_s: float) -> Bars | None:
+        """What was inherited, without the bars that were added; None where none of it is left.
+
+        Nor where it ends after `until_s` (UTC): it would keep out all that come before its end.
+        """
+        if self.inherited is None or 60.0 * self.inherited[0] > until_s:
+            return None
+        minute, days = self.inherited
+        bars = self.state.bars
+        if not len(bars) or bars.minutes[-1] == minute:
+            return bars
+        kept = bars.before(minute + 1, days)
+        return kept if len(kept) else None
 
     def set_back(self, step_s: float) -> None:
         """UTC was set back by `step_s` (negative)."""

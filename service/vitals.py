@@ -15,7 +15,7 @@ import numpy as np
 import protocol
 from protocol.limits import MAX_PATH_CHARS, PROTOCOL_VERSION
 from protocol.schema import FINGERPRINT
-from service.engine import Engine
+from service.engine import AHEAD_S, Engine
 from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
 from service.journal import Journal
 from service.journal_file import bytes_of, wal_of
@@ -25,8 +25,6 @@ from service.words import span
 KEPT_LATENCIES = 4096
 TIMED_OPS = ("score", "score_many")
 MAX_NOTES = 8
-AHEAD_S = 60.0
-"""More than a clock that is kept right leads by, or than a stamp in whole seconds."""
 MAX_FAULT_CHARS = 300
 """A text in a reply stays well below what a client decodes."""
 

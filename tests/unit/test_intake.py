@@ -354,7 +354,7 @@ def test_closed_markets_cost_no_symbol_what_was_restored(
         assert list(given_.state(name).bars.minutes) == [int(T) // 60 - 1]
 
 
-def test_what_was_restored_stays_only_as_long_as_nothing_was_added() -> None:
+def test_what_was_restored_stays_without_what_was_added() -> None:
     given_ = Given()
     for name in ("EURUSD", "GBPUSD"):
         state = SymbolState(name)
@@ -364,8 +364,21 @@ def test_what_was_restored_stays_only_as_long_as_nothing_was_added() -> None:
     given_.bar(int(T) // 60 - 1)
     given_.feed.clock.epoch += 1
     given_.quote(stamp_s=T + 1, bid=1.0999)
-    assert list(given_.state("EURUSD").bars.minutes) == []
-    assert list(given_.state("GBPUSD").bars.minutes) == [int(T) // 60 - 2]
+    for name in ("EURUSD", "GBPUSD"):
+        assert list(given_.state(name).bars.minutes) == [int(T) // 60 - 2]
+
+
+def test_what_was_restored_goes_where_candles_have_come_between() -> None:
+    given_ = Given()
+    state = SymbolState("EURUSD")
+    for ago in (4, 2):
+        state.add_candle(int(T) // 60 - ago, 1.1, 1.2, 1.0, 1.1)
+    given_.intake.restore(state, T)
+    given_.quote()
+    assert given_.bar(int(T) // 60 - 3) == "accepted"
+    given_.feed.clock.epoch += 1
+    given_.quote(stamp_s=T + 1, bid=1.0999)
+    assert list(given_.state().bars.minutes) == []
 
 
 def test_bars_made_since_are_never_taken_for_those_that_were_restored() -> None:
@@ -378,7 +391,7 @@ def test_bars_made_since_are_never_taken_for_those_that_were_restored() -> None:
     for second in (1, 2):  # as many bars stand there the second time as were restored
         given_.feed.clock.epoch += 1
         given_.quote(stamp_s=T + second, bid=1.0999)
-        assert list(given_.state().bars.minutes) == []
+        assert list(given_.state().bars.minutes) == [int(T) // 60 - 3]
         given_.bar(int(T) // 60 - 1)
 
 
