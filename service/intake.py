@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
 from service.bars import Bar, Bars, candle_refusal, is_possible
@@ -251,7 +252,8 @@ class Intake:
                 self._forget_future(endpoint, receive_time_s)
         if endpoint.early and clock.is_known:
             for _ in range(min(EARLY_TOGETHER, len(endpoint.early))):
-                self._candle(endpoint, endpoint.early.popleft(), receive_time_s)
+                candle, came_s = endpoint.early.popleft()
+                self._candle(endpoint, candle, receive_time_s, came_s)
 
     def _apply(
         self,
@@ -294,13 +296,18 @@ class Intake:
             self.received += 1
             self.counts["candle_none"] += 1
 
-    def _candle(self, endpoint: Endpoint, candle: Candle, receive_time_s: float) -> str:
+    def _candle(
+        self, endpoint: Endpoint, candle: Candle, receive_time_s: float, came_s: float = inf
+    ) -> str:
+        """`came_s` (receive time) is when an early one came: later its minute is over anyway."""
         if candle.timeframe != "M1":
             return "other_timeframe"
         if not endpoint.clock.is_known:
-            endpoint.early.append(candle)  # hours off it would stand where the true one belongs
+            # Hours off it would stand where the true one belongs.
+            endpoint.early.append((candle, receive_time_s))
             return "early"
-        opened_s, now = candle.stamp_s - endpoint.clock.offset_s, self.now(receive_time_s)
+        opened_s = candle.stamp_s - endpoint.clock.offset_s
+        now = min(self.now(receive_time_s), came_s)
         if refused := candle_refusal(opened_s, now):
             return refused  # before it makes a symbol known, which may cost another its place
         symbol = self.canonical(candle.symbol)

@@ -24,7 +24,7 @@ UNHEARD = ("", "")
 
 
 EARLY_CANDLES = 32_768
-"""More than an hour of each of 512 symbols, the default of `limits.symbols`; 8 MiB at most."""
+"""More than an hour of each of 512 symbols, the default of `limits.symbols`; 11 MiB at most."""
 
 
 @dataclass(slots=True)
@@ -33,8 +33,8 @@ class Endpoint:
 
     `seen_s` (receive time) is when anything of it last came, `tick_s` when a tick did that was
     taken in, or left to the source that has its symbol: a stand-by brings ticks too. `epoch` and
-    `clock_state` are the clock's when its symbols were last made to fit. `early` candles came
-    before ticks had shown the clock; of more the oldest go.
+    `clock_state` are the clock's when its symbols were last made to fit. `early` candles came,
+    each at its receive time, before ticks had shown the clock; of more the oldest go.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Endpoint:
     tick_s: float = NEVER
     epoch: int = 0
     clock_state: State = "acquiring"
-    early: deque[Candle] = field(default_factory=lambda: deque(maxlen=EARLY_CANDLES))
+    early: deque[tuple[Candle, float]] = field(default_factory=lambda: deque(maxlen=EARLY_CANDLES))
 
 
 @dataclass(slots=True)

@@ -289,6 +289,22 @@ def test_candles_wait_for_a_clock_that_is_to_be_learnt(offset_s: float) -> None:
     assert list(given_.state().bars.minutes) == [int(T) // 60 - 300]
 
 
+@pytest.mark.parametrize("offset_s", [0.0, 10_800.0])
+def test_a_candle_that_had_not_ended_when_it_came_early_is_no_bar(offset_s: float) -> None:
+    given_ = Given()
+    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
+    minute = int(T + offset_s) // 60
+    given_.now_s += 5
+    assert given_.bar(minute) == "early"
+    given_.now_s += 70
+    for _ in range(2):
+        given_.now_s += 1
+        given_.quote(stamp_s=given_.now_s + offset_s)
+    assert not given_.feed.early
+    assert given_.bar(minute) == "accepted"
+    assert list(given_.state().bars.minutes) == [int(T) // 60]
+
+
 def test_an_hour_of_as_many_symbols_as_there_may_be_waits_whole() -> None:
     given_ = Given()
     given_.feed = Endpoint("feed", False, ClockOffset("auto"))
