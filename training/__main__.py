@@ -203,6 +203,7 @@ def monitor(textfile: Path | None, **options: Any) -> None:
     """
     from service.config import load
     from training import monitor as watching
+    from training.reach import reach_of
     from training.train import gather
 
     with advice():
@@ -210,7 +211,7 @@ def monitor(textfile: Path | None, **options: Any) -> None:
         named = None if textfile is None else str(textfile.absolute())
         config = load(options["config_path"], flags={"monitor.textfile": named}).config
         now_s = time.time()
-        log, data = gather(settings, now_s=now_s)
+        log, data = gather(settings, now_s=now_s, reach=reach_of(settings, now_s=now_s))
         seen = watching.look(data, settings, config, now_s=now_s, unread=log.problems)
         for line in watching.describe(seen):
             click.echo(line)

@@ -1,7 +1,7 @@
 """What the models answered live, as the journal has it: by score for outcomes, in order for drift.
 
 The rule: a model is held against what it said when it was asked, never against what it would
-say today.
+say today. Of a journal that is kept for ever no more is held in memory than that model's time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ from service.drift import WINDOW
 from training.journals import Journals, read
 
 _ADVICE = "select score_id, model_version, take from scores"
+_OF_ONE = f"{_ADVICE} where model_version = ?"
+_LAST_VERSION = (
+    "select model_version from scores where scored_at <= ? and typeof(scored_at) = 'real'"
+    " and typeof(model_version) = 'text' order by scored_at desc limit 1"
+)
+_FIRST = "select min(scored_at) from scores where model_version = ? and typeof(scored_at) = 'real'"
 _NEWEST = (
     "select event_time, scored_at, features from scores"
     " where model_version = ? and fingerprint = ?"
@@ -51,12 +57,16 @@ class Advice(msgspec.Struct, frozen=True, gc=False):
     take: bool | None
 
 
-def advice_by_score(journals: Journals) -> dict[str, Advice]:
-    """By score id. Raises sqlite3.Error or FileNotFoundError where there is no journal."""
+def advice_by_score(journals: Journals, of: str | None = None) -> dict[str, Advice]:
+    """By score id, of all scores or those that the model `of` answered.
+
+    Raises sqlite3.Error or FileNotFoundError where there is no journal.
+    """
     with read(journals) as connection:
+        rows = connection.execute(_ADVICE) if of is None else connection.execute(_OF_ONE, (of,))
         return {
             score_id: Advice(version, None if take is None else bool(take))
-            for score_id, version, take in connection.execute(_ADVICE)
+            for score_id, version, take in rows
         }
 
 
@@ -66,6 +76,26 @@ def last_answer(journals: Journals, since_s: float, until_s: float) -> Answer | 
     with read(journals) as connection:
         row = connection.execute(_LAST, (since_s, until_s)).fetchone()
     return None if row is None else Answer(*row)
+
+
+def first_answer_s(journals: Journals, version: str) -> float | None:
+    """When a model was first asked, by the clock of the machine (UTC s); None if it never was.
+
+    Raises as `advice_by_score` does.
+    """
+    with read(journals) as connection:
+        found: float | None = connection.execute(_FIRST, (version,)).fetchone()[0]
+    return found
+
+
+def last_version(journals: Journals, until_s: float) -> str | None:
+    """Which model answered last up to a moment (UTC s); None where none did.
+
+    Raises as `advice_by_score` does.
+    """
+    with read(journals) as connection:
+        row = connection.execute(_LAST_VERSION, (until_s,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def newest_vectors(journals: Journals, version: str) -> list[tuple[float, Floats]]:

@@ -34,7 +34,7 @@ from training.labels import (
 from training.overlap import uniqueness
 from training.pips import in_r
 from training.samples import Samples
-from training.scored import Score, labels_by_id, scores_of, vector_of
+from training.scored import Reach, Score, labels_by_id, scores_of, vector_of
 from training.sight import Sight, sight_of
 from training.truth_log import AHEAD_S, SAME_TRADE_S, Outcome, Reason, other_market, words
 
@@ -85,16 +85,20 @@ def read_dataset(
     *,
     now_s: float,
     backfills: Sequence[Path] = (),
+    reach: Reach | None = None,
 ) -> Dataset:
     """Join the scores of one journal or several with their outcomes and `reported` ones, by id.
 
     `reported` comes from the truth logs, by signal id; `backfills` are files that `backfill`
-    made. Raises sqlite3.Error where a file cannot be read, FileNotFoundError where there is
-    none, ConfigError where one is given as the other: what was not scored live never evaluates.
+    made. Beyond `reach` it is as if nothing had been scored or told. Raises sqlite3.Error where a
+    file cannot be read, FileNotFoundError where there is none, ConfigError where one is given as
+    the other: what was not scored live never evaluates.
     """
     paths = [journals] if isinstance(journals, Path) else journals
-    live = _source(open_journals(journals), paths, reported, {})
-    made = [_source(open_backfill(path), [path], reported, live.labels) for path in backfills]
+    live = _source(open_journals(journals), paths, reported, {}, reach)
+    made = [
+        _source(open_backfill(path), [path], reported, live.labels, reach) for path in backfills
+    ]
     return _join([live, *made], reported, rules, now_s)
 
 
@@ -103,13 +107,15 @@ def _source(
     paths: Sequence[Path],
     reported: Mapping[str, Outcome],
     requested: Mapping[str, Sequence[Label]],
+    reach: Reach | None,
 ) -> Source:
     """`requested` are the labels of the live journals: the service keeps reports of signals that
     it never scored.
     """
     with closing(opened) as connection, named(*paths):
         connection.execute("begin")  # both tables as of one moment
-        (scores, damaged), labels = scores_of(connection), labels_by_id(connection)
+        scores, damaged = scores_of(connection, reach)
+        labels = labels_by_id(connection, reach)
     for key in _ids(scores):  # a log may tell of millions that were never scored
         told = [label for label in requested.get(key, ()) if label.source == "request"]
         if (outcome := reported.get(key)) is not None:

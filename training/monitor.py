@@ -63,7 +63,7 @@ def _held(data: Dataset, settings: Settings, config: Config, now_s: float) -> Se
     model = at.model
     if model is None:
         return Seen(None, at.findings)
-    advice = advice_by_score(settings.journals)
+    advice = advice_by_score(settings.journals, model.version)
     live = live_of(data.samples, advice, model.version, settings.joining.max_holding_s)
     answered = newest_vectors(settings.journals, model.version)
     limit = limit_of(promise_of(model.manifest))

@@ -20,8 +20,14 @@ _SCORES = """
 select score_id, signal_id, symbol, direction, pattern, scored_at, event_time,
        win_probability, fingerprint, features, missing, reward_risk, cost_r,
        bid, ask, entry_price, stop_loss
-from scores order by seq
+from scores{since} order by seq
 """
+# An id's first score is its sample, however long ago that was.
+_SINCE = """
+ where scored_at >= :since_s
+    or signal_id in (select signal_id from scores where scored_at >= :since_s)
+"""
+_IDS = "select signal_id, score_id from scores where scored_at >= ?"
 _OUTCOMES = """
 select coalesce(s.signal_id, s.score_id, o.signal_id, o.score_id, char(0) || hex(o.digest)),
        o.source, o.outcome, o.win, o.realised_r, o.final_pips, o.runtime_s, o.closed_at,
@@ -95,6 +101,14 @@ def vector_of(score: Score) -> Floats:
     return np.frombuffer(score.features, dtype="<f8")
 
 
+class Reach(NamedTuple):
+    """What of a journal is read: scores from `since_s` on (UTC s, the machine's clock), with the
+    earlier ones of the same signals, and what is told of `ids`, of signals or scores."""
+
+    since_s: float
+    ids: set[str]
+
+
 class Scores(NamedTuple):
     """The sound rows of `scores` in the order in which they were written, and how many are not."""
 
@@ -102,23 +116,36 @@ class Scores(NamedTuple):
     damaged: int
 
 
-def scores_of(connection: sqlite3.Connection) -> Scores:
-    """All rows of `scores`."""
+def ids_since(connection: sqlite3.Connection, since_s: float) -> set[str]:
+    """The signal and score ids of what was scored from `since_s` on."""
+    rows = connection.execute(_IDS, (since_s,))
+    return {key for row in rows for key in row if isinstance(key, str)}
+
+
+def scores_of(connection: sqlite3.Connection, reach: Reach | None = None) -> Scores:
+    """All rows of `scores`, or those within `reach`."""
     backfilled = is_backfilled(connection)
-    rows = connection.execute(_SCORES)
+    if reach is None:
+        rows = connection.execute(_SCORES.format(since=""))
+    else:
+        rows = connection.execute(_SCORES.format(since=_SINCE), {"since_s": reach.since_s})
     found = [_read((*row, backfilled), Score) for row in rows]
     sound = [score for score in found if score is not None]
     return Scores(sound, len(found) - len(sound))
 
 
-def labels_by_id(connection: sqlite3.Connection) -> defaultdict[str, list[Label]]:
-    """Labels by signal id where there is one, else by score id.
+def labels_by_id(
+    connection: sqlite3.Connection, reach: Reach | None = None
+) -> defaultdict[str, list[Label]]:
+    """Labels by signal id where there is one, else by score id; of all, or those within `reach`.
 
     The score that a report names decides: its caller may know the signal by an id that the
     service was not told when it scored.
     """
     labels: defaultdict[str, list[Label]] = defaultdict(list)
     for columns in connection.execute(_OUTCOMES):
+        if reach is not None and columns[0] not in reach.ids:
+            continue
         row = _read(columns, _Reported)
         if row is None:
             continue

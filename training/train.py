@@ -26,6 +26,7 @@ from training.interrupt import finished_first
 from training.journals import open_journals
 from training.progress import SILENT, Progress
 from training.samples import Samples
+from training.scored import Reach
 from training.settings import Settings
 from training.truth_log import TruthLog, read_truth_logs
 from training.walk_forward import NotEnough
@@ -170,12 +171,18 @@ def _judged(
 
 
 def gather(
-    settings: Settings, *, now_s: float, progress: Progress = SILENT
+    settings: Settings,
+    *,
+    now_s: float,
+    progress: Progress = SILENT,
+    reach: Reach | None = None,
 ) -> tuple[TruthLog, Dataset]:
-    """Everything there is to learn from: the truth logs read, and joined with the journal."""
+    """Everything there is to learn from, or what lies within `reach`: the truth logs read, and
+    joined with the journal."""
     files = settings.truth_log_files()
     progress.say(f"reading {_named(settings.journals)} and {len(files)} truth log file(s)")
-    log = read_truth_logs(files, settings.reading_at(now_s))
+    only = None if reach is None else reach.ids
+    log = read_truth_logs(files, settings.reading_at(now_s), only)
     for problem in log.problems:
         progress.say(f"not read to the end: {problem}")
     if log.lines:
@@ -186,6 +193,7 @@ def gather(
         settings.joining,
         now_s=now_s,
         backfills=settings.backfills,
+        reach=reach,
     )
 
 
