@@ -313,7 +313,7 @@ def _realised_r(score: Score, label: Label) -> float | None:
 def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
     scores = [score for score, _ in kept]
     labels = [label for _, label in kept]
-    x = np.array([vector_of(s) for s in scores], dtype=np.float64).reshape(-1, FEATURE_COUNT)
+    x = np.frombuffer(b"".join(s.features for s in scores), dtype="<f8").astype(np.float64)
     time_s = np.array([s.time_s for s in scores], dtype=np.float64)
     end_s = np.array([_end_s(s, o, rules) for s, o in kept], dtype=np.float64)
     symbol = np.array([s.symbol for s in scores], dtype=np.str_)
@@ -323,7 +323,7 @@ def _columns(kept: list[tuple[Score, Label]], rules: JoinRules) -> Samples:
         return np.array([nan if v is None else v for v in values], dtype=np.float64)
 
     return Samples(
-        x=x,
+        x=x.reshape(-1, FEATURE_COUNT),
         win=np.array([bool(label.win) for label in labels], dtype=np.bool_),
         time_s=time_s,
         end_s=end_s,

@@ -6,11 +6,13 @@ SQLite keeps any type in any column, as a turned bit may have made it: such a ro
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections import defaultdict
 from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec.structs import force_setattr
 
 from service.arrays import Floats
 from training.journals import is_backfilled
@@ -61,6 +63,13 @@ class Score(msgspec.Struct, frozen=True, gc=False, array_like=True):
     entry_price: float | None
     stop_loss: float | None
     backfilled: bool = False
+
+    def __post_init__(self) -> None:
+        # Few texts, many rows: each is kept once.
+        for name in ("symbol", "fingerprint", "missing"):
+            force_setattr(self, name, sys.intern(getattr(self, name)))
+        if self.pattern is not None:
+            force_setattr(self, "pattern", sys.intern(self.pattern))
 
     @property
     def time_s(self) -> float:
@@ -151,7 +160,7 @@ def labels_by_id(
             continue
         labels[row.key].append(
             of_journal(
-                row.source,
+                sys.intern(row.source),
                 row.word,
                 None if row.win is None else bool(row.win),
                 realised_r=row.realised_r,

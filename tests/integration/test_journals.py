@@ -24,7 +24,8 @@ from service.records import OutcomeRow, ScoreRow
 from training.__main__ import main
 from training.answered import advice_by_score, newest_vectors
 from training.dataset import JoinRules, read_dataset
-from training.journals import MAX_JOURNALS, open_backfill, open_journals
+from training.journals import MAX_JOURNALS, open_backfill, open_journals, read
+from training.scored import labels_by_id, scores_of
 
 N = 60
 X = vectors(N)
@@ -112,6 +113,17 @@ def test_the_newest_vectors_are_the_newest_of_all(tmp_path: Path) -> None:
     assert times == sorted(times)
 
 
+def test_a_text_that_many_rows_share_is_kept_once(tmp_path: Path) -> None:
+    rows: list[ScoreRow | OutcomeRow] = [score_row(i, X[i]) for i in (0, 2)]
+    written(tmp_path / "one.db", [*rows, *(outcome_row(i, True) for i in (0, 2))])
+    with read(tmp_path / "one.db") as connection:
+        one, two = scores_of(connection).sound
+        labels = [label for labels in labels_by_id(connection).values() for label in labels]
+    for name in ("symbol", "pattern", "fingerprint", "missing"):
+        assert getattr(one, name) is getattr(two, name), name
+    assert labels[0].source is labels[1].source
+
+
 @pytest.mark.parametrize("damage", ["event_time = 'no time'", "features = 5"])
 def test_a_damaged_vector_ends_no_monitor(tmp_path: Path, damage: str) -> None:
     model = published_model(tmp_path / "models", NOW_S)
@@ -150,9 +162,9 @@ def test_one_of_a_newer_schema_is_not_read(tmp_path: Path, newer: int) -> None:
     paths = [written(tmp_path / f"{i}.db", [score_row(i, X[i])]) for i in range(2)]
     with closing(sqlite3.connect(paths[newer])) as connection:
         connection.execute("PRAGMA user_version = 2")
-    for read in (open_journals, lambda paths: open_backfill(paths[newer])):
+    for reader in (open_journals, lambda paths: open_backfill(paths[newer])):
         with pytest.raises(ConfigError, match=rf"{newer}\.db has schema 2, .* a newer one wrote"):
-            read(paths)
+            reader(paths)
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed")
