@@ -13,6 +13,7 @@ DEGRADED = 5
 NO_INPUT = 66  # from here on those of sysexits.h
 UNAVAILABLE = 69
 SOFTWARE = 70
+NO_MEMORY = 71
 CANT_CREATE = 73
 TRY_LATER = 75
 CONFIG = 78
@@ -42,6 +43,7 @@ TRAINER: Mapping[int, str] = {
     NO_INPUT: "a file that cannot be read, or is not what it should be",
     UNAVAILABLE: "no Dask scheduler or worker answers, or it is another version, or libraries are "
     "missing",
+    NO_MEMORY: "more memory is needed than it may have",
     CANT_CREATE: "models, history, a report or a backfill's result cannot be written or looked at",
     TRY_LATER: "another trainer is at work",
     CONFIG: "the configuration or the journal cannot be used",

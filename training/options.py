@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,6 +169,13 @@ def advice() -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         leave(str(error), exit_codes.CONFIG)
+    except MemoryError as error:
+        traceback.clear_frames(error.__traceback__)  # what was read is let go, to say this
+        leave(
+            "more memory is needed than this process may have: give it more (MemoryMax= of its "
+            "unit, or ulimit -v) and run it again; what was published before is whole",
+            exit_codes.NO_MEMORY,
+        )
     except KeyboardInterrupt:
         # Where that came within an exec of a text, as of a library that makes a dataclass, CPython
         # notes it and, run with -m, kills itself by SIGINT at its end. The next clears the note.
