@@ -73,7 +73,7 @@ class BarKeeping:
             return  # what was not read is not to be dropped
         intake = self._engine.intake
         # Where a name was mapped since, no tick will come under it.
-        held = [row for row in symbols if intake.holds(row.symbol)]
+        held = [row for row in symbols if intake.names.holds(row.symbol)]
         new = [row for row in held if row.symbol not in intake.feeds]
         room = max(self._engine.config.limits.symbols - len(intake.feeds), 0)
         ahead = self._ahead()

@@ -36,6 +36,7 @@ from service.replies import (
 from service.retries import Remembered, Retries, content_digest
 from service.settings import Config
 from service.symbol_feed import Endpoint, Limits, SymbolFeed
+from service.symbol_names import SymbolNames
 from service.vectors import Vectors
 from service.warmth import Warmth
 
@@ -73,8 +74,7 @@ class Engine:
             limits=Limits(
                 config.limits.symbols, config.limits.symbol_idle_s, config.feed.silence_s
             ),
-            suffixes=config.feed.symbol_suffixes,
-            symbol_map=config.feed.symbol_map,
+            names=SymbolNames(config.feed.symbol_suffixes, config.feed.symbol_map),
         )
         self._weights = scoring.Weights(
             config.score.base_weight, config.score.model_weight, config.score.session_bonus_weight
@@ -155,7 +155,7 @@ class Engine:
         if model is None or self.mode == "off" or len(signals) < LEAST_TOGETHER:
             return
         now = self._roll(self.intake.now(receive_time_s))
-        feeds = [self.intake.feeds.get(self.intake.canonical(s.symbol)) for s in signals]
+        feeds = [self.intake.feeds.get(self.intake.names.canonical(s.symbol)) for s in signals]
         asked = [
             (feed, DIRECTIONS[signal.direction], signal.base_score)
             for feed, signal in zip(feeds, signals, strict=True)
@@ -201,7 +201,7 @@ class Engine:
         if known:
             self.counts["retry"] += 1
             return Answer(known.reply, known.row)
-        symbol = self.intake.canonical(request.symbol)
+        symbol = self.intake.names.canonical(request.symbol)
         feed = self.intake.feeds.get(symbol)
         direction = DIRECTIONS[request.direction]
         now = self._roll(self.intake.now(receive_time_s))
@@ -281,7 +281,7 @@ class Engine:
     def _on_features(
         self, request: messages.FeaturesRequest, receive_time_s: float
     ) -> dict[str, Any]:
-        symbol = self.intake.canonical(request.symbol)
+        symbol = self.intake.names.canonical(request.symbol)
         feed = self.intake.feeds.get(symbol)
         now = self._roll(self.intake.now(receive_time_s))
         direction = DIRECTIONS[request.direction]

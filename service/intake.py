@@ -8,7 +8,6 @@ offset is learnt from stamps and receive times alone.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
@@ -17,7 +16,9 @@ from service.bars import Bar, Bars, candle_refusal, is_possible
 from service.clock_offset import FUTURE_S
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.paper import Paper
-from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed, Terminal
+from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
+from service.symbol_names import SymbolNames
+from service.terminals import Terminals
 
 RESTART_AFTER_LATE = 50
 """A symbol that gets nothing but late ticks, which advance among themselves, begins anew
@@ -31,11 +32,6 @@ again, as to each that subscribes, and they end where the symbol is."""
 
 EARLY_TOGETHER = 64
 """Candles from before the first tick that one tick lets in: no request waits for all of them."""
-
-DROPPED_AFTER_S = 300.0
-"""A terminal that is heard, but of one symbol no more, loses that one. So long without a tick has
-ended the symbol's windows and, as they are followed by default, its paper positions: another's
-first tick costs nothing then, however thin the symbol is."""
 
 SENTIMENT_HALF_LIFE_S = 3600.0
 """Where the sender of a sentiment names none."""
@@ -56,12 +52,11 @@ class Intake:
     symbols. `revision` moves with whatever changes a bar of a minute before `rolled_s`, up to
     which all bars are closed, or the ticks that were counted there. `event_s` is the newest stamp,
     None before there is one, `event_receive_s` when it came or, before the first, when somebody
-    first asked for it. `terminals` are those that hold symbols, by endpoint and `node_id`.
+    first asked for it.
     """
 
     limits: Limits
-    suffixes: tuple[str, ...] = ()
-    symbol_map: Mapping[str, str] = field(default_factory=dict)
+    names: SymbolNames = field(default_factory=SymbolNames)
     paper: Paper = field(default_factory=Paper)
     feeds: dict[str, SymbolFeed] = field(default_factory=dict)
     received: int = 0
@@ -75,14 +70,14 @@ class Intake:
     event_s: float | None = None
     event_receive_s: float = NEVER
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
-    terminals: dict[tuple[str, str], Terminal] = field(default_factory=dict)
+    terminals: Terminals = field(init=False)
     _told_s: float = NEVER
-    _stepped_s: float = NEVER
     _full_until_s: float = NEVER
     _plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self._plain = not (self.suffixes or self.symbol_map)
+        self.terminals = Terminals(self.limits.silence_s, self.limits.symbols)
+        self._plain = self.names.plain
 
     def now(self, receive_time_s: float) -> float:
         """Event time now: the newest stamp plus what has passed since it was received.
@@ -156,7 +151,7 @@ class Intake:
 
     def set_sentiment(self, symbol: str, score: float, half_life_s: float, now: float) -> None:
         """A new external value for a symbol, also one without ticks yet, or `*` for all."""
-        symbol = self.canonical(symbol)
+        symbol = self.names.canonical(symbol)
         self.sentiments.pop(symbol, None)
         self.sentiments[symbol] = Sentiment(score, now, half_life_s)
         while len(self.sentiments) > self.limits.symbols + 1:
@@ -171,21 +166,6 @@ class Intake:
         if own is None or common is None:
             return own or common
         return own if own.at_s >= common.at_s else common
-
-    def canonical(self, symbol: str) -> str:
-        """The name under which a broker's symbol is kept (`EURUSD.r` -> `EURUSD`)."""
-        if self.symbol_map and symbol in self.symbol_map:
-            return self.symbol_map[symbol]
-        for suffix in self.suffixes:
-            if symbol.endswith(suffix) and len(symbol) > len(suffix):
-                return symbol[: -len(suffix)]
-        return symbol
-
-    def holds(self, symbol: object) -> bool:
-        """Whether ticks may come to what is kept under this name, as it is mapped now."""
-        if not isinstance(symbol, str) or symbol in self.symbol_map.values():
-            return True
-        return self.canonical(symbol) == symbol
 
     def restore(self, state: SymbolState, receive_time_s: float) -> None:
         """Take a symbol back from before a restart; the first source that speaks holds it."""
@@ -202,9 +182,7 @@ class Intake:
         """
         self.event_receive_s += step_s
         self._full_until_s = NEVER
-        for terminal in self.terminals.values():
-            terminal.heard_s += step_s
-        self._stepped_s = max((t.heard_s for t in self.terminals.values()), default=NEVER)
+        self.terminals.clock_stepped(step_s)
         if step_s < 0.0:
             for feed in self.feeds.values():
                 feed.set_back(step_s)
@@ -212,7 +190,7 @@ class Intake:
     def _tick(self, endpoint: Endpoint, tick: Tick, receive_time_s: float) -> str:
         if tick.bid <= 0.0 or tick.ask < tick.bid:
             return "tick_crossed" if tick.bid > 0.0 < tick.ask else "tick_non_positive"
-        symbol = tick.symbol if self._plain else self.canonical(tick.symbol)
+        symbol = tick.symbol if self._plain else self.names.canonical(tick.symbol)
         source = sender = (endpoint.name, tick.node_id)
         if symbol != tick.symbol:  # two of a broker's names for one symbol are two sources of it
             source = (endpoint.name, f"{tick.node_id} {tick.symbol}".strip())
@@ -310,7 +288,7 @@ class Intake:
         now = min(self.now(receive_time_s), came_s)
         if refused := candle_refusal(opened_s, now):
             return refused  # before it makes a symbol known, which may cost another its place
-        symbol = self.canonical(candle.symbol)
+        symbol = self.names.canonical(candle.symbol)
         # A candle holds no symbol: it may come without the terminal's name that ticks bear.
         feed = self.feeds.get(symbol) or self._admit(symbol, receive_time_s)
         if feed is None:
@@ -334,7 +312,7 @@ class Intake:
         if receive_time_s < self._full_until_s:
             return False  # known without looking at every symbol for every refused tick
         idlest = min(self.feeds, key=lambda name: self.feeds[name].idle_since_s)
-        idle_since_s = max(self.feeds[idlest].idle_since_s, self._stepped_s)
+        idle_since_s = max(self.feeds[idlest].idle_since_s, self.terminals.stepped_s)
         self._full_until_s = idle_since_s + self.limits.symbol_idle_s
         if receive_time_s < self._full_until_s:
             return False
@@ -353,9 +331,8 @@ class Intake:
     ) -> bool:
         """One source a symbol: another one only after the first has let it go."""
         if feed.source != UNHEARD:
-            if not self._is_let_go(feed, receive_time_s):
-                if sender in self.terminals:  # it holds others, and lives
-                    self.terminals[sender].heard_s = receive_time_s
+            if not self.terminals.let_go(feed, receive_time_s):
+                self.terminals.heard(sender, receive_time_s)
                 return False
             feed.forget_stamps()
             self.paper.void(feed.state.symbol)
@@ -364,30 +341,8 @@ class Intake:
             self.changes["source_takeover"] += 1
         if len(feed.state.bars) and not feed.was_read_by(source[0]):
             feed.inherit()
-        feed.source, feed.terminal = source, self._terminal(sender)
+        feed.source, feed.terminal = source, self.terminals.of(sender, self.feeds.values())
         return True
-
-    def _is_let_go(self, feed: SymbolFeed, receive_time_s: float) -> bool:
-        """Whether its terminal sends nothing any more, or nothing of this symbol for long.
-
-        A thin symbol rests for longer than `silence_s` though its terminal lives.
-        """
-        silence_s = self.limits.silence_s
-        if receive_time_s - feed.seen_s <= silence_s:
-            return False
-        if receive_time_s - feed.terminal.heard_s > silence_s:
-            return True
-        return receive_time_s - max(feed.seen_s, self._stepped_s) > DROPPED_AFTER_S
-
-    def _terminal(self, sender: tuple[str, str]) -> Terminal:
-        """What all symbols of a terminal share; those that hold none any more are forgotten."""
-        if sender not in self.terminals:
-            if len(self.terminals) > self.limits.symbols:
-                holding = {id(feed.terminal) for feed in self.feeds.values()}
-                kept = {key: one for key, one in self.terminals.items() if id(one) in holding}
-                self.terminals = kept
-            self.terminals[sender] = Terminal()
-        return self.terminals[sender]
 
     def _restarts(
         self, feed: SymbolFeed, tick: Tick, event_s: float, receive_time_s: float
@@ -449,7 +404,7 @@ class Intake:
         self.revision += 1
 
     def _on_fault(self, symbol: str, receive_time_s: float, error: Exception) -> None:
-        feed = self.feeds.get(self.canonical(symbol))
+        feed = self.feeds.get(self.names.canonical(symbol))
         if feed is not None:
             self._forget(feed)
             feed.forget_stamps()

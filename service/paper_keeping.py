@@ -48,9 +48,9 @@ class PaperKeeping:
         )
         intake = self._engine.intake
         # Scores have the caller's names; of positions one may have been mapped since.
-        mapped = [*lost, *(row for row in rows if not intake.holds(row.symbol))]
-        rows = [row for row in rows if intake.holds(row.symbol)]
-        rows += [replace(row, symbol=intake.canonical(row.symbol)) for row in mapped]
+        mapped = [*lost, *(row for row in rows if not intake.names.holds(row.symbol))]
+        rows = [row for row in rows if intake.names.holds(row.symbol)]
+        rows += [replace(row, symbol=intake.names.canonical(row.symbol)) for row in mapped]
         # Where it is read again, or late: those that were taken up or followed since, also where
         # their end could not be written yet.
         paper = self._engine.paper

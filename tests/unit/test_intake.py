@@ -15,6 +15,7 @@ from service.clock_offset import ClockOffset
 from service.features.state import SymbolState
 from service.intake import EARLY_TOGETHER, RESTART_AFTER_LATE
 from service.symbol_feed import EARLY_CANDLES, Endpoint
+from service.symbol_names import SymbolNames
 
 
 def test_a_quote_is_accepted_and_seen() -> None:
@@ -164,15 +165,15 @@ def test_a_symbol_whose_candles_go_on_coming_is_not_idle() -> None:
 
 
 def test_suffixes_and_maps_name_one_symbol() -> None:
-    given_ = Given(suffixes=(".r", "m"), symbol_map={"GOLD": "XAUUSD"})
+    given_ = Given(names=SymbolNames((".r", "m"), {"GOLD": "XAUUSD"}))
     for name in ("EURUSD.r", "BTCUSDm", "GOLD"):
         assert given_.quote(name) == "accepted"
     assert set(given_.intake.feeds) == {"EURUSD", "BTCUSD", "XAUUSD"}
-    assert given_.intake.canonical("m") == "m"
+    assert given_.intake.names.canonical("m") == "m"
 
 
 def test_two_broker_names_of_one_symbol_are_not_merged() -> None:
-    given_ = Given(suffixes=(".r",))
+    given_ = Given(names=SymbolNames((".r",)))
     assert given_.quote("EURUSD.r", node="t") == "accepted"
     assert given_.quote("EURUSD", node="t", bid=1.0999) == "other_source"
     assert given_.quote("EURUSD.r", node="t", bid=1.0999) == "accepted"
@@ -546,7 +547,7 @@ frames = st.one_of(
 @settings(max_examples=150)
 @given(st.lists(st.tuples(frames, st.sampled_from([0.0, 0.5, 40.0, 4000.0])), max_size=40))
 def test_the_fates_add_up_to_what_was_received(feed: list[tuple[bytes, float]]) -> None:
-    given_ = Given(suffixes=(".r",))
+    given_ = Given(names=SymbolNames((".r",)))
     for frame, passed_s in feed:
         given_.now_s += passed_s
         before = given_.intake.received

@@ -12,7 +12,7 @@ import pytest
 from wire_document import DOCUMENT, Golden, golden
 
 from protocol import codec, ea_feed, limits, messages
-from service import intake, outcome_table, responder, scoring, server, settings
+from service import outcome_table, responder, scoring, server, settings, terminals
 from service import sockets as service_sockets
 from training.truth_log import words
 
@@ -143,7 +143,7 @@ def test_the_bounds_and_kinds_of_the_feed_are_the_codes() -> None:
     assert f"of more than {ea_feed.MAX_CANDLES_PER_TIMEFRAME} the last count" in told
     assert f"`too_large` (above {limits.MAX_BODY_BYTES} bytes)" in told
     assert f"`feed.silence_s` ({settings.FeedSection().silence_s:g} s)" in told
-    assert f"none of this one for {intake.DROPPED_AFTER_S:g} s" in told
+    assert f"none of this one for {terminals.DROPPED_AFTER_S:g} s" in told
     skipped = told.partition("under `feed.skipped`")[2].partition(". ")[0]
     kinds = set(re.findall(r"`(\w+)`", skipped))
     assert kinds == {"garbage", "too_large", "other", "heartbeat"} <= ea_feed.SKIPPED_KINDS

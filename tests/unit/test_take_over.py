@@ -6,7 +6,8 @@ import pytest
 from taken_in import LIMITS, Given, Mirrored, T
 
 from service.clock_offset import ClockOffset
-from service.symbol_feed import NEVER, Endpoint, Limits
+from service.symbol_feed import NEVER, Endpoint
+from service.symbol_names import SymbolNames
 
 FX = ("EURUSD", "GBPUSD", "USDJPY")
 
@@ -95,7 +96,7 @@ def test_a_terminal_that_dropped_a_symbol_does_not_hold_it_for_ever(passed_s: in
 
 def test_a_symbol_may_always_rest_for_as_long_as_its_terminal() -> None:
     given_ = Mirrored()
-    given_.intake.limits = Limits(symbols=3, silence_s=1000.0)
+    given_.intake.terminals.silence_s = 1000.0
     given_.send("one", "EURNOK")
     given_.pass_by(1000, "one")
     assert given_.send("two", "EURNOK") == "other_source"
@@ -104,7 +105,7 @@ def test_a_symbol_may_always_rest_for_as_long_as_its_terminal() -> None:
 
 
 def test_a_broker_that_renames_a_symbol_gets_it_when_the_old_name_has_rested() -> None:
-    given_ = Given(suffixes=(".r",))
+    given_ = Given(names=SymbolNames((".r",)))
     given_.quote("EURNOK")
     for passed_s in range(301):
         assert given_.quote("EURNOK.r", bid=1.0999) == "other_source", passed_s
@@ -138,7 +139,7 @@ def test_terminals_are_remembered_for_the_symbols_that_they_hold() -> None:
         assert given_.quote("C", node="that stays") == "accepted"
         given_.now_s += 31.0
     assert given_.intake.changes["source_takeover"] == 2 * 49
-    known = given_.intake.terminals
+    known = given_.intake.terminals.known
     assert len(known) <= LIMITS.symbols + 1
     for feed in given_.intake.feeds.values():
         assert known[feed.source] is feed.terminal

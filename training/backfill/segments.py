@@ -74,7 +74,7 @@ def rerun_recorded(run: Run, paper: PaperSection) -> list[Backfilled]:
             received_s = max(received_s, record[at])
             while asked is not None and asked.time_s <= received_s:
                 signal_id, symbol = asked.request.signal_id, asked.request.symbol
-                heard = engine.intake.canonical(symbol) in engine.intake.feeds
+                heard = engine.intake.names.canonical(symbol) in engine.intake.feeds
                 if heard and signal_id not in rows:
                     rows[signal_id] = ask(engine, asked)
                 asked = next(waiting, None)

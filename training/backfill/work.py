@@ -187,11 +187,9 @@ def _rules(config: Config, market: Market) -> Rules:
 
 
 def _canonical(config: Config) -> Any:
-    from service.intake import Intake
-    from service.symbol_feed import Limits
+    from service.symbol_names import SymbolNames
 
-    feed = config.feed
-    return Intake(Limits(), suffixes=feed.symbol_suffixes, symbol_map=feed.symbol_map).canonical
+    return SymbolNames(config.feed.symbol_suffixes, config.feed.symbol_map).canonical
 
 
 def _clock_warning(clock: BrokerClock, account: StreamAccount) -> Iterator[str]:
