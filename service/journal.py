@@ -24,7 +24,7 @@ from service.locks import HeldError, hold, lock_of
 from service.outcome_table import WRITTEN, Written, catch_up, follow, insert_outcome, late
 from service.paper_table import LOAD_PAPER, PAPER_COLUMNS, UNFOLLOWED, can_be_followed, insert_paper
 from service.records import BarRow, EventRow, OutcomeRow, PaperRow, ScoreRow, SymbolRow
-from service.score_table import INSERT_SCORE, insert_scores, spooled_scores
+from service.score_table import INSERT_SCORE, insert_scores, set_others_aside, spooled_scores
 from service.spool import Spool, spool_path
 
 T = TypeVar("T")
@@ -110,6 +110,7 @@ class Journal:
             self._files = files_of(self.path)
             self._spool.open()
             self._pending = self._left_over(self._pending)
+            self._part_from_others()
         except (*_FAULTS, HeldError) as error:
             self._failed(error)
             return False
@@ -295,6 +296,20 @@ class Journal:
             raise FileExistsError(
                 f"{aside} holds rows of the file that was {self.path} before; beside that one, "
                 "named as its -wal, they are read with it"
+            )
+
+    def _part_from_others(self) -> None:
+        """Leave scores that another version promised in a file of their own: no table takes them.
+
+        Raises OSError, once, where there are some.
+        """
+        others = set_others_aside(self.path)
+        if others is not None:
+            aside, count = others
+            self.unwritten += count
+            raise FileExistsError(
+                f"{aside} holds {count} scores with the columns of another version, "
+                "which alone can read them"
             )
 
     def _append(self, scores: Sequence[ScoreRow]) -> list[Written] | None:

@@ -35,21 +35,42 @@ _ROW_FAULTS = (
 
 
 def spooled_scores(journal: Path) -> tuple[list[tuple[Any, ...]], int]:
-    """Scores that wait beside a journal, as rows of its table, and how many were damaged."""
+    """Scores that wait beside a journal, as rows of its table, and how many others there are.
+
+    Those are damaged, or of another version. Raises OSError.
+    """
+    ours, others, damage = _sorted(spool_path(journal))
+    return ours, others + damage
+
+
+def set_others_aside(journal: Path) -> tuple[Path, int] | None:
+    """Move a spool that holds scores with another version's columns away from its name.
+
+    Where it lies now, and how many those are; None where there are none. Raises OSError.
+    """
+    path = spool_path(journal)
+    _, others, _ = _sorted(path)
+    if not others:
+        return None
+    # By its number, which no other file there has: none is replaced.
+    return path.rename(path.with_name(f"{path.name}-{path.stat().st_ino}")), others
+
+
+def _sorted(spool: Path) -> tuple[list[tuple[Any, ...]], int, int]:
+    """Rows of our table, how many whole ones are not, and how many are damaged."""
     damage = 0
     try:
-        found = read_spool(spool_path(journal))
+        found = read_spool(spool)
     except Damaged as error:
         found, damage = error.rows, 1
-    rows = []
+    ours = []
     for values in found:
         try:
             row = msgspec.convert(dict(zip(SCORE_COLUMNS, values, strict=True)), ScoreRow)
         except (msgspec.ValidationError, ValueError):
-            damage += 1
-        else:
-            rows.append(msgspec.structs.astuple(row))
-    return rows, damage
+            continue
+        ours.append(msgspec.structs.astuple(row))
+    return ours, len(found) - len(ours), damage
 
 
 def insert_scores(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:

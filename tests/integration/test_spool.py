@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from harness import full_at
 from hypothesis import given, settings
@@ -160,6 +161,55 @@ def test_a_row_that_no_table_takes_does_not_hold_up_the_others(tmp_path: Path) -
     assert journal.open()
     assert ids(path) == ["score-0", "score-2"]
     assert journal.errors == 1
+
+
+def of_other_columns(path: Path, width: int, count: int = 2) -> bytes:
+    """A spool that another version left behind: what it holds. One row of ours is behind them."""
+    left_behind(path)
+    values = list(msgspec.structs.astuple(score(0)))
+    spool = Spool(spool_path(path))
+    spool.open()
+    spool.append([[i, *values[1:], None][:width] for i in range(count)])
+    spool.append([msgspec.structs.astuple(score(7))])
+    spool.close()
+    return spool.path.read_bytes()
+
+
+@pytest.mark.parametrize("width", [31, 33])
+def test_what_another_version_promised_is_kept_apart_and_told_once(
+    tmp_path: Path, width: int
+) -> None:
+    path = tmp_path / "journal.db"
+    written = of_other_columns(path, width)
+    journal = Journal(path)
+    assert not journal.open()
+    (aside,) = tmp_path.glob("journal.db-spool-*")
+    assert aside.read_bytes() == written
+    assert str(aside) in (journal.fault or "")
+    assert "2 scores" in (journal.fault or "")
+    assert journal.unwritten == 2
+    assert journal.recover(5.0)
+    assert ids(path) == ["score-7"]
+    assert journal.write([score(8)]) == [Written(True)]
+    assert journal.settle()
+    assert ids(path) == ["score-7", "score-8"]
+    assert journal.unwritten == 2
+    (event,) = rows(path, "SELECT detail FROM events")
+    assert aside.name in event["detail"]
+    assert aside.read_bytes() == written
+
+
+def test_a_row_of_as_many_but_other_columns_is_another_versions_too(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    left_behind(path)
+    spool = Spool(spool_path(path))
+    spool.open()
+    spool.append([list(reversed(msgspec.structs.astuple(score(0))))])
+    spool.close()
+    journal = Journal(path)
+    assert not journal.open()
+    assert journal.unwritten == 1
+    assert len(list(tmp_path.glob("journal.db-spool-*"))) == 1
 
 
 def test_a_disk_that_takes_a_part_only_keeps_none_of_it(tmp_path: Path) -> None:
