@@ -19,7 +19,7 @@ Usage: sh deploy/install.sh [OPTION]...     as root, in a checkout of the projec
   --wheels DIR         no network: take all packages from this folder. Make it with
                          pip download --require-hashes --only-binary :all: -d DIR \
                            -r requirements/training.txt -r requirements/build.txt
-  --python PATH        the Python to use (3.11 or newer; found where not given)
+  --python PATH        the Python to use (3.11 or newer; found where none was given)
   --no-start           install, but start nothing
   --uninstall          remove everything but configuration, journal, models and users
 
@@ -93,6 +93,7 @@ install_all() {
     find_python
     make_users
     make_folders
+    keep_python
     before=$(readlink "$prefix/current" || true)
     build_release
     install_files
@@ -133,9 +134,14 @@ choose_trigger() {
 
 has_cron() { command -v cron >/dev/null || command -v crond >/dev/null; }
 
+# What was chosen before stays, too, as long as it runs.
 find_python() {
-    for candidate in ${python:-python3 python3.14 python3.13 python3.12 python3.11}; do
+    case $python in */*) python=$(realpath -s "$python") ;; esac
+    chosen=${python:-$(cat "$prefix/python" 2>/dev/null || true)}
+    for candidate in ${python:-$chosen python3 python3.14 python3.13 python3.12 python3.11}; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            [ "$candidate" = "${chosen:-$candidate}" ] ||
+                say "note: $chosen, chosen with --python before, is gone or too old; taking $candidate"
             # Not by a name that the distribution's next version gives to another one.
             python=$("$candidate" -c 'import os, sys; print(os.path.realpath(sys.executable))')
             "$python" -c 'import ensurepip, venv' 2>/dev/null ||
@@ -145,6 +151,8 @@ find_python() {
     done
     refuse "Python 3.11 or newer is needed; apt-get install python3-venv, or name one with --python"
 }
+
+keep_python() { [ -z "$chosen" ] || say "$chosen" > "$prefix/python"; }
 
 make_users() {
     getent group scorer >/dev/null || groupadd --system scorer
@@ -393,8 +401,8 @@ uninstall() {
     systemctl daemon-reload
     systemctl --quiet reset-failed 'signal-scorer*' 2>/dev/null || true
     say "removed. Left are $state (journal, models), $etc (configuration), what systemctl edit"
-    say "made, and the users scorer and scorer-trainer. Give --truth-log and --timers again if you"
-    say "install it again. To remove these too:"
+    say "made, and the users scorer and scorer-trainer. Give --truth-log, --timers and --python"
+    say "again if you install it again. To remove these too:"
     say "  rm -rf $state $etc $units/signal-scorer*.service.d; userdel scorer-trainer; userdel scorer; groupdel $clients"
 }
 
