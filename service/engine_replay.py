@@ -34,6 +34,15 @@ from service.symbol_feed import Endpoint
 
 MAX_DIFFERENCES = 10
 
+_ENGINES_SECTIONS = {"score", "feed", "model", "paper", "limits"}
+# What is not named here is read: a key that the engine comes to use is so by itself.
+_NOT_THE_ENGINES = {
+    "score": {"bind", "allow_insecure", "ipc_mode", "spin_us"},
+    "feed": {"endpoints", "ingest"},
+    "model": {"directory", "poll_s"},
+    "limits": {"waiting_requests", "requests_per_cycle", "ticks_per_cycle", "faults_per_minute"},
+}
+
 
 @dataclass(slots=True)
 class Account:
@@ -97,10 +106,26 @@ def begin(
             f"this one has {FINGERPRINT}: replay with the version that recorded"
         )
     try:
-        recorded = msgspec.msgpack.decode(config, type=Config)
+        recorded = _engines_part(config)
     except msgspec.MsgspecError as error:
         raise RecordingError(f"the recorded configuration cannot be used: {error}") from None
     return Rerun(Engine(configured(recorded), run_id))
+
+
+def _engines_part(packed: bytes) -> Config:
+    """What the engine reads of a recorded configuration. Raises msgspec.MsgspecError.
+
+    All else may be of a version with other keys and bounds: no score depends on it.
+    """
+    found = msgspec.msgpack.decode(packed, type=dict[str, Any])
+    read: dict[str, Any] = {}
+    for name in _ENGINES_SECTIONS & found.keys():
+        section, known = found[name], getattr(Config(), name).__struct_fields__
+        read[name] = section
+        if isinstance(section, dict):
+            keys = set(known) - _NOT_THE_ENGINES.get(name, set())
+            read[name] = {key: value for key, value in section.items() if key in keys}
+    return msgspec.convert(read, Config)
 
 
 class Rerun:
