@@ -28,7 +28,8 @@ from service.config import Sourced
 from service.durable import Step, named, no_step, sync_directory
 from service.errors import ModelRejected, remedy
 from service.history import HISTORY_NAME
-from service.journal_reading import JournalUnreadable, open_quietly
+from service.journal_file import SCHEMA_VERSION
+from service.journal_reading import JournalUnreadable, open_quietly, schema_of
 from service.owned_folder import below, opened
 from service.regular_file import open_regular
 from service.score_table import insert_scores, spooled_scores
@@ -163,6 +164,7 @@ class _Writer:
             closing(open_quietly(source)) as reading,
             closing(_private(path)) as writing,
         ):
+            _refuse_newer(reading, source)
             reading.backup(writing)
             # In one transaction: thousands may wait, and each commit waits for the disk.
             with writing:
@@ -200,6 +202,15 @@ class _Writer:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _refuse_newer(connection: sqlite3.Connection, source: Path) -> None:
+    schema = schema_of(connection)
+    if schema > SCHEMA_VERSION:
+        raise BackupError(
+            f"{source} has schema {schema}, this program knows {SCHEMA_VERSION}: it was "
+            "written by a newer version; install that, whose `backup` can copy it"
+        )
 
 
 def _private(path: Path) -> sqlite3.Connection:

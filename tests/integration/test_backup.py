@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,7 @@ from protocol.manifest import FOREST_NAME, POINTER_NAME
 from service import backup_manifest as form
 from service.backup import make
 from service.config import load
+from service.journal_file import SCHEMA_VERSION
 from service.keygen import keygen
 from service.spool import spool_path
 
@@ -200,6 +203,19 @@ def test_a_damaged_journal_makes_no_backup(tmp_path: Path) -> None:
     with pytest.raises(form.BackupError, match="doctor"):
         make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_beside_a_newer_versions_journal_that_version_is_advised(tmp_path: Path) -> None:
+    write_event(tmp_path / "state", "x")
+    journal = tmp_path / "state" / "journal.db"
+    with closing(sqlite3.connect(journal)) as connection:
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    said = f"^{journal} has schema {SCHEMA_VERSION + 1}, .* newer version; install that"
+    with pytest.raises(form.BackupError, match=said) as caught:
+        make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    assert "doctor" not in str(caught.value)
+    assert caught.value.exit_code == 66
+    assert not (tmp_path / "saved").exists()
 
 
 def test_of_a_journal_that_is_damaged_within_no_other_backup_is_advised(tmp_path: Path) -> None:
