@@ -207,6 +207,11 @@ def _advice(text: str, sources: dict[str, str]) -> str:
         return f"configuration: {text}{hint}; it can be {', '.join(choices)}"
     if key == "feed.clock_offset":
         return f"configuration: {text}{hint}; it can be auto, or seconds: 10800 for three hours"
+    if key in ("feed.symbol_suffixes", "feed.symbol_map") and "length" in text:
+        return (
+            f"configuration: {text}{hint}; leave the empty one out: a name that no suffix and no "
+            "map fits stays as it is"
+        )
     # The file that is refused would be refused here too.
     defaults = "`signal-scorer config --config /dev/null` shows all keys and defaults"
     return f"configuration: {text}{hint}; {defaults}"

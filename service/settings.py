@@ -17,6 +17,7 @@ from service.errors import ConfigError
 
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+Name = Annotated[str, Meta(min_length=1)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,8 +68,8 @@ class FeedSection(Section, frozen=True, kw_only=True):
     configured_offset_s: Annotated[float, Meta(ge=-50_400, le=50_400)] = 0.0
     silence_s: Seconds = 30.0
     stale_after_s: Seconds = 120.0
-    symbol_suffixes: tuple[str, ...] = ()
-    symbol_map: dict[str, str] = {}
+    symbol_suffixes: tuple[Name, ...] = ()
+    symbol_map: dict[Name, Name] = {}
 
 
 class ModelSection(Section, frozen=True, kw_only=True):

@@ -110,6 +110,26 @@ def test_a_wrong_setting_is_refused_by_name(environ: dict[str, str], named: list
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        'symbol_suffixes = ["", ".pro"]',
+        'symbol_suffixes = [".pro", ""]',
+        'symbol_map = {"X" = ""}',
+        'symbol_map = {"" = "X"}',
+    ],
+)
+def test_a_suffix_or_a_name_that_is_empty_is_refused(tmp_path: Path, text: str) -> None:
+    """An empty suffix fits each name, and what stood before it was empty: one symbol of all."""
+    path = written(tmp_path, f"[feed]\n{text}\n")
+    said = refused(path=path)
+    assert f"feed.{text.partition(' ')[0]}" in said
+    assert said.endswith(
+        f"(set by {path}); leave the empty one out: a name that no suffix and no "
+        "map fits stays as it is"
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "named"),
     [
         ("[score]\nbimd = 1\n", "bimd"),
