@@ -3,7 +3,8 @@
 A segment is a file of gzip members, each holding whole msgpack arrays `[kind, ...]`; what was
 written before a crash stays readable, of the member that it cut off what is whole. The writer
 copies into memory and a thread of its own compresses: the loop never waits for a disk. A
-disk that cannot follow ends the recording, counted, rather than leaving a hole in it.
+disk that cannot follow, or a run that fills its room, ends the recording rather than leaving a
+hole in it or going on without its beginning.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class RecordingError(Exception):
 
 
 class SegmentWriter:
-    """Appends records; rotates by size, keeps the newest segments within a total size.
+    """Appends records; rotates by size, has earlier runs make room and ends where none is left.
 
     `segment_bytes` counts uncompressed bytes, `keep_bytes` the files of earlier segments.
     """
@@ -123,30 +124,33 @@ class SegmentWriter:
                     number, size = number + 1, 0
                     path = self._folder / f"{self._run_id}-{number:06d}.rec.gz"
                     self._folder.mkdir(parents=True, exist_ok=True)
-                    self._prune()
+                    if not self._make_room():
+                        self.fault = (
+                            f"record.keep_bytes ({self._keep_bytes:,}) is full of this run; "
+                            "the recording ended"
+                        )
+                        continue
                 with path.open("ab") as file:
                     file.write(gzip.compress(chunk, compresslevel=1, mtime=0))
                 size += len(chunk)
             except OSError as error:
                 self.fault = f"{path}: {error.strerror}; the recording ended"
 
-    def _prune(self) -> None:
-        """Earlier runs' first, the oldest before others, until what stays fits.
+    def _make_room(self) -> bool:
+        """Earlier runs go, the oldest first, until what stays fits; False where it does not.
 
-        A run without its beginning is lost, and this one's files may be dated earlier than
-        others': a clock that was ahead was set back.
+        Each goes from its end, and this one not at all: without its beginning a run is lost.
         """
-        found = sorted(self._folder.glob("*.rec.gz"), key=self._worth)
-        total = sum(path.stat().st_size for path in found)
-        for path in found:
+        runs = by_run(self._folder.glob("*.rec.gz"))
+        total = sum(path.stat().st_size for segments in runs for path in segments)
+        earlier = [segments for segments in runs if _run_of(segments[0]) != self._run_id]
+        earlier.sort(key=lambda segments: segments[0].stat().st_mtime_ns)
+        for path in (path for segments in earlier for path in reversed(segments)):
             if total <= self._keep_bytes:
-                return
+                break
             total -= path.stat().st_size
             path.unlink()
-
-    def _worth(self, path: Path) -> tuple[bool, int, str]:
-        own = _run_of(path) == self._run_id
-        return own, 0 if own else path.stat().st_mtime_ns, path.name
+        return total <= self._keep_bytes
 
 
 def by_run(paths: Iterable[Path]) -> list[list[Path]]:

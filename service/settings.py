@@ -91,7 +91,8 @@ class JournalSection(Section, frozen=True, kw_only=True):
 class RecordSection(Section, frozen=True, kw_only=True):
     """`[record]`: every input of the engine in segments, to be run again offline.
 
-    `segment_bytes` counts uncompressed bytes, `keep_bytes` the files of earlier segments.
+    `segment_bytes` counts uncompressed bytes, `keep_bytes` the files of earlier segments. A run
+    that fills these alone is recorded no further.
     """
 
     enabled: bool = False

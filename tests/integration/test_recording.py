@@ -42,7 +42,11 @@ def segments(service: Service) -> list[Path]:
 
 
 def recorded_bytes(service: Service) -> int:
-    return sum(path.stat().st_size for path in segments(service))
+    return recorded_bytes_in(service.folder / "segments")
+
+
+def recorded_bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.rec.gz"))
 
 
 def session(service: Service, frames: list[bytes], symbols: list[str], scores: int) -> None:
@@ -167,30 +171,55 @@ def test_a_run_without_its_beginning_is_named(tmp_path: Path):
         list(replay_segments([late]))
 
 
-def kept_segments(folder: Path, keep: int) -> list[str]:
-    """After three segments of a run, the first dated as by a clock that was set back since, beside
-    an earlier run's of the same size; room for so many while another begins."""
-    content = os.urandom(1000)
-    size = len(gzip.compress(msgpack.packb([recording.ADVANCE, content]), compresslevel=1))
-    (folder / "early-000001.rec.gz").write_bytes(bytes(size))
-    os.utime(folder / "early-000001.rec.gz", (4e9, 4e9))
-    writer = SegmentWriter(folder, "run", segment_bytes=1, keep_bytes=keep * size)
-    for number in range(1, 4):
-        writer.append([recording.ADVANCE, content])
-        writer.flush()
-        path = folder / f"run-{number:06d}.rec.gz"
-        eventually(lambda path=path: path.exists() and path.stat().st_size, "the segment")
-        os.utime(path, (3e9 - number, 3e9 - number))
+def recorded_run(folder: Path, run_id: str, *, segments: int, keep_bytes: int) -> str | None:
+    """Ticks of noise in so many segments, 100 in each; returns why the recording ended early."""
+    writer = SegmentWriter(folder, run_id, segment_bytes=1, keep_bytes=keep_bytes)
+    engine = RecordedEngine(Config(), run_id, writer)
+    feed = engine.endpoint("feed", volume_is_deal=False)
+    rng = random.Random(8)
+    for number in range(segments * 100):
+        at_s = START_S + number * 0.1
+        engine.on_frame(feed, tick("EURUSD", at_s, 1.0 + rng.random()), at_s)
+        if number % 100 == 99:
+            writer.flush()
     writer.close()
+    return writer.fault
+
+
+def names(folder: Path) -> list[str]:
     return sorted(path.name.partition(".")[0] for path in folder.iterdir())
 
 
-def test_segments_of_earlier_runs_make_room_first_and_a_runs_own_by_number(tmp_path: Path):
-    """Whatever the clock was when they were written: without its beginning a run is lost."""
-    for keep in (2, 1):
-        (tmp_path / str(keep)).mkdir()
-    assert kept_segments(tmp_path / "2", 2) == ["run-000001", "run-000002", "run-000003"]
-    assert kept_segments(tmp_path / "1", 1) == ["run-000002", "run-000003"]
+def test_a_recording_that_fills_its_room_ends_and_what_it_has_can_be_run_again(tmp_path: Path):
+    """Without its first segment all that followed was written for nobody, and nobody was told."""
+    recorded_run(tmp_path / "whole", "run", segments=1, keep_bytes=1 << 30)
+    keep_bytes = 5 * recorded_bytes_in(tmp_path / "whole")
+    fault = recorded_run(tmp_path / "full", "run", segments=20, keep_bytes=keep_bytes)
+    assert fault == (f"record.keep_bytes ({keep_bytes:,}) is full of this run; the recording ended")
+    assert names(tmp_path / "full")[0] == "run-000001"
+    assert recorded_bytes_in(tmp_path / "full") < 1.5 * keep_bytes
+    kinds = [kind for kind, _ in replay_segments(list((tmp_path / "full").iterdir()))]
+    assert 500 <= kinds.count(recording.FRAME) < 2000
+
+
+@pytest.mark.parametrize("dated_s", [3e9, 1e9], ids=["by a clock that was set back", "before"])
+def test_earlier_runs_make_room_from_their_end_so_that_each_can_be_run_again(
+    tmp_path: Path, dated_s: float
+):
+    for number, run_id in enumerate(("z-first", "a-second")):
+        assert recorded_run(tmp_path, run_id, segments=4, keep_bytes=1 << 30) is None
+        for path in tmp_path.glob(f"{run_id}-*"):
+            os.utime(path, (dated_s + number, dated_s + number))
+    keep_bytes = recorded_bytes_in(tmp_path) + 1500  # a header is all that differs
+    assert recorded_run(tmp_path, "third", segments=3, keep_bytes=keep_bytes) is None
+    first, second, third = (
+        [name for name in names(tmp_path) if name.startswith(run_id)]
+        for run_id in ("z-first", "a-second", "third")
+    )
+    assert first == ["z-first-000001", "z-first-000002"]
+    assert (len(second), len(third)) == (4, 3)
+    kinds = [kind for kind, _ in replay_segments(list(tmp_path.iterdir()))]
+    assert kinds.count(recording.HEADER) == 3
 
 
 @pytest.mark.parametrize("step_s", [90.0, -3600.0])
