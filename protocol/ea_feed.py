@@ -98,6 +98,7 @@ class Skipped(msgspec.Struct, frozen=True, gc=False):
 FeedMessage = Union[Tick, Candle, Candles, SentimentUpdate, Skipped]  # noqa: UP007  (3.10)
 
 GARBAGE = Skipped("garbage")
+OTHER = Skipped("other")
 TOO_LARGE = Skipped("too_large")
 _SKIPPED = {kind: Skipped(kind) for kind in SKIPPED_KINDS}
 
@@ -267,7 +268,7 @@ def _parse_other(frame: bytes) -> FeedMessage:
         head = prefix.split("_")[0]
         if prefix in _WORDS or head in _WORDS:
             return _SKIPPED[prefix if prefix in _WORDS else head]
-        return _SKIPPED["other"] if _TOPIC.fullmatch(text) else GARBAGE
+        return OTHER if _TOPIC.fullmatch(text) else GARBAGE
     if not _PREFIX.fullmatch(text[:brace]):
         return GARBAGE
     try:
@@ -296,7 +297,7 @@ def _typed(kind: str, fields: dict[str, Any]) -> FeedMessage:
         return SentimentUpdate(wire.symbol, wire.score, wire.source, wire.half_life_s)
     if kind in _WORDS:
         return _SKIPPED[kind]
-    return _SKIPPED["other"] if kind else GARBAGE
+    return OTHER if kind else GARBAGE
 
 
 def _tick(wire: WireTick) -> Tick | Skipped:

@@ -21,7 +21,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
 
-from protocol.ea_feed import GARBAGE, Candle, Candles, FeedMessage, Skipped, Tick, parse
+from protocol.ea_feed import GARBAGE, OTHER, Candle, Candles, FeedMessage, Skipped, Tick, parse
 from service import exit_codes
 
 Format = Literal["ea", "binance", "coinbase", "fx"]
@@ -89,7 +89,7 @@ def detect_format(path: Path) -> Format:
     """The format by the file's first line. Raises MarketFileError where it is none of ours."""
     with closing(_lines(path)) as lines:
         first = next(lines, b"")
-    if first[:1] == b"{" or parse(first) != GARBAGE:
+    if first[:1] == b"{" or parse(first) not in (GARBAGE, OTHER):
         return "ea"
     found = HEADERS.get(first.decode("utf-8", "replace").strip())
     if found is None:
