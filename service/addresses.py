@@ -18,6 +18,7 @@ from service.errors import ConfigError
 from service.locks import HeldError, hold, lock_of
 
 IPC, TCP = "ipc://", "tcp://"
+EVERY_IPV4 = "0.0.0.0"  # noqa: S104  compared with, not bound to
 MAX_PORT = 65_535
 MAX_IPC_PATH_BYTES = 107
 """What fits into sun_path of a socket's address, less its closing zero."""
@@ -76,6 +77,28 @@ def check_endpoint(address: str) -> None:
             f"cannot connect to {address!r}; write it like tcp://127.0.0.1:5560, the port being "
             "1 to 65535, or ipc:///path"
         )
+
+
+def check_http(bind: str) -> None:
+    """Refuse what metrics cannot be bound to. Raises ConfigError with advice."""
+    host, colon, port = bind.rpartition(":")
+    whole = colon and not {"/", "*"} & {*host} and (port == "0" or _is_port(port))
+    if not whole:
+        raise ConfigError(
+            f"{bind!r} is no address; write it like 127.0.0.1:9461, the port being 1 to 65535, "
+            "or leave it empty for none"
+        )
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two addresses are one place, however they are written: one alone can listen there."""
+    if one.startswith(IPC) or other.startswith(IPC):
+        return _path_of(one) == _path_of(other)
+    (host, port), (another, number) = _place(one), _place(other)
+    hosts = {host, another}
+    return port == number and (
+        len(hosts) == 1 or (EVERY_IPV4 in hosts and all(map(_is_local_ipv4, hosts)))
+    )
 
 
 def is_wildcard(address: str) -> bool:
@@ -142,8 +165,30 @@ def _check_length(address: str) -> None:
 def _has_port(address: str) -> bool:
     """Whether a TCP address is whole; libzmq takes 99999 for 34463, and 5561x for 5561."""
     host, _, port = address[len(TCP) :].rpartition(":")
-    number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
-    return address.startswith(TCP) and bool(host) and 0 < number <= MAX_PORT
+    return address.startswith(TCP) and bool(host) and _is_port(port)
+
+
+def _is_port(text: str) -> bool:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
+    return 0 < number <= MAX_PORT
+
+
+def _path_of(address: str) -> str | None:
+    # By its text: what a link leads to may be another thing when it is bound.
+    return os.path.abspath(address[len(IPC) :]) if address.startswith(IPC) else None  # noqa: PTH100
+
+
+def _place(address: str) -> tuple[str, str]:
+    """Host and port of a TCP address, as two that mean the same share them."""
+    host, _, port = address[len(TCP) :].rpartition(":")
+    host = {"": EVERY_IPV4, "*": EVERY_IPV4, "localhost": "127.0.0.1"}.get(host, host.strip("[]"))
+    with contextlib.suppress(ValueError):
+        host = str(ipaddress.ip_address(host))
+    return host, port.lstrip("0")
+
+
+def _is_local_ipv4(host: str) -> bool:
+    return host == EVERY_IPV4 or host.startswith("127.")
 
 
 def _check_replaceable(path: Path) -> None:

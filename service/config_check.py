@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service import sockets
-from service.addresses import check_address, check_endpoint, is_wildcard
+from service.addresses import (
+    TCP,
+    check_address,
+    check_endpoint,
+    check_http,
+    is_wildcard,
+    overlap,
+)
 from service.errors import ConfigError
 from service.settings import Config
 
@@ -23,6 +30,9 @@ def check(config: Config) -> None:
     for key, address in _bound(config):
         with _named(key):
             check_address(address, protected=guarded.insecure or guarded.encrypts(address))
+    if config.metrics.bind:
+        with _named("metrics.bind"):
+            check_http(config.metrics.bind)
     check_distinct(config)
     for address in config.feed.endpoints:
         with _named("feed.endpoints"):
@@ -31,13 +41,17 @@ def check(config: Config) -> None:
 
 def check_distinct(config: Config) -> None:
     """Raises ConfigError where one address is named twice: to itself no service can listen."""
-    taken: dict[str, str] = {}
+    taken: list[tuple[str, str]] = []
     feeds = [("feed.endpoints", address) for address in config.feed.endpoints]
-    for key, address in _bound(config) + feeds:
-        if address in taken and not is_wildcard(address):
-            where = key if taken[address] == key else f"{taken[address]} and {key}"
-            raise ConfigError(f"{where}: {address} is named twice; leave one of them")
-        taken[address] = key
+    scrapes = [("metrics.bind", TCP + config.metrics.bind)] if config.metrics.bind else []
+    for key, address in _bound(config) + scrapes + feeds:
+        clash = next((one for one in taken if overlap(one[1], address)), None)
+        if clash is not None and not is_wildcard(address):
+            where = key if clash[0] == key else f"{clash[0]} and {key}"
+            twice = f"{address} is named twice"
+            what = twice if clash[1] == address else f"{clash[1]} and {address} are one address"
+            raise ConfigError(f"{where}: {what}; leave one of them")
+        taken.append((key, address))
 
 
 def _bound(config: Config) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from shlex import quote
 
 from service import presence, sockets
-from service.addresses import IPC, TCP, check_address, ipc_path, is_loopback, is_open
+from service.addresses import IPC, TCP, check_address, check_http, ipc_path, is_loopback, is_open
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
 from service.doctor.system import WRITE, Process, listener, locks, nearest_there, obstacle, through
@@ -148,14 +148,12 @@ def _metrics(scene: Scene, bind: str) -> Iterator[Finding]:
             "can be read from other machines: they have no keys",
             "set metrics.bind to 127.0.0.1:9461, or let a firewall admit the scraper alone",
         )
-    host, _, number = bind.rpartition(":")
-    if not number.isdigit() or int(number) > 65_535:
-        yield fail(
-            f"metrics at {bind}",
-            "is no address: the service runs without metrics",
-            "write metrics.bind like 127.0.0.1:9461, or empty for none",
-        )
+    try:
+        check_http(bind)
+    except ConfigError as error:
+        yield refused("metrics.bind", error)
         return
+    host, _, number = bind.rpartition(":")
     held = listener(host.strip("[]"), int(number))
     if held is not None and not _is_the_service(scene, held):
         yield fail(

@@ -28,6 +28,13 @@ from service.errors import ConfigError
         ("FEED_ENDPOINTS", "tcp://127.0.0.1:*"),
         ("FEED_ENDPOINTS", "ipc://"),
         ("FEED_ENDPOINTS", "ipc:///tmp/" + "x" * 110),
+        ("METRICS_BIND", "9461"),
+        ("METRICS_BIND", "localhost"),
+        ("METRICS_BIND", "127.0.0.1:"),
+        ("METRICS_BIND", "127.0.0.1:99999"),
+        ("METRICS_BIND", "*:9461"),
+        ("METRICS_BIND", "http://127.0.0.1:9461"),
+        ("METRICS_BIND", "tcp://127.0.0.1:9461"),
     ],
 )
 def test_an_address_that_is_none_is_refused_with_its_key(key: str, address: str) -> None:
@@ -49,6 +56,12 @@ def test_an_address_that_is_none_is_refused_with_its_key(key: str, address: str)
         ("FEED_INGEST", ""),
         ("FEED_ENDPOINTS", ""),
         ("FEED_ENDPOINTS", "tcp://bridge.example:5560,ipc:///tmp/feed.sock"),
+        ("FEED_ENDPOINTS", "tcp://bridge.example:5561,tcp://127.0.0.2:5561"),
+        ("METRICS_BIND", ""),
+        ("METRICS_BIND", "127.0.0.1:0"),
+        ("METRICS_BIND", "[::1]:5561"),
+        ("METRICS_BIND", "localhost:9461"),
+        ("METRICS_BIND", ":9461"),
     ],
 )
 def test_what_can_be_used_is_not_refused(key: str, address: str) -> None:
@@ -61,6 +74,29 @@ def test_one_address_is_bound_once() -> None:
         check(settings(SCORE_BIND=f"{twice},{twice}"))
     with pytest.raises(ConfigError, match=r"score\.bind and feed\.ingest: .* is named twice"):
         check(settings(FEED_INGEST=twice))
+
+
+@pytest.mark.parametrize(
+    ("bound", "others"),
+    [
+        ("tcp://127.0.0.1:5561", "tcp://localhost:5561"),
+        ("tcp://127.0.0.1:5561", "tcp://127.0.0.1:05561"),
+        ("tcp://127.0.0.2:5561", "tcp://0.0.0.0:5561"),
+        ("tcp://*:5561", "tcp://127.0.0.1:5561"),
+        ("tcp://[::1]:5561", "tcp://[0:0::1]:5561"),
+        ("ipc://x.sock", "ipc://./x.sock"),
+        ("ipc:///run/x.sock", "ipc:///run/scorer/../x.sock"),
+    ],
+)
+def test_one_place_is_bound_once_however_it_is_written(bound: str, others: str) -> None:
+    with pytest.raises(ConfigError, match=r"score\.bind and feed\.ingest: .* are one address; "):
+        check(settings(SCORE_BIND=bound, FEED_INGEST=others, SCORE_ALLOW_INSECURE="true"))
+
+
+@pytest.mark.parametrize("metrics", ["127.0.0.1:5561", "localhost:5561", "0.0.0.0:5561", ":5561"])
+def test_metrics_have_an_address_of_their_own(metrics: str) -> None:
+    with pytest.raises(ConfigError, match=r"score\.bind and metrics\.bind: "):
+        check(settings(SCORE_BIND="tcp://127.0.0.1:5561", METRICS_BIND=metrics))
 
 
 def test_a_service_does_not_listen_to_itself() -> None:

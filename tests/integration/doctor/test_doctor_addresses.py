@@ -106,6 +106,17 @@ def test_a_port_that_there_is_not(setup: Setup) -> None:
     assert "65535" in setup.fault("feed", "99999").advice
 
 
+def test_metrics_at_the_scoring_address(lone: Service, tmp_path: Path) -> None:
+    """Held by the running service, which gives no metrics there."""
+    setup = beside(lone, tmp_path, METRICS_BIND=lone.address.removeprefix("tcp://"))
+    assert "leave one" in setup.fault("configuration", "score.bind and metrics.bind").advice
+
+
+def test_metrics_at_what_is_no_address(setup: Setup) -> None:
+    setup.values["METRICS_BIND"] = "127.0.0.1:99999"
+    assert "127.0.0.1:9461" in setup.fault("addresses", "99999").advice
+
+
 def test_an_address_open_to_other_machines(setup: Setup) -> None:
     setup.values["SCORE_BIND"] = f"tcp://0.0.0.0:{free_port()}"
     assert "keygen" in setup.fault("addresses", "other machines").advice
