@@ -157,11 +157,14 @@ def _check_paths(config: Config, sources: dict[str, str]) -> None:
                 f"{LONGEST_NAME_BYTES - len(beside)} bytes, which no disk takes"
                 f"{' with what is written beside it' if beside else ''}; shorten it"
             )
-    if not config.journal_path.name:
-        raise ConfigError(
-            f"journal.path (set by {sources.get('journal.path', 'default')}) is "
-            f"{config.journal_path}, a folder; name the file in it: journal.db"
-        )
+    # A first start would make a file there, in the place of a folder that others expect.
+    journal = Path(os.path.abspath(config.journal_path))  # noqa: PTH100  by its text
+    for folder in map(os.path.abspath, (config.path("."), config.models_dir)):
+        if journal in (Path(folder), *Path(folder).parents):
+            raise ConfigError(
+                f"journal.path (set by {sources.get('journal.path', 'default')}) is "
+                f"{config.journal_path}, a folder; name a file: journal.db"
+            )
 
 
 def _key_of(name: str) -> str | None:

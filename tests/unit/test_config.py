@@ -163,6 +163,9 @@ def test_a_nul_is_refused_by_the_name_of_its_key(tmp_path: Path, text: str, key:
     ("text", "key", "why"),
     [
         ('[journal]\npath = "/"\n', "journal.path", "is /, a folder"),
+        ('[journal]\npath = ""\n', "journal.path", "is var, a folder"),
+        ('[journal]\npath = "models"\n', "journal.path", "is var/models, a folder"),
+        ('[journal]\npath = "../"\n', "journal.path", "is var/.., a folder"),
         (f'state_dir = "/{"a" * 256}/b"\n', "state_dir", "a name of more than 255 bytes"),
         (f'[model]\ndirectory = "{"ä" * 128}"\n', "model.directory", "of more than 255 bytes"),
         (f'[journal]\npath = "{"a" * 256}"\n', "journal.path", "a name of more than 249 bytes"),
