@@ -74,6 +74,7 @@ def load(
     except msgspec.ValidationError as error:
         raise ConfigError(_advice(str(error), sources)) from None
     _check_paths(config, sources)
+    _check_places(config, sources)
     return Sourced(config, sources)
 
 
@@ -157,14 +158,28 @@ def _check_paths(config: Config, sources: dict[str, str]) -> None:
                 f"{LONGEST_NAME_BYTES - len(beside)} bytes, which no disk takes"
                 f"{' with what is written beside it' if beside else ''}; shorten it"
             )
-    # A first start would make a file there, in the place of a folder that others expect.
-    journal = Path(os.path.abspath(config.journal_path))  # noqa: PTH100  by its text
-    for folder in map(os.path.abspath, (config.path("."), config.models_dir)):
-        if journal in (Path(folder), *Path(folder).parents):
-            raise ConfigError(
-                f"journal.path (set by {sources.get('journal.path', 'default')}) is "
-                f"{config.journal_path}, a folder; name a file: journal.db"
-            )
+
+
+def _check_places(config: Config, sources: dict[str, str]) -> None:
+    """Refuse a file of ours that would replace another one, or stand where a folder is wanted."""
+    files = {
+        "journal.path": config.journal.path,
+        "training.textfile": config.training.textfile,
+        "monitor.textfile": config.monitor.textfile,
+        "monitor.state": config.monitor.state,
+    }
+    folders = [Path(os.path.abspath(path)) for path in (config.path("."), config.models_dir)]  # noqa: PTH100  by its text
+    taken: dict[Path, str] = {}
+    for key, name in files.items():
+        if not name and key != "journal.path":
+            continue
+        path = Path(os.path.abspath(config.path(name)))  # noqa: PTH100
+        head = f"{key} (set by {sources.get(key, 'default')}) is {config.path(name)}, "
+        if any(path in (folder, *folder.parents) for folder in folders):
+            raise ConfigError(f"{head}a folder; name a file in it, or another")
+        if path in taken:
+            raise ConfigError(f"{head}the file of {taken[path]} too; name another")
+        taken[path] = key
 
 
 def _key_of(name: str) -> str | None:

@@ -188,6 +188,29 @@ def test_a_path_at_which_nothing_can_be_made_is_refused(
         assert key in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "taken"),
+    [
+        (
+            'training.textfile = "a.prom"\nmonitor.textfile = "./a.prom"',
+            "monitor.textfile",
+            "train",
+        ),
+        ('training.textfile = "journal.db"', "training.textfile", "journal.path"),
+        ('monitor.textfile = "models"', "monitor.textfile", "a folder"),
+        ('monitor.state = "../var/journal.db"', "monitor.state", "journal.path"),
+        ('monitor.state = "a"\nmonitor.textfile = "a"', "monitor.state", "monitor.textfile"),
+    ],
+)
+def test_what_would_be_written_over_something_else_of_ours_is_refused(
+    tmp_path: Path, text: str, key: str, taken: str
+) -> None:
+    said = refused(path=written(tmp_path, text))
+    assert said.startswith(f"{key} (set by ")
+    assert taken in said
+    assert "; name a" in said, "no advice"
+
+
 def test_a_file_that_a_program_on_windows_saved_is_read_or_said_to_be_no_utf_8(
     tmp_path: Path,
 ) -> None:
