@@ -71,7 +71,7 @@ def check_address(address: str, *, protected: bool) -> None:
 def check_endpoint(address: str) -> None:
     """Refuse what cannot be connected to. Raises ConfigError with advice."""
     if address.startswith(IPC) and len(address) > len(IPC):
-        _check_length(address)
+        _check_path(address)
     elif not _has_port(address):
         raise ConfigError(
             f"cannot connect to {address!r}; write it like tcp://127.0.0.1:5560, the port being "
@@ -150,10 +150,12 @@ def _check_ipc(address: str) -> None:
             f"{address!r}: write a path, ipc:///run/signal-scorer/score.sock; a name without a "
             "file has no permissions that could keep others out"
         )
-    _check_length(address)
+    _check_path(address)
 
 
-def _check_length(address: str) -> None:
+def _check_path(address: str) -> None:
+    if address.startswith(f"{IPC}~"):
+        raise ConfigError(f"{address}: ~ stands for no folder in an address; write the whole path")
     size = len(os.fsencode(address[len(IPC) :]))
     if size > MAX_IPC_PATH_BYTES:
         raise ConfigError(

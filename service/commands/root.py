@@ -115,11 +115,18 @@ class Asked(NamedTuple):
         wants none. Raises CommandError or, only where none was named, ConfigError."""
         if self.endpoint:
             return self.endpoint, own_keys()
+        from service.addresses import is_wildcard
         from service.config import load
         from service.doctor.scene import askable
 
         config, keys = load(self.config_path).config, own_keys()
         addresses = askable(config, keys)
+        if not addresses and all(map(is_wildcard, config.score.bind)):
+            raise CommandError(
+                "the configuration leaves the port to the system; name it with --endpoint, as the "
+                "line `ready` of the service's log does",
+                exit_codes.USAGE,
+            )
         if not addresses and keys is None and config.curve.server_secret_file:
             raise CommandError(
                 "all addresses of the configuration want keys; give --server-key and --key before "

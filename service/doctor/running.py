@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import protocol
 from service import mode_file, presence
+from service.addresses import is_wildcard
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Running, Scene, askable, user_name
 from service.words import span, stamp
@@ -88,6 +89,11 @@ def _absent(scene: Scene) -> Finding:
     holder = scene.holder
     if holder is not None:
         addresses = [address for address, _ in askable(scene.config, None)]
+        if not addresses and all(map(is_wildcard, scene.config.score.bind)):
+            return ok(
+                f"process {holder.pid}",
+                "runs; its port is left to the system: the line `ready` of its log names it",
+            )
         if not addresses:
             return ok(
                 f"process {holder.pid}",

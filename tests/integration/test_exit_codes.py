@@ -76,6 +76,11 @@ ASKING = [
 ]
 
 
+def test_a_port_that_is_left_to_the_system_has_to_be_named() -> None:
+    found = invoke("health", SCORE_BIND="tcp://127.0.0.1:*")
+    told(found, 2, "--endpoint", "`ready` of the service's log")
+
+
 @pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])
 def test_options_that_cannot_be_meant_are_wrong_usage(command: tuple[str, ...]) -> None:
     for wanted in ("0", "-5", "nan", "inf"):

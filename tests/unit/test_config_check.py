@@ -68,6 +68,12 @@ def test_what_can_be_used_is_not_refused(key: str, address: str) -> None:
     check(settings(**{key: address}))
 
 
+@pytest.mark.parametrize("key", ["SCORE_BIND", "FEED_INGEST", "FEED_ENDPOINTS"])
+def test_an_address_is_no_word_for_a_shell(key: str) -> None:
+    with pytest.raises(ConfigError, match=r"ipc://~/x\.sock: ~ stands for no folder"):
+        check(settings(**{key: "ipc://~/x.sock"}))
+
+
 def test_one_address_is_bound_once() -> None:
     twice = "tcp://127.0.0.1:5561"
     with pytest.raises(ConfigError, match=r"score\.bind: .*:5561 is named twice"):

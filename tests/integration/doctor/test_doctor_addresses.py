@@ -41,6 +41,12 @@ def test_a_service_of_another_state_directory_that_ends_alike(setup: Setup) -> N
         setup.fault("addresses", "another state directory")
 
 
+def test_a_service_whose_port_is_left_to_the_system(lone: Service, tmp_path: Path) -> None:
+    wildcard = beside(lone, tmp_path / "beside", SCORE_BIND="tcp://127.0.0.1:*")
+    (found,) = wildcard.findings("service")
+    assert (found.level, "`ready` of its log" in found.text) == ("ok", True)
+
+
 def test_a_state_directory_whose_name_is_longer_than_what_is_said_of_it(tmp_path: Path) -> None:
     with running(tmp_path / "/".join(10 * ["a-name-of-25-characters-"])) as service:
         found = beside(service, tmp_path / "beside").findings("addresses", "service")
