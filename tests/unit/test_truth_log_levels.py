@@ -71,6 +71,34 @@ def test_an_id_that_two_trades_bear_is_neither_ones(
         assert wanted.refused == {Reason.CONTRADICTING_SIGNALS: 1}
 
 
+COIN = {"symbol": "BTCUSD", "entry_price": 60_000.0, "sl": 59_700.0, "tp": 60_450.0}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [ended(**COIN | {"entry_price": 60_075.0}, exit_price=60_450.0)],  # filled in a fast market
+        [ended(**COIN | {"entry_price": 59_860.0}, exit_price=60_450.0)],
+        [
+            {"signal_id": born()["signal_id"], "action": "breakeven"}
+            | {"entry_price": 60_100.0, "sl": 60_100.0},
+            ended(**COIN, exit_price=60_450.0),
+        ],
+    ],
+)
+def test_an_entry_less_than_half_the_way_to_the_stop_away_is_of_the_same_trade(
+    path: Path, said: list[dict[str, Any]]
+) -> None:
+    for lines in ([born(**COIN), *said], [*said, born(**COIN)]):
+        (outcome,) = told(*lines, path=path).outcomes.values()
+        assert (outcome.win, outcome.signal.entry) == (True, 60_000.0)
+
+
+def test_an_entry_further_away_is_of_another(path: Path) -> None:
+    log = told(born(**COIN), ended(**COIN | {"entry_price": 60_400.0}), path=path)
+    assert log.refused == {Reason.CONTRADICTING_SIGNALS: 1}
+
+
 IN_PROFIT = {"entry_price": 1.1, "sl": 1.1005, "tp": 1.1015}
 AT_ENTRY = {**IN_PROFIT, "sl": 1.1}
 SHORT_OF_ENTRY = {**IN_PROFIT, "sl": 1.09999}  # a spread's width

@@ -19,6 +19,8 @@ SAME_TRADE_S = 86_400.0
 wait for hours, zones differ by hours."""
 SAME_PRICE = 1e-3
 """Of a price: so far from the signal's entry a trade may have been filled."""
+SAME_TRADE_R = 0.5
+"""Or so much of the distance to its stop, as in a fast market."""
 
 Text = Annotated[str, Meta(max_length=256)]
 
@@ -161,7 +163,7 @@ def merged(first: Signal, second: Signal, *, levels_of: Signal) -> Signal:
 
 def disagree(first: Signal, second: Signal) -> bool:
     """Whether two lines of one id speak of different trades: ids are used again, days later."""
-    if first.direction * second.direction < 0 or _differ(first.entry, second.entry):
+    if first.direction * second.direction < 0 or _other_entries(first, second):
         return True
     time_s, other_s = first.time_s, second.time_s
     if time_s is not None and other_s is not None and abs(time_s - other_s) > SAME_TRADE_S:
@@ -179,6 +181,14 @@ def other_market(symbol: str, entry: float | None, other: str, other_entry: floa
         return False
     # Or it has two names, as XAUUSD and GOLD, and one price.
     return entry is None or other_entry is None or _differ(entry, other_entry)
+
+
+def _other_entries(first: Signal, second: Signal) -> bool:
+    """Whether the entries are not those of one trade, slippage in a fast market included."""
+    if first.entry is None or second.entry is None or not _differ(first.entry, second.entry):
+        return False
+    risks = [abs(one.entry - one.stop) for one in (first, second) if one.entry and one.stop]
+    return abs(first.entry - second.entry) > SAME_TRADE_R * max(risks, default=0.0)
 
 
 def _differ(entry: float | None, other: float | None) -> bool:
