@@ -32,7 +32,7 @@ from service.market_files import MarketAccount, read_market
 from service.recorded_engine import RecordedEngine
 from service.recording import SegmentWriter
 from service.records import ScoreRow
-from service.settings import Config, PaperSection
+from service.settings import Config, FeedSection, PaperSection
 from training.__main__ import main
 from training.backfill.pieces import Cutter, Rules
 from training.backfill.rerun import Backfilled, rerun, settings_of
@@ -91,7 +91,7 @@ def test_real_markets_in_pieces_give_the_bits_of_one_run(
         signal_lines([(e.stamp_s, e.symbol, e.values[0], e.values[1]) for e in found], 40)
     )
     paper = PaperSection(max_holding_s=holding_s)
-    config = settings_of(paper, deals=market.volume_is_deal)
+    config = settings_of(paper, deals=market.volume_is_deal(FeedSection()))
     cutter = Cutter(asked, [a.request.symbol for a in asked], Rules(holding_s, paper.max_gap_s))
     ours = {
         str(one.score.signal_id): one

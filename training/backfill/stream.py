@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from protocol.ea_feed import Candle, Candles, Tick
 from service.market_files import Format, MarketAccount, Recorded, detect_format, read_market
+from service.settings import FeedSection
 from training.backfill.broker_clock import IN_UTC, BrokerClock
 
 SORTED_MESSAGES = 200_000
@@ -51,10 +52,9 @@ class Market(NamedTuple):
         """Whether stamps say no more than the second: what is sent in it may be later."""
         return "ea" in self.formats
 
-    @property
-    def volume_is_deal(self) -> bool:
-        """Each message of a table is a deal; the EA sends the size of the last one again."""
-        return "ea" not in self.formats
+    def volume_is_deal(self, feed: FeedSection) -> bool:
+        """Each message of a table is a deal; of feed messages the setting of the feed says it."""
+        return feed.volume == "deal" or "ea" not in self.formats
 
 
 def market_of(

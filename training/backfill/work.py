@@ -140,7 +140,8 @@ class _Files:
         self._cutter = Cutter(asked, symbols, _rules(plan.config, self._market))
 
     def work(self, pool: Workers) -> Iterator[list[Backfilled]]:
-        config = settings_of(self._plan.config.paper, deals=self._market.volume_is_deal)
+        deals = self._market.volume_is_deal(self._plan.config.feed)
+        config = settings_of(self._plan.config.paper, deals=deals)
         pieces: Iterator[Piece] = self._cutter.pieces(
             events(self._market, self._canonical, self._account)
         )

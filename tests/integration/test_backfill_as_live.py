@@ -1,0 +1,101 @@
+"""What backfill reads from the EA's messages is what the live service heard in them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from made_market import asked_of, write_lines
+from scored_journal import START_S
+from serving import tick
+
+from service.config import load
+from service.engine import Engine
+from service.journal_file import open_reader
+from service.records import ScoreRow
+from training.__main__ import main
+
+Frame = tuple[float, bytes]
+"""When it was sent (UTC s), and the message."""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text("[feed]\nclock_offset = 0.0\n")
+    return path
+
+
+def quotes(minutes: float, *, seed: int = 1, every_s: int = 5, **more: Any) -> Iterator[Frame]:
+    rng, mid = random.Random(seed), 1.1
+    for second in range(0, int(60 * minutes), every_s):
+        mid *= 1 + rng.gauss(0, 5e-5)
+        at_s = START_S + second
+        yield at_s, tick("EURUSD", at_s, round(mid, 5), volume=1 + second % 7, **more)
+
+
+def signals(*minutes: float) -> list[dict[str, Any]]:
+    line = {"symbol": "EURUSD", "base_score": 70.0, "direction": "BUY"}
+    line |= dict.fromkeys(("entry", "stop", "target"))
+    return [
+        line | {"signal_id": f"S{minute:g}", "time": START_S + 60 * minute + 1}
+        for minute in minutes
+    ]
+
+
+def live(frames: Sequence[Frame], wanted: list[dict[str, Any]], config: Path) -> dict[str, Any]:
+    """Vector and missing features of each signal, from the engine that hears the frames."""
+    settings = load(config).config
+    engine = Engine(settings, "live")
+    endpoint = engine.endpoint("feed", volume_is_deal=settings.feed.volume == "deal")
+    waiting = asked_of(wanted)
+    found = {}
+    for at_s, frame in frames:
+        while waiting and waiting[0].time_s <= at_s:
+            asked = waiting.pop(0)
+            row = engine.on_request(asked.request, b"", asked.time_s).row
+            assert isinstance(row, ScoreRow)
+            found[row.signal_id] = (row.features, row.missing)
+        engine.on_frame(endpoint, frame, at_s)
+    assert len(found) == len(wanted)
+    return found
+
+
+def backfilled(
+    folder: Path, frames: Sequence[Frame], wanted: list[dict[str, Any]], config: Path
+) -> dict[str, Any]:
+    """The same from a recording of the frames."""
+    market = folder / "feed.jsonl"
+    market.write_bytes(b"\n".join(frame for _, frame in frames))
+    lines = write_lines(folder / "signals.jsonl", wanted)
+    places = ("--journal", folder / "none.db", "--output", folder / "out.db", "--jobs", "1")
+    given = ("backfill", market, "--signals", lines, "--config", config, *places)
+    result = CliRunner().invoke(main, [str(a) for a in given], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    with closing(open_reader(folder / "out.db")) as reader:
+        rows = reader.execute("select signal_id, features, missing from scores").fetchall()
+    return {signal_id: (features, missing) for signal_id, features, missing in rows}
+
+
+def assert_same(
+    folder: Path, frames: Sequence[Frame], wanted: list[dict[str, Any]], config: Path
+) -> dict[str, Any]:
+    theirs = live(frames, wanted, config)
+    assert backfilled(folder, frames, wanted, config) == theirs
+    return theirs
+
+
+def test_each_message_is_a_deal_where_the_feed_says_so(tmp_path: Path, config: Path) -> None:
+    """Equal deals of one second are as many deals: whale activity has twenty of them in time."""
+    config.write_text('[feed]\nclock_offset = 0.0\nvolume = "deal"\n')
+    once = [
+        (START_S + second, tick("EURUSD", START_S + second, 1.1, volume=1.0))
+        for second in range(0, 45 * 60)
+    ]
+    frames = [frame for number, frame in enumerate(once) for _ in range(1 + number // 5 % 9)]
+    assert_same(tmp_path, frames, signals(30, 40), config)
