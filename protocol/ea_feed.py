@@ -74,10 +74,14 @@ class Candle(msgspec.Struct, frozen=True, gc=False):
 
 
 class Candles(msgspec.Struct, frozen=True):
-    """The candles of one batch in the order sent; `skipped` were ill-formed or beyond the bound."""
+    """The candles of one batch in the order sent; `skipped` were ill-formed or beyond the bound.
+
+    `stamp_s` is when it was sent by the sender's clock; None where it does not say.
+    """
 
     candles: tuple[Candle, ...]
     skipped: int = 0
+    stamp_s: float | None = None
 
 
 class SentimentUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -289,7 +293,10 @@ def _typed(kind: str, fields: dict[str, Any]) -> FeedMessage:
         symbol = _symbol(fields.get("symbol"))
         node_id = fields.get("node_id")
         node_id = node_id if isinstance(node_id, str) and len(node_id) <= 64 else ""
-        return parse_timeframes(symbol, fields, node_id) if symbol else GARBAGE
+        if not symbol:
+            return GARBAGE
+        batch = parse_timeframes(symbol, fields, node_id)
+        return msgspec.structs.replace(batch, stamp_s=parse_stamp(fields.get("timestamp")))
     if kind == "sentiment":
         wire = msgspec.convert(fields, _WireSentiment)
         if wire.symbol != "*" and not _symbol(wire.symbol):

@@ -45,8 +45,9 @@ class MarketFileError(Exception):
 class Recorded(NamedTuple):
     """One message and when its sender sent it, in epoch seconds by the recording's clock.
 
-    A candle counts as sent when it ends. `frame` is the line itself where the file holds
-    feed messages, else empty.
+    A candle counts as sent when it ends, and a batch that does not say when its newest M1 candle
+    does: a longer one may be in it long before its end. `frame` is the line itself where the file
+    holds feed messages, else empty.
     """
 
     stamp_s: float
@@ -146,12 +147,19 @@ def _read_ea(lines: Iterable[bytes], account: MarketAccount) -> Iterator[Recorde
         elif isinstance(message, Candle):
             stamp_s = _ended_s(message)
         elif isinstance(message, Candles) and message.candles:
-            stamp_s = max(map(_ended_s, message.candles))
+            stamp_s = _sent_s(message)
         else:
             account.skipped[message.kind if isinstance(message, Skipped) else "unstamped"] += 1
             continue
         account.messages += 1
         yield Recorded(stamp_s, message, line)
+
+
+def _sent_s(batch: Candles) -> float:
+    if batch.stamp_s is not None:
+        return batch.stamp_s
+    newest = max(batch.candles, key=lambda candle: (candle.timeframe == "M1", _ended_s(candle)))
+    return _ended_s(newest)
 
 
 def _ended_s(candle: Candle) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -99,3 +100,27 @@ def test_each_message_is_a_deal_where_the_feed_says_so(tmp_path: Path, config: P
     ]
     frames = [frame for number, frame in enumerate(once) for _ in range(1 + number // 5 % 9)]
     assert_same(tmp_path, frames, signals(30, 40), config)
+
+
+@pytest.mark.parametrize("more", [(), ("M15",), ("M5", "M15", "H1", "D1")])
+def test_a_batch_comes_when_it_was_sent_and_its_forming_candle_is_none(
+    tmp_path: Path, config: Path, more: tuple[str, ...]
+) -> None:
+    """Sent within a minute, it holds that minute so far, and longer candles that end later."""
+    sent_s = START_S + 410
+    opened = [sent_s // 60 * 60 - 60 * back for back in range(70, -1, -1)]
+    frames = {"M1": candles(opened, 5)} | {name: candles([START_S], 6) for name in more}
+    batch = {"type": "candle_batch", "symbol": "EURUSD", "timestamp": sent_s} | frames
+    heard = [frame for frame in quotes(30) if frame[0] > START_S + 400]
+    heard.insert(1, (sent_s, json.dumps(batch).encode()))
+    found = assert_same(tmp_path, heard, signals(8, 9, 13, 17, 25), config)
+    assert "atr_volatility" not in found["S8"][1]
+
+
+def candles(opened: Sequence[float], seed: int) -> list[dict[str, float]]:
+    rng, close, found = random.Random(seed), 1.1, []
+    for at_s in opened:
+        first, close = close, close * (1 + rng.gauss(0, 2e-4))
+        high, low = max(first, close) * 1.0001, min(first, close) * 0.9999
+        found.append({"time": at_s, "open": first, "high": high, "low": low, "close": close})
+    return found

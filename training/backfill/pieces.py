@@ -126,7 +126,8 @@ class _History:
         """One candle more. One that has just ended is a bar, unless its minute had one."""
         self.candles.append((number, stamp_s, *values))
         opened_s, low, high = values[0], values[3], values[2]
-        if opened_s % MINUTE_S == 0 and opened_s + MINUTE_S == stamp_s and 0.0 < low <= high < inf:
+        just_ended = opened_s % MINUTE_S == 0 and stamp_s // MINUTE_S == opened_s // MINUTE_S + 1
+        if just_ended and 0.0 < low <= high < inf:
             self.has_bar.add(int(opened_s // DAY_S))
 
     def close(self) -> None:

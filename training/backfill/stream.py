@@ -30,7 +30,7 @@ SOURCE_SILENCE_S = 30.0
 class Event(NamedTuple):
     """A tick (`values` bid, ask, volume) or an M1 candle (opened_s, open, high, low, close).
 
-    `stamp_s` is UTC: when it was sent; a candle is sent when it ends.
+    `stamp_s` is UTC: when it was sent; a candle when it ends, or with its batch.
     """
 
     stamp_s: float
