@@ -117,6 +117,16 @@ def test_a_batch_comes_when_it_was_sent_and_its_forming_candle_is_none(
     assert "atr_volatility" not in found["S8"][1]
 
 
+def test_another_terminal_that_takes_over_begins_anew(tmp_path: Path, config: Path) -> None:
+    """Its prices are others: windows, the minute in progress and what paper holds end with it."""
+    begun_s = START_S + 60 * 60
+    first = [frame for frame in quotes(90, node_id="n1") if frame[0] < begun_s]
+    second = [frame for frame in quotes(90, seed=2, node_id="n2") if frame[0] >= begun_s + 40]
+    found = assert_same(tmp_path, first + second, signals(59, 62, 65, 80, 84), config)
+    assert "volume_delta" not in found["S59"][1]
+    assert "volume_delta" in found["S62"][1]
+
+
 def candles(opened: Sequence[float], seed: int) -> list[dict[str, float]]:
     rng, close, found = random.Random(seed), 1.1, []
     for at_s in opened:

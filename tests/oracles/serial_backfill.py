@@ -43,11 +43,12 @@ def serial(
                 rows.append(row)
 
     newest_s = 0.0
-    for stamp_s, symbol, values in events:
+    for stamp_s, symbol, values, source in events:
         ask_before(stamp_s)
         newest_s = max(newest_s, stamp_s)
         if len(values) == 3:
-            engine.intake.on_tick(endpoint, Tick(symbol, *values, stamp_s), stamp_s)
+            tick = Tick(symbol, *values, stamp_s, f"{symbol} {source}")
+            engine.intake.on_tick(endpoint, tick, stamp_s)
         else:
             engine.intake.on_candle(endpoint, Candle(symbol, "M1", *values), stamp_s)
     ask_before(newest_s + 60.0)

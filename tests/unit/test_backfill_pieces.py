@@ -17,7 +17,7 @@ from training.backfill.columns import DAY_S, TICK_COLUMNS, unpack
 from training.backfill.pieces import Cutter, Piece, Rules
 from training.backfill.rerun import Backfilled, rerun, settings_of
 from training.backfill.signals import Asked
-from training.backfill.stream import Event
+from training.backfill.stream import SOURCE_SILENCE_S, Event
 
 MONDAY_S = 1_755_475_200.0
 PAPER = PaperSection(max_holding_s=5400.0, max_gap_s=300.0)
@@ -65,7 +65,7 @@ def signals(
     ticks = [e for e in events if e.symbol in symbols and len(e.values) == 3]
     found = []
     for number in range(count):
-        stamp_s, symbol, (bid, ask, _) = rng.choice(ticks)
+        stamp_s, symbol, (bid, ask, _), _ = rng.choice(ticks)
         sign = rng.choice((1, -1))
         mid = (bid + ask) / 2
         way = sign * mid * 10 ** rng.uniform(-4.5, -3)
@@ -102,6 +102,18 @@ def merged(*parts: Sequence[Event]) -> list[Event]:
     return sorted((e for part in parts for e in part), key=lambda e: e.stamp_s)
 
 
+def handed_on(events: Sequence[Event], rng: random.Random) -> list[Event]:
+    """The same, some ticks after a silence those of another terminal, which holds on."""
+    heard: dict[str, tuple[float, int]] = {}
+    found = []
+    for event in events:
+        before_s, source = heard.get(event.symbol, (event.stamp_s, 0))
+        source += event.stamp_s - before_s > SOURCE_SILENCE_S and rng.random() < 0.05
+        heard[event.symbol] = event.stamp_s, source
+        found.append(event._replace(source=source))
+    return found
+
+
 def assert_same(
     events: Sequence[Event], asked: Sequence[Asked], *, deals: bool, crowded: bool = True
 ) -> dict[str, Backfilled]:
@@ -117,9 +129,10 @@ def assert_same(
     st.lists(st.tuples(st.integers(0, 90), st.integers(1, 30)), min_size=1, max_size=4),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
 )
 def test_pieces_give_the_bits_of_one_engine(
-    seed: int, spans: list[tuple[int, int]], deals: bool, crowded: bool
+    seed: int, spans: list[tuple[int, int]], deals: bool, crowded: bool, handed: bool
 ) -> None:
     rng = random.Random(seed)
     open_h = [(float(first), float(first + length)) for first, length in spans]
@@ -131,6 +144,7 @@ def test_pieces_give_the_bits_of_one_engine(
         walk("GBPUSD", rng, [(0, 96)], every_s=60),
         walk("XAUUSD", rng, [(rng.uniform(0, 60), 80)], every_s=120, volume=1.0),
     )
+    events = handed_on(events, rng) if handed else events
     asked = signals(events, 25, rng, ("EURUSD", "XAUUSD"))
     assert_same(events, asked, deals=deals, crowded=crowded)
 

@@ -33,6 +33,7 @@ class Block(NamedTuple):
     """Ticks of one symbol that follow each other and began on one UTC day, packed.
 
     `has_bar`: whether they surely closed a bar of that day, wherever observation began.
+    `source`: the number of the terminal that all of them came from.
     """
 
     day: int
@@ -40,6 +41,7 @@ class Block(NamedTuple):
     last_s: float
     has_bar: bool
     packed: bytes
+    source: int = 0
 
 
 def pack(rows: Floats) -> bytes:
@@ -75,7 +77,7 @@ def within(times: Floats, spans: list[Span]) -> Bools:
     return inside
 
 
-def block_of(ticks: Floats, before_s: float, full: list[Span]) -> Block:
+def block_of(ticks: Floats, before_s: float, full: list[Span], source: int = 0) -> Block:
     """Pack ticks (n, 5) of one day, thinned outside of `full`; `before_s` is the tick before."""
     times = ticks[:, 1]
     seconds = np.concatenate([[before_s], times])
@@ -87,6 +89,7 @@ def block_of(ticks: Floats, before_s: float, full: list[Span]) -> Block:
         float(times[-1]),
         bool(np.any(other_minute & (steps <= GAP_S))),
         pack(thinned(ticks, full)),
+        source,
     )
 
 

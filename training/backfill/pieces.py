@@ -10,6 +10,7 @@ it gives the bits of one engine that reads everything rests on how far features 
 - Volume: 21 minutes, and an hour's silence; a symbol's ticks begin an hour before the day.
 - Correlation: 61 minutes of the other symbols' bars, and of their tick counts 20 where more
   than 32 symbols compete.
+- Another terminal begins it all anew, but for bars and levels: a block has one source.
 - Paper: the symbol's own ticks, from the signal to the end of its holding time and a gap.
 
 Every event bears its number in the stream, and a signal the number that it comes before, so
@@ -81,11 +82,12 @@ class Placed(NamedTuple):
 
 
 class Ticks(NamedTuple):
-    """Packed blocks of a symbol. What lies in `spans` (UTC s) belongs to the piece, and what
-    lies outside of `full` may be thinned."""
+    """Packed blocks of a symbol, and the source of each. What lies in `spans` (UTC s) belongs to
+    the piece, and what lies outside of `full` may be thinned."""
 
     symbol: str
     ticks: list[bytes]
+    sources: list[int]
     candles: bytes
     spans: list[Span]
     full: list[Span]
@@ -112,11 +114,16 @@ class _History:
     open_until_s: float = -inf
     before_s: float = -inf
     earliest_s: float = inf
+    source: int = 0
     first_s: dict[int, float] = field(default_factory=dict)
     has_bar: set[int] = field(default_factory=set)
 
-    def add(self, number: int, stamp_s: float, values: Sequence[float]) -> None:
-        """One tick more; a block ends with its day, or when it is long enough."""
+    def add(self, number: int, stamp_s: float, values: Sequence[float], source: int) -> None:
+        """One tick more; a block ends with its day, its source, or when it is long enough."""
+        if source != self.source:
+            self.close()
+            self.source = source
+            self.before_s = -inf  # no bar is closed from one terminal to another
         if stamp_s >= self.open_until_s or len(self.open_rows) >= TICKS_A_BLOCK * TICK_COLUMNS:
             self.close()
             self.open_until_s = (stamp_s // DAY_S + 1) * DAY_S
@@ -135,7 +142,7 @@ class _History:
         if not self.open_rows:
             return
         rows = np.frombuffer(self.open_rows).reshape(-1, TICK_COLUMNS)
-        block = block_of(rows, self.before_s, self.full)
+        block = block_of(rows, self.before_s, self.full, self.source)
         self.before_s = block.last_s
         self.earliest_s = min(self.earliest_s, block.first_s)
         self.blocks.append(block)
@@ -170,10 +177,11 @@ class _History:
             at = bisect_left(ends, first_s)
             return at < len(spans) and spans[at][0] <= last_s
 
-        packed = [block.packed for block in self.blocks if reaches(block.first_s, block.last_s)]
+        blocks = [block for block in self.blocks if reaches(block.first_s, block.last_s)]
         candles = [candle for candle in self.candles if reaches(candle[1], candle[1])]
         rows = np.array(candles, dtype=np.float64).reshape(-1, CANDLE_COLUMNS)
-        return Ticks(symbol, packed, pack(rows), spans, full)
+        packed, sources = [one.packed for one in blocks], [one.source for one in blocks]
+        return Ticks(symbol, packed, sources, pack(rows), spans, full)
 
 
 class Cutter:
@@ -239,7 +247,7 @@ class Cutter:
         return due
 
     def _take(self, number: int, event: Event, next_day: int) -> None:
-        stamp_s, symbol, values = event
+        stamp_s, symbol, values, source = event
         if stamp_s > self._newest_s:
             self._newest_s = stamp_s
             if self._next < len(self._asked):
@@ -248,7 +256,7 @@ class Cutter:
         if history is None:
             history = self._histories[symbol] = _History(self._full_spans(symbol))
         if len(values) == TICK_COLUMNS - 2:
-            history.add(number, stamp_s, values)
+            history.add(number, stamp_s, values, source)
         else:
             history.add_candle(number, stamp_s, values)
         day = int(stamp_s // DAY_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from math import inf
 from operator import itemgetter
 from typing import NamedTuple
@@ -53,11 +54,11 @@ def rerun(piece: Piece, config: Config) -> list[Backfilled]:
     waiting = iter([*sorted(_rare(piece), key=itemgetter(0)), _Rare(inf)])
     rare = next(waiting)
     on_tick = engine.intake.on_tick
-    for number, stamp_s, symbol, bid, ask_price, volume in _ticks(piece):
+    for number, stamp_s, (symbol, source), bid, ask_price, volume in _ticks(piece):
         while rare.number <= number:
             act(rare)
             rare = next(waiting)
-        on_tick(endpoint, Tick(symbol, bid, ask_price, volume, stamp_s), stamp_s)
+        on_tick(endpoint, Tick(symbol, bid, ask_price, volume, stamp_s, source), stamp_s)
     while rare.number < inf:
         act(rare)
         rare = next(waiting)
@@ -97,15 +98,17 @@ def _rare(piece: Piece) -> Iterator[_Rare]:
             yield _Rare(number, stamp_s, Candle(part.symbol, "M1", *values))
 
 
-def _ticks(piece: Piece) -> Iterator[tuple[float, float, str, float, float, float]]:
-    """Number, time, symbol, bid, ask and volume of all ticks, in the order of the stream."""
-    parts = []
+def _ticks(piece: Piece) -> Iterator[tuple[float, float, tuple[str, str], float, float, float]]:
+    """Number, time, (symbol, source), bid, ask and volume of all ticks, in the stream's order."""
+    parts, names = [unpack([], TICK_COLUMNS)], [("", "")]  # of candles alone there are no others
     for part in piece.market:
-        rows = unpack(part.ticks, TICK_COLUMNS)
-        parts.append(thinned(rows[within(rows[:, 1], part.spans)], part.full))
+        for source, blocks in groupby(zip(part.sources, part.ticks, strict=True), itemgetter(0)):
+            rows = unpack((packed for _, packed in blocks), TICK_COLUMNS)
+            parts.append(thinned(rows[within(rows[:, 1], part.spans)], part.full))
+            # A terminal for each symbol: `stream` has judged which of them had let go.
+            names.append((part.symbol, f"{part.symbol} {source}"))
     together = np.concatenate(parts)
     owner = np.repeat(np.arange(len(parts)), [len(rows) for rows in parts])
     order = np.argsort(together[:, 0])
     numbers, times, *prices = together[order].T.tolist()
-    names = [part.symbol for part in piece.market]
     return zip(numbers, times, [names[at] for at in owner[order].tolist()], *prices, strict=True)

@@ -31,11 +31,13 @@ class Event(NamedTuple):
     """A tick (`values` bid, ask, volume) or an M1 candle (opened_s, open, high, low, close).
 
     `stamp_s` is UTC: when it was sent; a candle when it ends, or with its batch.
+    `source` counts the terminals that have held the symbol one after another.
     """
 
     stamp_s: float
     symbol: str
     values: tuple[float, ...]
+    source: int = 0
 
 
 class Market(NamedTuple):
@@ -84,11 +86,13 @@ class StreamAccount:
 
 @dataclass(slots=True)
 class _Source:
-    """Which terminal a symbol is taken from, when it spoke last, and the newest stamp."""
+    """Which terminal a symbol is taken from, when it spoke last, the newest stamp, and how many
+    terminals there were before it."""
 
     name: str
     heard_s: float
     newest_s: float
+    number: int = 0
 
 
 def events(
@@ -100,7 +104,8 @@ def events(
         if type(message) is Tick:
             symbol = canonical(message.symbol)
             if _is_taken(message, symbol, stamp_s, sources, account.dropped):
-                yield Event(stamp_s, symbol, (message.bid, message.ask, message.volume))
+                quote = (message.bid, message.ask, message.volume)
+                yield Event(stamp_s, symbol, quote, sources[symbol].number)
         elif isinstance(message, Candle):
             yield from _candles((message,), stamp_s, canonical, market, account)
         elif isinstance(message, Candles):
@@ -124,6 +129,7 @@ def _is_taken(
             dropped["other_source"] += 1
             return False
         source.name = name
+        source.number += 1
     if stamp_s < source.newest_s:
         dropped["late"] += 1
         return False
