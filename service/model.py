@@ -22,7 +22,7 @@ REVIEW_DUE = 0.8
 """Of the days after which a model that was not reviewed is no longer used: then it is time."""
 
 AHEAD_S = 900.0
-"""By so much another machine's clock may be ahead of ours; a review later than that is none."""
+"""By so much another machine's clock may be ahead of ours; of more than that one is wrong."""
 
 
 class Probability(msgspec.Struct, frozen=True, gc=False):
@@ -49,7 +49,10 @@ class Model:
     reviewed_at: float
 
     def reviewed_ahead(self, now_s: float) -> bool:
-        """Whether it was reviewed by a clock that was ahead: it would outlive its time by that."""
+        """Whether the review lies ahead: this clock is behind, or one was ahead then.
+
+        Which of them, the machine cannot know. A model with a false review outlives its time.
+        """
         return self.reviewed_at > now_s + AHEAD_S
 
     @property

@@ -168,8 +168,10 @@ def age(
         return (Finding("age", "fine", text, facts),)
     if model.reviewed_ahead(now_s):
         text = (
-            f"reviewed {(model.reviewed_at - now_s) / DAY_S:.0f} days from now, by a clock that "
-            "was ahead, unless this one is behind: run train, which reviews it"
+            f"reviewed {(model.reviewed_at - now_s) / DAY_S:.0f} days from now: this clock is "
+            "behind, or one was ahead then; compare `date -u` with the true time. Where the "
+            "review's date is false, `train --force` publishes another model or renews the review, "
+            "if it finds one to be good"
         )
         return (Finding("age", "alert", text, facts),)
     text = f"reviewed {passed:.0f} days ago, expires after {expire_after_days:.0f}"

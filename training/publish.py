@@ -149,8 +149,8 @@ def pointer_file(pointer: Pointer) -> bytes:
 def append_history(models_dir: Path, event: Mapping[str, object], step: Step = no_step) -> None:
     """Append one line to `history.jsonl`, durably.
 
-    `event` has at least `event` (published, rejected, withheld, re-validated, re-dated, rolled
-    back, pinned, unpinned) and `at` (UTC seconds).
+    `event` has at least `event` (published, rejected, withheld, re-validated, rolled back,
+    pinned, unpinned) and `at` (UTC seconds).
     """
     append_line(models_dir / HISTORY_NAME, msgspec.json.encode(event), step)
 

@@ -20,7 +20,6 @@ from service.bundle import load
 from service.durable import Step, no_step
 from service.errors import ModelRejected
 from service.history import read_history
-from service.model import AHEAD_S
 from training.bound import DAY_S
 from training.publish import (
     append_history,
@@ -126,13 +125,6 @@ def revalidate(models_dir: Path, *, now_s: float, why: str, step: Step = no_step
     return pointer.version
 
 
-def redate(models_dir: Path, *, now_s: float) -> None:
-    """Let the age of the current model count from now: its last review lies ahead."""
-    moved = replace(_current(models_dir), reviewed_at=now_s)
-    event = {"event": "re-dated", "at": now_s, "version": moved.version, "reviewed_at": now_s}
-    move_pointer(models_dir, moved, event)
-
-
 def complete_history(models_dir: Path) -> str | None:
     """Write down the current model's publication or last review where a crash came before.
 
@@ -149,7 +141,7 @@ def complete_history(models_dir: Path) -> str | None:
         return None
     if not any(event.version == pointer.version for event in read_history(models_dir)):
         append_history(models_dir, _publication(pointer, told))
-    elif pointer.reviewed_at > max(_reviews(models_dir, pointer.version, told.created_at)):
+    elif pointer.reviewed_at > _last_review(models_dir, pointer.version, told.created_at):
         append_history(models_dir, _review(pointer))
     else:
         return None
@@ -228,7 +220,7 @@ def pointer_to(
             manifest_size=len(content),
             published_at=now_s,
             why=why,
-            reviewed_at=_last_review(models_dir, version, created_at, now_s),
+            reviewed_at=_last_review(models_dir, version, created_at),
             previous=None if displaced is None else displaced.version,
             pinned=pinned,
         )
@@ -247,16 +239,9 @@ def _manifest(models_dir: Path, version: str) -> Manifest:
     return manifest
 
 
-def _last_review(models_dir: Path, version: str, created_at: float, now_s: float) -> float:
-    """When a version was reviewed last (UTC s), as far as the history can be read.
-
-    By a clock that was right; it counts from now where there was none such.
-    """
-    reviews = _reviews(models_dir, version, created_at)
-    return max((at for at in reviews if at <= now_s + AHEAD_S), default=now_s)
-
-
-def _reviews(models_dir: Path, version: str, created_at: float) -> list[float]:
-    """When a version was made and reviewed (UTC s)."""
-    events = [event for event in read_history(models_dir) if event.version == version]
-    return [created_at, *(event.reviewed_at for event in events if event.reviewed_at is not None)]
+def _last_review(models_dir: Path, version: str, created_at: float) -> float:
+    """When a version was reviewed last (UTC s), as far as the history can be read."""
+    reviews = [
+        event.reviewed_at or 0.0 for event in read_history(models_dir) if event.version == version
+    ]
+    return max([created_at, *reviews])

@@ -19,7 +19,7 @@ from training.checks import FEWEST
 from training.conditions import MIN_DAYS
 from training.gate import improvement
 from training.interrupt import finished_first
-from training.registry import redate, revalidate
+from training.registry import revalidate
 from training.samples import Samples
 from training.settings import Settings
 from training.wording import day
@@ -29,14 +29,8 @@ SAME_SUNDAY_S = 7_200.0
 by the hour at which summer time begins."""
 
 
-_REDATED = "It was last reviewed by a clock that was ahead, so its age counts from now."
-
-
 def due(settings: Settings, *, now_s: float) -> bool:
-    """Whether there is a model that will expire soon, or has, or whose last review says nothing.
-
-    As of one that was made by a clock that was ahead, or where the model cannot be loaded.
-    """
+    """Whether there is a model that will expire soon, or has, or cannot be loaded any more."""
     limit_s = REVIEW_DUE * settings.expire_after_days * DAY_S
     try:
         model = published_model(settings.models)
@@ -44,8 +38,6 @@ def due(settings: Settings, *, now_s: float) -> bool:
         return True
     if model is None or limit_s <= 0.0:
         return False
-    if model.reviewed_ahead(now_s):
-        return True
     return now_s - model.reviewed_at >= limit_s - SAME_SUNDAY_S
 
 
@@ -60,14 +52,6 @@ def review(samples: Samples, settings: Settings, *, now_s: float) -> str:
         return f"The published model was not reviewed: the service would not load it: {error}."
     if model is None:
         return ""
-    if model.reviewed_ahead(now_s):
-        with finished_first():
-            redate(settings.models, now_s=now_s)
-        return f"{_REDATED} {_reviewed(model, samples, settings, now_s)}"
-    return _reviewed(model, samples, settings, now_s)
-
-
-def _reviewed(model: Model, samples: Samples, settings: Settings, now_s: float) -> str:
     rows = samples.take(unseen(model, samples))
     if len(np.unique(days(rows.time_s))) < MIN_DAYS:
         return (

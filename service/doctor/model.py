@@ -110,8 +110,12 @@ def _age(scene: Scene, model: Model) -> Finding:
     train = "run signal-scorer-train train, and see that cron does (doctor's trainer check)"
     if limit and model.reviewed_ahead(scene.now_s):
         days = (model.reviewed_at - scene.now_s) / DAY_S
-        said = f"reviewed {days:.0f} days from now, by a clock that was ahead"
-        return warn(model.version, f"{said}: until then its age is not known", train)
+        said = f"reviewed {days:.0f} days from now: until then its age is not known"
+        clock = (
+            "this clock is behind, or one was ahead then: compare `date -u` with the true time. "
+            "Where the review's date is false: signal-scorer-train train --force"
+        )
+        return warn(model.version, said, clock)
     if limit and passed >= limit:
         return fail(model.version, f"{said}: no longer used, base scores are served", train)
     if limit and passed >= REVIEW_DUE * limit:

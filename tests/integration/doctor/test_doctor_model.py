@@ -117,7 +117,7 @@ def test_a_model_that_is_stale_or_expired(setup: Setup, days: int, level: str, s
 
 def test_a_review_that_lies_ahead_of_the_clock(setup: Setup) -> None:
     small_model(setup.models, now_s=time.time() + 30.5 * DAY_S)
-    assert "train" in setup.fault("model", "reviewed 30 days from now", level="warn").advice
+    assert "date -u" in setup.fault("model", "reviewed 30 days from now", level="warn").advice
 
 
 def test_a_model_made_for_other_features(setup: Setup) -> None:
