@@ -6,6 +6,8 @@ say today. Of a journal that is kept for ever no more is held in memory than tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -18,10 +20,6 @@ from training.journals import Journals, read
 
 _ADVICE = "select score_id, model_version, take from scores"
 _OF_ONE = f"{_ADVICE} where model_version = ?"
-_LAST_VERSION = (
-    "select model_version from scores where scored_at <= ? and typeof(scored_at) = 'real'"
-    " and typeof(model_version) = 'text' order by scored_at desc limit 1"
-)
 _FIRST = "select min(scored_at) from scores where model_version = ? and typeof(scored_at) = 'real'"
 _NEWEST = (
     "select event_time, scored_at, features from scores"
@@ -41,10 +39,12 @@ _LAST = (
 
 
 class Answer(NamedTuple):
-    """When it was given, UTC seconds, and by which model; None where the service had none."""
+    """When it was given, UTC seconds, by which model, or None where the service had none, and
+    whose journal has it."""
 
     at: float
     version: str | None
+    journal: Path
 
 
 class Advice(msgspec.Struct, frozen=True, gc=False):
@@ -70,12 +70,19 @@ def advice_by_score(journals: Journals, of: str | None = None) -> dict[str, Advi
         }
 
 
-def last_answer(journals: Journals, since_s: float, until_s: float) -> Answer | None:
-    """The last within these times (UTC s) that a model gave, or that only the want of one kept it
-    from giving; None where there is no such."""
-    with read(journals) as connection:
-        row = connection.execute(_LAST, (since_s, until_s)).fetchone()
-    return None if row is None else Answer(*row)
+def last_answers(journals: Sequence[Path], since_s: float, until_s: float) -> list[Answer]:
+    """Of each journal the last within these times (UTC s) that a model gave, or that only the
+    want of one kept it from giving; nothing of a journal without such.
+
+    Raises as `advice_by_score` does.
+    """
+    found = []
+    for journal in journals:
+        with read(journal) as connection:
+            row = connection.execute(_LAST, (since_s, until_s)).fetchone()
+        if row is not None:
+            found.append(Answer(row[0], row[1], journal))
+    return found
 
 
 def first_answer_s(journals: Journals, version: str) -> float | None:
@@ -86,16 +93,6 @@ def first_answer_s(journals: Journals, version: str) -> float | None:
     with read(journals) as connection:
         found: float | None = connection.execute(_FIRST, (version,)).fetchone()[0]
     return found
-
-
-def last_version(journals: Journals, until_s: float) -> str | None:
-    """Which model answered last up to a moment (UTC s); None where none did.
-
-    Raises as `advice_by_score` does.
-    """
-    with read(journals) as connection:
-        row = connection.execute(_LAST_VERSION, (until_s,)).fetchone()
-    return None if row is None else str(row[0])
 
 
 def newest_vectors(journals: Journals, version: str) -> list[tuple[float, Floats]]:

@@ -1,11 +1,13 @@
 """Which model answers: the published one as a rule, and what it means where it is another one.
 
-The rule: the journal says who answers, the pointer only who should. A model that the service
-refuses, or a pointer that is gone, leaves the one before at work until a restart.
+The rule: the journals say who answers, each of its own service, the pointer only who should. A
+model that a service refuses, or a pointer that is gone, leaves the one before at work until a
+restart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ from service.bundle import load, read_pointer
 from service.errors import ModelRejected
 from service.model import Model
 from training.alerts import MODEL
-from training.answered import Answer, last_answer
+from training.answered import Answer, last_answers
 from training.publish import published_versions
 from training.registry import RegistryError, pointer_to
 from training.settings import Settings
@@ -41,29 +43,46 @@ class Answering(NamedTuple):
 def look(settings: Settings, *, now_s: float) -> Answering:
     """Raises sqlite3.Error or FileNotFoundError where the journal cannot be read."""
     pointer, model, problem = _published(settings)
-    since_s = 0.0 if pointer is None else pointer.published_at + FOLLOWED_S
-    last = last_answer(settings.journals, since_s, now_s)
-    version = None if last is None else last.version
+    answers = answers_since(settings, pointer, now_s)
+    version = _latest(answers)
+    others = [one for one in answers if pointer is None or one.version != pointer.version]
     if problem:
         problem = f"the service would not load it: {problem}; `models` lists others"
     elif pointer is None:
         problem = _unpublished(settings, version)
-    elif last is not None and version != pointer.version:
-        problem = _another(last, pointer)
-    else:
-        text = "no score since it was published, so it is not known to answer"
-        unasked = () if last else (Finding(MODEL, "unknown", text),)
-        return Answering(model, unasked, published=True, pinned=pointer.pinned)
+    elif others:
+        problem = _another(settings, others, pointer)
+    if pointer is not None and model is not None and (not others or len(others) < len(answers)):
+        found = _told(problem, answers)
+        return Answering(model, found, published=True, pinned=pointer.pinned)
     if not problem:
         text = "no model is published: base scores are served, nothing was promised"
         return Answering(None, (Finding(MODEL, "unknown", text),))
-    found = Finding(MODEL, "alert", problem)
-    if version is not None:
-        model = _loaded(settings, version, now_s)
+    found = _told(problem, answers)
+    model = None if version is None else _loaded(settings, version, now_s)
     if model is None:
         text = "the model that answers cannot be looked at"
-        return Answering(None, (found, *(Finding(name, "unknown", text) for name in NOT_JUDGED)))
-    return Answering(model, (found,))
+        return Answering(None, (*found, *(Finding(name, "unknown", text) for name in NOT_JUDGED)))
+    return Answering(model, found)
+
+
+def answers_since(settings: Settings, pointer: Pointer | None, now_s: float) -> list[Answer]:
+    """The last of each journal since the services had time to follow the pointer."""
+    since_s = 0.0 if pointer is None else pointer.published_at + FOLLOWED_S
+    return last_answers(settings.journals, since_s, now_s)
+
+
+def _latest(answers: Sequence[Answer]) -> str | None:
+    """The model that answered last; None where none did."""
+    by_models = [one for one in answers if one.version is not None]
+    return max(by_models).version if by_models else None
+
+
+def _told(problem: str, answers: Sequence[Answer]) -> tuple[Finding, ...]:
+    if problem:
+        return (Finding(MODEL, "alert", problem),)
+    text = "no score since it was published, so it is not known to answer"
+    return () if answers else (Finding(MODEL, "unknown", text),)
 
 
 def _published(settings: Settings) -> tuple[Pointer | None, Model | None, str]:
@@ -92,11 +111,18 @@ def _unpublished(settings: Settings, version: str | None) -> str:
     )
 
 
-def _another(last: Answer, pointer: Pointer) -> str:
+def _another(settings: Settings, others: Sequence[Answer], pointer: Pointer) -> str:
+    """`others` are the answers that the published model did not give; their journals are named
+    where there are several."""
     at = f"{datetime.fromtimestamp(pointer.published_at, UTC):%Y-%m-%d %H:%M} UTC"
+    several = len(settings.journals) > 1
+    they = "; ".join(
+        f"the service{f' of {one.journal}' * several} answers by {one.version or 'no model'}"
+        for one in others
+    )
     return (
-        f"the service answers by {last.version or 'no model'}, and not by {pointer.version}, which "
-        f"is published since {at}: `signal-scorer health` says why it was refused"
+        f"{they}, and not by {pointer.version}, which is published since {at}: `signal-scorer "
+        "health` says why it was refused"
     )
 
 

@@ -13,7 +13,8 @@ from contextlib import closing
 
 from service.bundle import read_pointer
 from service.errors import ModelRejected
-from training.answered import first_answer_s, last_version
+from training.answered import first_answer_s
+from training.answering import answers_since
 from training.journals import named, open_backfill, read
 from training.labels import LONGEST_TRADE_S
 from training.scored import Reach, ids_since
@@ -21,9 +22,9 @@ from training.settings import Settings
 
 
 def reach_of(settings: Settings, *, now_s: float) -> Reach:
-    """What has to be read for the published model, and for one that answers in its stead.
+    """What has to be read for the published model, and for those that answer in its stead.
 
-    Nothing where neither has answered. Raises sqlite3.Error, FileNotFoundError or ConfigError
+    Nothing where none has answered. Raises sqlite3.Error, FileNotFoundError or ConfigError
     where a journal or backfill cannot be read.
     """
     firsts = [first_answer_s(settings.journals, one) for one in set(_versions(settings, now_s))]
@@ -44,6 +45,6 @@ def _versions(settings: Settings, now_s: float) -> Iterator[str]:
         pointer = None  # as the monitor finds too, and says
     if pointer is not None:
         yield pointer.version
-    answers = last_version(settings.journals, now_s)
-    if answers is not None:
-        yield answers
+    for answer in answers_since(settings, pointer, now_s):
+        if answer.version is not None:
+            yield answer.version

@@ -1,0 +1,103 @@
+"""Which model answers, by the journals of one service or of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import NOW_S
+from journals import Journal
+from scored_journal import score_row
+from serving import published_model
+
+from protocol.schema import FEATURE_COUNT
+from service.model import Model
+from service.records import ScoreRow
+from training.answering import look
+from training.bound import DAY_S
+from training.reach import reach_of
+from training.settings import Settings
+
+HOUR_S = 3600.0
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Model:
+    return published_model(tmp_path / "models", NOW_S - 50 * DAY_S)
+
+
+@pytest.fixture
+def model(tmp_path: Path, older: Model) -> Model:
+    return published_model(tmp_path / "models", NOW_S)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Settings:
+    return Settings(
+        journal=tmp_path / "one.db", replicas=(tmp_path / "two.db",), models=tmp_path / "models"
+    )
+
+
+def score(i: int, at_s: float, version: str | None, status: str = "success") -> ScoreRow:
+    p = None if version is None else 0.5
+    return score_row(
+        i,
+        np.full(FEATURE_COUNT, 50.0),
+        scored_at=at_s,
+        event_time=at_s,
+        status=status,
+        win_probability=p,
+        model_version=version,
+    )
+
+
+def hold(path: Path, rows: Sequence[ScoreRow]) -> None:
+    """Write the journal at `path`; one without rows is there too."""
+    journal = Journal(path)
+    assert all(done.journalled for done in journal.write(rows))
+    journal.close()
+
+
+def said(place: Settings, now_s: float) -> list[tuple[str, str]]:
+    """Level and text of what is found of the model that answers, at `now_s`."""
+    return [(f.level, f.text) for f in look(place, now_s=now_s).findings if f.name == "model"]
+
+
+def test_a_replica_that_refuses_the_model_is_told_whichever_was_asked_last(
+    place: Settings, older: Model, model: Model
+) -> None:
+    """Else the alert would come and go with the signals."""
+    begin_s = NOW_S + HOUR_S
+    hold(place.journal, [score(i, begin_s + 120.0 * i, model.version) for i in range(9)])
+    hold(
+        place.replicas[0],
+        [score(50 + i, begin_s + 120.0 * i + 60, older.version) for i in range(9)],
+    )
+    for now_s in (begin_s + 121.0, begin_s + 181.0):
+        ((level, text),) = said(place, now_s)
+        assert level == "alert"
+        assert f"the service of {place.replicas[0]} answers by {older.version}, and not" in text
+        found = look(place, now_s=now_s)
+        assert found.model is not None
+        assert (found.model.version, found.published) == (model.version, True)
+
+
+def test_what_a_replica_answers_is_read_though_another_has_no_model(
+    place: Settings, older: Model, model: Model
+) -> None:
+    begin_s = NOW_S + HOUR_S
+    first = score(0, NOW_S - 49 * DAY_S, older.version)
+    hold(place.journal, [first, score(3, begin_s, older.version)])
+    rows = [score(1, begin_s + 60.0, model.version), score(2, begin_s + 120.0, None, "no_model")]
+    hold(place.replicas[0], rows)
+    now_s = begin_s + HOUR_S
+    found = look(place, now_s=now_s)
+    assert found.model is not None
+    assert found.model.version == older.version
+    assert not found.published
+    assert "score-0" in reach_of(place, now_s=now_s).ids
+    ((_, text),) = said(place, now_s)
+    assert f"the service of {place.journal} answers by {older.version}" in text
+    assert f"the service of {place.replicas[0]} answers by no model, and not by" in text
