@@ -33,7 +33,8 @@ _NEWEST = (
 _LAST = (
     "select scored_at, model_version from scores where scored_at > ? and scored_at <= ?"
     " and typeof(scored_at) = 'real'"
-    " and (typeof(model_version) = 'text' or status = 'no_model')"
+    " and (typeof(model_version) = 'text' or status = 'no_model'"
+    " or status = 'expired_model' and scored_at > ? and scored_at < ?)"
     " order by scored_at desc limit 1"
 )
 
@@ -70,16 +71,19 @@ def advice_by_score(journals: Journals, of: str | None = None) -> dict[str, Advi
         }
 
 
-def last_answers(journals: Sequence[Path], since_s: float, until_s: float) -> list[Answer]:
+def last_answers(
+    journals: Sequence[Path], since_s: float, until_s: float, young: tuple[float, float]
+) -> list[Answer]:
     """Of each journal the last within these times (UTC s) that a model gave, or that only the
     want of one kept it from giving; nothing of a journal without such.
 
+    Between the times of `young` the published one had not expired: one that had is none.
     Raises as `advice_by_score` does.
     """
     found = []
     for journal in journals:
         with read(journal) as connection:
-            row = connection.execute(_LAST, (since_s, until_s)).fetchone()
+            row = connection.execute(_LAST, (since_s, until_s, *young)).fetchone()
         if row is not None:
             found.append(Answer(row[0], row[1], journal))
     return found

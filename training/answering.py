@@ -7,6 +7,7 @@ restart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from service.errors import ModelRejected
 from service.model import Model
 from training.alerts import MODEL
 from training.answered import Answer, last_answers
+from training.bound import DAY_S
 from training.publish import published_versions
 from training.registry import RegistryError, pointer_to
 from training.settings import Settings
@@ -69,7 +71,15 @@ def look(settings: Settings, *, now_s: float) -> Answering:
 def answers_since(settings: Settings, pointer: Pointer | None, now_s: float) -> list[Answer]:
     """The last of each journal since the services had time to follow the pointer."""
     since_s = 0.0 if pointer is None else pointer.published_at + FOLLOWED_S
-    return last_answers(settings.journals, since_s, now_s)
+    return last_answers(settings.journals, since_s, now_s, _young(settings, pointer))
+
+
+def _young(settings: Settings, pointer: Pointer | None) -> tuple[float, float]:
+    """From when to when (UTC s) no service that had loaded the published model found it expired."""
+    if pointer is None:
+        return math.inf, math.inf
+    life_s = settings.expire_after_days * DAY_S or math.inf
+    return pointer.reviewed_at + FOLLOWED_S, pointer.reviewed_at + life_s - FOLLOWED_S
 
 
 def _latest(answers: Sequence[Answer]) -> str | None:
@@ -81,7 +91,7 @@ def _latest(answers: Sequence[Answer]) -> str | None:
 def _told(problem: str, answers: Sequence[Answer]) -> tuple[Finding, ...]:
     if problem:
         return (Finding(MODEL, "alert", problem),)
-    text = "no score since it was published, so it is not known to answer"
+    text = "no model was asked since it was published, so it is not known to answer"
     return () if answers else (Finding(MODEL, "unknown", text),)
 
 

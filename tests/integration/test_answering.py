@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from builders import NOW_S
 from journals import Journal
+from msgspec.structs import replace
 from scored_journal import score_row
 from serving import published_model
 
@@ -40,6 +41,12 @@ def place(tmp_path: Path) -> Settings:
     )
 
 
+@pytest.fixture
+def alone(place: Settings) -> Settings:
+    """Without a replica."""
+    return replace(place, replicas=())
+
+
 def score(i: int, at_s: float, version: str | None, status: str = "success") -> ScoreRow:
     p = None if version is None else 0.5
     return score_row(
@@ -54,7 +61,6 @@ def score(i: int, at_s: float, version: str | None, status: str = "success") -> 
 
 
 def hold(path: Path, rows: Sequence[ScoreRow]) -> None:
-    """Write the journal at `path`; one without rows is there too."""
     journal = Journal(path)
     assert all(done.journalled for done in journal.write(rows))
     journal.close()
@@ -101,3 +107,26 @@ def test_what_a_replica_answers_is_read_though_another_has_no_model(
     ((_, text),) = said(place, now_s)
     assert f"the service of {place.journal} answers by {older.version}" in text
     assert f"the service of {place.replicas[0]} answers by no model, and not by" in text
+
+
+def test_only_base_scores_of_an_expired_model_are_told_while_the_published_one_is_young(
+    alone: Settings, older: Model, model: Model
+) -> None:
+    """The service refused the published one and went on with one that has expired since."""
+    begin_s = NOW_S + HOUR_S
+    hold(alone.journal, [score(0, begin_s, None, "expired_model")])
+    ((level, text),) = said(alone, begin_s + HOUR_S)
+    assert level == "alert"
+    assert "answers by no model" in text
+    # Nor is it forgotten when the published one's time is over too.
+    assert said(alone, begin_s + 40 * DAY_S)[0][0] == "alert"
+
+
+@pytest.mark.parametrize("at_s", [NOW_S - 2 * DAY_S, NOW_S + 36 * DAY_S])
+def test_base_scores_from_before_the_review_and_after_its_time_tell_nothing(
+    alone: Settings, older: Model, model: Model, at_s: float
+) -> None:
+    rows = [score(0, at_s, None, "expired_model"), score(1, at_s + 60.0, None, "off")]
+    hold(alone.journal, rows)
+    text = "no model was asked since it was published, so it is not known to answer"
+    assert said(alone, at_s + 3 * DAY_S) == [("unknown", text)]
