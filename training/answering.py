@@ -17,7 +17,7 @@ from service import presence
 from service.alerting import Finding
 from service.bundle import load, read_pointer
 from service.errors import ModelRejected
-from service.model import Model
+from service.model import AHEAD_S, Model
 from training.alerts import MODEL
 from training.answered import Answer, last_answers
 from training.bound import DAY_S
@@ -69,8 +69,12 @@ def look(settings: Settings, *, now_s: float) -> Answering:
 
 
 def answers_since(settings: Settings, pointer: Pointer | None, now_s: float) -> list[Answer]:
-    """The last of each journal since the services had time to follow the pointer."""
-    since_s = 0.0 if pointer is None else pointer.published_at + FOLLOWED_S
+    """The last of each journal since the services had time to follow the pointer.
+
+    Where a clock was ahead when it moved, nobody knows when that was: the last of all counts.
+    """
+    moved_s = -math.inf if pointer is None else pointer.published_at
+    since_s = moved_s + FOLLOWED_S if moved_s <= now_s + AHEAD_S else -math.inf
     return last_answers(settings.journals, since_s, now_s, _young(settings, pointer))
 
 

@@ -130,3 +130,14 @@ def test_base_scores_from_before_the_review_and_after_its_time_tell_nothing(
     hold(alone.journal, rows)
     text = "no model was asked since it was published, so it is not known to answer"
     assert said(alone, at_s + 3 * DAY_S) == [("unknown", text)]
+
+
+def test_a_pointer_of_a_clock_that_was_ahead_does_not_hide_who_answers(
+    alone: Settings, older: Model, model: Model
+) -> None:
+    begin_s = NOW_S + HOUR_S
+    published_model(alone.models, NOW_S + 30 * DAY_S)
+    hold(alone.journal, [score(0, begin_s, older.version)])
+    ((level, text),) = said(alone, begin_s + DAY_S)
+    assert level == "alert"
+    assert f"answers by {older.version}, and not" in text
