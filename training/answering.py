@@ -111,12 +111,15 @@ def _published(settings: Settings) -> tuple[Pointer | None, Model | None, str]:
 
 def _unpublished(settings: Settings, version: str | None) -> str:
     """What is wrong where there is no pointer; nothing where there never was a model."""
-    if version is not None:
-        return (
-            f"no model is published, though the service answers by {version}: after a restart "
-            f"base scores are served. `signal-scorer-train rollback {version}` publishes it again"
-        )
     there = published_versions(settings.models) if presence.is_dir(settings.models) else []
+    if version is not None:
+        text = (
+            f"no model is published, though the service answers by {version}: after a restart "
+            "base scores are served. "
+        )
+        if version in there:
+            return f"{text}`signal-scorer-train rollback {version}` publishes it again"
+        return f"{text}A backup may have it: its folder is gone"
     if not there:
         return ""
     return (

@@ -141,3 +141,13 @@ def test_a_pointer_of_a_clock_that_was_ahead_does_not_hide_who_answers(
     ((level, text),) = said(alone, begin_s + DAY_S)
     assert level == "alert"
     assert f"answers by {older.version}, and not" in text
+
+
+def test_no_rollback_is_advised_to_a_version_that_is_gone(alone: Settings, older: Model) -> None:
+    hold(alone.journal, [score(0, NOW_S, older.version)])
+    (alone.models / "CURRENT.json").unlink()
+    (alone.models / older.version).rename(alone.models.parent / "gone")
+    ((level, text),) = said(alone, NOW_S + HOUR_S)
+    assert level == "alert"
+    assert "rollback" not in text
+    assert "its folder is gone" in text
