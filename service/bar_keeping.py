@@ -60,6 +60,7 @@ class BarKeeping:
         self._minute = 0
         self._held: list[str] | None = None
         self._saved: dict[str, Saved] = {}
+        self._damaged = False
 
     def restore(self, utc_s: float) -> None:
         """Give the engine back what was kept; a symbol that cannot be is left out and logged.
@@ -93,18 +94,23 @@ class BarKeeping:
             bars, symbols = self._journal.load_bars()
             self._give_back(bars, [row for row in symbols if row.symbol in ahead], utc_s)
 
+    def leave(self) -> None:
+        """This file's rows of bars cannot be read: writing beside them would fail each minute, and
+        keep answers from the journal meanwhile."""
+        self._damaged = True
+
     def turn(self, utc_s: float) -> None:
         """Write a bounded part of what waits since the minute began."""
         minute = _minute_of(utc_s)
         if minute != self._minute:
             self._minute = minute
-            self._unsaved = deque(self._engine.intake.feeds)
+            self._unsaved = deque(() if self._damaged else self._engine.intake.feeds)
         if self._unsaved:
             self._save_batch(utc_s)
 
     def save_all(self, utc_s: float) -> None:
         """Write everything, at the end."""
-        self._unsaved = deque(self._engine.intake.feeds)
+        self._unsaved = deque(() if self._damaged else self._engine.intake.feeds)
         while self._unsaved:
             self._save_batch(utc_s)
 
@@ -120,6 +126,7 @@ class BarKeeping:
     def forget(self) -> None:
         """The journal is another file."""
         self._saved.clear()
+        self._damaged = False
 
     def _give_back(
         self, bars: list[BarRow], symbols: list[SymbolRow], utc_s: float

@@ -42,9 +42,6 @@ from service.warmth import Warmth
 
 DAY_S = 86_400.0
 REQUEST_HALF_LIFE_S = 3600.0
-AHEAD_S = 60.0
-"""More than a clock that is kept right leads by, or than a stamp in whole seconds. Where *now*
-leads by more, an offset that is to be learnt is not found yet."""
 LEAST_TOGETHER = 2
 """From so many signals on it is quicker to ask the forest about all of them at once."""
 
@@ -211,7 +208,7 @@ class Engine:
             self._apply_candles(request.timeframe_data, feed, now)
         vector = self.vectors.vector(feed, symbol, now, direction, request.base_score)
         late = request.deadline_ms is not None and waited_s * 1000.0 > request.deadline_ms
-        warm = self._is_warm(vector, now, receive_time_s)
+        warm = self._is_warm(vector, receive_time_s)
         reason = self._reason(direction, feed, warm, receive_time_s, past_deadline=late)
         probability, fault = None, None
         if reason is None:
@@ -291,7 +288,7 @@ class Engine:
             "direction": request.direction,
             "features": dict(zip(FEATURE_NAMES, vector.values, strict=True)),
             "missing": vector.missing,
-            "warm": self._is_warm(vector, now, receive_time_s),
+            "warm": self._is_warm(vector, receive_time_s),
             "volume_source": vector.volume_source,
             "feature_schema": FINGERPRINT,
             "event_time_s": now,
@@ -321,9 +318,9 @@ class Engine:
                 fate = self.intake.add_bar(feed, stamp_s - offset_s, ohlc, now)
             self.counts[f"candle_{fate}"] += 1
 
-    def _is_warm(self, vector: Vector, now: float, receive_time_s: float) -> bool:
+    def _is_warm(self, vector: Vector, receive_time_s: float) -> bool:
         """Whether there is history enough, and where it belongs."""
-        misplaced = now > receive_time_s + AHEAD_S and self.config.feed.clock_offset == "auto"
+        misplaced = self.config.feed.clock_offset == "auto" and self.intake.is_ahead(receive_time_s)
         return is_warm(vector) and not misplaced
 
     def _is_stale(self, feed: SymbolFeed, receive_time_s: float) -> bool:

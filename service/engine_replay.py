@@ -142,8 +142,13 @@ class Rerun:
             recording.ADVANCE: engine.advance,
             recording.MODE: engine.set_mode,
             recording.NUMBERED: engine.number_above,
-            recording.STEPPED: engine.clock_stepped,
+            recording.STEPPED: self._clock_stepped,
         }
+
+    def _clock_stepped(self, step_s: float) -> None:
+        self.engine.clock_stepped(step_s)
+        for endpoint in self._endpoints.values():
+            endpoint.clock_stepped(step_s)
 
     def apply(self, record: tuple[Any, ...]) -> ScoreRow | None:
         """Feed one record; the row of a score that it made. Raises RecordingError."""

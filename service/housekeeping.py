@@ -291,8 +291,7 @@ class Housekeeping:
                 # Ages are measured from these: they move with the clock.
                 self._vitals.started_utc_s += step_s
                 for endpoint in self._vitals.endpoints:
-                    endpoint.seen_s += step_s
-                    endpoint.tick_s += step_s
+                    endpoint.clock_stepped(step_s)
                 for name in self._reconnected_s:
                     self._reconnected_s[name] += step_s
                 self.event("clock_stepped", seconds=step_s)

@@ -40,6 +40,12 @@ BEHIND_S = 60.0
 """Stamps that lag behind *now* by no more than this are waited for: the EA's are whole seconds, and
 a feed that stood still catches up. One that is further behind stays there."""
 
+AHEAD_S = 60.0
+"""More than a clock that is kept right leads by, or than a stamp in whole seconds. Where *now*
+leads by more, an offset that is to be learnt is not found yet."""
+FOUND_WITHIN_S = 300.0
+"""So long *now* may lead the wall by more than AHEAD_S while a feed's clock is being found."""
+
 _KEPT_FAULTS = 100
 
 
@@ -72,6 +78,7 @@ class Intake:
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
     terminals: Terminals = field(init=False)
     _told_s: float = NEVER
+    _ahead_since_s: float = NEVER
     _full_until_s: float = NEVER
     _plain: bool = field(init=False)
 
@@ -93,6 +100,15 @@ class Intake:
         if not 0.0 < self._told_s - now_s <= BEHIND_S:
             self._told_s = now_s
         return self._told_s
+
+    def is_ahead(self, receive_time_s: float) -> bool:
+        """Whether *now* has come to lead what the wall says, but not for long.
+
+        A clock that is being found does so for a minute or two; a recording that is played faster
+        than it was made does for good, and is meant.
+        """
+        ahead_s = self.now(receive_time_s) - receive_time_s
+        return ahead_s > AHEAD_S and receive_time_s - self._ahead_since_s <= FOUND_WITHIN_S
 
     def on_frame(self, endpoint: Endpoint, frame: bytes, receive_time_s: float) -> None:
         """Parse one frame and apply what is in it. Never raises for what a sender sent."""
@@ -181,6 +197,7 @@ class Intake:
         So which of them rest is not judged by what lies before the step.
         """
         self.event_receive_s += step_s
+        self._ahead_since_s += step_s
         self._full_until_s = NEVER
         self.terminals.clock_stepped(step_s)
         if step_s < 0.0:
@@ -262,6 +279,10 @@ class Intake:
         if self.event_s is None or event_s > self.event_s:
             self.event_s = event_s
             self.event_receive_s = receive_time_s
+            if event_s <= receive_time_s + AHEAD_S:
+                self._ahead_since_s = NEVER
+            elif self._ahead_since_s == NEVER:
+                self._ahead_since_s = receive_time_s
         return "tick_accepted"
 
     def _on_candles(self, endpoint: Endpoint, batch: Candles, receive_time_s: float) -> None:
@@ -335,6 +356,7 @@ class Intake:
                 self.terminals.heard(sender, receive_time_s)
                 return False
             feed.forget_stamps()
+            self._forget_lost(receive_time_s)
             self.paper.void(feed.state.symbol)
             feed.state.reset_short_windows(self.now(receive_time_s))
             self.revision += 1
@@ -354,9 +376,10 @@ class Intake:
             return False
         waited_s = receive_time_s - feed.late_since_s
         advanced_s = tick.stamp_s - feed.late_stamp_s
-        behind_s = feed.event_s - event_s + advanced_s
-        if advanced_s > 2.0 * waited_s + 5.0 and behind_s > SENT_AGAIN_S:
+        if advanced_s > 2.0 * waited_s + 5.0:
             # It outruns the wall, so it is read by the same clock: what lay before it stays.
+            if feed.event_s - event_s + advanced_s <= SENT_AGAIN_S:
+                return False
             bars = feed.state.bars.before(int(event_s) // 60)
             feed.inherited = None
             self._forget(feed, bars if len(bars) else None)
@@ -391,9 +414,18 @@ class Intake:
                 self._forget_now()
                 self.changes["future_forgotten"] += 1
 
+        self._forget_lost(receive_time_s)
+
+    def _forget_lost(self, receive_time_s: float) -> None:
+        """A time of the future that no symbol bears any more held up all the others."""
+        if self.event_s is None or self.event_s <= receive_time_s + FUTURE_S:
+            return
+        if all(feed.event_s < self.event_s for feed in self.feeds.values()):
+            self._forget_now()
+
     def _forget_now(self) -> None:
         self.event_s = None
-        self._told_s = NEVER
+        self._told_s = self._ahead_since_s = NEVER
 
     def _forget(self, feed: SymbolFeed, kept: Bars | None = None) -> None:
         self.paper.void(feed.state.symbol)

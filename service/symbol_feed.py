@@ -46,6 +46,14 @@ class Endpoint:
     clock_state: State = "acquiring"
     early: deque[tuple[Candle, float]] = field(default_factory=lambda: deque(maxlen=EARLY_CANDLES))
 
+    def clock_stepped(self, step_s: float) -> None:
+        """UTC was set on by `step_s` (negative: back): receive times from before move with it."""
+        self.seen_s += step_s
+        self.tick_s += step_s
+        for _ in range(len(self.early)):
+            candle, came_s = self.early.popleft()
+            self.early.append((candle, came_s + step_s))
+
 
 @dataclass(slots=True)
 class Terminal:

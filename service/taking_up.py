@@ -82,6 +82,8 @@ class TakingUp:
                 return False
             self._errors_told = self._journal.errors
         log.error("a part of the journal is damaged", part=name, fault=fault)
+        if name == "bars":
+            self._bars.leave()
         return True
 
     def _tell_errors(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from protocol.ea_feed import FULL_STAMP_CHARS, WireTick, parse_stamp
+from protocol.ea_feed import FULL_STAMP_CHARS, Skipped, WireTick, parse, parse_stamp
 
 MAX_SAMPLE_BYTES = 250
 
@@ -18,13 +18,15 @@ def _why(frame: bytes) -> str:
     brace = frame.find(b"{")
     if brace < 0:
         return "no JSON object"
+    if not isinstance(parse(frame[brace:]), Skipped):
+        return "what stands before the message is no topic"
     try:
         fields = msgspec.json.decode(frame[brace:].strip(b" \t\r\n\0"))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return f"no JSON ({error})"
     kind = fields.get("type")
     if not isinstance(kind, str) or kind.lower() != "tick":
-        return "no tick, or one with something before it that is no topic"
+        return "no tick"
     try:
         wire = msgspec.convert(fields, WireTick)
     except msgspec.MsgspecError as error:

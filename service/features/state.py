@@ -148,7 +148,12 @@ class SymbolState:
         self._forget()
         if kept is not None:
             kept.forming_minute = None
-            self.bars, self.first_tick_s, self.last_volume_s = kept, first_tick_s, last_volume_s
+            self.bars = kept
+            end_s = (kept.minutes[-1] + 1) * MINUTE_S if len(kept) else 0
+            if first_tick_s is not None and first_tick_s <= end_s:
+                self.first_tick_s = first_tick_s
+            if last_volume_s is not None and last_volume_s <= end_s:
+                self.last_volume_s = last_volume_s
 
     def reset_short_windows(self, event_time_s: float) -> None:
         """Another source took over: observation begins anew, the bar in progress is partial."""

@@ -75,6 +75,27 @@ def test_a_page_that_cannot_be_read_costs_what_lies_on_it_and_no_score(
     assert "journal failed" not in said
 
 
+def test_bars_beside_a_damaged_page_are_not_written_and_keep_no_answer_from_the_journal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"S{number:02}USD" for number in range(20)]
+    before = ended(tmp_path, *names, scores=5)
+    spoil_a_leaf(before.config.journal_path, "bars", 1)
+    after = Parts(tmp_path, before.clock)
+    assert after.journal.open()
+    after.housekeeping.restore()
+    journalled = []
+    for second in range(130):
+        for name in names:
+            after.feed(tick(name, after.clock.utc_s(), 1.1 + second % 7 * 1e-4))
+        after.let_pass()
+        journalled.append(after.score(signal_id=f"N{second}")["journalled"])
+    assert set(journalled) == {True}
+    after.housekeeping.save_all()
+    assert after.journal.fault is None
+    assert "journal failed" not in "".join(capsys.readouterr())
+
+
 def test_a_position_that_ended_before_that_could_be_written_is_not_taken_up_again(
     tmp_path: Path,
 ) -> None:

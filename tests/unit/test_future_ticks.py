@@ -83,3 +83,34 @@ def test_a_future_of_another_endpoint_stays_where_its_clock_was_given() -> None:
     given_.pass_by(37)
     assert given_.feed.clock.state == "live"
     assert given_.intake.now(given_.now_s) == T + 7240
+
+
+def test_a_future_whose_sender_breaks_off_ends_when_another_takes_over() -> None:
+    given_ = Unknown()
+    broken, other = (Endpoint(name, False, ClockOffset("auto")) for name in ("a", "b"))
+
+    def tick(endpoint: Endpoint, symbol: str, ahead_s: float = 0.0) -> None:
+        given_.feed = endpoint
+        given_.tick(symbol, ahead_s)
+
+    for _ in range(3):
+        given_.now_s += 1.0
+        tick(broken, "X")
+        tick(other, "Z")
+    tick(broken, "X", 7200.0)
+    for _ in range(60):
+        given_.now_s += 1.0
+        tick(other, "X")
+        tick(other, "Z")
+    assert (other.clock.state, given_.intake.feeds["X"].source[0]) == ("live", "b")
+    assert given_.intake.now(given_.now_s) == given_.now_s
+
+
+def test_a_symbol_that_began_in_the_future_begins_when_its_next_tick_comes() -> None:
+    given_ = Unknown()
+    given_.pass_by(3)
+    given_.tick("NEW", 72_000.0)
+    given_.pass_by(40)
+    assert given_.feed.clock.state == "live"
+    given_.tick("NEW")
+    assert given_.state("NEW").first_tick_s == given_.now_s

@@ -306,6 +306,21 @@ def test_a_candle_that_had_not_ended_when_it_came_early_is_no_bar(offset_s: floa
     assert list(given_.state().bars.minutes) == [int(T) // 60]
 
 
+def test_early_candles_of_before_a_clock_step_came_when_they_came() -> None:
+    given_ = Given()
+    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
+    minutes = range(int(T) // 60 - 120, int(T) // 60)
+    given_.now_s -= 3600.0
+    assert {given_.bar(minute) for minute in minutes} == {"early"}
+    given_.now_s += 3600.0
+    given_.intake.clock_stepped(3600.0)
+    given_.feed.clock_stepped(3600.0)
+    for _ in range(3):
+        given_.now_s += 1
+        given_.quote()
+    assert list(given_.state().bars.minutes) == list(minutes)
+
+
 def test_an_hour_of_as_many_symbols_as_there_may_be_waits_whole() -> None:
     given_ = Given()
     given_.feed = Endpoint("feed", False, ClockOffset("auto"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from taken_in import Given, T
 
 from service.clock_offset import ClockOffset
@@ -54,6 +55,19 @@ def test_the_last_minutes_sent_again_change_nothing() -> None:
         assert given_.tick() == "accepted"
         assert given_.state().bars is bars
         assert given_.minutes()[:89] == before
+
+
+@pytest.mark.parametrize(("minutes", "speed"), [(14, 10.0), (14, 12.0), (6, 5.0)])
+def test_the_last_minutes_sent_again_more_slowly_cost_no_bar_either(
+    minutes: int, speed: float
+) -> None:
+    given_ = SentAgain(1.0, 90 * 60)
+    before, newest_s = given_.minutes(), given_.now_s
+    for ago in range(60 * minutes, 0, -1):
+        given_.now_s += 1.0 / speed
+        given_.tick_of(newest_s - ago)
+    assert not given_.intake.changes
+    assert given_.minutes()[: len(before)] == before
 
 
 def test_a_longer_past_costs_no_bar_from_before_it() -> None:

@@ -81,6 +81,19 @@ def test_no_model_is_asked_while_now_is_ahead_of_this_machines_time(minutes: int
     assert statuses == {(True, "warming_up"), (False, "warming_up"), (False, "no_model")}
 
 
+def test_a_recording_that_is_played_faster_is_asked_for_a_model_as_it_was() -> None:
+    engine = restarted()
+    endpoint = engine.endpoint("feed", volume_is_deal=False)
+    statuses = []
+    for second in range(2400):
+        receive_s = T + second / 5.0
+        engine.on_frame(endpoint, tick("EURUSD", T + second, 1.1 + second % 7 * 1e-4), receive_s)
+        row = engine.on_request(SIGNAL, b"", receive_s).row
+        statuses.append(row.status)  # type: ignore[union-attr]
+    assert endpoint.clock.state == "history"
+    assert set(statuses[-60:]) == {"no_model"}
+
+
 def test_a_given_offset_is_believed() -> None:
     engine = Engine(settings(FEED_CLOCK_OFFSET="0"), "run")
     publisher = Publisher(engine)

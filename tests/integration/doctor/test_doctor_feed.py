@@ -15,6 +15,8 @@ from doctored import DAY_S, MONDAY_S, Setup, beside
 from harness import Service, eventually, free_port, running
 from serving import tick
 
+from service.doctor.unread import why_unread
+
 SATURDAY_S = MONDAY_S + 5 * DAY_S
 PATIENT_S = 5.0
 """To listen for: a busy machine takes its time to subscribe, and enough ticks end it sooner."""
@@ -64,6 +66,12 @@ def test_a_feed_of_which_a_part_cannot_be_read(
     setup.values["FEED_ENDPOINTS"] = publish(lambda: next(frames))
     found = setup.fault("feed", "messages cannot be read", why, level="warn", listen_s=PATIENT_S)
     assert wrong.decode() in found.text
+
+
+@pytest.mark.parametrize("before", [b"prices;EURUSD ", b'"t" ', b"tick\0", b"a" * 70])
+def test_what_stands_before_a_message_is_not_laid_to_the_message(before: bytes) -> None:
+    said = why_unread(before + tick("EURUSD", time.time()))
+    assert said.startswith("what stands before the message is no topic: ")
 
 
 def test_a_feed_with_heartbeats_alone(setup: Setup, publish: Callable[[Any], str]) -> None:
