@@ -152,6 +152,13 @@ def test_a_given_base_rate_is_what_the_shrinking_falls_back_to():
     assert served(found, raw[:3]).tolist() == [0.7] * 3
 
 
+def test_the_service_calibrates_as_the_trainer_did_to_the_very_ends():
+    raw, y = simulated(2_000, 1.0)
+    found = fit_calibration(raw, y, n_effective=2_000)
+    at = np.array([0.0, 1e-5, 0.3, 1 - 1e-5, 1.0])
+    assert [calibrate(found, r).p for r in at.tolist()] == pytest.approx(served(found, at))
+
+
 def test_one_class_is_refused():
     with pytest.raises(ValueError, match="wins and losses"):
         fit_calibration(np.full(10, 0.5), np.ones(10, np.bool_), n_effective=10)

@@ -51,6 +51,8 @@ def test_signals_that_run_for_days_are_counted_by_longer_stretches() -> None:
     assert by_stretches["days"] == by_days["days"] == 20.0
     with pytest.raises(NotEnough, match="lie in 20 days; 5 stretches of twice"):
         judge(replace(walked(), holding_s=5 * 86_400.0), SOUND)
+    with pytest.raises(NotEnough, match="5 stretches"):
+        judge(replace(walked(), holding_s=2.5 * 86_400.0), SOUND)  # four of them
 
 
 def failures(walk: WalkForward, checks: Checks = SOUND, champion: Unseen | None = None) -> str:
@@ -131,6 +133,8 @@ def test_a_slope_is_never_rounded_onto_the_bound_that_it_misses(slope: float, sh
         ("challenger", {"parity": 1.01e-12}, False),
         ("challenger", {"row_us": 5_000.0}, True),
         ("challenger", {"row_us": 5_001.0}, False),
+        ("challenger", {"r_taken": 0.1, "r_all": 0.0999}, True),
+        ("challenger", {"r_taken": 0.1, "r_all": 0.1001}, False),
     ],
 )
 def test_each_condition_holds_up_to_its_bound(

@@ -231,6 +231,14 @@ def test_a_symbol_that_begins_anew_voids_its_own_positions_only():
     assert paper.counts["void_reset"] == 2
 
 
+def test_a_position_that_no_tick_has_come_for_is_void_from_its_signal():
+    paper = paper_of()
+    ask_for(paper, t=5.0)
+    paper.void("EURUSD")
+    (end,) = paper.ended.values()
+    assert (end.word, end.at_s) == ("VOID", 5.0)
+
+
 def test_a_silent_symbol_ends_without_a_tick_and_leaves_nothing_behind():
     paper = paper_of()
     ask_for(paper, 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from scored_journal import score_row
 from taken_in import LIMITS, Given, Mirrored, T
 
 from service.clock_offset import ClockOffset
@@ -53,6 +55,19 @@ def test_a_take_over_begins_the_short_windows_anew_and_keeps_the_bars() -> None:
     # The bar in progress was interrupted and never closes.
     given_.quote(node="two", stamp_s=T + 61, bid=1.0999)
     assert list(given_.state().bars.minutes) == [int(T) // 60 - 1]
+
+
+def test_a_take_over_voids_what_was_followed_by_the_other_source() -> None:
+    given_ = Given()
+    given_.quote(node="one")
+    for number, symbol in enumerate(("EURUSD", "GBPUSD")):
+        terms = {"direction": 1, "entry_price": 1.1, "stop_loss": 1.0, "take_profit": 1.2}
+        row = score_row(number, np.full(11, 50.0), symbol=symbol, event_time=T, **terms)
+        given_.intake.paper.follow(row, symbol)
+    given_.now_s += 31.0
+    assert given_.quote(node="two") == "accepted"
+    (end,) = given_.intake.paper.ended.values()
+    assert (end.word, end.position.score_id) == ("VOID", "score-0")
 
 
 def test_a_source_that_repeats_is_not_silent() -> None:

@@ -138,6 +138,10 @@ def test_only_the_terminals_own_outcome_source_counts(
         ([ended(completed_at="2055-03-12T17:28:44")], Reason.IN_FUTURE),
         ([born(), ended(completed_at=None, runtime_seconds=9e8)], Reason.IN_FUTURE),
         ([born(), ended(completed_at=stamp(7200))], Reason.CONTRADICTS_RUNTIME),
+        (
+            [born(), ended(completed_at=stamp(7200), runtime_seconds=3600)],  # a zone of an hour
+            Reason.CONTRADICTS_RUNTIME,
+        ),
         ([tracked(ticks_processed=1)], Reason.FIRST_TICK),
         ([tracked(monitoring_started=stamp(3600), completed_at=stamp(7200))], Reason.WATCHED_LATE),
         ([tracked(sl=1.1005)], Reason.IMPOSSIBLE_LEVELS),
@@ -152,6 +156,7 @@ def test_only_the_terminals_own_outcome_source_counts(
         ([tracked(pips_result=-16.0)], Reason.CONTRADICTS_LEVELS),
         ([ended(realised_r=-1.0)], Reason.CONTRADICTS_LEVELS),
         ([ended(realised_r=1e300)], Reason.IMPOSSIBLE_LEVELS),
+        ([ended(outcome="LOSS", realised_r=-2000.0)], Reason.IMPOSSIBLE_LEVELS),
         ([born(), ended(outcome="timeout", exit_price=149.5, pips=4)], Reason.IMPOSSIBLE_LEVELS),
         ([born(), ended(outcome="timeout", pips_result=0)], Reason.NO_RESULT),
         ([born(), ended(outcome="timeout")], Reason.NO_RESULT),
@@ -195,6 +200,12 @@ def test_a_line_that_contradicts_itself_is_refused(path: Path, line: dict[str, A
     log = told(born(), line, path=path)
     assert not log.outcomes
     assert log.refused == {Reason.CONTRADICTING: 1}
+
+
+def test_an_end_that_is_said_twice_is_timed_by_the_line_that_has_a_time(path: Path) -> None:
+    for ends in ([ended(completed_at=None), ended()], [ended(), ended(completed_at=None)]):
+        (outcome,) = told(born(), *ends, path=path).outcomes.values()
+        assert outcome.completed_s == BORN_S + 900
 
 
 def test_an_end_that_is_said_twice_alike_is_believed(path: Path) -> None:
