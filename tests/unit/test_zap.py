@@ -124,6 +124,29 @@ def test_without_its_folder_nobody_is_let_in_and_that_is_told_once(tmp_path: Pat
     assert len(allowed.names) == 1
 
 
+def test_a_folder_that_is_taken_away_lets_nobody_in_any_more(tmp_path: Path):
+    folder = tmp_path / "clients"
+    folder.mkdir()
+    key = add(folder, "client")
+    allowed = AllowList(folder)
+    allowed.look()
+    assert allowed.names == {key: "client"}
+    folder.rename(tmp_path / "elsewhere")
+    assert allowed.look()
+    assert allowed.names == {}
+
+
+def test_a_key_that_is_replaced_under_its_name_lets_in_the_new_one_only(tmp_path: Path):
+    add(tmp_path, "client")
+    allowed = AllowList(tmp_path)
+    allowed.look()
+    new = add(tmp_path, "client")
+    # A file's time moves in ticks of the kernel: within one the two would look alike.
+    os.utime(tmp_path / "client.pub", (1.0, 1.0))
+    assert allowed.look()
+    assert allowed.names == {new: "client"}
+
+
 def test_the_list_is_bounded(tmp_path: Path):
     key = zmq.curve_keypair()[0]
     for number in range(MAX_CLIENTS + 1):
