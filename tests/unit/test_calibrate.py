@@ -130,6 +130,28 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     assert sum(held) >= 17
 
 
+def test_the_interval_is_as_wide_as_its_coverage_wants():
+    n, rng = 1_000, np.random.default_rng(1)
+    raw, y = simulated(n, 0.8)
+    drawn = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(200)]
+    spread = np.std([fit_platt(raw, y, times.astype(float))(np.array([0.6])) for times in drawn])
+    answer = calibrate(fit_calibration(raw, y, n_effective=n), 0.6)
+    # 90 % of a normal spread; 80 % of it would be 2 * 1.28.
+    assert answer.high - answer.low == pytest.approx(2 * 1.645 * spread, rel=0.15)
+
+
+def test_the_interval_is_read_where_the_forest_answered():
+    answer = calibrate(isotonic(), 0.5)
+    assert (answer.low, answer.p, answer.high) == pytest.approx((0.4, 0.45, 0.6))
+
+
+def test_a_given_base_rate_moves_the_interval_along():
+    raw, y = simulated(2_000, 1.0)
+    answer = calibrate(fit_calibration(raw, y, n_effective=2_000, base_rate=0.7), 0.5)
+    # A bound that is on the answer's wrong side is served as the answer itself.
+    assert answer.low + 0.005 < answer.p < answer.high - 0.005
+
+
 def test_rows_of_one_group_are_drawn_together():
     raw, y = simulated(600, 0.8)
     alone = calibrate(fit_calibration(raw, y, n_effective=600), 0.5)
