@@ -20,7 +20,9 @@ from training.__main__ import main
 from training.bound import DAY_S
 from training.live import Live
 from training.logit import log_loss, logit, sigmoid
-from training.retreat import Retreat, consider
+from training.publish import current_pointer
+from training.registry import pin
+from training.retreat import Retreat, carry_out, consider
 
 # What all features of all signals are: the older model says 70 %, the newer one 91 %, a constant
 # 51 %; of the lower ones 33 %, 69 % and 51 %.
@@ -154,3 +156,14 @@ def test_what_is_older_than_the_days_of_the_win_rate_does_not_tip_it(
     recent = said(6)
     assert "no rollback: on 144 signals" in recent
     assert "not significant" in recent
+
+
+def test_a_model_that_was_pinned_meanwhile_is_not_taken_back(tmp_path: Path) -> None:
+    published = Published(tmp_path / "models")
+    found = published.considered(published.live(np.zeros(60), spread(60, 6)))
+    assert found.due
+    pin(published.folder, published.newer.version, now_s=NOW_S + 7200)
+    assert "pinned meanwhile" in carry_out(found, published.folder, now_s=NOW_S + 7300)
+    pointer = current_pointer(published.folder)
+    assert pointer is not None
+    assert (pointer.version, pointer.pinned) == (published.newer.version, True)

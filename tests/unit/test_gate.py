@@ -15,6 +15,7 @@ from service.arrays import Floats
 from training.candidate import row_seconds
 from training.conditions import conditions
 from training.gate import Checks, Unseen, judge
+from training.logit import log_loss
 from training.measure import calibration_error, calibration_slope, expected_r, measure, taken_r
 from training.walk_forward import NotEnough, WalkForward
 
@@ -94,6 +95,17 @@ def test_a_verdict_says_on_which_side_of_the_constant_it_may_lie() -> None:
     unsure = judge(walked(lot), SOUND)
     low = unsure.metrics["constant"]["improvement_low"]
     assert f"constant's (with 95 % confidence at most {-low:.4f} above)." in unsure.reason
+
+
+def test_a_gain_counts_each_signal_by_its_weight() -> None:
+    walk, flat = walked(), np.full(N, 0.5)
+    weight = np.where((walk.p > 0.5) == walk.test.win, 0.2, 1.0)
+    gain = log_loss(flat, walk.test.win) - log_loss(walk.p, walk.test.win)
+    weighed = replace(walk, test=replace(walk.test, weight=weight))
+    metrics = judge(weighed, SOUND, champion_says(flat)).metrics
+    for other in ("constant", "champion"):
+        shown = metrics[other]["improvement"]
+        assert shown == pytest.approx(np.average(gain, weights=weight))
 
 
 def test_a_rule_as_good_as_the_forest_keeps_it_out() -> None:
