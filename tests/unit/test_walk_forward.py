@@ -115,6 +115,19 @@ def test_changing_the_future_leaves_every_earlier_answer() -> None:
     assert not np.array_equal(before.p[~early], after.p[~early])
 
 
+def test_an_end_that_was_still_to_come_calibrates_no_answer() -> None:
+    rows = sample_rows(500, edge=0.2, holding_s=30 * 3600.0)
+    cut_s = rows.time_s[400]
+    win = np.where(rows.end_s >= cut_s, ~rows.win, rows.win)
+    before = walk_forward(rows, knows_the_edge(0.2), QUICK)
+    after = walk_forward(replace(rows, win=win), knows_the_edge(0.2), QUICK)
+    early = np.zeros(len(before.test), np.bool_)
+    for fold in before.folds:  # one calibration each, of what had ended when it began
+        early[fold.rows] = before.test.time_s[fold.rows][0] <= cut_s
+    assert early.any()
+    assert np.array_equal(before.p[early], after.p[early])
+
+
 def test_backfilled_rows_train_and_are_never_asked() -> None:
     backfilled = np.arange(400) % 2 == 0
     rows = sample_rows(400, edge=0.2, backfilled=backfilled)

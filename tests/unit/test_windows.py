@@ -67,6 +67,15 @@ def test_rows_are_bounded_however_long_it_runs() -> None:
     assert window(buckets, 4900, 4999) == (100, 100.0, 1.0)
 
 
+def test_a_whole_window_is_there_at_every_second_however_long_it_runs() -> None:
+    buckets = EventBuckets(100)
+    for second in range(1000):
+        buckets.add(second, 1.0)
+        buckets.settle(second + 1)
+        held = min(second + 1, 100)
+        assert window(buckets, second - 99, second) == (held, held, 1.0)
+
+
 def test_the_second_in_progress_is_only_written_when_it_is_over() -> None:
     buckets = EventBuckets(60)
     buckets.add(100, 2.0)
