@@ -141,3 +141,13 @@ def test_through_a_link_the_wal_is_found_where_the_link_leads(path: Path, open_i
     write(journal, "in the WAL")
     assert kinds(open_it(link)) == ["before", "in the WAL"]
     journal.close()
+
+
+def test_a_journal_of_a_newer_program_is_not_written_to(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version=99")
+    journal = Journal(path)
+    assert not journal.open()
+    assert "written by a newer version" in journal.fault
+    assert not journal.write([EventRow(at=1.0, kind="after", detail={})])[0].journalled
+    assert kinds(open_reader(path)) == ["before"]
