@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from click.testing import CliRunner, Result
+from scored_journal import write_journal
 
 from training.__main__ import main
 
@@ -21,3 +22,10 @@ def run(place: Path, command: str, *arguments: str, journal: bool = True) -> Res
 def history(models: Path) -> list[dict[str, object]]:
     """Its events, the oldest first."""
     return [json.loads(line) for line in (models / "history.jsonl").read_text().splitlines()]
+
+
+def first_published(place: Path) -> Path:
+    """A journal with an edge, and the model that was trained on it; returns `place`."""
+    write_journal(place / "journal.db", 400, edge=0.3)
+    assert run(place, "train").exit_code == 0
+    return place

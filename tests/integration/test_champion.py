@@ -11,7 +11,7 @@ import pytest
 from another_user import NOBODY, as_no_root
 from builders import pointer_of
 from scored_journal import write_journal
-from trained import history, run
+from trained import first_published, history, run
 
 from training.settings import Settings
 from training.train import train
@@ -24,10 +24,7 @@ UNCOMPARED = (
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("published")
-    write_journal(place / "journal.db", 400, edge=0.3)
-    assert run(place, "train").exit_code == 0
-    return place
+    return first_published(tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture

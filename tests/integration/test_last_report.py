@@ -8,15 +8,12 @@ from pathlib import Path
 import pytest
 from builders import pointer_of
 from scored_journal import write_journal
-from trained import history, run
+from trained import first_published, history, run
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("published")
-    write_journal(place / "journal.db", 400, edge=0.3)
-    assert run(place, "train").exit_code == 0
-    return place
+    return first_published(tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture
