@@ -1,7 +1,7 @@
 """A circuit breaker: after time-outs in a row nobody waits any more until a probe is answered.
 
 Pure: counts are given to it, and the pause before a probe is drawn from a number that is an
-argument. `client` and `aio` share it, `prober` turns it.
+argument. `prober` turns it, for the clients of both kinds.
 """
 
 from __future__ import annotations

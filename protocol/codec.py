@@ -128,14 +128,9 @@ def extended(packed: bytes, more: dict[str, Any]) -> bytes:
     return b"".join((head, packed[start:], tail[1:]))
 
 
-def packed_entry(key: str, value: bytes) -> bytes:
-    """A map of one key, whose value is packed already."""
-    return b"".join((b"\x81", msgpack.packb(key), value))
-
-
-def packed_list(items: list[bytes]) -> bytes:
-    """A list of values that are packed already, up to 65,535."""
-    return b"".join((b"\xdc", len(items).to_bytes(2, "big"), *items))
+def packed_scores(items: list[bytes]) -> bytes:
+    """A map of the one key `scores`: up to 65,535 replies that are packed already."""
+    return b"".join((b"\x81\xa6scores\xdc", len(items).to_bytes(2, "big"), *items))
 
 
 def decode_request(body: bytes) -> Decoded:

@@ -198,6 +198,11 @@ class ScoreManyRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     signals: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=MAX_SIGNALS)]
 
 
+WINS = frozenset({"WIN", "WIN_TP", "TRUE"})
+LOSSES = frozenset({"LOSS", "LOSS_SL", "FALSE"})
+"""What an outcome may be called, in capitals, where its word alone says how it ended."""
+
+
 class OutcomeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """op `outcome`: how a signal ended, in any of the truth log's words.
 

@@ -20,11 +20,12 @@ import numpy as np
 from protocol.schema import SCHEMA
 
 MINUTE_S = 60
+DAY_S = 86_400.0
 MINUTES_PER_DAY = 1440
 KEPT_BARS = SCHEMA.constants["kept_bars"]
 MAX_MISSING_MINUTES = SCHEMA.constants["max_missing_bars"]
 
-OLDEST_CANDLE_S = 7 * 86_400.0
+OLDEST_CANDLE_S = 7 * DAY_S
 """A week bridges any weekend; what is older would stand in for yesterday's levels."""
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
 from service.arrays import Floats
+from service.bars import DAY_S
 from service.model import Model
 
 WINDOW = 1000
@@ -31,7 +32,6 @@ CHI_SQUARED = 33.95636022094202
 """The 1 - 0.001 / 11 quantile of chi-squared with 9 degrees of freedom."""
 LEAST_PSI = 0.2
 """Less is not called a drift however sure it is: a usual bound for a significant change."""
-DAY_S = 86_400.0
 _SIGNAL = Struct(f"={1 + FEATURE_COUNT}d")
 """Time (s) and vector."""
 _DAILY = frozenset(("session_bonus",))

@@ -17,6 +17,7 @@ from protocol import messages
 from protocol.ea_feed import parse_stamp
 from protocol.schema import FEATURE_NAMES, FINGERPRINT
 from service import scoring
+from service.bars import DAY_S
 from service.clock_offset import ClockOffset
 from service.drift import Drift
 from service.features.state import SymbolSnapshot, SymbolState
@@ -40,7 +41,6 @@ from service.symbol_names import SymbolNames
 from service.vectors import Vectors
 from service.warmth import Warmth
 
-DAY_S = 86_400.0
 REQUEST_HALF_LIFE_S = 3600.0
 LEAST_TOGETHER = 2
 """From so many signals on it is quicker to ask the forest about all of them at once."""

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service import words
+from service.bars import DAY_S
 from service.journal_file import bytes_of, wal_of
 from service.journal_reading import Summary
 from service.printable import printable
-
-DAY_S = 86_400.0
 
 
 def lines(path: Path, found: Summary) -> Iterator[str]:

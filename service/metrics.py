@@ -21,8 +21,9 @@ from prometheus_client.registry import Collector
 
 import protocol
 from protocol import messages
+from service.bars import DAY_S
 from service.clock import Clock
-from service.engine import DAY_S, Engine
+from service.engine import Engine
 from service.errors import RejectReason
 from service.families import counter, gauge, histogram, labelled, total
 from service.journal import Journal

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from protocol import messages
+from protocol.messages import LOSSES, WINS
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
 from service import scoring
 from service.features.vector import Vector
@@ -31,14 +32,7 @@ Features = msgspec.defstruct(
     gc=False,
 )
 _pack_features = struct.Struct(f"<{FEATURE_COUNT}d").pack
-_WORDS = {
-    "WIN": True,
-    "WIN_TP": True,
-    "TRUE": True,
-    "LOSS": False,
-    "LOSS_SL": False,
-    "FALSE": False,
-}
+_WORDS = dict.fromkeys(WINS, True) | dict.fromkeys(LOSSES, False)
 
 
 class Context(msgspec.Struct, frozen=True):

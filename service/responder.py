@@ -201,8 +201,8 @@ class Responder:
             more["prediction_time_ms"] = elapsed_ms
             self._vitals.took(draft.op, elapsed_ms)
         if draft.op == "score_many":
-            scores = codec.packed_list([_packed(part) for part in draft.parts])
-            return codec.extended(codec.packed_entry("scores", scores), more)
+            scores = codec.packed_scores([_packed(part) for part in draft.parts])
+            return codec.extended(scores, more)
         (part,) = draft.parts
         assert isinstance(part, _Part)
         return _finished(part, more)

@@ -11,6 +11,7 @@ import msgspec
 
 from protocol.manifest import MANIFEST_NAME, POINTER_NAME, Version
 from service import presence
+from service.bars import DAY_S
 from service.bundle import Limits, load, read_pointer
 from service.doctor.finding import Finding, fail, lost_link, ok, warn
 from service.doctor.scene import Scene
@@ -19,7 +20,6 @@ from service.errors import ModelRejected, RejectReason
 from service.history import moves, read_history
 from service.model import REVIEW_DUE, Model
 
-DAY_S = 86_400.0
 BACK = "serve another one: signal-scorer-train models, then signal-scorer-train rollback VERSION"
 
 

@@ -11,6 +11,7 @@ from shlex import quote
 from zoneinfo import ZoneInfo
 
 from service import presence
+from service.bars import DAY_S
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene, user_name
 from service.doctor.system import ENTER, READ, WRITE, allows, nearest_there, obstacle, through
@@ -20,7 +21,6 @@ from service.settings import Config
 from service.shown_logs import INSTALLED, shown_logs
 from service.words import stamp
 
-DAY_S = 86_400.0
 WEEKLY_S = 8 * DAY_S
 """Cron runs it once a week; a day more is no news."""
 HOURLY_S = 3 * 3600.0

@@ -8,6 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from service import words
+from service.bars import DAY_S
 from service.journal_summary import amount
 from service.model import REVIEW_DUE
 from service.printable import printable
@@ -15,7 +16,6 @@ from service.settings import Config
 from service.top.look import Look
 from service.top.trend import Trend, refusals
 
-DAY_S = 86_400.0
 GOOD, WATCH, BAD, DIM, HEAD = "green", "yellow", "bold red", "dim", "bold cyan"
 SPARK = 24
 NAME_WIDTH = 9

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
+from service.bars import DAY_S
 from service.doctor.scene import is_ours
 from service.journal_reading import (
     JournalUnreadable,
@@ -22,7 +23,6 @@ from service.records import PaperRow, ScoreRow
 from service.settings import Config
 
 MOST_ROWS = 200
-DAY_S = 86_400.0
 MOST_ENDED = 2000
 
 

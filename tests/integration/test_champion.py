@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from another_user import NOBODY, as_no_root
 from builders import pointer_of
+from saved_state import turned
 from scored_journal import write_journal
 from trained import first_published, history, run
 
@@ -39,12 +40,6 @@ def forest(place: Path) -> Path:
     return place / "models" / pointer_of(place / "models").version / "forest.npz"
 
 
-def damage(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
 def test_one_that_may_not_be_read_is_not_displaced(place: Path, open_folder: Path) -> None:
     place = shutil.copytree(place, open_folder / "place")
     if os.geteuid() == 0:
@@ -64,7 +59,7 @@ def test_one_that_may_not_be_read_is_not_displaced(place: Path, open_folder: Pat
 def test_one_that_is_damaged_is_displaced_and_every_word_says_that_nothing_was_compared(
     place: Path,
 ) -> None:
-    damage(forest(place))
+    turned(forest(place))
     result = run(place, "train")
     assert result.exit_code == 0, result.output
     event = history(place / "models")[-1]
@@ -77,7 +72,7 @@ def test_one_that_is_damaged_is_displaced_and_every_word_says_that_nothing_was_c
 
 def test_a_review_of_one_that_is_damaged_says_that_there_was_none(place: Path) -> None:
     settings = Settings(journal=place / "journal.db", models=place / "models", min_new=1000)
-    damage(forest(place))
+    turned(forest(place))
     done = train(settings, now_s=time.time())
     assert done.result == "nothing_to_do"
     assert "The published model was not reviewed: the service would not load it" in done.text

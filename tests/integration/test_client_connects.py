@@ -41,24 +41,21 @@ def test_a_connection_that_takes_more_than_a_budget_is_there_for_a_later_call() 
         eventually(lambda: client.score("EURUSD", 50.0).status == "no_model", "an answer")
 
 
-def test_so_it_is_for_the_calls_of_a_coroutine() -> None:
-    async def ask(address: str) -> None:
-        async with AsyncScorerClient(address, BUDGET_MS, open_after=0) as scorer:
-            while (await scorer.score("EURUSD", 50.0)).status != "no_model":
-                pass
+async def asked(address: str) -> None:
+    """Until a score is answered."""
+    async with AsyncScorerClient(address, BUDGET_MS, open_after=0) as scorer:
+        while (await scorer.score("EURUSD", 50.0)).status != "no_model":
+            pass
 
+
+def test_so_it_is_for_the_calls_of_a_coroutine() -> None:
     with answering() as server, held_up(server.address, repeat(HELD_UP_S)) as address:
-        asyncio.run(asyncio.wait_for(ask(address), PATIENCE_S))
+        asyncio.run(asyncio.wait_for(asked(address), PATIENCE_S))
 
 
 def test_one_that_never_stands_is_begun_anew_for_them() -> None:
-    async def ask(address: str) -> None:
-        async with AsyncScorerClient(address, BUDGET_MS, open_after=0) as scorer:
-            while (await scorer.score("EURUSD", 50.0)).status != "no_model":
-                pass
-
     with answering() as server, held_up(server.address, [3600.0, *[0.0] * 50]) as address:
-        asyncio.run(asyncio.wait_for(ask(address), PATIENCE_S))
+        asyncio.run(asyncio.wait_for(asked(address), PATIENCE_S))
 
 
 def test_one_that_stands_too_late_for_its_call_serves_the_next() -> None:

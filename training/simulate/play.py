@@ -250,7 +250,6 @@ class _Play:
         self._say(f"stage {number + 1} of {len(STAGES)}: {STAGES[number]}")
 
     def _say(self, text: str) -> None:
-        self.scene.said.append(text)
         self.screen.say(self.scene, text)
 
     def end(self) -> None:

@@ -1,9 +1,8 @@
-"""What a screen may show of a running demo: the live parts, the stage, and what was said."""
+"""What a screen may show of a running demo: the live parts and the stage."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,7 +31,6 @@ class Scene:
     stage: int = 0
     model: str | None = None
     begun_s: float = field(default_factory=time.monotonic)
-    said: deque[str] = field(default_factory=lambda: deque(maxlen=8))
 
     @property
     def elapsed_s(self) -> float:

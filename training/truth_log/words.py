@@ -6,8 +6,8 @@ import math
 import re
 from datetime import UTC, datetime, tzinfo
 
-_WINS = frozenset({"WIN", "WIN_TP", "TRUE"})
-_LOSSES = frozenset({"LOSS", "LOSS_SL", "FALSE"})
+from protocol.messages import LOSSES, WINS
+
 _OPEN_ENDED = frozenset({"TIMEOUT", "EXPIRED"})
 _PART = "PARTIAL"
 _DIRECTIONS = {"BUY": 1, "LONG": 1, "SELL": -1, "SHORT": -1}
@@ -28,10 +28,10 @@ def result(
     """
     if isinstance(word, bool):
         return word
-    upper = word if word in _WINS or word in _LOSSES else word.strip().upper()
-    if upper in _WINS:
+    upper = word if word in WINS or word in LOSSES else word.strip().upper()
+    if upper in WINS:
         return True
-    if upper in _LOSSES:
+    if upper in LOSSES:
         return False
     if not is_open_ended(upper):
         raise KeyError(word)
@@ -44,7 +44,7 @@ def result(
 def is_known(word: str) -> bool:
     """Whether a word is one of those that tell of an end, be it that of a part alone."""
     upper = word.strip().upper()
-    return upper in _WINS or upper in _LOSSES or is_open_ended(upper) or _PART in upper
+    return upper in WINS or upper in LOSSES or is_open_ended(upper) or _PART in upper
 
 
 def is_open_ended(word: str) -> bool:
