@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from another_user import NOBODY, as_no_root
 from background import meanwhile
 from builders import NOW_S, model_of, pointer_of, small_draft, small_model
 from msgspec.structs import replace as with_fields
@@ -196,6 +198,22 @@ def test_a_damaged_pointer_is_replaced_by_the_next_publication(tmp_path):
     version = small_model(tmp_path, now_s=NOW_S + 1)
     assert pointer_of(tmp_path).version == version
     assert pointer_of(tmp_path).previous is None
+
+
+def test_a_pointer_that_may_not_be_read_is_not_replaced(open_folder):
+    version = small_model(open_folder)
+    with TrainerLock(open_folder):
+        pin(open_folder, version, now_s=NOW_S)
+    if os.geteuid() == 0:
+        for path in (open_folder, *open_folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+    pointer = open_folder / POINTER_NAME
+    pointer.chmod(0)
+    with as_no_root(), pytest.raises(PermissionError):
+        small_model(open_folder, now_s=NOW_S + 1)
+    pointer.chmod(0o644)
+    assert pointer_of(open_folder).pinned
+    assert len(list_models(open_folder)) == 1
 
 
 def test_two_trainers_are_kept_apart(tmp_path):
