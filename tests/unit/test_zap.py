@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import zmq
+from another_user import as_no_root
 from hypothesis import given
 from hypothesis import strategies as st
 from zmq.utils import z85
@@ -145,6 +146,20 @@ def test_a_key_that_is_replaced_under_its_name_lets_in_the_new_one_only(tmp_path
     os.utime(tmp_path / "client.pub", (1.0, 1.0))
     assert allowed.look()
     assert allowed.names == {new: "client"}
+
+
+def test_a_key_that_could_not_be_read_is_let_in_once_it_can(open_folder: Path):
+    key = add(open_folder, "client")
+    (open_folder / "client.pub").chmod(0)
+    allowed = AllowList(open_folder)
+    with as_no_root():
+        assert allowed.look()
+        assert (allowed.names, len(allowed.faults)) == ({}, 1)
+        assert not allowed.look()
+    (open_folder / "client.pub").chmod(0o644)
+    with as_no_root():
+        assert allowed.look()
+    assert (allowed.names, allowed.faults) == ({key: "client"}, ())
 
 
 def test_the_list_is_bounded(tmp_path: Path):
