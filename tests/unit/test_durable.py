@@ -1,4 +1,4 @@
-"""Errors of the disk that name the file they are about."""
+"""What is flushed in which order, and errors of the disk that name the file they are about."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.durable import named
+from service.durable import append_line, named
 
 PATH = Path("/state/journal.db")
 
@@ -26,3 +26,12 @@ def test_an_error_says_the_whole_path_and_nothing_more(of: tuple[str | None, ...
 def test_an_error_that_names_its_own_files_is_left_as_it_is() -> None:
     with pytest.raises(OSError, match="'/a' -> '/b'"), named(PATH):
         raise OSError(errno.EXDEV, "Invalid cross-device link", "/a", None, "/b")
+
+
+def test_a_file_is_flushed_with_its_first_line_and_then_its_name(tmp_path: Path) -> None:
+    path, steps = tmp_path / "history.jsonl", list[str]()
+    for line in (b"one", b"two"):
+        append_line(path, line, steps.append)
+    append = f"append {path.name}"
+    assert steps == [append, f"fsync {tmp_path.name}/", append]
+    assert path.read_bytes() == b"one\ntwo\n"
