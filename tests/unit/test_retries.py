@@ -48,6 +48,15 @@ def test_rows_that_no_disk_takes_are_bounded_by_their_bytes() -> None:
     assert len(retries) == 164
 
 
+def test_an_answer_that_is_given_anew_counts_once() -> None:
+    retries = Retries(60.0, 1000)
+    retries.remember("other", Remembered(1000.0, b"d", b"", row("other", b"d")))
+    for _ in range(100):
+        large = msgspec.structs.replace(row("s", b"d"), request=bytes(1 << 20))
+        retries.remember("s", Remembered(1000.0, b"d", b"", large))
+    assert retries.find("other", b"d", 1000.0) is not None
+
+
 def test_the_oldest_answers_make_room() -> None:
     retries = Retries(60.0, 3)
     for signal_id in "abcad":  # a is answered anew, as after its window

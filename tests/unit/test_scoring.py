@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +67,18 @@ def test_without_levels_nothing_is_made_up() -> None:
     assert scoring.trade_terms(only_entry, 0.0001) == Terms(None, 0.0)
     no_risk = Signal(symbol="A", base_score=50, entry_price=1.1, stop_loss=1.1, take_profit=1.2)
     assert scoring.trade_terms(no_risk, 0.0001) == Terms(None, 0.0)
+    no_reward = Signal(symbol="A", base_score=50, entry_price=1.1, stop_loss=1.0, take_profit=1.1)
+    assert scoring.trade_terms(no_reward, None) == Terms(None, 0.0)
+
+
+def test_a_stop_beside_the_entry_gives_no_more_than_the_wire_takes() -> None:
+    entry = 1.1
+    levels = {"entry_price": entry, "stop_loss": entry - 1e-9, "take_profit": 1.2}
+    signal = Signal(symbol="A", base_score=50, **levels)
+    terms = scoring.trade_terms(signal, 0.0001)
+    sent = {"symbol": "A", "base_score": 50, **terms._asdict()}
+    assert msgspec.convert(sent, Signal).reward_risk == terms.reward_risk == 1000.0
+    assert terms.cost_r == 1000.0
 
 
 prices = st.floats(min_value=5e-324, max_value=1e12)
