@@ -76,3 +76,12 @@ def test_a_review_is_told_once_and_counts_after_a_rollback(tmp_path: Path) -> No
     rollback(tmp_path, now_s=now_s, why="test")
     assert not too_old(pointer_of(tmp_path).reviewed_at, 35.0, now_s=now_s)
     assert complete_history(tmp_path) is None
+
+
+def test_a_model_that_was_rolled_back_to_is_not_told_as_a_new_one(tmp_path: Path) -> None:
+    older, _ = (small_model(tmp_path, seed, now_s=NOW_S + 60 * seed) for seed in (0, 1))
+    (tmp_path / "history.jsonl").unlink()
+    rollback(tmp_path, now_s=NOW_S + 120, why="test")
+    with TrainerLock(tmp_path):
+        assert complete_history(tmp_path) is None
+    assert told(tmp_path) == [("rolled back", older)]

@@ -50,6 +50,13 @@ def test_it_is_never_chosen_below_3000_effective_samples() -> None:
     assert fitted(bent=True, n_effective=3_000.0).kind == "isotonic"
 
 
+def test_what_one_group_says_again_and_again_is_no_reason_for_it() -> None:
+    raw, y = (np.repeat(part, 20) for part in answers(bent=True, n=600, seed=1))
+    alone = fit_calibration(raw, y, n_effective=len(y))
+    together = fit_calibration(raw, y, n_effective=len(y), groups=np.repeat(np.arange(600), 20))
+    assert (alone.kind, together.kind) == ("isotonic", "platt")
+
+
 def test_the_step_is_served_as_it_is() -> None:
     low, high = (calibrate(fitted(bent=True), raw).calibrated for raw in (0.5, 0.85))
     assert low == pytest.approx(0.5, abs=0.04)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -112,6 +113,21 @@ def test_a_model_that_is_wrong_ages_on(model: Model, place: Settings) -> None:
     assert reviewed_at(place) == NOW_S
 
 
+def test_a_model_that_is_a_little_worse_than_a_constant_ages_on(
+    model: Model, place: Settings
+) -> None:
+    rows = came(model, 400, every_s=3600.0)
+    said = np.array([answer.p for answer in model.probabilities(rows.x)])
+    share = model.manifest.samples.base_rate
+    # One vector, of which the model says a little more than the share of wins that goes on.
+    x = np.tile(rows.x[np.argmin(np.abs(said - (share + 0.04)))], (400, 1))
+    win = np.diff(np.floor(share * np.arange(401))) > 0.0
+    level = sample_rows(400, x=x, win=win, time_s=rows.time_s, end_s=rows.end_s)
+    assert -0.01 < gain_over_constant(model, level, level) < 0.0
+    assert "was not found better than a constant" in review(level, place, now_s=LATER_S)
+    assert reviewed_at(place) == NOW_S
+
+
 def test_four_days_are_too_few(model: Model, place: Settings) -> None:
     text = review(came(model, 400, every_s=600.0), place, now_s=LATER_S)
     assert "fewer than 5 days" in text
@@ -170,3 +186,11 @@ def test_the_constant_learns_so_a_drift_of_all_wins_is_no_skill(model: Model) ->
     last = drifted.take(slice(1900, None))
     told = gain_over_constant(model, last, drifted)
     assert told < 0.5 * gain_over_constant(model, last, last)
+
+
+def test_the_constant_knows_what_had_ended_whichever_signal_came_first(model: Model) -> None:
+    rows = came(model, 400, every_s=3600.0)
+    lives_s = np.random.default_rng(3).uniform(60.0, 10 * DAY_S, 400)
+    rows = replace(rows, end_s=rows.time_s + lives_s)
+    by_end = rows.take(np.argsort(rows.end_s))
+    assert gain_over_constant(model, rows, rows) == gain_over_constant(model, rows, by_end)

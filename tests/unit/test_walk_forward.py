@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -126,6 +127,22 @@ def test_an_end_that_was_still_to_come_calibrates_no_answer() -> None:
         early[fold.rows] = before.test.time_s[fold.rows][0] <= cut_s
     assert early.any()
     assert np.array_equal(before.p[early], after.p[early])
+
+
+def test_signals_that_come_together_are_believed_as_one() -> None:
+    edge, four_hours_s = 0.1, 14_400.0
+    alone = sample_rows(300, edge=edge, every_s=four_hours_s)
+    fives = alone.take(np.repeat(np.arange(300), 5))
+    later_s = 60.0 * (np.arange(1500) % 5)
+    fives = replace(fives, time_s=fives.time_s + later_s, end_s=fives.end_s + later_s)
+
+    def believed(rows: Samples, rhythm: Rhythm) -> list[float]:
+        walk = walk_forward(rows, knows_the_edge(edge), rhythm)
+        return [fold.curve.shrink_weight for fold in walk.folds]
+
+    once = believed(alone, QUICK)
+    assert believed(fives, msgspec.structs.replace(QUICK, step=100)) == pytest.approx(once)
+    assert 0.1 < once[0] < 0.9
 
 
 def test_backfilled_rows_train_and_are_never_asked() -> None:
