@@ -7,7 +7,7 @@ import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,8 +18,6 @@ from journals import Journal
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 
 from service.records import OutcomeRow, ScoreRow
-from training.backfill.rerun import Backfilled
-from training.backfill.result import Result as Output
 from training.dataset import Dataset, JoinRules, read_dataset
 from training.measure import net_r
 from training.truth_log import Outcome, Signal
@@ -461,24 +459,6 @@ def test_what_ended_months_later_is_of_another_trade(read: Read, source: str) ->
 
 def test_outcomes_of_signals_never_scored_are_counted(read: Read) -> None:
     assert read(score_row(0, X[0]), reported=said(7, True)).unmatched == 1
-
-
-@pytest.mark.parametrize(("labels", "won"), [("paper", True), ("reported", False)])
-def test_a_report_by_request_is_of_a_signal_that_was_backfilled_too(
-    tmp_path: Path, labels: Literal["paper", "reported"], won: bool
-) -> None:
-    journal = Journal(tmp_path / "journal.db")
-    journal.write([score_row(9, X[9]), outcome_row(9, True), outcome_row(0, False)])
-    journal.close()
-    made = tmp_path / "made.db"
-    with Output(made, "by hand") as output:
-        end = outcome_row(0, True, source="paper", signal_id=None)
-        output.write([Backfilled(score_row(0, X[0]), end), Backfilled(score_row(1, X[1]), None)])
-    rules = msgspec.structs.replace(RULES, prefer=labels)
-    data = read_dataset(journal.path, {}, rules, now_s=LATER_S, backfills=[made])
-    assert data.scored == len(data.samples) + sum(data.excluded.values()) == 3
-    assert (data.unmatched, data.differ, data.excluded) == (0, 1, {"no_outcome": 1})
-    assert data.samples.win.tolist() == [won, True]
 
 
 def test_outcomes_that_name_no_signal_are_counted_one_by_one(read: Read) -> None:
