@@ -10,7 +10,7 @@ import pytest
 from builders import training_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import START_S, published_model
+from serving import START_S, Parts, published_model
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
 from service.drift import (
@@ -268,3 +268,12 @@ def test_a_look_without_new_signals_changes_nothing_and_without_a_model_neither(
     idle = Drift()
     idle.look()
     assert (idle.signals, idle.found) == (0, {})
+
+
+def test_signals_that_the_model_was_not_asked_are_none_of_its_window(tmp_path: Path):
+    parts = Parts(tmp_path)
+    parts.engine.install(published_model(tmp_path / "models", START_S))
+    parts.warm()
+    statuses = [parts.score(symbol=symbol)["status"] for symbol in ("EURUSD", "USDJPY", "GBPUSD")]
+    assert statuses == ["success", "unknown_symbol", "success"]
+    assert parts.ask("stats")["drift"]["signals"] == 2
