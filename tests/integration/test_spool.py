@@ -310,6 +310,17 @@ def test_a_spool_that_was_moved_away_costs_no_row(tmp_path: Path, moved: list[st
     assert ids(path) == ["score-0", "score-1"]
 
 
+def test_another_file_in_its_place_is_not_removed_with_an_empty_spool(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    spool.open()
+    spool.path.rename(tmp_path / "moved")
+    other = Spool(spool.path)
+    other.open()
+    other.append([[1]])
+    spool.close(tidy=True)
+    assert read_spool(other.path) == [[1]]
+
+
 def test_a_spool_without_a_readable_row_is_emptied(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     spool_path(path).write_bytes(b"\xff" * 100)

@@ -182,3 +182,14 @@ def test_numbers_of_scores_rise_over_those_of_another_journal(tmp_path: Path) ->
     after.score()
     first, second = after.rows("SELECT seq FROM scores ORDER BY scored_at DESC")
     assert second["seq"] > first["seq"]
+
+
+def test_a_damaged_number_beyond_all_others_costs_no_later_score(tmp_path: Path) -> None:
+    before = ended(tmp_path)
+    with closing(sqlite3.connect(before.config.journal_path)) as connection, connection:
+        connection.execute("UPDATE scores SET seq = ?", ((1 << 63) - 1,))
+    after = Parts(tmp_path, before.clock)
+    assert after.journal.open()
+    after.housekeeping.restore()
+    assert after.score(signal_id="N")["journalled"]
+    assert {row["signal_id"] for row in after.rows()} == {"S", "N"}
