@@ -450,6 +450,7 @@ def test_a_file_that_was_replaced_just_before_the_end_is_sound_at_the_next_start
     stored(tmp_path / "backup.db", score(2)).rename(journal.path)
     journal.write([score(1)])
     journal.close()
+    assert not list(journal.path.parent.glob("*-wal-*"))
     following = Journal(journal.path)
     following.write([score(3), EVENT])
     assert ids(journal.path) == ["score-2", "score-3"]
