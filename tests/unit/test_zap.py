@@ -164,8 +164,10 @@ def test_a_key_that_could_not_be_read_is_let_in_once_it_can(open_folder: Path):
 
 def test_the_list_is_bounded(tmp_path: Path):
     key = zmq.curve_keypair()[0]
-    for number in range(MAX_CLIENTS + 1):
+    for number in range(MAX_CLIENTS):
         (tmp_path / f"{number:05d}.pub").write_bytes(key)
+    add(tmp_path, f"{MAX_CLIENTS:05d}")
     allowed = AllowList(tmp_path)
     assert allowed.look()
+    assert set(allowed.names) == {key}
     assert f"{MAX_CLIENTS} at most" in allowed.faults[0]
