@@ -194,3 +194,12 @@ def test_the_constant_knows_what_had_ended_whichever_signal_came_first(model: Mo
     rows = replace(rows, end_s=rows.time_s + lives_s)
     by_end = rows.take(np.argsort(rows.end_s))
     assert gain_over_constant(model, rows, rows) == gain_over_constant(model, rows, by_end)
+
+
+def test_signals_that_share_their_luck_count_once(model: Model) -> None:
+    rows = came(model, 400, every_s=3600.0)
+    times = np.where(rows.win, 3, 1)
+    together = rows.take(np.repeat(np.arange(400), times))
+    together = replace(together, weight=np.repeat(1.0 / times, times))
+    once = gain_over_constant(model, rows, rows)
+    assert gain_over_constant(model, together, together) == pytest.approx(once)
