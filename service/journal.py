@@ -231,7 +231,7 @@ class Journal:
         """The highest number of a score; 0 where there is none that could be added to."""
         self.settle()
         rows = self._run("SELECT seq FROM scores ORDER BY seq DESC LIMIT 1")
-        return rows[0][0] if rows and 0 < rows[0][0] < LAST_SEQ else 0
+        return rows[0][0] if rows and rows[0][0] < LAST_SEQ else 0
 
     def load_paper(self) -> list[PaperRow]:
         """All open positions."""
