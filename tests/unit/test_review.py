@@ -196,6 +196,14 @@ def test_the_constant_knows_what_had_ended_whichever_signal_came_first(model: Mo
     assert gain_over_constant(model, rows, rows) == gain_over_constant(model, rows, by_end)
 
 
+def test_the_constant_learns_nothing_of_the_day_that_it_is_asked_about(model: Model) -> None:
+    rows = came(model, 200, every_s=3600.0)
+    day = np.floor(rows.time_s / DAY_S)
+    asked, before = rows.take(day == day[100]), rows.take(day < day[100])
+    assert gain_over_constant(model, asked, rows) == gain_over_constant(model, asked, before)
+    assert gain_over_constant(model, asked, asked) != gain_over_constant(model, asked, before)
+
+
 def test_signals_that_share_their_luck_count_once(model: Model) -> None:
     rows = came(model, 400, every_s=3600.0)
     times = np.where(rows.win, 3, 1)
