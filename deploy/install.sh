@@ -291,7 +291,8 @@ remove_timers() {
 
 # A rename, so that `current` is the old release or the new one at any time.
 point_to() {
-    ln -s "$1" "$prefix/.current"
+    # -n: a run that was cut off here has left a link, into whose release this one would go.
+    ln -sfn "$1" "$prefix/.current"
     mv -T "$prefix/.current" "$prefix/current"
 }
 

@@ -159,3 +159,12 @@ def test_a_program_of_no_release_or_none_is_no_way_back(machine: Machine, main: 
     machine.make("B", sound=False)
     machine.install("B", main=main)
     assert (machine.current, machine.runs) == ("A", "A")
+
+
+def test_a_switch_that_was_cut_off_does_not_divert_the_next_one(machine: Machine) -> None:
+    machine.make("B")
+    machine.make("C")
+    (machine.folder / "opt/.current").symlink_to(machine.folder / "opt/releases/B")
+    machine.install("C")
+    assert (machine.current, machine.runs) == ("C", "C")
+    assert machine.kept == {"A", "C"}
