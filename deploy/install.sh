@@ -185,10 +185,13 @@ build_release() {
     digest=$(cd "$project" && {
         find protocol service training pyproject.toml README.md requirements -type f \
             ! -path '*/__pycache__/*' -print | LC_ALL=C sort | xargs sha256sum
-        "$python" -V
+        echo "$python" && "$python" -V
     } | sha256sum | cut -c1-12)
     release=$prefix/releases/$version-$digest
-    [ ! -e "$release/complete" ] || return 0
+    if [ -e "$release/complete" ]; then
+        ! runs 2>/dev/null || return 0
+        say "$release does not run any more"
+    fi
     say "building $release with $("$python" -V)"
     rm -rf "$release" "$prefix/.build"
     offline=''
@@ -202,8 +205,18 @@ build_release() {
     "$release/bin/python" -m pip install --quiet --disable-pip-version-check --no-index \
         --no-deps "$prefix"/.build/wheel/*.whl
     rm -rf "$prefix/.build"
-    "$release/bin/signal-scorer" --version >/dev/null
+    runs || refuse "the user scorer cannot run $release (see above); name another Python with --python"
+    # A power cut leaves it whole, or not called complete.
+    sync -f "$release"
     : > "$release/complete"
+}
+
+# As the service's user, from whom more is hidden than from root; and what it loads later, too.
+runs() {
+    runuser -u scorer -- "$release/bin/signal-scorer" --version >/dev/null &&
+        runuser -u scorer -- "$release/bin/signal-scorer-train" --help >/dev/null &&
+        MPLCONFIGDIR=/tmp runuser -u scorer -- "$release/bin/python" -I -c \
+            'import service.serve, training.report, matplotlib'
 }
 
 fetch() {

@@ -9,6 +9,32 @@ import subprocess
 from pathlib import Path
 
 SCRIPT = Path(__file__).resolve().parents[1] / "deploy/install.sh"
+STAND_IN = r"""#!/bin/sh
+here=${0%/*}
+case $* in
+    *realpath*) cat "$0.lies_at" 2>/dev/null || echo "$0" ;;
+    -V) echo Python 3.12.1 ;;
+    '-m venv '*) mkdir -p "$3/bin"; ln -s "$0" "$3/bin/python" ;;
+    *' pip install '*training.txt)
+        touch "$here/../library"
+        sh -c "$(cat "$(readlink -f "$0").downloads" 2>/dev/null)" ;;
+    *' pip install '*.whl)
+        for one in signal-scorer signal-scorer-train; do ln -s python "$here/$one"; done ;;
+    '-I -c import '*) [ -e "$here/../library" ] ;;
+esac
+"""
+"""As much of an interpreter as is asked for: new enough, able to make environments, and where it
+lies (or says it does: `.lies_at`). What happens during a download may stand in `.downloads`."""
+
+
+def interpreter(path: Path, lies_at: str = "") -> Path:
+    """A stand-in at this path."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(STAND_IN)
+    path.chmod(0o755)
+    if lies_at:
+        path.with_name(f"{path.name}.lies_at").write_text(f"{lies_at}\n")
+    return path
 
 
 def run_steps(units: Path, steps: str) -> str:

@@ -1,0 +1,86 @@
+"""What `install.sh` builds, and what it believes to be built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from installer import interpreter, run_steps
+
+STEPS = """
+wheels='' synced=no
+mkdir -p $prefix/releases
+runuser() { [ "$1 $2 $3" = '-u scorer --' ] && shift 3 && "$@"; }
+sync() { [ -e "$2/complete" ] || synced=yes; }
+"""
+"""What is done before, and as much of the machine as is asked for: its users, and its disk."""
+
+
+class Place:
+    """Where releases are built."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.said = ""
+
+    def build(self, python: Path, machine: str = "") -> Path:
+        """Build with this Python; the release that is named."""
+        steps = f"{STEPS}\n{machine}\npython={python}\nbuild_release\necho synced $synced $release"
+        self.said = run_steps(self.folder, steps)
+        return Path(self.said.split()[-1])
+
+    @property
+    def left(self) -> set[str]:
+        """What lies there in the end."""
+        there = (self.folder / "opt/releases").iterdir()
+        return {path.name for path in [*there, *self.folder.glob("opt/.build")]}
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    return interpreter(tmp_path / "bin/python3.12")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_what_is_built_and_runs_is_not_built_again(place: Place, python: Path) -> None:
+    release = place.build(python)
+    assert "building" in place.said
+    assert place.build(python) == release
+    assert "building" not in place.said
+    assert place.left == {release.name}
+
+
+def test_another_python_makes_another_release_also_of_the_same_version(
+    place: Place, python: Path
+) -> None:
+    other = interpreter(python.with_name("python3"))
+    releases = {place.build(python), place.build(other)}
+    assert {(one / "bin/python").resolve() for one in releases} == {python, other}
+
+
+@pytest.mark.parametrize("lost", ["bin/python", "bin/signal-scorer-train", "library"])
+def test_what_is_complete_but_does_not_run_is_built_again(
+    place: Place, python: Path, lost: str
+) -> None:
+    release = place.build(python)
+    (release / lost).unlink()
+    assert place.build(python) == release
+    assert "building" in place.said
+    assert (release / lost).exists()
+    assert (release / "complete").exists()
+
+
+def test_it_lies_on_the_disk_before_it_is_called_complete(place: Place, python: Path) -> None:
+    place.build(python)
+    assert "synced yes" in place.said
+
+
+def test_what_the_service_may_not_run_is_not_complete(place: Place, python: Path) -> None:
+    place.build(python, "runuser() { echo Permission denied >&2; return 126; }")
+    assert "Permission denied" in place.said
+    assert "--python" in place.said
+    assert not [*place.folder.glob("opt/releases/*/complete")]
