@@ -5,8 +5,9 @@
 # configuration that it finds.
 set -eu
 umask 022
-# find looks for what it is to run in no empty or relative part of it, and would do nothing.
-PATH=$(printf %s "$PATH" | tr : '\n' | grep ^/ | paste -sd : -)
+# find looks for what it is to run in no empty or relative part of it, and would do nothing. A home's
+# Python (pyenv, uv, conda) would hide the system's, and the units see no homes.
+PATH=$(printf %s "$PATH" | tr : '\n' | grep ^/ | grep -Ev '^/(root|home|run/user)(/|$)' | paste -sd : -)
 
 usage() {
     cat <<'TEXT'
@@ -93,9 +94,9 @@ install_all() {
     find_python
     make_users
     make_folders
-    keep_python
     before=$(readlink "$prefix/current" || true)
     build_release
+    keep_python
     install_files
     install_truth_logs
     install_trigger
@@ -139,17 +140,22 @@ find_python() {
     case $python in */*) python=$(realpath -s "$python") ;; esac
     chosen=${python:-$(cat "$prefix/python" 2>/dev/null || true)}
     for candidate in ${python:-$chosen python3 python3.14 python3.13 python3.12 python3.11}; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            [ "$candidate" = "${chosen:-$candidate}" ] ||
-                say "note: $chosen, chosen with --python before, is gone or too old; taking $candidate"
-            # Not by a name that the distribution's next version gives to another one.
-            python=$("$candidate" -c 'import os, sys; print(os.path.realpath(sys.executable))')
-            "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-                refuse "$python cannot make environments; apt-get install python3-venv"
-            return
-        fi
+        # Not by a name that the distribution's next version gives to another one.
+        real=$("$candidate" 2>/dev/null -c 'import os, sys; print(os.path.realpath(sys.executable)); \
+            sys.exit(sys.version_info < (3, 11))') || continue
+        case $real in
+            /root/* | /home/* | /run/user/*)
+                [ -z "$python" ] || refuse "--python $python is $real, and the units see no homes (ProtectHome=): give one below /usr or /opt"
+                continue ;;
+        esac
+        [ "$candidate" = "${chosen:-$candidate}" ] ||
+            say "note: $chosen, chosen with --python before, is gone, too old or in a home; taking $candidate"
+        python=$real
+        "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+            refuse "$python cannot make environments; apt-get install python3-venv"
+        return
     done
-    refuse "Python 3.11 or newer is needed; apt-get install python3-venv, or name one with --python"
+    refuse "Python 3.11 or newer is needed, and not in a home; apt-get install python3-venv, or name one with --python"
 }
 
 keep_python() { [ -z "$chosen" ] || say "$chosen" > "$prefix/python"; }

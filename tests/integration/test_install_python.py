@@ -6,17 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from installer import run_steps
-
-STAND_IN = '#!/bin/sh\ncase $2 in *realpath*) echo "$0" ;; esac\n'
-"""As much of an interpreter as is asked for: new enough, able, and where it lies."""
-
-
-def interpreter(path: Path) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(STAND_IN)
-    path.chmod(0o755)
-    return path
+from installer import interpreter, run_steps
 
 
 def used(folder: Path, given: str = "") -> str:
@@ -62,3 +52,39 @@ def test_a_choice_is_kept_wherever_the_next_run_begins(
     used(tmp_path, "other/python3.12")
     monkeypatch.chdir(os.sep)
     assert used(tmp_path) == f"takes {chosen}\n"
+
+
+def test_one_in_a_home_which_the_units_do_not_see_is_passed_over(tmp_path: Path) -> None:
+    hidden = interpreter(tmp_path / "shims/python3", "/root/.pyenv/versions/3.12.1/bin/python3.12")
+    seen = interpreter(tmp_path / "seen/python3.12")
+    path = f"PATH={hidden.parent}:{seen.parent}:$PATH python=''"
+    assert run_steps(tmp_path, f"{path}\nfind_python\necho $python") == f"{seen}\n"
+
+
+def test_one_in_a_home_is_refused_where_it_was_named(tmp_path: Path) -> None:
+    for number, home in enumerate(("/root", "/home/bit", "/run/user/0")):
+        lies_at = f"{home}/.local/bin/python3.12"
+        hidden = interpreter(tmp_path / f"other/python{number}", lies_at)
+        said = used(tmp_path, str(hidden))
+        assert lies_at in said
+        assert "below /usr or /opt" in said
+    assert used(tmp_path) == f"takes {tmp_path}/found/python3\n"
+
+
+def test_nothing_is_looked_for_in_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = os.environ["PATH"].split(":")
+    homes = ["/root/.pyenv/shims", "/home/bit/bin", "/root", "/run/user/0/bin"]
+    monkeypatch.setenv("PATH", ":".join([*homes, "/rooted/bin", *usual]))
+    looked = run_steps(tmp_path, "echo $PATH").strip().split(":")
+    assert looked[0] == "/rooted/bin"
+    assert not set(homes) & set(looked)
+
+
+def test_a_choice_is_kept_once_it_has_been_built_with(tmp_path: Path) -> None:
+    chosen = interpreter(tmp_path / "other/python3.12")
+    others = "check_users check_truth_logs choose_trigger make_users make_folders"
+    steps = f'for one in {others}; do eval "$one() {{ :; }}"; done\nmkdir -p $prefix'
+    fails = "build_release() { refuse no network; }"
+    said = run_steps(tmp_path, f"{steps}\n{fails}\npython={chosen}\ninstall_all")
+    assert said == "install.sh: no network\n"
+    assert used(tmp_path) == f"takes {tmp_path}/found/python3\n"
