@@ -194,12 +194,15 @@ build_release() {
         echo "$python" && "$python" -V
     } | sha256sum | cut -c1-12)
     release=$prefix/releases/$version-$digest
-    if [ -e "$release/complete" ]; then
-        ! runs 2>/dev/null || return 0
+    if [ -e "$release/complete" ] && ! runs 2>/dev/null; then
         say "$release does not run any more"
+        rm "$release/complete"
     fi
+    remove_halves
+    [ ! -e "$release/complete" ] || return 0
     say "building $release with $("$python" -V)"
-    rm -rf "$release" "$prefix/.build"
+    trap remove_halves EXIT
+    trap 'exit 1' HUP INT TERM
     offline=''
     [ -z "$wheels" ] || offline="--no-index --find-links $wheels"
     "$python" -m venv "$prefix/.build"
@@ -215,6 +218,15 @@ build_release() {
     # A power cut leaves it whole, or not called complete.
     sync -f "$release"
     : > "$release/complete"
+    trap - EXIT HUP INT TERM
+}
+
+# Of a build that failed, or of one that was killed before: the service journals to the same disk.
+remove_halves() {
+    rm -rf "$prefix/.build"
+    for half in "$prefix"/releases/*; do
+        [ -e "$half/complete" ] || rm -rf "$half"
+    done
 }
 
 # As the service's user, from whom more is hidden than from root; and what it loads later, too.
@@ -229,7 +241,7 @@ fetch() {
     # shellcheck disable=SC2086  # $offline is options
     "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir \
         --only-binary :all: --require-hashes $offline -r "$2" ||
-        refuse "the packages of $2 could not be installed (see above); without network use --wheels"
+        refuse "the packages of $2 could not be installed (see above); without network use --wheels, without space see df -h $prefix"
 }
 
 install_files() {

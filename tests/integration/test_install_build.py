@@ -1,4 +1,4 @@
-"""What `install.sh` builds, and what it believes to be built."""
+"""What `install.sh` builds, what it believes to be built, and what it leaves where that fails."""
 
 from __future__ import annotations
 
@@ -83,4 +83,23 @@ def test_what_the_service_may_not_run_is_not_complete(place: Place, python: Path
     place.build(python, "runuser() { echo Permission denied >&2; return 126; }")
     assert "Permission denied" in place.said
     assert "--python" in place.said
-    assert not [*place.folder.glob("opt/releases/*/complete")]
+    assert not place.left
+
+
+@pytest.mark.parametrize("end", ["exit 1", "kill -HUP $(ps -o ppid= -p $PPID)"])
+def test_a_build_that_ends_early_leaves_no_disk_full(place: Place, python: Path, end: str) -> None:
+    before = place.build(python)
+    other = interpreter(python.with_name("python3"))
+    other.with_name("python3.downloads").write_text(end)
+    place.build(other)
+    assert "synced" not in place.said
+    assert place.left == {before.name}
+
+
+def test_what_one_that_was_killed_left_goes_with_the_next(place: Place, python: Path) -> None:
+    for _ in "built", "left alone":
+        for left in ("releases/0.1.0-half/lib", ".build/lib"):
+            (place.folder / "opt" / left).mkdir(parents=True)
+        assert {"0.1.0-half", ".build"} <= place.left
+        release = place.build(python)
+        assert place.left == {release.name}
