@@ -7,6 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tarfile
 import typing
 import zipfile
 from pathlib import Path
@@ -113,17 +114,30 @@ def test_protocol_parses_as_python_310():
         ast.parse(path.read_text(), filename=str(path), feature_version=(3, 10))
 
 
+def built(target: str, folder: Path) -> Path:
+    """The distribution of this kind, made there."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.iterdir()
+    return path
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    (path,) = folder.glob("*.whl")
-    return zipfile.ZipFile(path)
+    return zipfile.ZipFile(built("wheel", tmp_path_factory.mktemp("wheel")))
+
+
+def test_an_archive_of_the_source_holds_what_installs_it(tmp_path: Path):
+    with tarfile.open(built("sdist", tmp_path)) as archive:
+        names = ["/".join(name.split("/")[1:]) for name in archive.getnames()]
+    script = (ROOT / "deploy/install.sh").read_text("utf-8")
+    (digested,) = re.findall(r"find (\S.*) -type f", script)
+    read = {*digested.split(), *re.findall(r"\$project/([\w./]+)", script)}
+    read |= {f"deploy/{path}" for path in re.findall(r'\$here"?/([\w./-]+)', script)}
+    read |= {"Dockerfile", ".dockerignore", "Makefile", "scripts", "docs/install.md"}
+    assert {"requirements/build.txt", "deploy/systemd/", "deploy/alert/"} <= read
+    for path in read:
+        assert any(f"{name}/".startswith(f"{path.rstrip('/')}/") for name in names), path
 
 
 def test_the_wheel_owns_three_names_and_nothing_else(wheel: zipfile.ZipFile):
