@@ -49,7 +49,7 @@ main() {
             --truth-log) logs="$logs ${2:?--truth-log wants a PATH}"; check_path "$2"; shift ;;
             --timers) trigger=timers ;;
             --cron) trigger=cron ;;
-            --wheels) wheels=$(cd "${2:?--wheels wants a DIR}" && pwd); shift ;;
+            --wheels) wheels=$(cd "${2:?--wheels wants a DIR}" && pwd); check_spaces --wheels "$wheels"; shift ;;
             --python) python=${2:?--python wants a PATH}; shift ;;
             --no-start) start=no ;;
             --uninstall) action=uninstall ;;
@@ -77,6 +77,11 @@ say() { printf '%s\n' "$*"; }
 refuse() {
     printf 'install.sh: %s\n' "$*" >&2
     exit 1
+}
+
+# Of the lists that we and pip make each word is one.
+check_spaces() {
+    case $2 in *[[:space:]]*) refuse "$1 $2: a path without spaces, please, such as a link to it: ln -s PATH /mnt/NAME" ;; esac
 }
 
 check_path() {
@@ -109,6 +114,7 @@ install_all() {
 # Before anything is written: a run that is corrected and repeated finds all as it was.
 check_truth_logs() {
     for log in $logs; do
+        [ ! -d "$log" ] || refuse "--truth-log $log is a folder; name the log in it"
         [ -d "${log%/*}" ] || refuse "--truth-log $log: there is no folder ${log%/*}"
     done
 }
@@ -138,6 +144,7 @@ has_cron() { command -v cron >/dev/null || command -v crond >/dev/null; }
 # What was chosen before stays, too, as long as it runs.
 find_python() {
     case $python in */*) python=$(realpath -s "$python") ;; esac
+    check_spaces --python "$python"
     chosen=${python:-$(cat "$prefix/python" 2>/dev/null || true)}
     for candidate in ${python:-$chosen python3 python3.14 python3.13 python3.12 python3.11}; do
         # Not by a name that the distribution's next version gives to another one.

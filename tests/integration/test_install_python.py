@@ -88,3 +88,8 @@ def test_a_choice_is_kept_once_it_has_been_built_with(tmp_path: Path) -> None:
     said = run_steps(tmp_path, f"{steps}\n{fails}\npython={chosen}\ninstall_all")
     assert said == "install.sh: no network\n"
     assert used(tmp_path) == f"takes {tmp_path}/found/python3\n"
+
+
+def test_a_python_with_a_space_in_its_path_is_refused(tmp_path: Path) -> None:
+    chosen = interpreter(tmp_path / "my py/python3.12")
+    assert "without spaces" in used(tmp_path, str(chosen))

@@ -36,6 +36,23 @@ def test_a_log_with_a_comma_in_its_name_is_refused(tmp_path: Path) -> None:
     assert run_steps(tmp_path, "check_path /srv/a-b_c@d=e+f.jsonl") == ""
 
 
+def test_a_folder_is_no_log(tmp_path: Path) -> None:
+    for named in (tmp_path, f"{tmp_path}/"):
+        said = run_steps(tmp_path, f"logs='{named}'\ncheck_truth_logs")
+        assert f"{named} is a folder" in said
+    assert run_steps(tmp_path, f"logs={tmp_path}/truth_log.jsonl\ncheck_truth_logs") == ""
+
+
+def test_wheels_in_a_folder_with_a_space_in_its_path_are_refused(tmp_path: Path) -> None:
+    stick = tmp_path / "usb stick"
+    stick.mkdir()
+    given = "id() { echo 1; }\nmain --wheels"  # no root: goes no further
+    assert "without spaces" in run_steps(tmp_path, f"{given} '{stick}'")
+    # The link that it asks for is one, and not what it leads to.
+    (tmp_path / "wheels").symlink_to(stick)
+    assert "run it as root" in run_steps(tmp_path, f"{given} '{tmp_path}/wheels'")
+
+
 def test_copies_of_the_unit_and_their_proxy_do_not_outlive_the_program(tmp_path: Path) -> None:
     # What is removed are paths of the machine: here nothing is.
     harmless = "rm() { :; }\nrmdir() { :; }\nsystemctl() { echo systemctl $*; }\n"
