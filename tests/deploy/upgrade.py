@@ -57,9 +57,9 @@ def _under_load(product: Product, report: Report) -> None:
 def _broken(product: Product, report: Report) -> None:
     """A release that does not come up: the one before serves on."""
     machine = product.machine
-    machine.run(
-        f"cp -a {NEWER} {BROKEN}; sed -i '1i raise SystemExit(3)' {BROKEN}/service/serve.py"
-    )
+    # It can be loaded: what cannot is no release.
+    fault = "def serve(*_): raise SystemExit(3)"
+    machine.run(f"cp -a {NEWER} {BROKEN}; echo '{fault}' >> {BROKEN}/service/serve.py")
     before = machine.out("readlink /opt/signal-scorer/current")
     with machine.running(_load("broken"), user=CLIENT) as asking:
         failed = machine.run(f"sh {BROKEN}/deploy/install.sh --wheels {WHEELS}", check=False)
