@@ -201,14 +201,14 @@ build_release() {
         echo "$python" && "$python" -V
     } | sha256sum | cut -c1-12)
     release=$prefix/releases/$version-$digest
-    if [ -e "$release/complete" ] && ! runs 2>/dev/null; then
+    clear_up
+    if [ -e "$release/complete" ]; then
+        ! runs 2>/dev/null || return 0
         say "$release does not run any more"
-        rm "$release/complete"
+        mv -T "$release" "$release.broken"
     fi
-    remove_halves
-    [ ! -e "$release/complete" ] || return 0
     say "building $release with $("$python" -V)"
-    trap remove_halves EXIT
+    trap clear_up EXIT
     trap 'exit 1' HUP INT TERM
     offline=''
     [ -z "$wheels" ] || offline="--no-index --find-links $wheels"
@@ -225,15 +225,20 @@ build_release() {
     # A power cut leaves it whole, or not called complete.
     sync -f "$release"
     : > "$release/complete"
+    rm -rf "$release.broken"
     trap - EXIT HUP INT TERM
 }
 
-# Of a build that failed, or of one that was killed before: the service journals to the same disk.
-remove_halves() {
+# After a build that failed, or one that was killed before: the service journals to the same disk,
+# and may still run from what was to be built anew.
+clear_up() {
     rm -rf "$prefix/.build"
     for half in "$prefix"/releases/*; do
         [ -e "$half/complete" ] || rm -rf "$half"
     done
+    if [ -e "$release.broken" ] && [ ! -e "$release" ]; then
+        mv -T "$release.broken" "$release"
+    fi
 }
 
 # As the service's user, from whom more is hidden than from root; and what it loads later, too.

@@ -74,6 +74,25 @@ def test_what_is_complete_but_does_not_run_is_built_again(
     assert (release / "complete").exists()
 
 
+@pytest.mark.parametrize("end", ["exit 1", "kill -HUP $(ps -o ppid= -p $PPID)"])
+def test_it_stays_where_no_other_can_be_built(place: Place, python: Path, end: str) -> None:
+    release = place.build(python)
+    (release / "library").unlink()
+    python.with_name(python.name + ".downloads").write_text(end)
+    place.build(python)
+    assert "does not run any more" in place.said
+    assert place.left == {release.name}
+    assert (release / "bin/signal-scorer").exists(), "the service may still run from it"
+
+
+def test_it_comes_back_after_a_build_that_was_killed(place: Place, python: Path) -> None:
+    release = place.build(python)
+    release.rename(f"{release}.broken")
+    assert place.build(python) == release
+    assert "building" not in place.said
+    assert place.left == {release.name}
+
+
 def test_it_lies_on_the_disk_before_it_is_called_complete(place: Place, python: Path) -> None:
     place.build(python)
     assert "synced yes" in place.said
