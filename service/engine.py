@@ -146,7 +146,8 @@ class Engine:
     def expect(self, signals: Sequence[messages.ScoreRequest], receive_time_s: float) -> None:
         """Have these signals' vectors walk down the forest together, where that is quicker.
 
-        It changes no answer: each signal is asked for by `on_request`, at this time, after it.
+        It changes no answer: each signal is asked for by `on_request`, at this time, after it,
+        which moves *now* and closes bars as this does.
         """
         model = self.model
         if model is None or self.mode == "off" or len(signals) < LEAST_TOGETHER:
@@ -193,6 +194,8 @@ class Engine:
         receive_time_s: float,
         waited_s: float,
     ) -> Answer:
+        # A retry too: `expect` may have asked for it, of which a recording knows nothing.
+        now = self._roll(self.intake.now(receive_time_s))
         digest = content_digest(request)
         known = self._retries.find(request.signal_id, digest, receive_time_s)
         if known:
@@ -201,7 +204,6 @@ class Engine:
         symbol = self.intake.names.canonical(request.symbol)
         feed = self.intake.feeds.get(symbol)
         direction = DIRECTIONS[request.direction]
-        now = self._roll(self.intake.now(receive_time_s))
         if request.sentiment is not None:
             self.intake.set_sentiment(request.symbol, request.sentiment, REQUEST_HALF_LIFE_S, now)
         if request.timeframe_data is not None:
