@@ -22,13 +22,15 @@ from service.terminals import Terminals
 
 RESTART_AFTER_LATE = 50
 """A symbol that gets nothing but late ticks, which advance among themselves, begins anew
-from them: at once where they run faster than the wall (a recording played again), after
-RESTART_AFTER_S otherwise, so that a clock offset that changed is found first. The last quote
-sent again all weekend does not advance, though daylight saving has made it late."""
+from them: at once where they run faster than the wall (a recording of more than SENT_AGAIN_S
+played again), after RESTART_AFTER_S otherwise, so that a clock offset that changed is found
+first. The last quote sent again all weekend does not advance, though daylight saving has made it
+late."""
 RESTART_AFTER_S = 60.0
 SENT_AGAIN_S = 900.0
 """Late ticks that begin no further back than this are no recording: a cache sends its last ones
-again, as to each that subscribes, and they end where the symbol is."""
+again, as to each that subscribes, and they end where the symbol is. A shorter recording that is
+played again at more than double speed does the same, and is not read again."""
 
 EARLY_TOGETHER = 64
 """Candles from before the first tick that one tick lets in: no request waits for all of them."""

@@ -70,6 +70,20 @@ def test_the_last_minutes_sent_again_more_slowly_cost_no_bar_either(
     assert given_.minutes()[: len(before)] == before
 
 
+@pytest.mark.parametrize(("speed", "begun_anew"), [(2.0, 3), (2.5, 0), (10.0, 0)])
+def test_a_short_recording_is_read_again_at_no_more_than_double_speed(
+    speed: float, begun_anew: int
+) -> None:
+    given_ = Given()
+    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
+    for _ in range(4):
+        for second in range(600):
+            given_.now_s += 1.0 / speed
+            given_.quote(bid=1.1 + second % 7 * 1e-4, ask=1.2, stamp_s=T - 86_400.0 + second)
+        given_.now_s += 30.0
+    assert given_.intake.changes["symbol_restarted"] == begun_anew
+
+
 def test_a_longer_past_costs_no_bar_from_before_it() -> None:
     given_ = SentAgain(60.0, 90)
     partial = set()
