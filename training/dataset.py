@@ -57,7 +57,8 @@ class Dataset(msgspec.Struct, frozen=True):
     """Samples by time, and the account: `scored` = samples + sum of `excluded`.
 
     `scored` counts the rows of all files, backfilled ones too; `differ` the signals whose paper
-    and reported outcome contradict each other, `unmatched` the outcomes of unknown signals,
+    and reported outcome contradict each other, `said_other_r` those that were reported again with
+    another R than the first one, which counts, `unmatched` the outcomes of unknown signals,
     `silent_s` when those were scored live (UTC s) for which no outcome of all that came in time
     is believed.
     """
@@ -68,6 +69,7 @@ class Dataset(msgspec.Struct, frozen=True):
     differ: int
     unmatched: int
     silent_s: tuple[float, ...] = ()
+    said_other_r: int = 0
 
 
 class Source(NamedTuple):
@@ -133,7 +135,7 @@ def _join(
     sources: Sequence[Source], reported: Mapping[str, Outcome], rules: JoinRules, now_s: float
 ) -> Dataset:
     excluded: Counter[str] = Counter()
-    differ = 0
+    differ = said_other_r = 0
     kept: list[tuple[Score, Label]] = []
     seen: dict[str, bool] = {}
     silent_s: list[float] = []
@@ -148,6 +150,7 @@ def _join(
                 said = tuple(_labels_of(score, labels, again_s, rules))
                 choice = _choice(score, said, sight, rules, now_s)
                 differ += choice.differ
+                said_other_r += choice.said_other_r
                 reason = choice.reason
                 if choice.label is None:
                     # One that is left out however it ended hides nothing.
@@ -170,6 +173,7 @@ def _join(
         differ,
         len({key for key in told if key not in known}),
         tuple(silent_s),
+        said_other_r,
     )
 
 
@@ -206,7 +210,8 @@ def _choice(
         return choice
     # Whoever reported its end saw it whenever it came.
     told = chosen([label for label in said if label.source != "paper"])
-    return Choice(told.label, "" if told.label else "neighbour_void", choice.differ)
+    reason = "" if told.label else "neighbour_void"
+    return msgspec.structs.replace(choice, label=told.label, reason=reason)
 
 
 def _labels_of(

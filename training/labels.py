@@ -14,7 +14,7 @@ import msgspec
 
 from service.scoring import MAX_TERM_R
 from training.pips import in_r
-from training.truth_log import Outcome, Reason, born_s, in_future, sign_differs, words
+from training.truth_log import Outcome, Reason, born_s, in_future, other_r, sign_differs, words
 from training.truth_log.plausible import MIN_DELAY_S, too_soon
 
 Prefer = Literal["paper", "reported"]
@@ -57,11 +57,15 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
-    """The label to train on, or none and why; `differ` where paper and report disagree."""
+    """The label to train on, or none and why; `differ` where paper and report disagree.
+
+    `said_other_r` where its end was reported again with another R, which nothing believes.
+    """
 
     label: Label | None
     reason: str = ""
     differ: bool = False
+    said_other_r: bool = False
 
 
 def of_truth_log(outcome: Outcome) -> Label:
@@ -211,7 +215,17 @@ def choose(
     differ = bool(paper and reported and paper[0].win != reported[0].win)
     first, second = (paper, reported) if prefer == "paper" else (reported, paper)
     chosen = first or second
-    return Choice(chosen[0], "", differ) if chosen else Choice(None, reason)
+    if not chosen:
+        return Choice(None, reason)
+    return Choice(chosen[0], "", differ, _says_other_r(reported))
+
+
+def _says_other_r(reported: list[Label]) -> bool:
+    """Whether one came again with another R: what a truth log tells beside it is no correction."""
+    return any(
+        label.source == reported[0].source and other_r(reported[0].realised_r, label.realised_r)
+        for label in reported[1:]
+    )
 
 
 def _life_s(label: Label, scored_s: float) -> float:

@@ -55,6 +55,8 @@ def describe(
         yield f"outcomes without a score in the journal: {data.unmatched}"
     if data.differ:
         yield f"paper and reported outcome differ: {data.differ}"
+    if data.said_other_r:
+        yield f"reported again with another R: {data.said_other_r}; the first report counts"
     if longer := samples.outlasting(holding_s):
         yield from wrap(longer, WIDTH)
     times_s = samples.time_s[~samples.backfilled].tolist()

@@ -39,6 +39,7 @@ MEANING: dict[str, str] = {
     Reason.CONTRADICTING: "won and lost are both reported for one signal",
     Reason.CONTRADICTING_SIGNALS: "lines of one id, or report and score, speak of different trades",
     Reason.REPEATED: "said before by another line",
+    Reason.OTHER_R: "said before by another line, without this R: the first one counts",
     "no_outcome": "no outcome known yet",
     "void": "its paper position was lost sight of: a gap in the feed, or another source",
     "neighbour_void": "its paper outcome came before its symbol was lost sight of, within its "

@@ -20,6 +20,7 @@ from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 from service.records import OutcomeRow, ScoreRow
 from training.dataset import Dataset, JoinRules, read_dataset
 from training.measure import net_r
+from training.status import describe
 from training.truth_log import Outcome, Signal
 
 RULES = JoinRules(max_holding_s=600.0)
@@ -275,6 +276,28 @@ def test_only_the_first_score_of_a_signal_counts(read: Read) -> None:
 def test_contradicting_reports_are_excluded_across_sources(read: Read) -> None:
     data = read(score_row(0, X[0]), outcome_row(0, True), reported=said(0, False))
     assert data.excluded == {"contradicting_outcomes": 1}
+
+
+@pytest.mark.parametrize("preferred", ["paper", "reported"])
+@pytest.mark.parametrize(
+    ("first", "second", "counted"),
+    [(2.0, 0.1, 1), (None, 0.1, 1), (2.0, None, 0), (2.0, 2.004, 0)],
+)
+def test_of_two_reports_the_first_counts_and_another_r_is_told(
+    read: Read, preferred: Any, first: float | None, second: float | None, counted: int
+) -> None:
+    data = read(
+        score_row(0, X[0]),
+        outcome_row(0, True, realised_r=first),
+        outcome_row(0, True, realised_r=second, received_at=START_S + 900),
+        reported=said(0, True, realised_r=1.0),
+        rules=JoinRules(max_holding_s=600.0, prefer=preferred),
+    )
+    assert np.array_equal(data.samples.realised_r, [first or np.nan], equal_nan=True)
+    assert data.said_other_r == counted
+    status = list(describe(data, [], "", min_samples=400, holding_s=600.0, now_s=LATER_S))
+    line = "reported again with another R: 1; the first report counts"
+    assert (line in status) == bool(counted)
 
 
 @pytest.mark.parametrize(("prefer", "win"), [("paper", True), ("reported", False)])

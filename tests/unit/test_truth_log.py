@@ -294,6 +294,16 @@ def test_repetition_counts_once_and_the_first_report_stands(path: Path) -> None:
     assert log.refused == {Reason.REPEATED: 1}
 
 
+@pytest.mark.parametrize(("first", "second"), [(2.0, 0.1), (None, 0.1)])
+def test_an_r_that_is_corrected_is_told_as_that(
+    path: Path, first: float | None, second: float
+) -> None:
+    lines = (born(), ended(realised_r=first), ended(realised_r=second), ended(pips_result=1))
+    log = told(*lines, path=path)
+    assert [outcome.realised_r for outcome in log.outcomes.values()] == [first]
+    assert log.refused == {Reason.OTHER_R: 1, Reason.REPEATED: 1}
+
+
 def test_a_line_that_is_written_again_and_again_takes_no_memory(path: Path) -> None:
     def growth(lines: int) -> int:
         with path.open("w") as log:

@@ -15,7 +15,7 @@ import msgspec
 
 from training.truth_log.columns import Outcomes, Signals
 from training.truth_log.files import MOVED, Seen, lines_of
-from training.truth_log.lines import Line, Outcome, Reason, Signal
+from training.truth_log.lines import Line, Outcome, Reason, Signal, other_r
 from training.truth_log.plausible import Rules, doubt
 from training.truth_log.shapes import read
 
@@ -141,12 +141,14 @@ class _Ledger:
             return None
         if not places:
             return None
-        if len(places) > 1:
-            self._refused[Reason.REPEATED] += len(places) - 1
         # The first to say so; lines without a time speak last.
-        return min(
+        first, *later = sorted(
             places, key=lambda at: (told[at].completed_s is None, told[at].completed_s or 0.0)
         )
+        for place in later:
+            corrects = other_r(told[first].realised_r, told[place].realised_r)
+            self._refused[Reason.OTHER_R if corrects else Reason.REPEATED] += 1
+        return first
 
     def _doubt(self, row: int, signal: Signal, outcome: Outcome) -> Reason | None:
         if outcome.stop_moved and not self._signals.has_own_levels(row):

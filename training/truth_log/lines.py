@@ -22,6 +22,9 @@ SAME_PRICE = 1e-3
 SAME_TRADE_R = 0.5
 """Or so much of the distance to its stop, as in a fast market."""
 
+SAME_R = 0.01
+"""Two reports of an end may round its R."""
+
 Text = Annotated[str, Meta(max_length=256)]
 
 
@@ -51,6 +54,7 @@ class Reason(enum.StrEnum):
     CONTRADICTING = "contradicting_outcomes"
     CONTRADICTING_SIGNALS = "contradicting_signals"
     REPEATED = "repeated"
+    OTHER_R = "repeated_with_other_r"
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):
@@ -171,6 +175,11 @@ def disagree(first: Signal, second: Signal) -> bool:
     if first.symbol is None or second.symbol is None:
         return False
     return other_market(first.symbol, first.entry, second.symbol, second.entry)
+
+
+def other_r(first: float | None, later: float | None) -> bool:
+    """Whether a later report tells another R than the first one, or one where that told none."""
+    return later is not None and (first is None or abs(first - later) > SAME_R)
 
 
 def other_market(symbol: str, entry: float | None, other: str, other_entry: float | None) -> bool:
