@@ -15,7 +15,7 @@ import msgspec
 from service.scoring import MAX_TERM_R
 from training.pips import in_r
 from training.truth_log import Outcome, Reason, born_s, in_future, other_r, sign_differs, words
-from training.truth_log.plausible import MIN_DELAY_S, too_soon
+from training.truth_log.plausible import MIN_DELAY_S, stop_moved, too_soon
 
 Prefer = Literal["paper", "reported"]
 VOID = "VOID"
@@ -70,7 +70,9 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
 
 def of_truth_log(outcome: Outcome) -> Label:
     """A usable line of a truth log as a label."""
-    realised_r = _realised_r(outcome)
+    # Where the stop was moved, the end is not known to have been at a level of the signal.
+    open_ended = words.is_open_ended(outcome.word) or stop_moved(outcome.signal, outcome)
+    realised_r = _realised_r(outcome, open_ended)
     told = outcome.realised_r is not None or outcome.exit is not None
     return Label(
         "truth_log",
@@ -78,9 +80,9 @@ def of_truth_log(outcome: Outcome) -> Label:
         outcome.completed_s,
         outcome.runtime_s,
         realised_r,
-        nominal=not told and not words.is_open_ended(outcome.word),
-        at_level=not words.is_open_ended(outcome.word),
-        pips=_alone(outcome.word, realised_r, outcome.pips),
+        nominal=not told and not open_ended,
+        at_level=not open_ended,
+        pips=_alone(open_ended, realised_r, outcome.pips),
         symbol=outcome.signal.symbol,
         direction=outcome.signal.direction,
         entry=outcome.signal.entry,
@@ -120,6 +122,7 @@ def of_journal(
     # Void at its scoring: no quote came in time. Void later and never filled: one came and lay
     # beyond a level.
     unseen = word == VOID and source == "paper" and (opened_s is not None or ended_s == began_s)
+    open_ended = words.is_open_ended(word)
     win, doubt = _result(source, word, win, realised_r, pips)
     if began_s is None and ended_s is not None and runtime_s is not None:
         began_s = ended_s - runtime_s
@@ -130,8 +133,8 @@ def of_journal(
         runtime_s,
         realised_r,
         doubt,
-        at_level=not words.is_open_ended(word),
-        pips=_alone(word, realised_r, pips),
+        at_level=not open_ended,
+        pips=_alone(open_ended, realised_r, pips),
         began_s=began_s,
         received_s=received_s if ended_s is None else None,
         lost_s=ended_s if unseen else None,
@@ -240,12 +243,12 @@ def _doubt(label: Label, scored_s: float) -> str:
     return "" if label.ended_s is None else too_soon(label.ended_s - scored_s) or ""
 
 
-def _alone(word: str, realised_r: float | None, pips: float | None) -> float | None:
-    """The pips of a time-out where they alone tell what it made."""
-    return pips if realised_r is None and words.is_open_ended(word) else None
+def _alone(open_ended: bool, realised_r: float | None, pips: float | None) -> float | None:
+    """The pips of an end at no level where they alone tell what it made."""
+    return pips if realised_r is None and open_ended else None
 
 
-def _realised_r(outcome: Outcome) -> float | None:
+def _realised_r(outcome: Outcome, open_ended: bool) -> float | None:
     """In units of the risk, from exit and levels where no R was reported."""
     signal = outcome.signal
     if outcome.realised_r is not None:
@@ -254,7 +257,7 @@ def _realised_r(outcome: Outcome) -> float | None:
         return None
     leave = outcome.exit
     if leave is None:
-        if words.is_open_ended(outcome.word):
+        if open_ended:
             if outcome.pips is None or signal.symbol is None:
                 return None
             return in_r(outcome.pips, signal.symbol, signal.entry, signal.stop)

@@ -36,6 +36,8 @@ MEANING: dict[str, str] = {
     Reason.IMPOSSIBLE_LEVELS: "stop or target on the wrong side of the entry, or upon it, or a "
     "result beyond 1,000 R",
     Reason.CONTRADICTS_LEVELS: "result, pips and exit price contradict each other or the levels",
+    Reason.GAINED_AT_STOP: "a loss that is said to have gained, at a stop moved into profit: write "
+    "CLOSED_STOP. Only losses are refused for it",
     Reason.CONTRADICTING: "won and lost are both reported for one signal",
     Reason.CONTRADICTING_SIGNALS: "lines of one id, or report and score, speak of different trades",
     Reason.REPEATED: "said before by another line",

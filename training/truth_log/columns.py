@@ -17,12 +17,12 @@ from training.truth_log.lines import SAME_TRADE_S, Outcome, Signal, disagree, me
 _SIGNAL = Struct("<ib5d")
 """Symbol, direction, time, entry, stop, target, base score."""
 
-_OUTCOME = Struct("<iibb6d")
-"""The outcome told before of the same signal, word, win, whether the stop moved, times of end and
-watch, runtime, exit, pips, R."""
+_OUTCOME = Struct("<iibb7d")
+"""The outcome told before of the same signal, word, win, whether its stop is beyond the entry,
+times of end and watch, runtime, exit, pips, R, stop."""
 
 _BEFORE = Struct("<i")
-_WIN_AT, _MOVED_AT = calcsize("<ii"), calcsize("<iib")
+_WIN_AT, _BEYOND_AT = calcsize("<ii"), calcsize("<iib")
 NONE = -1
 
 
@@ -192,18 +192,19 @@ class Outcomes(Mapping[str, Outcome]):
     def _packed(self, before: int, outcome: Outcome) -> bytes:
         completed_s, watched_s = outcome.completed_s, outcome.watched_from_s
         runtime_s, leave = outcome.runtime_s, outcome.exit
-        pips, realised_r = outcome.pips, outcome.realised_r
+        pips, realised_r, stop = outcome.pips, outcome.realised_r, outcome.stop
         return _OUTCOME.pack(
             before,
             self._words.number(outcome.word),
             outcome.win,
-            outcome.stop_moved,
+            outcome.beyond,
             nan if completed_s is None else completed_s,
             nan if watched_s is None else watched_s,
             nan if runtime_s is None else runtime_s,
             nan if leave is None else leave,
             nan if pips is None else pips,
             nan if realised_r is None else realised_r,
+            nan if stop is None else stop,
         )
 
     def told(self) -> Iterator[tuple[int, Signal, list[Outcome]]]:
@@ -213,7 +214,7 @@ class Outcomes(Mapping[str, Outcome]):
         """
         for name, row in self._signals.rows():
             number = self._newest(row)
-            if number == NONE or (self._signals.is_told_once(row) and not self._moved(number)):
+            if number == NONE or (self._signals.is_told_once(row) and not self._is_beyond(number)):
                 continue
             signal = self._signals.at(name, row)
             yield row, signal, [self._at(one, signal) for one in self._numbers(number)]
@@ -238,8 +239,8 @@ class Outcomes(Mapping[str, Outcome]):
             numbers.append(before)
         return numbers[::-1]
 
-    def _moved(self, number: int) -> bool:
-        return bool(self._table[number * _OUTCOME.size + _MOVED_AT])
+    def _is_beyond(self, number: int) -> bool:
+        return bool(self._table[number * _OUTCOME.size + _BEYOND_AT])
 
     def _row(self, number: int) -> bytearray:
         first = number * _OUTCOME.size
@@ -249,8 +250,8 @@ class Outcomes(Mapping[str, Outcome]):
         return self._of_signal[row] if row < len(self._of_signal) else NONE
 
     def _at(self, number: int, signal: Signal) -> Outcome:
-        _, word, win, moved, *numbers = _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
-        end_s, watched_s, runtime_s, leave, pips, realised_r = _known(numbers)
+        _, word, win, beyond, *numbers = _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
+        end_s, watched_s, runtime_s, leave, pips, realised_r, stop = _known(numbers)
         return Outcome(
             signal,
             bool(win),
@@ -261,7 +262,8 @@ class Outcomes(Mapping[str, Outcome]):
             leave,
             pips,
             realised_r,
-            bool(moved),
+            stop,
+            bool(beyond),
         )
 
 

@@ -151,7 +151,7 @@ class _Ledger:
         return first
 
     def _doubt(self, row: int, signal: Signal, outcome: Outcome) -> Reason | None:
-        if outcome.stop_moved and not self._signals.has_own_levels(row):
+        if outcome.beyond and not self._signals.has_own_levels(row):
             return Reason.IMPOSSIBLE_LEVELS
         return doubt(signal, outcome, self.rules)
 

@@ -51,6 +51,7 @@ class Reason(enum.StrEnum):
     WATCHED_LATE = "watched_late"
     IMPOSSIBLE_LEVELS = "impossible_levels"
     CONTRADICTS_LEVELS = "result_contradicts_levels"
+    GAINED_AT_STOP = "loss_with_gain_at_moved_stop"
     CONTRADICTING = "contradicting_outcomes"
     CONTRADICTING_SIGNALS = "contradicting_signals"
     REPEATED = "repeated"
@@ -123,8 +124,9 @@ class Signal(msgspec.Struct, frozen=True, gc=False):
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a signal ended, as reported. `signal` holds what the same line says of it.
 
-    `completed_s` and `watched_from_s` are UTC seconds; `pips` and `realised_r` signed.
-    `stop_moved` where it can be true only beside the signal's own line: see `stop_moved`.
+    `completed_s` and `watched_from_s` are UTC seconds; `pips` and `realised_r` signed. `stop` is
+    the one that its line names, which may have moved since; `beyond` where that stands at the
+    entry or in profit, so that the end can be true only beside the signal's own line.
     """
 
     signal: Signal
@@ -136,7 +138,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     exit: float | None = None
     pips: float | None = None
     realised_r: float | None = None
-    stop_moved: bool = False
+    stop: float | None = None
+    beyond: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):

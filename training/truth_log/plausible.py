@@ -51,16 +51,36 @@ def doubt(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
     return _doubt_time(signal, outcome, rules) or _doubt_levels(signal, outcome)
 
 
-def stop_moved(signal: Signal, outcome: Outcome) -> bool:
-    """Whether its stop alone makes what a line says impossible, as one moved to the entry or on.
+def beside_its_signal(outcome: Outcome) -> tuple[Outcome, Reason | None]:
+    """What an end on impossible levels may be beside its signal's own line, or why it is not.
 
-    Where the stop was, the signal's own line tells. Not so of a loss in a word alone: it would
-    count as one at that stop, which is not where it ended.
+    Its stop may have been moved to the entry or into profit since. Wins and losses are judged
+    alike: if either were refused, the share of wins of those whose stop was moved would be made up.
     """
-    told = outcome.realised_r is not None or outcome.exit is not None
-    if signal.stop is None or not (outcome.win or told or words.is_open_ended(outcome.word)):
-        return False
-    return _doubt_levels(msgspec.structs.replace(signal, stop=None), outcome) is None
+    signal = msgspec.structs.replace(outcome.signal, stop=None)
+    moved = msgspec.structs.replace(outcome, beyond=True)
+    if outcome.stop is None or (reason := _doubt_levels(signal, moved)) is Reason.IMPOSSIBLE_LEVELS:
+        return outcome, Reason.IMPOSSIBLE_LEVELS
+    if reason is None:
+        return moved, None
+    won = _doubt_levels(signal, msgspec.structs.replace(moved, win=True)) is None
+    return outcome, Reason.GAINED_AT_STOP if won else Reason.IMPOSSIBLE_LEVELS
+
+
+def stop_moved(signal: Signal, outcome: Outcome) -> bool:
+    """Whether the end's line names another stop than its signal had.
+
+    Then a word alone does not tell what the end made, and an exit may lie on the way to a level.
+    """
+    return outcome.beyond or not _REACHED <= _way_to_stop(signal, outcome) <= 1 / _REACHED
+
+
+def _way_to_stop(signal: Signal, outcome: Outcome) -> float:
+    """Where the end's stop lies on the way from entry to the signal's own: 1 if it is the same."""
+    entry, own, last = signal.entry, signal.stop, outcome.stop
+    if entry is None or own is None or last is None or own == entry:
+        return 1.0
+    return (last - entry) / (own - entry)
 
 
 def born_s(signal: Signal, ended_s: float | None) -> float | None:
@@ -163,6 +183,9 @@ def _exit_differs(signal: Signal, outcome: Outcome, entry: float, side: int) -> 
     level = signal.target if outcome.win else signal.stop
     if level is None:
         return False
+    if words.is_open_ended(outcome.word):  # no level is said to have ended it
+        return False
     share = (outcome.exit - entry) / (level - entry)
-    # Only where a level is said to have ended it; a timeout may leave anywhere.
-    return not _REACHED <= share <= _BEYOND and not words.is_open_ended(outcome.word)
+    if not stop_moved(signal, outcome):
+        return not _REACHED <= share <= _BEYOND
+    return share > _BEYOND * (1.0 if outcome.win else max(1.0, _way_to_stop(signal, outcome)))

@@ -13,7 +13,7 @@ import msgspec
 
 from training.truth_log import words
 from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal, Told
-from training.truth_log.plausible import Rules, born_s, doubt, stop_moved
+from training.truth_log.plausible import Rules, beside_its_signal, born_s, doubt
 
 Read = Signal | Outcome | Refused
 Reader = Callable[[Line, str, Rules], Read]
@@ -200,8 +200,9 @@ def _outcome(
         words.price(line.exit_price),
         pips,
         line.realised_r,
+        signal.stop,
     )
     reason = doubt(signal, outcome, rules)
-    if reason is Reason.IMPOSSIBLE_LEVELS and stop_moved(signal, outcome):
-        return msgspec.structs.replace(outcome, stop_moved=True)
+    if reason is Reason.IMPOSSIBLE_LEVELS:
+        outcome, reason = beside_its_signal(outcome)
     return outcome if reason is None else Refused(reason, signal)
