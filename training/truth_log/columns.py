@@ -110,6 +110,18 @@ class Signals(Mapping[str, Signal]):
             self._table[first : first + _SIGNAL.size] = self._packed(together)
         return row
 
+    def fill_in(self, others: Signals) -> None:
+        """Take what these do not know from lines that are not believed, which contradict none."""
+        for name, row in others.rows():
+            own, other = self._rows.get(name), others.at(name, row)
+            is_unsure = name in others.conflicting
+            if own is None:
+                self.know(other, by_its_end=True)
+                if is_unsure:
+                    self.conflicting.add(name)
+            elif not is_unsure and not disagree(self.at(name, own), other):
+                self.know(other, by_its_end=True)
+
     def is_told_once(self, row: int) -> bool:
         """Whether one line alone spoke of the signal in this row."""
         return not self._told_again[row]

@@ -61,6 +61,7 @@ class _Ledger:
         self.problems: list[str] = []
         self._decode = msgspec.json.Decoder(Line).decode
         self._signals = Signals()
+        self._of_refused = Signals()
         self._outcomes = Outcomes(self._signals)
         self._lines = self._signal_lines = 0
         self._counts: Counter[str] = Counter()
@@ -101,10 +102,11 @@ class _Ledger:
         else:
             self._refused[said.reason] += 1
             if said.signal is not None:
-                self._signals.know(said.signal, by_its_end=True)
+                self._of_refused.know(said.signal, by_its_end=True)
 
     def settle(self) -> TruthLog:
         """Judge each outcome against all that is known of its signal."""
+        self._signals.fill_in(self._of_refused)
         for row, signal, told in self._outcomes.told():
             place = self._believed(row, signal, told)
             if place is None or len(told) > 1:

@@ -17,6 +17,7 @@ from training.truth_log.plausible import Rules, beside_its_signal, born_s, doubt
 
 Read = Signal | Outcome | Refused
 Reader = Callable[[Line, str, Rules], Read]
+_TOO_SOON = (Reason.AT_SIGNAL_TIME, Reason.BEFORE_SIGNAL)
 
 
 def shape_of(line: Line) -> str:
@@ -70,7 +71,11 @@ def flat(line: Line, signal_id: str, rules: Rules) -> Read:
         completed_s = written_s
         if runtime_s is None and came_s is not None and written_s is not None:
             runtime_s = written_s - came_s
-    return _outcome(line, signal, rules, completed_s=completed_s, runtime_s=runtime_s)
+    said = _outcome(line, signal, rules, completed_s=completed_s, runtime_s=runtime_s)
+    if came_s is None and isinstance(said, Refused) and said.reason in _TOO_SOON:
+        # Written with its end: of when the signal came that stamp tells nothing.
+        return Refused(said.reason, msgspec.structs.replace(signal, time_s=None))
+    return said
 
 
 def lifecycle(line: Line, signal_id: str, rules: Rules) -> Read:
