@@ -76,12 +76,17 @@ class AsyncScorerClient(Resident):
         if home.guard.is_open:
             await asyncio.sleep(0)  # whoever asks and asks must let others run
         news = home.guard.check()
+        dealer = self._dealer(home)
         try:
-            reply = await self._dealer(home).ask(body, request_id)
+            reply = await dealer.ask(body, request_id)
         except zmq.ZMQError as error:
             raise no_socket(self._options.endpoint, error) from None
         except ScorerUnavailable:
             home.guard.timed_out(news)
+            raise
+        except asyncio.CancelledError:
+            if dealer.timed_out():
+                home.guard.timed_out(news)
             raise
         home.guard.answered()
         return questions.checked(reply)

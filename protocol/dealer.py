@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 import zmq
 
 from protocol.connection import CONNECTING_S, Sockets, no_answer
 from protocol.home import Options
-from protocol.questions import reply_to
+from protocol.questions import ScorerUnavailable, reply_to
 
 MAX_UNDER_WAY = 128
 """Requests sent and not answered: the service lets 1,024 wait, of all its clients."""
@@ -28,7 +29,7 @@ class Dealer:
     """The calls of one loop.
 
     A try that hears nothing at all is followed by a fresh socket, unless the present one may have
-    taken until then to connect.
+    taken until then to connect. Calls that are given up early add up to a try, and to a time-out.
     """
 
     def __init__(self, sockets: Sockets, options: Options) -> None:
@@ -36,16 +37,18 @@ class Dealer:
         self._options = options
         self._line: _Line | None = None
         self._closed = False
+        self._silent_s = self._counted_s = 0.0
 
     async def ask(self, body: bytes, request_id: int) -> dict[str, Any]:
         """The reply's map. Raises ScorerUnavailable once the budget of all tries is spent."""
         options, loop = self._options, asyncio.get_running_loop()
-        deadline_s = time.monotonic() + options.budget_s
+        began_s = time.monotonic()
+        deadline_s = began_s + options.budget_s
         key = request_id.to_bytes(8, "big")
         asked: list[_Line] = []
         try:
             for tries_left in range(options.tries, 0, -1):
-                within_s = max(0.0, deadline_s - time.monotonic()) / tries_left
+                within_s = (deadline_s - began_s) / tries_left  # below 0: at once
                 line = self._line = self._line or _Line(self._sockets, options)
                 if line not in asked:
                     asked.append(line)
@@ -63,15 +66,48 @@ class Dealer:
                     timer.cancel()
                 reply = None if came is None else reply_to(came, request_id)
                 if reply is not None:
+                    self._silent_s = 0.0
                     return reply
-                if line is self._line and line.heard == heard and not line.connecting:
-                    self._leave()
+                began_s = self._without_reply(line, heard, began_s, 0.0)
+        except asyncio.CancelledError:
+            self._given_up(key, asked, heard, began_s)
+            raise
         finally:
             for line in asked:
                 line.forget(key)
             if self._closed:  # meanwhile, and then asked by another socket
                 self._leave()
-        raise no_answer(options.endpoint, options.curve, options.budget_s)
+        raise self._no_answer()
+
+    def timed_out(self) -> bool:
+        """Whether calls that were given up waited for a budget in vain, since it last did so."""
+        if self._silent_s < self._options.budget_s:
+            return False
+        self._silent_s = 0.0
+        return True
+
+    def _no_answer(self) -> ScorerUnavailable:
+        self._silent_s = 0.0  # the caller counts it
+        return no_answer(self._options.endpoint, self._options.curve, self._options.budget_s)
+
+    def _given_up(self, key: bytes, asked: list[_Line], heard: int, began_s: float) -> None:
+        line = asked[-1]
+        while asked:  # before the line is looked at, which would send it
+            asked.pop().forget(key)
+        with suppress(zmq.ZMQError):
+            line.look()  # the loop itself may have been held up
+        self._without_reply(line, heard, began_s, self._options.budget_s / self._options.tries)
+
+    def _without_reply(self, line: _Line, heard: int, began_s: float, least_s: float) -> float:
+        """Leave a line that was silent for so long, over calls given up before. The time by now."""
+        now_s = time.monotonic()
+        silent = line.heard == heard
+        waited_s = now_s - max(began_s, self._counted_s)  # together with other calls: once
+        self._silent_s = self._silent_s + waited_s if silent else 0.0
+        self._counted_s = now_s
+        if silent and line is self._line and not line.connecting and self._silent_s >= least_s:
+            self._leave()
+        return now_s
 
     def close(self) -> None:
         """Close the socket, once the calls that are under way are done with it."""
@@ -94,6 +130,7 @@ class _Line:
         self.heard = 0
         self._loop = asyncio.get_running_loop()
         self._sockets = sockets
+        self._budget_s = options.budget_s
         self._socket = sockets.open(zmq.DEALER, options.endpoint, options.curve)
         self._descriptor = self._socket.FD
         self._expected: dict[bytes, Answer] = {}
@@ -123,11 +160,18 @@ class _Line:
         """Nobody waits for this one any more."""
         self._expected.pop(key, None)
         self._unsent.pop(key, None)
-        self._under_way.discard(key)
+        # The service will still do what was sent: that keeps its room, but not where it was lost.
+        if key in self._under_way and not self._loop.is_closed():
+            self._loop.call_later(self._budget_s, self._make_room, key)
         if not self._expected:
             self._rest()
         elif self._unsent:
             self.look()  # there may be room for one more
+
+    def _make_room(self, key: bytes) -> None:
+        self._under_way.discard(key)
+        if self._unsent:
+            self.look()
 
     def leave(self) -> None:
         """Close when nothing is expected any more."""

@@ -32,6 +32,7 @@ class Answering:
 
     def __init__(self, answer: Answer = base_score, address: str = "tcp://127.0.0.1:*") -> None:
         self.requests: list[dict[str, Any]] = []
+        self.peer = b""  # whose request is being answered
         self._answer = answer
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
@@ -59,6 +60,7 @@ class Answering:
             if not self._socket.poll(10):
                 continue
             *envelope, body = self._socket.recv_multipart()
+            self.peer = envelope[0]
             request = msgpack.unpackb(body)
             self.requests.append(request)
             answer = self._answer(request)

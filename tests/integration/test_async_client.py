@@ -162,30 +162,6 @@ def test_more_calls_than_the_service_lets_wait_are_all_answered(tmp_path) -> Non
         asyncio.run(ask(service.address))
 
 
-def test_calls_that_are_given_up_make_room_and_are_not_asked_later() -> None:
-    seen: list[float] = []
-
-    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
-        seen.append(request["base_score"])
-        return None if request["base_score"] == 1.0 else base_score(request)
-
-    async def ask(address: str) -> None:
-        async with AsyncScorerClient(address, 20_000, retries=0) as scorer:
-            bases = [1.0] * MAX_UNDER_WAY + [3.0, 2.0]
-            *given_up, waits = [asyncio.ensure_future(scorer.score("EURUSD", b)) for b in bases]
-            while len(seen) < MAX_UNDER_WAY:
-                await asyncio.sleep(0)
-            for call in reversed(given_up):
-                call.cancel()
-            await asyncio.gather(*given_up, return_exceptions=True)
-            assert (await waits).final_score == 2.0
-            assert (await scorer.score("EURUSD", 4.0)).final_score == 4.0
-
-    with answering(answer) as server:
-        asyncio.run(ask(server.address))
-    assert seen == [1.0] * MAX_UNDER_WAY + [2.0, 4.0]
-
-
 def test_a_call_that_outlives_its_client_closes_what_it_opened() -> None:
     async def ask(address: str) -> None:
         scorer = AsyncScorerClient(address, 400)
