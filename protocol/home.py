@@ -11,6 +11,7 @@ import math
 import os
 import weakref
 from numbers import Integral, Real
+from typing import NoReturn
 
 import zmq
 
@@ -143,6 +144,11 @@ class Resident:
     def circuit_open(self) -> bool:
         """Whether the service is taken to be away: calls are answered without asking it."""
         return self._at_home().guard.is_open
+
+    def __reduce__(self) -> NoReturn:
+        """No copy, deep copy or pickle: a copy's sockets would be closed with this one."""
+        name = type(self).__name__
+        raise TypeError(f"a {name} holds sockets and is not copied: make another one")
 
     def _at_home(self) -> Home:
         """Raises ScorerUnavailable where this process can open no socket."""
