@@ -46,7 +46,8 @@ class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Pointer(Strict, frozen=True):
     """`CURRENT.json`: which model is served. A bundle never changes, so its review is here.
 
-    `pinned` keeps a publication from displacing it.
+    `published_at` is when the pointer moved to it, `reviewed_at` when the run began that judged
+    it last. `pinned` keeps a publication from displacing it.
     """
 
     version: Version

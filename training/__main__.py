@@ -68,7 +68,9 @@ def train(force: bool, textfile: Path | None, **options: Any) -> None:
     with advice():
         settings = settings_of(options)
         with show_progress(sys.stderr) as progress:
-            run = run_training(settings, now_s=time.time(), force=force, progress=progress)
+            run = run_training(
+                settings, now_s=time.time(), force=force, progress=progress, clock=time.time
+            )
         _tell_prometheus(run.result, textfile, options["config_path"])
         click.echo(run.text)
     sys.exit(run.code)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
 from service import presence
@@ -52,10 +53,13 @@ def publish(
     why: str,
     keep: int = 5,
     details: Mapping[str, object] | None = None,
+    clock: Callable[[], float] | None = None,
     step: Step = no_step,
 ) -> str:
     """Publish a model and point at it; returns its version.
 
+    `now_s` is what the model knows up to, its making and its first review; `clock` says when the
+    pointer moves (both UTC s), minutes later after a long run. Without one that is `now_s` too.
     `details` go into the line of `history.jsonl`. Kept are the newest `keep` versions, this
     one among them, and what the pointer named before; the others go first, which makes room.
     Raises Pinned, or ModelRejected where the service would refuse the bundle: then the
@@ -87,6 +91,8 @@ def publish(
     event = {"event": "published", "at": now_s, "version": version, "why": why}
     event |= {"reviewed_at": now_s, "n": draft.samples.n, "verdict": draft.verdict}
     event["newest_s"] = draft.samples.last_s
+    if clock is not None:
+        pointer = replace(pointer, published_at=clock())
     move_pointer(models_dir, pointer, {**event, **(details or {})}, step)
     return version
 

@@ -63,8 +63,11 @@ def train(
     now_s: float,
     force: bool = False,
     progress: Progress = SILENT,
+    clock: Callable[[], float] | None = None,
 ) -> Run:
     """Run once. `force` skips the counts, never the test; `progress` hears what is going on.
+
+    `now_s` is when the run began, `clock` says when its model is published, see `publish`.
 
     Ctrl-C (KeyboardInterrupt) leaves everything as it was, until the writing begins: then it
     waits for the end. Raises LockHeld where another trainer is at work, FileNotFoundError or
@@ -98,7 +101,7 @@ def train(
             return _without_candidate(run, data.samples, settings, now_s)
         with finished_first():
             progress.say("writing the report and what became of the candidate")
-            run = _publish(candidate, page.html, settings)
+            run = _publish(candidate, page.html, settings, clock)
             if publishes and candidate.verdict.published and run.version is None:
                 page = draw(publishes=False)  # good enough, and the service would refuse it
             return _with_report(run, settings.models / pages.LAST_REPORT, page.html)
@@ -258,17 +261,21 @@ def _fewer(data: Dataset, last: Event | None) -> str:
     )
 
 
-def _publish(candidate: Candidate, report: bytes, settings: Settings) -> Run:
+def _publish(
+    candidate: Candidate, report: bytes, settings: Settings, clock: Callable[[], float] | None
+) -> Run:
     """Publish, or record why not; where that stands and is not flushed, its page is written too."""
     try:
-        return _carried_out(candidate, report, settings)
+        return _carried_out(candidate, report, settings, clock)
     except Unflushed:
         with suppress(OSError):
             pages.write(settings.models / pages.LAST_REPORT, report)
         raise
 
 
-def _carried_out(candidate: Candidate, report: bytes, settings: Settings) -> Run:
+def _carried_out(
+    candidate: Candidate, report: bytes, settings: Settings, clock: Callable[[], float] | None
+) -> Run:
     """Publish, or record why not; the history gets one line either way."""
     from training.candidate import draft
     from training.publish import Pinned, publish
@@ -286,6 +293,7 @@ def _carried_out(candidate: Candidate, report: bytes, settings: Settings) -> Run
             why=verdict.reason,
             keep=settings.keep,
             details={"gain": candidate.gain},
+            clock=clock,
         )
     except Pinned as pinned:
         _record(candidate, WITHHELD, f"{pinned}.", settings)

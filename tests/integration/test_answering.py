@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import NOW_S
+from builders import NOW_S, model_of, pointer_of, small_draft
 from journals import Journal
 from msgspec.structs import replace
 from scored_journal import score_row
@@ -18,6 +18,7 @@ from service.model import Model
 from service.records import ScoreRow
 from training.answering import look
 from training.bound import DAY_S
+from training.publish import publish
 from training.reach import reach_of
 from training.settings import Settings
 
@@ -141,6 +142,23 @@ def test_a_pointer_of_a_clock_that_was_ahead_does_not_hide_who_answers(
     ((level, text),) = said(alone, begin_s + DAY_S)
     assert level == "alert"
     assert f"answers by {older.version}, and not" in text
+
+
+def test_what_was_answered_while_the_trainer_ran_says_nothing_of_its_model(
+    alone: Settings, older: Model
+) -> None:
+    begin_s, moved_s = NOW_S, NOW_S + 600.0
+    forest, draft = small_draft(1)
+    publish(alone.models, forest, draft, b"", now_s=begin_s, why="better", clock=lambda: moved_s)
+    model = model_of(alone.models)
+    assert (model.manifest.created_at, model.reviewed_at) == (begin_s, begin_s)
+    assert pointer_of(alone.models).published_at == moved_s
+    hold(alone.journal, [score(0, begin_s + 300.0, older.version)])
+    ((level, _),) = said(alone, moved_s + HOUR_S)
+    assert level == "unknown"
+    found = look(alone, now_s=moved_s + HOUR_S)
+    assert found.model is not None
+    assert (found.model.version, found.published) == (model.version, True)
 
 
 def test_no_rollback_is_advised_to_a_version_that_is_gone(alone: Settings, older: Model) -> None:

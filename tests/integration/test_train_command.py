@@ -103,6 +103,15 @@ def test_an_edge_is_published_and_the_service_can_load_it(
     assert history(edge / "models")[-1]["event"] == "published"
 
 
+def test_it_is_published_since_the_run_has_ended_and_reviewed_since_it_began(
+    first_run: tuple[Path, Result],
+) -> None:
+    models = first_run[0] / "models"
+    pointer, (event,) = pointer_of(models), history(models)
+    assert pointer.reviewed_at == model_of(models).manifest.created_at == event["at"]
+    assert pointer.published_at > pointer.reviewed_at
+
+
 def test_nothing_new_is_nothing_to_do(trained: Path) -> None:
     result = run(trained, "train")
     assert result.exit_code == 0
