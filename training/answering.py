@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from protocol.manifest import Pointer
+from protocol.manifest import POINTER_NAME, Pointer
 from service import presence
 from service.alerting import Finding
 from service.bundle import load, read_pointer
@@ -75,15 +75,21 @@ def answers_since(settings: Settings, pointer: Pointer | None, now_s: float) -> 
     """
     moved_s = -math.inf if pointer is None else pointer.published_at
     since_s = moved_s + FOLLOWED_S if moved_s <= now_s + AHEAD_S else -math.inf
-    return last_answers(settings.journals, since_s, now_s, _young(settings, pointer))
+    return last_answers(settings.journals, since_s, now_s, _young(settings, pointer, now_s))
 
 
-def _young(settings: Settings, pointer: Pointer | None) -> tuple[float, float]:
-    """From when to when (UTC s) no service that had loaded the published model found it expired."""
+def _young(settings: Settings, pointer: Pointer | None, now_s: float) -> tuple[float, float]:
+    """From when to when (UTC s) no service that had loaded the published model found it expired.
+
+    From when its review was written, minutes after the moment that it counts from.
+    """
     if pointer is None:
         return math.inf, math.inf
     life_s = settings.expire_after_days * DAY_S or math.inf
-    return pointer.reviewed_at + FOLLOWED_S, pointer.reviewed_at + life_s - FOLLOWED_S
+    written_s = (settings.models / POINTER_NAME).stat().st_mtime
+    # As above, one of a clock that was ahead tells nothing.
+    begin_s = max(pointer.reviewed_at, written_s if written_s <= now_s + AHEAD_S else 0.0)
+    return begin_s + FOLLOWED_S, pointer.reviewed_at + life_s - FOLLOWED_S
 
 
 def _latest(answers: Sequence[Answer]) -> str | None:

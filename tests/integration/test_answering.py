@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from training.answering import look
 from training.bound import DAY_S
 from training.publish import publish
 from training.reach import reach_of
+from training.registry import revalidate
 from training.settings import Settings
 
 HOUR_S = 3600.0
@@ -121,6 +123,21 @@ def test_only_base_scores_of_an_expired_model_are_told_while_the_published_one_i
     assert "answers by no model" in text
     # Nor is it forgotten when the published one's time is over too.
     assert said(alone, begin_s + 40 * DAY_S)[0][0] == "alert"
+
+
+def test_base_scores_while_the_review_ran_that_renews_the_model_tell_nothing(
+    alone: Settings, older: Model, model: Model
+) -> None:
+    begin_s = NOW_S + 40 * DAY_S
+    written_s = begin_s + 600.0
+    revalidate(alone.models, now_s=begin_s, why="still better")
+    os.utime(alone.models / "CURRENT.json", (written_s, written_s))
+    hold(alone.journal, [score(0, begin_s + 300.0, None, "expired_model")])
+    assert [level for level, _ in said(alone, written_s + HOUR_S)] == ["unknown"]
+    journal = alone.journal.with_name("later.db")
+    hold(journal, [score(0, written_s + 120.0, None, "expired_model")])
+    later = replace(alone, journal=journal)
+    assert [level for level, _ in said(later, written_s + HOUR_S)] == ["alert"]
 
 
 @pytest.mark.parametrize("at_s", [NOW_S - 2 * DAY_S, NOW_S + 36 * DAY_S])
