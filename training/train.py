@@ -264,19 +264,10 @@ def _fewer(data: Dataset, last: Event | None) -> str:
 def _publish(
     candidate: Candidate, report: bytes, settings: Settings, clock: Callable[[], float] | None
 ) -> Run:
-    """Publish, or record why not; where that stands and is not flushed, its page is written too."""
-    try:
-        return _carried_out(candidate, report, settings, clock)
-    except Unflushed:
-        with suppress(OSError):
-            pages.write(settings.models / pages.LAST_REPORT, report)
-        raise
+    """Publish, or record why not; the history gets one line either way.
 
-
-def _carried_out(
-    candidate: Candidate, report: bytes, settings: Settings, clock: Callable[[], float] | None
-) -> Run:
-    """Publish, or record why not; the history gets one line either way."""
+    Where a publication stands and is not flushed, its page is written too.
+    """
     from training.candidate import draft
     from training.publish import Pinned, publish
 
@@ -295,10 +286,13 @@ def _carried_out(
             details={"gain": candidate.gain},
             clock=clock,
         )
+    except Unflushed:
+        with suppress(OSError):
+            pages.write(settings.models / pages.LAST_REPORT, report)
+        raise
     except Pinned as pinned:
         _record(candidate, WITHHELD, f"{pinned}.", settings)
-        text = f"nothing published: {pinned}"
-        return Run(OK, _reviewed(text, candidate.samples, settings, candidate.made_s))
+        return Run(OK, _recorded(f"nothing published: {pinned}", candidate, settings))
     except ModelRejected as refusal:
         return _reject(candidate, f"the service would refuse it: {refusal}.", settings)
     return Run(OK, f"published {version}. {verdict.reason}", version)
@@ -307,7 +301,7 @@ def _carried_out(
 def _reject(candidate: Candidate, why: str, settings: Settings) -> Run:
     _record(candidate, "rejected", why, settings)
     text = f"rejected: {why} What served before goes on serving"
-    return Run(REJECTED, _reviewed(text, candidate.samples, settings, candidate.made_s))
+    return Run(REJECTED, _recorded(text, candidate, settings))
 
 
 def _record(candidate: Candidate, what: str, why: str, settings: Settings) -> None:
@@ -319,6 +313,15 @@ def _record(candidate: Candidate, what: str, why: str, settings: Settings) -> No
     facts = {"n": len(samples), "gain": candidate.gain, "verdict": candidate.verdict}
     facts["newest_s"] = float(samples.time_s[-1])
     append_history(settings.models, event | facts)
+
+
+def _recorded(text: str, candidate: Candidate, settings: Settings) -> str:
+    """`text` and the review. One that fails is said: the candidate's verdict and page stand."""
+    try:
+        return _reviewed(text, candidate.samples, settings, candidate.made_s)
+    except OSError as error:
+        failed = f"{error.filename}: {error.strerror}" if error.filename else error
+        return f"{text.rstrip('.')}. The review of the published model failed: {failed}."
 
 
 def _reviewed(text: str, samples: Samples, settings: Settings, now_s: float) -> str:

@@ -11,7 +11,7 @@ from another_user import NOBODY, as_nobody, as_root
 from builders import NOW_S, small_model
 from click.testing import Result
 from scored_journal import write_journal
-from trained import run
+from trained import first_published, history, run
 
 from training.publish import current_pointer
 
@@ -110,6 +110,22 @@ def test_a_report_that_cannot_be_written_leaves_the_verdict(place: Path) -> None
     assert "last-report.html: No space left on device" in result.output
     (line,) = (place / "models" / "history.jsonl").read_text().splitlines()
     assert json.loads(line)["event"] == "rejected"
+
+
+def test_a_review_that_cannot_be_written_leaves_verdict_and_page(tmp_path: Path) -> None:
+    models = first_published(tmp_path) / "models"
+    (tmp_path / "journal.db").unlink()
+    # Too few later ones to show that a new model is no worse; the one that serves is renewed.
+    write_journal(tmp_path / "journal.db", 600, edge=0.3)
+    (models / "last-report.html").write_text("of the one before")
+    full(models / "CURRENT.json.tmp")
+    result = run(tmp_path, "train")
+    assert result.exit_code == 3, result.stderr
+    assert result.stdout.startswith("rejected: ")
+    assert "review of the published model failed" in result.output
+    assert "CURRENT.json.tmp: No space left on device" in result.output
+    assert history(models)[-1]["event"] == "rejected"
+    assert "Not published" in (models / "last-report.html").read_text()
 
 
 def test_an_evaluation_that_cannot_be_written_names_the_page(place: Path) -> None:
