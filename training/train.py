@@ -120,8 +120,8 @@ def evaluate(
     Into the directory `pictures` go its pictures as SVG files.
     """
     log, data = gather(settings, now_s=now_s, progress=progress)
-    if not data.samples.both_classes:
-        return Run(NOT_ENOUGH, f"not enough samples: {len(data.samples)}")
+    if early := _too_early(settings, data, None, force=True, released=False):
+        return early
     history = read_history(settings.models)
     try:
         candidate, draw = _judged(settings, log, data, history, now_s, progress)

@@ -485,6 +485,18 @@ def test_an_evaluation_publishes_and_records_nothing(edge: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_of_signals_that_all_won_it_is_said_what_lacks(tmp_path: Path, command: str) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    x = vectors(120)
+    journal.write([score_row(i, x[i]) for i in range(120)])
+    journal.write([outcome_row(i, True) for i in range(120)])
+    journal.close()
+    result = run(tmp_path, command)
+    assert result.exit_code == 4
+    assert "not enough samples: 120, without both a win and a loss" in result.output
+
+
 def test_truth_check_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["truth", "check", str(tmp_path / "none.jsonl")])
     assert result.exit_code == 2
