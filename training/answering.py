@@ -101,7 +101,7 @@ def _latest(answers: Sequence[Answer]) -> str | None:
 def _told(problem: str, answers: Sequence[Answer]) -> tuple[Finding, ...]:
     if problem:
         return (Finding(MODEL, "alert", problem),)
-    text = "no model was asked since it was published, so it is not known to answer"
+    text = f"not yet known: no model has answered since {FOLLOWED_S:.0f} s after it was published"
     return () if answers else (Finding(MODEL, "unknown", text),)
 
 

@@ -146,7 +146,7 @@ def test_base_scores_from_before_the_review_and_after_its_time_tell_nothing(
 ) -> None:
     rows = [score(0, at_s, None, "expired_model"), score(1, at_s + 60.0, None, "off")]
     hold(alone.journal, rows)
-    text = "no model was asked since it was published, so it is not known to answer"
+    text = "not yet known: no model has answered since 60 s after it was published"
     assert said(alone, at_s + 3 * DAY_S) == [("unknown", text)]
 
 

@@ -96,7 +96,7 @@ def test_a_service_that_has_not_answered_since_the_pointer_moved_is_no_finding(
     result = monitor(tmp_path)
     assert (result.exit_code, result.output.count("ALERT")) == (0, 0)
     assert f"model         {older}, 0 outcomes since" in result.output
-    assert "model         unknown  no model was asked since" in result.output
+    assert "model         unknown  not yet known: no model has answered since" in result.output
     assert model_of(tmp_path / "models").version == older
 
 
