@@ -86,6 +86,14 @@ def decode_pointer(content: bytes) -> Pointer:
         raise ModelRejected(RejectReason.POINTER, f"{POINTER_NAME}: {error}") from error
 
 
+def read_manifest_bytes(models_dir: Path, version: str) -> bytes:
+    """Return the bytes of a version's `manifest.json`, unverified.
+
+    Raises OSError, also where that is no regular file, or ModelRejected where it is too large.
+    """
+    return _read(models_dir / version / MANIFEST_NAME, None, MAX_MANIFEST_BYTES)
+
+
 def load(
     models_dir: Path,
     pointer: Pointer,

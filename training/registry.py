@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from protocol.manifest import MANIFEST_NAME, Manifest, Pointer
 from service import presence
-from service.bundle import load
+from service.bundle import load, read_manifest_bytes
 from service.durable import Step, no_step
 from service.errors import ModelRejected
 from service.history import read_history
@@ -35,6 +35,7 @@ NOT_USED = (
     "lists the others"
 )
 """What follows from a model that is too old, behind its version and `too_old`."""
+_UNREADABLE = (OSError, ModelRejected, msgspec.MsgspecError, ValueError)
 
 
 class RegistryError(Exception):
@@ -77,7 +78,7 @@ def _listed(models_dir: Path, version: str, pointer: Pointer | None) -> Listed:
     pinned = current and pointer is not None and pointer.pinned
     try:
         manifest = _manifest(models_dir, version)
-    except (OSError, msgspec.MsgspecError, ValueError) as error:
+    except _UNREADABLE as error:
         return Listed(version, current, previous, pinned, problem=str(error))
     return Listed(
         version=version,
@@ -137,7 +138,7 @@ def complete_history(models_dir: Path) -> str | None:
         return None
     try:
         told = _manifest(models_dir, pointer.version)
-    except (OSError, msgspec.MsgspecError, ValueError):
+    except _UNREADABLE:
         return None
     if not any(event.version == pointer.version for event in read_history(models_dir)):
         append_history(models_dir, _publication(pointer, told))
@@ -212,7 +213,7 @@ def pointer_to(
     if version not in published_versions(models_dir):
         raise RegistryError(f"no version {version} in {models_dir}; `models` lists them")
     try:
-        content = (models_dir / version / MANIFEST_NAME).read_bytes()
+        content = read_manifest_bytes(models_dir, version)
         created_at = msgspec.json.decode(content, type=Manifest).created_at
         pointer = Pointer(
             version=version,
@@ -226,13 +227,13 @@ def pointer_to(
         )
         load(models_dir, pointer)
         pointer_file(pointer)
-    except (OSError, msgspec.MsgspecError, ValueError, ModelRejected) as error:
+    except _UNREADABLE as error:
         raise RegistryError(f"{version} cannot be served: {error}") from error
     return pointer
 
 
 def _manifest(models_dir: Path, version: str) -> Manifest:
-    content = (models_dir / version / MANIFEST_NAME).read_bytes()
+    content = read_manifest_bytes(models_dir, version)
     manifest = msgspec.json.decode(content, type=Manifest)
     if manifest.model_version != version:  # a folder that was copied
         raise ValueError(f"{MANIFEST_NAME} is that of {manifest.model_version}")

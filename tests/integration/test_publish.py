@@ -18,7 +18,7 @@ from msgspec.structs import replace as with_fields
 from trained import history
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
-from service.bundle import load
+from service.bundle import MAX_MANIFEST_BYTES, load
 from service.durable import LockHeld, TrainerLock
 from service.errors import ModelRejected
 from training.publish import Pinned, append_history, publish
@@ -307,6 +307,31 @@ def test_a_damaged_version_is_listed_with_its_problem(tmp_path):
     assert (entry.version, entry.current) == (version, True)
     assert "missing required field" in entry.problem
     assert list_models(tmp_path / "absent") == []
+
+
+def endless(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def huge(path):
+    os.truncate(path, MAX_MANIFEST_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [(endless, "is no regular file"), (huge, "at most 1048576 allowed")],
+)
+def test_a_manifest_that_is_none_keeps_nobody_waiting(tmp_path, spoil, why):
+    first, second = (small_model(tmp_path, now_s=NOW_S + n) for n in range(2))
+    spoil(tmp_path / first / MANIFEST_NAME)
+    _, entry = list_models(tmp_path)
+    assert entry.version == first
+    assert why in entry.problem
+    with pytest.raises(RegistryError, match=why):
+        rollback(tmp_path, now_s=NOW_S, why="test")
+    spoil(tmp_path / second / MANIFEST_NAME)
+    assert complete_history(tmp_path) is None
 
 
 def test_a_folder_that_was_copied_is_listed_as_that(tmp_path):
