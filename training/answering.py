@@ -151,7 +151,6 @@ def _another(settings: Settings, others: Sequence[Answer], pointer: Pointer) -> 
 
 def _loaded(settings: Settings, version: str, now_s: float) -> Model | None:
     try:
-        named = pointer_to(settings.models, version, None, now_s=now_s, why="it answers")
-        return load(settings.models, named)
-    except (RegistryError, ModelRejected, FileNotFoundError):
+        return pointer_to(settings.models, version, None, now_s=now_s, why="it answers")[1]
+    except (RegistryError, FileNotFoundError):
         return None

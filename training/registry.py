@@ -20,6 +20,7 @@ from service.bundle import load, read_manifest_bytes
 from service.durable import Step, no_step
 from service.errors import ModelRejected
 from service.history import read_history
+from service.model import Model
 from training.bound import DAY_S
 from training.publish import (
     append_history,
@@ -112,7 +113,7 @@ def rollback(
         version = pointer.previous
     if pointer is not None and pointer.version == version:
         raise RegistryError(f"{version} is current already")
-    moved = pointer_to(models_dir, version, pointer, now_s=now_s, why=why)
+    moved, _ = pointer_to(models_dir, version, pointer, now_s=now_s, why=why)
     event = {"event": "rolled back", "at": now_s, "version": version, "why": why}
     move_pointer(models_dir, moved, event, step)
     return version
@@ -178,7 +179,7 @@ def pin(models_dir: Path, version: str, *, now_s: float, step: Step = no_step) -
             raise RegistryError(f"{version} cannot be served: {error}") from error
         moved = replace(pointer, pinned=True)
     else:
-        moved = pointer_to(models_dir, version, pointer, now_s=now_s, why="pinned", pinned=True)
+        moved, _ = pointer_to(models_dir, version, pointer, now_s=now_s, why="pinned", pinned=True)
     event = {"event": "pinned", "at": now_s, "version": version}
     move_pointer(models_dir, moved, event, step)
 
@@ -205,8 +206,8 @@ def pointer_to(
     now_s: float,
     why: str,
     pinned: bool = False,
-) -> Pointer:
-    """A pointer to a version that the service accepts, of its last review's age.
+) -> tuple[Pointer, Model]:
+    """A pointer to a version that the service accepts, of its last review's age, and its model.
 
     Raises RegistryError where there is no such version or the service would refuse it.
     """
@@ -225,11 +226,10 @@ def pointer_to(
             previous=None if displaced is None else displaced.version,
             pinned=pinned,
         )
-        load(models_dir, pointer)
         pointer_file(pointer)
+        return pointer, load(models_dir, pointer)
     except _UNREADABLE as error:
         raise RegistryError(f"{version} cannot be served: {error}") from error
-    return pointer
 
 
 def _manifest(models_dir: Path, version: str) -> Manifest:

@@ -16,9 +16,7 @@ import msgspec
 import numpy as np
 
 from service.arrays import Floats
-from service.bundle import load
 from service.durable import TrainerLock, Unflushed
-from service.errors import ModelRejected
 from service.history import moves, read_history
 from service.model import Model
 from training.bound import clustered, days, t_quantile
@@ -60,9 +58,10 @@ def consider(
     if _brought_back(models_dir, pointer.version):
         return Retreat(False, "a rollback or a pin brought it here; a new model is wanted")
     try:
-        named = pointer_to(models_dir, pointer.previous, None, now_s=now_s, why="to compare with")
-        previous = load(models_dir, named)
-    except (RegistryError, ModelRejected) as error:
+        _, previous = pointer_to(
+            models_dir, pointer.previous, None, now_s=now_s, why="to compare with"
+        )
+    except RegistryError as error:
         return Retreat(False, f"the previous model: {error}")
     if old := too_old(previous.reviewed_at, expire_after_days, now_s=now_s):
         return Retreat(False, f"the previous model would not be used: {old}")
