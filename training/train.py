@@ -264,10 +264,19 @@ def _fewer(data: Dataset, last: Event | None) -> str:
 def _publish(
     candidate: Candidate, report: bytes, settings: Settings, clock: Callable[[], float] | None
 ) -> Run:
-    """Publish, or record why not; the history gets one line either way.
+    """Publish, or record why not; where that stands and is not flushed, its page is written too."""
+    try:
+        return _carried_out(candidate, report, settings, clock)
+    except Unflushed:
+        with suppress(OSError):
+            pages.write(settings.models / pages.LAST_REPORT, report)
+        raise
 
-    Where a publication stands and is not flushed, its page is written too.
-    """
+
+def _carried_out(
+    candidate: Candidate, report: bytes, settings: Settings, clock: Callable[[], float] | None
+) -> Run:
+    """Publish, or record why not; the history gets one line either way."""
     from training.candidate import draft
     from training.publish import Pinned, publish
 
@@ -286,10 +295,6 @@ def _publish(
             details={"gain": candidate.gain},
             clock=clock,
         )
-    except Unflushed:
-        with suppress(OSError):
-            pages.write(settings.models / pages.LAST_REPORT, report)
-        raise
     except Pinned as pinned:
         _record(candidate, WITHHELD, f"{pinned}.", settings)
         return Run(OK, _recorded(f"nothing published: {pinned}", candidate, settings))
@@ -319,6 +324,8 @@ def _recorded(text: str, candidate: Candidate, settings: Settings) -> str:
     """`text` and the review. One that fails is said: the candidate's verdict and page stand."""
     try:
         return _reviewed(text, candidate.samples, settings, candidate.made_s)
+    except Unflushed:
+        raise  # it stands, and a power cut may undo it
     except OSError as error:
         failed = f"{error.filename}: {error.strerror}" if error.filename else error
         return f"{text.rstrip('.')}. The review of the published model failed: {failed}."

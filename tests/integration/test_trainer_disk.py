@@ -25,6 +25,19 @@ def full(path: Path) -> None:
 
 
 @pytest.fixture
+def reviewed(tmp_path: Path) -> Path:
+    """Where `train` will reject a candidate and renew the model that serves.
+
+    The later signals are too few to show that a new one is no worse.
+    """
+    models = first_published(tmp_path) / "models"
+    (tmp_path / "journal.db").unlink()
+    write_journal(tmp_path / "journal.db", 600, edge=0.3)
+    (models / "last-report.html").write_text("of the one before")
+    return tmp_path
+
+
+@pytest.fixture
 def place(tmp_path: Path) -> Path:
     write_journal(tmp_path / "journal.db", 200, edge=0.3, turned=True)
     return tmp_path
@@ -112,18 +125,14 @@ def test_a_report_that_cannot_be_written_leaves_the_verdict(place: Path) -> None
     assert json.loads(line)["event"] == "rejected"
 
 
-def test_a_review_that_cannot_be_written_leaves_verdict_and_page(tmp_path: Path) -> None:
-    models = first_published(tmp_path) / "models"
-    (tmp_path / "journal.db").unlink()
-    # Too few later ones to show that a new model is no worse; the one that serves is renewed.
-    write_journal(tmp_path / "journal.db", 600, edge=0.3)
-    (models / "last-report.html").write_text("of the one before")
+def test_a_review_that_cannot_be_written_leaves_verdict_and_page(reviewed: Path) -> None:
+    models = reviewed / "models"
     full(models / "CURRENT.json.tmp")
-    result = run(tmp_path, "train")
+    result = run(reviewed, "train")
     assert result.exit_code == 3, result.stderr
     assert result.stdout.startswith("rejected: ")
-    assert "review of the published model failed" in result.output
-    assert "CURRENT.json.tmp: No space left on device" in result.output
+    assert "review of the published model failed" in result.stdout
+    assert "CURRENT.json.tmp: No space left on device" in result.stdout
     assert history(models)[-1]["event"] == "rejected"
     assert "Not published" in (models / "last-report.html").read_text()
 
