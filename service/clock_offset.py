@@ -47,6 +47,10 @@ MOVED_STAMPS = 20
 """A feed that nothing has confirmed yet and that jumps is another feed (one recording after
 another): so many stamps in a row away from the offset place it anew."""
 
+FOUND_WITHIN_S = 300.0
+"""What is not confirmed this long after its first telling stamp may never be: a symbol that trades
+rarely, or a recording. What waited for it waits no more."""
+
 AHEAD_STEP_S = 10.0
 AHEAD_GAIN_S = 100.0
 """A stream is history once it ran AHEAD_GAIN_S beyond its offset, counting AHEAD_STEP_S of a
@@ -93,7 +97,8 @@ class ClockOffset:
     `configured_s` holds while `auto` knows none: before the first stamp and in `history`.
     `changes` counts how often the offset in use changed after the first was found; `epoch`
     goes up when event times from before cannot be compared with those that follow. Over a
-    daylight saving change they can: stamp and offset moved together.
+    daylight saving change they can: stamp and offset moved together. `proven_s` (receive time)
+    is when the first stamp came that was no closed market's.
     """
 
     def __init__(self, setting: Literal["auto"] | float, configured_s: float = 0.0) -> None:
@@ -103,7 +108,7 @@ class ClockOffset:
         self.epoch = 0
         self._configured_s = float(configured_s)
         self._placed = False
-        self._proven = False
+        self.proven_s = math.inf
         self._run: _Run | None = None
         self._last_lead_s: float | None = None
         self._last_receive_s = -math.inf
@@ -114,10 +119,11 @@ class ClockOffset:
         self._moved_quarter_s = 0
         self._calm_from_s = self._calm_to_s = -math.inf
 
-    @property
-    def is_known(self) -> bool:
-        """Whether the offset was given, or learnt from more than what may be a closed market's."""
-        return self._proven or self.state == "configured"
+    def is_settled(self, receive_time_s: float) -> bool:
+        """Whether the offset was given, is confirmed, or has had its time to be."""
+        if self.state in {"live", "configured"}:
+            return True
+        return receive_time_s - self.proven_s > FOUND_WITHIN_S
 
     def observe(self, stamp_s: float, receive_time_s: float, first: bool = False) -> None:
         """Learn from a stamp that is newer than the one its symbol sent before it.
@@ -138,11 +144,12 @@ class ClockOffset:
             return
         quarter_s = math.ceil((lead_s - SLACK_S) / QUARTER_S) * QUARTER_S
         far = abs(quarter_s) > MAX_OFFSET_S
-        places = not self._placed or (not self._proven and quarter_s > self.offset_s)
+        places = not self._placed or (self.proven_s == math.inf and quarter_s > self.offset_s)
         if first and (far or not places):
             return
         self._calm_to_s = -math.inf
-        self._proven = not first
+        if not first:
+            self.proven_s = min(self.proven_s, receive_time_s)
         if far:
             self._observe_far()
         else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
-from math import inf
 
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
 from service.bars import Bar, Bars, candle_refusal, is_possible
@@ -33,7 +32,7 @@ again, as to each that subscribes, and they end where the symbol is. A shorter r
 played again at more than double speed does the same, and is not read again."""
 
 EARLY_TOGETHER = 64
-"""Candles from before the first tick that one tick lets in: no request waits for all of them."""
+"""Candles that waited for the clock and that one tick lets in: no request waits for all."""
 
 SENTIMENT_HALF_LIFE_S = 3600.0
 """Where the sender of a sentiment names none."""
@@ -43,10 +42,8 @@ BEHIND_S = 60.0
 a feed that stood still catches up. One that is further behind stays there."""
 
 AHEAD_S = 60.0
-"""More than a clock that is kept right leads by, or than a stamp in whole seconds. Where *now*
-leads by more, an offset that is to be learnt is not found yet."""
-FOUND_WITHIN_S = 300.0
-"""So long *now* may lead the wall by more than AHEAD_S while a feed's clock is being found."""
+"""More than a clock that is kept right leads by, or than a stamp in whole seconds. A stamp that
+leads the wall by more moves *now* only where its clock is settled and it can be meant."""
 
 _KEPT_FAULTS = 100
 
@@ -80,7 +77,6 @@ class Intake:
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
     terminals: Terminals = field(init=False)
     _told_s: float = NEVER
-    _ahead_since_s: float = NEVER
     _full_until_s: float = NEVER
     _plain: bool = field(init=False)
 
@@ -102,15 +98,6 @@ class Intake:
         if not 0.0 < self._told_s - now_s <= BEHIND_S:
             self._told_s = now_s
         return self._told_s
-
-    def is_ahead(self, receive_time_s: float) -> bool:
-        """Whether *now* has come to lead what the wall says, but not for long.
-
-        A clock that is being found does so for a minute or two; a recording that is played faster
-        than it was made does for good, and is meant.
-        """
-        ahead_s = self.now(receive_time_s) - receive_time_s
-        return ahead_s > AHEAD_S and receive_time_s - self._ahead_since_s <= FOUND_WITHIN_S
 
     def on_frame(self, endpoint: Endpoint, frame: bytes, receive_time_s: float) -> None:
         """Parse one frame and apply what is in it. Never raises for what a sender sent."""
@@ -162,8 +149,6 @@ class Intake:
             return "malformed"
         if not feed.state.add_candle(*bar):
             return "duplicate"
-        if feed.inherited is not None and bar.minute <= feed.inherited[0]:
-            feed.inherited = None
         self.revision += 1
         return "accepted"
 
@@ -199,7 +184,6 @@ class Intake:
         So which of them rest is not judged by what lies before the step.
         """
         self.event_receive_s += step_s
-        self._ahead_since_s += step_s
         self._full_until_s = NEVER
         self.terminals.clock_stepped(step_s)
         if step_s < 0.0:
@@ -247,10 +231,11 @@ class Intake:
             endpoint.clock_state = clock.state
             if clock.state == "live":
                 self._forget_future(endpoint, receive_time_s)
-        if endpoint.early and clock.is_known:
+        if endpoint.early and clock.is_settled(receive_time_s):
             for _ in range(min(EARLY_TOGETHER, len(endpoint.early))):
                 candle, came_s = endpoint.early.popleft()
-                self._candle(endpoint, candle, receive_time_s, came_s)
+                fate = self._candle(endpoint, candle, receive_time_s, receive_time_s - came_s)
+                self.changes[f"early_candle_{fate}"] += 1
 
     def _apply(
         self,
@@ -278,13 +263,11 @@ class Intake:
         book = self.paper.books.get(state.symbol)
         if book is not None:
             book.on_tick(event_s, bid, ask)
-        if self.event_s is None or event_s > self.event_s:
+        if (self.event_s is None or event_s > self.event_s) and (
+            event_s <= receive_time_s + AHEAD_S or endpoint.may_lead(receive_time_s)
+        ):
             self.event_s = event_s
             self.event_receive_s = receive_time_s
-            if event_s <= receive_time_s + AHEAD_S:
-                self._ahead_since_s = NEVER
-            elif self._ahead_since_s == NEVER:
-                self._ahead_since_s = receive_time_s
         return "tick_accepted"
 
     def _on_candles(self, endpoint: Endpoint, batch: Candles, receive_time_s: float) -> None:
@@ -298,17 +281,17 @@ class Intake:
             self.counts["candle_none"] += 1
 
     def _candle(
-        self, endpoint: Endpoint, candle: Candle, receive_time_s: float, came_s: float = inf
+        self, endpoint: Endpoint, candle: Candle, receive_time_s: float, waited_s: float = 0.0
     ) -> str:
-        """`came_s` (receive time) is when an early one came: later its minute is over anyway."""
+        """An early one waited for `waited_s`: by now its minute is over anyway."""
         if candle.timeframe != "M1":
             return "other_timeframe"
-        if not endpoint.clock.is_known:
+        if not endpoint.clock.is_settled(receive_time_s):
             # Hours off it would stand where the true one belongs.
             endpoint.early.append((candle, receive_time_s))
             return "early"
         opened_s = candle.stamp_s - endpoint.clock.offset_s
-        now = min(self.now(receive_time_s), came_s)
+        now = self.now(receive_time_s) - waited_s
         if refused := candle_refusal(opened_s, now):
             return refused  # before it makes a symbol known, which may cost another its place
         symbol = self.names.canonical(candle.symbol)
@@ -358,7 +341,6 @@ class Intake:
                 self.terminals.heard(sender, receive_time_s)
                 return False
             feed.forget_stamps()
-            self._forget_lost(receive_time_s)
             self.paper.void(feed.state.symbol)
             feed.state.reset_short_windows(self.now(receive_time_s))
             self.revision += 1
@@ -383,7 +365,6 @@ class Intake:
             if feed.event_s - event_s + advanced_s <= SENT_AGAIN_S:
                 return False
             bars = feed.state.bars.before(int(event_s) // 60)
-            feed.inherited = None
             self._forget(feed, bars if len(bars) else None)
         elif advanced_s > 0.0 and waited_s > RESTART_AFTER_S:
             self._forget(feed)
@@ -409,25 +390,14 @@ class Intake:
         newest_s = receive_time_s + FUTURE_S
         for feed in self.feeds.values():
             if feed.event_s > newest_s and feed.was_read_by(endpoint.name):
-                bars = feed.state.bars
-                past = not len(bars) or 60.0 * bars.minutes[-1] <= newest_s
-                self._forget(feed, bars if past else None)
+                self._forget(feed, feed.inherited_bars(newest_s))
                 feed.forget_stamps()
                 self._forget_now()
                 self.changes["future_forgotten"] += 1
 
-        self._forget_lost(receive_time_s)
-
-    def _forget_lost(self, receive_time_s: float) -> None:
-        """A time of the future that no symbol bears any more held up all the others."""
-        if self.event_s is None or self.event_s <= receive_time_s + FUTURE_S:
-            return
-        if all(feed.event_s < self.event_s for feed in self.feeds.values()):
-            self._forget_now()
-
     def _forget_now(self) -> None:
         self.event_s = None
-        self._told_s = self._ahead_since_s = NEVER
+        self._told_s = NEVER
 
     def _forget(self, feed: SymbolFeed, kept: Bars | None = None) -> None:
         self.paper.void(feed.state.symbol)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from protocol.ea_feed import Candle
-from service.bars import Bars, DayRange
+from service.bars import Bars
 from service.clock_offset import ClockOffset, State
 from service.features.state import SymbolState
 
@@ -34,7 +34,7 @@ class Endpoint:
     `seen_s` (receive time) is when anything of it last came, `tick_s` when a tick did that was
     taken in, or left to the source that has its symbol: a stand-by brings ticks too. `epoch` and
     `clock_state` are the clock's when its symbols were last made to fit. `early` candles came,
-    each at its receive time, before ticks had shown the clock; of more the oldest go.
+    each at its receive time, before the clock was settled; of more the oldest go.
     """
 
     name: str
@@ -46,10 +46,19 @@ class Endpoint:
     clock_state: State = "acquiring"
     early: deque[tuple[Candle, float]] = field(default_factory=lambda: deque(maxlen=EARLY_CANDLES))
 
+    def may_lead(self, receive_time_s: float) -> bool:
+        """Whether a stamp ahead of this machine's time can be meant.
+
+        It is where the clock was given, and in a recording that is played faster than it was made;
+        while the clock is being found it is a mistake.
+        """
+        return self.clock.state != "acquiring" and self.clock.is_settled(receive_time_s)
+
     def clock_stepped(self, step_s: float) -> None:
         """UTC was set on by `step_s` (negative: back): receive times from before move with it."""
         self.seen_s += step_s
         self.tick_s += step_s
+        self.clock.proven_s += step_s
         for _ in range(len(self.early)):
             candle, came_s = self.early.popleft()
             self.early.append((candle, came_s + step_s))
@@ -70,8 +79,8 @@ class SymbolFeed:
     when its source last sent a tick of it or, before the first, when it became known; `candle_s` is
     when a candle of it was last taken in and `candle_endpoint` who sent it; `ticks` is how many
     were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are of the last applied one.
-    `inherited` is the newest minute, and the days, of the bars as they came back from before a
-    restart, or from another endpoint; None where candles have come between those since.
+    `inherited` are the bars as they came back from before a restart, or from another endpoint:
+    what this clock does to them ends with it, where it turns out to be another.
     `kept` belongs to `vectors`: what was worked out last, by direction.
     """
 
@@ -90,7 +99,7 @@ class SymbolFeed:
     ticks: int = 0
     candle_s: float = NEVER
     candle_endpoint: str = ""
-    inherited: tuple[int, tuple[DayRange, ...]] | None = None
+    inherited: Bars | None = None
     terminal: Terminal = field(default_factory=Terminal)
     kept: dict[int, Kept] = field(default_factory=dict)
 
@@ -110,22 +119,17 @@ class SymbolFeed:
 
     def inherit(self) -> None:
         """The bars as they are were read by another clock than the one that comes."""
-        bars = self.state.bars
-        self.inherited = (bars.minutes[-1] if len(bars) else 0, bars.days)
+        self.inherited = self.state.bars.copy()
 
     def inherited_bars(self, until_s: float) -> Bars | None:
-        """What was inherited, without the bars that were added; None where none of it is left.
+        """What was inherited, without anything that came since; None where nothing was.
 
         Nor where it ends after `until_s` (UTC): it would keep out all that come before its end.
         """
-        if self.inherited is None or 60.0 * self.inherited[0] > until_s:
+        bars = self.inherited
+        if bars is None or (len(bars) and 60.0 * bars.minutes[-1] > until_s):
             return None
-        minute, days = self.inherited
-        bars = self.state.bars
-        if not len(bars) or bars.minutes[-1] == minute:
-            return bars
-        kept = bars.before(minute + 1, days)
-        return kept if len(kept) else None
+        return bars.copy()
 
     def set_back(self, step_s: float) -> None:
         """UTC was set back by `step_s` (negative)."""
