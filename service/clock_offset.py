@@ -47,10 +47,6 @@ MOVED_STAMPS = 20
 """A feed that nothing has confirmed yet and that jumps is another feed (one recording after
 another): so many stamps in a row away from the offset place it anew."""
 
-FOUND_WITHIN_S = 300.0
-"""What is not confirmed this long after its first telling stamp may never be: a symbol that trades
-rarely, or a recording. What waited for it waits no more."""
-
 AHEAD_STEP_S = 10.0
 AHEAD_GAIN_S = 100.0
 """A stream is history once it ran AHEAD_GAIN_S beyond its offset, counting AHEAD_STEP_S of a
@@ -118,12 +114,6 @@ class ClockOffset:
         self._moved = 0
         self._moved_quarter_s = 0
         self._calm_from_s = self._calm_to_s = -math.inf
-
-    def is_settled(self, receive_time_s: float) -> bool:
-        """Whether the offset was given, is confirmed, or has had its time to be."""
-        if self.state in {"live", "configured"}:
-            return True
-        return receive_time_s - self.proven_s > FOUND_WITHIN_S
 
     def observe(self, stamp_s: float, receive_time_s: float, first: bool = False) -> None:
         """Learn from a stamp that is newer than the one its symbol sent before it.

@@ -22,7 +22,7 @@ from service.clock_offset import ClockOffset
 from service.drift import Drift
 from service.features.state import SymbolSnapshot, SymbolState
 from service.features.vector import Vector, is_warm
-from service.intake import AHEAD_S, Intake
+from service.intake import Intake
 from service.model import Model, Probability
 from service.paper import Paper
 from service.records import OutcomeRow, PaperRow, ScoreRow
@@ -36,7 +36,7 @@ from service.replies import (
 )
 from service.retries import Remembered, Retries, content_digest
 from service.settings import Config
-from service.symbol_feed import Endpoint, Limits, SymbolFeed
+from service.symbol_feed import AHEAD_S, Endpoint, Limits, SymbolFeed
 from service.symbol_names import SymbolNames
 from service.vectors import Vectors
 from service.warmth import Warmth

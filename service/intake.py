@@ -15,7 +15,7 @@ from service.bars import Bar, Bars, candle_refusal, is_possible
 from service.clock_offset import FUTURE_S
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.paper import Paper
-from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
+from service.symbol_feed import NEVER, SURE, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
 from service.symbol_names import SymbolNames
 from service.terminals import Terminals
 
@@ -40,10 +40,6 @@ SENTIMENT_HALF_LIFE_S = 3600.0
 BEHIND_S = 60.0
 """Stamps that lag behind *now* by no more than this are waited for: the EA's are whole seconds, and
 a feed that stood still catches up. One that is further behind stays there."""
-
-AHEAD_S = 60.0
-"""More than a clock that is kept right leads by, or than a stamp in whole seconds. A stamp that
-leads the wall by more moves *now* only where its clock is settled and it can be meant."""
 
 _KEPT_FAULTS = 100
 
@@ -223,19 +219,16 @@ class Intake:
         if stamp_s < before_s:
             feed.late_run = 0
             return
+        if endpoint.early and endpoint.is_settled(receive_time_s):
+            self._admit_early(endpoint, receive_time_s)
         clock = endpoint.clock
         clock.observe(stamp_s, receive_time_s, first=before_s == NEVER)
         if clock.epoch != endpoint.epoch:
             self._begin_anew(endpoint, receive_time_s)
         if clock.state != endpoint.clock_state:
-            endpoint.clock_state = clock.state
             if clock.state == "live":
                 self._forget_future(endpoint, receive_time_s)
-        if endpoint.early and clock.is_settled(receive_time_s):
-            for _ in range(min(EARLY_TOGETHER, len(endpoint.early))):
-                candle, came_s = endpoint.early.popleft()
-                fate = self._candle(endpoint, candle, receive_time_s, receive_time_s - came_s)
-                self.changes[f"early_candle_{fate}"] += 1
+            endpoint.clock_state = clock.state
 
     def _apply(
         self,
@@ -260,14 +253,13 @@ class Intake:
         if event_s < self.rolled_s:
             self.revision += 1
         state.apply_tick(event_s, bid, ask, volume if deal else 0.0)
-        book = self.paper.books.get(state.symbol)
-        if book is not None:
-            book.on_tick(event_s, bid, ask)
-        if (self.event_s is None or event_s > self.event_s) and (
-            event_s <= receive_time_s + AHEAD_S or endpoint.may_lead(receive_time_s)
-        ):
-            self.event_s = event_s
-            self.event_receive_s = receive_time_s
+        if endpoint.clock_state in SURE or endpoint.tells_time(event_s, receive_time_s):
+            book = self.paper.books.get(state.symbol)
+            if book is not None:
+                book.on_tick(event_s, bid, ask)
+            if self.event_s is None or event_s > self.event_s:
+                self.event_s = event_s
+                self.event_receive_s = receive_time_s
         return "tick_accepted"
 
     def _on_candles(self, endpoint: Endpoint, batch: Candles, receive_time_s: float) -> None:
@@ -286,7 +278,7 @@ class Intake:
         """An early one waited for `waited_s`: by now its minute is over anyway."""
         if candle.timeframe != "M1":
             return "other_timeframe"
-        if not endpoint.clock.is_settled(receive_time_s):
+        if not endpoint.is_settled(receive_time_s):
             # Hours off it would stand where the true one belongs.
             endpoint.early.append((candle, receive_time_s))
             return "early"
@@ -304,6 +296,13 @@ class Intake:
         if fate == "accepted":
             feed.candle_s, feed.candle_endpoint = receive_time_s, endpoint.name
         return fate
+
+    def _admit_early(self, endpoint: Endpoint, receive_time_s: float) -> None:
+        """A tick has told the time by a clock that is settled: candles can be judged by it."""
+        for _ in range(min(EARLY_TOGETHER, len(endpoint.early))):
+            candle, came_s = endpoint.early.popleft()
+            fate = self._candle(endpoint, candle, receive_time_s, receive_time_s - came_s)
+            self.changes[f"early_candle_{fate}"] += 1
 
     def _admit(self, symbol: str, receive_time_s: float) -> SymbolFeed | None:
         if len(self.feeds) >= self.limits.symbols and not self._make_room(receive_time_s):
@@ -380,27 +379,36 @@ class Intake:
         for feed in self.feeds.values():
             if feed.was_read_by(endpoint.name):
                 # What another run or endpoint left was read by its own clock: it stays.
-                self._forget(feed, feed.inherited_bars(receive_time_s + FUTURE_S))
+                self._forget_placed(endpoint, feed, receive_time_s)
                 feed.event_s = NEVER
         self._forget_now()
         self.changes["offset_reset"] += 1
 
     def _forget_future(self, endpoint: Endpoint, receive_time_s: float) -> None:
         """The endpoint's clock is confirmed: what it was not known to lead by before ends."""
-        newest_s = receive_time_s + FUTURE_S
         for feed in self.feeds.values():
-            if feed.event_s > newest_s and feed.was_read_by(endpoint.name):
-                self._forget(feed, feed.inherited_bars(newest_s))
+            ahead = feed.event_s > receive_time_s + FUTURE_S
+            if ahead and feed.was_read_by(endpoint.name):
+                self._forget_placed(endpoint, feed, receive_time_s)
                 feed.forget_stamps()
                 self._forget_now()
                 self.changes["future_forgotten"] += 1
+
+    def _forget_placed(self, endpoint: Endpoint, feed: SymbolFeed, receive_time_s: float) -> None:
+        """What the endpoint's clock placed in time goes; what was read by another one stays.
+
+        So do paper positions that have seen nothing of it yet.
+        """
+        kept = feed.inherited_bars(receive_time_s + FUTURE_S)
+        self._forget(feed, kept, void=endpoint.is_settled(receive_time_s))
 
     def _forget_now(self) -> None:
         self.event_s = None
         self._told_s = NEVER
 
-    def _forget(self, feed: SymbolFeed, kept: Bars | None = None) -> None:
-        self.paper.void(feed.state.symbol)
+    def _forget(self, feed: SymbolFeed, kept: Bars | None = None, *, void: bool = True) -> None:
+        if void:
+            self.paper.void(feed.state.symbol)
         if kept is None:
             feed.inherited = None
         feed.state.reset(kept)

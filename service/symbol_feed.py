@@ -22,6 +22,15 @@ NEVER = float("-inf")
 UNHEARD = ("", "")
 """The source of a symbol that no tick has come for yet: restored, or known from candles."""
 
+SURE = ("live", "configured")
+"""States of a clock that was confirmed or given."""
+
+FOUND_WITHIN_S = 300.0
+"""A clock that is not confirmed so long after its first telling stamp may never be, as that of a
+recording. What waited for it waits no more."""
+
+AHEAD_S = 60.0
+"""More than a clock that is kept right leads by, or than a stamp in whole seconds."""
 
 EARLY_CANDLES = 32_768
 """More than an hour of each of 512 symbols, the default of `limits.symbols`; 11 MiB at most."""
@@ -43,16 +52,26 @@ class Endpoint:
     seen_s: float = NEVER
     tick_s: float = NEVER
     epoch: int = 0
-    clock_state: State = "acquiring"
+    clock_state: State = field(init=False)
     early: deque[tuple[Candle, float]] = field(default_factory=lambda: deque(maxlen=EARLY_CANDLES))
 
-    def may_lead(self, receive_time_s: float) -> bool:
-        """Whether a stamp ahead of this machine's time can be meant.
+    def __post_init__(self) -> None:
+        self.clock_state = self.clock.state
 
-        It is where the clock was given, and in a recording that is played faster than it was made;
-        while the clock is being found it is a mistake.
+    def is_settled(self, receive_time_s: float) -> bool:
+        """Whether the clock was given, is confirmed, or has had its time to be."""
+        return self.clock_state in SURE or receive_time_s - self.clock.proven_s > FOUND_WITHIN_S
+
+    def tells_time(self, event_s: float, receive_time_s: float) -> bool:
+        """Whether an event time is believed: its clock is settled, or it is one of a recording.
+
+        A recording that is ahead of this machine's time is played faster than it was made; while
+        the clock may still be found that is a mistake.
         """
-        return self.clock.state != "acquiring" and self.clock.is_settled(receive_time_s)
+        ahead = event_s > receive_time_s + AHEAD_S
+        if self.clock_state == "acquiring":
+            return not ahead and self.is_settled(receive_time_s)
+        return not ahead or self.is_settled(receive_time_s)
 
     def clock_stepped(self, step_s: float) -> None:
         """UTC was set on by `step_s` (negative: back): receive times from before move with it."""

@@ -6,9 +6,9 @@ import pytest
 from taken_in import Given, T
 
 from service.bars import DayRange
-from service.clock_offset import FOUND_WITHIN_S, ClockOffset
+from service.clock_offset import ClockOffset
 from service.features.state import SymbolState
-from service.symbol_feed import Endpoint
+from service.symbol_feed import FOUND_WITHIN_S, Endpoint
 
 THREE_HOURS_S = 10_800.0
 

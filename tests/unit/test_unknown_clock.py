@@ -17,6 +17,7 @@ from protocol.messages import FeaturesRequest, SentimentRequest
 from service.bars import KEPT_BARS, Bar, DayRange
 from service.engine import Engine
 from service.features.state import SymbolSnapshot
+from service.records import PaperRow
 from service.symbol_feed import Endpoint
 
 T = 1_757_944_830.0 + 8 * 3600  # 22:00:30 UTC, so that it is tomorrow for the broker
@@ -47,6 +48,27 @@ def bar(minute: int) -> Bar:
     return Bar(minute, mids[0], max(mids), min(mids), mids[-1])
 
 
+def position(symbol: str) -> PaperRow:
+    """A buy that was open before the restart, whose levels are never touched."""
+    return PaperRow(
+        score_id=f"run-{symbol}",
+        signal_id=symbol,
+        symbol=symbol,
+        direction=1,
+        stop_loss=1.0,
+        take_profit=1.3,
+        risk=0.1,
+        event_time=T - 600.0,
+        deadline=T + 7200.0,
+        last_time=T - 1.0,
+        opened_at=T - 600.0,
+        opened_price=1.1,
+        best_price=1.1,
+        worst_price=1.1,
+        last_price=1.1,
+    )
+
+
 class Start:
     """A start with what was restored; the broker's clock is three hours ahead of UTC."""
 
@@ -57,6 +79,7 @@ class Start:
             bars = tuple(bar(minute) for minute in restored)
             snapshot = SymbolSnapshot(symbol, bars, (YESTERDAY,), T - 9000, None)
             self.engine.restore(snapshot, T)
+        self.engine.resume([position(symbol) for symbol in SYMBOLS], SYMBOLS)
         self.endpoint: Endpoint = self.engine.endpoint("feed", volume_is_deal=False)
 
     def send(self, at_s: float, symbols: tuple[str, ...] = SYMBOLS) -> None:
@@ -102,7 +125,7 @@ class Start:
         return reply["features"]  # type: ignore[no-any-return]
 
 
-@examples(max_examples=60, deadline=None)
+@examples(max_examples=50, deadline=None)
 @given(
     restored=st.sets(st.integers(1, 240), max_size=240),
     history=st.sampled_from([0, 0, 3, 10, 14, 15, 20, 45]),
@@ -116,6 +139,7 @@ def test_bars_end_up_as_on_a_known_clock(
     start.go(history, steps)
     assert (start.endpoint.clock.state, start.endpoint.clock.offset_s) == ("live", BROKER_S)
     assert start.engine.intake.now(start.now_s) == pytest.approx(start.now_s, abs=1.0)
+    assert len(start.engine.paper) == len(SYMBOLS)
     sent = range(MINUTE - max([0, *(n for what, n in steps if what == "candles")]), MINUTE)
     for symbol in SYMBOLS:
         bars = start.engine.intake.feeds[symbol].state.bars
@@ -124,3 +148,21 @@ def test_bars_end_up_as_on_a_known_clock(
         kept_from = bars.minutes[0] if len(bars) == KEPT_BARS else 0
         assert {minute for minute in due if minute >= kept_from} <= set(bars.minutes)
         assert bars.previous_day(MINUTE) == YESTERDAY
+        assert start.features(symbol)["sentiment_score"] == pytest.approx(70.0, abs=0.1)
+
+
+@examples(max_examples=40, deadline=None)
+@given(restored=st.sets(st.integers(1, 240), max_size=240), steps=STEPS)
+def test_without_ticks_of_the_past_the_features_are_those_of_a_known_clock(
+    restored: set[int], steps: list[Step]
+) -> None:
+    back = sorted(MINUTE - ago for ago in restored)
+    learnt, known = Start("auto", back), Start(str(BROKER_S), back)
+    learnt.go(0, [("live", 5), *steps])
+    known.go(0, [("live", 5), *(step for step in steps if step[0] != "future")])
+    spoilt = {SYMBOLS[ahead_s % 2] for what, ahead_s in steps if what == "future"}
+    for symbol in set(SYMBOLS) - spoilt:
+        found, wanted = learnt.features(symbol), known.features(symbol)
+        assert found.pop("sentiment_score") == pytest.approx(wanted.pop("sentiment_score"), 1e-3)
+        assert found == wanted
+    assert learnt.engine.paper.counts == known.engine.paper.counts
