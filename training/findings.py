@@ -16,6 +16,7 @@ from training.bound import Mean
 from training.candidate import Candidate, grower
 from training.coverage import Decile, Promise, Taken
 from training.gain import Gain
+from training.known_r import Known, known_r, without_selected_r
 from training.learning import Point, learning_curve
 from training.permutation import permutation_importance
 from training.settings import Settings
@@ -31,11 +32,13 @@ class Findings(NamedTuple):
 
     `paying` are the signals whose expected R was above 0, None where there are none; `above_terms`
     is what the better half made above the half with the best reward and cost; both None where no R
-    is known, as `promise`. `alike`: every signal got the same probability.
+    is known, as `promise`. `known` says of how many it is; where that depends on how they ended,
+    all else here is as if it were known of none. `alike`: every signal got the same probability.
     """
 
     alike: bool
     by_r: bool
+    known: Known
     told: list[Taken]
     curve: list[Taken]
     paying: Taken | None
@@ -62,7 +65,7 @@ def find(
 ) -> Findings:
     """Work it out; the learning curve fits six forests more. `step` hears of stages."""
     walk = candidate.walk
-    p, test, holding_s = walk.p, walk.test, walk.holding_s
+    p, test, holding_s = walk.p, without_selected_r(walk.test), walk.holding_s
     level = walk.level(p)
     rated = coverage.rating(level, test)
 
@@ -73,6 +76,7 @@ def find(
     return Findings(
         alike=float(np.ptp(level)) < ALIKE,
         by_r=rated.by_r,
+        known=known_r(walk.test),
         told=[take(share) for share in (*coverage.TOLD, 1.0)],
         curve=[take(float(share)) for share in coverage.SHARES],
         paying=(

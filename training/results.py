@@ -29,6 +29,7 @@ from training.gain import (
     made_good,
     week_of,
 )
+from training.known_r import known_r, without_selected_r
 from training.measure import net_r
 from training.samples import Samples
 from training.wording import WIDTH, day
@@ -91,19 +92,12 @@ def describe(
     newest_s = float(samples.time_s[-1])
     begin_s = _monday(newest_s) - (weeks - 1) * WEEK_S
     rows = samples.take(samples.time_s >= begin_s)
+    known = known_r(rows)
+    rows = without_selected_r(rows)
     if now_s - newest_s > WEEK_S:
         yield f"no outcome since {day(newest_s)}; {weeks} weeks up to then"
     taken, rejected = advised(rows, advice)
-    everything = np.ones(len(rows), dtype=np.bool_)
-    yield from _head()
-    week = week_of(rows.time_s)
-    for number in np.unique(week).tolist():
-        at = week == number
-        yield _line(day(MONDAY_S + number * WEEK_S), rows, (at, at & taken, at & rejected))
-    yield "-" * WIDTH
-    yield _line("together", rows, (everything, taken, rejected))
-    yield "n signals, per cent won with its 90 % interval, mean R net of costs; in these,"
-    yield "signals that overlap count once; weeks begin Monday, UTC"
+    yield from _table(rows, taken, rejected)
     if 2.0 * holding_s > DAY_S:
         yield (
             f"signals may run for {holding_s / 3600.0:.0f} hours, so {2.0 * holding_s / DAY_S:.1f} "
@@ -111,12 +105,15 @@ def describe(
         )
     yield ""
     silent = sum(begin_s <= time_s <= newest_s for time_s in silent_s)
-    sentences = [*verdict(rows, taken, rejected, holding_s), *_doubts(rows, silent, holding_s)]
+    doubts = _doubts(rows, known.said, silent, holding_s)
+    sentences = [*verdict(rows, taken, rejected, holding_s), *doubts]
     for sentence in sentences:
         yield from wrap(sentence, WIDTH, subsequent_indent="  ")
 
 
-def _doubts(rows: Samples, silent: int, holding_s: float) -> Iterator[str]:
+def _doubts(rows: Samples, of_r: str, silent: int, holding_s: float) -> Iterator[str]:
+    if of_r:
+        yield f"{of_r}."
     if silent:
         yield (
             f"{silent:,} more signals of these weeks have no outcome that is believed; `status` "
@@ -146,9 +143,11 @@ def verdict(rows: Samples, taken: Bools, rejected: Bools, holding_s: float = 0.0
         yield f"Not established: {_one_sided(len(both), chosen)}."
     else:
         yield _sentence(*by_wins, _WINS)
-        by_r = _held(net_r(both), both, chosen, holding_s)
+        made = net_r(both)
+        by_r = _held(made, both, chosen, holding_s)
+        whose = "" if np.isfinite(made).all() else " whose R is known"
         if by_r is not None:
-            yield _sentence(*by_r, _RESULT)
+            yield _sentence(*by_r, _RESULT, whose)
             rewards = _held(both.reward_risk, both, chosen, holding_s)
             if rewards is not None:
                 yield from _by_reward(by_wins[0], by_r[0], rewards[0])
@@ -218,7 +217,7 @@ _WINS = _Unit("won", 100.0, "z.1f", " %", " %", " points")
 _RESULT = _Unit("made", 1.0, "+z.2f", " R a signal", " R", " R")
 
 
-def _sentence(made: Gain, taken: int, unit: _Unit) -> str:
+def _sentence(made: Gain, taken: int, unit: _Unit, whose: str = "") -> str:
     value, whole = (f"{unit.scale * v:{unit.form}}" for v in (made.taken, made.all))
     more, low, high = (
         f"{unit.scale * v:+{unit.form.lstrip('+')}}"
@@ -226,8 +225,8 @@ def _sentence(made: Gain, taken: int, unit: _Unit) -> str:
     )
     sure = f"90 % interval {low} to {high}" if made.days > 1 else "one day has no interval"
     found = (
-        f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {made.n:,} advised on, weighted "
-        f"to the same weeks, {whole}{unit.short}: "
+        f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {made.n:,} advised on{whose}, "
+        f"weighted to the same weeks, {whole}{unit.short}: "
         f"{more}{unit.step} ({sure})"
     )
     if made.days < FEWEST_DAYS or made.n < FEWEST:
@@ -248,6 +247,18 @@ def _sentence(made: Gain, taken: int, unit: _Unit) -> str:
     if made.worse:
         return f"Worse: {found}."
     return f"Not established: {found}, and that interval holds 0."
+
+
+def _table(rows: Samples, taken: Bools, rejected: Bools) -> Iterator[str]:
+    yield from _head()
+    week = week_of(rows.time_s)
+    for number in np.unique(week).tolist():
+        at = week == number
+        yield _line(day(MONDAY_S + number * WEEK_S), rows, (at, at & taken, at & rejected))
+    yield "-" * WIDTH
+    yield _line("together", rows, (np.ones(len(rows), dtype=np.bool_), taken, rejected))
+    yield "n signals, per cent won with its 90 % interval, mean R net of costs; in these,"
+    yield "signals that overlap count once; weeks begin Monday, UTC"
 
 
 def _head() -> Iterator[str]:

@@ -160,6 +160,9 @@ def _coverage(found: Findings) -> Iterator[str]:
             "shares made is in the table."
         )
         return
+    if found.known.selected:
+        yield f"{found.known.said}. What other shares won is in the table."
+        return
     if paying is None or not np.isfinite(paying.group.r):
         yield (
             "Reward and risk are not known, so which signals pay their costs cannot be said. What "
@@ -172,8 +175,9 @@ def _coverage(found: Findings) -> Iterator[str]:
         sure = f"({signed(paying.low)} to {signed(paying.high)})"
         if not np.isfinite(paying.low):
             sure = TOO_FEW_DAYS
+        whose = "those of them whose R is known" if found.known.said else "these"
         paid = (
-            f"It expected {percent(paying.share)} of the signals to pay their costs; these made "
+            f"It expected {percent(paying.share)} of the signals to pay their costs; {whose} made "
             f"{signed(paying.group.r)} R each {sure}."
         )
     yield f"{paid} Other shares are in the table."
@@ -280,6 +284,8 @@ def _not_shown(candidate: Candidate, found: Findings, silent_s: Sequence[float])
             f"{silent:,} more signals of the time it learned from, which have no outcome that is "
             "believed: if which have one depends on how they went, nothing above holds."
         )
+    if found.known.said and not found.known.selected:
+        yield f"What all made: {found.known.said}."
     if longer := samples.outlasting(walk.holding_s):
         yield f"Outcomes that come late: {longer}."
     parts = [(part, kind) for kind in ("symbol", "pattern") for part in found.parts[kind]]
