@@ -158,6 +158,7 @@ def results(weeks: int, **options: Any) -> None:
             now_s=now_s,
             holding_s=settings.joining.max_holding_s,
             silent_s=data.silent_s,
+            even_s=data.even_s,
         )
         for line in shown:
             click.echo(line)

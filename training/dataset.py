@@ -60,7 +60,7 @@ class Dataset(msgspec.Struct, frozen=True):
     and reported outcome contradict each other, `said_other_r` those that were reported again with
     another R than the first one, which counts, `unmatched` the outcomes of unknown signals,
     `silent_s` when those were scored live (UTC s) for which no outcome of all that came in time
-    is believed.
+    is believed, `even_s` those that ended at break-even.
     """
 
     samples: Samples
@@ -70,6 +70,7 @@ class Dataset(msgspec.Struct, frozen=True):
     unmatched: int
     silent_s: tuple[float, ...] = ()
     said_other_r: int = 0
+    even_s: tuple[float, ...] = ()
 
 
 class Source(NamedTuple):
@@ -88,18 +89,21 @@ def read_dataset(
     now_s: float,
     backfills: Sequence[Path] = (),
     reach: Reach | None = None,
+    even: frozenset[str] = frozenset(),
 ) -> Dataset:
     """Join the scores of one journal or several with their outcomes and `reported` ones, by id.
 
-    `reported` comes from the truth logs, by signal id; `backfills` are files that `backfill`
-    made. Beyond `reach` it is as if nothing had been scored or told. Raises sqlite3.Error where a
-    file cannot be read, FileNotFoundError where there is none, ConfigError where one is given as
-    the other: what was not scored live never evaluates.
+    `reported` comes from the truth logs, by signal id, as `even`, the ids of what they say ended
+    at break-even; `backfills` are files that `backfill` made. Beyond `reach` it is as if nothing
+    had been scored or told. Raises sqlite3.Error where a file cannot be read, FileNotFoundError
+    where there is none, ConfigError where one is given as the other: what was not scored live
+    never evaluates.
     """
     paths = [journals] if isinstance(journals, Path) else journals
-    live = _source(open_journals(journals), paths, reported, {}, reach)
+    live = _source(open_journals(journals), paths, reported, even, {}, reach)
     made = [
-        _source(open_backfill(path), [path], reported, live.labels, reach) for path in backfills
+        _source(open_backfill(path), [path], reported, even, live.labels, reach)
+        for path in backfills
     ]
     return _join([live, *made], reported, rules, now_s)
 
@@ -108,6 +112,7 @@ def _source(
     opened: sqlite3.Connection,
     paths: Sequence[Path],
     reported: Mapping[str, Outcome],
+    even: frozenset[str],
     requested: Mapping[str, Sequence[Label]],
     reach: Reach | None,
 ) -> Source:
@@ -122,6 +127,8 @@ def _source(
         told = [label for label in requested.get(key, ()) if label.source == "request"]
         if (outcome := reported.get(key)) is not None:
             told.append(of_truth_log(outcome))
+        if key in even:
+            told.append(Label("truth_log", None, doubt=Reason.BREAK_EVEN))
         if told:
             labels[key] += told
     return Source(scores, damaged, labels)
@@ -139,6 +146,7 @@ def _join(
     kept: list[tuple[Score, Label]] = []
     seen: dict[str, bool] = {}
     silent_s: list[float] = []
+    even_s: list[float] = []
     for scores, damaged, labels in sources:
         excluded["damaged_row"] += damaged
         ripe_s, again = _ripe(scores, rules, now_s), _used_again(scores, rules)
@@ -156,7 +164,7 @@ def _join(
                     # One that is left out however it ended hides nothing.
                     harmless = score.backfilled or reason == "neighbour_void"
                     if score.time_s <= ripe_s and not harmless:
-                        silent_s.append(score.time_s)
+                        (even_s if reason == Reason.BREAK_EVEN else silent_s).append(score.time_s)
                 elif score.time_s > ripe_s:
                     reason = "cohort_still_open"
                 else:
@@ -174,6 +182,7 @@ def _join(
         len({key for key in told if key not in known}),
         tuple(silent_s),
         said_other_r,
+        tuple(even_s),
     )
 
 

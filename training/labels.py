@@ -14,7 +14,16 @@ import msgspec
 
 from service.scoring import MAX_TERM_R
 from training.pips import in_r
-from training.truth_log import Outcome, Reason, born_s, in_future, other_r, sign_differs, words
+from training.truth_log import (
+    Outcome,
+    Reason,
+    born_s,
+    in_future,
+    other_r,
+    sign_differs,
+    undecided,
+    words,
+)
 from training.truth_log.plausible import MIN_DELAY_S, stop_moved, too_soon
 
 Prefer = Literal["paper", "reported"]
@@ -158,7 +167,7 @@ def _result(
         except KeyError:
             return None, Reason.UNKNOWN_OUTCOME
     if win is None:
-        return None, Reason.NO_RESULT
+        return None, undecided(realised_r)
     if realised_r is not None and abs(realised_r) > MAX_TERM_R:
         return win, Reason.IMPOSSIBLE_LEVELS
     if source != "paper" and sign_differs(win, realised_r, pips):

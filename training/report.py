@@ -97,7 +97,7 @@ def render(
         walk=walk,
         test=walk.test,
         found=found,
-        answers=answers(candidate, found, history, data.silent_s),
+        answers=answers(candidate, found, history, data.silent_s, data.even_s),
         conditions=conditions(verdict.metrics),
         data=data,
         log=log,

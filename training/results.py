@@ -32,7 +32,7 @@ from training.gain import (
 from training.known_r import known_r, without_selected_r
 from training.measure import net_r
 from training.samples import Samples
-from training.wording import WIDTH, day
+from training.wording import BREAK_EVEN, WIDTH, day
 
 Z90 = 1.6448536269514722
 """Two-sided 90 % of the normal distribution; its ends are one-sided 95 % bounds."""
@@ -78,12 +78,13 @@ def describe(
     now_s: float,
     holding_s: float = 0.0,
     silent_s: Sequence[float] = (),
+    even_s: Sequence[float] = (),
 ) -> Iterator[str]:
     """Lines for the terminal: the table of the last weeks, and the verdict of all of them.
 
     The weeks end with that of the newest outcome, which is said where it is not of late.
-    `silent_s` are the times (UTC s) of signals that have no outcome to believe. What was
-    backfilled is left out: nobody was advised on it.
+    `silent_s` are the times (UTC s) of signals that have no outcome to believe, `even_s` of those
+    that ended at break-even. What was backfilled is left out: nobody was advised on it.
     """
     samples = samples.take(~samples.backfilled)
     if not len(samples):
@@ -104,16 +105,20 @@ def describe(
             "days count as one below"
         )
     yield ""
-    silent = sum(begin_s <= time_s <= newest_s for time_s in silent_s)
-    doubts = _doubts(rows, known.said, silent, holding_s)
+    silent, even = (
+        sum(begin_s <= time_s <= newest_s for time_s in times) for times in (silent_s, even_s)
+    )
+    doubts = _doubts(rows, known.said, silent, even, holding_s)
     sentences = [*verdict(rows, taken, rejected, holding_s), *doubts]
     for sentence in sentences:
         yield from wrap(sentence, WIDTH, subsequent_indent="  ")
 
 
-def _doubts(rows: Samples, of_r: str, silent: int, holding_s: float) -> Iterator[str]:
+def _doubts(rows: Samples, of_r: str, silent: int, even: int, holding_s: float) -> Iterator[str]:
     if of_r:
         yield f"{of_r}."
+    if even:
+        yield f"{even:,} more signals of these weeks {BREAK_EVEN}."
     if silent:
         yield (
             f"{silent:,} more signals of these weeks have no outcome that is believed; `status` "

@@ -21,7 +21,7 @@ from training.gain import Gain, made_good
 from training.samples import Samples
 from training.stability import Part
 from training.walk_forward import WalkForward
-from training.wording import day, name_of, percent, signed
+from training.wording import BREAK_EVEN, day, name_of, percent, signed
 
 FEWEST_TO_JUDGE = 100
 FEW_DAYS = 60
@@ -71,17 +71,19 @@ def answers(
     found: Findings,
     history: Sequence[Event],
     silent_s: Sequence[float] = (),
+    even_s: Sequence[float] = (),
 ) -> list[Answer]:
     """In the order in which a trader asks. `history` holds what was tried before.
 
-    `silent_s` are the times (UTC s) of signals that have no outcome to believe.
+    `silent_s` are the times (UTC s) of signals that have no outcome to believe, `even_s` of those
+    that ended at break-even.
     """
     return [
         Answer("What does it add?", tuple(_adds(found))),
         Answer("At which coverage?", tuple(_coverage(found))),
         Answer("How sure is that?", tuple(_sure(candidate, history))),
         Answer("Since when?", tuple(_since(candidate))),
-        Answer("What does it not show?", tuple(_not_shown(candidate, found, silent_s))),
+        Answer("What does it not show?", tuple(_not_shown(candidate, found, silent_s, even_s))),
     ]
 
 
@@ -272,18 +274,25 @@ def scored_live(samples: Samples) -> str:
     return f"; {len(live):,} of them scored live, of which {percent(live.base_rate)} won"
 
 
-def _not_shown(candidate: Candidate, found: Findings, silent_s: Sequence[float]) -> Iterator[str]:
+def _not_shown(
+    candidate: Candidate, found: Findings, silent_s: Sequence[float], even_s: Sequence[float]
+) -> Iterator[str]:
     walk, samples = candidate.walk, candidate.samples
     days = len(np.unique(walk.groups))
     short = f"; {days} days are one kind of market" if days < FEW_DAYS else ""
     yield f"That tomorrow is like these days{short}."
     yield from _labels(walk)
-    silent = sum(samples.time_s[0] <= time_s <= samples.time_s[-1] for time_s in silent_s)
+    silent, even = (
+        sum(samples.time_s[0] <= time_s <= samples.time_s[-1] for time_s in times)
+        for times in (silent_s, even_s)
+    )
     if silent:
         yield (
             f"{silent:,} more signals of the time it learned from, which have no outcome that is "
             "believed: if which have one depends on how they went, nothing above holds."
         )
+    if even:
+        yield (f"{even:,} more signals of the time it learned from, which {BREAK_EVEN}.")
     if found.known.said and not found.known.selected:
         yield f"What all made: {found.known.said}."
     if longer := samples.outlasting(walk.holding_s):

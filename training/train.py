@@ -197,6 +197,7 @@ def gather(
         now_s=now_s,
         backfills=settings.backfills,
         reach=reach,
+        even=log.even,
     )
 
 

@@ -10,6 +10,10 @@ from training.truth_log import Reason
 
 WIDTH = 80
 """Of what is printed: a terminal's own, where nobody made it wider."""
+BREAK_EVEN = (
+    "ended at break-even, with an R of 0: they have neither won nor lost, and are in no share and "
+    "no mean R here, which lies nearer to 0 with them"
+)
 MEANING: dict[str, str] = {
     Reason.NOT_JSON: "not JSON",
     Reason.NOT_AN_OBJECT: "JSON, but no object",
@@ -19,7 +23,8 @@ MEANING: dict[str, str] = {
     Reason.TEST: "a test: TEST is a part of its id",
     Reason.NOTE: "a note on a signal that says no outcome",
     Reason.UNKNOWN_OUTCOME: "an outcome word that is none of the known ones",
-    Reason.NO_RESULT: "a timeout without R or pips, or with zero: neither won nor lost",
+    Reason.NO_RESULT: "a timeout without R or pips, or with pips of zero: neither won nor lost",
+    Reason.BREAK_EVEN: "ended with an R of 0: neither won nor lost",
     Reason.SOURCE: "its outcome_source says that nobody saw the end",
     Reason.NO_TIME: "a time stamp that cannot be read, so that nobody can tell when it ended",
     Reason.NO_RUNTIME: "its only stamp is that of its writing, and nothing says how long it ran: "

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from found_rows import N, rows_of
-from test_results import advice_of, lines, weeks_of_signals
+from signal_weeks import advice_of, lines, weeks_of_signals
 
 from training.candidate import make
 from training.dataset import Dataset

@@ -9,7 +9,15 @@ refusing it, or waiting for the rest of its bytes. No line raises.
 
 from training.truth_log.columns import Signals
 from training.truth_log.ledger import TruthLog, read_truth_logs
-from training.truth_log.lines import SAME_TRADE_S, Outcome, Reason, Signal, other_market, other_r
+from training.truth_log.lines import (
+    SAME_TRADE_S,
+    Outcome,
+    Reason,
+    Signal,
+    other_market,
+    other_r,
+    undecided,
+)
 from training.truth_log.plausible import AHEAD_S, Rules, born_s, in_future, sign_differs
 
 __all__ = [
@@ -27,4 +35,5 @@ __all__ = [
     "other_r",
     "read_truth_logs",
     "sign_differs",
+    "undecided",
 ]

@@ -23,7 +23,8 @@ from training.truth_log.shapes import read
 class TruthLog(msgspec.Struct, frozen=True):
     """Signals and usable outcomes by signal id, and an account of every line read.
 
-    `won` of the usable outcomes are wins.
+    `won` of the usable outcomes are wins; `even` are the ids of signals that a line says to have
+    ended at break-even.
     """
 
     signals: Signals
@@ -36,6 +37,7 @@ class TruthLog(msgspec.Struct, frozen=True):
     shapes: dict[str, int]
     refused: dict[Reason, int]
     problems: tuple[str, ...]
+    even: frozenset[str] = frozenset()
 
 
 def read_truth_logs(
@@ -67,6 +69,7 @@ class _Ledger:
         self._counts: Counter[str] = Counter()
         self._shapes: Counter[str] = Counter()
         self._refused: Counter[Reason] = Counter()
+        self._even: set[str] = set()
 
     def read(self, path: Path, before: Seen | None) -> None:
         """Take a file's lines; `before` is what bore its name when reading began."""
@@ -103,6 +106,8 @@ class _Ledger:
             self._refused[said.reason] += 1
             if said.signal is not None:
                 self._of_refused.know(said.signal, by_its_end=True)
+                if said.reason is Reason.BREAK_EVEN:
+                    self._even.add(said.signal.signal_id)
 
     def settle(self) -> TruthLog:
         """Judge each outcome against all that is known of its signal."""
@@ -122,6 +127,7 @@ class _Ledger:
             dict(self._shapes.most_common()),
             dict(self._refused.most_common()),
             tuple(self.problems),
+            frozenset(self._even),
         )
 
     def _believed(self, row: int, signal: Signal, told: list[Outcome]) -> int | None:

@@ -40,6 +40,7 @@ class Reason(enum.StrEnum):
     NOTE = "note_without_outcome"
     UNKNOWN_OUTCOME = "unknown_outcome"
     NO_RESULT = "timeout_without_result"
+    BREAK_EVEN = "break_even"
     SOURCE = "outcome_source_is_none"
     NO_TIME = "unreadable_time"
     NO_RUNTIME = "runtime_unknown"
@@ -56,6 +57,11 @@ class Reason(enum.StrEnum):
     CONTRADICTING_SIGNALS = "contradicting_signals"
     REPEATED = "repeated"
     OTHER_R = "repeated_with_other_r"
+
+
+def undecided(realised_r: float | None) -> Reason:
+    """Why an end neither won nor lost. Pips of 0 may be what a writer puts where it has none."""
+    return Reason.BREAK_EVEN if realised_r == 0.0 else Reason.NO_RESULT
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):

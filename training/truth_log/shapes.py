@@ -12,7 +12,7 @@ from sys import intern
 import msgspec
 
 from training.truth_log import words
-from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal, Told
+from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal, Told, undecided
 from training.truth_log.plausible import Rules, beside_its_signal, born_s, doubt
 
 Read = Signal | Outcome | Refused
@@ -192,7 +192,7 @@ def _outcome(
     except KeyError:
         return Refused(Reason.UNKNOWN_OUTCOME, signal)
     if win is None:
-        return Refused(Reason.NO_RESULT, signal)
+        return Refused(undecided(line.realised_r), signal)
     if again is not win:
         return Refused(Reason.CONTRADICTING, signal)
     outcome = Outcome(
