@@ -82,7 +82,8 @@ def describe(
 ) -> Iterator[str]:
     """Lines for the terminal: the table of the last weeks, and the verdict of all of them.
 
-    The weeks end with that of the newest outcome, which is said where it is not of late.
+    The weeks end with that of the newest signal that has an outcome, which is said where it is not
+    of late.
     `silent_s` are the times (UTC s) of signals that have no outcome to believe, `even_s` of those
     that ended at break-even. What was backfilled is left out: nobody was advised on it.
     """
@@ -96,7 +97,7 @@ def describe(
     known = known_r(rows)
     rows = without_selected_r(rows)
     if now_s - newest_s > WEEK_S:
-        yield f"no outcome since {day(newest_s)}; {weeks} weeks up to then"
+        yield f"{_age(newest_s, now_s, holding_s)}; {weeks} weeks up to then"
     taken, rejected = advised(rows, advice)
     yield from _table(rows, taken, rejected)
     if 2.0 * holding_s > DAY_S:
@@ -112,6 +113,12 @@ def describe(
     sentences = [*verdict(rows, taken, rejected, holding_s), *doubts]
     for sentence in sentences:
         yield from wrap(sentence, WIDTH, subsequent_indent="  ")
+
+
+def _age(newest_s: float, now_s: float, holding_s: float) -> str:
+    if now_s - newest_s > holding_s + WEEK_S:
+        return f"no signal since {day(newest_s)} has an outcome that counts"
+    return f"the newest signals whose time is over are of {day(newest_s)}"
 
 
 def _doubts(rows: Samples, of_r: str, silent: int, even: int, holding_s: float) -> Iterator[str]:

@@ -1,0 +1,31 @@
+"""Results that end before now: because nothing came, or because signals may still run."""
+
+from __future__ import annotations
+
+import pytest
+from signal_weeks import MONDAY_S, WEEKS, weeks_of_signals
+
+from training.bound import DAY_S
+from training.gain import WEEK_S
+from training.results import describe
+
+END_S = MONDAY_S + WEEKS * WEEK_S
+
+
+@pytest.mark.parametrize(
+    ("later_d", "holding_d", "said"),
+    [
+        (6.9, 0.0, ""),
+        (7.1, 0.0, "no signal since 2025-10-05 has an outcome that counts; 3 weeks up to then"),
+        (10.1, 10.0, "the newest signals whose time is over are of 2025-10-05; 3 weeks up to then"),
+        (18.1, 10.0, "no signal since 2025-10-05 has an outcome that counts; 3 weeks up to then"),
+    ],
+)
+def test_signals_that_may_still_run_are_not_called_missing(
+    later_d: float, holding_d: float, said: str
+) -> None:
+    rows = weeks_of_signals(600, edge=0.0)
+    now_s = END_S + later_d * DAY_S
+    shown = list(describe(rows, {}, weeks=3, now_s=now_s, holding_s=holding_d * DAY_S))
+    assert (shown[0] == said) == bool(said)
+    assert ("up to then" in " ".join(shown)) == bool(said)
