@@ -141,6 +141,7 @@ def status(**options: Any) -> None:
 @click.option("--weeks", type=click.IntRange(1, 520), default=12, show_default=True)
 def results(weeks: int, **options: Any) -> None:
     """Show week by week what all signals made, those the model took and those it rejected."""
+    from training.advisers import published_version
     from training.answered import advice_by_score
     from training.results import describe
     from training.train import gather
@@ -159,6 +160,7 @@ def results(weeks: int, **options: Any) -> None:
             holding_s=settings.joining.max_holding_s,
             silent_s=data.silent_s,
             even_s=data.even_s,
+            published=published_version(settings.models),
         )
         for line in shown:
             click.echo(line)

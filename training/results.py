@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from service.arrays import Bools, Floats
+from training.advisers import whose
 from training.answered import Advice
 from training.bound import DAY_S
 from training.gain import (
@@ -79,13 +80,14 @@ def describe(
     holding_s: float = 0.0,
     silent_s: Sequence[float] = (),
     even_s: Sequence[float] = (),
+    published: str | None = None,
 ) -> Iterator[str]:
     """Lines for the terminal: the table of the last weeks, and the verdict of all of them.
 
     The weeks end with that of the newest signal that has an outcome, which is said where it is not
-    of late.
-    `silent_s` are the times (UTC s) of signals that have no outcome to believe, `even_s` of those
-    that ended at break-even. What was backfilled is left out: nobody was advised on it.
+    of late. `silent_s` are the times (UTC s) of signals that have no outcome to believe, `even_s`
+    of those that ended at break-even; `published` is the version of the model that serves. What
+    was backfilled is left out: nobody was advised on it.
     """
     samples = samples.take(~samples.backfilled)
     if not len(samples):
@@ -109,10 +111,14 @@ def describe(
     silent, even = (
         sum(begin_s <= time_s <= newest_s for time_s in times) for times in (silent_s, even_s)
     )
-    doubts = _doubts(rows, known.said, silent, even, holding_s)
-    sentences = [*verdict(rows, taken, rejected, holding_s), *doubts]
+    sentences = [
+        *verdict(rows, taken, rejected, holding_s),
+        *whose(rows, taken | rejected, advice, published),
+        *_doubts(rows, known.said, silent, even, holding_s),
+    ]
     for sentence in sentences:
-        yield from wrap(sentence, WIDTH, subsequent_indent="  ")
+        # A version is to be copied whole.
+        yield from wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _age(newest_s: float, now_s: float, holding_s: float) -> str:
