@@ -46,6 +46,12 @@ def conditions(metrics: Metrics) -> list[Condition]:
     return [*found, *_sound(own)]
 
 
+def only_the_champion(metrics: Metrics) -> bool:
+    """Whether it would have passed where no model served."""
+    alone = {name: found for name, found in metrics.items() if name != "champion"}
+    return all(condition.held for condition in conditions(alone))
+
+
 def nats(value: float | None, bound: float = 0.0) -> str:
     """A log loss or its confidence limit; None where there is none."""
     return "none" if value is None else f"{value:+.{_digits(value, bound, 4)}f} nats"

@@ -13,7 +13,7 @@ import numpy as np
 from protocol.manifest import Verdict
 from service.arrays import Bools, Floats
 from training.bound import DAY_S, Mean, clustered, days, stretches
-from training.conditions import MIN_DAYS, conditions
+from training.conditions import MIN_DAYS, conditions, only_the_champion
 from training.logit import log_loss
 from training.measure import calibration_slope, measure, taken_r
 from training.walk_forward import NotEnough, WalkForward
@@ -125,4 +125,7 @@ def _sentence(
         f"On {len(walk.test)} unseen signals of {day_count} days the model's log loss was "
         f"{differs if gain else 'that of a constant'}"
     )
-    return f"{found}. Not established: {'; '.join(failed)}." if failed else f"{found}."
+    if not failed:
+        return f"{found}."
+    missed = "Not shown to be as good" if only_the_champion(metrics) else "Not established"
+    return f"{found}. {missed}: {'; '.join(failed)}."

@@ -14,7 +14,7 @@ import numpy as np
 from protocol.manifest import Verdict
 from service.history import Event
 from training.candidate import Candidate
-from training.conditions import conditions
+from training.conditions import only_the_champion
 from training.coverage import Promise, Taken
 from training.findings import Findings
 from training.gain import Gain, made_good
@@ -40,7 +40,7 @@ def headline(verdict: Verdict, publishes: bool) -> str:
     """The gate's word; `publishes` says whether the run follows it."""
     if verdict.published:
         return "Published." if publishes else "Good enough to be published."
-    if _only_the_champion(verdict):
+    if only_the_champion(verdict.metrics):
         return "Not published: the present model stays."
     return "Not published: not established."
 
@@ -52,18 +52,12 @@ def verdict_in_words(candidate: Candidate) -> str:
     better = f"{seen} better than a constant and than the simple rules, with 95 % confidence"
     if candidate.verdict.published:
         return f"{better}."
-    if _only_the_champion(candidate.verdict):
+    if only_the_champion(candidate.verdict.metrics):
         return (
             f"{better}, but not shown to be as good as the model that serves (the champion), which "
             "goes on."
         )
     return f"{seen} not shown to be good enough. What served before goes on serving."
-
-
-def _only_the_champion(verdict: Verdict) -> bool:
-    """Whether it would have been published where no model served."""
-    alone = {name: found for name, found in verdict.metrics.items() if name != "champion"}
-    return all(condition.held for condition in conditions(alone))
 
 
 def answers(
@@ -221,6 +215,11 @@ def _sure(candidate: Candidate, history: Sequence[Event]) -> Iterator[str]:
         sure = (
             f"Every condition of the gate holds: it predicts better than {_rivals(verdict)}, with "
             "95 % confidence, counted by days or, where signals run for days, by longer stretches."
+        )
+    elif only_the_champion(verdict.metrics):
+        sure = (
+            f"It predicts better than {_rivals(verdict)}, with 95 % confidence, but is not shown "
+            f"to be as good as the champion: {'; '.join(verdict.failed)}."
         )
     else:
         count = len(verdict.failed)

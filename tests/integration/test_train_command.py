@@ -164,6 +164,10 @@ def test_a_champion_that_goes_on_winning_is_re_validated(trained: Path) -> None:
     assert "Not published: the present model stays." in page
     assert "not shown to be as good as the model that serves" in page
     assert "not shown to be good enough" not in page
+    assert "It predicts better than a constant" in page
+    assert "but is not shown to be as good as the champion: maybe worse" in page
+    assert "Not established:" not in page.split("In pictures")[0]
+    assert "Not established" not in history(trained / "models")[-2]["verdict"]["reason"]  # type: ignore[index]
 
 
 def test_a_champion_that_has_expired_and_does_not_serve_bars_nobody(trained: Path) -> None:
