@@ -26,6 +26,8 @@ from service.symbol_feed import NEVER
 log = structlog.get_logger("scorer")
 
 SYMBOLS_PER_TURN = 32
+BARS_PER_TURN = 1000
+"""With so many no other symbol is begun: after a failure all have all their bars to write."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -172,6 +174,8 @@ class BarKeeping:
         gone: list[tuple[str, float]] = []
         saved: dict[str, Saved] = {}
         for _ in range(min(SYMBOLS_PER_TURN, len(self._unsaved))):
+            if len(bars) >= BARS_PER_TURN:
+                break
             name = self._unsaved.popleft()
             feed = self._engine.intake.feeds.get(name)
             if feed is None or self._has_no_news(name):

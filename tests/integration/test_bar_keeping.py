@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from serving import START_S, ManualClock, Parts, tick
+
+from protocol.schema import SCHEMA
 
 SYMBOLS = ("AUDUSD", "EURUSD", "GBPUSD", "USDJPY")
 
@@ -194,3 +197,15 @@ def test_a_symbol_whose_rows_are_damaged_begins_anew_and_is_kept_from_then_on(
     after.journal.close()
     assert names(after, "bars") == {name.encode(): 40 for name in SYMBOLS} | {b"EURUSD": 2}
     assert len(started(after).engine.intake.feeds["EURUSD"].state.bars) == 2
+
+
+def test_however_many_bars_a_symbol_has_few_are_written_in_a_turn(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    parts.warm(*(f"S{number:02}USD" for number in range(60)))
+    written = [0]
+    for _ in range(5):
+        parts.let_pass()
+        written.append(sum(names(parts, "bars").values()))
+    assert written[-1] == 60 * 40
+    most = max(after - before for before, after in pairwise(written))
+    assert 0 < most < 1_000 + SCHEMA.constants["kept_bars"]
