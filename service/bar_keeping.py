@@ -41,8 +41,8 @@ class Facts(msgspec.Struct, frozen=True):
 class Saved(NamedTuple):
     """What the journal has of a symbol: the bars' revision and minutes when they were saved.
 
-    `ahead` is the minute from which it may have others, which lay in the future: the symbol has
-    made no bar since. None: there are none.
+    `ahead` is the minute from which it may have others, which lay in the future or were not looked
+    for yet: the symbol has made no bar since. None: there are none.
     """
 
     bars: Bars
@@ -93,8 +93,7 @@ class BarKeeping:
         """Give back what lies in the future no more, of symbols that have made nothing new."""
         ahead = self._ahead()
         if ahead:
-            bars, symbols = self._journal.load_bars()
-            self._give_back(bars, [row for row in symbols if row.symbol in ahead], utc_s)
+            self._give_back(*self._journal.load_bars_of(ahead), utc_s)
 
     def leave(self) -> None:
         """This file's rows of bars cannot be read: writing beside them would fail each minute, and
@@ -144,16 +143,18 @@ class BarKeeping:
                 kept = by_symbol.get(row.symbol, [])
                 # A live feed's clock may be that much ahead of ours.
                 snapshot = _snapshot(row.symbol, kept, facts, utc_s + FUTURE_S)
-                given = self._saved.get(row.symbol)
+                given, whole = self._saved.get(row.symbol), len(snapshot.bars) == len(kept)
                 if given is not None and len(snapshot.bars) <= len(given.bars):
-                    continue  # all of it is there already, and short windows beside it
+                    # All of it is there already, and short windows beside it.
+                    if whole:
+                        self._saved[row.symbol] = given._replace(ahead=None)
+                    continue
                 self._engine.restore(snapshot, utc_s)
             except (msgspec.MsgspecError, ValueError, TypeError) as error:
                 log.warning("symbol not restored", symbol=row.symbol, error=str(error))
                 damaged.append(row.symbol)
                 continue
             state = self._engine.intake.feeds[row.symbol].state
-            whole = len(snapshot.bars) == len(kept)
             self._saved[row.symbol] = _mark(state, None if whole else _minute_of(utc_s + FUTURE_S))
         return frozenset(damaged)
 

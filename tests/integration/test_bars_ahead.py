@@ -140,3 +140,26 @@ def test_a_minute_that_is_damaged_ends_no_service_where_the_journal_was_held(
     assert again.journal.open()
     again.housekeeping.restore()
     assert bars_of(again) == [39 + 2, 40]
+
+
+def steps_of_a_look(parts: Parts) -> int:
+    """How many steps SQLite takes to give back what lies ahead no more."""
+    steps = []
+    connection = parts.journal._connection
+    assert connection is not None
+    connection.set_progress_handler(lambda: steps.append(1), 1)
+    parts.housekeeping._bars.look_ahead(parts.clock.utc_s())
+    connection.set_progress_handler(None, 1)
+    return len(steps)
+
+
+def test_for_a_symbol_without_a_bar_no_others_bars_are_read(tmp_path: Path) -> None:
+    before = kept(tmp_path)
+    after = Parts(tmp_path, before.clock)
+    assert after.journal.open()
+    after.housekeeping.restore()
+    after.feed(tick("LONE", after.clock.utc_s()))  # the last quote of a closed market
+    after.housekeeping.save_all()
+    first, second = (steps_of_a_look(after) for _ in range(2))
+    assert first < rows_of(after)[0]
+    assert second == 0  # by now it is known that there is nothing

@@ -223,6 +223,16 @@ def test_the_newest_bars_of_each_symbol_are_kept(journal: Journal) -> None:
     assert {row.symbol: row.facts for row in symbols} == {"A": b"a2", "B": b"b"}
 
 
+def test_bars_of_some_symbols_are_read_without_the_others(journal: Journal) -> None:
+    facts = [SymbolRow(name, name.encode()) for name in ("A", "B", "C")]
+    journal.save_bars(bars("A", 5, 3) + bars("B", 0, 3) + bars("C", 0, 2), facts)
+    assert journal.load_bars_of({"C", "A", "D"}) == (
+        bars("A", 5, 3) + bars("C", 0, 2),
+        [facts[0], facts[2]],
+    )
+    assert journal.load_bars_of(()) == ([], [])
+
+
 def test_a_bar_that_changed_replaces_itself(journal: Journal) -> None:
     journal.save_bars(bars("A", 0, 2), [SymbolRow("A", b"")])
     journal.save_bars([BarRow("A", 1, 1.0, 9.0, 0.5, 1.5)], [SymbolRow("A", b"")])
