@@ -32,7 +32,8 @@ again, as to each that subscribes, and they end where the symbol is. A shorter r
 played again at more than double speed does the same, and is not read again."""
 
 EARLY_TOGETHER = 64
-"""Candles that waited for the clock and that one tick lets in: no request waits for all."""
+"""Candles that waited for the clock and that one tick lets in, which then counts as so many more:
+no request waits for all."""
 
 SENTIMENT_HALF_LIFE_S = 3600.0
 """Where the sender of a sentiment names none."""

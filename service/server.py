@@ -310,9 +310,12 @@ class Server:
             log.debug("reply not sent", error=str(error))
 
     def _apply_ticks(self, feed: Feed, least: int) -> int:
-        """So many ticks at least, and more as long as no request waits for them."""
+        """So many ticks at least, and more as long as no request waits for them.
+
+        A candle that waited for the clock counts as a tick when one lets it in.
+        """
         limit = self._config.limits.ticks_per_cycle
-        on_frame, receive = self._engine.on_frame, feed.socket.recv
+        on_frame, receive, early = self._engine.on_frame, feed.socket.recv, feed.endpoint.early
         count, look_at = 0, least
         while count < limit:
             if count >= look_at:
@@ -325,8 +328,9 @@ class Server:
                 frame = receive(NOBLOCK)
             except zmq.Again:
                 return count
+            waited = len(early)
             on_frame(feed.endpoint, frame, self._clock.utc_s())
-            count += 1 + len(frame) // TICK_BYTES
+            count += 1 + len(frame) // TICK_BYTES + max(0, waited - len(early))
         return count
 
     def _open_feeds(self) -> None:

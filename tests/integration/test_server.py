@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from served import Served
 from serving import START_S, body, history, tick, unpacked
 
+from protocol.ea_feed import Candle
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 from service.addresses import BindError
 from service.errors import ConfigError
+from service.intake import EARLY_TOGETHER
 from service.server import TICK_BYTES, TICKS_A_REQUEST, split
 
 PATIENCE_MS = 20_000
@@ -292,6 +294,32 @@ def test_of_large_feed_messages_few_go_before_a_waiting_request(tmp_path: Path, 
         # It counts as so many ticks, for the turn as for the look at who waits.
         assert served.server._apply_ticks(served.server._feeds[0], 8) > 100_000 // TICK_BYTES
         assert skipped["other"] - before == 1
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_candles_that_waited_for_the_clock_count_as_ticks_of_the_turn_that_lets_them_in(
+    tmp_path: Path, peers: Any, asks: bool
+) -> None:
+    with closing(Feed()) as feed, closing(Served(tmp_path, FEED_ENDPOINTS=feed.address)) as served:
+        client = connected(served, peers(zmq.DEALER, served.address))
+        (taken_in,) = served.server._feeds
+        early, last = taken_in.endpoint.early, int(START_S) // 60 - 1
+        for ago in range(2_000):
+            early.append((Candle("EURUSD", "M1", 60.0 * (last - ago), *[1.1] * 4), START_S))
+        feed.wait_for_subscriber()
+        ticks = range(2_000 // EARLY_TOGETHER + 1)
+        feed.send_together(*(tick("EURUSD", START_S + n / 1000) for n in ticks))
+        assert taken_in.socket.poll(PATIENCE_MS)
+        if asks:
+            client.send(body("health", id="next"))
+            assert served.server._scoring.poll(PATIENCE_MS)
+        let_in = []
+        while early:
+            before = len(early)
+            served.server._apply_ticks(taken_in, 8)
+            let_in.append(before - len(early))
+        limit = 8 if asks else served.config.limits.ticks_per_cycle
+        assert max(let_in) < limit + EARLY_TOGETHER
 
 
 def test_ticks_are_applied_and_requests_answered_from_them(tmp_path: Path, peers: Any) -> None:
