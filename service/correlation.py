@@ -1,17 +1,17 @@
 """`correlation_check`: how little a symbol moves with the other live ones.
 
 The rule: closed bars only, so a value holds for a whole minute, and the order in which the
-others are given changes nothing.
+others are given changes nothing. A value depends on what `compared` gives and on nothing else.
 """
 
-from operator import itemgetter
+from operator import attrgetter
 
 import numpy as np
 
 from service.arrays import Bools, Floats
 from service.bars import MINUTE_S
 from service.features.constants import constants
-from service.features.state import SymbolState
+from service.features.state import MinuteReturns, SymbolState
 
 _CORRELATION = constants("correlation_check")
 _MIN_COMMON: int = _CORRELATION["min_common"]
@@ -23,33 +23,40 @@ _ACTIVITY_S: int = _CORRELATION["activity_s"]
 _NO_DEVIATION: float = _CORRELATION["least_deviation"]
 
 
-def among(target: SymbolState, ordered: list[SymbolState], minute: int) -> float | None:
-    """100 * (1 - mean abs rho) of M1 log returns over the 60 minutes before `minute`.
+def compared(target: SymbolState, ordered: list[SymbolState], minute: int) -> list[MinuteReturns]:
+    """The target's returns over the 60 minutes before `minute`, then those it is compared with.
 
-    rho is Pearson's, over the minutes that both symbols have a return in, against each other
-    symbol with at least 20 of them; of these the 32 with the most ticks in the 20 minutes
-    before `minute` (ties by name). A pair without variance has no rho. None without any.
-    `ordered` are the live symbols `by_activity`, once for many targets; the target itself is
-    left out.
+    That is each other symbol with at least 20 minutes in common; of these the 32 with the most
+    ticks in the 20 minutes before `minute` (ties by name). `ordered` are the live symbols
+    `by_activity`, once for many targets; the target itself is left out.
     """
     own = target.minute_returns(minute)
-    own_there = ~np.isnan(own)
-    if np.count_nonzero(own_there) < _MIN_COMMON:
-        return None
-    chosen: list[tuple[str, Floats]] = []
+    series = [own]
+    if own.there.bit_count() < _MIN_COMMON:
+        return series
     for state in ordered:
         if state.symbol == target.symbol:
             continue
-        returns = state.minute_returns(minute)
-        if np.count_nonzero(own_there & ~np.isnan(returns)) >= _MIN_COMMON:
-            chosen.append((state.symbol, returns))
-            if len(chosen) == _MAX_OTHERS:
+        other = state.minute_returns(minute)
+        if (own.there & other.there).bit_count() >= _MIN_COMMON:
+            series.append(other)
+            if len(series) > _MAX_OTHERS:
                 break
-    if not chosen:
+    return series
+
+
+def independence(series: list[MinuteReturns]) -> float | None:
+    """100 * (1 - mean abs rho) of the first of the `compared` with each of the others.
+
+    rho is Pearson's, over the minutes that both symbols have a return in. A pair without
+    variance has no rho. None without any.
+    """
+    own, *others = series
+    if not others:
         return None
     # By name, so that the sum is the same whatever order the symbols came in.
-    rows = np.stack([returns for _, returns in sorted(chosen, key=itemgetter(0))])
-    rho = _correlations(own, rows, own_there & ~np.isnan(rows))
+    rows = np.array([other.values for other in sorted(others, key=attrgetter("symbol"))])
+    rho = _correlations(own.values, rows, ~np.isnan(own.values) & ~np.isnan(rows))
     rho = rho[~np.isnan(rho)]
     return 100.0 * (1.0 - float(np.mean(np.abs(rho)))) if rho.size else None
 

@@ -2,7 +2,8 @@
 
 The rule: nothing kept here is ever another value than working it out anew would give. A kept
 vector is dropped when its symbol's state, the whole second of now or any closed bar changes; a
-correlation when any closed bar does; an answer when the vector or the model does.
+correlation when a closed bar of the symbols in it does, or when others are in it; an answer when
+the vector or the model does.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Iterable
 import msgspec
 
 from service.bars import MAX_MISSING_MINUTES
-from service.correlation import among, by_activity
-from service.features.state import SymbolState
+from service.correlation import by_activity, compared, independence
+from service.features.state import MinuteReturns, SymbolState
 from service.features.vector import Vector, compute_vector
 from service.intake import Intake
 from service.model import Model, Probability
@@ -38,6 +39,14 @@ class Kept(msgspec.Struct):
     expected: dict[float, Probability] = {}
 
 
+class KeptCorrelation(msgspec.Struct):
+    """The last correlation of a symbol, of these returns, and when they were last looked at."""
+
+    key: tuple[int, int]
+    series: list[MinuteReturns]
+    value: float | None
+
+
 class Vectors:
     """All features as of a moment. `counts` gets hits and misses."""
 
@@ -45,7 +54,7 @@ class Vectors:
         self._intake = intake
         self._counts = counts
         self._minute = 0
-        self._correlations: dict[str, float | None] = {}
+        self._correlations: dict[str, KeptCorrelation] = {}
         self._correlation_key = (0, 0)
         self._live: list[SymbolState] = []
 
@@ -136,19 +145,26 @@ class Vectors:
         return kept
 
     def _correlation(self, feed: SymbolFeed, now_s: float) -> float | None:
-        key = (int(now_s) // 60, self._intake.revision)
+        key, feeds = (int(now_s) // 60, self._intake.revision), self._intake.feeds
         if key != self._correlation_key:
+            # Returns are of a minute; symbols that are gone must not pile up within one.
+            if key[0] != self._correlation_key[0] or len(self._correlations) > len(feeds):
+                self._correlations.clear()
             self._correlation_key = key
-            self._correlations.clear()
-            live = [f.state for f in self._intake.feeds.values() if _is_live(f.state, now_s)]
+            live = [f.state for f in feeds.values() if _is_live(f.state, now_s)]
             self._live = by_activity(live, key[0])
         symbol = feed.state.symbol
-        if symbol not in self._correlations:
-            self._counts["correlation_miss"] += 1
-            self._correlations[symbol] = among(feed.state, self._live, key[0])
-        else:
-            self._counts["correlation_hit"] += 1
-        return self._correlations[symbol]
+        kept = self._correlations.get(symbol)
+        if kept is None or kept.key != key:
+            series = compared(feed.state, self._live, key[0])
+            if kept is None or kept.series != series:
+                self._counts["correlation_miss"] += 1
+                value = independence(series)
+                kept = self._correlations[symbol] = KeptCorrelation(key, series, value)
+                return value
+            kept.key = key
+        self._counts["correlation_hit"] += 1
+        return kept.value
 
 
 def _is_live(state: SymbolState, now_s: float) -> bool:

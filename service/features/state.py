@@ -9,6 +9,7 @@ from collections import deque
 from math import inf
 
 import msgspec
+import numpy as np
 
 from protocol.schema import SCHEMA
 from service.arrays import Floats
@@ -39,6 +40,18 @@ class Sentiment(msgspec.Struct, frozen=True):
     score: float
     at_s: float
     half_life_s: float
+
+
+class MinuteReturns(msgspec.Struct, frozen=True, eq=False):
+    """M1 log returns of a symbol, oldest first, shape (60,), NaN where there is none.
+
+    `there` has a bit for each that is there: two symbols' common ones are counted at once. A
+    closed bar that changes makes another one, so two are equal where they are the same object.
+    """
+
+    symbol: str
+    values: Floats
+    there: int
 
 
 class SymbolSnapshot(msgspec.Struct, frozen=True):
@@ -72,7 +85,7 @@ class SymbolState:
     _bar_key: tuple[int, int]
     _flow_facts: FlowFacts | None
     _flow_key: tuple[int, int, str]
-    _returns: Floats | None
+    _returns: MinuteReturns | None
     _returns_key: tuple[int, int]
 
     __slots__ = (
@@ -222,15 +235,17 @@ class SymbolState:
             self._flow_key = key
         return self._flow_facts
 
-    def minute_returns(self, minute: int) -> Floats:
-        """ln(c_t / c_{t-1}) of the 60 minutes t before `minute`, oldest first, shape (60,).
+    def minute_returns(self, minute: int) -> MinuteReturns:
+        """ln(c_t / c_{t-1}) of the 60 minutes t before `minute`.
 
-        NaN where the bar of t or of the minute before it is not there.
+        One is there where the bars of t and of the minute before it are.
         """
         self.bars.roll(minute)
         key = (self.bars.revision, minute)
         if self._returns is None or key != self._returns_key:
-            self._returns = log_returns(self.bars, minute, RETURNS_MIN)
+            values = log_returns(self.bars, minute, RETURNS_MIN)
+            there = int.from_bytes(np.packbits(~np.isnan(values)).tobytes(), "big")
+            self._returns = MinuteReturns(self.symbol, values, there)
             self._returns_key = key
         return self._returns
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.correlation import among, by_activity
+from service.correlation import by_activity, compared, independence
 from service.features.state import SymbolState
 
 NOW_M = 19_000 * 1440 + 720
@@ -28,7 +28,7 @@ def zigzag(bars: int, first: int = 1) -> dict[int, float]:
 
 
 def correlation(target: SymbolState, others: list[SymbolState]) -> float | None:
-    return among(target, by_activity(others, NOW_M), NOW_M)
+    return independence(compared(target, by_activity(others, NOW_M), NOW_M))
 
 
 def test_half_the_moves_in_common_by_hand() -> None:
@@ -54,7 +54,7 @@ def test_a_return_needs_both_of_its_minutes() -> None:
     target = symbol("A", zigzag(61))
     assert correlation(target, [symbol("B", sparse)]) == pytest.approx(0.0)
     returns = symbol("B", sparse).minute_returns(NOW_M)
-    assert np.count_nonzero(~np.isnan(returns)) == 20
+    assert np.count_nonzero(~np.isnan(returns.values)) == returns.there.bit_count() == 20
 
 
 def test_only_the_last_60_minutes_count() -> None:
@@ -82,7 +82,7 @@ def test_a_bar_that_is_over_counts_without_being_rolled() -> None:
     for state in (target, other):
         state.apply_tick((NOW_M - 1) * 60.0, 120.0, 120.0, 0.0)
     assert correlation(target, [other]) == pytest.approx(0.0)
-    assert not np.isnan(target.minute_returns(NOW_M)[-1])
+    assert not np.isnan(target.minute_returns(NOW_M).values[-1])
 
 
 def test_the_32_most_active_are_taken_and_ties_go_by_name() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from serving import snapshot
 
 from protocol.schema import FEATURE_NAMES, FINGERPRINT, SCHEMA
-from service.correlation import among
+from service.correlation import compared, independence
 from service.features.state import Sentiment, SymbolState
 from service.features.vector import FUNCTIONS, Vector, compute_vector
 
@@ -179,6 +179,6 @@ def test_a_reset_symbol_learns_the_same_again() -> None:
 def test_the_order_of_symbols_is_irrelevant() -> None:
     states = [replace(CALM, seed=seed).state(f"S{seed}") for seed in range(6)]
     minute = NOON_S // 60
-    forward = among(states[0], states, minute)
+    forward = independence(compared(states[0], states, minute))
     assert forward is not None
-    assert among(states[0], states[::-1], minute) == forward
+    assert independence(compared(states[0], states[::-1], minute)) == forward

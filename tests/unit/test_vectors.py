@@ -137,3 +137,43 @@ def test_a_tick_that_amends_a_closed_bar_of_another_symbol_is_seen(tmp_path):
     assert after != before
     now_s = parts.engine.intake.now(parts.clock.utc_s())
     assert after in anew(parts, "EURUSD", now_s, 0).values
+
+
+def test_a_correlation_is_worked_out_again_only_for_bars_and_symbols_in_it(tmp_path):
+    parts = Parts(tmp_path)
+    names = [f"S{at:02}" for at in range(36)]
+    parts.warm(*names)
+    parts.clock.advance(62.0)
+    parts.engine.advance(parts.clock.utc_s())
+    parts.feed(tick("S00", parts.clock.utc_s(), 1.1002))
+    minute = int(parts.clock.utc_s()) // 60
+
+    def asked():
+        """The value, and how often one was worked out for it."""
+        before = parts.engine.counts["correlation_miss"]
+        value = parts.ask("features", symbol="S00")["features"]["correlation_check"]
+        now_s = parts.engine.intake.now(parts.clock.utc_s())
+        assert value in anew(parts, "S00", now_s, 0).values
+        return value, parts.engine.counts["correlation_miss"] - before
+
+    first, count = asked()
+    assert count == 1
+    # All have had as many ticks, so the 32 are the first by name, and S33 is none of them.
+    parts.feed(candle("S33", minute - 50, 1.1))
+    assert asked() == (first, 0)
+    parts.feed(candle("S05", minute - 50, 1.1))
+    assert asked()[1] == 1
+    # By ticks that came late it is more active than the last of the 32.
+    parts.feed(*[tick("S33", minute * 60.0 - 2.0 + at, 1.1 + at) for at in (0.0, 0.5)])
+    second, count = asked()
+    assert (second != first, count) == (True, 1)
+
+
+def test_correlations_of_symbols_that_are_gone_do_not_pile_up(tmp_path):
+    parts = Parts(tmp_path, LIMITS_SYMBOLS="2", LIMITS_SYMBOL_IDLE_S="0.001")
+    for at in range(20):
+        parts.clock.advance(0.01)
+        parts.feed(tick(f"S{at}", parts.clock.utc_s(), 1.1))
+        parts.ask("features", symbol=f"S{at}")
+    assert len(parts.engine.intake.feeds) == 2
+    assert len(parts.engine.vectors._correlations) <= 4
