@@ -17,6 +17,7 @@ from training.pips import in_r
 from training.truth_log import (
     Outcome,
     Reason,
+    Signal,
     born_s,
     in_future,
     other_r,
@@ -24,7 +25,7 @@ from training.truth_log import (
     undecided,
     words,
 )
-from training.truth_log.plausible import MIN_DELAY_S, stop_moved, too_soon
+from training.truth_log.plausible import MIN_DELAY_S, levels_moved, moved_end, too_soon
 
 Prefer = Literal["paper", "reported"]
 VOID = "VOID"
@@ -79,19 +80,26 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
 
 def of_truth_log(outcome: Outcome) -> Label:
     """A usable line of a truth log as a label."""
-    # Where the stop was moved, the end is not known to have been at a level of the signal.
-    open_ended = words.is_open_ended(outcome.word) or stop_moved(outcome.signal, outcome)
-    realised_r = _realised_r(outcome, open_ended)
-    told = outcome.realised_r is not None or outcome.exit is not None
+    open_ended = words.is_open_ended(outcome.word)
+    moved = levels_moved(outcome.signal, outcome)
+    realised_r = _told_r(outcome, by_pips=open_ended or moved)
+    told = outcome.exit is not None or realised_r is not None
+    # A word alone says that its level was reached, be it one that was moved.
+    nominal = not told and not open_ended
+    at_level = not open_ended
+    if nominal:
+        realised_r = _nominal_r(outcome)
+    if moved:
+        at_level = nominal and not moved_end(outcome.signal, outcome, outcome.win)
     return Label(
         "truth_log",
         outcome.win,
         outcome.completed_s,
         outcome.runtime_s,
         realised_r,
-        nominal=not told and not open_ended,
-        at_level=not open_ended,
-        pips=_alone(open_ended, realised_r, outcome.pips),
+        nominal=nominal,
+        at_level=at_level,
+        pips=_alone(open_ended or moved, realised_r, outcome.pips),
         symbol=outcome.signal.symbol,
         direction=outcome.signal.direction,
         entry=outcome.signal.entry,
@@ -257,22 +265,33 @@ def _alone(open_ended: bool, realised_r: float | None, pips: float | None) -> fl
     return pips if realised_r is None and open_ended else None
 
 
-def _realised_r(outcome: Outcome, open_ended: bool) -> float | None:
-    """In units of the risk, from exit and levels where no R was reported."""
+def _told_r(outcome: Outcome, *, by_pips: bool) -> float | None:
+    """In units of the risk: as it was reported, by the exit, or by pips where these count."""
     signal = outcome.signal
     if outcome.realised_r is not None:
         return outcome.realised_r
-    if signal.entry is None or signal.stop is None or signal.entry == signal.stop:
+    if outcome.exit is not None:
+        return _made(signal, outcome.exit)
+    if not by_pips or outcome.pips is None or signal.symbol is None:
         return None
-    leave = outcome.exit
-    if leave is None:
-        if open_ended:
-            if outcome.pips is None or signal.symbol is None:
-                return None
-            return in_r(outcome.pips, signal.symbol, signal.entry, signal.stop)
-        if signal.target is None:  # as of a win: losses alone would look like ruin
-            return None
-        leave = signal.target if outcome.win else signal.stop
+    return in_r(outcome.pips, signal.symbol, signal.entry, signal.stop)
+
+
+def _nominal_r(outcome: Outcome) -> float | None:
+    """What the level made that its word says was reached; None too of a loss in profit."""
+    signal = outcome.signal
+    if signal.target is None:  # as of a win: losses alone would look like ruin
+        return None
+    own, last = signal.stop, outcome.stop
+    if outcome.win:
+        own, last = signal.target, outcome.target
+    made = _made(signal, last if moved_end(signal, outcome, outcome.win) else own)
+    return None if made is not None and sign_differs(outcome.win, made, None) else made
+
+
+def _made(signal: Signal, leave: float | None) -> float | None:
+    if leave is None or signal.entry is None or signal.stop is None or signal.entry == signal.stop:
+        return None
     # The stop lies on the losing side, so its sign is the direction's.
     made = (leave - signal.entry) / (signal.entry - signal.stop)
     return min(MAX_TERM_R, max(-MAX_TERM_R, made))

@@ -1,4 +1,4 @@
-"""Ends whose stop was moved: what is believed of them does not depend on whether they won."""
+"""Ends whose levels were moved: what is believed of them does not depend on whether they won."""
 
 from __future__ import annotations
 
@@ -74,8 +74,11 @@ def test_the_mirror_of_a_log_is_believed_as_its_mirror(
     before = made(of_ends(path, *(end_of(*end) for end in ends)))
     after = made(of_ends(path, *(end_of(MIRRORED[w], stop, way, -r) for w, stop, way, r in ends)))
     assert before.keys() == after.keys()
+    ways = {f"A_{number}": way for number, (_, _, way, _) in enumerate(ends)}
     for name, (win, r) in before.items():
-        assert after[name] == (not win, None if r is None else pytest.approx(-r))
+        assert after[name][0] is not win
+        if ways[name] != "word":  # which tells of the level, and the mirror moves the stop alone
+            assert after[name][1] == (None if r is None else pytest.approx(-r))
 
 
 @pytest.mark.parametrize("stop", [None, 1.0985, 1.0990, 1.0995, *BEYOND])
@@ -87,13 +90,38 @@ def test_a_stop_wherever_it_was_moved_refuses_neither_wins_nor_losses(
     won, lost = words
     at_stop = -0.005 if stop in BEYOND else -1.0 if stop is None else (stop - ENTRY) / RISK
     log = of_ends(path, end_of(won, stop, way, 1.0), end_of(lost, stop, way, at_stop))
-    moved = stop not in (None, 1.0990)
-    known = not moved or way != "word"
-    nominal = way == "word" or (way == "pips" and not moved)
+    if way == "word":  # a loss was made at the stop that its line names, but for one in profit
+        at_stop = -1.0 if stop is None else (stop - ENTRY) / RISK
+    lost_r = -1.0 if way == "pips" and stop in (None, 1.0990) else at_stop
     assert made(log) == {
-        "A_0": (True, pytest.approx(1.0) if known else None),
-        "A_1": (False, pytest.approx(-1.0 if nominal else at_stop) if known else None),
+        "A_0": (True, pytest.approx(1.0)),
+        "A_1": (False, None if lost_r > 1e-9 else pytest.approx(lost_r)),
     }
+
+
+@pytest.mark.parametrize("target", [1.1005, 1.1008, 1.1015])
+@pytest.mark.parametrize("way", ["word", "pips", "r", "exit"])
+def test_nor_does_a_target_that_was_moved(path: Path, target: float, way: str) -> None:
+    at_target = (target - ENTRY) / RISK
+    moved = {"entry_price": ENTRY, "sl": ENTRY - RISK, "tp": target}
+    win, loss = end_of("WIN_TP", None, way, at_target), end_of("LOSS_SL", None, way, -1.0)
+    assert made(of_ends(path, win | moved, loss | moved)) == {
+        "A_0": (True, pytest.approx(at_target)),
+        "A_1": (False, pytest.approx(-1.0)),
+    }
+
+
+def test_the_words_of_a_log_whose_stops_move_to_the_entry_tell_its_mean_r(path: Path) -> None:
+    """Who moves it at 1 R: every winner was there, and losers that were there lost nothing."""
+    levels = LEVELS | {"tp": ENTRY + 2 * RISK}
+    lines = []
+    ends = [("WIN_TP", ENTRY)] * 20 + [("LOSS_SL", ENTRY)] * 10 + [("LOSS_SL", ENTRY - RISK)] * 10
+    for number, (word, stop) in enumerate(ends):
+        lines.append(born(signal_id=f"A_{number}", **levels))
+        lines.append(ended(signal_id=f"A_{number}", outcome=word, **levels | {"sl": stop}))
+    r = [value for _, value in made(told(*lines, path=path)).values()]
+    assert np.mean([value for value in r if value is not None]) == pytest.approx(0.75)
+    assert len(r) == 40
 
 
 @pytest.mark.parametrize("words", [("WIN_TP", "LOSS_SL"), ("WIN", "LOSS")])
@@ -111,17 +139,32 @@ def test_break_even_losses_are_as_many_as_they_were(
 
 @pytest.mark.parametrize("symbol", ["BTCUSD", "EURUSD"])
 @pytest.mark.parametrize("word", ["WIN_TP", "LOSS_SL"])
-def test_what_nothing_tells_of_is_no_whole_target_and_no_whole_risk(
-    path: Path, symbol: str, word: str
-) -> None:
-    """Pips of a coin tell nothing in R; a word does not, where its stop was not the signal's."""
-    pips = {"pips_result": 5.0 if word == "WIN_TP" else -5.0} if symbol == "BTCUSD" else {}
+def test_pips_of_a_coin_leave_it_to_the_word(path: Path, symbol: str, word: str) -> None:
+    won = word == "WIN_TP"
+    pips = {"pips_result": 5.0 if won else -5.0} if symbol == "BTCUSD" else {}
     end = ended(symbol=symbol, **LEVELS | {"sl": ENTRY}, outcome=word, **pips)
     (outcome,) = told(born(symbol=symbol, **LEVELS), end, path=path).outcomes.values()
     label = of_truth_log(outcome)
-    assert (label.realised_r, label.nominal, label.at_level) == (None, False, False)
+    made_r = pytest.approx(1.0 if won else 0.0)
+    assert (label.realised_r, label.nominal, label.at_level) == (made_r, True, won)
+
+
+def test_of_a_loss_in_word_alone_at_a_stop_in_profit_no_r_is_known(path: Path) -> None:
+    end = ended(**LEVELS | {"sl": 1.1005}, outcome="LOSS_SL")
+    (outcome,) = told(born(**LEVELS), end, path=path).outcomes.values()
+    label = of_truth_log(outcome)
+    assert (label.realised_r, label.at_level) == (None, False)
     row = sample_rows(1, reward_risk=np.ones(1), at_level=np.array([label.at_level]))
     assert np.isnan(net_r(row)).all()
+
+
+@pytest.mark.parametrize("lines", [(0, 1), (1, 0)])
+def test_a_stop_in_profit_takes_no_end_of_another_line_away(path: Path, lines: Any) -> None:
+    """Neither is beside a line of the signal's own."""
+    ends = [ended(realised_r=0.8), ended(**LEVELS | {"sl": 1.1005})]
+    log = told(*(ends[place] for place in lines), path=path)
+    assert made(log) == dict.fromkeys(log.outcomes, (True, 0.8))
+    assert (len(log.outcomes), log.refused) == (1, {"impossible_levels": 1})
 
 
 GAINS = [{"pips_result": 5.0}, {"exit_price": 1.1005}, {"realised_r": 0.5}]

@@ -1,4 +1,4 @@
-"""Refused lines of a truth log: they fill in what sound ones lack, and contradict none."""
+"""Refused lines of a truth log: they tell of their signal as others do, but for its time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from truth_lines import born, ended, stamp, told, tracked
 
 from training.truth_log import Reason
 
 HOUR_S = 3600.0
 NAME = "sig-a"  # bears no time
+LEVELS = {"entry_price": 1.1, "sl": 1.099, "tp": 1.1015}
 
 
 @pytest.fixture
@@ -36,14 +35,6 @@ def written_at_the_end(life_s: float) -> dict[str, Any]:
 
 
 OTHER_TRADE = {"signal_id": NAME, "entry_price": 1.2, "sl": 1.3, "tp": 1.1, "direction": "SELL"}
-REFUSED = [
-    written_at_the_end(30 * HOUR_S),
-    tracked(**OTHER_TRADE, ticks_processed=1),
-    tracked(signal_id=NAME, symbol="USDJPY", entry_price=149.0, sl=148, tp=151, ticks_processed=1),
-    {**OTHER_TRADE, "action": "breakeven"},
-    ended(**OTHER_TRADE, outcome="timeout"),
-    ended(**OTHER_TRADE, outcome_source="PROJECTION"),
-]
 
 
 @pytest.mark.parametrize("life_s", [HOUR_S, 30 * HOUR_S, 48 * HOUR_S])
@@ -62,21 +53,31 @@ def test_nor_where_the_signals_own_line_is_not_there(path: Path) -> None:
         assert (log.won, log.refused) == (1, {Reason.AT_SIGNAL_TIME: 1})
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    refused=st.lists(st.sampled_from(REFUSED), max_size=4),
-    shuffler=st.randoms(use_true_random=False),
-)
-def test_what_is_believed_is_what_it_is_without_the_refused_lines_of_another_trade(
-    path: Path, refused: list[dict[str, Any]], shuffler: Any
-) -> None:
-    before = dict(told(*sound(30 * HOUR_S), path=path).outcomes)
-    lines = sound(30 * HOUR_S) + refused
-    shuffler.shuffle(lines)
-    log = told(*lines, path=path)
-    assert dict(log.outcomes) == before
-    assert sum(log.refused.values()) == len(refused)
-    assert not log.signals.conflicting
+@pytest.mark.parametrize("life_s", [HOUR_S, 30 * HOUR_S])
+@pytest.mark.parametrize("word", ["CLOSED_PARTIAL", "BE", "TIMEOUT"])
+def test_nor_does_the_end_of_a_part(path: Path, life_s: float, word: str) -> None:
+    part = {"signal_id": NAME, "outcome": word, "timestamp": stamp(life_s / 2)}
+    part["completed_at"] = part["timestamp"]
+    for lines in permutations([*sound(life_s), part]):
+        assert told(*lines, path=path).won == 1
+    for lines in permutations([sound(life_s)[1], part]):
+        (outcome,) = told(*lines, path=path).outcomes.values()
+        assert outcome.signal.time_s is None
+
+
+def test_lines_of_another_trade_take_it_away_whether_they_are_believed_or_not(path: Path) -> None:
+    """Which trade an end without levels is of, nobody knows."""
+    for other in (tracked(**OTHER_TRADE, ticks_processed=1), {**OTHER_TRADE, "action": "moved"}):
+        for lines in permutations([*sound(HOUR_S), other]):
+            log = told(*lines, path=path)
+            assert (len(log.outcomes), log.refused[Reason.CONTRADICTING_SIGNALS]) == (0, 1)
+
+
+def test_the_levels_of_a_first_tick_go_before_a_stop_that_was_moved_later(path: Path) -> None:
+    first_tick = tracked(ticks_processed=1)
+    end = ended(**LEVELS | {"sl": 1.0995}, outcome="LOSS_SL", exit_price=1.0995)
+    (outcome,) = told(first_tick, end, path=path).outcomes.values()
+    assert outcome.signal.stop == LEVELS["sl"]
 
 
 def test_a_refused_line_of_the_same_trade_fills_in_what_is_not_known(path: Path) -> None:

@@ -17,9 +17,9 @@ from training.truth_log.lines import SAME_TRADE_S, Outcome, Signal, disagree, me
 _SIGNAL = Struct("<ib5d")
 """Symbol, direction, time, entry, stop, target, base score."""
 
-_OUTCOME = Struct("<iibb7d")
+_OUTCOME = Struct("<iibb8d")
 """The outcome told before of the same signal, word, win, whether its stop is beyond the entry,
-times of end and watch, runtime, exit, pips, R, stop."""
+times of end and watch, runtime, exit, pips, R, stop, target."""
 
 _BEFORE = Struct("<i")
 _WIN_AT, _BEYOND_AT = calcsize("<ii"), calcsize("<iib")
@@ -110,18 +110,6 @@ class Signals(Mapping[str, Signal]):
             self._table[first : first + _SIGNAL.size] = self._packed(together)
         return row
 
-    def fill_in(self, others: Signals) -> None:
-        """Take what these do not know from lines that are not believed, which contradict none."""
-        for name, row in others.rows():
-            own, other = self._rows.get(name), others.at(name, row)
-            is_unsure = name in others.conflicting
-            if own is None:
-                self.know(other, by_its_end=True)
-                if is_unsure:
-                    self.conflicting.add(name)
-            elif not is_unsure and not disagree(self.at(name, own), other):
-                self.know(other, by_its_end=True)
-
     def is_told_once(self, row: int) -> bool:
         """Whether one line alone spoke of the signal in this row."""
         return not self._told_again[row]
@@ -204,7 +192,8 @@ class Outcomes(Mapping[str, Outcome]):
     def _packed(self, before: int, outcome: Outcome) -> bytes:
         completed_s, watched_s = outcome.completed_s, outcome.watched_from_s
         runtime_s, leave = outcome.runtime_s, outcome.exit
-        pips, realised_r, stop = outcome.pips, outcome.realised_r, outcome.stop
+        pips, realised_r = outcome.pips, outcome.realised_r
+        stop, target = outcome.stop, outcome.target
         return _OUTCOME.pack(
             before,
             self._words.number(outcome.word),
@@ -217,6 +206,7 @@ class Outcomes(Mapping[str, Outcome]):
             nan if pips is None else pips,
             nan if realised_r is None else realised_r,
             nan if stop is None else stop,
+            nan if target is None else target,
         )
 
     def told(self) -> Iterator[tuple[int, Signal, list[Outcome]]]:
@@ -263,7 +253,7 @@ class Outcomes(Mapping[str, Outcome]):
 
     def _at(self, number: int, signal: Signal) -> Outcome:
         _, word, win, beyond, *numbers = _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
-        end_s, watched_s, runtime_s, leave, pips, realised_r, stop = _known(numbers)
+        end_s, watched_s, runtime_s, leave, pips, realised_r, stop, target = _known(numbers)
         return Outcome(
             signal,
             bool(win),
@@ -275,6 +265,7 @@ class Outcomes(Mapping[str, Outcome]):
             pips,
             realised_r,
             stop,
+            target,
             bool(beyond),
         )
 

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from training.truth_log.columns import Outcomes, Signals
 from training.truth_log.files import MOVED, Seen, lines_of
@@ -63,7 +64,6 @@ class _Ledger:
         self.problems: list[str] = []
         self._decode = msgspec.json.Decoder(Line).decode
         self._signals = Signals()
-        self._of_refused = Signals()
         self._outcomes = Outcomes(self._signals)
         self._lines = self._signal_lines = 0
         self._counts: Counter[str] = Counter()
@@ -99,19 +99,20 @@ class _Ledger:
             self._signal_lines += 1
             self._signals.know(said, by_its_end=False)
         elif isinstance(said, Outcome):
-            row = self._signals.know(said.signal, by_its_end=True)
+            # A stop that can be none of the signal's is not taken for it, whoever else tells of it.
+            signal = said.signal if not said.beyond else replace(said.signal, stop=None)
+            row = self._signals.know(signal, by_its_end=True)
             if not self._outcomes.add(row, said):
                 self._refused[Reason.REPEATED] += 1
         else:
             self._refused[said.reason] += 1
             if said.signal is not None:
-                self._of_refused.know(said.signal, by_its_end=True)
+                self._signals.know(said.signal, by_its_end=True)
                 if said.reason is Reason.BREAK_EVEN:
                     self._even.add(said.signal.signal_id)
 
     def settle(self) -> TruthLog:
         """Judge each outcome against all that is known of its signal."""
-        self._signals.fill_in(self._of_refused)
         for row, signal, told in self._outcomes.told():
             place = self._believed(row, signal, told)
             if place is None or len(told) > 1:
@@ -159,7 +160,7 @@ class _Ledger:
         return first
 
     def _doubt(self, row: int, signal: Signal, outcome: Outcome) -> Reason | None:
-        if outcome.beyond and not self._signals.has_own_levels(row):
+        if outcome.beyond and (signal.stop is None or not self._signals.has_own_levels(row)):
             return Reason.IMPOSSIBLE_LEVELS
         return doubt(signal, outcome, self.rules)
 

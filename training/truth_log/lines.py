@@ -130,9 +130,9 @@ class Signal(msgspec.Struct, frozen=True, gc=False):
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a signal ended, as reported. `signal` holds what the same line says of it.
 
-    `completed_s` and `watched_from_s` are UTC seconds; `pips` and `realised_r` signed. `stop` is
-    the one that its line names, which may have moved since; `beyond` where that stands at the
-    entry or in profit, so that the end can be true only beside the signal's own line.
+    `completed_s` and `watched_from_s` are UTC seconds; `pips` and `realised_r` signed. `stop` and
+    `target` are those that its line names, which may have moved since; `beyond` where that stop
+    stands at the entry or in profit, so that the end can be true only beside the signal's own line.
     """
 
     signal: Signal
@@ -145,6 +145,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     pips: float | None = None
     realised_r: float | None = None
     stop: float | None = None
+    target: float | None = None
     beyond: bool = False
 
 

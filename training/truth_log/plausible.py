@@ -67,17 +67,23 @@ def beside_its_signal(outcome: Outcome) -> tuple[Outcome, Reason | None]:
     return outcome, Reason.GAINED_AT_STOP if won else Reason.IMPOSSIBLE_LEVELS
 
 
-def stop_moved(signal: Signal, outcome: Outcome) -> bool:
-    """Whether the end's line names another stop than its signal had.
+def levels_moved(signal: Signal, outcome: Outcome) -> bool:
+    """Whether the end's line names another stop or target than its signal had.
 
-    Then a word alone does not tell what the end made, and an exit may lie on the way to a level.
+    Then an exit may lie on the way to a level.
     """
-    return outcome.beyond or not _REACHED <= _way_to_stop(signal, outcome) <= 1 / _REACHED
+    return outcome.beyond or moved_end(signal, outcome, True) or moved_end(signal, outcome, False)
 
 
-def _way_to_stop(signal: Signal, outcome: Outcome) -> float:
-    """Where the end's stop lies on the way from entry to the signal's own: 1 if it is the same."""
-    entry, own, last = signal.entry, signal.stop, outcome.stop
+def moved_end(signal: Signal, outcome: Outcome, win: bool) -> bool:
+    """Whether the level of a win, or that of a loss, is another one in the end's line."""
+    own, last = (signal.target, outcome.target) if win else (signal.stop, outcome.stop)
+    return not _REACHED <= _way(signal, own, last) <= 1 / _REACHED
+
+
+def _way(signal: Signal, own: float | None, last: float | None) -> float:
+    """Where an end's level lies on the way from entry to the signal's own: 1 if it is the same."""
+    entry = signal.entry
     if entry is None or own is None or last is None or own == entry:
         return 1.0
     return (last - entry) / (own - entry)
@@ -181,11 +187,12 @@ def _exit_differs(signal: Signal, outcome: Outcome, entry: float, side: int) -> 
     if gain != 0 and (gain > 0) != outcome.win:
         return True
     level = signal.target if outcome.win else signal.stop
+    last = outcome.target if outcome.win else outcome.stop
     if level is None:
         return False
     if words.is_open_ended(outcome.word):  # no level is said to have ended it
         return False
     share = (outcome.exit - entry) / (level - entry)
-    if not stop_moved(signal, outcome):
+    if not levels_moved(signal, outcome):
         return not _REACHED <= share <= _BEYOND
-    return share > _BEYOND * (1.0 if outcome.win else max(1.0, _way_to_stop(signal, outcome)))
+    return share > _BEYOND * max(1.0, _way(signal, level, last))

@@ -13,11 +13,10 @@ import msgspec
 
 from training.truth_log import words
 from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal, Told, undecided
-from training.truth_log.plausible import Rules, beside_its_signal, born_s, doubt
+from training.truth_log.plausible import Rules, beside_its_signal, born_s, doubt, too_soon
 
 Read = Signal | Outcome | Refused
 Reader = Callable[[Line, str, Rules], Read]
-_TOO_SOON = (Reason.AT_SIGNAL_TIME, Reason.BEFORE_SIGNAL)
 
 
 def shape_of(line: Line) -> str:
@@ -72,7 +71,9 @@ def flat(line: Line, signal_id: str, rules: Rules) -> Read:
         if runtime_s is None and came_s is not None and written_s is not None:
             runtime_s = written_s - came_s
     said = _outcome(line, signal, rules, completed_s=completed_s, runtime_s=runtime_s)
-    if came_s is None and isinstance(said, Refused) and said.reason in _TOO_SOON:
+    if came_s is not None or written_s is None or completed_s is None:
+        return said
+    if isinstance(said, Refused) and too_soon(completed_s - written_s):
         # Written with its end: of when the signal came that stamp tells nothing.
         return Refused(said.reason, msgspec.structs.replace(signal, time_s=None))
     return said
@@ -206,6 +207,7 @@ def _outcome(
         pips,
         line.realised_r,
         signal.stop,
+        signal.target,
     )
     reason = doubt(signal, outcome, rules)
     if reason is Reason.IMPOSSIBLE_LEVELS:
