@@ -12,6 +12,7 @@ has changed the next is looked for, since its length may be what has.
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -29,7 +30,13 @@ MAX_BYTES = 256 << 20
 MAX_ROW_BYTES = 2 << 20
 """More than the largest request and the largest reply take together."""
 
+MOST_IN_VAIN_BYTES = 1 << 30
+"""Of a file, to find sound records among damage: what reads as a length may do so at every byte.
+A full spool of which every other record is damaged takes a part of it, and this about a second."""
+
 _HEAD = struct.Struct("<II")
+_RECORD = re.compile(rb"(?s)(?=..[\x00-\x20]\x00.{4}[\x90-\x9f\xdc\xdd])")
+"""Where one may begin: a length up to MAX_ROW_BYTES, a checksum, and an array of msgpack's."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -117,15 +124,16 @@ def read_spool(path: Path) -> list[list[Any]]:
             content = file.read(MAX_BYTES)
     except FileNotFoundError:
         return []
+    records = _Records(content)
     rows: list[list[Any]] = []
     at, damaged = 0, None
     while at < len(content):
-        found = _record(content, at)
+        found = records.sound(at)
         if found is not None:
             row, at = found
             rows.append(row)
             continue
-        following = _next_record(content, at)
+        following = records.next_after(at)
         if damaged is None and (following is not None or not _cut_short(content, at)):
             damaged = at
         if following is None:
@@ -136,25 +144,48 @@ def read_spool(path: Path) -> list[list[Any]]:
     return rows
 
 
-def _record(content: bytes, at: int) -> tuple[list[Any], int] | None:
-    """The row of the record there and where that ends; None where it is not what was written."""
-    if at + _HEAD.size > len(content):
+class _Records:
+    """The records of a file's content, and how many more bytes may be checksummed in vain."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._left = MOST_IN_VAIN_BYTES
+
+    def sound(self, at: int) -> tuple[list[Any], int] | None:
+        """The row of the record there and where that ends; None where it is not as written."""
+        if _RECORD.match(self._content, at) is None:
+            return None
+        length, checksum = _HEAD.unpack_from(self._content, at)
+        start, end = at + _HEAD.size, at + _HEAD.size + length
+        if length > MAX_ROW_BYTES or end > len(self._content):
+            return None
+        content = self._content[start:end]
+        row = _row(content) if zlib.crc32(content) == checksum else None
+        if row is None:
+            self._left -= length
+            return None
+        return row, end
+
+    def next_after(self, damaged: int) -> int | None:
+        """Where the next sound record begins: the length of the damaged one may be what is wrong.
+
+        The end of the file where too much was looked at in vain: there may be one, unfound.
+        """
+        furthest = damaged + _HEAD.size + MAX_ROW_BYTES
+        for found in _RECORD.finditer(self._content, damaged + 1, furthest + _HEAD.size + 1):
+            if self._left <= 0:
+                return len(self._content)
+            if self.sound(found.start()):
+                return found.start()
         return None
-    length, checksum = _HEAD.unpack_from(content, at)
-    start, end = at + _HEAD.size, at + _HEAD.size + length
-    if length > MAX_ROW_BYTES or end > len(content) or zlib.crc32(content[start:end]) != checksum:
-        return None
+
+
+def _row(content: bytes) -> list[Any] | None:
     try:
-        row = msgspec.msgpack.decode(content[start:end])
+        row = msgspec.msgpack.decode(content)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return (row, end) if type(row) is list else None
-
-
-def _next_record(content: bytes, damaged: int) -> int | None:
-    """Where the next sound record begins: the length of the damaged one may be what is wrong."""
-    furthest = min(len(content), damaged + _HEAD.size + MAX_ROW_BYTES + 1)
-    return next((at for at in range(damaged + 1, furthest) if _record(content, at)), None)
+    return row if type(row) is list else None
 
 
 def _cut_short(content: bytes, at: int) -> bool:
