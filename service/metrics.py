@@ -256,6 +256,7 @@ class Metrics:
         self, bind: str, vitals: Vitals, engine: Engine, journal: Journal, clock: Clock
     ) -> None:
         self._bind = bind
+        self._clock = clock
         self._registry = CollectorRegistry()
         self._registry.register(VitalsCollector(vitals, engine, journal, clock))
         self._server: tuple[Server, threading.Thread] | None = None
@@ -266,7 +267,7 @@ class Metrics:
             return
         host, _, port = self._bind.rpartition(":")
         try:
-            server = Server(host.strip("[]"), int(port))
+            server = Server(host.strip("[]"), int(port), self._clock)
         except (OSError, ValueError, OverflowError) as error:
             log.error(
                 "no metrics: the address cannot be bound; set metrics.bind",

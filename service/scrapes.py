@@ -1,7 +1,7 @@
-"""The HTTP side of the metrics: few connections at a time, none of which may idle.
+"""The HTTP side of the metrics: few connections at a time, none of which may last.
 
 Its port knows no keys, and a connection costs a thread and a descriptor, which the scoring
-socket needs as well: whoever opens many and says nothing is shut out.
+socket needs as well: whoever opens many and says nothing, or little by little, is shut out.
 """
 
 from __future__ import annotations
@@ -9,23 +9,24 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from contextlib import suppress
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import structlog
 
+from service.clock import Clock
+
 log = structlog.get_logger("scorer")
 
 MOST_CONNECTIONS = 16
-IDLE_S = 5.0
-"""A connection that says or takes nothing for so long is closed."""
+REQUEST_S = 5.0
+"""A connection that has not asked and taken its answer by then is closed."""
 
 
 class Handler(WSGIRequestHandler):
     """One connection; what it asks is nobody's business."""
-
-    timeout = IDLE_S
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing."""
@@ -37,8 +38,11 @@ class Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, clock: Clock) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._due_s: dict[socket.socket, float] = {}
         self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__((host, port), Handler)
 
@@ -53,6 +57,8 @@ class Server(ThreadingMixIn, WSGIServer):
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
+        with self._lock:
+            self._due_s[request] = self._clock.monotonic_s() + REQUEST_S
         try:
             super().process_request(request, client_address)
         except BaseException:  # no thread was to be had, to make room when it ends
@@ -65,6 +71,21 @@ class Server(ThreadingMixIn, WSGIServer):
             super().process_request_thread(request, client_address)
         finally:
             self._room.release()
+
+    def service_actions(self) -> None:
+        """Every half second: end what is overdue, whose thread then finds it closed."""
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            for request, due_s in self._due_s.items():
+                if now_s >= due_s:
+                    with suppress(OSError):  # gone by itself
+                        request.shutdown(socket.SHUT_RDWR)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close it, as no more to be ended: its descriptor's number may soon be another's."""
+        with self._lock:
+            self._due_s.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """A connection that ended before its answer is none of ours."""

@@ -11,8 +11,9 @@ from urllib.request import urlopen
 
 import pytest
 from harness import eventually
+from serving import ManualClock
 
-from service.scrapes import MOST_CONNECTIONS, Handler, Server
+from service.scrapes import MOST_CONNECTIONS, REQUEST_S, Server
 
 HALF_A_REQUEST = b"GET /metrics HTTP/1.1\r\nX: "
 
@@ -23,9 +24,13 @@ def hello(_environ: dict[str, Any], start_response: Callable[..., Any]) -> list[
 
 
 @pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(Handler, "timeout", 1.0)
-    server = Server("127.0.0.1", 0)
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def port(clock: ManualClock) -> Iterator[int]:
+    server = Server("127.0.0.1", 0, clock)
     server.set_app(hello)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -43,8 +48,20 @@ def scraped(port: int) -> bool:
         return False
 
 
+def is_closed_in_time(client: socket.socket, clock: ManualClock) -> bool:
+    """Whether the server has closed it, after a little more of its time."""
+    clock.advance(REQUEST_S / 20)
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:  # closed before it was read
+        return True
+
+
 def test_slow_clients_are_bounded_in_number_and_in_time(
-    port: int, capfd: pytest.CaptureFixture[str]
+    port: int, clock: ManualClock, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert scraped(port)
     with ExitStack() as stack:
@@ -56,10 +73,23 @@ def test_slow_clients_are_bounded_in_number_and_in_time(
         ours = [t for t in threading.enumerate() if "process_request_thread" in t.name]
         assert len(ours) <= MOST_CONNECTIONS
         for client in slow:
-            with suppress(ConnectionResetError):  # closed before it was read
-                assert client.recv(1) == b""
+            eventually(lambda client=client: is_closed_in_time(client, clock), "its end")
         eventually(lambda: scraped(port), "room for a scrape")
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_client_that_says_a_byte_now_and_then_has_no_longer_than_others(
+    port: int, clock: ManualClock
+) -> None:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=20)) as client:
+        client.sendall(HALF_A_REQUEST)
+
+        def is_closed() -> bool:
+            with suppress(OSError):  # it is
+                client.sendall(b"x")
+            return is_closed_in_time(client, clock)
+
+        eventually(is_closed, "its end")
 
 
 def test_threads_that_cannot_be_made_cost_their_connections_and_no_later_one(port: int) -> None:
@@ -73,4 +103,4 @@ def test_threads_that_cannot_be_made_cost_their_connections_and_no_later_one(por
 
 def test_no_name_server_is_asked_who_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getfqdn", lambda _name: pytest.fail("looked up"))
-    Server("0.0.0.0", 0).server_close()
+    Server("0.0.0.0", 0, ManualClock()).server_close()
