@@ -10,8 +10,10 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from another_user import as_no_root
 from truth_lines import RULES, assert_adds_up, born, ended, told
@@ -235,3 +237,41 @@ def test_line_without_end_is_refused_and_the_next_one_read(
     log = told("x" * 5000, "y" * 999, born(), path=path)
     assert log.refused == {Reason.TOO_LONG: 1, Reason.NOT_JSON: 1}
     assert log.signal_lines == 1
+
+
+def test_a_packed_log_made_to_be_large_is_read_so_far_and_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_files, "MAX_UNPACKED_BYTES", 1 << 20)
+    line = json.dumps(born()).encode() + b"\n"
+    for bomb, most_lines in ((b"\n" * (1 << 20), 1 << 13), (b" " * (1 << 21), 1)):
+        path.write_bytes(gzip.compress(line + bomb))
+        log = read_truth_logs([path], RULES)
+        (problem,) = log.problems
+        assert problem.startswith(f"{path}: unpacks to more than 4 GiB")
+        assert log.signal_lines == 1
+        assert log.lines <= 1 + most_lines
+        assert_adds_up(log)
+        path.write_bytes(line + bomb)  # which takes as much of the disk
+        assert read_truth_logs([path], RULES).problems == ()
+
+
+def test_a_packed_log_of_many_members_is_bounded_as_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_files, "MAX_UNPACKED_BYTES", 1 << 20)
+    path.write_bytes(gzip.compress(b" " * (1 << 18)) * 8)
+    assert len(read_truth_logs([path], RULES).problems) == 1
+
+
+def test_a_blank_line_is_not_decoded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+
+    def counting(kind: type) -> SimpleNamespace:
+        decode = decoder(kind).decode
+        return SimpleNamespace(decode=lambda raw: decoded.append(raw) or decode(raw))
+
+    decoder = msgspec.json.Decoder
+    monkeypatch.setattr(msgspec.json, "Decoder", counting)
+    path.write_bytes(b"\n \t\r\n\x0b\n\xef\xbb\xbf\r\n{}\n ")
+    assert (read_truth_logs([path], RULES).blank, decoded) == (5, [b"{}\n"])

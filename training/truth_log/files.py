@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import os
 import sys
@@ -15,12 +16,21 @@ from typing import BinaryIO, NamedTuple
 from service.regular_file import open_regular
 
 MAX_LINE_BYTES = 256 * 1024
+MAX_UNPACKED_BYTES = 4 << 30
+"""Of a packed file: years of a busy log. One made to be large takes a thousandth on the disk."""
+SHORT_LINE_BYTES = 128
+"""As so many a shorter line counts there: each takes its time, and hardly one of a trade is."""
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LONGEST_NUMBER = 3
 """Digits: what has more, as a year has, or strokes in between, is a date."""
 MOVED = (
     "gone, cut or replaced since reading began, as after a rotation: what was there may not have "
     "been read; the next run reads it"
+)
+UNPACKS_TO_TOO_MUCH = (
+    f"unpacks to more than {MAX_UNPACKED_BYTES >> 30} GiB, where a short line counts as "
+    f"{SHORT_LINE_BYTES} bytes; what came before was read. No log is so large: look who put it "
+    "there. If it is one all the same, unpack it"
 )
 PICKLED = (
     "a pickled model, which is refused unread: opening one runs whatever code it holds. What it "
@@ -131,5 +141,19 @@ def _open(path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
         if not packed:
             yield raw
             return
-        with gzip.open(raw) as unpacked:
+        with _Unpacked(fileobj=raw) as unpacked:
             yield unpacked
+
+
+class _Unpacked(gzip.GzipFile):
+    """Of which lines are read up to a limit: some KiB may unpack to what takes hours."""
+
+    read_bytes = 0
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """The next line, or so much of it. Raises OSError beyond the limit."""
+        line = super().readline(size)
+        self.read_bytes += max(len(line), SHORT_LINE_BYTES)
+        if self.read_bytes > MAX_UNPACKED_BYTES:
+            raise OSError(errno.EFBIG, UNPACKS_TO_TOO_MUCH)
+        return line

@@ -86,6 +86,9 @@ class _Ledger:
         if raw is None:
             self._refused[Reason.TOO_LONG] += 1
             return
+        if not raw or raw.isspace():
+            self._counts["blank"] += 1
+            return
         try:
             line = self._decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -165,11 +168,7 @@ class _Ledger:
         return doubt(signal, outcome, self.rules)
 
     def _undecodable(self, raw: bytes) -> None:
-        text = raw.strip()
-        if not text:
-            self._counts["blank"] += 1
-            return
-        reason = _why_undecodable(text)
+        reason = _why_undecodable(raw.strip())
         if reason is Reason.NOT_JSON and not raw.endswith(b"\n"):
             # Its writer is not done with it; the next run reads it whole.
             self._counts["waiting"] += 1
