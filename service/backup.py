@@ -12,18 +12,25 @@ import os
 import shutil
 import sqlite3
 import stat
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
 import protocol
-from protocol.manifest import MANIFEST_NAME, POINTER_NAME
+from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, FileName
 from service import backup_manifest as form
 from service import exit_codes, mode_file, presence
 from service.backup_manifest import BackupError, Entry, Manifest
-from service.bundle import Limits, decode_pointer, load, machine_faults, read_pointer_bytes
+from service.bundle import (
+    MAX_MANIFEST_BYTES,
+    Limits,
+    decode_pointer,
+    load,
+    machine_faults,
+    read_pointer_bytes,
+)
 from service.config import Sourced
 from service.durable import Step, named, no_step, sync_directory
 from service.errors import ModelRejected, remedy
@@ -304,11 +311,28 @@ def _bundles(writer: _Writer, models: Path) -> None:
 
 def _bundle(writer: _Writer, saved: str, path: Path, folder: int) -> None:
     with named(path):
-        found = [name for name in os.listdir(folder) if _is_regular(name, folder)]
-    sources = {f"{saved}/{name}": path / name for name in found}
+        found = {name for name in os.listdir(folder) if _is_regular(name, folder)}
+        names = found & {MANIFEST_NAME, *_declared(folder, found)}
+    sources = {f"{saved}/{name}": path / name for name in sorted(names)}
     if all(map(form.is_within, sources)) and writer.entries.keys().isdisjoint(sources):
         for name, source in sources.items():
             writer.file(name, source, folder)
+
+
+class _Declares(msgspec.Struct, frozen=True):
+    """Of a manifest, which may be another version's, the names of the files."""
+
+    files: dict[FileName, msgspec.Raw]
+
+
+def _declared(folder: int, found: set[str]) -> set[str]:
+    """What a bundle's manifest says to be of it: whatever else lies there is not ours to keep."""
+    if MANIFEST_NAME in found:
+        with open_regular(Path(MANIFEST_NAME), folder) as file:
+            content = file.read(MAX_MANIFEST_BYTES)
+        with suppress(msgspec.MsgspecError, RecursionError):
+            return set(msgspec.json.decode(content, type=_Declares).files)
+    return {FOREST_NAME, REPORT_NAME}
 
 
 def _is_regular(name: str, folder: int) -> bool:

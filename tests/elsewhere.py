@@ -100,10 +100,10 @@ ELSEWHERE = (
         "d=damaged-",
     ),
     Elsewhere(
-        r"cd /var/lib/signal-scorer && cp -ru /var/backups/",
+        r"cd /var/lib/signal-scorer && mkdir -p -m 0750 models && ",
         "wants root, and models that are gone",
         "tests/integration/test_runbook.py",
-        "cp -ru",
+        "mkdir",
     ),
     Elsewhere(
         r"sqlite3 journal\.db \.recover ",

@@ -36,7 +36,7 @@ from scored_journal import score_row, vectors
 from serving import rows
 
 from protocol.client import ScorerClient
-from protocol.manifest import FOREST_NAME, POINTER_NAME
+from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME
 from service import backup_manifest as form
 from service.backup import make
 from service.config import load
@@ -145,6 +145,25 @@ def test_a_model_that_is_damaged_is_saved_and_said(tmp_path: Path) -> None:
     (tmp_path / "state" / "models" / version / FOREST_NAME).mkdir()
     manifest = make(sourced(tmp_path / "state"), None, tmp_path / "third", now_s=NOW_S)
     assert "would refuse" in manifest.problems[0]
+
+
+def test_of_a_models_folder_what_its_manifest_names_is_saved(tmp_path: Path) -> None:
+    version = a_state(tmp_path / "state", "x", 0)
+    bundle = tmp_path / "state/models" / version
+    (bundle / "crontab").write_text("of no model")
+    published = set(json.loads((bundle / MANIFEST_NAME).read_text())["files"])
+    make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    saved = {path.name for path in (tmp_path / "saved/models" / version).iterdir()}
+    assert saved == {MANIFEST_NAME, *published}
+
+
+def test_of_a_manifest_that_cannot_be_read_all_of_a_models_names_are_saved(tmp_path: Path) -> None:
+    version = a_state(tmp_path / "state", "x", 0)
+    bundle = tmp_path / "state/models" / version
+    (bundle / MANIFEST_NAME).write_text("half of i")
+    make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    saved = {path.name for path in (tmp_path / "saved/models" / version).iterdir()}
+    assert saved == {MANIFEST_NAME, FOREST_NAME, REPORT_NAME}
 
 
 def test_models_that_are_removed_meanwhile_keep_nothing_from_being_saved(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ from harness import Service, eventually, running
 from saved_state import NOW_S, a_state, sourced, version_of
 
 from protocol.client import ScorerClient
+from protocol.manifest import MANIFEST_NAME
 from service.backup import make
 
 STATE = "/var/lib/signal-scorer"
@@ -82,26 +84,52 @@ def test_what_was_answered_before_a_damaged_journal_was_moved_away_lies_in_one_o
         assert found == set(answered)
 
 
+def models_back(state: Path, saved: Path) -> None:
+    """The models alone come out of the backup, for a trainer who is nobody."""
+    places = {
+        STATE: str(state),
+        "/var/backups/signal-scorer/2026-11-25": str(saved),
+        "scorer-trainer:scorer": f"{NOBODY}:{NOBODY}",
+        "-u scorer-trainer": "-u nobody",
+    }
+    given("mkdir", places)
+
+
 @as_root
 @pytest.mark.parametrize("left", [True, False], ids=["models folder", "nothing"])
 def test_models_that_are_gone_come_back_out_of_a_backup_for_the_service_to_read(
-    tmp_path: Path, left: bool
+    open_folder: Path, left: bool
 ) -> None:
-    state, saved = tmp_path / "state", tmp_path / "saved"
+    state, saved = open_folder / "state", open_folder / "saved"
     version = a_state(state, "there", 0)
     make(sourced(state), None, saved, now_s=NOW_S)
     shutil.rmtree(state / "models")
     if left:
         (state / "models").mkdir()
-    places = {
-        STATE: str(state),
-        "/var/backups/signal-scorer/2026-11-25": str(saved),
-        "scorer-trainer:scorer": f"{NOBODY - 1}:{NOBODY}",
-    }
-    given("cp -ru", places)
+    models_back(state, saved)
     assert version_of(state / "models") == version
     for path in (state / "models", *(state / "models").rglob("*")):
         status = path.stat()
-        assert (status.st_uid, status.st_gid) == (NOBODY - 1, NOBODY)
+        assert (status.st_uid, status.st_gid) == (NOBODY, NOBODY)
         needed = 0o050 if path.is_dir() else 0o040
         assert status.st_mode & needed == needed, path
+
+
+@as_root
+def test_models_that_come_back_are_written_through_no_link_of_their_owner(
+    open_folder: Path,
+) -> None:
+    state, saved, of_root = open_folder / "state", open_folder / "saved", open_folder / "crontab"
+    version = a_state(state, "there", 0)
+    make(sourced(state), None, saved, now_s=NOW_S)
+    of_root.write_text("of root")
+    os.utime(of_root, (0, 0))  # what is newer than the backup stays
+    manifest = state / "models" / version / MANIFEST_NAME
+    os.chown(manifest.parent, NOBODY, NOBODY)
+    manifest.unlink()
+    manifest.symlink_to(of_root)
+    os.utime(manifest, (0, 0), follow_symlinks=False)
+    models_back(state, saved)
+    assert of_root.read_text() == "of root"
+    assert of_root.stat().st_uid == 0
+    assert version_of(state / "models") == version
