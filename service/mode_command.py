@@ -15,6 +15,7 @@ from service.doctor.scene import is_ours
 from service.durable import Unflushed
 from service.errors import CommandError, remedy
 from service.mode_file import FILE_NAME, Command, write
+from service.printable import printable
 from service.settings import Config
 
 FOLLOWED_WITHIN_S = 2.0
@@ -47,7 +48,7 @@ def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
         if served == due and not unmoved:
             return f"{due}: served from now on"
         if unmoved or time.monotonic() > end_s:
-            raise CommandError(_not_followed(due, served, client, config), 1)
+            raise CommandError(printable(_not_followed(due, served, client, config)), 1)
         time.sleep(LOOK_S)
 
 

@@ -17,6 +17,7 @@ try:
     import click
 
     from service import exit_codes
+    from service.printable import printable
     from service.scoring import Weights
     from service.within import Within
     from training.backfill.command import backfill
@@ -132,7 +133,7 @@ def status(**options: Any) -> None:
             now_s=now_s,
         )
         for line in shown:
-            click.echo(line)
+            click.echo(printable(line))
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train results --weeks 8")
@@ -244,7 +245,7 @@ def models(**options: Any) -> None:
             made = datetime.fromtimestamp(model.created_at, UTC)
             pinned = "  pinned" if model.pinned else ""
             click.echo(f"{mark} {model.version}  {made:%Y-%m-%d %H:%M} UTC  n={model.n}{pinned}")
-            click.echo("\n".join(behind("    ", model.reason)))
+            click.echo("\n".join(map(printable, behind("    ", model.reason))))
 
 
 for command in (rollback, pin, unpin, backfill):

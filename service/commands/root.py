@@ -18,6 +18,7 @@ from protocol.curve import CurveKeys, KeyFileError
 from protocol.home import MAX_TIMEOUT_MS
 from service import exit_codes
 from service.errors import CommandError, remedy
+from service.printable import printable
 from service.within import Within
 
 # Who opens it says what is wrong with it: click would call it wrong usage, and systemd try again.
@@ -169,10 +170,10 @@ def ask(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except ScorerUnavailable as error:
-        click.echo(f"signal-scorer: {error}", err=True)
+        click.echo(f"signal-scorer: {printable(str(error))}", err=True)
         sys.exit(exit_codes.UNAVAILABLE)
     except (ScorerRefused, ValueError) as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(printable(str(error))) from None
 
 
 @contextmanager

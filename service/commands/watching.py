@@ -22,6 +22,7 @@ from service.commands.root import (
     own_keys,
     timeout_option,
 )
+from service.printable import printable
 from service.within import Within
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def mode(asked: Asked, wanted: str | None) -> None:
 
     with asked.client() as client:
         if wanted is None:
-            click.echo(ask(client.health)["mode"])
+            click.echo(printable(str(ask(client.health)["mode"])))
         else:
             click.echo(command(wanted, asked.config_path, client))
 
@@ -156,6 +157,7 @@ def status(asked: Asked, as_json: bool) -> None:
     else:
         console = Console(highlight=False)
         for line in lines(look, config, source.endpoint, console.width):
+            line.plain = printable(line.plain)
             console.print(line, soft_wrap=True)
     if look.health is None:
         sys.exit(exit_codes.UNAVAILABLE)

@@ -11,7 +11,6 @@ from service import words
 from service.bars import DAY_S
 from service.journal_summary import amount
 from service.model import REVIEW_DUE
-from service.printable import printable
 from service.settings import Config
 from service.top.look import Look
 from service.top.trend import Trend, refusals
@@ -180,7 +179,7 @@ def scores(look: Look, rows: int) -> Iterator[Text]:
         )
         status = str(one["status"])
         line.append(f" {status:<14}", GOOD if status == "success" else WATCH)
-        yield line.append(f" {printable(one['pattern'] or '')}", DIM)
+        yield line.append(f" {one['pattern'] or ''}", DIM)
 
 
 def paper(look: Look, rows: int) -> Iterator[Text]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from service.printable import printable
 from service.settings import Config
 from service.top import blocks
 from service.top.look import Look
@@ -29,6 +30,7 @@ def frame(look: Look, trend: Trend, config: Config, endpoint: str, width: int, h
     lines = lines[: height - 1] + [Text()] * (height - 1 - len(lines)) + [foot]
     for line in lines:
         line.no_wrap = True
+        line.plain = printable(line.plain)
         line.truncate(width, overflow="ellipsis")
     return Text("\n", no_wrap=True, end="").join(lines)
 
