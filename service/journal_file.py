@@ -204,6 +204,16 @@ def reader_uri(path: Path) -> str:
     return _uri(path, has_wal(path), "mode=ro")
 
 
+def refuse_irregular(path: Path) -> None:
+    """Raise sqlite3.DatabaseError for a pipe, a device or a folder at one of a journal's names.
+
+    SQLite would wait for ever until somebody writes into a pipe, and no signal ends that.
+    """
+    for file in (path, wal_of(path), shm_of(path), path.with_name(f"{path.name}-journal")):
+        if presence.exists(file) and not presence.is_file(file):
+            raise sqlite3.DatabaseError(f"{file} is no regular file")
+
+
 def _open(uri: str) -> sqlite3.Connection:
     """With its WAL, which SQLite opens at the first statement only."""
     connection = sqlite3.connect(uri, uri=True, timeout=2.0)
@@ -238,6 +248,7 @@ def _uri(path: Path, beside: bool, beside_wal: str) -> str:
         raise FileNotFoundError(
             f"no journal at {path}; has the service run with it? --journal names another"
         )
+    refuse_irregular(path)
     return f"{path.resolve().as_uri()}?{beside_wal if beside else 'mode=ro&immutable=1'}"
 
 

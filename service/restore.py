@@ -25,7 +25,7 @@ from service.backup_manifest import BackupError, Manifest
 from service.durable import LockHeld, Step, TrainerLock, named, no_step
 from service.errors import remedy
 from service.history import HISTORY_NAME
-from service.journal_file import shm_of, wal_of
+from service.journal_file import refuse_irregular, shm_of, wal_of
 from service.locks import HeldError, hold, lock_of
 from service.owned_folder import as_owner_of, give, opened
 from service.restore_place import Place
@@ -203,6 +203,7 @@ def _complete(path: Path, folder: int) -> None:
 
     SQLite follows links, and makes a file where one leads to none."""
     with suppress(sqlite3.Error, OSError), as_owner_of(folder):
+        refuse_irregular(path)
         connection = sqlite3.connect(path, timeout=2.0)
         try:
             with connection:

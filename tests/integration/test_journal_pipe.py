@@ -1,0 +1,71 @@
+"""A pipe or another thing in the place of a journal's file keeps nobody waiting who reads it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from journals import Journal
+from saved_state import NOW_S, a_state, sourced
+
+from service.backup import make
+
+PATIENCE_S = 20
+COMMANDS = [
+    ("service", "backup", "saved"),
+    ("service", "doctor", "--listen-s", "0"),
+    ("service", "status", "--timeout-ms", "50"),
+    ("service", "journal", "stats"),
+    ("training", "status", "--journal", "journal.db", "--models", "models"),
+]
+
+
+def ended(folder: Path, command: tuple[str, ...]) -> str:
+    """What a command said by the time that it ended."""
+    environ = os.environ | {
+        "SIGNAL_SCORER_STATE_DIR": str(folder),
+        "SIGNAL_SCORER_SCORE_BIND": "tcp://127.0.0.1:9",
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: "-".join(command[:2]))
+@pytest.mark.parametrize("part", ["", "-wal", "-shm", "-journal"])
+def test_a_pipe_is_said_to_be_none(tmp_path: Path, command: tuple[str, ...], part: str) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    if part:
+        assert journal.open()
+        journal.close()
+        # With something in the WAL it is read beside its -shm.
+        (tmp_path / "journal.db-wal").write_bytes(b"x" * 64)
+        (tmp_path / "journal.db-shm").touch()
+        (tmp_path / f"journal.db{part}").unlink(missing_ok=True)
+    os.mkfifo(tmp_path / f"journal.db{part}")
+    said = ended(tmp_path, command)
+    assert re.search(rf"journal\.db{part}:? is no (regular )?file", " ".join(said.split()))
+    assert "Traceback" not in said
+
+
+def test_a_restore_waits_for_no_pipe_beside_the_journal(tmp_path: Path) -> None:
+    state, saved = tmp_path / "state", tmp_path / "saved"
+    a_state(state, "saved", 0)
+    make(sourced(state), None, saved, now_s=NOW_S)
+    with closing(sqlite3.connect(state / "journal.db")) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    os.mkfifo(state / "journal.db-journal")
+    assert "restored the backup" in ended(state, ("service", "restore", "--force", str(saved)))
