@@ -75,7 +75,7 @@ def _why(stats: dict[str, Any], config: Config) -> str:
             "reload signal-scorer), or it refused the command, as `signal-scorer health` says then"
         )
     return (
-        f"it keeps its state in {stats['state_dir']}, this command wrote to "
+        f"it keeps its state in {stats.get('state_dir')}, this command wrote to "
         f"{config.path('.').absolute()}; name the service's configuration with --config"
     )
 

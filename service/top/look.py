@@ -21,6 +21,7 @@ from service.journal_reading import (
 )
 from service.records import PaperRow, ScoreRow
 from service.settings import Config
+from service.top.answers import are_drawable
 
 MOST_ROWS = 200
 MOST_ENDED = 2000
@@ -64,12 +65,16 @@ class Source:
         """Ask and read; never raises for a service or a journal that is not there."""
         seen = Look(time.time())
         try:
-            seen = seen._replace(health=self._client.health(), stats=self._client.stats())
+            health, stats = self._client.health(), self._client.stats()
         except (ScorerUnavailable, ScorerRefused) as error:
             return self._rows(seen._replace(trouble=str(error)))
-        if seen.stats is None or is_ours(seen.stats, self._config):
+        if not are_drawable(health, stats):
+            trouble = "what answers there is no signal-scorer that this version knows"
+            return self._rows(seen._replace(trouble=trouble))
+        seen = seen._replace(health=health, stats=stats)
+        if is_ours(stats, self._config):
             return self._rows(seen)
-        elsewhere = str(seen.stats.get("state_dir"))
+        elsewhere = str(stats.get("state_dir"))
         trouble = f"its journal is in {elsewhere}: name its configuration with --config"
         return seen._replace(elsewhere=elsewhere, journal_trouble=trouble)
 

@@ -1,4 +1,4 @@
-"""What others chose the words of moves no cursor of who runs `status`, `top` or `mode`."""
+"""What others wrote or answered moves no cursor of who runs `status`, `top` or `mode`."""
 
 from __future__ import annotations
 
@@ -73,3 +73,14 @@ def test_of_the_history_as_the_trainer_tells_it(state: Path) -> None:
     text = run(state, "status").output
     assert "[2J" in text
     assert all(line.isprintable() for line in text.split("\n"))
+
+
+@pytest.mark.parametrize("command", [("status",), ("top", "--once", "--interval-s", "0.1")])
+def test_what_is_no_service_of_ours_is_said_to_be_none(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with answering(impostor) as service:
+        done = shown(*command, STATE_DIR=str(tmp_path), ENDPOINT=service.address)
+    assert "NO ANSWER" in done.stdout
+    assert "is no signal-scorer" in done.stdout
+    assert done.returncode == (69 if command == ("status",) else 0)
