@@ -202,11 +202,12 @@ build_release() {
     } | sha256sum | cut -c1-12)
     release=$prefix/releases/$version-$digest
     clear_up
-    if [ -e "$release/complete" ]; then
-        ! runs 2>/dev/null || return 0
-        say "$release does not run any more"
-        mv -T "$release" "$release.broken"
-    fi
+    while [ -e "$release/complete" ]; do
+        ! runs || return 0
+        say "$release does not run any more (see above)"
+        # Beside it: the service may still run from there.
+        release=$release-again
+    done
     say "building $release with $("$python" -V)"
     trap clear_up EXIT
     trap 'exit 1' HUP INT TERM
@@ -221,32 +222,26 @@ build_release() {
     "$release/bin/python" -m pip install --quiet --disable-pip-version-check --no-index \
         --no-deps "$prefix"/.build/wheel/*.whl
     rm -rf "$prefix/.build"
-    runs || refuse "the user scorer cannot run $release (see above); name another Python with --python"
+    runs || refuse "the user scorer cannot run $release (see above); name another Python with --python, or mount $prefix without noexec"
     # A power cut leaves it whole, or not called complete.
     sync -f "$release"
     : > "$release/complete"
-    rm -rf "$release.broken"
     trap - EXIT HUP INT TERM
 }
 
-# After a build that failed, or one that was killed before: the service journals to the same disk,
-# and may still run from what was to be built anew.
+# After a build that failed, or one that was killed before: the service journals to the same disk.
 clear_up() {
     rm -rf "$prefix/.build"
     for half in "$prefix"/releases/*; do
         [ -e "$half/complete" ] || rm -rf "$half"
     done
-    if [ -e "$release.broken" ] && [ ! -e "$release" ]; then
-        mv -T "$release.broken" "$release"
-    fi
 }
 
 # As the service's user, from whom more is hidden than from root; and what it loads later, too.
 runs() {
     runuser -u scorer -- "$release/bin/signal-scorer" --version >/dev/null &&
         runuser -u scorer -- "$release/bin/signal-scorer-train" --help >/dev/null &&
-        MPLCONFIGDIR=/tmp runuser -u scorer -- "$release/bin/python" -I -c \
-            'import service.serve, training.report, matplotlib'
+        runuser -u scorer -- "$release/bin/python" -I -c 'import service.serve, training.report'
 }
 
 fetch() {
