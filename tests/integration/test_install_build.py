@@ -27,7 +27,9 @@ class Place:
         """Build with this Python; the release that is named."""
         steps = f"{STEPS}\n{machine}\npython={python}\nbuild_release\necho synced $synced $release"
         self.said = run_steps(self.folder, steps)
-        (*_, named) = [line for line in self.said.splitlines() if line.startswith("synced ")] or [""]
+        (*_, named) = [line for line in self.said.splitlines() if line.startswith("synced ")] or [
+            ""
+        ]
         return Path(named.rpartition(" ")[2])
 
     @property
