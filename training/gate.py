@@ -1,8 +1,9 @@
 """The gate: a candidate is published when its advantage is established, not when it is hoped.
 
 The rule: every condition is a number against a bound, all of them are computed whatever
-the others say, and the verdict carries them all. Nothing here looks at the future: what is
-judged are answers to signals that were unseen when they were given.
+the others say, and the verdict carries them all. Where no mean R is shown, none is of R, as
+where R is known of no signal. Nothing here looks at the future: what is judged are answers to
+signals that were unseen when they were given.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from protocol.manifest import Verdict
 from service.arrays import Bools, Floats
 from training.bound import DAY_S, Mean, clustered, days, stretches
 from training.conditions import MIN_DAYS, conditions, only_the_champion
+from training.known_r import known_r, without_selected_r
 from training.logit import log_loss
 from training.measure import calibration_slope, measure, taken_r
+from training.samples import Samples
 from training.walk_forward import NotEnough, WalkForward
 
 
@@ -58,7 +61,7 @@ def judge(walk: WalkForward, checks: Checks, champion: Unseen | None = None) -> 
     slope = calibration_slope(walk.level(walk.calibrated), test.win, test.weight)
     if slope is not None:
         own["calibration_slope"] = float(np.clip(slope, -1e6, 1e6))
-    made = taken_r(walk.level(walk.p), test)
+    made = taken_r(walk.level(walk.p), without_selected_r(test))
     if made is not None:
         own["r_taken"], own["r_all"] = made
     if champion is not None:
@@ -67,7 +70,8 @@ def judge(walk: WalkForward, checks: Checks, champion: Unseen | None = None) -> 
     failed = [condition.why for condition in conditions(metrics) if not condition.held]
     return Verdict(
         published=not failed,
-        reason=_sentence(walk, metrics, day_count, failed),
+        reason=_sentence(walk, metrics, day_count, failed)
+        + _by_wins_alone(test, metrics, champion),
         metrics=metrics,
         failed=tuple(failed),
     )
@@ -96,7 +100,7 @@ def _shown(gain: Mean, day_count: int) -> dict[str, float]:
 
 def _against(champion: Unseen, walk: WalkForward) -> dict[str, float]:
     """The champion on what neither had seen; nothing but the days where these are too few."""
-    rows = walk.test.take(champion.at)
+    rows = without_selected_r(without_selected_r(walk.test).take(champion.at))
     day_count = len(np.unique(days(rows.time_s)))
     if day_count < MIN_DAYS or not rows.both_classes:
         return {"days": float(day_count)}
@@ -109,6 +113,19 @@ def _against(champion: Unseen, walk: WalkForward) -> dict[str, float]:
     if made is not None and theirs is not None:
         found |= {"r_taken": theirs[0], "r_challenger": made[0], "r_all": made[1]}
     return found
+
+
+def _by_wins_alone(
+    test: Samples, metrics: dict[str, dict[str, float]], champion: Unseen | None
+) -> str:
+    """Why no condition is of R, or none against the champion, where R is not shown."""
+    told = {"It": test}
+    if champion is not None and "improvement" in metrics["champion"]:
+        told["Against the champion it"] = test.take(champion.at)
+    for what, rows in told.items():
+        if (known := known_r(rows)).selected:
+            return f" {what} was judged by wins alone. {known.said}."
+    return ""
 
 
 def _sentence(

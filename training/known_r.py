@@ -1,7 +1,7 @@
 """Of how many signals R is known, and whether that depends on how they ended. Pure.
 
 The rule: where R is missing of clearly more of the won than of the lost, or of fewer, the rest is
-another mixture. Then its mean is not shown, and nothing is concluded from it.
+another mixture. Then its mean is not shown, and nothing is concluded from it, nor by the gate.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from builders import small_draft, training_rows
 from sample_rows import sample_rows
 
 from protocol.manifest import Verdict
-from service.arrays import Floats
+from service.arrays import Bools, Floats
 from training.candidate import row_seconds
 from training.conditions import conditions
 from training.gate import Checks, Unseen, judge
@@ -181,6 +181,41 @@ def test_skill_that_costs_eat_is_kept_out() -> None:
     paid = np.where(walk.p > 0.5, 0.1, 5.0)
     rows = replace(walk.test, realised_r=np.where(walk.test.win, paid, -1.0))
     assert "its better half made" in failures(replace(walk, test=rows))
+
+
+def closed_by_hand(walk: WalkForward, closed: Bools) -> WalkForward:
+    """R is known of the others alone: the better half of these made less than all of them."""
+    likely = walk.p > 0.5
+    made = np.where(walk.test.win, np.where(likely, 0.1, 5.0), -1.0)
+    made[closed] = np.nan
+    return replace(walk, test=replace(walk.test, realised_r=made, at_level=~closed))
+
+
+def test_by_r_that_is_known_of_one_kind_of_end_nothing_is_judged() -> None:
+    walk = walked()
+    lot = np.random.default_rng(3).random(N) < 0.4
+    verdict = judge(
+        closed_by_hand(walk, lot & walk.test.win), SOUND, champion_says(np.full(N, 0.5))
+    )
+    assert verdict.published
+    assert "It was judged by wins alone. R is not shown, since it is known of" in verdict.reason
+    assert not any(key.startswith("r_") for shown in verdict.metrics.values() for key in shown)
+    by_lot = judge(closed_by_hand(walk, lot), SOUND)
+    assert "its better half made" in "; ".join(by_lot.failed)
+    assert "by wins alone" not in by_lot.reason
+    nowhere = closed_by_hand(walk, np.ones(N, dtype=np.bool_))
+    assert judge(nowhere, SOUND).metrics["challenger"] == verdict.metrics["challenger"]
+
+
+def test_the_champion_is_not_judged_by_r_that_is_known_of_one_kind_of_end() -> None:
+    walk = walked(days=60.0)
+    since = 9 * N // 10
+    few = np.zeros(N, dtype=np.bool_)  # of all too few to tell
+    few[since + np.flatnonzero(~walk.test.win[since:])[:10]] = True
+    verdict = judge(closed_by_hand(walk, few), SOUND, champion_says(np.full(N, 0.5), since))
+    assert "r_taken" in verdict.metrics["challenger"]
+    assert "r_challenger" not in verdict.metrics["champion"]
+    assert "Against the champion it was judged by wins alone. R is not shown" in verdict.reason
 
 
 @pytest.mark.parametrize(

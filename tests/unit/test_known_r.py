@@ -101,6 +101,7 @@ def test_the_report_concludes_nothing_from_r_that_is_known_of_one_kind_of_end(en
     assert of in text
     hidden = ends != "any"
     assert (HIDDEN in said[1]) == hidden
+    assert ("judged by wins alone" in candidate.verdict.reason) == hidden
     assert (PARTLY in said[4]) == (not hidden)
     assert ("R a signal" in said[0]) == (not hidden)
     assert ("take_margin_r" in " ".join(said)) is False
