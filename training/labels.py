@@ -222,10 +222,10 @@ def choose(
             doubt = Reason.IN_FUTURE
         if not doubt and not seen and _life_s(label, scored_s) > longest_s:
             doubt = Reason.CONTRADICTING_SIGNALS
-        if doubt:
+        if not doubt:
+            (paper if seen else reported).append(label)
+        elif not (seen and reason == Reason.BREAK_EVEN):  # which a void position leaves true
             reason = doubt
-        else:
-            (paper if label.source == "paper" else reported).append(label)
     if len({label.win for label in reported}) > 1:
         reason, reported = Reason.CONTRADICTING, []
     # Replicas that scored a signal each followed it from their own score on.

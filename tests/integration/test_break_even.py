@@ -57,6 +57,22 @@ def test_what_ended_at_break_even_is_not_among_those_without_an_outcome(
     assert read.refused == ({} if by == "journal" else {"break_even": 1})
 
 
+@pytest.mark.parametrize("void_first", [False, True])
+def test_a_break_even_stays_one_where_its_paper_position_was_void(
+    tmp_path: Path, void_first: bool
+) -> None:
+    flat = outcome_row(0, None, "CLOSED_STOP", realised_r=0.0)
+    ends = [flat, outcome_row(0, None, "VOID", source="paper")]
+    journal = Journal(tmp_path / "journal.db")
+    journal.write([score_row(i, X[i]) for i in range(2)])
+    journal.write([*(reversed(ends) if void_first else ends), outcome_row(1, True)])
+    journal.close()
+    settings = Settings(journal=tmp_path / "journal.db", models=tmp_path / "models")
+    _, data = gather(settings, now_s=START_S + 10 * EVERY_S)
+    assert data.excluded == {"break_even": 1}
+    assert (data.even_s, data.silent_s) == ((START_S,), ())
+
+
 def test_results_say_how_many_ended_at_break_even_and_that_no_r_holds_them() -> None:
     samples = weeks_of_signals(600, edge=0.2)
     now_s = MONDAY_S + WEEKS * WEEK_S - 1.0
