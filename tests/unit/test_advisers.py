@@ -48,6 +48,24 @@ def test_a_model_that_answered_again_counts_since_it_did() -> None:
     assert "since 2025-10-01 it is that of A alone, for less than a whole week so far" in said
 
 
+@pytest.mark.parametrize("every", [2, 3, 10])
+def test_models_that_answer_by_turns_are_not_said_to_answer_alone(every: int) -> None:
+    rows = weeks_of_signals(600, edge=0.2)
+    for last in (598, 599, 600):
+        versions = np.where(np.arange(600) % every == 0, "A", "B")[:last].tolist()
+        said = shown(rows.take(slice(last)), versions, "B")
+        assert f"{TOGETHER} 2 models that answer by turns, and what is said above is of all" in said
+        assert "alone" not in said
+
+
+def test_a_model_that_answers_alone_since_a_day_is_said_to_do_so_whatever_was_before() -> None:
+    rows = weeks_of_signals(600, edge=0.2)
+    versions = np.where(np.arange(600) % 2 == 0, "A", "B")
+    for days, alone in ((0.9, False), (1.1, True)):
+        now = np.where(rows.time_s >= rows.time_s[-1] - days * DAY_S, "B", versions)
+        assert ("it is that of B alone" in shown(rows, now.tolist(), "B")) == alone
+
+
 @pytest.mark.parametrize("published", [None, "m"])
 def test_the_advice_of_one_model_needs_no_word(published: str | None) -> None:
     rows = weeks_of_signals(600, edge=0.2)
