@@ -57,10 +57,10 @@ class Dataset(msgspec.Struct, frozen=True):
     """Samples by time, and the account: `scored` = samples + sum of `excluded`.
 
     `scored` counts the rows of all files, backfilled ones too; `differ` the signals whose paper
-    and reported outcome contradict each other, `said_other_r` those that were reported again with
-    another R than the first one, which counts, `unmatched` the outcomes of unknown signals,
-    `silent_s` when those were scored live (UTC s) for which no outcome of all that came in time
-    is believed, `even_s` those that ended at break-even.
+    and reported outcome contradict each other, `said_other_r` those whose label is a report that
+    came again with another R than the first, which counts, `unmatched` the outcomes of unknown
+    signals, `silent_s` when those were scored live (UTC s) for which no outcome of all that came in
+    time is believed, `even_s` those that ended at break-even.
     """
 
     samples: Samples
@@ -220,7 +220,7 @@ def _choice(
     # Whoever reported its end saw it whenever it came.
     told = chosen([label for label in said if label.source != "paper"])
     reason = "" if told.label else "neighbour_void"
-    return msgspec.structs.replace(choice, label=told.label, reason=reason)
+    return msgspec.structs.replace(told, reason=reason, differ=choice.differ)
 
 
 def _labels_of(

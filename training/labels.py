@@ -69,7 +69,8 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 class Choice(msgspec.Struct, frozen=True, gc=False):
     """The label to train on, or none and why; `differ` where paper and report disagree.
 
-    `said_other_r` where its end was reported again with another R, which nothing believes.
+    `said_other_r` where the label is a report that came again with another R, which nothing
+    believes.
     """
 
     label: Label | None
@@ -237,7 +238,7 @@ def choose(
     chosen = first or second
     if not chosen:
         return Choice(None, reason)
-    return Choice(chosen[0], "", differ, _says_other_r(reported))
+    return Choice(chosen[0], "", differ, chosen is reported and _says_other_r(reported))
 
 
 def _says_other_r(reported: list[Label]) -> bool:

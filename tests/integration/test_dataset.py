@@ -300,6 +300,28 @@ def test_of_two_reports_the_first_counts_and_another_r_is_told(
     assert (line in status) == bool(counted)
 
 
+@pytest.mark.parametrize(
+    ("preferred", "gap", "counted"),
+    [("paper", False, 0), ("paper", True, 1), ("reported", False, 1)],
+)
+def test_another_r_of_a_report_is_told_only_where_the_report_counts(
+    read: Read, preferred: Any, gap: bool, counted: int
+) -> None:
+    # A void position of its symbol takes a paper outcome beside it away.
+    named = {"score_id": "score-2", "closed_at": START_S + 2 * EVERY_S}
+    void = outcome_row(2, None, "VOID", source="paper", **named)
+    data = read(
+        score_row(0, X[0]),
+        *([score_row(2, X[2]), void] if gap else []),
+        outcome_row(0, True, source="paper", realised_r=0.5),
+        outcome_row(0, True, realised_r=2.0),
+        outcome_row(0, True, realised_r=0.1, received_at=START_S + 900),
+        rules=JoinRules(max_holding_s=3 * EVERY_S, prefer=preferred),
+    )
+    assert data.samples.realised_r[0] == (2.0 if counted else 0.5)
+    assert data.said_other_r == counted
+
+
 @pytest.mark.parametrize(("prefer", "win"), [("paper", True), ("reported", False)])
 def test_where_paper_and_report_differ_the_setting_decides(
     read: Read, prefer: Any, win: bool
