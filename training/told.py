@@ -150,14 +150,14 @@ def _coverage(found: Findings) -> Iterator[str]:
     if found.promise is not None and found.promise.broken:
         yield _broken(found.promise)
     paying = found.paying
+    if found.known.selected:
+        yield f"{found.known.said}. What other shares won is in the table."
+        return
     if found.by_r and paying is None:
         yield (
             "It expected no signal to pay its costs, so break-even rules all out. What other "
             "shares made is in the table."
         )
-        return
-    if found.known.selected:
-        yield f"{found.known.said}. What other shares won is in the table."
         return
     if paying is None or not np.isfinite(paying.group.r):
         yield (

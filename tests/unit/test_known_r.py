@@ -114,3 +114,12 @@ def test_of_those_that_pay_their_costs_r_is_said_to_be_that_of_the_known() -> No
     candidate = make(by_hand(rows_of(0.3), "any"), settings, now_s=0.0)
     said = answers(candidate, find(candidate, settings), [])[1].text[-1]
     assert re.search(r"those of them whose R is known made \S+ R each", said)
+
+
+def test_where_no_signal_would_pay_and_r_is_of_one_kind_of_end_that_is_said() -> None:
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    rows = by_hand(rows_of(0.3, cost_r=np.full(N, 9.0)), "won")
+    candidate = make(rows, settings, now_s=0.0)
+    said = answers(candidate, find(candidate, settings), [])[1].text
+    assert said[-1].startswith(HIDDEN)
+    assert "shares made" not in " ".join(said)
