@@ -99,7 +99,7 @@ def describe(
     known = known_r(rows)
     rows = without_selected_r(rows)
     if now_s - newest_s > WEEK_S:
-        yield f"{_age(newest_s, now_s, holding_s)}; {weeks} weeks up to then"
+        yield from wrap(f"{_age(newest_s, now_s, holding_s)}; {weeks} weeks up to then", WIDTH)
     taken, rejected = advised(rows, advice)
     yield from _table(rows, taken, rejected)
     if 2.0 * holding_s > DAY_S:
@@ -124,7 +124,9 @@ def describe(
 def _age(newest_s: float, now_s: float, holding_s: float) -> str:
     if now_s - newest_s > holding_s + WEEK_S:
         return f"no signal since {day(newest_s)} has an outcome that counts"
-    return f"the newest signals whose time is over are of {day(newest_s)}"
+    return (
+        f"the newest signals whose time is over and whose outcome is known are of {day(newest_s)}"
+    )
 
 
 def _doubts(rows: Samples, of_r: str, silent: int, even: int, holding_s: float) -> Iterator[str]:
