@@ -145,7 +145,7 @@ class Resident:
         """Whether the service is taken to be away: calls are answered without asking it."""
         return self._at_home().guard.is_open
 
-    def __reduce__(self) -> NoReturn:
+    def __getstate__(self) -> NoReturn:
         """No copy, deep copy or pickle: a copy's sockets would be closed with this one."""
         name = type(self).__name__
         raise TypeError(f"a {name} holds sockets and is not copied: make another one")
