@@ -7,16 +7,16 @@ together share a connection, and an answer that nobody waits for any more is nob
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
-from contextlib import suppress
 from typing import Any
 
 import zmq
 
 from protocol.connection import CONNECTING_S, Sockets, no_answer
 from protocol.home import Options
-from protocol.questions import ScorerUnavailable, reply_to
+from protocol.questions import reply_to
 
 MAX_UNDER_WAY = 128
 """Requests sent and not answered: the service lets 1,024 wait, of all its clients."""
@@ -29,7 +29,7 @@ class Dealer:
     """The calls of one loop.
 
     A try that hears nothing at all is followed by a fresh socket, unless the present one may have
-    taken until then to connect. Calls that are given up early add up to a try, and to a time-out.
+    taken until then to connect. The silence of calls that are given up early adds up to a time-out.
     """
 
     def __init__(self, sockets: Sockets, options: Options) -> None:
@@ -37,18 +37,19 @@ class Dealer:
         self._options = options
         self._line: _Line | None = None
         self._closed = False
+        self._opened_s = time.monotonic()
         self._silent_s = self._counted_s = 0.0
 
     async def ask(self, body: bytes, request_id: int) -> dict[str, Any]:
         """The reply's map. Raises ScorerUnavailable once the budget of all tries is spent."""
         options, loop = self._options, asyncio.get_running_loop()
-        began_s = time.monotonic()
-        deadline_s = began_s + options.budget_s
+        deadline_s = time.monotonic() + options.budget_s
         key = request_id.to_bytes(8, "big")
         asked: list[_Line] = []
         try:
             for tries_left in range(options.tries, 0, -1):
-                within_s = (deadline_s - began_s) / tries_left  # below 0: at once
+                began_s = time.monotonic()
+                within_s = max(0.0, deadline_s - began_s) / tries_left
                 line = self._line = self._line or _Line(self._sockets, options)
                 if line not in asked:
                     asked.append(line)
@@ -68,7 +69,9 @@ class Dealer:
                 if reply is not None:
                     self._silent_s = 0.0
                     return reply
-                began_s = self._without_reply(line, heard, began_s, 0.0)
+                self._count(line, heard, self._silent_since(line, key, began_s))
+                if line is self._line and line.heard == heard and not line.connecting:
+                    self._leave()
         except asyncio.CancelledError:
             self._given_up(key, asked, heard, began_s)
             raise
@@ -77,7 +80,8 @@ class Dealer:
                 line.forget(key)
             if self._closed:  # meanwhile, and then asked by another socket
                 self._leave()
-        raise self._no_answer()
+        self._silent_s = 0.0  # the caller counts it
+        raise no_answer(options.endpoint, options.curve, options.budget_s)
 
     def timed_out(self) -> bool:
         """Whether calls that were given up waited for a budget in vain, since it last did so."""
@@ -86,28 +90,37 @@ class Dealer:
         self._silent_s = 0.0
         return True
 
-    def _no_answer(self) -> ScorerUnavailable:
-        self._silent_s = 0.0  # the caller counts it
-        return no_answer(self._options.endpoint, self._options.curve, self._options.budget_s)
-
     def _given_up(self, key: bytes, asked: list[_Line], heard: int, began_s: float) -> None:
         line = asked[-1]
-        while asked:  # before the line is looked at, which would send it
-            asked.pop().forget(key)
-        with suppress(zmq.ZMQError):
+        try:
+            since_s = self._silent_since(line, key, began_s)
+            while asked:  # before the line is looked at, which would send it
+                asked.pop().forget(key)
             line.look()  # the loop itself may have been held up
-        self._without_reply(line, heard, began_s, self._options.budget_s / self._options.tries)
-
-    def _without_reply(self, line: _Line, heard: int, began_s: float, least_s: float) -> float:
-        """Leave a line that was silent for so long, over calls given up before. The time by now."""
-        now_s = time.monotonic()
-        silent = line.heard == heard
-        waited_s = now_s - max(began_s, self._counted_s)  # together with other calls: once
-        self._silent_s = self._silent_s + waited_s if silent else 0.0
-        self._counted_s = now_s
-        if silent and line is self._line and not line.connecting and self._silent_s >= least_s:
+        except zmq.ZMQError:
+            return
+        self._count(line, heard, since_s)
+        silent = self._silent_s >= self._options.budget_s
+        if silent and line is self._line and not line.connecting:
             self._leave()
-        return now_s
+
+    def _silent_since(self, line: _Line, key: bytes, began_s: float) -> float:
+        """Since when a call waits for more than its own loop or the first connection."""
+        sent_s = line.sent_s(key)
+        if sent_s is not None:
+            return sent_s
+        first = time.monotonic() - self._opened_s < CONNECTING_S
+        return math.inf if first or line.stands() else began_s
+
+    def _count(self, line: _Line, heard: int, since_s: float) -> None:
+        now_s = time.monotonic()
+        if line.heard != heard:
+            self._silent_s = 0.0
+            return
+        since_s = max(since_s, self._counted_s)  # together with other calls: once
+        if since_s < now_s:
+            self._silent_s += now_s - since_s
+            self._counted_s = now_s
 
     def close(self) -> None:
         """Close the socket, once the calls that are under way are done with it."""
@@ -130,12 +143,11 @@ class _Line:
         self.heard = 0
         self._loop = asyncio.get_running_loop()
         self._sockets = sockets
-        self._budget_s = options.budget_s
         self._socket = sockets.open(zmq.DEALER, options.endpoint, options.curve)
         self._descriptor = self._socket.FD
         self._expected: dict[bytes, Answer] = {}
         self._unsent: dict[bytes, bytes] = {}
-        self._under_way: set[bytes] = set()
+        self._under_way: dict[bytes, float] = {}  # when each was sent
         self._left = False
         self._fresh, self._opened_s = True, time.monotonic()
 
@@ -143,6 +155,14 @@ class _Line:
     def connecting(self) -> bool:
         """Whether it may have stood too late for an answer: another would begin anew."""
         return self._fresh and time.monotonic() - self._opened_s < CONNECTING_S
+
+    def sent_s(self, key: bytes) -> float | None:
+        """When it was sent; None where it still waits for that."""
+        return self._under_way.get(key)
+
+    def stands(self) -> bool:
+        """Whether there is a connection to send by."""
+        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT)
 
     def expect(self, key: bytes, answer: Answer) -> None:
         """Give this future what comes under the key, until it is forgotten."""
@@ -152,7 +172,7 @@ class _Line:
 
     def send(self, key: bytes, body: bytes) -> None:
         """Send, as soon as there is room."""
-        self._under_way.discard(key)  # an earlier try may have been lost, and would keep its room
+        self._under_way.pop(key, None)  # an earlier try may have been lost, and would keep its room
         self._unsent[key] = body
         self.look()
 
@@ -160,18 +180,11 @@ class _Line:
         """Nobody waits for this one any more."""
         self._expected.pop(key, None)
         self._unsent.pop(key, None)
-        # The service will still do what was sent: that keeps its room, but not where it was lost.
-        if key in self._under_way and not self._loop.is_closed():
-            self._loop.call_later(self._budget_s, self._make_room, key)
+        self._under_way.pop(key, None)
         if not self._expected:
             self._rest()
         elif self._unsent:
             self.look()  # there may be room for one more
-
-    def _make_room(self, key: bytes) -> None:
-        self._under_way.discard(key)
-        if self._unsent:
-            self.look()
 
     def leave(self) -> None:
         """Close when nothing is expected any more."""
@@ -193,14 +206,14 @@ class _Line:
             elif events & zmq.POLLOUT and self._unsent and len(self._under_way) < MAX_UNDER_WAY:
                 key = next(iter(self._unsent))
                 socket.send_multipart([key, b"", self._unsent.pop(key)], zmq.NOBLOCK)
-                self._under_way.add(key)
+                self._under_way[key] = time.monotonic()
             else:
                 return
 
     def _deliver(self, frames: list[bytes]) -> None:
         self.heard += 1
         self._fresh = False
-        self._under_way.discard(frames[0])
+        self._under_way.pop(frames[0], None)
         answer = self._expected.get(frames[0])
         if answer is not None and not answer.done():
             answer.set_result(frames[-1])

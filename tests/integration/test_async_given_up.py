@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from wire import Answering, answering, base_score, free_address
+from wire import answering, base_score, free_address
 
 from protocol.aio import AsyncScorerClient
 from protocol.codec import encode_request
@@ -118,78 +117,48 @@ def test_a_call_given_up_by_a_loop_that_was_held_up_is_no_evidence() -> None:
         asyncio.run(ask(server.address))
 
 
-async def give_up(scorer: AsyncScorerClient, base: float, calls: int) -> None:
-    """Ask so many at a time and cancel them as soon as those are sent that may be."""
-    asked = [asyncio.ensure_future(scorer.score("EURUSD", base)) for _ in range(calls)]
-    await asyncio.sleep(0)
-    for call in reversed(asked):
-        call.cancel()
-    await asyncio.gather(*asked, return_exceptions=True)
+def test_calls_that_are_given_up_make_room_and_are_not_asked_later() -> None:
+    seen: list[float] = []
 
-
-def test_calls_that_are_given_up_keep_their_room_until_they_are_answered() -> None:
-    given_up = threading.Event()
-
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        assert request["base_score"] == 0.0 or given_up.wait(20)
-        return base_score(request)
+    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
+        seen.append(request["base_score"])
+        return None if request["base_score"] == 1.0 else base_score(request)
 
     async def ask(address: str) -> None:
         async with AsyncScorerClient(address, 20_000, retries=0) as scorer:
-            await scorer.score("EURUSD", 0.0)
-            await give_up(scorer, 1.0, MAX_UNDER_WAY + 1)
-            await give_up(scorer, 3.0, MAX_UNDER_WAY)
-            given_up.set()
-            assert (await scorer.score("EURUSD", 2.0)).final_score == 2.0
+            bases = [1.0] * MAX_UNDER_WAY + [3.0, 2.0]
+            *given_up, waits = [asyncio.ensure_future(scorer.score("EURUSD", b)) for b in bases]
+            while len(seen) < MAX_UNDER_WAY:
+                await asyncio.sleep(0)
+            for call in reversed(given_up):
+                call.cancel()
+            await asyncio.gather(*given_up, return_exceptions=True)
+            assert (await waits).final_score == 2.0
+            assert (await scorer.score("EURUSD", 4.0)).final_score == 4.0
 
     with answering(answer) as server:
         asyncio.run(ask(server.address))
-        assert bases(server) == [0.0] + [1.0] * MAX_UNDER_WAY + [2.0]
+    assert seen == [1.0] * MAX_UNDER_WAY + [2.0, 4.0]
 
 
-def test_a_connection_that_is_full_of_them_and_silent_is_left() -> None:
+def test_a_loop_that_was_held_up_while_it_first_connected_is_no_evidence() -> None:
     async def ask(address: str) -> None:
-        async with AsyncScorerClient(address, 2_000, retries=1) as scorer:
-            await scorer.score("EURUSD", 0.0)
-            await give_up(scorer, 1.0, MAX_UNDER_WAY)
-            assert (await scorer.score("EURUSD", 2.0)).final_score == 2.0
+        async with AsyncScorerClient(address, 50, open_after=1, probe_interval_s=3600) as scorer:
+            for _ in range(4):
+                call = asyncio.ensure_future(bounded(scorer, 2.0, 0.02))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                time.sleep(0.6)  # the caller's own code: longer than connecting may take
+                status = await call
+            assert status == "no_model"
 
-    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
-        return None if request["base_score"] == 1.0 else base_score(request)
-
-    with answering(answer) as server:
+    with answering() as server:
         asyncio.run(ask(server.address))
-        assert bases(server) == [0.0] + [1.0] * MAX_UNDER_WAY + [2.0]
-
-
-def bases(server: Answering) -> list[float]:
-    return [request["base_score"] for request in server.requests]
 
 
 def dealer(sockets: Sockets, address: str, timeout_ms: float) -> Dealer:
     more = {"strict": False, "open_after": 0, "probe_interval_s": 1.0, "curve": None}
     return Dealer(sockets, Options(address, timeout_ms, 0, **more))
-
-
-def test_what_is_lost_takes_no_room_for_ever() -> None:
-    async def ask(address: str) -> None:
-        sockets = Sockets()
-        asked = dealer(sockets, address, 500)
-        call = asyncio.ensure_future(asked.ask(encode_request(HealthRequest(), 7), 7))
-        while not server.requests:
-            await asyncio.sleep(0)
-        line = asked._line
-        assert line is not None
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
-        assert line._under_way
-        while line._under_way:
-            await asyncio.sleep(0)
-        asked.close()
-        sockets.end()
-
-    with answering(lambda _: None) as server:
-        asyncio.run(asyncio.wait_for(ask(server.address), 20))
 
 
 def test_a_call_that_was_sent_ends_also_where_its_loop_is_closed() -> None:
