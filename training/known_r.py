@@ -15,8 +15,9 @@ from training.measure import net_r
 from training.samples import Samples
 from training.wording import percent
 
-CLEARLY = 2.0
-"""Standard errors: of R that is missing by lot, one in twenty looks finds as much."""
+CLEARLY = 3.0
+"""Standard errors: of R that is missing by lot, one look in some 400 finds as much, and goes by
+wins alone for nothing."""
 NOTHING = 0.02
 """Of the shares known: a smaller difference moves a mean R by some 0.01."""
 
