@@ -211,7 +211,7 @@ def test_the_champion_is_not_judged_by_r_that_is_known_of_one_kind_of_end() -> N
     walk = walked(days=60.0)
     since = 9 * N // 10
     few = np.zeros(N, dtype=np.bool_)  # of all too few to tell
-    few[since + np.flatnonzero(~walk.test.win[since:])[:16]] = True
+    few[since + np.flatnonzero(~walk.test.win[since:])[:11]] = True
     verdict = judge(closed_by_hand(walk, few), SOUND, champion_says(np.full(N, 0.5), since))
     assert "r_taken" in verdict.metrics["challenger"]
     assert "r_challenger" not in verdict.metrics["champion"]
