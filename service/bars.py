@@ -13,7 +13,6 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from math import ceil, inf, isfinite, nan
-from sys import maxsize
 from typing import NamedTuple
 
 import numpy as np
@@ -180,10 +179,6 @@ class Bars:
                 kept._append(*bar)
         kept.restore_days(self.days if days is None else days)
         return kept
-
-    def copy(self) -> Bars:
-        """The closed bars and the days, apart from these."""
-        return self.before(maxsize)
 
     def restore_days(self, days: tuple[DayRange, ...]) -> None:
         """Take over the ranges of days whose bars are no longer kept."""

@@ -93,8 +93,7 @@ class ClockOffset:
     `configured_s` holds while `auto` knows none: before the first stamp and in `history`.
     `changes` counts how often the offset in use changed after the first was found; `epoch`
     goes up when event times from before cannot be compared with those that follow. Over a
-    daylight saving change they can: stamp and offset moved together. `proven_s` (receive time)
-    is when the first stamp came that was no closed market's.
+    daylight saving change they can: stamp and offset moved together.
     """
 
     def __init__(self, setting: Literal["auto"] | float, configured_s: float = 0.0) -> None:
@@ -104,7 +103,7 @@ class ClockOffset:
         self.epoch = 0
         self._configured_s = float(configured_s)
         self._placed = False
-        self.proven_s = math.inf
+        self._proven = False
         self._run: _Run | None = None
         self._last_lead_s: float | None = None
         self._last_receive_s = -math.inf
@@ -114,6 +113,11 @@ class ClockOffset:
         self._moved = 0
         self._moved_quarter_s = 0
         self._calm_from_s = self._calm_to_s = -math.inf
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the offset was given, or learnt from more than what may be a closed market's."""
+        return self._proven or self.state == "configured"
 
     def observe(self, stamp_s: float, receive_time_s: float, first: bool = False) -> None:
         """Learn from a stamp that is newer than the one its symbol sent before it.
@@ -134,12 +138,11 @@ class ClockOffset:
             return
         quarter_s = math.ceil((lead_s - SLACK_S) / QUARTER_S) * QUARTER_S
         far = abs(quarter_s) > MAX_OFFSET_S
-        places = not self._placed or (self.proven_s == math.inf and quarter_s > self.offset_s)
+        places = not self._placed or (not self._proven and quarter_s > self.offset_s)
         if first and (far or not places):
             return
         self._calm_to_s = -math.inf
-        if not first:
-            self.proven_s = min(self.proven_s, receive_time_s)
+        self._proven = not first
         if far:
             self._observe_far()
         else:

@@ -36,7 +36,7 @@ from service.replies import (
 )
 from service.retries import Remembered, Retries, content_digest
 from service.settings import Config
-from service.symbol_feed import AHEAD_S, Endpoint, Limits, SymbolFeed
+from service.symbol_feed import Endpoint, Limits, SymbolFeed
 from service.symbol_names import SymbolNames
 from service.vectors import Vectors
 from service.warmth import Warmth
@@ -210,7 +210,7 @@ class Engine:
             self._apply_candles(request.timeframe_data, feed, now)
         vector = self.vectors.vector(feed, symbol, now, direction, request.base_score)
         late = request.deadline_ms is not None and waited_s * 1000.0 > request.deadline_ms
-        warm = _is_warm(vector, feed, now)
+        warm = self._is_warm(vector, receive_time_s)
         reason = self._reason(direction, feed, warm, receive_time_s, past_deadline=late)
         probability, fault = None, None
         if reason is None:
@@ -290,7 +290,7 @@ class Engine:
             "direction": request.direction,
             "features": dict(zip(FEATURE_NAMES, vector.values, strict=True)),
             "missing": vector.missing,
-            "warm": _is_warm(vector, feed, now),
+            "warm": self._is_warm(vector, receive_time_s),
             "volume_source": vector.volume_source,
             "feature_schema": FINGERPRINT,
             "event_time_s": now,
@@ -320,6 +320,11 @@ class Engine:
                 fate = self.intake.add_bar(feed, stamp_s - offset_s, ohlc, now)
             self.counts[f"candle_{fate}"] += 1
 
+    def _is_warm(self, vector: Vector, receive_time_s: float) -> bool:
+        """Whether there is history enough, and where it belongs."""
+        misplaced = self.config.feed.clock_offset == "auto" and self.intake.is_ahead(receive_time_s)
+        return is_warm(vector) and not misplaced
+
     def _is_stale(self, feed: SymbolFeed, receive_time_s: float) -> bool:
         return receive_time_s - feed.seen_s > self.config.feed.stale_after_s
 
@@ -328,11 +333,3 @@ class Engine:
         if self.model is None or days == 0:
             return False
         return receive_time_s - self.model.reviewed_at > days * DAY_S
-
-
-def _is_warm(vector: Vector, feed: SymbolFeed | None, now: float) -> bool:
-    """Whether there is history enough, and where it belongs.
-
-    Ticks that took their symbol ahead of *now* were read by a clock that is not found yet.
-    """
-    return is_warm(vector) and (feed is None or feed.event_s <= now + AHEAD_S)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
+from math import inf
 
 from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, parse
 from service.bars import Bar, Bars, candle_refusal, is_possible
 from service.clock_offset import FUTURE_S
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.paper import Paper
-from service.symbol_feed import NEVER, SURE, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
+from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
 from service.symbol_names import SymbolNames
 from service.terminals import Terminals
 
@@ -32,8 +33,8 @@ again, as to each that subscribes, and they end where the symbol is. A shorter r
 played again at more than double speed does the same, and is not read again."""
 
 EARLY_TOGETHER = 64
-"""Candles that waited for the clock and that one tick lets in, which then counts as so many more:
-no request waits for all."""
+"""Candles from before the first tick that one tick lets in, which then counts as so many more: no
+request waits for all of them."""
 
 SENTIMENT_HALF_LIFE_S = 3600.0
 """Where the sender of a sentiment names none."""
@@ -41,6 +42,12 @@ SENTIMENT_HALF_LIFE_S = 3600.0
 BEHIND_S = 60.0
 """Stamps that lag behind *now* by no more than this are waited for: the EA's are whole seconds, and
 a feed that stood still catches up. One that is further behind stays there."""
+
+AHEAD_S = 60.0
+"""More than a clock that is kept right leads by, or than a stamp in whole seconds. Where *now*
+leads by more, an offset that is to be learnt is not found yet."""
+FOUND_WITHIN_S = 300.0
+"""So long *now* may lead the wall by more than AHEAD_S while a feed's clock is being found."""
 
 _KEPT_FAULTS = 100
 
@@ -74,6 +81,7 @@ class Intake:
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
     terminals: Terminals = field(init=False)
     _told_s: float = NEVER
+    _ahead_since_s: float = NEVER
     _full_until_s: float = NEVER
     _plain: bool = field(init=False)
 
@@ -95,6 +103,15 @@ class Intake:
         if not 0.0 < self._told_s - now_s <= BEHIND_S:
             self._told_s = now_s
         return self._told_s
+
+    def is_ahead(self, receive_time_s: float) -> bool:
+        """Whether *now* has come to lead what the wall says, but not for long.
+
+        A clock that is being found does so for a minute or two; a recording that is played faster
+        than it was made does for good, and is meant.
+        """
+        ahead_s = self.now(receive_time_s) - receive_time_s
+        return ahead_s > AHEAD_S and receive_time_s - self._ahead_since_s <= FOUND_WITHIN_S
 
     def on_frame(self, endpoint: Endpoint, frame: bytes, receive_time_s: float) -> None:
         """Parse one frame and apply what is in it. Never raises for what a sender sent."""
@@ -146,6 +163,8 @@ class Intake:
             return "malformed"
         if not feed.state.add_candle(*bar):
             return "duplicate"
+        if feed.inherited is not None and bar.minute <= feed.inherited[0]:
+            feed.inherited = None
         self.revision += 1
         return "accepted"
 
@@ -181,6 +200,7 @@ class Intake:
         So which of them rest is not judged by what lies before the step.
         """
         self.event_receive_s += step_s
+        self._ahead_since_s += step_s
         self._full_until_s = NEVER
         self.terminals.clock_stepped(step_s)
         if step_s < 0.0:
@@ -220,16 +240,18 @@ class Intake:
         if stamp_s < before_s:
             feed.late_run = 0
             return
-        if endpoint.early and endpoint.is_settled(receive_time_s):
-            self._admit_early(endpoint, receive_time_s)
         clock = endpoint.clock
         clock.observe(stamp_s, receive_time_s, first=before_s == NEVER)
         if clock.epoch != endpoint.epoch:
             self._begin_anew(endpoint, receive_time_s)
         if clock.state != endpoint.clock_state:
+            endpoint.clock_state = clock.state
             if clock.state == "live":
                 self._forget_future(endpoint, receive_time_s)
-            endpoint.clock_state = clock.state
+        if endpoint.early and clock.is_known:
+            for _ in range(min(EARLY_TOGETHER, len(endpoint.early))):
+                candle, came_s = endpoint.early.popleft()
+                self._candle(endpoint, candle, receive_time_s, came_s)
 
     def _apply(
         self,
@@ -254,13 +276,16 @@ class Intake:
         if event_s < self.rolled_s:
             self.revision += 1
         state.apply_tick(event_s, bid, ask, volume if deal else 0.0)
-        if endpoint.clock_state in SURE or endpoint.tells_time(event_s, receive_time_s):
-            book = self.paper.books.get(state.symbol)
-            if book is not None:
-                book.on_tick(event_s, bid, ask)
-            if self.event_s is None or event_s > self.event_s:
-                self.event_s = event_s
-                self.event_receive_s = receive_time_s
+        book = self.paper.books.get(state.symbol)
+        if book is not None:
+            book.on_tick(event_s, bid, ask)
+        if self.event_s is None or event_s > self.event_s:
+            self.event_s = event_s
+            self.event_receive_s = receive_time_s
+            if event_s <= receive_time_s + AHEAD_S:
+                self._ahead_since_s = NEVER
+            elif self._ahead_since_s == NEVER:
+                self._ahead_since_s = receive_time_s
         return "tick_accepted"
 
     def _on_candles(self, endpoint: Endpoint, batch: Candles, receive_time_s: float) -> None:
@@ -274,17 +299,17 @@ class Intake:
             self.counts["candle_none"] += 1
 
     def _candle(
-        self, endpoint: Endpoint, candle: Candle, receive_time_s: float, waited_s: float = 0.0
+        self, endpoint: Endpoint, candle: Candle, receive_time_s: float, came_s: float = inf
     ) -> str:
-        """An early one waited for `waited_s`: by now its minute is over anyway."""
+        """`came_s` (receive time) is when an early one came: later its minute is over anyway."""
         if candle.timeframe != "M1":
             return "other_timeframe"
-        if not endpoint.is_settled(receive_time_s):
+        if not endpoint.clock.is_known:
             # Hours off it would stand where the true one belongs.
             endpoint.early.append((candle, receive_time_s))
             return "early"
         opened_s = candle.stamp_s - endpoint.clock.offset_s
-        now = self.now(receive_time_s) - waited_s
+        now = min(self.now(receive_time_s), came_s)
         if refused := candle_refusal(opened_s, now):
             return refused  # before it makes a symbol known, which may cost another its place
         symbol = self.names.canonical(candle.symbol)
@@ -297,13 +322,6 @@ class Intake:
         if fate == "accepted":
             feed.candle_s, feed.candle_endpoint = receive_time_s, endpoint.name
         return fate
-
-    def _admit_early(self, endpoint: Endpoint, receive_time_s: float) -> None:
-        """A tick has told the time by a clock that is settled: candles can be judged by it."""
-        for _ in range(min(EARLY_TOGETHER, len(endpoint.early))):
-            candle, came_s = endpoint.early.popleft()
-            fate = self._candle(endpoint, candle, receive_time_s, receive_time_s - came_s)
-            self.changes[f"early_candle_{fate}"] += 1
 
     def _admit(self, symbol: str, receive_time_s: float) -> SymbolFeed | None:
         if len(self.feeds) >= self.limits.symbols and not self._make_room(receive_time_s):
@@ -341,6 +359,7 @@ class Intake:
                 self.terminals.heard(sender, receive_time_s)
                 return False
             feed.forget_stamps()
+            self._forget_lost(receive_time_s)
             self.paper.void(feed.state.symbol)
             feed.state.reset_short_windows(self.now(receive_time_s))
             self.revision += 1
@@ -365,6 +384,7 @@ class Intake:
             if feed.event_s - event_s + advanced_s <= SENT_AGAIN_S:
                 return False
             bars = feed.state.bars.before(int(event_s) // 60)
+            feed.inherited = None
             self._forget(feed, bars if len(bars) else None)
         elif advanced_s > 0.0 and waited_s > RESTART_AFTER_S:
             self._forget(feed)
@@ -380,36 +400,38 @@ class Intake:
         for feed in self.feeds.values():
             if feed.was_read_by(endpoint.name):
                 # What another run or endpoint left was read by its own clock: it stays.
-                self._forget_placed(endpoint, feed, receive_time_s)
+                self._forget(feed, feed.inherited_bars(receive_time_s + FUTURE_S))
                 feed.event_s = NEVER
         self._forget_now()
         self.changes["offset_reset"] += 1
 
     def _forget_future(self, endpoint: Endpoint, receive_time_s: float) -> None:
         """The endpoint's clock is confirmed: what it was not known to lead by before ends."""
+        newest_s = receive_time_s + FUTURE_S
         for feed in self.feeds.values():
-            ahead = feed.event_s > receive_time_s + FUTURE_S
-            if ahead and feed.was_read_by(endpoint.name):
-                self._forget_placed(endpoint, feed, receive_time_s)
+            if feed.event_s > newest_s and feed.was_read_by(endpoint.name):
+                bars = feed.state.bars
+                past = not len(bars) or 60.0 * bars.minutes[-1] <= newest_s
+                self._forget(feed, bars if past else None)
                 feed.forget_stamps()
                 self._forget_now()
                 self.changes["future_forgotten"] += 1
 
-    def _forget_placed(self, endpoint: Endpoint, feed: SymbolFeed, receive_time_s: float) -> None:
-        """What the endpoint's clock placed in time goes; what was read by another one stays.
+        self._forget_lost(receive_time_s)
 
-        So do paper positions that have seen nothing of it yet.
-        """
-        kept = feed.inherited_bars(receive_time_s + FUTURE_S)
-        self._forget(feed, kept, void=endpoint.is_settled(receive_time_s))
+    def _forget_lost(self, receive_time_s: float) -> None:
+        """A time of the future that no symbol bears any more held up all the others."""
+        if self.event_s is None or self.event_s <= receive_time_s + FUTURE_S:
+            return
+        if all(feed.event_s < self.event_s for feed in self.feeds.values()):
+            self._forget_now()
 
     def _forget_now(self) -> None:
         self.event_s = None
-        self._told_s = NEVER
+        self._told_s = self._ahead_since_s = NEVER
 
-    def _forget(self, feed: SymbolFeed, kept: Bars | None = None, *, void: bool = True) -> None:
-        if void:
-            self.paper.void(feed.state.symbol)
+    def _forget(self, feed: SymbolFeed, kept: Bars | None = None) -> None:
+        self.paper.void(feed.state.symbol)
         if kept is None:
             feed.inherited = None
         feed.state.reset(kept)

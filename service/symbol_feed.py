@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from protocol.ea_feed import Candle
-from service.bars import Bars
+from service.bars import Bars, DayRange
 from service.clock_offset import ClockOffset, State
 from service.features.state import SymbolState
 
@@ -22,15 +22,6 @@ NEVER = float("-inf")
 UNHEARD = ("", "")
 """The source of a symbol that no tick has come for yet: restored, or known from candles."""
 
-SURE = ("live", "configured")
-"""States of a clock that was confirmed or given."""
-
-FOUND_WITHIN_S = 300.0
-"""A clock that is not confirmed so long after its first telling stamp may never be, as that of a
-recording. What waited for it waits no more."""
-
-AHEAD_S = 60.0
-"""More than a clock that is kept right leads by, or than a stamp in whole seconds."""
 
 EARLY_CANDLES = 32_768
 """More than an hour of each of 512 symbols, the default of `limits.symbols`; 11 MiB at most."""
@@ -43,7 +34,7 @@ class Endpoint:
     `seen_s` (receive time) is when anything of it last came, `tick_s` when a tick did that was
     taken in, or left to the source that has its symbol: a stand-by brings ticks too. `epoch` and
     `clock_state` are the clock's when its symbols were last made to fit. `early` candles came,
-    each at its receive time, before the clock was settled; of more the oldest go.
+    each at its receive time, before ticks had shown the clock; of more the oldest go.
     """
 
     name: str
@@ -52,32 +43,13 @@ class Endpoint:
     seen_s: float = NEVER
     tick_s: float = NEVER
     epoch: int = 0
-    clock_state: State = field(init=False)
+    clock_state: State = "acquiring"
     early: deque[tuple[Candle, float]] = field(default_factory=lambda: deque(maxlen=EARLY_CANDLES))
-
-    def __post_init__(self) -> None:
-        self.clock_state = self.clock.state
-
-    def is_settled(self, receive_time_s: float) -> bool:
-        """Whether the clock was given, is confirmed, or has had its time to be."""
-        return self.clock_state in SURE or receive_time_s - self.clock.proven_s > FOUND_WITHIN_S
-
-    def tells_time(self, event_s: float, receive_time_s: float) -> bool:
-        """Whether an event time is believed: its clock is settled, or it is one of a recording.
-
-        A recording that is ahead of this machine's time is played faster than it was made; while
-        the clock may still be found that is a mistake.
-        """
-        ahead = event_s > receive_time_s + AHEAD_S
-        if self.clock_state == "acquiring":
-            return not ahead and self.is_settled(receive_time_s)
-        return not ahead or self.is_settled(receive_time_s)
 
     def clock_stepped(self, step_s: float) -> None:
         """UTC was set on by `step_s` (negative: back): receive times from before move with it."""
         self.seen_s += step_s
         self.tick_s += step_s
-        self.clock.proven_s += step_s
         for _ in range(len(self.early)):
             candle, came_s = self.early.popleft()
             self.early.append((candle, came_s + step_s))
@@ -98,8 +70,8 @@ class SymbolFeed:
     when its source last sent a tick of it or, before the first, when it became known; `candle_s` is
     when a candle of it was last taken in and `candle_endpoint` who sent it; `ticks` is how many
     were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are of the last applied one.
-    `inherited` are the bars as they came back from before a restart, or from another endpoint:
-    what this clock does to them ends with it, where it turns out to be another.
+    `inherited` is the newest minute, and the days, of the bars as they came back from before a
+    restart, or from another endpoint; None where candles have come between those since.
     `kept` belongs to `vectors`: what was worked out last, by direction.
     """
 
@@ -118,7 +90,7 @@ class SymbolFeed:
     ticks: int = 0
     candle_s: float = NEVER
     candle_endpoint: str = ""
-    inherited: Bars | None = None
+    inherited: tuple[int, tuple[DayRange, ...]] | None = None
     terminal: Terminal = field(default_factory=Terminal)
     kept: dict[int, Kept] = field(default_factory=dict)
 
@@ -138,17 +110,22 @@ class SymbolFeed:
 
     def inherit(self) -> None:
         """The bars as they are were read by another clock than the one that comes."""
-        self.inherited = self.state.bars.copy()
+        bars = self.state.bars
+        self.inherited = (bars.minutes[-1] if len(bars) else 0, bars.days)
 
     def inherited_bars(self, until_s: float) -> Bars | None:
-        """What was inherited, without anything that came since; None where nothing was.
+        """What was inherited, without the bars that were added; None where none of it is left.
 
         Nor where it ends after `until_s` (UTC): it would keep out all that come before its end.
         """
-        bars = self.inherited
-        if bars is None or (len(bars) and 60.0 * bars.minutes[-1] > until_s):
+        if self.inherited is None or 60.0 * self.inherited[0] > until_s:
             return None
-        return bars.copy()
+        minute, days = self.inherited
+        bars = self.state.bars
+        if not len(bars) or bars.minutes[-1] == minute:
+            return bars
+        kept = bars.before(minute + 1, days)
+        return kept if len(kept) else None
 
     def set_back(self, step_s: float) -> None:
         """UTC was set back by `step_s` (negative)."""

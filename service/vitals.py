@@ -17,9 +17,10 @@ from protocol.limits import MAX_PATH_CHARS, PROTOCOL_VERSION
 from protocol.schema import FINGERPRINT
 from service.engine import Engine
 from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
+from service.intake import AHEAD_S
 from service.journal import Journal
 from service.journal_file import bytes_of, wal_of
-from service.symbol_feed import AHEAD_S, Endpoint
+from service.symbol_feed import Endpoint
 from service.words import span
 
 KEPT_LATENCIES = 4096

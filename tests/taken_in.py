@@ -47,16 +47,6 @@ class Given:
         (fate,) = self.intake.counts - before
         return fate.removeprefix("tick_")
 
-    def confirm(self, offset_s: float = 0.0) -> None:
-        """Ticks of ten seconds, which show that their clock is so far ahead, and the next one."""
-        for _ in range(11):
-            assert self.feed.clock.state == "acquiring"
-            self.now_s += 1.0
-            self.quote(stamp_s=self.now_s + offset_s)
-        assert self.feed.clock.state == "live"
-        self.now_s += 1.0
-        self.quote(stamp_s=self.now_s + offset_s)
-
     def bar(self, minute: int, symbol: str = "EURUSD", timeframe: str = "M1") -> str:
         """Apply a candle of the UTC minute and return its fate."""
         before = Counter(self.intake.counts)

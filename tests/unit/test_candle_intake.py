@@ -10,7 +10,7 @@ from taken_in import SYMBOLS, Given, T
 from protocol.ea_feed import Candle
 from service.clock_offset import ClockOffset
 from service.intake import EARLY_TOGETHER
-from service.symbol_feed import EARLY_CANDLES, FOUND_WITHIN_S, Endpoint
+from service.symbol_feed import EARLY_CANDLES, Endpoint
 
 
 def test_candles_fill_what_ticks_have_not_made() -> None:
@@ -55,40 +55,10 @@ def test_candles_wait_for_a_clock_that_is_to_be_learnt(offset_s: float) -> None:
     five_hours_ago = int(T + offset_s) // 60 - 300
     assert given_.bar(five_hours_ago) == "early"
     assert not given_.intake.feeds
-    given_.confirm(offset_s)
+    given_.quote(stamp_s=T + offset_s)  # the last one of a closed market, for all it says
+    given_.quote(stamp_s=T + offset_s + 1)
     assert given_.bar(five_hours_ago) == "duplicate"
     assert list(given_.state().bars.minutes) == [int(T) // 60 - 300]
-    assert given_.intake.changes["early_candle_accepted"] == 1
-
-
-def test_candles_do_not_wait_for_ever_for_a_clock_that_nothing_confirms() -> None:
-    given_ = Given()
-    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
-    minute = int(T) // 60 - 300
-    assert given_.bar(minute) == "early"
-    given_.quote("B", stamp_s=T - 180_000)  # the last one of a closed market, for all it says
-    begun_s = given_.now_s = T + 2.0 * FOUND_WITHIN_S
-    while given_.feed.early:
-        given_.quote("A", stamp_s=(given_.now_s + begun_s) / 2.0)  # at half the pace
-        given_.now_s += 1.0
-    assert given_.now_s == begun_s + FOUND_WITHIN_S + 3.0
-    assert given_.feed.clock.state == "acquiring"
-    assert given_.bar(minute - 1) == "accepted"
-    assert list(given_.state().bars.minutes) == [minute - 1, minute]
-
-
-@pytest.mark.parametrize("ahead_s", [0.0, 2.0, 20.0])
-def test_an_early_candle_is_judged_by_its_senders_clock_like_any_other(ahead_s: float) -> None:
-    given_ = Given()
-    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
-    minute = int(T) // 60
-    given_.now_s = T + 60.1 - ahead_s
-    assert given_.bar(minute + 1) == "early"
-    assert given_.bar(minute) == "early"
-    given_.confirm(ahead_s)
-    assert list(given_.state().bars.minutes)[:1] == [minute]
-    fates = {"early_candle_accepted": 1, "early_candle_not_ended": 1}
-    assert fates.items() <= given_.intake.changes.items()
 
 
 @pytest.mark.parametrize("offset_s", [0.0, 10_800.0])
@@ -99,7 +69,9 @@ def test_a_candle_that_had_not_ended_when_it_came_early_is_no_bar(offset_s: floa
     given_.now_s += 5
     assert given_.bar(minute) == "early"
     given_.now_s += 70
-    given_.confirm(offset_s)
+    for _ in range(2):
+        given_.now_s += 1
+        given_.quote(stamp_s=given_.now_s + offset_s)
     assert not given_.feed.early
     assert given_.bar(minute) == "accepted"
     assert list(given_.state().bars.minutes) == [int(T) // 60]
@@ -114,9 +86,9 @@ def test_early_candles_of_before_a_clock_step_came_when_they_came() -> None:
     given_.now_s += 3600.0
     given_.intake.clock_stepped(3600.0)
     given_.feed.clock_stepped(3600.0)
-    given_.confirm()
-    given_.now_s += 1.0
-    given_.quote()
+    for _ in range(3):
+        given_.now_s += 1
+        given_.quote()
     assert list(given_.state().bars.minutes) == list(minutes)
 
 
@@ -137,9 +109,9 @@ def test_of_many_early_candles_the_last_are_let_in_a_few_with_each_tick() -> Non
         for minute in range(last - EARLY_CANDLES + 101, last + 1):
             assert given_.bar(minute) == "early"
     assert len(given_.feed.early) == EARLY_CANDLES
-    given_.confirm()
-    for at in range(2, EARLY_CANDLES // EARLY_TOGETHER + 1):
-        given_.quote(stamp_s=given_.now_s + at / 100)
+    given_.quote()
+    for at in range(1, EARLY_CANDLES // EARLY_TOGETHER + 1):
+        given_.quote(stamp_s=T + at / 10)
         assert len(given_.feed.early) == EARLY_CANDLES - EARLY_TOGETHER * at
     assert given_.state().bars.minutes[-1] == last
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from taken_in import Given, T
 
-from service.bars import DayRange
 from service.clock_offset import ClockOffset
 from service.features.state import SymbolState
-from service.symbol_feed import FOUND_WITHIN_S, Endpoint
+from service.symbol_feed import Endpoint
 
 THREE_HOURS_S = 10_800.0
 
@@ -34,8 +33,7 @@ class Unknown(Given):
                 self.tick("B")
             if second == 3 and ahead_s:
                 assert self.tick("B", ahead_s) == "accepted"
-                assert self.intake.feeds["B"].event_s == self.now_s + ahead_s
-                assert self.intake.now(self.now_s) == self.now_s
+                assert self.intake.now(self.now_s) == self.now_s + ahead_s
 
 
 @pytest.mark.parametrize("ahead_s", [120.0, 7200.0, 72_000.0])
@@ -54,24 +52,6 @@ def test_what_a_tick_of_the_future_did_ends_when_the_clock_is_confirmed(ahead_s:
     for symbol in ("A", "B"):
         assert given_.state(symbol).bars.minutes[0] == int(T) // 60 - 1
     assert given_.state("A").bars.minutes[-1] == int(T) // 60 + 4
-
-
-def test_restored_bars_stay_where_a_future_has_closed_others() -> None:
-    given_ = Unknown()
-    minutes = [int(T) // 60 - 2, int(T) // 60 - 1]
-    state = SymbolState("B")
-    for minute in minutes:
-        state.add_candle(minute, 1.1, 1.2, 1.0, 1.1)
-    state.bars.restore_days((DayRange(int(T) // 86_400, 1.3, 0.9),))
-    given_.intake.restore(state, T)
-    given_.pass_by(3)
-    for ahead_s in (7200.0, 7260.0, 7320.0):
-        given_.now_s += 1.0
-        given_.quote("B", 2.0, 2.1, stamp_s=given_.now_s + ahead_s + THREE_HOURS_S)
-    assert len(given_.state("B").bars) == 3
-    given_.pass_by(30)
-    assert list(given_.state("B").bars.minutes) == minutes
-    assert given_.state("B").bars.days == (DayRange(int(T) // 86_400, 1.3, 0.9),)
 
 
 def test_bars_that_only_a_future_could_close_go_with_it() -> None:
@@ -124,32 +104,6 @@ def test_a_future_whose_sender_breaks_off_ends_when_another_takes_over() -> None
         tick(other, "Z")
     assert (other.clock.state, given_.intake.feeds["X"].source[0]) == ("live", "b")
     assert given_.intake.now(given_.now_s) == given_.now_s
-
-
-def test_a_future_whose_sender_breaks_off_holds_nobody_up() -> None:
-    given_ = Unknown()
-    broken = Endpoint("broken", False, ClockOffset("auto"))
-    for second in range(3600):
-        given_.now_s += 1.0
-        given_.tick("A")
-        if second < 4:
-            stamp_s = given_.now_s + THREE_HOURS_S + 7200.0 * (second == 3)
-            given_.quote("XAU", stamp_s=stamp_s, endpoint=broken)
-        assert given_.intake.now(given_.now_s) == given_.now_s
-
-
-def test_a_recording_that_goes_on_ahead_of_time_is_meant() -> None:
-    given_ = Given()
-    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
-    ahead = []
-    for second in range(4 * int(FOUND_WITHIN_S)):
-        given_.now_s = T + second / 2.0
-        stamp_s = T + 5.0 * second
-        given_.quote(stamp_s=stamp_s, bid=1.0 + second % 7 * 1e-4)
-        ahead.append(given_.intake.now(given_.now_s) == stamp_s)
-    assert given_.feed.clock.state == "history"
-    assert not any(ahead[100 : 2 * int(FOUND_WITHIN_S)])
-    assert all(ahead[2 * int(FOUND_WITHIN_S) + 10 :])
 
 
 def test_a_symbol_that_began_in_the_future_begins_when_its_next_tick_comes() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from taken_in import Given, T
 
-from service.bars import KEPT_BARS
 from service.clock_offset import ClockOffset
 from service.features.state import SymbolState
 from service.symbol_feed import Endpoint
@@ -59,7 +58,7 @@ def test_what_was_restored_stays_without_what_was_added() -> None:
         assert list(given_.state(name).bars.minutes) == [int(T) // 60 - 2]
 
 
-def test_what_was_restored_stays_without_candles_that_came_between() -> None:
+def test_what_was_restored_goes_where_candles_have_come_between() -> None:
     given_ = Given()
     state = SymbolState("EURUSD")
     for ago in (4, 2):
@@ -69,23 +68,7 @@ def test_what_was_restored_stays_without_candles_that_came_between() -> None:
     assert given_.bar(int(T) // 60 - 3) == "accepted"
     given_.feed.clock.epoch += 1
     given_.quote(stamp_s=T + 1, bid=1.0999)
-    assert list(given_.state().bars.minutes) == [int(T) // 60 - 4, int(T) // 60 - 2]
-
-
-def test_bars_that_were_placed_wrongly_make_none_go_that_were_restored() -> None:
-    given_ = Given()
-    minutes = range(int(T) // 60 - KEPT_BARS, int(T) // 60)
-    state = SymbolState("EURUSD")
-    for minute in minutes:
-        state.add_candle(minute, 1.1, 1.2, 1.0, 1.1)
-    given_.intake.restore(state, T)
-    for second in range(1800):
-        given_.now_s = T + second
-        given_.quote()
-    assert given_.state().bars.minutes[0] == minutes[29]
-    given_.feed.clock.epoch += 1
-    given_.quote(stamp_s=given_.now_s + 1, bid=1.0999)
-    assert list(given_.state().bars.minutes) == list(minutes)
+    assert list(given_.state().bars.minutes) == []
 
 
 def test_bars_made_since_are_never_taken_for_those_that_were_restored() -> None:
@@ -118,19 +101,8 @@ def test_an_offset_that_changes_without_comparison_begins_the_endpoint_anew() ->
 
 def test_bars_of_candles_alone_go_with_the_clock_that_they_were_read_by() -> None:
     given_ = Given()
-    own, given_.feed = given_.feed, given_.endpoint("another")
+    given_.feed = given_.endpoint("another")
     given_.bar(int(T) // 60 - 1, "XAU")
-    given_.feed = own
-    given_.bar(int(T) // 60 - 1)
-    given_.quote("GBP")
-    given_.feed.clock.epoch += 1
-    given_.quote("GBP", stamp_s=T + 1, bid=1.0999)
-    assert len(given_.state().bars) == 0
-    assert list(given_.state("XAU").bars.minutes) == [int(T) // 60 - 1]
-
-
-def test_candles_among_ticks_of_the_past_are_read_by_the_clock_that_is_found() -> None:
-    given_ = Given()
     given_.feed = Endpoint("feed", False, ClockOffset("auto"))
     for ago in range(40 * 60, 0, -1):  # a bridge lets go all at once what it held back
         stamp_s = T + 10_800 - ago
@@ -141,8 +113,8 @@ def test_candles_among_ticks_of_the_past_are_read_by_the_clock_that_is_found() -
         given_.now_s = T + second
         given_.quote("GBP", stamp_s=given_.now_s + 10_800, bid=1.0 + second * 1e-5, ask=1.1)
     assert (given_.feed.clock.state, given_.feed.clock.offset_s) == ("live", 10_800.0)
-    minute = int(T) // 60
-    assert list(given_.state().bars.minutes) == list(range(minute - 41, minute - 1))
+    assert len(given_.state().bars) == 0, "they were read by other offsets"
+    assert list(given_.state("XAU").bars.minutes) == [int(T) // 60 - 1]
 
 
 def test_a_symbol_with_ticks_was_read_by_their_clock_whoever_sent_a_candle() -> None:

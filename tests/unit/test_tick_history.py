@@ -66,7 +66,7 @@ def test_ticks_of_the_past_at_the_start_cost_no_restored_bar(minutes: int) -> No
 
 
 @pytest.mark.parametrize("minutes", [20, 60])
-def test_no_model_is_asked_while_a_symbol_is_ahead_of_this_machines_time(minutes: int) -> None:
+def test_no_model_is_asked_while_now_is_ahead_of_this_machines_time(minutes: int) -> None:
     engine = restarted()
     publisher = Publisher(engine)
     statuses = set()
@@ -75,8 +75,7 @@ def test_no_model_is_asked_while_a_symbol_is_ahead_of_this_machines_time(minutes
     for second in range(90):
         at_s = T + second
         publisher.send(at_s, at_s + 0.02)
-        assert engine.intake.now(at_s) - at_s <= 0.0
-        ahead_s = engine.intake.feeds["EURUSD"].event_s - at_s
+        ahead_s = engine.intake.now(at_s) - at_s
         row = engine.on_request(SIGNAL, b"", at_s).row
         statuses.add((ahead_s > 60.0, row.status))  # type: ignore[union-attr]
     assert statuses == {(True, "warming_up"), (False, "warming_up"), (False, "no_model")}
