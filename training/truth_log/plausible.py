@@ -72,6 +72,8 @@ def levels_moved(signal: Signal, outcome: Outcome) -> bool:
 
     Then an exit may lie on the way to a level.
     """
+    if outcome.stop is signal.stop and outcome.target is signal.target:
+        return outcome.beyond  # as of most lines, which tell of both at once
     return outcome.beyond or moved_end(signal, outcome, True) or moved_end(signal, outcome, False)
 
 
