@@ -4,63 +4,27 @@ from __future__ import annotations
 
 import sqlite3
 import tracemalloc
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from joined import LATER_S, RULES, Read, reader, said
 from journals import Journal
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 
 from service.records import OutcomeRow, ScoreRow
-from training.dataset import Dataset, JoinRules, read_dataset
-from training.measure import net_r
-from training.status import describe
-from training.truth_log import Outcome, Signal
+from training.dataset import JoinRules, read_dataset
 
-RULES = JoinRules(max_holding_s=600.0)
-LATER_S = START_S + 1e6
-DAY_S = 86_400.0
 X = vectors(64)
-
-Read = Callable[..., Dataset]
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Write rows with the service's own writer and read them as the trainer does."""
-
-    def read_rows(
-        *rows: ScoreRow | OutcomeRow,
-        reported: dict[str, Outcome] | None = None,
-        rules: JoinRules = RULES,
-        now_s: float = LATER_S,
-    ) -> Dataset:
-        path = tmp_path / "journal.db"
-        path.unlink(missing_ok=True)
-        journal = Journal(path)
-        assert all(written.journalled for written in journal.write(rows))
-        data = read_dataset(path, reported or {}, rules, now_s=now_s)
-        journal.close()
-        assert data.scored == len(data.samples) + sum(data.excluded.values())
-        return data
-
-    return read_rows
-
-
-def said(i: int, win: bool, **changes: Any) -> dict[str, Outcome]:
-    """What a truth log reports of the i-th signal."""
-    values: dict[str, Any] = {
-        "word": "WIN" if win else "LOSS",
-        "completed_s": START_S + EVERY_S * i + 300,
-    }
-    outcome = Outcome(Signal(f"SIG_{i}"), win, **(values | changes))
-    return {f"SIG_{i}": outcome}
+    return reader(tmp_path)
 
 
 def test_a_sample_carries_the_recorded_vector_bit_by_bit(read: Read) -> None:
@@ -172,100 +136,6 @@ def test_a_timeout_is_judged_by_its_realised_r(read: Read) -> None:
     assert read(score_row(0, X[0]), row).samples.win.tolist() == [False]
 
 
-LEVELS = {"direction": 1, "entry": 1.1, "stop": 1.099, "target": 1.1015}
-
-
-def made_of(read: Read, levels: dict[str, Any], win: bool, **changes: Any) -> list[float]:
-    """R of a signal of reward 1.5 and cost 0.05 that a truth log with `levels` tells the end of."""
-    (outcome,) = said(0, win, **changes).values()
-    outcome = msgspec.structs.replace(outcome, signal=Signal("SIG_0", **levels))
-    rows = score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False)
-    made: list[float] = net_r(read(*rows, reported={"SIG_0": outcome}).samples).tolist()
-    return made[:-1]
-
-
-@pytest.mark.parametrize("levels", [LEVELS, {}])
-def test_a_win_or_loss_in_words_costs_the_spread_with_levels_and_without(
-    read: Read, levels: dict[str, Any]
-) -> None:
-    assert made_of(read, levels, True) == pytest.approx([1.45])
-    assert made_of(read, levels, False) == pytest.approx([-1.05])
-
-
-def test_a_reported_end_is_what_it_says(read: Read) -> None:
-    assert made_of(read, LEVELS, True, exit=1.1014) == pytest.approx([1.4])
-    assert made_of(read, LEVELS, True, exit=1.1014, realised_r=1.3) == pytest.approx([1.3])
-
-
-def test_without_a_target_a_loss_in_words_makes_as_little_known_as_a_win(read: Read) -> None:
-    scores = [score_row(i, X[i], reward_risk=None, cost_r=None) for i in range(2)]
-    reported = said(0, True) | said(1, False)
-    levels = Signal("SIG_0", direction=1, entry=1.1, stop=1.099)
-    told = {key: msgspec.structs.replace(o, signal=levels) for key, o in reported.items()}
-    data = read(*scores, score_row(2, X[2]), outcome_row(2, True), reported=told)
-    assert net_r(data.samples) == pytest.approx([np.nan, np.nan, 1.45], nan_ok=True)
-
-
-PRICED = {"entry_price": 150.0, "stop_loss": 150.2, "symbol": "USDJPY"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "pips", "r"),
-    [
-        (PRICED, 3.0, 0.15),
-        (PRICED, -5.0, -0.25),
-        (PRICED | {"entry_price": 1.1, "stop_loss": 1.098, "symbol": "EURUSD.r"}, 5.0, 0.25),
-        (PRICED | {"symbol": "XAUUSD"}, 3.0, np.nan),  # whose pip nobody agrees on
-        (PRICED | {"stop_loss": None}, -3.0, np.nan),
-        (PRICED, 1e300, np.nan),
-    ],
-)
-def test_a_timeout_made_what_its_pips_say_whoever_reports_it(
-    read: Read, changes: dict[str, Any], pips: float, r: float
-) -> None:
-    score = score_row(0, X[0], **changes)
-    by_request = outcome_row(0, None, "timeout", final_pips=pips)
-    assert net_r(read(score, by_request).samples) == pytest.approx([r], nan_ok=True)
-    told = said(0, pips > 0, word="TIMEOUT", pips=pips)
-    data = read(score, outcome_row(1, True), reported=told)
-    assert net_r(data.samples) == pytest.approx([r], nan_ok=True)
-
-
-@pytest.mark.parametrize(
-    ("word", "realised_r", "at_level"),
-    [
-        ("WIN_TP", 1.5, True),
-        ("LOSS_SL", -1.1, True),
-        ("EXPIRED", 0.1, False),
-        ("timeout", -0.2, False),
-        ("CLOSED_TP", -0.1, False),
-    ],
-)
-@pytest.mark.parametrize("source", ["paper", "request", "truth_log"])
-def test_an_end_at_neither_level_is_told_from_one_at_a_level_though_its_r_is_known(
-    read: Read, word: str, realised_r: float, at_level: bool, source: str
-) -> None:
-    win = realised_r > 0
-    if source == "truth_log":
-        told = said(0, win, word=word, realised_r=realised_r)
-        data = read(score_row(0, X[0]), outcome_row(1, True), reported=told)
-    else:
-        end = outcome_row(0, win, word, source=source, realised_r=realised_r)
-        data = read(score_row(0, X[0]), end)
-    assert data.samples.at_level.tolist() == [at_level]
-    assert net_r(data.samples) == pytest.approx([realised_r])
-
-
-def test_of_an_end_at_neither_level_without_r_or_pips_no_r_is_known(read: Read) -> None:
-    data = read(score_row(0, X[0]), outcome_row(0, True, "CLOSED"))
-    assert np.isnan(net_r(data.samples)).tolist() == [True]
-
-
-def test_the_levels_of_a_truth_log_serve_where_the_score_has_none(read: Read) -> None:
-    told = LEVELS | {"symbol": "EURUSD"}
-    assert made_of(read, told, True, word="EXPIRED", pips=4.0) == pytest.approx([0.4])
-
-
 def test_only_the_first_score_of_a_signal_counts(read: Read) -> None:
     again = score_row(1, X[1], signal_id="SIG_0")
     data = read(score_row(0, X[0]), again, outcome_row(0, True))
@@ -276,50 +146,6 @@ def test_only_the_first_score_of_a_signal_counts(read: Read) -> None:
 def test_contradicting_reports_are_excluded_across_sources(read: Read) -> None:
     data = read(score_row(0, X[0]), outcome_row(0, True), reported=said(0, False))
     assert data.excluded == {"contradicting_outcomes": 1}
-
-
-@pytest.mark.parametrize("preferred", ["paper", "reported"])
-@pytest.mark.parametrize(
-    ("first", "second", "counted"),
-    [(2.0, 0.1, 1), (None, 0.1, 1), (2.0, None, 0), (2.0, 2.004, 0)],
-)
-def test_of_two_reports_the_first_counts_and_another_r_is_told(
-    read: Read, preferred: Any, first: float | None, second: float | None, counted: int
-) -> None:
-    data = read(
-        score_row(0, X[0]),
-        outcome_row(0, True, realised_r=first),
-        outcome_row(0, True, realised_r=second, received_at=START_S + 900),
-        reported=said(0, True, realised_r=1.0),
-        rules=JoinRules(max_holding_s=600.0, prefer=preferred),
-    )
-    assert np.array_equal(data.samples.realised_r, [first or np.nan], equal_nan=True)
-    assert data.said_other_r == counted
-    status = list(describe(data, [], "", min_samples=400, holding_s=600.0, now_s=LATER_S))
-    line = "reported again with another R: 1; the first report counts"
-    assert (line in status) == bool(counted)
-
-
-@pytest.mark.parametrize(
-    ("preferred", "gap", "counted"),
-    [("paper", False, 0), ("paper", True, 1), ("reported", False, 1)],
-)
-def test_another_r_of_a_report_is_told_only_where_the_report_counts(
-    read: Read, preferred: Any, gap: bool, counted: int
-) -> None:
-    # A void position of its symbol takes a paper outcome beside it away.
-    named = {"score_id": "score-2", "closed_at": START_S + 2 * EVERY_S}
-    void = outcome_row(2, None, "VOID", source="paper", **named)
-    data = read(
-        score_row(0, X[0]),
-        *([score_row(2, X[2]), void] if gap else []),
-        outcome_row(0, True, source="paper", realised_r=0.5),
-        outcome_row(0, True, realised_r=2.0),
-        outcome_row(0, True, realised_r=0.1, received_at=START_S + 900),
-        rules=JoinRules(max_holding_s=3 * EVERY_S, prefer=preferred),
-    )
-    assert data.samples.realised_r[0] == (2.0 if counted else 0.5)
-    assert data.said_other_r == counted
 
 
 @pytest.mark.parametrize(("prefer", "win"), [("paper", True), ("reported", False)])
@@ -334,172 +160,6 @@ def test_where_paper_and_report_differ_the_setting_decides(
     )
     assert data.samples.win.tolist() == [win]
     assert data.differ == 1
-
-
-@pytest.mark.parametrize(
-    ("signal", "believed"),
-    [
-        (Signal("SIG_0", symbol="EURUSD", direction=1), True),
-        (Signal("SIG_0", symbol="EUR/USD.r"), True),
-        (Signal("SIG_0"), True),
-        (Signal("SIG_0", symbol="EURUSD", direction=-1), False),
-        (Signal("SIG_0", symbol="GBPJPY"), False),
-        (Signal("SIG_0", symbol="GBPJPY", entry=188.2), False),
-        (Signal("SIG_0", symbol="6E", direction=1, entry=1.1004), True),
-    ],
-)
-def test_an_outcome_of_another_trade_under_the_same_id_is_not_the_signals(
-    read: Read, signal: Signal, believed: bool
-) -> None:
-    told = msgspec.structs.replace(said(0, True)["SIG_0"], signal=signal)
-    scored = score_row(0, X[0], entry_price=1.1)
-    data = read(scored, score_row(1, X[1]), outcome_row(1, False), reported={"SIG_0": told})
-    assert len(data.samples) == 1 + believed
-    assert data.excluded.get("contradicting_signals", 0) == 1 - believed
-
-
-@pytest.mark.parametrize(("days", "believed"), [(-2.0, False), (0.5, True), (2.0, False)])
-@pytest.mark.parametrize("stamped", [True, False])
-def test_a_trade_that_began_days_away_is_another_under_the_same_id(
-    read: Read, days: float, believed: bool, stamped: bool
-) -> None:
-    began_s = START_S + 86_400.0 * days
-    times: dict[str, Any] = {"completed_s": began_s + 300.0, "runtime_s": 300.0}
-    if stamped:
-        times = {"signal": Signal("SIG_0", time_s=began_s), "completed_s": None}
-    told = msgspec.structs.replace(said(0, True)["SIG_0"], **times)
-    data = read(
-        score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False), reported={"SIG_0": told}
-    )
-    assert data.excluded == ({} if believed else {"contradicting_signals": 1})
-
-
-def test_a_trade_that_waited_for_its_fill_ends_that_much_later(read: Read) -> None:
-    """Else it would train for a window that began before its end."""
-    late = Signal("SIG_0", time_s=START_S + 20 * 3600.0)
-    times: dict[str, Any] = {"signal": late, "completed_s": None, "runtime_s": 300.0}
-    told = msgspec.structs.replace(said(0, True)["SIG_0"], **times)
-    other = outcome_row(1, True)
-    data = read(score_row(0, X[0]), score_row(1, X[1]), other, reported={"SIG_0": told})
-    assert data.samples.end_s[:1].tolist() == [START_S + 20 * 3600.0 + 300.0]
-
-
-@pytest.mark.parametrize("behind_s", [0.0, 40_000.0])
-def test_what_was_reported_without_a_time_had_ended_when_it_came(
-    read: Read, behind_s: float
-) -> None:
-    """Else a trade of two days would train before its label was known."""
-    came_s = START_S + 2 * 86_400.0
-    report = outcome_row(0, True, closed_at=None, received_at=came_s)
-    # Both are the machine's stamps; the feed may have stood for hours.
-    score = score_row(0, X[0], event_time=START_S - behind_s)
-    (end_s,) = read(score, report).samples.end_s
-    assert end_s == came_s - behind_s
-    known = msgspec.structs.replace(report, runtime_s=900.0)
-    (end_s,) = read(score, known).samples.end_s
-    assert end_s == START_S - behind_s + 900.0
-
-
-def test_a_beginning_years_before_the_end_is_a_tickets_number(read: Read) -> None:
-    ticket = Signal("SIG_0", time_s=1_100_012_345.0)
-    times: dict[str, Any] = {"signal": ticket, "completed_s": START_S + 400.0}
-    for runtime_s, believed in ((None, True), (300.0, True), (3 * 86_400.0, False)):
-        told = msgspec.structs.replace(said(0, True)["SIG_0"], runtime_s=runtime_s, **times)
-        data = read(
-            score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False), reported={"SIG_0": told}
-        )
-        assert (len(data.samples) == 2) == believed
-
-
-def test_a_tickets_number_without_any_stamp_is_no_beginning(read: Read) -> None:
-    name = "XAU_2087654321"
-    told = msgspec.structs.replace(said(0, True)["SIG_0"], signal=Signal(name), completed_s=None)
-    rows = score_row(0, X[0], signal_id=name), score_row(1, X[1]), outcome_row(1, False)
-    data = read(*rows, reported={name: told})
-    assert data.samples.end_s[:-1].tolist() == [START_S + RULES.max_holding_s]
-
-
-def test_a_trade_may_begin_as_late_as_one_may_run(read: Read) -> None:
-    told = said(0, True)["SIG_0"]
-    late = Signal("SIG_0", time_s=START_S + 2 * 86_400.0)
-    told = msgspec.structs.replace(told, signal=late, completed_s=None)
-    for days, doubted in ((1.0, 1), (3.0, 0)):
-        rules = JoinRules(max_holding_s=days * 86_400.0)
-        rows = score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False)
-        data = read(*rows, reported={"SIG_0": told}, rules=rules, now_s=START_S + 10 * 86_400.0)
-        assert data.excluded.get("contradicting_signals", 0) == doubted
-
-
-@pytest.mark.parametrize("source", ["request", "paper"])
-def test_a_report_that_names_a_score_of_days_later_is_not_of_the_ids_first_signal(
-    read: Read, source: str
-) -> None:
-    days_later = START_S + 3 * 86_400.0
-    again = score_row(1, X[1], signal_id="SIG_0", event_time=days_later)
-    names: dict[str, Any] = {"source": source, "score_id": "score-1", "signal_id": "SIG_0"}
-    later = outcome_row(1, True, closed_at=days_later + 300.0, **names)
-    rows = score_row(0, X[0]), again, later
-    assert read(*rows).excluded == {"contradicting_signals": 1, "later_revision": 1}
-    own = outcome_row(0, False, source=source, score_id="score-0")
-    assert read(*rows, own).samples.win.tolist() == [False]
-
-
-@pytest.mark.parametrize(
-    ("report", "believed"),
-    [
-        ({"closed_at": None}, False),
-        ({"closed_at": None, "runtime_s": 300.0}, False),
-        ({"closed_at": START_S + 3 * DAY_S + 300.0}, False),
-        ({"closed_at": START_S + 300.0}, True),
-    ],
-)
-def test_a_report_that_names_no_score_is_of_the_last_use_of_its_id(
-    read: Read, report: dict[str, Any], believed: bool
-) -> None:
-    report = {"received_at": START_S + 3 * DAY_S + 301.0, **report}
-    again = {"signal_id": "SIG_0", "scored_at": START_S + 3 * DAY_S}
-    again["event_time"] = again["scored_at"]
-    rows = score_row(0, X[0]), score_row(1, X[1], **again), outcome_row(0, True, **report)
-    assert len(read(*rows).samples) == believed
-    # Within a day it is the same signal, scored anew.
-    again["event_time"] = again["scored_at"] = START_S + 3600.0
-    rows = score_row(0, X[0]), score_row(1, X[1], **again), outcome_row(0, True, **report)
-    assert read(*rows).excluded == {"later_revision": 1}
-
-
-def test_a_report_whose_runtime_says_that_it_began_days_later_is_of_another_trade(
-    read: Read,
-) -> None:
-    end_s = START_S + 3 * DAY_S
-    for runtime_s, doubted in ((300.0, 1), (end_s - START_S, 0)):
-        report = outcome_row(0, True, closed_at=end_s, runtime_s=runtime_s)
-        data = read(score_row(0, X[0]), report)
-        assert data.excluded.get("contradicting_signals", 0) == doubted
-
-
-@pytest.mark.parametrize("source", ["truth_log", "request"])
-def test_what_ended_months_later_is_of_another_trade(read: Read, source: str) -> None:
-    """A sweep of what was left over says of all that they ended today."""
-    for days, holding_days, believed in ((30.9, 1, 1), (31.1, 1, 0), (50.0, 60, 1), (61.0, 60, 0)):
-        end_s = START_S + days * DAY_S
-        rows: list[Any] = [score_row(0, X[0]), score_row(1, X[1]), outcome_row(1, False)]
-        reported = {}
-        if source == "truth_log":
-            told = msgspec.structs.replace(said(0, True)["SIG_0"], completed_s=end_s)
-            reported["SIG_0"] = told
-        else:
-            rows.append(outcome_row(0, True, closed_at=end_s))
-            waited = outcome_row(0, True, closed_at=None, received_at=end_s)
-            assert len(read(*rows[:-1], waited, now_s=START_S + 300 * DAY_S).samples) == 2
-        rules = JoinRules(max_holding_s=holding_days * DAY_S)
-        data = read(*rows, reported=reported, rules=rules, now_s=START_S + 300 * DAY_S)
-        assert data.excluded.get("contradicting_signals", 0) == 1 - believed, days
-        assert len(data.samples) == 1 + believed, days
-        if source == "request":  # nor does a runtime alone say so
-            ran = {"closed_at": None, "runtime_s": end_s - START_S, "received_at": end_s}
-            given = outcome_row(0, True, **ran)
-            data = read(*rows[:-1], given, rules=rules, now_s=START_S + 300 * DAY_S)
-            assert len(data.samples) == 1 + believed, days
 
 
 def test_outcomes_of_signals_never_scored_are_counted(read: Read) -> None:
