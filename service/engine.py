@@ -102,7 +102,8 @@ class Engine:
         # Without a stamp `now` is the machine's time, and the feed's may lag behind it: what it
         # shows is how long no tick has come.
         silent_s = receive_time_s - self.intake.event_receive_s
-        if self.intake.event_s is not None or silent_s > self.paper.rules.max_gap_s:
+        shown = self.intake.event_s is not None or silent_s > self.paper.rules.max_gap_s
+        if shown and not self._is_misplaced(receive_time_s):
             self.paper.sweep(now)
         self.warmth.look(self.intake, now)
         self.drift.look()
@@ -322,8 +323,11 @@ class Engine:
 
     def _is_warm(self, vector: Vector, receive_time_s: float) -> bool:
         """Whether there is history enough, and where it belongs."""
-        misplaced = self.config.feed.clock_offset == "auto" and self.intake.is_ahead(receive_time_s)
-        return is_warm(vector) and not misplaced
+        return is_warm(vector) and not self._is_misplaced(receive_time_s)
+
+    def _is_misplaced(self, receive_time_s: float) -> bool:
+        """Whether *now* is a tick's of the future, which ends with the search for the clock."""
+        return self.config.feed.clock_offset == "auto" and self.intake.is_ahead(receive_time_s)
 
     def _is_stale(self, feed: SymbolFeed, receive_time_s: float) -> bool:
         return receive_time_s - feed.seen_s > self.config.feed.stale_after_s
