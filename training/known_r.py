@@ -67,7 +67,10 @@ def known_r(samples: Samples) -> Known:
 
 def without_selected_r(samples: Samples) -> Samples:
     """The same signals, R unknown of all where `known_r` finds it selected."""
-    if not known_r(samples).selected:
-        return samples
+    return without_r(samples) if known_r(samples).selected else samples
+
+
+def without_r(samples: Samples) -> Samples:
+    """The same signals, R unknown of all."""
     nowhere = np.zeros(len(samples), dtype=np.bool_)
     return replace(samples, realised_r=np.full(len(samples), np.nan), at_level=nowhere)

@@ -17,7 +17,6 @@ from training.pips import in_r
 from training.truth_log import (
     Outcome,
     Reason,
-    Signal,
     born_s,
     in_future,
     other_r,
@@ -25,7 +24,14 @@ from training.truth_log import (
     undecided,
     words,
 )
-from training.truth_log.plausible import MIN_DELAY_S, levels_moved, moved_end, too_soon
+from training.truth_log.plausible import (
+    MIN_DELAY_S,
+    filled_at,
+    level_at_end,
+    levels_moved,
+    moved_end,
+    too_soon,
+)
 
 Prefer = Literal["paper", "reported"]
 VOID = "VOID"
@@ -262,8 +268,8 @@ def _doubt(label: Label, scored_s: float) -> str:
 
 
 def _alone(open_ended: bool, realised_r: float | None, pips: float | None) -> float | None:
-    """The pips of an end at no level where they alone tell what it made."""
-    return pips if realised_r is None and open_ended else None
+    """The pips of an end at no level where they alone tell what it made: 0 may stand for none."""
+    return pips or None if realised_r is None and open_ended else None
 
 
 def _told_r(outcome: Outcome, *, by_pips: bool) -> float | None:
@@ -272,8 +278,9 @@ def _told_r(outcome: Outcome, *, by_pips: bool) -> float | None:
     if outcome.realised_r is not None:
         return outcome.realised_r
     if outcome.exit is not None:
-        return _made(signal, outcome.exit)
-    if not by_pips or outcome.pips is None or signal.symbol is None:
+        return _made(outcome, outcome.exit)
+    # Pips of 0 may be what a writer puts where it has none.
+    if not by_pips or not outcome.pips or signal.symbol is None:
         return None
     return in_r(outcome.pips, signal.symbol, signal.entry, signal.stop)
 
@@ -283,16 +290,17 @@ def _nominal_r(outcome: Outcome) -> float | None:
     signal = outcome.signal
     if signal.target is None:  # as of a win: losses alone would look like ruin
         return None
-    own, last = signal.stop, outcome.stop
-    if outcome.win:
-        own, last = signal.target, outcome.target
-    made = _made(signal, last if moved_end(signal, outcome, outcome.win) else own)
-    return None if made is not None and sign_differs(outcome.win, made, None) else made
+    return _made(outcome, level_at_end(signal, outcome, outcome.win))
 
 
-def _made(signal: Signal, leave: float | None) -> float | None:
-    if leave is None or signal.entry is None or signal.stop is None or signal.entry == signal.stop:
+def _made(outcome: Outcome, leave: float | None) -> float | None:
+    """R from the fill to `leave`; None where it cannot be told, or its sign is the other end's."""
+    signal, began = outcome.signal, filled_at(outcome.signal, outcome)
+    entry, stop = signal.entry, signal.stop
+    if leave is None or began is None or entry is None or stop is None or entry == stop:
         return None
     # The stop lies on the losing side, so its sign is the direction's.
-    made = (leave - signal.entry) / (signal.entry - signal.stop)
+    made = (leave - began) / (entry - stop)
+    if sign_differs(outcome.win, made, None):
+        return None
     return min(MAX_TERM_R, max(-MAX_TERM_R, made))

@@ -30,7 +30,7 @@ from training.gain import (
     made_good,
     week_of,
 )
-from training.known_r import known_r, without_selected_r
+from training.known_r import known_r, without_r
 from training.measure import net_r
 from training.samples import Samples
 from training.wording import BREAK_EVEN, WIDTH, day
@@ -96,11 +96,15 @@ def describe(
     newest_s = float(samples.time_s[-1])
     begin_s = _monday(newest_s) - (weeks - 1) * WEEK_S
     rows = samples.take(samples.time_s >= begin_s)
-    known = known_r(rows)
-    rows = without_selected_r(rows)
+    taken, rejected = advised(rows, advice)
+    of_all, of_advised = known_r(rows), known_r(rows.take(taken | rejected))
+    of_r = of_all.said
+    if of_all.selected or of_advised.selected:
+        rows = without_r(rows)
+        if not of_all.selected:
+            of_r = f"Of those advised on, {of_advised.said}"
     if now_s - newest_s > WEEK_S:
         yield from wrap(f"{_age(newest_s, now_s, holding_s)}; {weeks} weeks up to then", WIDTH)
-    taken, rejected = advised(rows, advice)
     yield from _table(rows, taken, rejected)
     if 2.0 * holding_s > DAY_S:
         yield (
@@ -114,7 +118,7 @@ def describe(
     sentences = [
         *verdict(rows, taken, rejected, holding_s),
         *whose(rows, taken | rejected, advice, published),
-        *_doubts(rows, known.said, silent, even, holding_s),
+        *_doubts(rows, of_r, silent, even, holding_s),
     ]
     for sentence in sentences:
         # A version is to be copied whole.

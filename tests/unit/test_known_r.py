@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,24 @@ def test_results_show_no_r_that_is_known_of_one_kind_of_end(ends: str) -> None:
     share = f"{100 * rows.at_level[part].mean():.1f} % of the {ends}"
     assert f"known of {rows.at_level.sum():,} of 900 signals" in said
     assert share in said
+
+
+def test_nor_one_that_is_selected_among_those_advised_on_alone() -> None:
+    """A model of the last days, while winners of these are closed by hand."""
+    n = 4500
+    rows = weeks_of_signals(n, edge=0.2, reward_risk=np.full(n, 1.5), cost_r=np.zeros(n))
+    late = np.arange(n) >= n - 300
+    closed = late & rows.win & (np.arange(n) % 4 == 0)
+    rows = replace(rows, at_level=~closed, realised_r=np.full(n, np.nan))
+    assert not known_r(rows).selected
+    shown = lines(rows, advice_of(rows.take(late)))
+    (total,) = (line.split() for line in shown if line.startswith("together"))
+    assert [total[4], total[8], total[12]] == ["-", "-", "-"]
+    said = " ".join(" ".join(shown).split())
+    assert (
+        f"Of those advised on, {HIDDEN}, since it is known of {300 - closed.sum()} of 300" in said
+    )
+    assert "R a signal" not in said
 
 
 def test_results_say_of_how_many_r_is_known_where_it_is_missing_by_lot() -> None:

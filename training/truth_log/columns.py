@@ -17,9 +17,9 @@ from training.truth_log.lines import SAME_TRADE_S, Outcome, Signal, disagree, me
 _SIGNAL = Struct("<ib5d")
 """Symbol, direction, time, entry, stop, target, base score."""
 
-_OUTCOME = Struct("<iibb8d")
+_OUTCOME = Struct("<iibb9d")
 """The outcome told before of the same signal, word, win, whether its stop is beyond the entry,
-times of end and watch, runtime, exit, pips, R, stop, target."""
+times of end and watch, runtime, exit, pips, R, stop, target, entry."""
 
 _BEFORE = Struct("<i")
 _WIN_AT, _BEYOND_AT = calcsize("<ii"), calcsize("<iib")
@@ -193,7 +193,7 @@ class Outcomes(Mapping[str, Outcome]):
         completed_s, watched_s = outcome.completed_s, outcome.watched_from_s
         runtime_s, leave = outcome.runtime_s, outcome.exit
         pips, realised_r = outcome.pips, outcome.realised_r
-        stop, target = outcome.stop, outcome.target
+        stop, target, entry = outcome.stop, outcome.target, outcome.entry
         return _OUTCOME.pack(
             before,
             self._words.number(outcome.word),
@@ -207,6 +207,7 @@ class Outcomes(Mapping[str, Outcome]):
             nan if realised_r is None else realised_r,
             nan if stop is None else stop,
             nan if target is None else target,
+            nan if entry is None else entry,
         )
 
     def told(self) -> Iterator[tuple[int, Signal, list[Outcome]]]:
@@ -253,7 +254,7 @@ class Outcomes(Mapping[str, Outcome]):
 
     def _at(self, number: int, signal: Signal) -> Outcome:
         _, word, win, beyond, *numbers = _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
-        end_s, watched_s, runtime_s, leave, pips, realised_r, stop, target = _known(numbers)
+        end_s, watched_s, runtime_s, leave, pips, realised_r, *levels = _known(numbers)
         return Outcome(
             signal,
             bool(win),
@@ -264,8 +265,7 @@ class Outcomes(Mapping[str, Outcome]):
             leave,
             pips,
             realised_r,
-            stop,
-            target,
+            *levels,
             bool(beyond),
         )
 

@@ -130,9 +130,10 @@ class Signal(msgspec.Struct, frozen=True, gc=False):
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a signal ended, as reported. `signal` holds what the same line says of it.
 
-    `completed_s` and `watched_from_s` are UTC seconds; `pips` and `realised_r` signed. `stop` and
-    `target` are those that its line names, which may have moved since; `beyond` where that stop
-    stands at the entry or in profit, so that the end can be true only beside the signal's own line.
+    `completed_s` and `watched_from_s` are UTC seconds; `pips` and `realised_r` signed. `stop`,
+    `target` and `entry` are those that its line names: the levels may have moved since, and the
+    trade was filled at that entry. `beyond` where that stop stands at the entry or in profit, so
+    that the end can be true only beside the signal's own line.
     """
 
     signal: Signal
@@ -146,6 +147,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     realised_r: float | None = None
     stop: float | None = None
     target: float | None = None
+    entry: float | None = None
     beyond: bool = False
 
 

@@ -78,17 +78,57 @@ def levels_moved(signal: Signal, outcome: Outcome) -> bool:
 
 
 def moved_end(signal: Signal, outcome: Outcome, win: bool) -> bool:
-    """Whether the level of a win, or that of a loss, is another one in the end's line."""
-    own, last = (signal.target, outcome.target) if win else (signal.stop, outcome.stop)
-    return not _REACHED <= _way(signal, own, last) <= 1 / _REACHED
+    """Whether the level of a win, or that of a loss, is another one in the end's line.
+
+    It is not where its price is the same, or its distance: many set their levels by the fill.
+    """
+    return not any(map(_is_same, _ways(signal, outcome, *_levels(signal, outcome, win))))
 
 
-def _way(signal: Signal, own: float | None, last: float | None) -> float:
-    """Where an end's level lies on the way from entry to the signal's own: 1 if it is the same."""
+def level_at_end(signal: Signal, outcome: Outcome, win: bool) -> float | None:
+    """The price of the level of a win, or that of a loss, as it stood when the trade ended."""
+    own, last = _levels(signal, outcome, win)
+    price, distance = _ways(signal, outcome, own, last)
+    # A writer may round the one as well as set the other by the fill: what fits better is meant.
+    return own if _is_same(price) and abs(price - 1.0) <= abs(distance - 1.0) else last
+
+
+def filled_at(signal: Signal, outcome: Outcome) -> float | None:
+    """The price at which the trade began: the entry that its end's line names, else the signal's.
+
+    The two are of one trade (`disagree`), and what lies between them was slippage.
+    """
+    return signal.entry if outcome.entry is None else outcome.entry
+
+
+def _levels(signal: Signal, outcome: Outcome, win: bool) -> tuple[float | None, float | None]:
+    """(the signal's own, the end's) target of a win, stop of a loss."""
+    return (signal.target, outcome.target) if win else (signal.stop, outcome.stop)
+
+
+def _ways(
+    signal: Signal, outcome: Outcome, own: float | None, last: float | None
+) -> tuple[float, float]:
+    """How far the end's level is from the signal's entry, and from the fill, as in `_way`."""
+    price = _way(signal, signal.entry, own, last)
+    if outcome.entry == signal.entry:
+        return price, price
+    return price, _way(signal, filled_at(signal, outcome), own, last)
+
+
+def _is_same(way: float) -> bool:
+    return _REACHED <= way <= 1 / _REACHED
+
+
+def _way(signal: Signal, began: float | None, own: float | None, price: float | None) -> float:
+    """How far it is from `began` to a price, by the way from the signal's entry to its own level.
+
+    1 where that cannot be told.
+    """
     entry = signal.entry
-    if entry is None or own is None or last is None or own == entry:
+    if entry is None or began is None or own is None or price is None or own == entry:
         return 1.0
-    return (last - entry) / (own - entry)
+    return (price - began) / (own - entry)
 
 
 def born_s(signal: Signal, ended_s: float | None) -> float | None:
@@ -185,16 +225,18 @@ def _exit_differs(signal: Signal, outcome: Outcome, entry: float, side: int) -> 
     """Whether the exit price lies where this result cannot have ended."""
     if outcome.exit is None or side == 0:
         return False
-    gain = (outcome.exit - entry) * side
+    began = entry if outcome.entry is None else outcome.entry
+    gain = (outcome.exit - began) * side
     if gain != 0 and (gain > 0) != outcome.win:
         return True
-    level = signal.target if outcome.win else signal.stop
-    last = outcome.target if outcome.win else outcome.stop
+    level, last = _levels(signal, outcome, outcome.win)
     if level is None:
         return False
     if words.is_open_ended(outcome.word):  # no level is said to have ended it
         return False
-    share = (outcome.exit - entry) / (level - entry)
+    if _REACHED <= (outcome.exit - entry) / (level - entry) <= _BEYOND:
+        return False
+    way = _way(signal, began, level, outcome.exit)
     if not levels_moved(signal, outcome):
-        return not _REACHED <= share <= _BEYOND
-    return share > _BEYOND * max(1.0, _way(signal, level, last))
+        return not _REACHED <= way <= _BEYOND
+    return way > _BEYOND * max(1.0, _way(signal, began, level, last))

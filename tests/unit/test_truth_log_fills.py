@@ -1,0 +1,147 @@
+"""Ends that name where the trade was filled: what it made is measured from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from truth_lines import born, ended, told, tracked
+
+from training.labels import Label, of_truth_log
+
+ENTRY, RISK, REWARD = 1.1, 0.0005, 0.001
+BUY = {"entry_price": ENTRY, "sl": ENTRY - RISK, "tp": ENTRY + REWARD}
+SLIPS = [-0.0002, -0.00003, 0.00003, 0.0001, 0.0002, 0.0008]
+TOLD = [
+    *(
+        (way, words)
+        for way in ("word", "exit")
+        for words in (("WIN_TP", "LOSS_SL"), ("WIN", "LOSS"))
+    ),
+    ("pips", ("CLOSED_TP", "CLOSED_SL")),
+    ("pips", ("WIN_TP", "LOSS_SL")),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "truth_log.jsonl"
+
+
+def label_of(path: Path, levels: dict[str, float], end: dict[str, Any]) -> Label | None:
+    """What is believed of an end beside its signal's own line, in either order."""
+    found = []
+    for lines in ((born(**levels), end), (end, born(**levels))):
+        outcomes = told(*lines, path=path).outcomes.values()
+        found.append(next((of_truth_log(outcome) for outcome in outcomes), None))
+    assert found[0] == found[1]
+    return found[0]
+
+
+def way_of(way: str, exit_price: float, fill: float) -> dict[str, Any]:
+    """How an end tells what it made beyond its word."""
+    pips = {"pips_result": (exit_price - fill) / 1e-4}
+    return {"word": {}, "exit": {"exit_price": exit_price}, "pips": pips}[way]
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+@pytest.mark.parametrize(("way", "words"), TOLD)
+@pytest.mark.parametrize("shape", [ended, tracked])
+def test_levels_set_by_the_fill_are_not_moved(
+    path: Path, slip: float, way: str, words: tuple[str, str], shape: Any
+) -> None:
+    """The trade risked and could make what its signal said, wherever it was filled."""
+    by_fill = {name: price + slip for name, price in BUY.items()}
+    for word, level, r in ((words[0], "tp", REWARD / RISK), (words[1], "sl", -1.0)):
+        tells = way_of(way, by_fill[level], by_fill["entry_price"])
+        clear = {"exit_price": None, "pips_result": None, "hit_level": None}
+        label = label_of(path, BUY, shape(**clear | by_fill | {"outcome": word} | tells))
+        assert label is not None
+        assert label.realised_r == pytest.approx(r)
+        assert label.win is (level == "tp")
+        # Nothing but the word told: the costs are still to be taken off.
+        by_word = way != "exit" and not word.startswith("CLOSED")
+        assert label.nominal is by_word
+
+
+@pytest.mark.parametrize("slip", [-0.0002, -0.00003, 0.00003, 0.0001, 0.0002])
+@pytest.mark.parametrize("way", ["word", "exit"])
+def test_a_fill_beside_levels_that_stayed_is_in_what_was_made(
+    path: Path, slip: float, way: str
+) -> None:
+    fill = {**BUY, "entry_price": ENTRY + slip}
+    for word, level in (("WIN_TP", "tp"), ("LOSS_SL", "sl")):
+        end = ended(**fill, outcome=word, **way_of(way, BUY[level], fill["entry_price"]))
+        label = label_of(path, BUY, end)
+        assert label is not None
+        assert label.realised_r == pytest.approx((BUY[level] - ENTRY - slip) / RISK)
+        assert label.at_level
+
+
+def test_closed_between_the_signals_price_and_the_fill_it_lost(path: Path) -> None:
+    fill = {**BUY, "entry_price": ENTRY + 0.0002}
+    loss = ended(**fill, outcome="CLOSED_MANUAL", exit_price=ENTRY + 0.0001, pips_result=-1.0)
+    label = label_of(path, BUY, loss)
+    assert label is not None
+    assert (label.win, label.realised_r) == (False, pytest.approx(-0.2))
+    assert label_of(path, BUY, loss | {"pips_result": 1.0}) is None
+    assert label_of(path, BUY, loss | {"outcome": "WIN"}) is None
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    slip=st.floats(-0.00015, 0.00015),
+    word=st.sampled_from(["WIN_TP", "LOSS_SL", "WIN", "LOSS", "CLOSED_STOP", "EXPIRED"]),
+    # Either the signal's own or clearly moved, from wherever one measures.
+    stop=st.sampled_from([-RISK, -0.0002, 0.0, 0.0004]),
+    target=st.sampled_from([REWARD, 0.0007, 0.0015]),
+    exit_price=st.one_of(st.none(), st.floats(-0.003, 0.003)),
+    r=st.one_of(st.none(), st.sampled_from([-1.0, -0.2, 0.2, 2.0])),
+)
+def test_where_a_trade_was_filled_changes_nothing_else(
+    path: Path,
+    slip: float,
+    word: str,
+    stop: float,
+    target: float,
+    exit_price: float | None,
+    r: float | None,
+) -> None:
+    """The whole trade moved by `slip` is believed alike and made as much."""
+
+    def moved(by: float) -> Label | None:
+        end = {"entry_price": ENTRY + by, "sl": ENTRY + stop + by, "tp": ENTRY + target + by}
+        leave = None if exit_price is None else ENTRY + exit_price + by
+        return label_of(path, BUY, ended(**end, outcome=word, exit_price=leave, realised_r=r))
+
+    plain, shifted = moved(0.0), moved(slip)
+    if plain is None or shifted is None:
+        assert plain is shifted
+        return
+    assert plain.win is shifted.win
+    known = plain.realised_r
+    assert shifted.realised_r == (None if known is None else pytest.approx(known, abs=1e-6))
+
+
+@pytest.mark.parametrize(
+    "moved", [{"sl": ENTRY}, {"tp": ENTRY + 0.0008}, {"sl": ENTRY, "tp": 1.1008}]
+)
+@pytest.mark.parametrize("key", ["pips_result", "final_pips"])
+def test_pips_of_0_are_none_told(path: Path, moved: dict[str, float], key: str) -> None:
+    for word in ("WIN_TP", "LOSS_SL"):
+        bare = label_of(path, BUY, ended(**BUY | moved, outcome=word))
+        assert bare is not None
+        assert bare.realised_r is not None
+        assert label_of(path, BUY, ended(**BUY | moved, outcome=word, **{key: 0.0})) == bare
+
+
+@pytest.mark.parametrize(("win", "exit_price"), [(True, 1.108), (False, 1.09)])
+def test_an_r_of_the_other_sign_is_not_known(path: Path, win: bool, exit_price: float) -> None:
+    """Its line says neither direction nor target, so that the stop alone tells the side."""
+    line = {"signal_id": "B", "pair": "EURUSD", "win": win, "lifespan": 3600.0}
+    line |= {"timestamp": "2026-03-02T12:00:00", "entry_price": 1.1, "sl": 1.105}
+    (outcome,) = told(line | {"exit_price": exit_price}, path=path).outcomes.values()
+    assert of_truth_log(outcome).realised_r is None
