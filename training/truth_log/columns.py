@@ -17,12 +17,11 @@ from training.truth_log.lines import SAME_TRADE_S, Outcome, Signal, disagree, me
 _SIGNAL = Struct("<ib5d")
 """Symbol, direction, time, entry, stop, target, base score."""
 
-_OUTCOME = Struct("<iibb9d")
-"""The outcome told before of the same signal, word, win, whether its stop is beyond the entry,
-times of end and watch, runtime, exit, pips, R, stop, target, entry."""
+_OUTCOME = Struct("<ibb9d")
+"""Word, win, whether its stop is beyond the entry, times of end and watch, runtime, exit, pips,
+R, stop, target, entry."""
 
-_BEFORE = Struct("<i")
-_WIN_AT, _BEYOND_AT = calcsize("<ii"), calcsize("<iib")
+_WIN_AT, _BEYOND_AT = calcsize("<i"), calcsize("<ib")
 NONE = -1
 
 
@@ -154,6 +153,8 @@ class Outcomes(Mapping[str, Outcome]):
         self._signals = signals
         self._believed = 0
         self._of_signal = array("i")
+        # The outcome told before of the same signal, by its number: few have one.
+        self._earlier: dict[int, int] = {}
         self._words = Texts()
         self._count = 0
         self._table = bytearray()
@@ -180,22 +181,24 @@ class Outcomes(Mapping[str, Outcome]):
         if len(of_signal) <= row:
             of_signal.extend([NONE] * (row + 1 - len(of_signal)))
         before = of_signal[row]
-        told = self._packed(before, outcome)
-        if before != NONE and told[_BEFORE.size :] == self._row(before)[_BEFORE.size :]:
+        told = self._packed(outcome)
+        if before == NONE:
+            self._believed += 1
+        elif told == self._row(before):
             return False
-        self._believed += before == NONE
+        else:
+            self._earlier[self._count] = before
         of_signal[row] = self._count
         self._count += 1
         self._table += told
         return True
 
-    def _packed(self, before: int, outcome: Outcome) -> bytes:
+    def _packed(self, outcome: Outcome) -> bytes:
         completed_s, watched_s = outcome.completed_s, outcome.watched_from_s
         runtime_s, leave = outcome.runtime_s, outcome.exit
         pips, realised_r = outcome.pips, outcome.realised_r
         stop, target, entry = outcome.stop, outcome.target, outcome.entry
         return _OUTCOME.pack(
-            before,
             self._words.number(outcome.word),
             outcome.win,
             outcome.beyond,
@@ -238,7 +241,7 @@ class Outcomes(Mapping[str, Outcome]):
     def _numbers(self, newest: int) -> list[int]:
         """The numbers of a signal's outcomes, in the order of the lines."""
         numbers = [newest]
-        while (before := _BEFORE.unpack_from(self._table, numbers[-1] * _OUTCOME.size)[0]) != NONE:
+        while (before := self._earlier.get(numbers[-1])) is not None:
             numbers.append(before)
         return numbers[::-1]
 
@@ -253,8 +256,8 @@ class Outcomes(Mapping[str, Outcome]):
         return self._of_signal[row] if row < len(self._of_signal) else NONE
 
     def _at(self, number: int, signal: Signal) -> Outcome:
-        _, word, win, beyond, *numbers = _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
-        end_s, watched_s, runtime_s, leave, pips, realised_r, *levels = _known(numbers)
+        word, win, beyond, *numbers = _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
+        end_s, watched_s, runtime_s, leave, pips, r, stop, target, entry = _known(numbers)
         return Outcome(
             signal,
             bool(win),
@@ -264,8 +267,10 @@ class Outcomes(Mapping[str, Outcome]):
             runtime_s,
             leave,
             pips,
-            realised_r,
-            *levels,
+            r,
+            stop,
+            target,
+            entry,
             bool(beyond),
         )
 
