@@ -147,6 +147,15 @@ def test_every_make_target_and_file_exists(one: Document) -> None:
             assert there, f"{where(span)}: there is no {path}"
 
 
+def test_all_commands_stand_in_the_table_of_operations() -> None:
+    tables = documents.document("docs/operations.md").tables("## All commands")
+    for program, rows in zip(("signal-scorer", "signal-scorer-train"), tables, strict=True):
+        given = [name for row in rows for name in row[0].split(", ")]
+        commands = PROGRAMS[program]
+        assert isinstance(commands, click.Group)
+        assert sorted(name.split()[0] for name in given) == sorted(commands.commands)
+
+
 def test_every_option_of_an_installation_is_explained() -> None:
     told = documents.document("docs/install.md").section("## What to tell it")
     usage = (ROOT / "deploy" / "install.sh").read_text("utf-8").partition("\nTEXT\n")[0]
