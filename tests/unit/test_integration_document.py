@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import get_args
 
 from documents import document
 
 from protocol import compat, messages
 from protocol.messages import ScoreReply
+from training.truth_log import Rules, read_truth_logs
 
 TEXT = document("docs/integration.md").text
 
@@ -48,3 +50,15 @@ def test_a_reply_has_the_keys_of_the_metadata_but_those_that_are_named() -> None
     assert isinstance(metadata["ml_enhanced_score"], float)
     assert isinstance(metadata["session_bonus"], float)
     assert metadata["features"]
+
+
+def test_the_lines_of_a_truth_log_are_read_as_one_signal_with_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "truth_log.jsonl"
+    (lines,) = (b.text for b in document("docs/integration.md").blocks if b.language == "json")
+    log.write_text(lines, "utf-8")
+    read = read_truth_logs([log], Rules())
+    (signal,), (outcome,) = read.signals.values(), read.outcomes.values()
+    assert (read.lines, read.refused, signal.base_score) == (2, {}, 72.5)
+    assert (signal.symbol, signal.direction) == ("EURUSD", 1)
+    assert (signal.entry, signal.stop, signal.target) == (1.1, 1.098, 1.103)
+    assert (outcome.win, outcome.realised_r, outcome.runtime_s) == (True, 1.45, 2700)
