@@ -162,7 +162,7 @@ def _spool(path: Path) -> Iterator[Finding]:
     if damaged:
         yield fail(
             spool_path(path),
-            "holds damaged scores: what lies behind them is lost",
+            "holds damaged scores: these are lost, whole ones behind them are looked for",
             f"copy {spool_path(path)} away; the service takes what is whole at its next start; "
             "look at the disk (smartctl, dmesg)",
         )

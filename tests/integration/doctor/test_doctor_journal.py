@@ -123,7 +123,7 @@ def test_promised_scores_that_are_damaged(setup: Setup) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
-    assert "disk" in setup.fault("journal", path.name, "damaged").advice
+    assert "disk" in setup.fault("journal", path.name, "whole ones behind them").advice
 
 
 def test_a_link_where_promised_scores_belong(setup: Setup) -> None:
