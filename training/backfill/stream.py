@@ -1,7 +1,8 @@
 """Recorded markets as one stream in order of time, of which a symbol's own ticks never go back.
 
 Stamps become UTC here. What the live intake would settle by waiting (two terminals of one
-symbol, ticks out of order) is settled here too, once, so that every piece sees the same.
+symbol, ticks out of order) is settled here too, once, so that every piece sees the same: of
+terminals by the symbol's own silence alone.
 """
 
 from __future__ import annotations
