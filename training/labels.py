@@ -1,7 +1,8 @@
 """Which of several reports of one signal's end is believed.
 
-Paper outcomes and reported ones are kept apart by source; within each, contradiction
-refuses, and a report dated at the scoring itself is not a report.
+Paper outcomes and reported ones are kept apart by source. Reports that contradict each other are
+refused, and one dated at the scoring itself is no report. Of several paper outcomes the one that
+began nearest to the score counts.
 """
 
 from __future__ import annotations

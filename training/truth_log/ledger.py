@@ -1,8 +1,8 @@
 """What all lines say together: later lines complete earlier ones of the same signal.
 
 The ledger believes an outcome only once it fits everything that any line says about its
-signal, whatever the order of the lines. Counts add up: lines = blank + waiting + signals
-+ usable outcomes + refused.
+signal, whatever the order of the lines. Counts add up, unless `only` passes lines
+over: lines = blank + waiting + signals + usable outcomes + refused.
 """
 
 from __future__ import annotations
