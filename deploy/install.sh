@@ -6,8 +6,9 @@
 set -eu
 umask 022
 # find looks for what it is to run in no empty or relative part of it, and would do nothing. A home's
-# Python (pyenv, uv, conda) would hide the system's, and the units see no homes.
-PATH=$(printf %s "$PATH" | tr : '\n' | grep ^/ | grep -Ev '^/(root|home|run/user)(/|$)' | paste -sd : -)
+# Python (pyenv, uv, conda) would hide the system's, and the units see no homes. `su` leaves out
+# where groupadd and runuser lie.
+PATH=$(printf %s "$PATH:/usr/sbin:/sbin" | tr : '\n' | grep ^/ | grep -Ev '^/(root|home|run/user)(/|$)' | paste -sd : -)
 
 usage() {
     cat <<'TEXT'

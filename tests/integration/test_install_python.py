@@ -80,6 +80,16 @@ def test_nothing_is_looked_for_in_a_home(tmp_path: Path, monkeypatch: pytest.Mon
     assert not set(homes) & set(looked)
 
 
+def test_root_finds_its_own_programs_with_a_users_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `su` keeps that of the user; groupadd and runuser lie elsewhere.
+    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
+    looked = run_steps(tmp_path, "echo $PATH").strip().split(":")
+    assert looked[:3] == ["/usr/local/bin", "/usr/bin", "/bin"]
+    assert {"/usr/sbin", "/sbin"} <= set(looked)
+
+
 def test_a_choice_is_kept_once_it_has_been_built_with(tmp_path: Path) -> None:
     chosen = interpreter(tmp_path / "other/python3.12")
     others = "check_users check_truth_logs choose_trigger make_users make_folders"

@@ -56,12 +56,10 @@ def test_a_service_of_another_user_takes_up_whatever_is_pointed_at(open_folder: 
     assert (models / HISTORY_NAME).stat().st_mode & 0o777 == 0o644
 
 
-@pytest.mark.parametrize(("shell", "command"), [("077", "0027"), ("022", "0022"), ("002", "0002")])
-def test_the_installed_command_leaves_its_group_in(
-    open_folder: Path, shell: str, command: str
-) -> None:
-    said = open_folder / "said"
-    said.write_text("#!/bin/sh\numask\n")
+def installed(folder: Path, program: str, shell: str = "umask 022") -> str:
+    """What a program in the trainer's place prints where the installed command is called."""
+    said = folder / "said"
+    said.write_text(f"#!/bin/sh\n{program}\n")
     said.chmod(0o755)
     text = WRAPPER.read_text()
     for there, here in {
@@ -71,6 +69,17 @@ def test_the_installed_command_leaves_its_group_in(
     }.items():
         assert there in text
         text = text.replace(there, here)
-    program = ["sh", "-c", f'umask {shell}; exec sh -c "$0" signal-scorer-train rollback', text]
-    done = subprocess.run(program, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == command
+    called = ["sh", "-c", f'{shell}; exec sh -c "$0" signal-scorer-train rollback', text]
+    return subprocess.run(called, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize(("shell", "command"), [("077", "0027"), ("022", "0022"), ("002", "0002")])
+def test_the_installed_command_leaves_its_group_in(
+    open_folder: Path, shell: str, command: str
+) -> None:
+    assert installed(open_folder, "umask", f"umask {shell}") == command
+
+
+def test_the_installed_command_runs_where_root_has_a_users_path(open_folder: Path) -> None:
+    # As under `su` and in root's own crontab.
+    assert installed(open_folder, "echo runs", "PATH=/usr/bin:/bin") == "runs"
