@@ -203,9 +203,9 @@ build_release() {
     } | sha256sum | cut -c1-12)
     release=$prefix/releases/$version-$digest
     clear_up
-    while [ -e "$release/complete" ]; do
-        ! runs || return 0
-        say "$release does not run any more (see above)"
+    while [ -e "$release" ]; do
+        [ ! -e "$release/complete" ] || ! runs || return 0
+        say "$release is not complete, or does not run any more (see above)"
         # Beside it: the service may still run from there.
         release=$release-again
     done
@@ -234,9 +234,12 @@ build_release() {
 clear_up() {
     rm -rf "$prefix/.build"
     for half in "$prefix"/releases/*; do
-        [ -e "$half/complete" ] || rm -rf "$half"
+        [ -e "$half/complete" ] || in_use "$half" || rm -rf "$half"
     done
 }
+
+# Made by hand, or damaged, it may serve all the same.
+in_use() { [ "$1" -ef "$prefix/current" ] || [ "$1" = "$(running_release)" ]; }
 
 # As the service's user, from whom more is hidden than from root; and what it loads later, too.
 runs() {

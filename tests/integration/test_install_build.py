@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ wheels='' synced=no
 mkdir -p $prefix/releases
 runuser() { [ "$1 $2 $3" = '-u scorer --' ] && shift 3 && "$@"; }
 sync() { [ -e "$2/complete" ] || synced=yes; }
+systemctl() { echo "${main:-0}"; }
 """
 """What is done before, and as much of the machine as is asked for: its users, and its disk."""
 
@@ -118,3 +120,20 @@ def test_what_one_that_was_killed_left_goes_with_the_next(place: Place, python: 
         assert {"0.1.0-half", ".build"} <= place.left
         release = place.build(python)
         assert place.left == {release.name}
+
+
+@pytest.mark.parametrize("downloads", ["", "exit 1"])
+@pytest.mark.parametrize("used", ["current", "running"])
+def test_what_is_in_use_stays_also_where_it_is_not_known_to_be_whole(
+    place: Place, python: Path, used: str, downloads: str
+) -> None:
+    release = place.build(python)
+    (release / "complete").unlink()
+    python.with_name(f"{python.name}.downloads").write_text(downloads)
+    with subprocess.Popen([release / "bin/python", "60"], executable="/bin/sleep") as service:
+        if used == "current":
+            (place.folder / "opt/current").symlink_to(release)
+        another = place.build(python, f"main={service.pid if used == 'running' else 0}")
+        service.kill()
+    assert not (release / "complete").exists()
+    assert place.left == ({release.name} if downloads else {release.name, another.name})
