@@ -339,6 +339,8 @@ point_to() {
 }
 
 switch_release() {
+    # A terminal that goes now would leave a release that does not start, and no way back.
+    trap '' HUP INT TERM
     [ "$release" = "$before" ] || point_to "$release"
     [ "$start" = yes ] || return 0
     [ "$trigger" = cron ] || for job in $jobs; do systemctl --quiet enable --now "$job.timer"; done

@@ -13,6 +13,7 @@ from installer import run_steps
 SYSTEMD = r"""
 journalctl() { :; }
 restart() {
+    [ -z "${cut_off:-}" ] || kill -s "$cut_off" $$
     ! [ -e "$units/pid" ] || kill "$(cat "$units/pid")" 2>/dev/null || true
     now=$(readlink "$prefix/current")
     [ -e "$now/sound" ] || return 1
@@ -47,9 +48,12 @@ class Machine:
         if sound:
             (release / "sound").touch()
 
-    def install(self, name: str, *, start: str = "yes", main: str = "") -> None:
-        """What the script does once the release is there; `main` is what systemd says runs."""
-        given = f"main={main} start={start} trigger=cron"
+    def install(self, name: str, *, start: str = "yes", main: str = "", cut_off: str = "") -> None:
+        """What the script does once the release is there.
+
+        `main` is what systemd says runs, `cut_off` the signal that comes during a start.
+        """
+        given = f"main={main} cut_off={cut_off} start={start} trigger=cron"
         before = 'before=$(readlink "$prefix/current" || true)'
         steps = f"{given} release={self._release(name)}\n{before}\ninstall_units\nswitch_release"
         self.said = run_steps(self.folder, f"{SYSTEMD}\n{steps}")
@@ -168,3 +172,13 @@ def test_a_switch_that_was_cut_off_does_not_divert_the_next_one(machine: Machine
     machine.install("C")
     assert (machine.current, machine.runs) == ("C", "C")
     assert machine.kept == {"A", "C"}
+
+
+@pytest.mark.parametrize("cut_off", ["HUP", "INT", "TERM"])
+def test_a_terminal_that_goes_during_the_start_takes_no_way_back(
+    machine: Machine, cut_off: str
+) -> None:
+    machine.make("B", sound=False)
+    machine.install("B", cut_off=cut_off)
+    assert (machine.current, machine.runs) == ("A", "A")
+    assert "A serves again" in machine.said
