@@ -344,7 +344,7 @@ switch_release() {
     [ "$release" = "$before" ] || point_to "$release"
     [ "$start" = yes ] || return 0
     [ "$trigger" = cron ] || for job in $jobs; do systemctl --quiet enable --now "$job.timer"; done
-    if systemctl --quiet is-active signal-scorer; then
+    if is_up; then
         runs=$(running_release)
         if [ "$runs" = "$release" ] && ! runs_by_an_older_unit; then
             say "the service is this release already and was left alone"
@@ -353,14 +353,22 @@ switch_release() {
         before=${runs:-$before}
     elif [ -z "$before" ] || systemctl --quiet is-failed signal-scorer; then
         systemctl --quiet enable signal-scorer
-        systemctl reset-failed signal-scorer 2>/dev/null || true
     else
         say "the service does not run, and stays so: systemctl enable --now signal-scorer"
         return 0
     fi
+    systemctl reset-failed signal-scorer 2>/dev/null || true
     systemctl restart signal-scorer || go_back
     restart_replicas
     [ "$release" = "$before" ] || remove_old_releases
+}
+
+# Also between two of systemd's own starts, of which the next takes what `current` names.
+is_up() {
+    case $(systemctl show --property ActiveState --value signal-scorer) in
+        active | activating | reloading | refreshing) ;;
+        *) false ;;
+    esac
 }
 
 # Copies of the unit (docs/scaling.md) run from the release that is about to be removed.
@@ -405,7 +413,7 @@ remove_old_releases() {
 next_steps() {
     say "installed $release; the trainer is started by $trigger"
     then=", then systemctl restart signal-scorer"
-    if [ "$start" = no ] && systemctl --quiet is-active signal-scorer; then
+    if [ "$start" = no ] && is_up; then
         # A restart by hand would start it without a way back.
         say "start it:        the same command without --no-start; if it fails, what runs now serves again"
         then=

@@ -25,6 +25,7 @@ systemctl() {
     case $* in
         'restart signal-scorer') restart ;;
         'show --property MainPID --value signal-scorer') echo "${main:-$(cat "$units/pid")}" ;;
+        'show --property ActiveState --value signal-scorer') echo "${active_state:-active}" ;;
         'show --property InvocationID --value signal-scorer') cat "$units/pid" || echo ;;
         '--quiet is-failed signal-scorer') false ;;
     esac
@@ -48,12 +49,13 @@ class Machine:
         if sound:
             (release / "sound").touch()
 
-    def install(self, name: str, *, start: str = "yes", main: str = "", cut_off: str = "") -> None:
+    def install(self, name: str, *, start: str = "yes", machine: str = "") -> None:
         """What the script does once the release is there.
 
-        `main` is what systemd says runs, `cut_off` the signal that comes during a start.
+        Of the machine: `main` is what systemd says runs, `active_state` how the service stands,
+        `cut_off` a signal that comes during a start.
         """
-        given = f"main={main} cut_off={cut_off} start={start} trigger=cron"
+        given = f"{machine} start={start} trigger=cron"
         before = 'before=$(readlink "$prefix/current" || true)'
         steps = f"{given} release={self._release(name)}\n{before}\ninstall_units\nswitch_release"
         self.said = run_steps(self.folder, f"{SYSTEMD}\n{steps}")
@@ -161,7 +163,7 @@ def test_what_was_started_anew_since_the_unit_changed_is_left_alone(machine: Mac
 def test_a_program_of_no_release_or_none_is_no_way_back(machine: Machine, main: str) -> None:
     # systemd says 0 of a service whose process has just ended.
     machine.make("B", sound=False)
-    machine.install("B", main=main)
+    machine.install("B", machine=f"main={main}")
     assert (machine.current, machine.runs) == ("A", "A")
 
 
@@ -179,6 +181,25 @@ def test_a_terminal_that_goes_during_the_start_takes_no_way_back(
     machine: Machine, cut_off: str
 ) -> None:
     machine.make("B", sound=False)
-    machine.install("B", cut_off=cut_off)
+    machine.install("B", machine=f"cut_off={cut_off}")
     assert (machine.current, machine.runs) == ("A", "A")
     assert "A serves again" in machine.said
+
+
+def test_a_service_that_is_just_being_started_again_has_a_way_back(machine: Machine) -> None:
+    # systemd will go on trying, and by then with the new release.
+    machine.make("B", sound=False)
+    machine.install("B", machine="active_state=activating main=0")
+    assert (machine.current, machine.runs) == ("A", "A")
+    machine.make("C")
+    machine.install("C", machine="active_state=activating main=0")
+    assert (machine.current, machine.runs) == ("C", "C")
+
+
+@pytest.mark.parametrize("state", ["inactive", "deactivating"])
+def test_what_was_stopped_by_hand_stays_so(machine: Machine, state: str) -> None:
+    pid = machine.pid
+    machine.make("B")
+    machine.install("B", machine=f"active_state={state} main=0")
+    assert (machine.current, machine.pid) == ("B", pid)
+    assert "stays so" in machine.said

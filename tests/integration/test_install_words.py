@@ -23,9 +23,13 @@ def test_what_is_installed_and_not_started_is_started_by_what_it_prints(
     assert len(made) == (0 if trigger == "cron" else 2)
 
 
-def test_an_upgrade_that_was_not_started_is_not_told_to_start_what_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", ["active", "activating"])
+def test_an_upgrade_that_was_not_started_is_not_told_to_start_what_runs(
+    tmp_path: Path, state: str
+) -> None:
     # systemd starts nothing that is active, though with the release before.
-    text = run_steps(tmp_path, f"systemctl() {{ true; }}\n{INSTALLED} trigger=cron\nnext_steps")
+    systemctl = f"systemctl() {{ echo {state}; }}"
+    text = run_steps(tmp_path, f"{systemctl}\n{INSTALLED} trigger=cron\nnext_steps")
     assert "enable --now" not in text
     assert "without --no-start" in text
 
