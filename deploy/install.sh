@@ -39,6 +39,7 @@ tmpfiles=/etc/tmpfiles.d/signal-scorer.conf
 cron=/etc/cron.d/signal-scorer
 commands=/usr/local/bin
 outdated=/run/signal-scorer-install.outdated
+textfiles=/var/lib/prometheus/node-exporter
 jobs="signal-scorer-train signal-scorer-monitor"
 clients=scorer-clients
 
@@ -451,6 +452,8 @@ uninstall() {
     stop_copies
     rm -rf "$prefix" /var/cache/signal-scorer /run/signal-scorer
     rm -f /var/lib/systemd/timers/stamp-signal-scorer-*
+    # node exporter would go on serving their last runs.
+    rm -f "$textfiles/signal_scorer_train.prom" "$textfiles/signal_scorer_monitor.prom"
     systemctl daemon-reload
     systemctl --quiet reset-failed 'signal-scorer*' 2>/dev/null || true
     say "removed. Left are $state (journal, models), $etc (configuration), what systemctl edit"

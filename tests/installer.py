@@ -48,6 +48,7 @@ def run_steps(units: Path, steps: str) -> str:
         "units=/etc/systemd/system": f"units={units}",
         "cron=/etc/cron.d/signal-scorer": f"cron={units}/cron",
         "outdated=/run/signal-scorer-install.outdated": f"outdated={units}/outdated",
+        "textfiles=/var/lib/prometheus/node-exporter": f"textfiles={units}/textfiles",
         'here=$(cd "$(dirname "$0")" && pwd)': f"here={SCRIPT.parent}",
         'main "$@"': steps,
     }.items():

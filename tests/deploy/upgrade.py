@@ -16,6 +16,7 @@ ENDED_S = 60.0
 WHEELS = "/var/tmp/wheels"
 NEWER = "/srv/newer"
 BROKEN = "/srv/broken"
+TEXTFILES = "/var/lib/prometheus/node-exporter"
 
 
 def look(product: Product, report: Report) -> None:
@@ -155,6 +156,7 @@ def remove(product: Product, report: Report) -> None:
     machine.run("systemctl stop signal-scorer")
     replicas.start(machine)
     replicas.start_proxy(machine)
+    machine.run(f"mkdir -p {TEXTFILES} && touch {TEXTFILES}/signal_scorer_train.prom")
     sums = f"cd / && find {STATE} /etc/signal-scorer -type f | LC_ALL=C sort | xargs sha256sum"
     before = machine.out(sums)
     said = machine.run(f"sh {SOURCE}/deploy/install.sh --uninstall")
@@ -173,7 +175,8 @@ def remove(product: Product, report: Report) -> None:
     left = machine.out(
         "find / -xdev \\( -path /srv -o -path /proc -o -path /var/log -o -path /var/backups \\) "
         "-prune -o "
-        "-name '*signal-scorer*' -print | grep -v -e ^/var/lib/signal -e ^/etc/signal || true"
+        "\\( -name '*signal-scorer*' -o -name 'signal_scorer*.prom' \\) -print | "
+        "grep -v -e ^/var/lib/signal -e ^/etc/signal || true"
     )
     report.seen("else left", left or "nothing", held=not left)
     report.seen("says", said.out.splitlines()[0])

@@ -74,3 +74,18 @@ def test_copies_of_the_unit_and_their_proxy_do_not_outlive_the_program(tmp_path:
         assert f"systemctl stop {name.replace('@.', '@*.')}\n" in said
         assert f"disabled {name} too" in said
     assert "bridge" not in said
+
+
+def test_what_node_exporter_would_serve_for_ever_is_removed(tmp_path: Path) -> None:
+    textfiles = tmp_path / "textfiles"
+    textfiles.mkdir()
+    for name in ("signal_scorer_train.prom", "signal_scorer_monitor.prom", "disk.prom"):
+        (textfiles / name).touch()
+    # Of what is removed these alone are the test's.
+    harmless = """
+        rm() { case $* in "-f $textfiles/"*) command rm "$@" ;; esac; }
+        rmdir() { :; }
+        systemctl() { :; }
+    """
+    run_steps(tmp_path, f"{harmless}\nuninstall")
+    assert [path.name for path in textfiles.iterdir()] == ["disk.prom"]
