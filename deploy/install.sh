@@ -167,7 +167,7 @@ find_python() {
     refuse "Python 3.11 or newer is needed, and not in a home; apt-get install python3-venv, or name one with --python"
 }
 
-keep_python() { [ -z "$chosen" ] || say "$chosen" > "$prefix/python"; }
+keep_python() { [ -z "$chosen" ] || say "$chosen" | put 0644 /dev/stdin "$prefix/python"; }
 
 make_users() {
     getent group scorer >/dev/null || groupadd --system scorer
@@ -256,15 +256,18 @@ fetch() {
         refuse "the packages of $2 could not be installed (see above); without network use --wheels, without space see df -h $prefix"
 }
 
+# By a rename: on a full disk what is there stays as it was.
+put() { install -m "$1" "$2" "$3.new" && mv -T "$3.new" "$3"; }
+
 install_files() {
-    [ -e "$etc/config.toml" ] || install -m 0644 "$here/config.toml" "$etc/config.toml"
+    [ -s "$etc/config.toml" ] || put 0644 "$here/config.toml" "$etc/config.toml"
     install_units
-    install -m 0644 "$here/systemd/tmpfiles.conf" "$tmpfiles"
+    put 0644 "$here/systemd/tmpfiles.conf" "$tmpfiles"
     for script in "$here"/alert/*.sh; do
-        install -m 0755 "$script" "$prefix/alert/${script##*/}"
+        put 0755 "$script" "$prefix/alert/${script##*/}"
     done
     for command in signal-scorer signal-scorer-train; do
-        install -m 0755 "$here/bin/$command" "$commands/$command"
+        put 0755 "$here/bin/$command" "$commands/$command"
     done
 }
 
@@ -274,7 +277,7 @@ install_units() {
         invocation > "$outdated"
     for unit in signal-scorer.service signal-scorer-train.service signal-scorer-monitor.service \
         signal-scorer-alert@.service; do
-        install -m 0644 "$here/systemd/$unit" "$units/$unit"
+        put 0644 "$here/systemd/$unit" "$units/$unit"
     done
 }
 
@@ -302,7 +305,7 @@ install_truth_logs() {
     done
     for job in $jobs; do
         mkdir -p "$units/$job.service.d"
-        cat > "$units/$job.service.d/truth-log.conf" <<CONF
+        put 0644 /dev/stdin "$units/$job.service.d/truth-log.conf" <<CONF
 # Written by install.sh --truth-log.
 [Service]
 Environment=SIGNAL_SCORER_TRUTH_LOG_PATHS=$paths
@@ -315,11 +318,11 @@ CONF
 install_trigger() {
     if [ "$trigger" = cron ]; then
         remove_timers
-        install -m 0644 "$here/cron/signal-scorer" "$cron"
+        put 0644 "$here/cron/signal-scorer" "$cron"
     else
         rm -f "$cron"
         for job in $jobs; do
-            install -m 0644 "$here/systemd/$job.timer" "$units/$job.timer"
+            put 0644 "$here/systemd/$job.timer" "$units/$job.timer"
             timers="$timers $job.timer"
         done
     fi

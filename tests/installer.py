@@ -45,8 +45,11 @@ def run_steps(units: Path, steps: str) -> str:
     text = SCRIPT.read_text()
     for line, instead in {
         "prefix=/opt/signal-scorer": f"prefix={units}/opt",
+        "etc=/etc/signal-scorer": f"etc={units}/etc",
         "units=/etc/systemd/system": f"units={units}",
+        "tmpfiles=/etc/tmpfiles.d/signal-scorer.conf": f"tmpfiles={units}/tmpfiles",
         "cron=/etc/cron.d/signal-scorer": f"cron={units}/cron",
+        "commands=/usr/local/bin": f"commands={units}/commands",
         "outdated=/run/signal-scorer-install.outdated": f"outdated={units}/outdated",
         "textfiles=/var/lib/prometheus/node-exporter": f"textfiles={units}/textfiles",
         'here=$(cd "$(dirname "$0")" && pwd)': f"here={SCRIPT.parent}",
