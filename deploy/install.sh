@@ -448,6 +448,7 @@ uninstall() {
         rmdir "$units/$job.service.d" 2>/dev/null || true
     done
     remove_timers
+    systemctl --quiet stop 'signal-scorer-alert@*' || true
     rm -f "$cron" "$tmpfiles" "$outdated" "$commands/signal-scorer" "$commands/signal-scorer-train"
     for unit in signal-scorer signal-scorer-train signal-scorer-monitor signal-scorer-alert@; do
         rm -f "$units/$unit.service"

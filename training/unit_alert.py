@@ -5,8 +5,9 @@
 Started by the unit's OnFailure= and OnSuccess=; $MONITOR_SERVICE_RESULT says what happened.
 The rule: a job, which runs every hour or week, is told of when it begins to fail and when that is
 over, which a run that another one kept from its work does not show; the service itself each time
-that systemd gives it up. A configuration that the unit failed for is read as far as it goes: its
-[alerts] may still be right.
+that systemd gives it up. What is not delivered, as at a boot before there is a network, is tried
+again for nine minutes; then our own unit has failed. A configuration that the unit failed for is
+read as far as it goes: its [alerts] may still be right.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import sys
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from socket import gethostname
 
@@ -24,16 +25,30 @@ import msgspec
 from service import alerting, exit_codes
 from service.alerting import Alert, Finding
 from service.config import load
-from service.errors import ConfigError
+from service.errors import CommandError, ConfigError
 from service.settings import AlertsSection, Config
 from training import alerts
 
 JOBS = frozenset({"signal-scorer-train", "signal-scorer-monitor"})
 UNIT = "unit"
+PAUSE_S = 30.0
+TRIES_S = 540.0
+"""Seconds in which a try may begin; systemd ends its unit after ten minutes (TimeoutStartSec=)."""
 
 
-def tell(called: str, environ: Mapping[str, str], config: Config, *, now_s: float) -> str:
-    """Tell of what became of a unit (UNIT[:WORD]); returns what was done, in words."""
+def tell(
+    called: str,
+    environ: Mapping[str, str],
+    config: Config,
+    *,
+    now_s: float,
+    sleep: Callable[[float], None],
+    monotonic_s: Callable[[], float],
+) -> str:
+    """Tell of what became of a unit (UNIT[:WORD]); returns what was done, in words.
+
+    Raises CommandError where it could not be delivered.
+    """
     unit, _, word = called.partition(":")
     # Before systemd 251 the variable is not set: then the word alone tells.
     result = environ.get("MONITOR_SERVICE_RESULT", "success" if word == "well" else "unknown")
@@ -47,13 +62,16 @@ def tell(called: str, environ: Mapping[str, str], config: Config, *, now_s: floa
     if alert is None:
         return f"{unit}: {result}, nothing new"
     text = wrong[0].text if wrong else f"{unit} on {gethostname()} is well again"
-    problem = _deliver(msgspec.structs.replace(alert, text=text), config.alerts)
-    if not problem and unit in JOBS:
+    if not config.alerts.command:
+        return f"{text}: nobody was told, [alerts] command is empty"
+    _deliver(msgspec.structs.replace(alert, text=text), config.alerts, sleep, monotonic_s)
+    if unit in JOBS:
         try:
             alerts.write_state(path, alerts.told(alert, state))
         except OSError as error:  # a full disk, as the unit may have failed for
-            problem = f"told, and again next time: {path} cannot be written ({error.strerror})"
-    return f"{text}: {problem or 'told'}"
+            why = f"{path} cannot be written ({error.strerror})"
+            return f"{text}: told, and again next time: {why}"
+    return f"{text}: told"
 
 
 def _what(unit: str, result: str, environ: Mapping[str, str]) -> str:
@@ -62,11 +80,17 @@ def _what(unit: str, result: str, environ: Mapping[str, str]) -> str:
     return f"{unit} failed on {gethostname()} ({status}); see journalctl -u {unit}"
 
 
-def _deliver(alert: Alert, settings: AlertsSection) -> str:
-    """Why it was not told, or nothing."""
-    if not settings.command:
-        return "nobody was told, [alerts] command is empty"
-    return alerting.tell(alert, settings)
+def _deliver(
+    alert: Alert,
+    settings: AlertsSection,
+    sleep: Callable[[float], None],
+    monotonic_s: Callable[[], float],
+) -> None:
+    until_s = monotonic_s() + TRIES_S
+    while problem := alerting.tell(alert, settings):
+        if monotonic_s() + PAUSE_S > until_s:
+            raise CommandError(f"{alert.text}: {problem}", exit_codes.TRY_LATER)
+        sleep(PAUSE_S)
 
 
 def _config(environ: Mapping[str, str]) -> Config:
@@ -83,11 +107,18 @@ def _config(environ: Mapping[str, str]) -> Config:
             raise error from None
 
 
-def main() -> None:
+def main(
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic_s: Callable[[], float] = time.monotonic,
+) -> None:
     """Tell of the unit that is named."""
     try:
-        said = tell(sys.argv[1], os.environ, _config(os.environ), now_s=time.time())
-    except (ConfigError, IndexError) as error:
+        config, now_s = _config(os.environ), time.time()
+        said = tell(
+            sys.argv[1], os.environ, config, now_s=now_s, sleep=sleep, monotonic_s=monotonic_s
+        )
+    except (CommandError, ConfigError, IndexError) as error:
         print(f"unit_alert: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", exit_codes.CONFIG))
     print(said)

@@ -74,6 +74,8 @@ def test_copies_of_the_unit_and_their_proxy_do_not_outlive_the_program(tmp_path:
         assert f"systemctl stop {name.replace('@.', '@*.')}\n" in said
         assert f"disabled {name} too" in said
     assert "bridge" not in said
+    # One that still tries to reach somebody.
+    assert "systemctl --quiet stop signal-scorer-alert@*\n" in said
 
 
 def test_what_node_exporter_would_serve_for_ever_is_removed(tmp_path: Path) -> None:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from training import unit_alert
+
+UNIT = Path(__file__).resolve().parents[2] / "deploy/systemd/signal-scorer-alert@.service"
 TRAIN, MONITOR, SERVICE = "signal-scorer-train", "signal-scorer-monitor", "signal-scorer"
 
 
 class Operator:
     """A configuration whose alert command writes what it gets; the command runs as systemd does."""
 
-    def __init__(self, folder: Path, exit_code: int = 0) -> None:
+    def __init__(self, folder: Path, needs: Path = Path("/")) -> None:
         self._heard = folder / "heard.jsonl"
         program = folder / "tell.sh"
-        program.write_text(f'#!/bin/sh\ncat >> "{self._heard}"\nexit {exit_code}\n')
+        program.write_text(f'#!/bin/sh\n[ -e "{needs}" ] || exit 6\ncat >> "{self._heard}"\n')
         program.chmod(0o755)
         self._config = folder / "config.toml"
         self._config.write_text(
@@ -97,12 +102,72 @@ def test_each_end_of_the_service_is_told(tmp_path: Path) -> None:
     assert [alert["event"] for alert in operator.heard()] == ["degraded", "degraded"]
 
 
-def test_what_was_not_delivered_is_told_again(tmp_path: Path) -> None:
-    operator = Operator(tmp_path, exit_code=3)
-    for _ in range(2):
-        said = operator.unit_ended(TRAIN, "exit-code", "1")
-        assert "ended with 3" in said
-    assert len(operator.heard()) == 2
+class Clock:
+    """Goes on only while something waits for it."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.waited: list[float] = []
+        self.then: dict[float, Path] = {}
+
+    def sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.now_s += seconds
+        for path in (path for at_s, path in self.then.items() if at_s <= self.now_s):
+            path.touch()
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def unit_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A unit that failed, with an operator who is only reached where `network` is there."""
+
+    def ends(unit: str, clock: Clock) -> None:
+        monkeypatch.setenv("SIGNAL_SCORER_CONFIG", str(tmp_path / "config.toml"))
+        monkeypatch.setenv("MONITOR_SERVICE_RESULT", "start-limit-hit")
+        monkeypatch.setattr("sys.argv", ["unit_alert", unit])
+        unit_alert.main(sleep=clock.sleep, monotonic_s=clock.monotonic_s)
+
+    return ends
+
+
+@pytest.mark.parametrize("unit", [TRAIN, SERVICE])
+def test_what_is_told_before_there_is_a_network_is_told_when_there_is_one(
+    tmp_path: Path, unit: str, unit_ends: Callable[..., None]
+) -> None:
+    operator, clock = Operator(tmp_path, needs=tmp_path / "network"), Clock()
+    clock.then = {90.0: tmp_path / "network"}
+    unit_ends(unit, clock)
+    assert [alert["event"] for alert in operator.heard()] == ["degraded"]
+    assert clock.waited == [30.0, 30.0, 30.0]
+
+
+@pytest.mark.parametrize("unit", [TRAIN, SERVICE])
+def test_what_stays_untold_shows_by_a_unit_that_failed_and_is_told_next_time(
+    tmp_path: Path,
+    unit: str,
+    unit_ends: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    operator, clock = Operator(tmp_path, needs=tmp_path / "network"), Clock()
+    with pytest.raises(SystemExit) as ended:
+        unit_ends(unit, clock)
+    assert ended.value.code == 75
+    assert f"{unit} failed" in capsys.readouterr().err
+    # Its last try, too, ends before systemd ends it.
+    assert 480.0 < clock.now_s < minutes_of_its_unit() * 60.0 - 30.0
+    assert operator.heard() == []
+    (tmp_path / "network").touch()
+    unit_ends(unit, clock)
+    assert [alert["event"] for alert in operator.heard()] == ["degraded"]
+
+
+def minutes_of_its_unit() -> float:
+    """For how long systemd lets it try."""
+    (minutes,) = re.findall(r"^TimeoutStartSec=(\d+)min$", UNIT.read_text(), re.MULTILINE)
+    return float(minutes)
 
 
 def test_a_configuration_that_is_wrong_elsewhere_still_names_the_program(tmp_path: Path) -> None:
