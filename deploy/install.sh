@@ -224,7 +224,7 @@ build_release() {
     "$release/bin/python" -m pip install --quiet --disable-pip-version-check --no-index \
         --no-deps "$prefix"/.build/wheel/*.whl
     rm -rf "$prefix/.build"
-    runs || refuse "the user scorer cannot run $release (see above); name another Python with --python, or mount $prefix without noexec"
+    runs || refuse "scorer or scorer-trainer cannot run $release (see above); name another Python with --python, or mount $prefix without noexec"
     # A power cut leaves it whole, or not called complete.
     sync -f "$release"
     : > "$release/complete"
@@ -242,11 +242,12 @@ clear_up() {
 # Made by hand, or damaged, it may serve all the same.
 in_use() { [ "$1" -ef "$prefix/current" ] || [ "$1" = "$(running_release)" ]; }
 
-# As the service's user, from whom more is hidden than from root; and what it loads later, too.
+# As the units' users, from whom more is hidden than from root; and what is loaded later, too.
 runs() {
     runuser -u scorer -- "$release/bin/signal-scorer" --version >/dev/null &&
-        runuser -u scorer -- "$release/bin/signal-scorer-train" --help >/dev/null &&
-        runuser -u scorer -- "$release/bin/python" -I -c 'import service.serve, training.report'
+        runuser -u scorer-trainer -- "$release/bin/signal-scorer-train" --help >/dev/null &&
+        runuser -u scorer-trainer -- env MPLCONFIGDIR=/var/cache/signal-scorer \
+            "$release/bin/python" -I -c 'import service.serve, training.report, matplotlib.figure'
 }
 
 fetch() {

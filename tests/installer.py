@@ -16,11 +16,13 @@ case $* in
     -V) echo Python 3.12.1 ;;
     '-m venv '*) mkdir -p "$3/bin"; ln -s "$0" "$3/bin/python" ;;
     *' pip install '*training.txt)
-        touch "$here/../library"
+        touch "$here/../library" "$here/../pictures"
         sh -c "$(cat "$(readlink -f "$0").downloads" 2>/dev/null)" ;;
     *' pip install '*.whl)
         for one in signal-scorer signal-scorer-train; do ln -s python "$here/$one"; done ;;
-    '-I -c import '*) [ -e "$here/../library" ] ;;
+    '-I -c import '*matplotlib.figure*)
+        [ -e "$here/../library" ] && [ -e "$here/../pictures" ] &&
+            [ "$MPLCONFIGDIR" = /var/cache/signal-scorer ] ;;
 esac
 """
 """As much of an interpreter as is asked for: new enough, able to make environments, and where it

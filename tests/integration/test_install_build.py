@@ -11,7 +11,7 @@ from installer import interpreter, run_steps
 STEPS = """
 wheels='' synced=no
 mkdir -p $prefix/releases
-runuser() { [ "$1 $2 $3" = '-u scorer --' ] && shift 3 && "$@"; }
+runuser() { case "$1 $2 $3" in '-u scorer --' | '-u scorer-trainer --') shift 3 && "$@" ;; esac; }
 sync() { [ -e "$2/complete" ] || synced=yes; }
 systemctl() { echo "${main:-0}"; }
 """
@@ -67,7 +67,7 @@ def test_another_python_makes_another_release_also_of_the_same_version(
     assert {(one / "bin/python").resolve() for one in releases} == {python, other}
 
 
-@pytest.mark.parametrize("lost", ["bin/python", "bin/signal-scorer-train", "library"])
+@pytest.mark.parametrize("lost", ["bin/python", "bin/signal-scorer-train", "library", "pictures"])
 def test_beside_what_is_complete_but_does_not_run_another_is_built(
     place: Place, python: Path, lost: str
 ) -> None:
