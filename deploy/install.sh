@@ -217,8 +217,10 @@ build_release() {
     [ -z "$wheels" ] || offline="--no-index --find-links $wheels"
     "$python" -m venv "$prefix/.build"
     fetch "$prefix/.build" "$project/requirements/build.txt"
+    # By another name: pip takes [1] at a path's end for that of an extra.
+    ln -s "$project" "$prefix/.build/project"
     "$prefix/.build/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-index \
-        --no-build-isolation --no-deps --wheel-dir "$prefix/.build/wheel" "$project"
+        --no-build-isolation --no-deps --wheel-dir "$prefix/.build/wheel" "$prefix/.build/project"
     "$python" -m venv "$release"
     fetch "$release" "$project/requirements/training.txt"
     "$release/bin/python" -m pip install --quiet --disable-pip-version-check --no-index \

@@ -15,6 +15,11 @@ case $* in
     *realpath*) cat "$0.lies_at" 2>/dev/null || echo "$0" ;;
     -V) echo Python 3.12.1 ;;
     '-m venv '*) mkdir -p "$3/bin"; ln -s "$0" "$3/bin/python" ;;
+    *' pip wheel '*)
+        # What stands in brackets at a path's end are extras, also where it is relative.
+        for path; do :; done
+        path=$(realpath -s "$path")
+        [ -e "${path%\[*\]}/pyproject.toml" ] ;;
     *' pip install '*training.txt)
         touch "$here/../library" "$here/../pictures"
         sh -c "$(cat "$(readlink -f "$0").downloads" 2>/dev/null)" ;;

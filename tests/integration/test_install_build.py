@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from installer import interpreter, run_steps
+from installer import SCRIPT, interpreter, run_steps
 
 STEPS = """
 wheels='' synced=no
@@ -137,3 +137,14 @@ def test_what_is_in_use_stays_also_where_it_is_not_known_to_be_whole(
         service.kill()
     assert not (release / "complete").exists()
     assert place.left == ({release.name} if downloads else {release.name, another.name})
+
+
+def test_a_checkout_in_a_folder_whose_name_ends_in_brackets_is_built(
+    place: Place, python: Path
+) -> None:
+    checkout = place.folder / "scorer [1]"
+    checkout.mkdir()
+    for name in ("protocol", "service", "training", "pyproject.toml", "README.md", "requirements"):
+        (checkout / name).symlink_to(SCRIPT.parents[1] / name)
+    release = place.build(python, f"project='{checkout}'")
+    assert place.left == {release.name}
