@@ -330,7 +330,7 @@ def _declared(folder: int, found: set[str]) -> set[str]:
     if MANIFEST_NAME in found:
         with open_regular(Path(MANIFEST_NAME), folder) as file:
             content = file.read(MAX_MANIFEST_BYTES)
-        with suppress(msgspec.MsgspecError, RecursionError):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return set(msgspec.json.decode(content, type=_Declares).files)
     return {FOREST_NAME, REPORT_NAME}
 

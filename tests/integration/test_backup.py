@@ -157,10 +157,13 @@ def test_of_a_models_folder_what_its_manifest_names_is_saved(tmp_path: Path) -> 
     assert saved == {MANIFEST_NAME, *published}
 
 
-def test_of_a_manifest_that_cannot_be_read_all_of_a_models_names_are_saved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"half of i", b'{"files": {"forest.\xe2in": {}}}'])
+def test_of_a_manifest_that_cannot_be_read_all_of_a_models_names_are_saved(
+    tmp_path: Path, content: bytes
+) -> None:
     version = a_state(tmp_path / "state", "x", 0)
     bundle = tmp_path / "state/models" / version
-    (bundle / MANIFEST_NAME).write_text("half of i")
+    (bundle / MANIFEST_NAME).write_bytes(content)
     make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     saved = {path.name for path in (tmp_path / "saved/models" / version).iterdir()}
     assert saved == {MANIFEST_NAME, FOREST_NAME, REPORT_NAME}
