@@ -209,7 +209,7 @@ def refuse_irregular(path: Path) -> None:
 
     SQLite would wait for ever until somebody writes into a pipe, and no signal ends that.
     """
-    for file in (path, wal_of(path), shm_of(path), path.with_name(f"{path.name}-journal")):
+    for file in (path, wal_of(path), shm_of(path), _beside(path, "-journal")):
         if presence.exists(file) and not presence.is_file(file):
             raise sqlite3.DatabaseError(f"{file} is no regular file")
 

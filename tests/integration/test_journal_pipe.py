@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from journals import Journal
-from saved_state import NOW_S, a_state, sourced
+from saved_state import NOW_S, a_state, kinds, sourced, write_event
 
 from service.backup import make
 
@@ -69,3 +69,19 @@ def test_a_restore_waits_for_no_pipe_beside_the_journal(tmp_path: Path) -> None:
         connection.execute("PRAGMA journal_mode=DELETE")
     os.mkfifo(state / "journal.db-journal")
     assert "restored the backup" in ended(state, ("service", "restore", "--force", str(saved)))
+
+
+def test_a_pipe_beside_what_a_link_leads_to_is_found(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    assert Journal(real / "journal.db").open()
+    (tmp_path / "journal.db").symlink_to(real / "journal.db")
+    os.mkfifo(real / "journal.db-journal")
+    said = " ".join(ended(tmp_path, ("service", "journal", "stats")).split())
+    assert f"{real}/journal.db-journal is no regular file" in said
+
+
+def test_what_lies_beside_a_link_to_the_journal_is_nothing_of_it(tmp_path: Path) -> None:
+    write_event(tmp_path / "real", "saved")
+    (tmp_path / "journal.db").symlink_to(tmp_path / "real" / "journal.db")
+    (tmp_path / "journal.db-journal").mkdir()
+    assert kinds(tmp_path / "journal.db") == ["saved"]
