@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
+Index = Annotated[float, Meta(ge=0, le=1e15)]
 
 
 class _Versions(Struct):
@@ -44,8 +45,8 @@ class _Model(Struct):
 
 
 class _Drifting(Struct):
-    psi: Number
-    limit: Number
+    psi: Index
+    limit: Index
     drifting: bool
 
 

@@ -84,3 +84,17 @@ def test_what_is_no_service_of_ours_is_said_to_be_none(
     assert "NO ANSWER" in done.stdout
     assert "is no signal-scorer" in done.stdout
     assert done.returncode == (69 if command == ("status",) else 0)
+
+
+@pytest.mark.parametrize(("psi", "limit"), [(-1.0, 1e-4), (-1e15, 5e-324)])
+def test_an_index_that_is_none_is_not_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, psi: float, limit: float
+) -> None:
+    parts = Parts(tmp_path)
+    known = {op: parts.ask(op) for op in ("health", "stats")}
+    known["stats"]["drift"]["features"] = {"rsi": {"psi": psi, "limit": limit, "drifting": False}}
+    monkeypatch.setenv("COLUMNS", "160")
+    with answering(lambda request: known[request["op"]] | {"id": request["id"]}) as service:
+        named = {"STATE_DIR": str(tmp_path), "ENDPOINT": service.address}
+        done = shown("top", "--once", "--interval-s", "0.1", **named)
+    assert "is no signal-scorer" in done.stdout
