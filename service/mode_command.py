@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.messages import Mode
+from protocol.questions import ReplyNotUnderstood
 from service import exit_codes
 from service.config import load
 from service.doctor.scene import is_ours
@@ -17,6 +18,7 @@ from service.errors import CommandError, remedy
 from service.mode_file import FILE_NAME, Command, write
 from service.printable import printable
 from service.settings import Config
+from service.top.answers import health_of
 
 FOLLOWED_WITHIN_S = 2.0
 LOOK_S = 0.05
@@ -54,6 +56,7 @@ def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
 
 def _not_followed(due: str, served: str, client: ScorerClient, config: Config) -> str:
     try:
+        health_of(client)
         stats = client.stats()
     except (ScorerUnavailable, ScorerRefused) as error:
         return f"{due}: written, but the service does not say what it serves: {error}"
@@ -81,13 +84,13 @@ def _why(stats: dict[str, Any], config: Config) -> str:
 
 
 def _served(client: ScorerClient) -> str | None:
-    """The mode that a service answers in, empty where it has no time to say; None without one."""
+    """The mode that a service answers in, empty where it does not say; None without one."""
     try:
-        return str(client.health()["mode"])
+        return str(health_of(client)["mode"])
+    except (ScorerRefused, ReplyNotUnderstood):
+        return ""
     except ScorerUnavailable:
         return None
-    except ScorerRefused:
-        return ""
 
 
 def _who() -> str:

@@ -60,8 +60,10 @@ def features(asked: Asked, symbol: str, direction: Any) -> None:
 @asks
 def health(asked: Asked) -> None:
     """Print whether the service is ready; exit code 1 where it is not."""
+    from service.top.answers import health_of
+
     with asked.client() as client:
-        state = ask(client.health)
+        state = ask(lambda: health_of(client))
     show(state)
     sys.exit(0 if state["ready"] else 1)
 

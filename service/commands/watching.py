@@ -45,10 +45,11 @@ def mode(asked: Asked, wanted: str | None) -> None:
     it takes the rights of the service's user or root. `configured` takes it back.
     """
     from service.mode_command import command
+    from service.top.answers import health_of
 
     with asked.client() as client:
         if wanted is None:
-            click.echo(printable(str(ask(client.health)["mode"])))
+            click.echo(printable(ask(lambda: health_of(client))["mode"]))
         else:
             click.echo(command(wanted, asked.config_path, client))
 

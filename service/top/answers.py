@@ -1,4 +1,4 @@
-"""What the screens need of a service's answers: whoever listens at its port may give others."""
+"""What is needed of a service's answers: whoever listens at its port may give others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
+
+from protocol.client import ScorerClient
+from protocol.questions import ReplyNotUnderstood
 
 Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Index = Annotated[float, Meta(ge=0, le=1e15)]
@@ -75,11 +78,21 @@ class _Stats(Struct):
     longest_turn_ms: Number
 
 
-def are_drawable(health: dict[str, Any], stats: dict[str, Any]) -> bool:
-    """Whether all that is drawn is there and of its type."""
+def health_of(client: ScorerClient) -> dict[str, Any]:
+    """Its `health`. Raises as the client, and ReplyNotUnderstood for what is none."""
+    return _known(client.health(), _Health)
+
+
+def stats_of(client: ScorerClient) -> dict[str, Any]:
+    """Its `stats`; raises as `health_of`."""
+    return _known(client.stats(), _Stats)
+
+
+def _known(answer: dict[str, Any], kind: type[Struct]) -> dict[str, Any]:
+    """The answer, where all that is shown of it is there and of its type."""
     try:
-        msgspec.convert(health, _Health)
-        msgspec.convert(stats, _Stats)
+        msgspec.convert(answer, kind)
     except msgspec.ValidationError:
-        return False
-    return True
+        text = "what answers there is no signal-scorer that this version knows"
+        raise ReplyNotUnderstood(text) from None
+    return answer

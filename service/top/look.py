@@ -21,7 +21,7 @@ from service.journal_reading import (
 )
 from service.records import PaperRow, ScoreRow
 from service.settings import Config
-from service.top.answers import are_drawable
+from service.top.answers import health_of, stats_of
 
 MOST_ROWS = 200
 MOST_ENDED = 2000
@@ -65,12 +65,9 @@ class Source:
         """Ask and read; never raises for a service or a journal that is not there."""
         seen = Look(time.time())
         try:
-            health, stats = self._client.health(), self._client.stats()
+            health, stats = health_of(self._client), stats_of(self._client)
         except (ScorerUnavailable, ScorerRefused) as error:
             return self._rows(seen._replace(trouble=str(error)))
-        if not are_drawable(health, stats):
-            trouble = "what answers there is no signal-scorer that this version knows"
-            return self._rows(seen._replace(trouble=trouble))
         seen = seen._replace(health=health, stats=stats)
         if is_ours(stats, self._config):
             return self._rows(seen)

@@ -113,6 +113,17 @@ def test_a_mode_is_written_where_the_service_has_no_time_to_say_its_own(tmp_path
     assert "1024 requests wait already" in done.stderr
 
 
+def test_a_mode_is_written_where_what_answers_is_no_service(tmp_path: Path):
+    with answering(lambda request: {}) as stranger:
+        done = invoke("mode", "off", STATE_DIR=str(tmp_path), ENDPOINT=stranger.address)
+    command = read(tmp_path)
+    assert command is not None
+    assert command.mode == "off"
+    assert done.returncode == 1
+    assert "off: written, but" in done.stderr
+    assert done.stderr.endswith("is no signal-scorer that this version knows\n")
+
+
 def test_a_mode_that_waits_for_a_reload_is_said_to(tmp_path: Path):
     with running(tmp_path) as service:
         named = {"STATE_DIR": str(tmp_path), "ENDPOINT": service.address, "SCORE_MODE": "shadow"}

@@ -86,6 +86,14 @@ def test_what_is_no_service_of_ours_is_said_to_be_none(
     assert done.returncode == (69 if command == ("status",) else 0)
 
 
+@pytest.mark.parametrize("command", ["mode", "health"])
+def test_what_says_nothing_of_itself_is_said_to_be_none(tmp_path: Path, command: str) -> None:
+    with answering(lambda _request: {}) as service:
+        done = shown(command, STATE_DIR=str(tmp_path), ENDPOINT=service.address)
+    assert done.returncode == 69
+    assert done.stderr.endswith("is no signal-scorer that this version knows\n")
+
+
 @pytest.mark.parametrize(("psi", "limit"), [(-1.0, 1e-4), (-1e15, 5e-324)])
 def test_an_index_that_is_none_is_not_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, psi: float, limit: float
