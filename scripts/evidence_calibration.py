@@ -19,11 +19,12 @@ from training.bound import blocks, days
 from training.calibrate import Curve, fit_curve, shrink_weight
 from training.candidate import grower
 from training.isotonic import Isotonic, binned, fit_isotonic
+from training.joining import Rhythm
 from training.measure import calibration_error
 from training.platt import fit_platt
 from training.simulate import planted
 from training.simulate.truth import best_log_loss, expected_log_loss
-from training.walk_forward import Rhythm, walk_forward
+from training.walk_forward import walk_forward
 
 BENT = {
     "straight, faint": planted.edge(0.7, 0.74),

@@ -12,9 +12,9 @@ from sample_rows import sample_rows
 from training.bound import DAY_S
 from training.candidate import Candidate, make
 from training.findings import Findings, find
+from training.joining import Rhythm
 from training.samples import Samples
 from training.settings import Settings
-from training.walk_forward import Rhythm
 
 N = 1200
 QUICK = Rhythm(step=100, embargo_s=0.0, holding_s=0.0)

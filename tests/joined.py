@@ -10,7 +10,8 @@ from journals import Journal
 from scored_journal import EVERY_S, START_S
 
 from service.records import OutcomeRow, ScoreRow
-from training.dataset import Dataset, JoinRules, read_dataset
+from training.dataset import Dataset, read_dataset
+from training.joining import JoinRules
 from training.truth_log import Outcome, Signal
 
 RULES = JoinRules(max_holding_s=600.0)

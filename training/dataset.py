@@ -20,12 +20,12 @@ import msgspec
 import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
+from training.joining import JoinRules
 from training.journals import Journals, named, open_backfill, open_journals
 from training.labels import (
     LONGEST_TRADE_S,
     Choice,
     Label,
-    Prefer,
     choose,
     dated,
     of_truth_log,
@@ -39,18 +39,6 @@ from training.sight import Sight, sight_of
 from training.truth_log import AHEAD_S, SAME_TRADE_S, Outcome, Reason, other_market, words
 
 MARKET_FEATURES = frozenset(f.name for f in SCHEMA.features if f.needs_history)
-
-
-class JoinRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes a sample. `max_missing` market features may be neutral fill.
-
-    `max_holding_s` stands in for an unknown holding time, and is how long a cohort ripens
-    before any of it trains, so that quick stop-outs do not arrive alone.
-    """
-
-    max_missing: int = 3
-    max_holding_s: float = 7500.0
-    prefer: Prefer = "paper"
 
 
 class Dataset(msgspec.Struct, frozen=True):

@@ -13,9 +13,10 @@ import numpy as np
 
 from training.bound import stretches
 from training.gain import Gain, gain
+from training.joining import Rhythm
 from training.measure import best_half
 from training.samples import Samples
-from training.walk_forward import Fit, Rhythm, trainable
+from training.walk_forward import Fit, trainable
 
 TESTED_SHARE = 1.0 / 3.0
 FEWEST = 50

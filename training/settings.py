@@ -16,10 +16,9 @@ import msgspec
 from service.config import load
 from service.errors import ConfigError
 from service.settings import Config
-from training.dataset import JoinRules
+from training.joining import JoinRules, Rhythm
 from training.truth_log import Rules
 from training.truth_log.files import with_rotated
-from training.walk_forward import Rhythm
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -14,7 +14,6 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from service.arrays import Bools, Floats, Ints
 from training import rules
 from training.bound import blocks, days, stretches
 from training.calibrate import Curve, fit_curve
+from training.joining import Rhythm
 from training.logit import moved
 from training.samples import Samples
 
@@ -40,18 +40,6 @@ FEWEST_WINDOWS, MOST_WINDOWS = 6, 40
 
 class NotEnough(Exception):  # noqa: N818
     """The samples do not allow a test; the text says what is lacking."""
-
-
-class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
-    """`step` samples a window, as often as is retrained. Seconds before a window's start.
-
-    `embargo_s` as long as the longest feature window (240 bars of a minute);
-    `holding_s` for a cohort to ripen: younger rows do not train, though they ended early.
-    """
-
-    step: int = 100
-    embargo_s: float = 14_400.0
-    holding_s: float = 7_500.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ from training.backfill.segments import rerun_recorded, runs_of, with_signals
 from training.backfill.signals import Asked
 from training.backfill.stream import Event, StreamAccount, events, market_of
 from training.backfill.work import default_output
-from training.dataset import JoinRules, read_dataset
+from training.dataset import read_dataset
+from training.joining import JoinRules
 from training.settings import Settings
 from training.train import gather
 from training.walk_forward import walk_forward

@@ -29,7 +29,8 @@ from protocol.client import ScorerClient
 from protocol.compat import CryptoMLScorer, MarketFeatures, get_crypto_ml_scorer
 from protocol.messages import OutcomeRequest
 from protocol.reports import Reports
-from training.dataset import JoinRules, read_dataset
+from training.dataset import read_dataset
+from training.joining import JoinRules
 
 TICK = {"bid": 50_000, "ask": 50_008, "spread": 0.00016, "volume": 1500}
 

@@ -65,7 +65,8 @@ WALK = """
 import sys
 import numpy as np
 from sample_rows import sample_rows
-from training.walk_forward import Rhythm, walk_forward
+from training.walk_forward import walk_forward
+from training.joining import Rhythm
 from training.workers import Place, workers
 
 def fit(part):

@@ -17,7 +17,8 @@ from journals import Journal
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 
 from service.records import OutcomeRow, ScoreRow
-from training.dataset import JoinRules, read_dataset
+from training.dataset import read_dataset
+from training.joining import JoinRules
 
 X = vectors(64)
 

@@ -12,7 +12,8 @@ from scored_journal import START_S, outcome_row, score_row, vectors
 
 from training.backfill.rerun import Backfilled
 from training.backfill.result import Result as Output
-from training.dataset import JoinRules, read_dataset
+from training.dataset import read_dataset
+from training.joining import JoinRules
 
 RULES = JoinRules(max_holding_s=600.0)
 LATER_S = START_S + 1e6

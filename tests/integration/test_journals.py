@@ -23,7 +23,8 @@ from service.errors import ConfigError
 from service.records import OutcomeRow, ScoreRow
 from training.__main__ import main
 from training.answered import advice_by_score, newest_vectors
-from training.dataset import JoinRules, read_dataset
+from training.dataset import read_dataset
+from training.joining import JoinRules
 from training.journals import MAX_JOURNALS, open_backfill, open_journals, read
 from training.scored import labels_by_id, scores_of
 

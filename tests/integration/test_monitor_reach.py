@@ -23,7 +23,8 @@ from service.model import Model
 from service.records import OutcomeRow, ScoreRow
 from training import monitor
 from training.bound import DAY_S
-from training.dataset import Dataset, JoinRules
+from training.dataset import Dataset
+from training.joining import JoinRules
 from training.overlap import uniqueness
 from training.publish import publish
 from training.reach import reach_of

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import START_S, Parts, candle, tick
 
-from training.dataset import JoinRules, read_dataset
+from training.dataset import read_dataset
+from training.joining import JoinRules
 from training.samples import Samples
 
 SYMBOLS = ("EURUSD", "GBPUSD")

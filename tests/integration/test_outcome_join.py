@@ -15,7 +15,8 @@ from serving import rows
 
 from service.outcome_table import Written
 from service.records import Meant, OutcomeRow, ScoreRow
-from training.dataset import JoinRules, read_dataset
+from training.dataset import read_dataset
+from training.joining import JoinRules
 
 X = vectors(20)
 

@@ -13,7 +13,8 @@ from serving import START_S, ManualClock, Parts, rows, tick
 from service.engine_replay import begin
 from service.paper_result import outcome_row
 from service.recording import read_segments
-from training.dataset import JoinRules, read_dataset
+from training.dataset import read_dataset
+from training.joining import JoinRules
 
 LEVELS = {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.099, "take_profit": 1.102}
 OUTCOMES = "SELECT * FROM outcomes ORDER BY seq"

@@ -16,7 +16,8 @@ from serving import history
 
 from protocol.client import ScorerClient
 from training.answered import advice_by_score
-from training.dataset import Dataset, JoinRules, read_dataset
+from training.dataset import Dataset, read_dataset
+from training.joining import JoinRules
 
 ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = 20

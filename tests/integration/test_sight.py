@@ -17,7 +17,8 @@ from service.paper_result import Ended
 from service.paper_result import outcome_row as paper_row
 from service.records import OutcomeRow, ScoreRow
 from service.settings import PaperSection
-from training.dataset import Dataset, JoinRules, read_dataset
+from training.dataset import Dataset, read_dataset
+from training.joining import JoinRules
 from training.journals import BACKFILLED
 from training.truth_log import Outcome, Signal
 

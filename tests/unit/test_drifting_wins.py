@@ -13,9 +13,10 @@ from service.arrays import Floats
 from training.candidate import final_calibration
 from training.coverage import above_terms, rating, taken
 from training.gate import Checks, Unseen, judge
+from training.joining import Rhythm
 from training.logit import logit, sigmoid
 from training.samples import Samples
-from training.walk_forward import Fit, Rhythm, WalkForward, walk_forward
+from training.walk_forward import Fit, WalkForward, walk_forward
 
 N = 1500
 HOURLY = Rhythm(embargo_s=14_400.0, holding_s=3_600.0)

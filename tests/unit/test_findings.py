@@ -19,10 +19,11 @@ from protocol.schema import FEATURE_COUNT
 from training.bound import DAY_S, Mean, clustered
 from training.candidate import Candidate, make
 from training.coverage import above_terms, better_half, deciles, rating, taken
-from training.dataset import Dataset, JoinRules
+from training.dataset import Dataset
 from training.figures import figures
 from training.findings import Findings, find
 from training.gain import difference, gain
+from training.joining import JoinRules
 from training.learning import learning_curve, sizes
 from training.measure import net_r
 from training.permutation import permutation_importance

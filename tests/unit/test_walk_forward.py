@@ -17,9 +17,10 @@ from protocol.schema import SCHEMA
 from service.arrays import Floats
 from training.calibrate import served
 from training.candidate import draft, final_calibration, make
+from training.joining import Rhythm
 from training.samples import Samples
 from training.settings import Settings
-from training.walk_forward import Fit, NotEnough, Rhythm, trainable, walk_forward, windows
+from training.walk_forward import Fit, NotEnough, trainable, walk_forward, windows
 
 QUICK = Rhythm(step=20, embargo_s=0.0, holding_s=0.0)
 
