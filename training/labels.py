@@ -28,7 +28,7 @@ from training.truth_log import (
 from training.truth_log.plausible import (
     MIN_DELAY_S,
     filled_at,
-    level_at_end,
+    levels,
     levels_moved,
     moved_end,
     too_soon,
@@ -92,8 +92,9 @@ def of_truth_log(outcome: Outcome) -> Label:
     moved = levels_moved(outcome.signal, outcome)
     realised_r = _told_r(outcome, by_pips=open_ended or moved)
     told = outcome.exit is not None or realised_r is not None
-    # A word alone says that its level was reached, be it one that was moved.
-    nominal = not told and not open_ended
+    # A word alone says that its level was reached, be it one that was moved. Beside pips of 0,
+    # which may be true or stand for none, it says so of the signal's own only.
+    nominal = not told and not open_ended and not (moved and outcome.pips == 0.0)
     at_level = not open_ended
     if nominal:
         realised_r = _nominal_r(outcome)
@@ -279,8 +280,7 @@ def _told_r(outcome: Outcome, *, by_pips: bool) -> float | None:
     if outcome.realised_r is not None:
         return outcome.realised_r
     if outcome.exit is not None:
-        return _made(outcome, outcome.exit)
-    # Pips of 0 may be what a writer puts where it has none.
+        return _made(outcome, filled_at(signal, outcome), outcome.exit)
     if not by_pips or not outcome.pips or signal.symbol is None:
         return None
     return in_r(outcome.pips, signal.symbol, signal.entry, signal.stop)
@@ -291,13 +291,15 @@ def _nominal_r(outcome: Outcome) -> float | None:
     signal = outcome.signal
     if signal.target is None:  # as of a win: losses alone would look like ruin
         return None
-    return _made(outcome, level_at_end(signal, outcome, outcome.win))
+    own, last = levels(signal, outcome, outcome.win)
+    if not moved_end(signal, outcome, outcome.win):
+        return _made(outcome, signal.entry, own)
+    return _made(outcome, filled_at(signal, outcome), last)
 
 
-def _made(outcome: Outcome, leave: float | None) -> float | None:
-    """R from the fill to `leave`; None where it cannot be told, or its sign is the other end's."""
-    signal, began = outcome.signal, filled_at(outcome.signal, outcome)
-    entry, stop = signal.entry, signal.stop
+def _made(outcome: Outcome, began: float | None, leave: float | None) -> float | None:
+    """R of a way from `began` to `leave`; None where it cannot be told, or none of such an end."""
+    entry, stop = outcome.signal.entry, outcome.signal.stop
     if leave is None or began is None or entry is None or stop is None or entry == stop:
         return None
     # The stop lies on the losing side, so its sign is the direction's.

@@ -97,12 +97,16 @@ def describe(
     begin_s = _monday(newest_s) - (weeks - 1) * WEEK_S
     rows = samples.take(samples.time_s >= begin_s)
     taken, rejected = advised(rows, advice)
-    of_all, of_advised = known_r(rows), known_r(rows.take(taken | rejected))
-    of_r = of_all.said
-    if of_all.selected or of_advised.selected:
-        rows = without_r(rows)
-        if not of_all.selected:
-            of_r = f"Of those advised on, {of_advised.said}"
+    of_r = known_r(rows).said
+    for group_of, at in (
+        ("", np.ones(len(rows), dtype=np.bool_)),
+        ("Of those advised on, ", taken | rejected),
+        ("Of those taken, ", taken),
+        ("Of those rejected, ", rejected),
+    ):
+        if (known := known_r(rows.take(at))).selected:
+            rows, of_r = without_r(rows), f"{group_of}{known.said}"
+            break
     if now_s - newest_s > WEEK_S:
         yield from wrap(f"{_age(newest_s, now_s, holding_s)}; {weeks} weeks up to then", WIDTH)
     yield from _table(rows, taken, rejected)

@@ -11,6 +11,7 @@ import pytest
 from found_rows import N, rows_of
 from signal_weeks import advice_of, lines, weeks_of_signals
 
+from training.answered import Advice
 from training.candidate import make
 from training.dataset import Dataset
 from training.findings import find
@@ -71,6 +72,21 @@ def test_nor_one_that_is_selected_among_those_advised_on_alone() -> None:
     assert (
         f"Of those advised on, {HIDDEN}, since it is known of {300 - closed.sum()} of 300" in said
     )
+    assert "R a signal" not in said
+
+
+def test_nor_one_that_is_selected_among_the_few_that_were_taken() -> None:
+    n = 4500
+    rows = weeks_of_signals(n, edge=0.0, reward_risk=np.full(n, 1.5), cost_r=np.zeros(n))
+    few = np.arange(n) % 30 == 0
+    closed = few & ~rows.win & (np.arange(n) % 60 == 0)
+    rows = replace(rows, at_level=~closed, realised_r=np.full(n, np.nan))
+    advice = {
+        score_id: Advice("m", bool(take))
+        for score_id, take in zip(rows.score_id.tolist(), few, strict=True)
+    }
+    said = " ".join(" ".join(lines(rows, advice)).split())
+    assert f"Of those taken, {HIDDEN}, since it is known of {150 - closed.sum()} of 150" in said
     assert "R a signal" not in said
 
 

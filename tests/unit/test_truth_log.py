@@ -61,11 +61,6 @@ def test_the_only_stamp_of_a_flat_line_is_not_of_its_beginning_and_its_end(path:
     (outcome,) = told({**line, "lifespan": 1200}, path=path).outcomes.values()
     assert (outcome.signal.time_s, outcome.completed_s) == (BORN_S, BORN_S + 1200)
     assert told({**line, "lifespan": 0}, path=path).refused == {Reason.AT_SIGNAL_TIME: 1}
-    # Nor does it where the line says when it ended, at that stamp or before it.
-    for before_s in (0, 3, 7200):
-        ended_line = line | {"lifespan": 1200, "completed_at": stamp(-before_s)}
-        (outcome,) = told(ended_line, path=path).outcomes.values()
-        assert outcome.signal.time_s == BORN_S - before_s - 1200
     log = told(line, path=path)
     assert log.refused == {Reason.NO_RUNTIME: 1}
     assert log.signals["ELITE_7"].time_s is None

@@ -1,4 +1,4 @@
-"""Ends that name where the trade was filled: what it made is measured from there."""
+"""Ends that name where the trade was filled: exits are measured from there, and no level moved."""
 
 from __future__ import annotations
 
@@ -69,26 +69,32 @@ def test_levels_set_by_the_fill_are_not_moved(
 
 @pytest.mark.parametrize("slip", [-0.0002, -0.00003, 0.00003, 0.0001, 0.0002])
 @pytest.mark.parametrize("way", ["word", "exit"])
-def test_a_fill_beside_levels_that_stayed_is_in_what_was_made(
-    path: Path, slip: float, way: str
+@pytest.mark.parametrize("named", [BUY, {"sl": BUY["sl"]}, {}])
+def test_beside_a_fill_a_word_is_of_the_signals_own_level_and_an_exit_from_the_fill(
+    path: Path, slip: float, way: str, named: dict[str, float]
 ) -> None:
-    fill = {**BUY, "entry_price": ENTRY + slip}
+    """Of a word the costs are still to be taken off, and slippage is mostly the spread."""
+    fill = {**named, "entry_price": ENTRY + slip}
     for word, level in (("WIN_TP", "tp"), ("LOSS_SL", "sl")):
         end = ended(**fill, outcome=word, **way_of(way, BUY[level], fill["entry_price"]))
         label = label_of(path, BUY, end)
         assert label is not None
-        assert label.realised_r == pytest.approx((BUY[level] - ENTRY - slip) / RISK)
+        began = ENTRY if way == "word" else fill["entry_price"]
+        assert label.realised_r == pytest.approx((BUY[level] - began) / RISK)
         assert label.at_level
 
 
-def test_closed_between_the_signals_price_and_the_fill_it_lost(path: Path) -> None:
-    fill = {**BUY, "entry_price": ENTRY + 0.0002}
-    loss = ended(**fill, outcome="CLOSED_MANUAL", exit_price=ENTRY + 0.0001, pips_result=-1.0)
-    label = label_of(path, BUY, loss)
-    assert label is not None
-    assert (label.win, label.realised_r) == (False, pytest.approx(-0.2))
-    assert label_of(path, BUY, loss | {"pips_result": 1.0}) is None
-    assert label_of(path, BUY, loss | {"outcome": "WIN"}) is None
+@pytest.mark.parametrize("slip", [0.0002, -0.0002])
+def test_closed_between_the_signals_price_and_the_fill_it_is_judged_by_the_fill(
+    path: Path, slip: float
+) -> None:
+    fill = {**BUY, "entry_price": ENTRY + slip}
+    between = {"outcome": "CLOSED_MANUAL", "exit_price": ENTRY + slip / 2}
+    for pips in (-1.0, 1.0):
+        label = label_of(path, BUY, ended(**fill, **between, pips_result=pips))
+        assert (label is not None) == ((pips > 0) == (slip < 0))
+        if label is not None:
+            assert (label.win, label.realised_r) == (pips > 0, pytest.approx(-slip / 2 / RISK))
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -130,12 +136,17 @@ def test_where_a_trade_was_filled_changes_nothing_else(
     "moved", [{"sl": ENTRY}, {"tp": ENTRY + 0.0008}, {"sl": ENTRY, "tp": 1.1008}]
 )
 @pytest.mark.parametrize("key", ["pips_result", "final_pips"])
-def test_pips_of_0_are_none_told(path: Path, moved: dict[str, float], key: str) -> None:
-    for word in ("WIN_TP", "LOSS_SL"):
-        bare = label_of(path, BUY, ended(**BUY | moved, outcome=word))
-        assert bare is not None
-        assert bare.realised_r is not None
-        assert label_of(path, BUY, ended(**BUY | moved, outcome=word, **{key: 0.0})) == bare
+@pytest.mark.parametrize("word", ["WIN_TP", "LOSS_SL", "WIN"])
+def test_beside_a_moved_level_pips_of_0_leave_r_unknown(
+    path: Path, moved: dict[str, float], key: str, word: str
+) -> None:
+    """They may be true, or what a writer puts where it has none."""
+    label = label_of(path, BUY, ended(**BUY | moved, outcome=word, **{key: 0.0}))
+    assert label is not None
+    assert (label.realised_r, label.at_level) == (None, False)
+    own = label_of(path, BUY, ended(**BUY, outcome=word, **{key: 0.0}))
+    assert own is not None
+    assert own.realised_r == pytest.approx(-1.0 if word == "LOSS_SL" else REWARD / RISK)
 
 
 @pytest.mark.parametrize(("win", "exit_price"), [(True, 1.108), (False, 1.09)])

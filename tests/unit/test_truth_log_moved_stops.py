@@ -74,7 +74,7 @@ def test_the_mirror_of_a_log_is_believed_as_its_mirror(
     before = made(of_ends(path, *(end_of(*end) for end in ends)))
     after = made(of_ends(path, *(end_of(MIRRORED[w], stop, way, -r) for w, stop, way, r in ends)))
     assert before.keys() == after.keys()
-    # Pips of 0 tell nothing, so that the word does.
+    # Pips of 0 leave it to the word, or unknown beside a moved level.
     ways = {
         f"A_{n}": "word" if way == "pips" and not r else way
         for n, (_, _, way, r) in enumerate(ends)

@@ -153,8 +153,8 @@ class Outcomes(Mapping[str, Outcome]):
         self._signals = signals
         self._believed = 0
         self._of_signal = array("i")
-        # The outcome told before of the same signal, by its number: few have one.
-        self._earlier: dict[int, int] = {}
+        # The outcome told before of the same signal, as long as one has been told again.
+        self._before = array("i")
         self._words = Texts()
         self._count = 0
         self._table = bytearray()
@@ -187,7 +187,8 @@ class Outcomes(Mapping[str, Outcome]):
         elif told == self._row(before):
             return False
         else:
-            self._earlier[self._count] = before
+            self._before.extend([NONE] * (self._count - len(self._before)))
+            self._before.append(before)
         of_signal[row] = self._count
         self._count += 1
         self._table += told
@@ -241,8 +242,9 @@ class Outcomes(Mapping[str, Outcome]):
     def _numbers(self, newest: int) -> list[int]:
         """The numbers of a signal's outcomes, in the order of the lines."""
         numbers = [newest]
-        while (before := self._earlier.get(numbers[-1])) is not None:
-            numbers.append(before)
+        before = self._before
+        while numbers[-1] < len(before) and before[numbers[-1]] != NONE:
+            numbers.append(before[numbers[-1]])
         return numbers[::-1]
 
     def _is_beyond(self, number: int) -> bool:

@@ -82,15 +82,15 @@ def moved_end(signal: Signal, outcome: Outcome, win: bool) -> bool:
 
     It is not where its price is the same, or its distance: many set their levels by the fill.
     """
-    return not any(map(_is_same, _ways(signal, outcome, *_levels(signal, outcome, win))))
+    own, last = levels(signal, outcome, win)
+    return not _is_same(_way(signal, signal.entry, own, last)) and not _is_same(
+        _way(signal, filled_at(signal, outcome), own, last)
+    )
 
 
-def level_at_end(signal: Signal, outcome: Outcome, win: bool) -> float | None:
-    """The price of the level of a win, or that of a loss, as it stood when the trade ended."""
-    own, last = _levels(signal, outcome, win)
-    price, distance = _ways(signal, outcome, own, last)
-    # A writer may round the one as well as set the other by the fill: what fits better is meant.
-    return own if _is_same(price) and abs(price - 1.0) <= abs(distance - 1.0) else last
+def levels(signal: Signal, outcome: Outcome, win: bool) -> tuple[float | None, float | None]:
+    """(the signal's own, the end's) target of a win, stop of a loss."""
+    return (signal.target, outcome.target) if win else (signal.stop, outcome.stop)
 
 
 def filled_at(signal: Signal, outcome: Outcome) -> float | None:
@@ -99,21 +99,6 @@ def filled_at(signal: Signal, outcome: Outcome) -> float | None:
     The two are of one trade (`disagree`), and what lies between them was slippage.
     """
     return signal.entry if outcome.entry is None else outcome.entry
-
-
-def _levels(signal: Signal, outcome: Outcome, win: bool) -> tuple[float | None, float | None]:
-    """(the signal's own, the end's) target of a win, stop of a loss."""
-    return (signal.target, outcome.target) if win else (signal.stop, outcome.stop)
-
-
-def _ways(
-    signal: Signal, outcome: Outcome, own: float | None, last: float | None
-) -> tuple[float, float]:
-    """How far the end's level is from the signal's entry, and from the fill, as in `_way`."""
-    price = _way(signal, signal.entry, own, last)
-    if outcome.entry == signal.entry:
-        return price, price
-    return price, _way(signal, filled_at(signal, outcome), own, last)
 
 
 def _is_same(way: float) -> bool:
@@ -229,7 +214,7 @@ def _exit_differs(signal: Signal, outcome: Outcome, entry: float, side: int) -> 
     gain = (outcome.exit - began) * side
     if gain != 0 and (gain > 0) != outcome.win:
         return True
-    level, last = _levels(signal, outcome, outcome.win)
+    level, last = levels(signal, outcome, outcome.win)
     if level is None:
         return False
     if words.is_open_ended(outcome.word):  # no level is said to have ended it

@@ -57,12 +57,11 @@ def flat(line: Line, signal_id: str, rules: Rules) -> Read:
     is_end = (line.win is not None or line.outcome is not None) and line.completed is not False
     ended_s = completed_s if completed_s is not None else written_s
     came_s = born_s(signal, ended_s)
-    if is_end and came_s is None and written_s is not None and ended_s is not None:
-        # Written with its end, that stamp cannot tell when it came, too.
-        if runtime_s is not None and too_soon(ended_s - written_s):
-            came_s = ended_s - runtime_s
-        elif completed_s is None:
+    if is_end and completed_s is None and written_s is not None and came_s is None:
+        # The one stamp there is cannot tell both when it came and when it ended.
+        if runtime_s is None:
             return Refused(Reason.NO_RUNTIME, signal)
+        came_s = written_s - runtime_s
     if ended_s is not None:  # else a later line's end tells whether the id's digits are a time
         signal = msgspec.structs.replace(signal, time_s=came_s if came_s is not None else written_s)
     if not is_end:
