@@ -260,7 +260,11 @@ fetch() {
 }
 
 # By a rename: on a full disk what is there stays as it was.
-put() { install -m "$1" "$2" "$3.new" && mv -T "$3.new" "$3"; }
+put() {
+    rm -f "$3.new"
+    install -m "$1" "$2" "$3.new" || { rm -f "$3.new"; return 1; }
+    mv -T "$3.new" "$3"
+}
 
 install_files() {
     [ -s "$etc/config.toml" ] || put 0644 "$here/config.toml" "$etc/config.toml"
@@ -353,7 +357,7 @@ switch_release() {
     [ "$trigger" = cron ] || for job in $jobs; do systemctl --quiet enable --now "$job.timer"; done
     if is_up; then
         runs=$(running_release)
-        if [ "$runs" = "$release" ] && ! runs_by_an_older_unit; then
+        if [ "$runs" = "$release" ] && systemctl --quiet is-active signal-scorer && ! runs_by_an_older_unit; then
             say "the service is this release already and was left alone"
             return 0
         fi
@@ -401,7 +405,7 @@ running_release() {
 
 go_back() {
     journalctl --quiet --no-pager -u signal-scorer -n 15 >&2 || true
-    if [ -z "$before" ] || [ "$before" = "$release" ] || [ ! -e "$before/complete" ]; then
+    if [ -z "$before" ] || [ "$before" = "$release" ] || [ ! -x "$before/bin/signal-scorer" ]; then
         refuse "the service does not start; its last lines are above"
     fi
     point_to "$before"

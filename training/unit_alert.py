@@ -5,9 +5,10 @@
 Started by the unit's OnFailure= and OnSuccess=; $MONITOR_SERVICE_RESULT says what happened.
 The rule: a job, which runs every hour or week, is told of when it begins to fail and when that is
 over, which a run that another one kept from its work does not show; the service itself each time
-that systemd gives it up. What is not delivered, as at a boot before there is a network, is tried
-again for nine minutes; then our own unit has failed. A configuration that the unit failed for is
-read as far as it goes: its [alerts] may still be right.
+that systemd gives it up. What of a job is not delivered its next run tells. The service has none:
+as at a boot before there is a network, that is tried again for nine minutes. What stays untold is
+our own unit's failure. A configuration that the unit failed for is read as far as it goes: its
+[alerts] may still be right.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from training import alerts
 JOBS = frozenset({"signal-scorer-train", "signal-scorer-monitor"})
 UNIT = "unit"
 PAUSE_S = 30.0
-TRIES_S = 540.0
-"""Seconds in which a try may begin; systemd ends its unit after ten minutes (TimeoutStartSec=)."""
+TRIES_S = 570.0
+"""Seconds in which the last try ends; systemd ends its unit after ten minutes."""
 
 
 def tell(
@@ -64,7 +65,8 @@ def tell(
     text = wrong[0].text if wrong else f"{unit} on {gethostname()} is well again"
     if not config.alerts.command:
         return f"{text}: nobody was told, [alerts] command is empty"
-    _deliver(msgspec.structs.replace(alert, text=text), config.alerts, sleep, monotonic_s)
+    tries_s = 0.0 if unit in JOBS else TRIES_S
+    _deliver(msgspec.structs.replace(alert, text=text), config.alerts, tries_s, sleep, monotonic_s)
     if unit in JOBS:
         try:
             alerts.write_state(path, alerts.told(alert, state))
@@ -83,10 +85,11 @@ def _what(unit: str, result: str, environ: Mapping[str, str]) -> str:
 def _deliver(
     alert: Alert,
     settings: AlertsSection,
+    tries_s: float,
     sleep: Callable[[float], None],
     monotonic_s: Callable[[], float],
 ) -> None:
-    until_s = monotonic_s() + TRIES_S
+    until_s = monotonic_s() + tries_s - settings.timeout_s
     while problem := alerting.tell(alert, settings):
         if monotonic_s() + PAUSE_S > until_s:
             raise CommandError(f"{alert.text}: {problem}", exit_codes.TRY_LATER)

@@ -18,7 +18,7 @@ mkdir -p $etc $prefix/alert $commands
 
 def there(folder: Path) -> dict[str, str]:
     """What lies under the names that systemd, cron and the shell look for."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".new")
+    files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_text() for path in files}
 
 

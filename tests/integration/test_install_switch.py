@@ -28,6 +28,7 @@ systemctl() {
         'show --property ActiveState --value signal-scorer') echo "${active_state:-active}" ;;
         'show --property InvocationID --value signal-scorer') cat "$units/pid" || echo ;;
         '--quiet is-failed signal-scorer') false ;;
+        '--quiet is-active signal-scorer') [ "${active_state:-active}" = active ] ;;
     esac
 }
 """
@@ -44,7 +45,8 @@ class Machine:
     def make(self, name: str, *, sound: bool = True) -> None:
         release = self._release(name)
         (release / "bin").mkdir(parents=True)
-        (release / "bin/sleep").symlink_to("/bin/sleep")
+        for program in ("sleep", "signal-scorer"):
+            (release / "bin" / program).symlink_to("/bin/sleep")
         (release / "complete").touch()
         if sound:
             (release / "sound").touch()
@@ -194,6 +196,20 @@ def test_a_service_that_is_just_being_started_again_has_a_way_back(machine: Mach
     machine.make("C")
     machine.install("C", machine="active_state=activating main=0")
     assert (machine.current, machine.runs) == ("C", "C")
+
+
+def test_a_service_that_fails_again_and_again_is_not_left_alone(machine: Machine) -> None:
+    (machine.folder / "opt/releases/A/sound").unlink()
+    machine.install("A", machine="active_state=activating")
+    assert "left alone" not in machine.said
+    assert "does not start" in machine.said
+
+
+def test_the_way_back_is_what_ran_also_where_it_was_not_marked_whole(machine: Machine) -> None:
+    (machine.folder / "opt/releases/A/complete").unlink()
+    machine.make("B", sound=False)
+    machine.install("B")
+    assert (machine.current, machine.runs) == ("A", "A")
 
 
 @pytest.mark.parametrize("state", ["inactive", "deactivating"])
