@@ -25,7 +25,7 @@ NOTHING = 0.02
 class Known(NamedTuple):
     """R is known of `n` out of `of` signals; `won` and `lost` are the shares of these (0..1).
 
-    `selected`: the two differ clearly.
+    `selected`: the two differ clearly. `which` signals, in words, where not all.
     """
 
     n: int
@@ -33,6 +33,7 @@ class Known(NamedTuple):
     won: float
     lost: float
     selected: bool
+    which: str = ""
 
     @property
     def said(self) -> str:
@@ -43,17 +44,17 @@ class Known(NamedTuple):
         if not self.selected:
             return f"R is {known}: if of which depends on how they went, nothing said of R holds"
         return (
-            f"R is not shown, since it is {known}, {percent(self.won)} of the won and "
+            f"R is not shown, since {self.which}it is {known}, {percent(self.won)} of the won and "
             f"{percent(self.lost)} of the lost: a mean of these would be that of another mixture"
         )
 
 
-def known_r(samples: Samples) -> Known:
+def known_r(samples: Samples, which: str = "") -> Known:
     """Of how many it is known; overlapping signals count by their weight in the shares."""
     known = np.isfinite(net_r(samples))
     n, of = int(np.count_nonzero(known)), len(samples)
     if n in (0, of) or not samples.both_classes:
-        return Known(n, of, np.nan, np.nan, False)
+        return Known(n, of, np.nan, np.nan, False, which)
     share = float(np.average(known, weights=samples.weight))
     won, lost = (
         float(np.average(known[at], weights=samples.weight[at]))
@@ -62,7 +63,7 @@ def known_r(samples: Samples) -> Known:
     many = [float(samples.weight[at].sum()) for at in (samples.win, ~samples.win)]
     error = np.sqrt(share * (1.0 - share) * sum(1.0 / m for m in many))
     selected = abs(won - lost) > max(NOTHING, CLEARLY * error)
-    return Known(n, of, won, lost, bool(selected))
+    return Known(n, of, won, lost, bool(selected), which)
 
 
 def without_selected_r(samples: Samples) -> Samples:

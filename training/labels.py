@@ -92,14 +92,14 @@ def of_truth_log(outcome: Outcome) -> Label:
     moved = levels_moved(outcome.signal, outcome)
     realised_r = _told_r(outcome, by_pips=open_ended or moved)
     told = outcome.exit is not None or realised_r is not None
-    # A word alone says that its level was reached, be it one that was moved. Beside pips of 0,
-    # which may be true or stand for none, it says so of the signal's own only.
-    nominal = not told and not open_ended and not (moved and outcome.pips == 0.0)
-    at_level = not open_ended
-    if nominal:
+    # A word alone says that its level was reached, be it one that was moved.
+    by_word = not told and not open_ended and not _may_be_even(outcome)
+    at_own_level = not moved_end(outcome.signal, outcome, outcome.win)
+    if by_word:
         realised_r = _nominal_r(outcome)
-    if moved:
-        at_level = nominal and not moved_end(outcome.signal, outcome, outcome.win)
+    # A fill that is named has the spread in it.
+    nominal = by_word and (at_own_level or outcome.entry in (None, outcome.signal.entry))
+    at_level = by_word and at_own_level if moved else not open_ended and not _belies(outcome)
     return Label(
         "truth_log",
         outcome.win,
@@ -284,6 +284,22 @@ def _told_r(outcome: Outcome, *, by_pips: bool) -> float | None:
     if not by_pips or not outcome.pips or signal.symbol is None:
         return None
     return in_r(outcome.pips, signal.symbol, signal.entry, signal.stop)
+
+
+def _may_be_even(outcome: Outcome) -> bool:
+    """Whether it says no more than won, by pips of 0, of a trade whose stop was at its entry.
+
+    They may be true, or what a writer puts where it has none.
+    """
+    return outcome.win and outcome.beyond and outcome.pips == 0.0 and outcome.word != "WIN_TP"
+
+
+def _belies(outcome: Outcome) -> bool:
+    """Whether it won by an exit that lost or the reverse, as its stop alone tells the side."""
+    if outcome.realised_r is not None or outcome.exit is None:
+        return False
+    signal = outcome.signal
+    return _told_r(outcome, by_pips=False) is None and None not in (signal.entry, signal.stop)
 
 
 def _nominal_r(outcome: Outcome) -> float | None:

@@ -98,14 +98,14 @@ def describe(
     rows = samples.take(samples.time_s >= begin_s)
     taken, rejected = advised(rows, advice)
     of_r = known_r(rows).said
-    for group_of, at in (
+    for which, at in (
         ("", np.ones(len(rows), dtype=np.bool_)),
-        ("Of those advised on, ", taken | rejected),
-        ("Of those taken, ", taken),
-        ("Of those rejected, ", rejected),
+        ("of those advised on ", taken | rejected),
+        ("of those taken ", taken),
+        ("of those rejected ", rejected),
     ):
-        if (known := known_r(rows.take(at))).selected:
-            rows, of_r = without_r(rows), f"{group_of}{known.said}"
+        if (known := known_r(rows.take(at), which)).selected:
+            rows, of_r = without_r(rows), known.said
             break
     if now_s - newest_s > WEEK_S:
         yield from wrap(f"{_age(newest_s, now_s, holding_s)}; {weeks} weeks up to then", WIDTH)

@@ -69,9 +69,7 @@ def test_nor_one_that_is_selected_among_those_advised_on_alone() -> None:
     (total,) = (line.split() for line in shown if line.startswith("together"))
     assert [total[4], total[8], total[12]] == ["-", "-", "-"]
     said = " ".join(" ".join(shown).split())
-    assert (
-        f"Of those advised on, {HIDDEN}, since it is known of {300 - closed.sum()} of 300" in said
-    )
+    assert f"{HIDDEN}, since of those advised on it is known of {300 - closed.sum()} of 300" in said
     assert "R a signal" not in said
 
 
@@ -86,7 +84,7 @@ def test_nor_one_that_is_selected_among_the_few_that_were_taken() -> None:
         for score_id, take in zip(rows.score_id.tolist(), few, strict=True)
     }
     said = " ".join(" ".join(lines(rows, advice)).split())
-    assert f"Of those taken, {HIDDEN}, since it is known of {150 - closed.sum()} of 150" in said
+    assert f"{HIDDEN}, since of those taken it is known of {150 - closed.sum()} of 150" in said
     assert "R a signal" not in said
 
 

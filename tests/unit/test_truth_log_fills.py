@@ -132,21 +132,51 @@ def test_where_a_trade_was_filled_changes_nothing_else(
     assert shifted.realised_r == (None if known is None else pytest.approx(known, abs=1e-6))
 
 
-@pytest.mark.parametrize(
-    "moved", [{"sl": ENTRY}, {"tp": ENTRY + 0.0008}, {"sl": ENTRY, "tp": 1.1008}]
-)
 @pytest.mark.parametrize("key", ["pips_result", "final_pips"])
-@pytest.mark.parametrize("word", ["WIN_TP", "LOSS_SL", "WIN"])
-def test_beside_a_moved_level_pips_of_0_leave_r_unknown(
-    path: Path, moved: dict[str, float], key: str, word: str
+@pytest.mark.parametrize(
+    ("word", "moved", "r"),
+    [
+        ("WIN_TP", {"sl": ENTRY}, 2.0),
+        ("WIN", {"sl": ENTRY}, None),
+        (True, {"sl": ENTRY + 0.0002}, None),
+        ("WIN", {"sl": ENTRY - 0.0002}, 2.0),
+        ("WIN", {"tp": ENTRY + 0.0008}, 1.6),
+        ("WIN", {}, 2.0),
+        ("LOSS_SL", {"sl": ENTRY}, 0.0),
+        ("LOSS", {"sl": ENTRY - 0.0002}, -0.4),
+        ("LOSS", {"tp": ENTRY + 0.0008}, -1.0),
+        ("LOSS", {}, -1.0),
+    ],
+)
+def test_pips_of_0_leave_it_to_the_word_but_where_a_win_may_have_been_none(
+    path: Path, key: str, word: Any, moved: dict[str, float], r: float | None
 ) -> None:
     """They may be true, or what a writer puts where it has none."""
     label = label_of(path, BUY, ended(**BUY | moved, outcome=word, **{key: 0.0}))
     assert label is not None
-    assert (label.realised_r, label.at_level) == (None, False)
-    own = label_of(path, BUY, ended(**BUY, outcome=word, **{key: 0.0}))
-    assert own is not None
-    assert own.realised_r == pytest.approx(-1.0 if word == "LOSS_SL" else REWARD / RISK)
+    assert label.realised_r == (None if r is None else pytest.approx(r))
+    if r is None:
+        assert not label.at_level
+
+
+@pytest.mark.parametrize(("slip", "nominal"), [(0.0, True), (0.0001, False)])
+def test_of_what_is_measured_from_a_fill_no_spread_is_taken_off(
+    path: Path, slip: float, nominal: bool
+) -> None:
+    moved = {"entry_price": ENTRY + slip, "sl": ENTRY - 0.0002, "tp": ENTRY + 0.0015}
+    for word, r in (("LOSS_SL", -0.4 - slip / RISK), ("WIN_TP", 3.0 - slip / RISK)):
+        label = label_of(path, BUY, ended(**moved, outcome=word))
+        assert label is not None
+        assert (label.realised_r, label.nominal) == (pytest.approx(r), nominal)
+
+
+def test_a_stop_is_measured_from_the_entry_of_its_own_line(path: Path) -> None:
+    by_fill = {name: price + 0.0002 for name, price in BUY.items()}
+    for word, level, r in (("WIN_TP", "tp", REWARD / RISK), ("LOSS_SL", "sl", -1.0)):
+        end = ended(**by_fill, outcome=word, exit_price=by_fill[level])
+        label = label_of(path, {"entry_price": ENTRY, "sl": None, "tp": None}, end)
+        assert label is not None
+        assert label.realised_r == pytest.approx(r)
 
 
 @pytest.mark.parametrize(("win", "exit_price"), [(True, 1.108), (False, 1.09)])
@@ -155,4 +185,5 @@ def test_an_r_of_the_other_sign_is_not_known(path: Path, win: bool, exit_price: 
     line = {"signal_id": "B", "pair": "EURUSD", "win": win, "lifespan": 3600.0}
     line |= {"timestamp": "2026-03-02T12:00:00", "entry_price": 1.1, "sl": 1.105}
     (outcome,) = told(line | {"exit_price": exit_price}, path=path).outcomes.values()
-    assert of_truth_log(outcome).realised_r is None
+    label = of_truth_log(outcome)
+    assert (label.realised_r, label.at_level) == (None, False)

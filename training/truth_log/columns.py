@@ -187,7 +187,7 @@ class Outcomes(Mapping[str, Outcome]):
         elif told == self._row(before):
             return False
         else:
-            self._before.extend([NONE] * (self._count - len(self._before)))
+            self._before.extend(array("i", [NONE]) * (self._count - len(self._before)))
             self._before.append(before)
         of_signal[row] = self._count
         self._count += 1

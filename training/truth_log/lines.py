@@ -164,12 +164,14 @@ def merged(first: Signal, second: Signal, *, levels_of: Signal) -> Signal:
     Of symbol and levels `levels_of`, which is one of them. The first itself where nothing is added.
     """
     before, after = (first, second) if levels_of is first else (second, first)
+    # A stop goes with its own entry: one of a fill, with the signal's, would tell another risk.
+    entry, other = (after, before) if before.stop is None else (before, after)
     together = Signal(
         first.signal_id,
         before.symbol or after.symbol,
         first.direction or second.direction,
         first.time_s if first.time_s is not None else second.time_s,
-        before.entry if before.entry is not None else after.entry,
+        entry.entry if entry.entry is not None else other.entry,
         before.stop if before.stop is not None else after.stop,
         before.target if before.target is not None else after.target,
         first.base_score if first.base_score is not None else second.base_score,
