@@ -118,20 +118,14 @@ class AsyncScorerClient(Resident):
         loop = asyncio.get_running_loop()
         dealer = self._dealers.get(loop)
         if dealer is None:
-            before = self._close_dealers()
-            dealer = self._dealers[loop] = Dealer(home.sockets, self._options, before)
+            self._close_dealers()
+            dealer = self._dealers[loop] = Dealer(home.sockets, self._options)
         return dealer
 
-    def _close_dealers(self, *loops: asyncio.AbstractEventLoop) -> Dealer | None:
-        """Those of these loops, and of all that are closed: `asyncio.run` makes one each time.
-
-        Returns the last of them.
-        """
-        last = None
+    def _close_dealers(self, *loops: asyncio.AbstractEventLoop) -> None:
+        """Those of these loops, and of all that are closed: `asyncio.run` makes one each time."""
         for loop in list(self._dealers):
             if loop in loops or loop.is_closed():
                 dealer = self._dealers.pop(loop, None)
                 if dealer is not None:
                     dealer.close()
-                    last = dealer
-        return last

@@ -32,15 +32,13 @@ class Dealer:
     taken until then to connect. The silence of calls that are given up early adds up to a time-out.
     """
 
-    def __init__(self, sockets: Sockets, options: Options, before: Dealer | None = None) -> None:
+    def __init__(self, sockets: Sockets, options: Options) -> None:
         self._sockets = sockets
         self._options = options
         self._line: _Line | None = None
         self._closed = False
         self._opened_s = time.monotonic()
         self._silent_s = self._counted_s = 0.0
-        if before is not None:  # of a closed loop, with which the service's silence does not end
-            self._opened_s, self._silent_s = before._opened_s, before._silent_s
 
     async def ask(self, body: bytes, request_id: int) -> dict[str, Any]:
         """The reply's map. Raises ScorerUnavailable once the budget of all tries is spent."""
