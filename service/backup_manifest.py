@@ -72,7 +72,7 @@ def read(folder: Path) -> Manifest:
             f"{folder} is no backup: {NAME}: {error.strerror}; name the folder that "
             "`signal-scorer backup` made"
         ) from None
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BackupError(f"{path} is damaged: {error}; take another backup") from None
     if manifest.v != FORMAT:
         raise BackupError(

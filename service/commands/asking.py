@@ -39,9 +39,11 @@ def score(asked: Asked, as_json: bool, **signal: Any) -> None:
 @click.option("--realised-r", type=float)
 def outcome(asked: Asked, **fields: Any) -> None:
     """Report how a signal ended."""
+    from service.top.answers import Recorded, known
+
     given = {key: value for key, value in fields.items() if value is not None}
     with asked.client() as client:
-        show(ask(lambda: client.outcome(**given)))
+        show(ask(lambda: known(client.outcome(**given), Recorded)))
 
 
 @cli.command(**example("signal-scorer features EURUSD --direction SELL"))
@@ -51,9 +53,10 @@ def outcome(asked: Asked, **fields: Any) -> None:
 def features(asked: Asked, symbol: str, direction: Any) -> None:
     """Print the vector of a symbol as a score would see it now."""
     from service.show import show_features
+    from service.top.answers import Features, known
 
     with asked.client() as client:
-        show_features(ask(lambda: client.features(symbol, direction)))
+        show_features(ask(lambda: known(client.features(symbol, direction), Features)))
 
 
 @cli.command(**example("signal-scorer health && echo ready"))

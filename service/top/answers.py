@@ -78,18 +78,36 @@ class _Stats(Struct):
     longest_turn_ms: Number
 
 
+class Features(Struct):
+    """An answer to `features`."""
+
+    symbol: str
+    warm: bool
+    feed_age_s: Number | None
+    volume_source: str
+    features: dict[str, Number]
+    missing: list[str]
+
+
+class Recorded(Struct):
+    """An answer to `outcome`."""
+
+    recorded: bool
+    journalled: bool
+
+
 def health_of(client: ScorerClient) -> dict[str, Any]:
     """Its `health`. Raises as the client, and ReplyNotUnderstood for what is none."""
-    return _known(client.health(), _Health)
+    return known(client.health(), _Health)
 
 
 def stats_of(client: ScorerClient) -> dict[str, Any]:
     """Its `stats`; raises as `health_of`."""
-    return _known(client.stats(), _Stats)
+    return known(client.stats(), _Stats)
 
 
-def _known(answer: dict[str, Any], kind: type[Struct]) -> dict[str, Any]:
-    """The answer, where all that is shown of it is there and of its type."""
+def known(answer: dict[str, Any], kind: type[Struct]) -> dict[str, Any]:
+    """The answer, where all that is shown of it is there and of its type, else as `health_of`."""
     try:
         msgspec.convert(answer, kind)
     except msgspec.ValidationError:

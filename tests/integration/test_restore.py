@@ -114,6 +114,13 @@ def test_a_backup_that_is_not_what_was_saved_changes_nothing(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_turned_bit_in_a_name_that_a_backup_holds_is_damage(saved: Path, tmp_path: Path) -> None:
+    text = (saved / "backup.json").read_bytes()
+    (saved / "backup.json").write_bytes(text.replace(b"journal.db", b"journ\xe1l.db", 1))
+    with pytest.raises(form.BackupError, match=r"is damaged: .*take another backup"):
+        put_back(tmp_path / "new", saved)
+
+
 def test_a_manifest_cannot_write_elsewhere(saved: Path, tmp_path: Path) -> None:
     odd = ("models/.lock/manifest.json", "models/.restore-incoming", "a\0b", "models/a\x1b[2J/x")
     for name in ("../x", "/etc/passwd", "models/../../x", ".hidden", "a/b/c/d", *odd):

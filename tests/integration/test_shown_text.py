@@ -86,10 +86,13 @@ def test_what_is_no_service_of_ours_is_said_to_be_none(
     assert done.returncode == (69 if command == ("status",) else 0)
 
 
-@pytest.mark.parametrize("command", ["mode", "health"])
+ASKS = ["mode", "health", "features EURUSD", "outcome --signal-id A --outcome WIN"]
+
+
+@pytest.mark.parametrize("command", ASKS)
 def test_what_says_nothing_of_itself_is_said_to_be_none(tmp_path: Path, command: str) -> None:
     with answering(lambda _request: {}) as service:
-        done = shown(command, STATE_DIR=str(tmp_path), ENDPOINT=service.address)
+        done = shown(*command.split(), STATE_DIR=str(tmp_path), ENDPOINT=service.address)
     assert done.returncode == 69
     assert done.stderr.endswith("is no signal-scorer that this version knows\n")
 
