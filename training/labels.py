@@ -38,6 +38,8 @@ Prefer = Literal["paper", "reported"]
 VOID = "VOID"
 """What the service calls a paper position that has no outcome."""
 _VOID = "void"
+# So far from the fill lies a stop at break-even: costs, and what makes up a spread.
+_ABOUT_R = 0.16
 LONGEST_TRADE_S = 31 * 86_400.0
 """A beginning further before the end is none: many ids end in a ticket's ten digits. What is
 said to have ended later after its score was another trade, or swept up at some time."""
@@ -92,8 +94,11 @@ def of_truth_log(outcome: Outcome) -> Label:
     moved = levels_moved(outcome.signal, outcome)
     realised_r = _told_r(outcome, by_pips=open_ended or moved)
     told = outcome.exit is not None or realised_r is not None
+    may_be_even = moved and not told and not open_ended and _may_be_even(outcome)
+    if may_be_even and not outcome.win:
+        realised_r, told = 0.0, True
     # A word alone says that its level was reached, be it one that was moved.
-    by_word = not told and not open_ended and not _may_be_even(outcome)
+    by_word = not told and not open_ended and not (may_be_even and outcome.word != "WIN_TP")
     at_own_level = not moved_end(outcome.signal, outcome, outcome.win)
     if by_word:
         realised_r = _nominal_r(outcome)
@@ -287,11 +292,16 @@ def _told_r(outcome: Outcome, *, by_pips: bool) -> float | None:
 
 
 def _may_be_even(outcome: Outcome) -> bool:
-    """Whether it says no more than won, by pips of 0, of a trade whose stop was at its entry.
+    """Whether pips of 0 may be true, since its stop was moved to about where it was filled.
 
-    They may be true, or what a writer puts where it has none.
+    Else they are what a writer puts where it has none.
     """
-    return outcome.win and outcome.beyond and outcome.pips == 0.0 and outcome.word != "WIN_TP"
+    signal, began = outcome.signal, filled_at(outcome.signal, outcome)
+    if outcome.pips != 0.0 or outcome.stop is None or began is None:
+        return False
+    if signal.entry is None or signal.stop is None:
+        return False
+    return abs(outcome.stop - began) < _ABOUT_R * abs(signal.entry - signal.stop)
 
 
 def _belies(outcome: Outcome) -> bool:

@@ -9,16 +9,15 @@ from installer import SCRIPT, run_steps
 
 GIVEN = """
 systemctl() { :; }
+invocation() { :; }
 trigger=cron logs=$units/log chosen=/usr/bin/python3
-outdated=/dev/null
 mkdir -p $etc $prefix/alert $commands
 """
-"""What is noted below /run is on no disk."""
 
 
 def there(folder: Path) -> dict[str, str]:
-    """What lies under the names that systemd, cron and the shell look for."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    """What lies on the disk; what is noted below /run does not."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "outdated")
     return {str(path.relative_to(folder)): path.read_text() for path in files}
 
 

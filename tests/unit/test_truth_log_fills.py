@@ -138,11 +138,14 @@ def test_where_a_trade_was_filled_changes_nothing_else(
     [
         ("WIN_TP", {"sl": ENTRY}, 2.0),
         ("WIN", {"sl": ENTRY}, None),
-        (True, {"sl": ENTRY + 0.0002}, None),
+        (True, {"sl": ENTRY + 0.00005}, None),
+        ("WIN", {"sl": ENTRY + 0.0002}, 2.0),
         ("WIN", {"sl": ENTRY - 0.0002}, 2.0),
         ("WIN", {"tp": ENTRY + 0.0008}, 1.6),
         ("WIN", {}, 2.0),
         ("LOSS_SL", {"sl": ENTRY}, 0.0),
+        ("LOSS", {"sl": ENTRY + 0.00005}, 0.0),
+        ("LOSS", {"sl": ENTRY + 0.0002}, None),
         ("LOSS", {"sl": ENTRY - 0.0002}, -0.4),
         ("LOSS", {"tp": ENTRY + 0.0008}, -1.0),
         ("LOSS", {}, -1.0),
@@ -152,11 +155,12 @@ def test_pips_of_0_leave_it_to_the_word_but_where_a_win_may_have_been_none(
     path: Path, key: str, word: Any, moved: dict[str, float], r: float | None
 ) -> None:
     """They may be true, or what a writer puts where it has none."""
-    label = label_of(path, BUY, ended(**BUY | moved, outcome=word, **{key: 0.0}))
-    assert label is not None
-    assert label.realised_r == (None if r is None else pytest.approx(r))
-    if r is None:
-        assert not label.at_level
+    for named in (BUY, {}):  # the end may name no more than the level that was moved
+        label = label_of(path, BUY, ended(**named | moved, outcome=word, **{key: 0.0}))
+        assert label is not None
+        assert label.realised_r == (None if r is None else pytest.approx(r))
+        if r is None:
+            assert not label.at_level
 
 
 @pytest.mark.parametrize(("slip", "nominal"), [(0.0, True), (0.0001, False)])

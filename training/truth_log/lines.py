@@ -165,7 +165,8 @@ def merged(first: Signal, second: Signal, *, levels_of: Signal) -> Signal:
     """
     before, after = (first, second) if levels_of is first else (second, first)
     # A stop goes with its own entry: one of a fill, with the signal's, would tell another risk.
-    entry, other = (after, before) if before.stop is None else (before, after)
+    takes = before.stop is None and after.stop is not None
+    entry, other = (after, before) if takes else (before, after)
     together = Signal(
         first.signal_id,
         before.symbol or after.symbol,
