@@ -1,6 +1,6 @@
 """Latency and throughput of scoring, against the floor and against the original way.
 
-    python scripts/bench_serve.py [--rounds 5] [--requests 400]
+    python scripts/bench_serve.py [--rounds 5] [--requests 400] [--rows 3000]
 
 The floor is a bare ROUTER that answers the same request bytes with the same reply bytes.
 All variants are measured in one run, block by block in turn, with a signal id of its own
@@ -28,7 +28,7 @@ from typing import NamedTuple
 import msgpack
 import numpy as np
 import zmq
-from usual_model import market, publish_model
+from usual_model import ROWS, market, publish_model
 
 from protocol.client import ScorerClient
 from protocol.curve import CurveKeys
@@ -46,10 +46,11 @@ def main() -> None:
     options.add_argument("--requests", type=int, default=400, help="per variant and block")
     options.add_argument("--blocks", type=int, default=5, help="per round")
     options.add_argument("--seconds", type=float, default=2.0, help="of the load with 8 clients")
+    options.add_argument("--rows", type=int, default=ROWS, help="that the model has learnt from")
     given = options.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        estimator = publish_model(folder / "models")
+        estimator = publish_model(folder / "models", rows=given.rows)
         x, _ = market()
         feed = stack.enter_context(Publisher())
         service = stack.enter_context(Service(folder, feed.address))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Floats
+from service.arrays import Floats, Ints
 from service.forest_arrays import Arrays
 from service.leaf_masks import FEW, leaf_masks
 
@@ -39,6 +39,9 @@ class Forest:
         self.arrays = arrays
         self.depth = depth
         self._masks = None if stepping else leaf_masks(arrays, pause)
+        if self._masks is None:
+            # Indices of the machine's own size are taken without a copy: in half the time.
+            self._feature, self._left = arrays.feature.astype(np.intp), arrays.left.astype(np.intp)
 
     @property
     def trees(self) -> int:
@@ -52,9 +55,10 @@ class Forest:
 
     def predict(self, row: Sequence[float] | Floats) -> float:
         """Return the probability of a win, 0..1, of one vector (features,) of finite values."""
-        if self._masks is None:
-            return float(self._predict(np.array(row)[np.newaxis])[0])
-        return float(np.add.reduce(self._masks.value(array("f", row))) / self.trees)
+        x = array("f", row)
+        if self._masks is not None:
+            return float(np.add.reduce(self._masks.value(x)) / self.trees)
+        return float(np.add.reduce(self._step_down(np.array(x, np.float64), None)) / self.trees)
 
     def predict_many(self, rows: Sequence[Sequence[float]] | Floats) -> Floats:
         """Return `predict` (n,) of each row of (n, features), bit by bit the same."""
@@ -90,18 +94,27 @@ class Forest:
 
     def _predict(self, rows: Floats) -> Floats:
         x = rows.astype(np.float32)
-        values = self._step_down(x) if self._masks is None else self._masks.values(x)
+        values = self._stepped(x) if self._masks is None else self._masks.values(x)
         # A row's trees lie in a row, so they are added up in the order of a single one's.
         total: Floats = values.sum(axis=1)
         return total / self.trees
 
-    def _step_down(self, rows: NDArray[np.float32]) -> Floats:
+    def _stepped(self, rows: NDArray[np.float32]) -> Floats:
         """The probability (n, trees) at the leaf where each row of (n, features) ends."""
-        arrays, first = self.arrays, np.arange(0, rows.size, rows.shape[1])[:, np.newaxis]
+        first = np.arange(0, rows.size, rows.shape[1])[:, np.newaxis]
         # As float64, which is what the thresholds are.
-        x = rows.astype(np.float64).ravel()
-        node: NDArray[np.int32] = np.broadcast_to(arrays.roots, (len(rows), self.trees))
+        return self._step_down(rows.astype(np.float64).ravel(), first)
+
+    def _step_down(self, x: Floats, first: Ints | None) -> Floats:
+        """The same of values one row after the other, which begin at `first` (n, 1).
+
+        Of a single row (trees,), where `first` is None.
+        """
+        node = self.arrays.roots.astype(np.intp)
         for _ in range(self.depth):
-            value = x.take(arrays.feature.take(node) + first)
-            node = arrays.left.take(node) + (value > arrays.threshold.take(node))
-        return arrays.probability.take(node)
+            feature = self._feature.take(node)
+            if first is not None:
+                feature = feature + first
+            right = x.take(feature) > self.arrays.threshold.take(node)
+            node = self._left.take(node) + right
+        return self.arrays.probability.take(node)
