@@ -20,6 +20,7 @@ from protocol.messages import Mode
 from service.durable import sync_name
 from service.errors import passes
 from service.regular_file import open_regular
+from service.unfinished import beside, remove_dead
 
 FILE_NAME = "mode.json"
 MAX_BYTES = 4096
@@ -52,7 +53,8 @@ def write(folder: Path, command: Command | None) -> None:
         path.unlink(missing_ok=True)
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{FILE_NAME}.{os.getpid()}")
+        remove_dead(folder, f".{FILE_NAME}")
+        fresh = beside(path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         try:
             with os.fdopen(os.open(fresh, flags, 0o644), "wb") as file:

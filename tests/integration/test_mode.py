@@ -285,6 +285,13 @@ def test_a_mended_file_is_read_again(tmp_path: Path):
     assert look.command == Command("off")
 
 
+def test_what_a_killed_command_left_the_next_one_removes(tmp_path: Path):
+    gone = subprocess.run(["/bin/sh", "-c", "echo $$"], capture_output=True, text=True)
+    (tmp_path / f".{FILE_NAME}.incoming-{gone.stdout.strip()}").touch()
+    write(tmp_path, Command("off"))
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
 def test_what_is_written_is_read_back_and_may_be_read_by_the_service(tmp_path: Path):
     before = os.umask(0o077)
     try:
