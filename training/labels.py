@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from service.scoring import MAX_TERM_R
-from training.pips import in_r
+from training.end_r import made_of
 from training.truth_log import (
     Outcome,
     Reason,
@@ -25,21 +25,12 @@ from training.truth_log import (
     undecided,
     words,
 )
-from training.truth_log.plausible import (
-    MIN_DELAY_S,
-    filled_at,
-    levels,
-    levels_moved,
-    moved_end,
-    too_soon,
-)
+from training.truth_log.plausible import MIN_DELAY_S, too_soon
 
 Prefer = Literal["paper", "reported"]
 VOID = "VOID"
 """What the service calls a paper position that has no outcome."""
 _VOID = "void"
-# So far from the fill lies a stop at break-even: costs, and what makes up a spread.
-_ABOUT_R = 0.16
 LONGEST_TRADE_S = 31 * 86_400.0
 """A beginning further before the end is none: many ids end in a ticket's ten digits. What is
 said to have ended later after its score was another trade, or swept up at some time."""
@@ -90,30 +81,16 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
 
 def of_truth_log(outcome: Outcome) -> Label:
     """A usable line of a truth log as a label."""
-    open_ended = words.is_open_ended(outcome.word)
-    moved = levels_moved(outcome.signal, outcome)
-    realised_r = _told_r(outcome, by_pips=open_ended or moved)
-    told = outcome.exit is not None or realised_r is not None
-    may_be_even = moved and not told and not open_ended and _may_be_even(outcome)
-    if may_be_even and not outcome.win:
-        realised_r, told = 0.0, True
-    # A word alone says that its level was reached, be it one that was moved.
-    by_word = not told and not open_ended and not (may_be_even and outcome.word != "WIN_TP")
-    at_own_level = not moved_end(outcome.signal, outcome, outcome.win)
-    if by_word:
-        realised_r = _nominal_r(outcome)
-    # A fill that is named has the spread in it.
-    nominal = by_word and (at_own_level or outcome.entry in (None, outcome.signal.entry))
-    at_level = by_word and at_own_level if moved else not open_ended and not _belies(outcome)
+    made = made_of(outcome)
     return Label(
         "truth_log",
         outcome.win,
         outcome.completed_s,
         outcome.runtime_s,
-        realised_r,
-        nominal=nominal,
-        at_level=at_level,
-        pips=_alone(open_ended or moved, realised_r, outcome.pips),
+        made.r,
+        nominal=made.nominal,
+        at_level=made.at_level,
+        pips=made.pips,
         symbol=outcome.signal.symbol,
         direction=outcome.signal.direction,
         entry=outcome.signal.entry,
@@ -165,7 +142,7 @@ def of_journal(
         realised_r,
         doubt,
         at_level=not open_ended,
-        pips=_alone(open_ended, realised_r, pips),
+        pips=(pips or None) if open_ended and realised_r is None else None,
         began_s=began_s,
         received_s=received_s if ended_s is None else None,
         lost_s=ended_s if unseen else None,
@@ -272,64 +249,3 @@ def _doubt(label: Label, scored_s: float) -> str:
     if label.runtime_s is not None and label.runtime_s < MIN_DELAY_S:
         return Reason.AT_SIGNAL_TIME
     return "" if label.ended_s is None else too_soon(label.ended_s - scored_s) or ""
-
-
-def _alone(open_ended: bool, realised_r: float | None, pips: float | None) -> float | None:
-    """The pips of an end at no level where they alone tell what it made: 0 may stand for none."""
-    return pips or None if realised_r is None and open_ended else None
-
-
-def _told_r(outcome: Outcome, *, by_pips: bool) -> float | None:
-    """In units of the risk: as it was reported, by the exit, or by pips where these count."""
-    signal = outcome.signal
-    if outcome.realised_r is not None:
-        return outcome.realised_r
-    if outcome.exit is not None:
-        return _made(outcome, filled_at(signal, outcome), outcome.exit)
-    if not by_pips or not outcome.pips or signal.symbol is None:
-        return None
-    return in_r(outcome.pips, signal.symbol, signal.entry, signal.stop)
-
-
-def _may_be_even(outcome: Outcome) -> bool:
-    """Whether pips of 0 may be true, since its stop was moved to about where it was filled.
-
-    Else they are what a writer puts where it has none.
-    """
-    signal, began = outcome.signal, filled_at(outcome.signal, outcome)
-    if outcome.pips != 0.0 or outcome.stop is None or began is None:
-        return False
-    if signal.entry is None or signal.stop is None:
-        return False
-    return abs(outcome.stop - began) < _ABOUT_R * abs(signal.entry - signal.stop)
-
-
-def _belies(outcome: Outcome) -> bool:
-    """Whether it won by an exit that lost or the reverse, as its stop alone tells the side."""
-    if outcome.realised_r is not None or outcome.exit is None:
-        return False
-    signal = outcome.signal
-    return _told_r(outcome, by_pips=False) is None and None not in (signal.entry, signal.stop)
-
-
-def _nominal_r(outcome: Outcome) -> float | None:
-    """What the level made that its word says was reached; None too of a loss in profit."""
-    signal = outcome.signal
-    if signal.target is None:  # as of a win: losses alone would look like ruin
-        return None
-    own, last = levels(signal, outcome, outcome.win)
-    if not moved_end(signal, outcome, outcome.win):
-        return _made(outcome, signal.entry, own)
-    return _made(outcome, filled_at(signal, outcome), last)
-
-
-def _made(outcome: Outcome, began: float | None, leave: float | None) -> float | None:
-    """R of a way from `began` to `leave`; None where it cannot be told, or none of such an end."""
-    entry, stop = outcome.signal.entry, outcome.signal.stop
-    if leave is None or began is None or entry is None or stop is None or entry == stop:
-        return None
-    # The stop lies on the losing side, so its sign is the direction's.
-    made = (leave - began) / (entry - stop)
-    if sign_differs(outcome.win, made, None):
-        return None
-    return min(MAX_TERM_R, max(-MAX_TERM_R, made))
