@@ -239,7 +239,7 @@ class Watched:
         of = f'instance="{self.instance}",endpoint="{endpoint or self.bridge.address}"'
         query = f"signal_scorer:feed_open{{{of}}}"
         eventually(lambda: self.prometheus.value(query) == 1, "an open market", PATIENCE_S)
-        query = f"max(increase(signal_scorer_ticks_total{{{of}}}[3d]))"
+        query = f"max(increase(signal_scorer_ticks_total{{{of}}}[5d]))"
         # More than the rules ask for: a part of an increase is extrapolated, and goes again.
         eventually(lambda: (self.prometheus.value(query) or 0) > 200, "its ticks", PATIENCE_S)
 
