@@ -2,11 +2,11 @@
 
     make test-watch                  (scripts/watch.py [ALERT...])
 
-The real service, Debian's Prometheus and node exporter with the shipped rules: only `for:`,
-the intervals and the ten minutes in which ticks are missed are shortened. First a healthy service
-is watched, of which nothing may fire. For each fault it says what was done, what fired then, after
-how long, and what fired beside it. Needs root for a small tmpfs; exit code 1 where an alert or an
-answer is missing.
+The real service, Debian's Prometheus and node exporter with the shipped rules: only `for:`, the
+intervals and the minutes in which ticks are missed or a feed is silent are shortened. First a
+healthy service is watched, of which nothing may fire. For each fault it says what was done, what
+fired then, after how long, and what fired beside it. Needs root for a small tmpfs; exit code 1
+where an alert or an answer is missing.
 """
 
 from __future__ import annotations

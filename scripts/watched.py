@@ -1,8 +1,8 @@
 """A real Prometheus and node exporter beside the real service, for `watch` and its faults.
 
 The configuration and the rules are the shipped ones, but for the targets, the intervals and the
-`for:` of the alerts, all of which become a second or two. Where ticks are looked back on for ten
-minutes, it is ten seconds.
+`for:` of the alerts, all of which become a second or two, as do the three minutes in which a feed
+is silent. Where ticks are looked back on for ten minutes, it is ten seconds.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Prometheus:
             r"^( +)for: \w+$", r"\1for: 2s", (SHIPPED / "alerts.yml").read_text(), flags=re.M
         )
         rules, ticks = re.subn(r"(_tick\w*(?:{[^}]*})?)\[10m\]", r"\1[10s]", rules)
+        rules, silences = re.subn(r"_feed_silent\[3m\]", "_feed_silent[2s]", rules)
         assert ticks
+        assert silences
         (folder / "alerts.yml").write_text(rules)
         (folder / "prometheus.yml").write_text(self._configuration())
         self.alerts = re.findall(r"^ +- alert: (\w+)$", rules, re.M)
