@@ -49,7 +49,7 @@ def verdict_in_words(candidate: Candidate) -> str:
     """What the gate's word means, in one sentence."""
     test, days = candidate.walk.test, len(np.unique(candidate.walk.groups))
     seen = f"On {len(test):,} signals of {days} days that it had not seen, it was"
-    better = f"{seen} better than a constant and than the simple rules, with 95 % confidence"
+    better = f"{seen} better than a constant and than {_rules(candidate)}, with 95 % confidence"
     if candidate.verdict.published:
         return f"{better}."
     if only_the_champion(candidate.verdict.metrics):
@@ -58,6 +58,11 @@ def verdict_in_words(candidate: Candidate) -> str:
             "goes on."
         )
     return f"{seen} not shown to be good enough. What served before goes on serving."
+
+
+def _rules(candidate: Candidate) -> str:
+    several = sum(name.startswith("logit_") for name in candidate.verdict.metrics) > 1
+    return "the simple rules" if several else "the simple rule"
 
 
 def answers(
