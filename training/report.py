@@ -24,8 +24,9 @@ from training.conditions import conditions
 from training.dataset import Dataset
 from training.figures import figures
 from training.findings import Findings
+from training.heading import headline, verdict_in_words, whose_numbers
 from training.plots import Picture
-from training.told import answers, headline, scored_live, verdict_in_words
+from training.told import answers, scored_live
 from training.truth_log import TruthLog
 from training.wording import day, meaning, percent
 
@@ -71,10 +72,12 @@ def render(
     step: Callable[[str, int, int], None] = lambda _name, _done, _all: None,
     *,
     publishes: bool = True,
+    serving: str | None = None,
 ) -> Page:
     """Draw and write it. `history` holds the candidates before this one; `step` hears of stages.
 
-    `publishes` says whether what passes the gate is published.
+    `publishes` says whether what passes the gate is published, `serving` is the version that
+    serves when it is judged.
     """
     step("drawing the report", 0, 1)
     pictures = figures(found)
@@ -87,11 +90,13 @@ def render(
     }  # fmt: skip
     walk, verdict = candidate.walk, candidate.verdict
     tried = [event for event in history if event.n is not None]
+    serves = verdict.published and publishes
     page = environment.get_template("report.html").render(
         made_s=candidate.made_s,
         verdict=verdict,
         headline=headline(verdict, publishes),
         in_words=verdict_in_words(candidate),
+        whose="" if serves else whose_numbers(serving),
         samples=candidate.samples,
         scored_live=scored_live(candidate.samples),
         walk=walk,
@@ -102,7 +107,7 @@ def render(
         data=data,
         log=log,
         rows=_rows(verdict.metrics),
-        predictors=[_PREDICTORS.get(name, name) for name in verdict.metrics],
+        predictors=[_predictor(name, serves) for name in verdict.metrics],
         pictures=pictures,
         fewest=stability.FEWEST,
         tried=tried[: -MOST_TRIED - 1 : -1],
@@ -110,6 +115,12 @@ def render(
     )
     step("drawing the report", 1, 1)
     return Page(page.encode(), pictures)
+
+
+def _predictor(name: str, serves: bool) -> str:
+    if name == "challenger" and not serves:
+        return "candidate, as it would be served"
+    return _PREDICTORS.get(name, name)
 
 
 def _rows(metrics: Mapping[str, Mapping[str, float]]) -> list[tuple[str, list[str]]]:

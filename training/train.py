@@ -170,7 +170,10 @@ def _judged(
         data.samples, settings, now_s=now_s, current=current, remark=remark, progress=window
     )
     findings = find(candidate, settings, progress.step)
-    return candidate, partial(render, candidate, findings, data, log, history, progress.step)
+    serving = None if current is None else current.version
+    return candidate, partial(
+        render, candidate, findings, data, log, history, progress.step, serving=serving
+    )
 
 
 def gather(

@@ -164,6 +164,10 @@ def test_a_champion_that_goes_on_winning_is_re_validated(trained: Path) -> None:
     assert "Not published: the present model stays." in page
     assert "not shown to be as good as the model that serves" in page
     assert "not shown to be good enough" not in page
+    # Nor that these numbers are those of the one that serves.
+    assert "All numbers on this page are those of this candidate." in page
+    assert f"The page of the model that serves is {after.version}/report.html" in page
+    assert (trained / "models" / after.version / "report.html").is_file()
     assert "It predicts better than a constant" in page
     assert "but is not shown to be as good as the champion: maybe worse" in page
     assert "Not established:" not in page.split("In pictures")[0]

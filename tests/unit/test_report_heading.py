@@ -9,7 +9,10 @@ from found_rows import Judged, unpriced
 from msgspec.structs import replace as with_fields
 
 from training.candidate import Candidate
-from training.told import verdict_in_words
+from training.dataset import Dataset
+from training.heading import verdict_in_words
+from training.report import render
+from training.truth_log import Rules, read_truth_logs
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +38,29 @@ def published(candidate: Candidate, *rivals: str) -> Candidate:
 def test_one_simple_rule_is_not_called_several(judged: Judged, rules: list[str], said: str) -> None:
     candidate, _ = judged
     assert said in verdict_in_words(published(candidate, "constant", *rules))
+
+
+@pytest.mark.parametrize(
+    ("passed", "publishes", "serving", "said"),
+    [
+        (True, True, "20260101T000000Z-000000", ""),
+        (True, False, "20260101T000000Z-000000", "20260101T000000Z-000000/report.html"),
+        (False, True, "20260101T000000Z-000000", "20260101T000000Z-000000/report.html"),
+        (False, True, None, "which does not serve."),
+    ],
+)
+def test_numbers_of_a_candidate_that_does_not_serve_are_called_its_own(
+    judged: Judged, passed: bool, publishes: bool, serving: str | None, said: str
+) -> None:
+    candidate, found = judged
+    verdict = with_fields(candidate.verdict, published=passed)
+    data, log = Dataset(candidate.samples, 250, {}, 0, 0), read_truth_logs([], Rules())
+    page = render(
+        replace(candidate, verdict=verdict), found, data, log, [],
+        publishes=publishes, serving=serving,
+    ).html.decode()  # fmt: skip
+    box = page.split('<div class="verdict')[1].split("</div>")[0]
+    assert said in box
+    assert ("All numbers on this page are those of this candidate" in box) == bool(said)
+    assert ('<th class="n">candidate, as it would be served</th>' in page) == bool(said)
+    assert ('<th class="n">model, as served</th>' in page) == (not said)
