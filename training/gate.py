@@ -108,6 +108,7 @@ def _against(champion: Unseen, walk: WalkForward) -> dict[str, float]:
     gain = improvement(champion.p, ours, rows.win, rows.weight, rows.time_s, walk.holding_s)
     level = walk.level(champion.p, champion.at)
     found = measure(champion.p, rows.win, rows.weight, level) | _shown(gain, day_count)
+    found["log_loss_challenger"] = float(np.average(log_loss(ours, rows.win), weights=rows.weight))
     made = taken_r(walk.level(ours, champion.at), rows)
     theirs = taken_r(level, rows)
     if made is not None and theirs is not None:

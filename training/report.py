@@ -45,6 +45,8 @@ _METRICS = (
     ("n", "unseen signals", "{:.0f}"),
     ("days", "days", "{:.0f}"),
 )
+_OF_BOTH = {"log_loss": "log_loss_challenger", "r_taken": "r_challenger"}
+"""What a champion's column also has of the candidate, on the champion's signals."""
 _NOT_OF_A_CONSTANT = ("auc", "win_rate_top_half")
 _PREDICTORS = {
     "challenger": "model, as served",
@@ -107,7 +109,7 @@ def render(
         data=data,
         log=log,
         rows=_rows(verdict.metrics),
-        predictors=[_predictor(name, serves) for name in verdict.metrics],
+        predictors=[_predictor(name, of, serves) for name, of in verdict.metrics.items()],
         pictures=pictures,
         fewest=stability.FEWEST,
         tried=tried[: -MOST_TRIED - 1 : -1],
@@ -117,25 +119,26 @@ def render(
     return Page(page.encode(), pictures)
 
 
-def _predictor(name: str, serves: bool) -> str:
+def _predictor(name: str, found: Mapping[str, float], serves: bool) -> str:
     if name == "challenger" and not serves:
         return "candidate, as it would be served"
+    if name == "champion" and "n" in found:
+        return f"champion, on {found['n']:,.0f} signals"
     return _PREDICTORS.get(name, name)
 
 
 def _rows(metrics: Mapping[str, Mapping[str, float]]) -> list[tuple[str, list[str]]]:
     return [
-        (
-            label,
-            [
-                ""
-                if key not in values or (name == "constant" and key in _NOT_OF_A_CONSTANT)
-                else form.format(values[key])
-                for name, values in metrics.items()
-            ],
-        )
+        (label, [_cell(name, key, form, found) for name, found in metrics.items()])
         for key, label, form in _METRICS
     ]
+
+
+def _cell(name: str, key: str, form: str, found: Mapping[str, float]) -> str:
+    if key not in found or (name == "constant" and key in _NOT_OF_A_CONSTANT):
+        return ""
+    shown, both = form.format(found[key]), _OF_BOTH.get(key, "")
+    return f"{shown} (candidate {form.format(found[both])})" if both in found else shown
 
 
 def _inline(svg: bytes) -> str:
