@@ -26,7 +26,7 @@ from training.figures import figures
 from training.findings import Findings
 from training.heading import headline, verdict_in_words, whose_numbers
 from training.plots import Picture
-from training.told import answers, scored_live
+from training.told import answers, scored_live, within
 from training.truth_log import TruthLog
 from training.wording import day, meaning, percent
 
@@ -107,6 +107,7 @@ def render(
         answers=answers(candidate, found, history, data.silent_s, data.even_s),
         conditions=conditions(verdict.metrics),
         data=data,
+        silent=within(candidate.samples, data.silent_s),
         log=log,
         rows=_rows(verdict.metrics),
         predictors=[_predictor(name, of, serves) for name, of in verdict.metrics.items()],

@@ -257,10 +257,7 @@ def _not_shown(
     short = f"; {days} days are one kind of market" if days < FEW_DAYS else ""
     yield f"That tomorrow is like these days{short}."
     yield from _labels(walk)
-    silent, even = (
-        sum(samples.time_s[0] <= time_s <= samples.time_s[-1] for time_s in times)
-        for times in (silent_s, even_s)
-    )
+    silent, even = within(samples, silent_s), within(samples, even_s)
     if silent:
         yield (
             f"{silent:,} more signals of the time it learned from, which have no outcome that is "
@@ -285,6 +282,11 @@ def _not_shown(
         yield (
             f"That it helps everywhere: its better half won less than all did of {_named(worse)}."
         )
+
+
+def within(samples: Samples, times_s: Sequence[float]) -> int:
+    """How many times (UTC s) lie from the first sample to the last."""
+    return sum(bool(samples.time_s[0] <= at_s <= samples.time_s[-1]) for at_s in times_s)
 
 
 def _labels(walk: WalkForward) -> Iterator[str]:
