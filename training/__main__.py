@@ -181,7 +181,7 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
     from service.config import load
     from training.champion import current_model
     from training.registry import NOT_USED, too_old
-    from training.thresholds import asked_signals, describe
+    from training.thresholds import PatternError, asked_signals, describe
 
     with advice():
         settings = settings_of(options)
@@ -194,8 +194,11 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
         score = load(options["config_path"]).config.score
         weights = Weights(score.base_weight, score.model_weight, score.session_bonus_weight)
         scores = asked_signals(settings.journals)
-        for line in describe(model, scores, weights, today=today, by_pattern=by_pattern):
-            click.echo(line)
+        try:
+            for line in describe(model, scores, weights, today=today, by_pattern=by_pattern):
+                click.echo(line)
+        except PatternError as odd:
+            raise click.BadParameter(str(odd), param_hint="--pattern") from odd
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train monitor --textfile /run/metrics/scorer.prom")

@@ -24,13 +24,18 @@ from training.champion import seen_until_s
 from training.journals import Journals, read
 from training.scored import Score, scores_of, vector_of
 from training.truth_log import words
-from training.wording import WIDTH, fitting
+from training.wording import WIDTH
 
 FEWEST = 50
-NAME = 24
-"""Characters of a pattern in the table."""
+NAME = 25
+"""Characters of a pattern's column; a longer name has a line of its own, to be copied."""
+COUNT = 7
 USUAL = (65.0, 70.0, 75.0, 80.0)
 _BONUS = FEATURE_NAMES.index("session_bonus")
+
+
+class PatternError(ValueError):
+    """None of the signals has a pattern that a threshold was given for."""
 
 
 class Translated(NamedTuple):
@@ -111,7 +116,10 @@ def describe(
     today: float | None,
     by_pattern: Mapping[str, float],
 ) -> Iterator[str]:
-    """Lines for the terminal: a row for each pattern, a column for each threshold of today's."""
+    """Lines for the terminal: a row for each pattern, a column for each threshold of today's.
+
+    Raises PatternError where `by_pattern` names one that none of the signals has.
+    """
     seen_s = seen_until_s(model)
     unseen = [s for s in scores if s.time_s > seen_s and (s.direction or not model.directed)]
     fresh = len(unseen) >= FEWEST
@@ -130,41 +138,42 @@ def describe(
     base = np.array([float(vector_of(score)[-1]) for score in rows])
     final = final_scores(model, rows, weights)
     names = sorted(set(patterns.tolist()), key=lambda name: -np.count_nonzero(patterns == name))
+    if unknown := by_pattern.keys() - {*names, "all"}:
+        there = ", ".join(map(printable, names))
+        raise PatternError(f"no signal has the pattern {min(unknown)!r}; there are {there}")
     everything = np.ones(len(rows), dtype=np.bool_)
     parts = [(name, patterns == name) for name in names] + [("all", everything)]
     if today is None and not by_pattern:
         yield from _table(parts, base, final)
         return
-    yield f"{'pattern':<{NAME}}{'signals':>8}{'base':>8}{'passes':>8}   final"
+    yield f"{'pattern':<{NAME}}{'signals':>{COUNT}}{'base':>8}{'passes':>8}   final"
     for name, at in parts:
         threshold = by_pattern.get(name, today)
         if threshold is not None:
             yield _row(name, translate(base[at], final[at], threshold), threshold)
-    for name in sorted(by_pattern.keys() - {name for name, _ in parts}):
-        there = ", ".join(map(printable, names))
-        yield from wrap(f"no signal has the pattern {name!r}; there are {there}", WIDTH)
 
 
 Part = tuple[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]
 
 
 def _table(parts: Sequence[Part], base: Floats, final: Floats) -> Iterator[str]:
-    yield f"{'base threshold':<{NAME}}{'signals':>8}{''.join(f'{at:>12.0f}' for at in USUAL)}"
+    yield f"{'base threshold':<{NAME}}{'signals':>{COUNT}}{''.join(f'{at:>12.0f}' for at in USUAL)}"
     for name, at in parts:
         found = [translate(base[at], final[at], threshold) for threshold in USUAL]
         cells = "".join(f"{_score(t):>6}{_share(t):>6}" for t in found)
-        yield f"{_name(name)}{found[0].n:>8}{cells}"
+        yield f"{_name(name)}{found[0].n:>{COUNT}}{cells}"
     yield ""
     yield "The final score that passes as many, and what share that is. --today 72 shows"
     yield "your own."
 
 
 def _name(pattern: str) -> str:
-    return f"{fitting(printable(pattern), NAME - 1):<{NAME}}"
+    name = printable(pattern)
+    return f"{name:<{NAME}}" if len(name) < NAME else f"{name}\n{'':<{NAME}}"
 
 
 def _row(name: str, found: Translated, threshold: float) -> str:
-    head = f"{_name(name)}{found.n:>8}{threshold:>8.1f}{found.wanted:>8}   "
+    head = f"{_name(name)}{found.n:>{COUNT}}{threshold:>8.1f}{found.wanted:>8}   "
     if found.score is None:
         why = "too few signals" if found.n < FEWEST else "none reaches it"
         return f"{head}-  ({why})"

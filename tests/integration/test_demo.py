@@ -115,7 +115,12 @@ def test_files_are_there_and_agree_with_the_count(
 
 
 @pytest.mark.parametrize(
-    ("of", "shows"), [("models", r"\* "), ("weeks", r"(?s).*\ntogether +[1-9]")]
+    ("of", "shows"),
+    [
+        ("models", r"\* "),
+        ("weeks", r"(?s).*\ntogether +[1-9]"),
+        ("thresholds", r"(?s).*\nall +[1-9]"),
+    ],
 )
 def test_the_commands_that_it_names_work_as_they_stand(
     played: tuple[dict[str, Any], str, Path], of: str, shows: str

@@ -360,6 +360,9 @@ def test_results_and_thresholds_are_read_off_the_same_files(served: Path) -> Non
     for wrong in ("x", "x=nan", "x=101"):
         shown = CliRunner().invoke(main, ["thresholds", "--pattern", wrong, *places])
         assert shown.exit_code == 2
+    shown = CliRunner().invoke(main, ["thresholds", "--pattern", "ORDER_BLOC=75", *places])
+    assert shown.exit_code == 2
+    assert "no signal has the pattern 'ORDER_BLOC'; there are ORDER_BLOCK_BOUNCE" in shown.stderr
     (served / "models" / "CURRENT.json").unlink()
     shown = CliRunner().invoke(main, ["thresholds", *places])
     assert shown.exit_code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -21,7 +22,7 @@ from protocol.schema import SCHEMA
 from service.features.vector import Vector, is_warm
 from service.model import Model
 from service.scoring import Weights
-from training.thresholds import asked_signals, describe, final_scores, translate
+from training.thresholds import PatternError, asked_signals, describe, final_scores, translate
 
 WEIGHTS = Weights(0.4, 0.6, 1.0)
 
@@ -107,8 +108,10 @@ def test_a_pattern_that_no_signal_has_is_named_with_those_there_are(
     model: Model, tmp_path: Path
 ) -> None:
     scores = asked_signals(tmp_path / "journal.db")
-    shown = list(describe(model, scores, WEIGHTS, today=None, by_pattern={"OB": 70.0}))
-    assert shown[-1] == "no signal has the pattern 'OB'; there are ORDER_BLOCK_BOUNCE"
+    there = re.escape("no signal has the pattern 'OB'; there are ORDER_BLOCK_BOUNCE")
+    with pytest.raises(PatternError, match=f"^{there}$"):
+        list(describe(model, scores, WEIGHTS, today=None, by_pattern={"OB": 70.0}))
+    list(describe(model, scores, WEIGHTS, today=None, by_pattern={"all": 70.0}))
 
 
 def test_without_a_threshold_of_today_usual_ones_are_shown(model: Model, tmp_path: Path) -> None:
@@ -139,16 +142,18 @@ def test_signals_that_the_model_was_trained_on_are_not_used_unsaid(tmp_path: Pat
 
 
 @pytest.mark.parametrize("today", [70.0, None])
-def test_patterns_are_told_apart_by_their_ends_and_move_no_cursor(
+def test_patterns_stand_in_full_as_the_option_wants_them_and_move_no_cursor(
     model: Model, tmp_path: Path, today: float | None
 ) -> None:
-    names = ["LIQUIDITY_SWEEP_REVERSAL_LONG", "LIQUIDITY_SWEEP_REVERSAL_SHORT", "\x1b[2J"]
+    names = ["LIQUIDITY_SWEEP_REVERSAL", "LIQUIDITY_SWEEP_REVERSAL_SHORT", "\x1b[2J"]
     scores = [
         with_fields(score, pattern=names[i % 3])
         for i, score in enumerate(asked_signals(tmp_path / "journal.db"))
     ]
-    mistyped = {} if today is None else {"OB": 60.0}
-    shown = list(describe(model, scores, WEIGHTS, today=today, by_pattern=mistyped))
-    named = {line[:24].rstrip() for line in shown}
-    assert {"LIQUIDITY_SWEE..AL_LONG", "LIQUIDITY_SWEE..L_SHORT", "?[2J"} <= named
+    shown = "\n".join(describe(model, scores, WEIGHTS, today=today, by_pattern={})).split("\n")
+    found = {line.split()[0]: line.split()[1:2] for line in shown if line.strip()}
+    assert found["LIQUIDITY_SWEEP_REVERSAL"] == ["67"]
+    assert found["LIQUIDITY_SWEEP_REVERSAL_SHORT"] == []  # its row is the next
+    assert found["67"]
+    assert found["?[2J"] == ["66"]
     assert all(line.isprintable() and len(line) <= 80 for line in shown)

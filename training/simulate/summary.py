@@ -45,6 +45,7 @@ def show(facts: Facts, console: Console) -> None:
         for what, command in (
             ("models", [trainer, "models", *place]),
             ("weeks", [trainer, "results", *place, *kept]),
+            ("thresholds", [trainer, "thresholds", *place, "--journal", journal]),
         ):
             asked = shlex.join(map(str, command))
             console.print(f"look at the {what}: {asked}", soft_wrap=True, markup=False)
