@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from training.simulate.facts import Choice, Facts, Percentiles
+from training.simulate.elite_guard import TIMEOUT_MS
+from training.simulate.facts import CLIENT_DEFAULT_MS, Choice, Facts, Percentiles
 
 EXPLANATION = (
     "A simulation: market and wins are made up, by a function that docs/demo.md states. So the "
@@ -113,7 +114,12 @@ def _latency(latency: Percentiles | None, over_default: int | None = None) -> st
         f"p50 {latency.p50:.2f} ms, p95 {latency.p95:.2f}, p99 {latency.p99:.2f}, "
         f"longest {latency.longest:.1f}"
     )
-    return text if over_default is None else f"{text}; over the client's 50 ms: {over_default}"
+    if over_default is None:
+        return text
+    return (
+        f"{text}; asked with a budget of {TIMEOUT_MS / 1000:g} s: with the client's usual "
+        f"{CLIENT_DEFAULT_MS:.0f} ms {over_default:,} would have got their base score"
+    )
 
 
 def _swap(facts: Facts, version: str) -> str:
