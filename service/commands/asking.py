@@ -35,7 +35,13 @@ def score(asked: Asked, as_json: bool, **signal: Any) -> None:
 @asks
 @click.option("--signal-id")
 @click.option("--score-id")
-@click.option("--outcome", required=True, help="Any of the truth log's words.")
+@click.option(
+    "--outcome",
+    required=True,
+    metavar="WORD",
+    help="WIN, WIN_TP, LOSS, LOSS_SL, TIMEOUT, EXPIRED, CLOSED or CLOSED_...; any other is "
+    "recorded, but nothing learns from it, nor from one with PARTIAL in it.",
+)
 @click.option("--realised-r", type=float)
 def outcome(asked: Asked, **fields: Any) -> None:
     """Report how a signal ended."""
