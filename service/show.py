@@ -64,7 +64,10 @@ def _features_table(values: dict[str, Any], missing: Any, reply: ScoreReply | No
     for name in FEATURE_NAMES:
         if name not in values:
             continue
-        row = [name, f"{values[name]:8.2f}", "missing: neutral value" if name in missing else ""]
+        note = "missing: neutral value" if name in missing else ""
+        if name == "base_score" and reply is None:
+            note = "none given"
+        row = [name, f"{values[name]:8.2f}", note]
         if explained:
             row.append(f"{explained.contributions[name]:+.4f}")
         table.add_row(*row)
