@@ -19,6 +19,7 @@ from service.commands.root import print_no_more
 from service.durable import LockHeld, Unflushed
 from service.within import Within
 from training import settings as trainer_settings
+from training.replacing import NotReplaced
 from training.settings import Settings
 
 # \b keeps click from rewrapping the example.
@@ -212,6 +213,8 @@ def _unusable(error: OSError) -> str:
         do = "become root or the trainer's user, let that one read and write there,"
     elif error.errno == errno.EROFS:
         do = "have that disk mounted for writing"
+    elif isinstance(error, NotReplaced):
+        do = "name a file"
     else:
         do = "look at that disk" if isinstance(error, Unflushed) else "mend that"
     if isinstance(error, Unflushed):  # a rollback that is run again goes back to the other one

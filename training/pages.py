@@ -9,22 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from protocol.manifest import REPORT_NAME
-from service.durable import named
 from service.history import Event
 from training.publish import published_versions
+from training.replacing import replace
 
 LAST_REPORT = "last-report.html"
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replace a page by one rename. Raises OSError."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    try:
-        with named(scratch):
-            scratch.write_bytes(content)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def complete(models_dir: Path, last: Event | None) -> None:
@@ -37,4 +26,4 @@ def complete(models_dir: Path, last: Event | None) -> None:
     with suppress(OSError):
         page = (models_dir / last.version / REPORT_NAME).read_bytes()
         if not report.exists() or report.read_bytes() != page:
-            write(report, page)
+            replace(report, page)

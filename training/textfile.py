@@ -11,6 +11,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from service.alerting import Finding
+from service.durable import READABLE
+from training.replacing import replace
 
 MONITOR, TRAIN = "signal_scorer_monitor_", "signal_scorer_train_"
 LEVELS = ("fine", "unknown", "warning", "alert")
@@ -66,10 +68,7 @@ def _file(path: Path, prefix: str) -> tuple[Maker, Callable[[], None]]:
 
     def done() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Of a name that node exporter passes over.
-        scratch = path.with_name(f".{path.name}.tmp")
-        scratch.write_bytes(generate_latest(registry))
-        scratch.chmod(0o644)  # whatever the umask: there is no secret in it
-        scratch.replace(path)
+        # There is no secret in it.
+        replace(path, generate_latest(registry), READABLE)
 
     return gauge, done

@@ -25,6 +25,7 @@ from training.dataset import Dataset, read_dataset
 from training.interrupt import finished_first
 from training.journals import open_journals
 from training.progress import SILENT, Progress
+from training.replacing import may_replace, replace
 from training.samples import Samples
 from training.scored import Reach
 from training.settings import Settings
@@ -119,6 +120,7 @@ def evaluate(
 
     Into the directory `pictures` go its pictures as SVG files.
     """
+    may_replace(report)
     log, data = gather(settings, now_s=now_s, progress=progress)
     if early := _too_early(settings, data, None, force=True, released=False):
         return early
@@ -130,11 +132,11 @@ def evaluate(
         return Run(NOT_ENOUGH, f"not enough samples: {lack}")
     with finished_first():
         report.parent.mkdir(parents=True, exist_ok=True)
-        pages.write(report, page.html)
+        replace(report, page.html)
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             for name, picture in page.pictures.items():
-                pages.write(pictures / f"{name}.svg", picture.light)
+                replace(pictures / f"{name}.svg", picture.light)
     would = "would be published" if candidate.verdict.published else "would be rejected"
     return Run(OK, f"{would}: {candidate.verdict.reason} The report is {report}.")
 
@@ -273,7 +275,7 @@ def _publish(
         return _carried_out(candidate, report, settings, clock)
     except Unflushed:
         with suppress(OSError):
-            pages.write(settings.models / pages.LAST_REPORT, report)
+            replace(settings.models / pages.LAST_REPORT, report)
         raise
 
 
@@ -354,7 +356,7 @@ def _without_candidate(run: Run, samples: Samples, settings: Settings, now_s: fl
 def _with_report(run: Run, path: Path, content: bytes) -> Run:
     """`run` with its report; where that cannot be written it is said, and the run stays."""
     try:
-        pages.write(path, content)
+        replace(path, content)
     except OSError as error:
         text = f"{run.text} Its report is missing: {path}: {error.strerror}"
         return msgspec.structs.replace(run, text=text)

@@ -141,3 +141,34 @@ def test_an_evaluation_that_cannot_be_written_names_the_page(place: Path) -> Non
     full(place / ".page.html.tmp")
     result = run(place, "evaluate", "--report", str(place / "page.html"))
     assert_one_line(result, place / ".page.html.tmp", "make room there")
+
+
+def no_regular_file(path: Path, kind: str) -> None:
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        (path.parent / "target").write_text("another's")
+        path.symlink_to("target")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_page_replaces_only_a_regular_file(place: Path, kind: str) -> None:
+    page = place / "page.html"
+    no_regular_file(page, kind)
+    before = page.lstat()
+    result = run(place, "evaluate", "--report", str(page))
+    assert_one_line(result, page, "is no regular file and is not replaced; name a file")
+    assert "walk" not in result.stderr  # before anything is read
+    assert page.lstat() == before
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+@pytest.mark.parametrize("command", ["train", "monitor"])
+def test_metrics_replace_only_a_regular_file(place: Path, command: str, kind: str) -> None:
+    metrics = place / "scorer.prom"
+    no_regular_file(metrics, kind)
+    before = metrics.lstat()
+    result = run(place, command, "--textfile", str(metrics))
+    said = f"metrics not written to {metrics}: is no regular file and is not replaced"
+    assert said in result.stdout
+    assert metrics.lstat() == before

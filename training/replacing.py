@@ -1,0 +1,43 @@
+"""Files that readers find whole: the new one or the old one, and never half of either.
+
+The rule: only a regular file is replaced. Root's rename would take a device from the whole
+machine, and a link from what it leads to.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+from pathlib import Path
+
+from service.durable import named
+
+
+class NotReplaced(OSError):  # noqa: N818  a state of things, not a fault
+    """What lies there is no regular file."""
+
+
+def may_replace(path: Path) -> None:
+    """Raises NotReplaced where something lies there that is no regular file, be it a link."""
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISREG(mode):
+        text = "is no regular file and is not replaced"
+        raise NotReplaced(errno.EEXIST, text, str(path))
+
+
+def replace(path: Path, content: bytes, mode: int | None = None) -> None:
+    """Write a file by one rename; `mode` whatever the umask. Raises OSError, or NotReplaced."""
+    may_replace(path)
+    # Of a name that Prometheus' node exporter passes over.
+    scratch = path.with_name(f".{path.name}.tmp")
+    try:
+        with named(scratch):
+            scratch.write_bytes(content)
+            if mode is not None:
+                scratch.chmod(mode)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
