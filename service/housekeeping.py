@@ -198,7 +198,13 @@ class Housekeeping:
             detail = found.detail[:MAX_DETAIL_CHARS]
             self._vitals.last_rejection = f"{found.reason}: {detail}"
             serving = self._engine.model.version if self._engine.model else None
-            self.event("model_rejected", reason=str(found.reason), detail=detail, serving=serving)
+            self.event(
+                "model_rejected",
+                reason=str(found.reason),
+                detail=detail,
+                serving=serving,
+                advice="signal-scorer doctor says what to do",
+            )
         elif isinstance(found, Removed):
             # The pointer is gone: what was proven goes on serving until another is published.
             self._vitals.last_rejection = None

@@ -90,7 +90,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     try:
         metrics.start()
         _favour_the_loop()
-        _announce(config, server, engine)
+        _announce(config, server, engine, refused=vitals.last_rejection is not None)
         housekeeping.event("started", pid=os.getpid(), protocol=PROTOCOL_VERSION)
         server.run(stop)
         log.info("stopping", signal=stop.received)
@@ -228,9 +228,15 @@ def _favour_the_loop() -> None:
     sys.setswitchinterval(0.0005)
 
 
-def _announce(config: Config, server: Server, engine: Engine) -> None:
+def _announce(config: Config, server: Server, engine: Engine, *, refused: bool) -> None:
     model = engine.model.version if engine.model else None
     if model is None:
-        log.warning("no model yet: base scores are served", models=str(config.models_dir))
+        text = "no model yet: base scores are served"
+        if refused:
+            text = (
+                "the published model was refused: base scores are served (signal-scorer doctor "
+                "says why)"
+            )
+        log.warning(text, models=str(config.models_dir))
     log.info("ready", address=server.score_address, model=model, mode=engine.mode)
     systemd.notify(f"READY=1\nSTATUS=serving {model or 'base scores'}")

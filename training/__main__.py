@@ -243,7 +243,7 @@ def models(**options: Any) -> None:
         for model in listed:
             mark = "*" if model.current else "-" if model.previous else " "
             if model.problem:
-                click.echo(f"{mark} {model.version}  unreadable: {model.problem}")
+                click.echo(f"{mark} {model.version}  {model.problem}")
                 continue
             made = datetime.fromtimestamp(model.created_at, UTC)
             pinned = "  pinned" if model.pinned else ""

@@ -37,6 +37,15 @@ def published_model(models_dir: Path) -> Model | None:
         return load(models_dir, pointer)
 
 
+def loadable(models_dir: Path) -> bool:
+    """False where the service would not load what is published. OSError as `published_model`."""
+    try:
+        published_model(models_dir)
+    except ModelRejected:
+        return False
+    return True
+
+
 def current_model(models_dir: Path) -> Model | None:
     """As `published_model`, and None also where the service would not load it."""
     try:

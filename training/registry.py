@@ -45,7 +45,7 @@ class RegistryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One version; `problem` says why it cannot be read, and then the rest is unknown."""
+    """One version; `problem` says why it cannot be served, and then the rest may be unknown."""
 
     version: str
     current: bool
@@ -80,7 +80,7 @@ def _listed(models_dir: Path, version: str, pointer: Pointer | None) -> Listed:
     try:
         manifest = _manifest(models_dir, version)
     except _UNREADABLE as error:
-        return Listed(version, current, previous, pinned, problem=str(error))
+        return Listed(version, current, previous, pinned, problem=f"unreadable: {error}")
     return Listed(
         version=version,
         current=current,
@@ -89,7 +89,22 @@ def _listed(models_dir: Path, version: str, pointer: Pointer | None) -> Listed:
         created_at=manifest.created_at,
         n=manifest.samples.n,
         reason=manifest.verdict.reason,
+        problem=_refused(models_dir, version, pointer if current else None),
     )
+
+
+def _refused(models_dir: Path, version: str, pointer: Pointer | None) -> str:
+    """Why the service would refuse a version, which its `pointer` names where it is current."""
+    try:
+        if pointer is None:
+            pointer_to(models_dir, version, None, now_s=0.0, why="")
+        else:
+            load(models_dir, pointer)
+    except RegistryError as error:
+        return str(error).removeprefix(f"{version} ")
+    except ModelRejected as error:
+        return f"cannot be served: {error}"
+    return ""
 
 
 def rollback(
@@ -112,7 +127,9 @@ def rollback(
             raise RegistryError("no previous model; name the version, `models` lists them")
         version = pointer.previous
     if pointer is not None and pointer.version == version:
-        raise RegistryError(f"{version} is current already")
+        raise RegistryError(
+            f"{version} is current already; if it is damaged: signal-scorer-train train --force"
+        )
     moved, _ = pointer_to(models_dir, version, pointer, now_s=now_s, why=why)
     event = {"event": "rolled back", "at": now_s, "version": version, "why": why}
     move_pointer(models_dir, moved, event, step)

@@ -75,6 +75,7 @@ def train(
     sqlite3.Error where the journal cannot be read.
     """
     # Loaded late: what only looks at the data starts without scikit-learn and matplotlib.
+    from training.champion import loadable
     from training.publish import current_pointer
     from training.registry import complete_history
 
@@ -88,7 +89,9 @@ def train(
         pages.complete(settings.models, last)
         pointer = current_pointer(settings.models)
         publishes = pointer is None or not pointer.pinned
-        released = last is not None and last.event == WITHHELD and publishes
+        released = publishes and (
+            (last is not None and last.event == WITHHELD) or not loadable(settings.models)
+        )
         early = _too_early(settings, data, last, force=force, released=released)
         if early is not None:
             return _without_candidate(early, data.samples, settings, now_s)
@@ -219,7 +222,8 @@ def _named(journals: tuple[Path, ...]) -> str:
 def _too_early(
     settings: Settings, data: Dataset, last: Event | None, *, force: bool, released: bool
 ) -> Run | None:
-    """Why there is nothing to try; `released` is what a pin withheld, of the same samples."""
+    """Why there is nothing to try; `released`: of the same samples a pin withheld
+    one, or the published model cannot be loaded."""
     n = len(data.samples)
     if n < settings.min_samples and not force:
         return Run(

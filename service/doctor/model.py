@@ -20,7 +20,10 @@ from service.errors import ModelRejected, RejectReason
 from service.history import moves, read_history
 from service.model import REVIEW_DUE, Model
 
-BACK = "serve another one: signal-scorer-train models, then signal-scorer-train rollback VERSION"
+BACK = (
+    "serve another one: signal-scorer-train models, then signal-scorer-train rollback VERSION; "
+    "if there is no other: signal-scorer-train train --force"
+)
 
 
 def check(scene: Scene) -> Iterator[Finding]:

@@ -71,8 +71,8 @@ def test_one_that_is_damaged_is_displaced_and_every_word_says_that_nothing_was_c
 
 
 def test_a_review_of_one_that_is_damaged_says_that_there_was_none(place: Path) -> None:
-    settings = Settings(journal=place / "journal.db", models=place / "models", min_new=1000)
+    settings = Settings(journal=place / "journal.db", models=place / "models", min_samples=10**6)
     turned(forest(place))
     done = train(settings, now_s=time.time())
-    assert done.result == "nothing_to_do"
+    assert done.result == "not_enough"
     assert "The published model was not reviewed: the service would not load it" in done.text

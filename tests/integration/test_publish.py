@@ -272,8 +272,10 @@ def test_rollback_to_nothing_and_to_a_damaged_model_is_refused(tmp_path):
     with pytest.raises(RegistryError, match="already"):
         rollback(tmp_path, second, now_s=NOW_S, why="test")
     (tmp_path / first / FOREST_NAME).write_bytes(b"")
-    with pytest.raises(RegistryError, match="cannot be served"):
+    with pytest.raises(RegistryError, match="cannot be served") as refused:
         rollback(tmp_path, first, now_s=NOW_S, why="test")
+    problems = {entry.version: entry.problem for entry in list_models(tmp_path)}
+    assert problems == {first: str(refused.value).removeprefix(f"{first} "), second: ""}
     assert pointer_of(tmp_path).version == second
 
 
@@ -339,7 +341,7 @@ def test_a_folder_that_was_copied_is_listed_as_that(tmp_path):
     name = version[:-6] + "c0ffee"
     shutil.copytree(tmp_path / version, tmp_path / name)
     copied = next(entry for entry in list_models(tmp_path) if entry.version == name)
-    assert copied.problem == f"manifest.json is that of {version}"
+    assert copied.problem == f"unreadable: manifest.json is that of {version}"
     assert not copied.current
 
 

@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, write_journal
 from trained import history, run
 
+from protocol.manifest import FOREST_NAME
 from service.bundle import read_pointer
 from service.durable import TrainerLock
 from training.__main__ import main
@@ -117,6 +118,20 @@ def test_nothing_new_is_nothing_to_do(trained: Path) -> None:
     assert result.exit_code == 0
     assert "nothing to do: 0 new samples" in result.output
     assert len(history(trained / "models")) == 1
+
+
+def test_a_published_model_that_cannot_be_loaded_waits_for_no_new_samples(trained: Path) -> None:
+    before = pointer_of(trained / "models").version
+    with (trained / "models" / before / FOREST_NAME).open("ab") as file:
+        file.write(b"12345678")
+    listed = run(trained, "models", journal=False).output
+    assert f"* {before}  cannot be served: digest: {FOREST_NAME} has" in listed
+    result = run(trained, "rollback", before, journal=False)
+    assert result.exit_code == 1
+    assert "already; if it is damaged: signal-scorer-train train --force" in result.stderr
+    result = run(trained, "train")
+    assert "nothing to do" not in result.output
+    assert pointer_of(trained / "models").version != before
 
 
 def test_fewer_samples_than_before_are_said_and_the_later_ones_counted(trained: Path) -> None:
