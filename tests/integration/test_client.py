@@ -54,7 +54,7 @@ def test_away_means_the_base_score_within_the_budget(nowhere: str) -> None:
     assert (reply.symbol, reply.direction, reply.signal_id) == ("EURUSD", "BUY", "s")
     assert reply.journalled is False
     assert reply.error is not None
-    assert "is signal-scorer running?" in reply.error
+    assert "is signal-scorer running, and does that address ask for keys?" in reply.error
 
 
 def test_other_calls_have_nothing_to_fall_back_on(nowhere: str) -> None:

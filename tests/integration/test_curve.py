@@ -80,7 +80,9 @@ def test_a_listed_client_is_answered_and_strangers_get_nothing(tmp_path: Path, k
         for refused in (None, stranger, wrong_server):
             assert gets_nothing(service.address, refused, elite_guard)
         with ScorerClient(near(service.address), IN_VAIN_MS, curve=stranger) as client:
-            assert "not on its list" in str(client.score("EURUSD", 70.0).error)
+            error = str(client.score("EURUSD", 70.0).error)
+            assert "not on its list" in error
+            assert "to any key where it asks for none" in error
         with ScorerClient(near(service.address), 10_000, curve=elite_guard) as client:
             reply = client.score("EURUSD", 70.0)
             assert (reply.final_score, reply.status) == (70.0, "unknown_symbol")
