@@ -25,6 +25,7 @@ from service.paper_keeping import PaperKeeping
 from service.recording import SegmentWriter
 from service.records import EventRow
 from service.settings import Config
+from service.symbol_feed import NEVER
 from service.taking_up import TakingUp
 from service.vitals import Vitals
 
@@ -48,6 +49,8 @@ LEVELS = {
     "clock_stepped": "warning",
 }
 """Of events in the log; all others are information."""
+NEVER_HEARD = "nothing has ever come from there; does the bridge publish, is feed.endpoints right?"
+SILENT = "nothing comes from there any more; is the bridge running, and its terminal connected?"
 
 
 class Clients(Protocol):
@@ -237,7 +240,13 @@ class Housekeeping:
             silent = utc_s - heard_s > silence_s
             if silent and endpoint.name not in self._vitals.silent_feeds:
                 self._vitals.silent_feeds.add(endpoint.name)
-                self.event("feed_silent", endpoint=endpoint.name, seconds=utc_s - heard_s)
+                heard = endpoint.seen_s > NEVER
+                self.event(
+                    "feed_silent",
+                    endpoint=endpoint.name,
+                    seconds=utc_s - heard_s,
+                    advice=SILENT if heard else NEVER_HEARD,
+                )
             elif not silent and endpoint.name in self._vitals.silent_feeds:
                 self._vitals.silent_feeds.discard(endpoint.name)
                 self.event("feed_back", endpoint=endpoint.name)

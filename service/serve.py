@@ -45,6 +45,10 @@ PATIENCE_S = 8.0
 """With a journal that is held: so long that systemd, which counts the starts of a minute, never
 gives up a service that is started while a restore is at work."""
 LOOK_S = 0.1
+UNKEPT = (
+    "answers are not kept; let this user write there, or set state_dir (signal-scorer doctor says "
+    "more)"
+)
 
 
 def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
@@ -76,7 +80,9 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     responder = Responder(engine, journal, vitals, clock)
     stop.reload = Reload(config, reread, allowed, housekeeping.reconfigure, vitals)
     if not journal.open():
-        log.error("journal cannot be opened", path=str(journal.path), error=journal.fault)
+        log.error(
+            f"journal cannot be opened: {UNKEPT}", path=str(journal.path), error=journal.fault
+        )
     # One that is killed within ten seconds each time would add to its WAL for ever.
     journal.checkpoint()
     housekeeping.restore()
@@ -145,7 +151,7 @@ def _holder(journal: Journal) -> str | None:
         return error.holder
     except OSError as error:
         # Without a writable disk it serves all the same, and says so.
-        log.error("journal cannot be locked", path=str(journal.path), error=str(error))
+        log.error(f"journal cannot be locked: {UNKEPT}", path=str(journal.path), error=str(error))
     return None
 
 

@@ -99,6 +99,13 @@ def to_be_made(scene: Scene, path: Path, folder: Path, key: str) -> Finding:
     if read_only(place):
         return _not_mounted_for_writing(path, key)
     hindrance = obstacle(place, scene.owner, WRITE | ENTER)
+    fault = scene.running and scene.running.stats["journal"]["fault"]
+    if hindrance is None and fault:  # who would own it may, and the service runs as another
+        return fail(
+            path,
+            f"is not there, and the running service could not make its journal: {fault}",
+            f"let the user of the running service write in {place}, or set another {key}",
+        )
     if hindrance is None:
         return ok(path, "will be made by the service")
     if link is not None:  # as where its disk is not mounted; and never to give away what is there

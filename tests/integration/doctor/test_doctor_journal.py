@@ -94,6 +94,17 @@ def test_a_journal_that_another_program_locks(tmp_path: Path) -> None:
             locking.communicate()
 
 
+def test_what_the_running_service_could_not_make_is_not_said_to_be_made(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.write_text("no folder")
+    with running(state) as service:
+        setup = Setup(tmp_path / "unused", STATE_DIR=str(state), SCORE_BIND=service.address)
+        found = setup.fault("journal", "journal.db is not there", "File exists")
+        assert "let the user of the running service write in" in found.advice
+        (said,) = (line for line in service.log if line["event"].startswith("journal cannot be op"))
+        assert "answers are not kept; let this user write there, or set state_dir" in said["event"]
+
+
 def test_a_wal_that_grows_since_a_reader_stays(setup: Setup) -> None:
     with closing(sqlite3.connect(setup.journal, isolation_level=None)) as writer:
         writer.execute("PRAGMA journal_mode=WAL")
