@@ -218,7 +218,7 @@ def _value_of(text: str, key: str) -> Any:
 def _advice(text: str, sources: dict[str, str]) -> str:
     key = text.rpartition("`$.")[2].rstrip("`").partition("[")[0] if "`$." in text else ""
     unknown = text.partition("unknown field `")[2].partition("`")[0]
-    source = sources.get(f"{key}.{unknown}".strip(".") if unknown else key)
+    source = _source(f"{key}.{unknown}".strip(".") if unknown else key, sources)
     hint = f" (set by {source})" if source else ""
     choices = _choices(key) if text.startswith("Invalid enum") else ()
     if choices:
@@ -230,9 +230,18 @@ def _advice(text: str, sources: dict[str, str]) -> str:
             f"configuration: {text}{hint}; leave the empty one out: a name that no suffix and no "
             "map fits stays as it is"
         )
+    if text.startswith("Expected `array`"):
+        name = key.rpartition(".")[2]
+        return f'configuration: {text}{hint}; write it as a list: {name} = ["..."]'
     # The file that is refused would be refused here too.
     defaults = "`signal-scorer config --config /dev/null` shows all keys and defaults"
     return f"configuration: {text}{hint}; {defaults}"
+
+
+def _source(key: str, sources: dict[str, str]) -> str | None:
+    """What set a key or, of a section, its first key."""
+    of_section = (source for name, source in sources.items() if name.startswith(f"{key}."))
+    return sources.get(key) or next(of_section, None)
 
 
 def _choices(key: str) -> tuple[str, ...]:

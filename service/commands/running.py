@@ -45,7 +45,10 @@ def config(config_path: str | None, check: bool) -> None:
     sourced = load(config_path)
     if check:
         refuse_unusable(sourced.config)
-        click.echo(f"fine: {words.counted(len(sourced.sources), 'key')} set")
+        number = words.counted(len(sourced.sources), "key")
+        click.echo(
+            f"fine for serve: {number} set; signal-scorer doctor checks what the trainer reads"
+        )
         return
     logs = [log for log, _ in shown_logs(config_file(config_path))]
     for line in listing(sourced, logs):

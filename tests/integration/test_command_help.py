@@ -101,7 +101,7 @@ def test_the_help_lists_the_exit_codes(group: click.Group, meanings: dict[int, s
 @pytest.mark.parametrize(
     ("name", "value", "code", "said"),
     [
-        ("FEED_SILENCE_S", "20", 0, "fine: 1 key set"),
+        ("FEED_SILENCE_S", "20", 0, "fine for serve: 1 key set; signal-scorer doctor checks"),
         ("FEED_SILENCE_S", "-1", 78, "feed.silence_s"),
         ("SCORE_BIND", "tcp://0.0.0.0:5561", 78, "other machines"),
         ("CURVE_SERVER_SECRET_FILE", "/nowhere/server.key", 78, "/nowhere/server.key"),

@@ -260,6 +260,22 @@ def test_what_a_refusal_advises_is_not_refused_itself(tmp_path: Path) -> None:
     assert "silence_s = 30.0  # default" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[score]\nbind = "tcp://127.0.0.1:1"\n', 'write it as a list: bind = ["..."]'),
+        ('[feed]\nsymbol_suffixes = ".m"\n', 'write it as a list: symbol_suffixes = ["..."]'),
+        ("[scor]\nbind = []\n", "field `scor` (set by PATH)"),
+        ("[scor]\n", "field `scor` (set by PATH)"),
+    ],
+)
+def test_a_list_that_is_none_and_a_section_that_is_none_are_named(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = written(tmp_path, text)
+    assert words.replace("PATH", path) in refused(path=path)
+
+
 def test_a_table_that_is_none_is_refused_whoever_adds_to_it(tmp_path: Path) -> None:
     path = written(tmp_path, "score = 5\n")
     assert "score" in refused({"SIGNAL_SCORER_SCORE_MODE": "off"}, path)
