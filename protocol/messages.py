@@ -111,6 +111,8 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def __post_init__(self) -> None:
         if self.entry_price is None:
             return
+        if isinstance(self.entry_price, (int, float)) and self.entry_price == 0.0:
+            raise LevelError("entry_price", "is 0: leave it out if there is none")
         if self.direction is None:
             self._check_sides()
             return
@@ -175,7 +177,7 @@ class Ending(TypedDict, total=False):
 
 
 class LevelError(ValueError):
-    """A stop or target on the wrong side of the entry; its text begins with the field."""
+    """An entry of 0, or a stop or target on its wrong side; its text begins with the field."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field} {message}")

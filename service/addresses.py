@@ -57,7 +57,7 @@ def check_address(address: str, *, protected: bool) -> None:
         )
     elif not (is_wildcard(address) or _has_port(address)):
         raise ConfigError(
-            f"{address} names no port; write tcp://HOST:PORT, 1 to 65535, or * for any"
+            f"{address} names no port from 1 to 65535; write tcp://HOST:PORT, or * for any"
         )
     elif not protected and is_open(address):
         raise ConfigError(

@@ -39,7 +39,8 @@ HANDSHAKE_MS = 5_000
 
 _NOT_OURS = "no interface of this machine has it. Set one that it has"
 _ADVICE = {
-    errno.EADDRINUSE: "is another service running there? Stop it, or set another address",
+    errno.EADDRINUSE: "is another service running there (`signal-scorer doctor` names it)? "
+    "Stop it, or set another address",
     errno.EADDRNOTAVAIL: _NOT_OURS,
     errno.ENODEV: _NOT_OURS,
     errno.EACCES: "this user may not use that port. Set one from 1024 on",

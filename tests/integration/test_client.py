@@ -114,6 +114,12 @@ def test_bad_arguments_always_raise(
         client.score(symbol, base_score, **signal)
 
 
+@pytest.mark.parametrize("direction", ["BUY", "SELL", None])
+def test_an_entry_of_0_is_what_is_named(nowhere: str, direction: Any) -> None:
+    with ScorerClient(nowhere) as client, pytest.raises(ValueError, match=r"^entry_price is 0: "):
+        client.score("X", 50.0, direction=direction, entry_price=0, stop_loss=1.1, take_profit=1.2)
+
+
 def test_an_unknown_argument_is_a_type_error(nowhere: str) -> None:
     with ScorerClient(nowhere) as client, pytest.raises(TypeError):
         client.score("EURUSD", 50.0, base_scroe=1)

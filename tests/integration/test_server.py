@@ -457,7 +457,7 @@ def test_an_address_that_the_machine_does_not_have_is_said_to_be_none(
 
 
 def test_an_address_that_is_taken_is_said_to_be_anothers(served: Served, tmp_path: Path) -> None:
-    with pytest.raises(BindError, match="is another service running there"):
+    with pytest.raises(BindError, match=r"another service.*signal-scorer doctor. names it"):
         Served(tmp_path / "other", SCORE_BIND=served.address)
 
 
