@@ -107,7 +107,7 @@ def test_an_address_that_is_named_twice(setup: Setup) -> None:
 
 def test_a_port_that_there_is_not(setup: Setup) -> None:
     setup.values["SCORE_BIND"] = "tcp://127.0.0.1:99999"
-    assert "65535" in setup.fault("addresses", "99999").advice
+    assert "65535" in setup.fault("addresses", "99999").text
     setup.values["FEED_ENDPOINTS"] = "tcp://127.0.0.1:99999"
     assert "65535" in setup.fault("feed", "99999").advice
 
