@@ -263,7 +263,7 @@ fetch() {
 put() {
     rm -f "$3.new"
     install -m "$1" "$2" "$3.new" || { rm -f "$3.new"; return 1; }
-    mv -T "$3.new" "$3"
+    mv -T "$3.new" "$3" || { rm -f "$3.new"; return 1; }
 }
 
 install_files() {

@@ -88,6 +88,9 @@ class TimeframeData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     M15: Candles = []
 
 
+NO_PRICE = "is 0: leave it out if there is none"
+
+
 class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One signal to be scored. Prices in quote currency, `cost_r` and `reward_risk` in R."""
 
@@ -112,7 +115,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.entry_price is None:
             return
         if isinstance(self.entry_price, (int, float)) and self.entry_price == 0.0:
-            raise LevelError("entry_price", "is 0: leave it out if there is none")
+            raise LevelError("entry_price", NO_PRICE)
         if self.direction is None:
             self._check_sides()
             return
@@ -126,9 +129,11 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if not sign:
             return  # as above
         if beyond:
-            raise LevelError("stop_loss", f"of a {self.direction} lies beyond its entry_price")
+            wrong = f"of a {self.direction} lies beyond its entry_price"
+            raise LevelError("stop_loss", wrong if stop else NO_PRICE)
         if behind:
-            raise LevelError("take_profit", f"of a {self.direction} lies behind its entry_price")
+            wrong = f"of a {self.direction} lies behind its entry_price"
+            raise LevelError("take_profit", wrong if target else NO_PRICE)
 
     def _check_sides(self) -> None:
         """No trade of either direction has its stop and its target on one side."""
@@ -138,7 +143,10 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         except (TypeError, ValueError, ArithmeticError):
             return  # one is not given; or as above
         if together:
-            raise LevelError("take_profit", "lies on the same side of entry_price as stop_loss")
+            if not stop:
+                raise LevelError("stop_loss", NO_PRICE)
+            wrong = "lies on the same side of entry_price as stop_loss"
+            raise LevelError("take_profit", wrong if target else NO_PRICE)
 
 
 class Keywords(TypedDict, total=False):
@@ -177,7 +185,7 @@ class Ending(TypedDict, total=False):
 
 
 class LevelError(ValueError):
-    """An entry of 0, or a stop or target on its wrong side; its text begins with the field."""
+    """A level of 0, or a stop or target on the wrong side; its text begins with the field."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field} {message}")

@@ -230,7 +230,7 @@ def _advice(text: str, sources: dict[str, str]) -> str:
             f"configuration: {text}{hint}; leave the empty one out: a name that no suffix and no "
             "map fits stays as it is"
         )
-    if text.startswith("Expected `array`"):
+    if text.startswith("Expected `array`,"):
         name = key.rpartition(".")[2]
         return f'configuration: {text}{hint}; write it as a list: {name} = ["..."]'
     # The file that is refused would be refused here too.

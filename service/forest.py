@@ -111,6 +111,8 @@ class Forest:
         Of a single row (trees,), where `first` is None.
         """
         node = self.arrays.roots.astype(np.intp)
+        if first is not None:
+            node = np.broadcast_to(node, (len(first), self.trees))
         for _ in range(self.depth):
             feature = self._feature.take(node)
             if first is not None:

@@ -49,8 +49,10 @@ LEVELS = {
     "clock_stepped": "warning",
 }
 """Of events in the log; all others are information."""
-NEVER_HEARD = "nothing has ever come from there; does the bridge publish, is feed.endpoints right?"
-SILENT = "nothing comes from there any more; is the bridge running, and its terminal connected?"
+NEVER_HEARD = (
+    "nothing has come from there since this start; signal-scorer doctor says where to look"
+)
+SILENT = "nothing comes from there any more; signal-scorer doctor says where to look"
 
 
 class Clients(Protocol):

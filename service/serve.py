@@ -45,10 +45,7 @@ PATIENCE_S = 8.0
 """With a journal that is held: so long that systemd, which counts the starts of a minute, never
 gives up a service that is started while a restore is at work."""
 LOOK_S = 0.1
-UNKEPT = (
-    "answers are not kept; let this user write there, or set state_dir (signal-scorer doctor says "
-    "more)"
-)
+UNKEPT = "answers are not kept; signal-scorer doctor says what to do"
 
 
 def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:

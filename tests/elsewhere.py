@@ -73,7 +73,7 @@ ELSEWHERE = (
         "signal-scorer restore --force",
     ),
     Elsewhere(
-        r"docker (compose|tag) ",
+        r"docker (compose|tag|image) ",
         "needs a container engine; the file is read and the image is run without one",
         "test-deploy",
         "compose.yaml",

@@ -242,13 +242,12 @@ def models(**options: Any) -> None:
             click.echo("no model has been published")
         for model in listed:
             mark = "*" if model.current else "-" if model.previous else " "
-            if model.problem:
-                click.echo(f"{mark} {model.version}  {model.problem}")
-                continue
             made = datetime.fromtimestamp(model.created_at, UTC)
+            known = f"  {made:%Y-%m-%d %H:%M} UTC  n={model.n}" if model.created_at else ""
             pinned = "  pinned" if model.pinned else ""
-            click.echo(f"{mark} {model.version}  {made:%Y-%m-%d %H:%M} UTC  n={model.n}{pinned}")
-            click.echo("\n".join(map(printable, behind("    ", model.reason))))
+            click.echo(f"{mark} {model.version}{known}{pinned}")
+            said = model.problem or model.reason
+            click.echo("\n".join(map(printable, behind("    ", said))))
 
 
 for command in (rollback, pin, unpin, backfill):

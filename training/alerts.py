@@ -16,6 +16,7 @@ import msgspec
 from service.alerting import Alert, Event, Finding
 from service.durable import rename, write_file
 from service.settings import AlertsSection
+from training.replacing import may_replace
 
 ROLLBACK = "rollback"
 MODEL = "model"
@@ -41,7 +42,8 @@ def read_state(path: Path) -> State:
 
 
 def write_state(path: Path, state: State) -> None:
-    """Replace the file by one rename. Raises OSError."""
+    """Replace the file by one rename. Raises OSError, NotReplaced among them."""
+    may_replace(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     waiting = path.with_name(f".{path.name}.tmp")
     write_file(waiting, msgspec.json.encode(state))

@@ -14,7 +14,7 @@ import numpy as np
 from service.arrays import Bools
 from service.bundle import load, machine_faults, read_pointer
 from service.durable import named
-from service.errors import ModelRejected
+from service.errors import ModelRejected, RejectReason
 from service.model import Model
 from training.gate import Unseen
 from training.registry import too_old
@@ -38,11 +38,14 @@ def published_model(models_dir: Path) -> Model | None:
 
 
 def loadable(models_dir: Path) -> bool:
-    """False where the service would not load what is published. OSError as `published_model`."""
+    """False where the service would not load what is published. OSError as `published_model`.
+
+    That it took too long says nothing of the model on a machine that trains.
+    """
     try:
         published_model(models_dir)
-    except ModelRejected:
-        return False
+    except ModelRejected as rejected:
+        return rejected.reason is RejectReason.LATENCY
     return True
 
 

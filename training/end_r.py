@@ -69,7 +69,7 @@ def _by_word(outcome: Outcome, moved: bool, pips: float | None) -> Made:
 
 
 def _may_be_even(outcome: Outcome) -> bool:
-    """Whether pips of 0 may be true, since its stop was moved to about where it was filled.
+    """Whether pips of 0 may be true: its stop was moved to the fill, or a little into profit.
 
     Else they are what a writer puts where it has none.
     """
@@ -78,7 +78,9 @@ def _may_be_even(outcome: Outcome) -> bool:
         return False
     if signal.entry is None or signal.stop is None:
         return False
-    return abs(outcome.stop - began) < _ABOUT_R * abs(signal.entry - signal.stop)
+    if signal.entry == signal.stop:
+        return False
+    return -1e-6 < (outcome.stop - began) / (signal.entry - signal.stop) < _ABOUT_R
 
 
 def _way(outcome: Outcome, began: float | None, leave: float | None) -> float | None:

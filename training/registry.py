@@ -128,7 +128,8 @@ def rollback(
         version = pointer.previous
     if pointer is not None and pointer.version == version:
         raise RegistryError(
-            f"{version} is current already; if it is damaged: signal-scorer-train train --force"
+            f"{version} is current already; if it is damaged: signal-scorer-train train --force "
+            "(after signal-scorer-train unpin, where it is pinned)"
         )
     moved, _ = pointer_to(models_dir, version, pointer, now_s=now_s, why=why)
     event = {"event": "rolled back", "at": now_s, "version": version, "why": why}

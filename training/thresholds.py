@@ -30,6 +30,7 @@ FEWEST = 50
 NAME = 25
 """Characters of a pattern's column; a longer name has a line of its own, to be copied."""
 COUNT = 7
+MOST_NAMED = 10
 USUAL = (65.0, 70.0, 75.0, 80.0)
 _BONUS = FEATURE_NAMES.index("session_bonus")
 
@@ -138,9 +139,10 @@ def describe(
     base = np.array([float(vector_of(score)[-1]) for score in rows])
     final = final_scores(model, rows, weights)
     names = sorted(set(patterns.tolist()), key=lambda name: -np.count_nonzero(patterns == name))
-    if unknown := by_pattern.keys() - {*names, "all"}:
-        there = ", ".join(map(printable, names))
+    if unknown := by_pattern.keys() - {"all", *(score.pattern for score in scores)}:
+        there = ", ".join(map(printable, names[:MOST_NAMED]))
         raise PatternError(f"no signal has the pattern {min(unknown)!r}; there are {there}")
+    names += sorted(by_pattern.keys() - {"all", *names})  # of none that counts here
     everything = np.ones(len(rows), dtype=np.bool_)
     parts = [(name, patterns == name) for name in names] + [("all", everything)]
     if today is None and not by_pattern:

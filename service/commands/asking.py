@@ -39,8 +39,8 @@ def score(asked: Asked, as_json: bool, **signal: Any) -> None:
     "--outcome",
     required=True,
     metavar="WORD",
-    help="WIN, WIN_TP, LOSS, LOSS_SL, TIMEOUT, EXPIRED, CLOSED or CLOSED_...; any other is "
-    "recorded, but nothing learns from it, nor from one with PARTIAL in it.",
+    help="WIN, WIN_TP, LOSS, LOSS_SL or, with --realised-r, TIMEOUT, EXPIRED, CLOSED, CLOSED_...; "
+    "any other is recorded, but nothing learns from it, nor from one with PARTIAL in it.",
 )
 @click.option("--realised-r", type=float)
 def outcome(asked: Asked, **fields: Any) -> None:

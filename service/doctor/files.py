@@ -100,11 +100,14 @@ def to_be_made(scene: Scene, path: Path, folder: Path, key: str) -> Finding:
         return _not_mounted_for_writing(path, key)
     hindrance = obstacle(place, scene.owner, WRITE | ENTER)
     fault = scene.running and scene.running.stats["journal"]["fault"]
-    if hindrance is None and fault:  # who would own it may, and the service runs as another
+    if hindrance is None and fault:
+        # Who would own it may, and the service runs as another; or something else is amiss there.
+        rights = f"let the user of the running service write in {place}"
+        do = rights if "Permission denied" in fault else "mend that"
         return fail(
             path,
             f"is not there, and the running service could not make its journal: {fault}",
-            f"let the user of the running service write in {place}, or set another {key}",
+            f"{do}, or set another {key}",
         )
     if hindrance is None:
         return ok(path, "will be made by the service")

@@ -22,7 +22,8 @@ from service.model import REVIEW_DUE, Model
 
 BACK = (
     "serve another one: signal-scorer-train models, then signal-scorer-train rollback VERSION; "
-    "if there is no other: signal-scorer-train train --force"
+    "if there is no other: signal-scorer-train train --force (after signal-scorer-train unpin, "
+    "where it is pinned)"
 )
 
 

@@ -125,7 +125,8 @@ def test_a_published_model_that_cannot_be_loaded_waits_for_no_new_samples(traine
     with (trained / "models" / before / FOREST_NAME).open("ab") as file:
         file.write(b"12345678")
     listed = run(trained, "models", journal=False).output
-    assert f"* {before}  cannot be served: digest: {FOREST_NAME} has" in listed
+    assert f"* {before}  20" in listed
+    assert f"cannot be served: digest: {FOREST_NAME} has" in listed
     result = run(trained, "rollback", before, journal=False)
     assert result.exit_code == 1
     assert "already; if it is damaged: signal-scorer-train train --force" in result.stderr

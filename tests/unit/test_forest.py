@@ -178,6 +178,16 @@ def test_a_contribution_belongs_to_the_feature_that_was_split():
     assert np.count_nonzero(shares) == 1
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 20])
+def test_trees_of_a_leaf_alone_are_stepped_down_for_each_row(count):
+    leaf = np.arange(2, dtype=np.int32)
+    probability = np.array([0.25, 0.5])
+    arrays = Arrays(leaf.astype(np.int16), np.full(2, INF), leaf, probability, roots=leaf)
+    forest = Forest(arrays, 0, stepping=True)
+    assert forest.predict(row(1.0)) == 0.375
+    assert forest.predict_many(np.zeros((count, FEATURE_COUNT))).tolist() == [0.375] * count
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 12, 13, 63, 64, 65, 131])
 def test_many_rows_give_the_same_bits_as_one_at_a_time(grown, count):
     _, forest, x = grown

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from builders import NOW_S
@@ -102,6 +103,13 @@ def test_each_pattern_has_its_threshold_and_all_together(model: Model, tmp_path:
     assert "200 signals" in shown[0]
     assert [line.split()[0] for line in shown[-2:]] == ["ORDER_BLOCK_BOUNCE", "all"]
     assert all(len(line) <= 80 for line in shown)
+
+
+def test_a_pattern_of_older_signals_alone_is_shown_with_none(model: Model, tmp_path: Path) -> None:
+    first, *scores = asked_signals(tmp_path / "journal.db")
+    rare = msgspec.structs.replace(first, pattern="RARE", event_time=0.0)
+    shown = list(describe(model, [rare, *scores], WEIGHTS, today=None, by_pattern={"RARE": 70.0}))
+    assert shown[-1].split()[:2] == ["RARE", "0"]
 
 
 def test_a_pattern_that_no_signal_has_is_named_with_those_there_are(
