@@ -80,7 +80,8 @@ def _may_be_even(outcome: Outcome) -> bool:
         return False
     if signal.entry == signal.stop:
         return False
-    return -1e-6 < (outcome.stop - began) / (signal.entry - signal.stop) < _ABOUT_R
+    # The broker's grid may put it a little short of the fill.
+    return -0.02 < (outcome.stop - began) / (signal.entry - signal.stop) < _ABOUT_R
 
 
 def _way(outcome: Outcome, began: float | None, leave: float | None) -> float | None:

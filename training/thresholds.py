@@ -31,6 +31,7 @@ NAME = 25
 """Characters of a pattern's column; a longer name has a line of its own, to be copied."""
 COUNT = 7
 MOST_NAMED = 10
+NO_PATTERN = "(no pattern)"
 USUAL = (65.0, 70.0, 75.0, 80.0)
 _BONUS = FEATURE_NAMES.index("session_bonus")
 
@@ -135,12 +136,13 @@ def describe(
     if len(rows) < FEWEST:
         yield f"too few: {FEWEST} scored signals are needed"
         return
-    patterns = np.array([score.pattern or "(no pattern)" for score in rows])
+    patterns = np.array([score.pattern or NO_PATTERN for score in rows])
     base = np.array([float(vector_of(score)[-1]) for score in rows])
     final = final_scores(model, rows, weights)
     names = sorted(set(patterns.tolist()), key=lambda name: -np.count_nonzero(patterns == name))
-    if unknown := by_pattern.keys() - {"all", *(score.pattern for score in scores)}:
-        there = ", ".join(map(printable, names[:MOST_NAMED]))
+    if unknown := by_pattern.keys() - {"all", *(score.pattern or NO_PATTERN for score in scores)}:
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        there = ", ".join(map(printable, names[:MOST_NAMED])) + more
         raise PatternError(f"no signal has the pattern {min(unknown)!r}; there are {there}")
     names += sorted(by_pattern.keys() - {"all", *names})  # of none that counts here
     everything = np.ones(len(rows), dtype=np.bool_)

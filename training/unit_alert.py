@@ -5,10 +5,10 @@
 Started by the unit's OnFailure= and OnSuccess=; $MONITOR_SERVICE_RESULT says what happened.
 The rule: a job, which runs every hour or week, is told of when it begins to fail and when that is
 over, which a run that another one kept from its work does not show; the service itself each time
-that systemd gives it up. What of a job is not delivered its next run tells. The service has none:
-as at a boot before there is a network, that is tried again for nine minutes. What stays untold is
-our own unit's failure. A configuration that the unit failed for is read as far as it goes: its
-[alerts] may still be right.
+that systemd gives it up. What of a job is not delivered its next run tells, if it fails too. The
+service has none: as at a boot before there is a network, that is tried again for nine minutes.
+What stays untold is our own unit's failure. A configuration that the unit failed for is read as far
+as it goes: its [alerts] may still be right.
 """
 
 from __future__ import annotations

@@ -120,6 +120,8 @@ def test_a_pattern_that_no_signal_has_is_named_with_those_there_are(
     with pytest.raises(PatternError, match=f"^{there}$"):
         list(describe(model, scores, WEIGHTS, today=None, by_pattern={"OB": 70.0}))
     list(describe(model, scores, WEIGHTS, today=None, by_pattern={"all": 70.0}))
+    bare = [msgspec.structs.replace(score, pattern=None) for score in scores]
+    list(describe(model, bare, WEIGHTS, today=None, by_pattern={"(no pattern)": 70.0}))
 
 
 def test_without_a_threshold_of_today_usual_ones_are_shown(model: Model, tmp_path: Path) -> None:

@@ -147,6 +147,8 @@ def test_where_a_trade_was_filled_changes_nothing_else(
         ("LOSS", {"sl": ENTRY + 0.00005}, 0.0),
         ("LOSS", {"sl": ENTRY - 0.00005}, -0.1),
         ("WIN", {"sl": ENTRY - 0.00005}, 2.0),
+        ("WIN", {"sl": ENTRY - 0.000005}, None),
+        ("LOSS", {"sl": ENTRY - 0.000005}, 0.0),
         ("LOSS", {"sl": ENTRY + 0.0002}, None),
         ("LOSS", {"sl": ENTRY - 0.0002}, -0.4),
         ("LOSS", {"tp": ENTRY + 0.0008}, -1.0),
