@@ -11,6 +11,7 @@
 # make evidence-monitor   false alarms of the monitor, and how soon it notices a lost edge
 # make evidence-drift   how often drift is called where nothing has changed, and where something has
 # make evidence-truth   how fast, and in how much memory, a million-line truth log is read
+# make evidence-leaves  what the limit of leaves of a tree costs or gives
 # make evidence-memory  what trainer and monitor need in memory, by the age of journal and model
 # make evidence-paper   paper outcomes on recorded markets against a brute-force oracle
 # make oracle             every recorded market through the intake, compared with the batch oracle
@@ -37,7 +38,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.current
 
-.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-results evidence-small evidence-scale evidence-memory evidence-monitor evidence-drift evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap bench-backfill evidence-features fuzz corrupt kill9 soak check-client evidence-calibration evidence-moving bench-busy docs-trader
+.PHONY: setup run test test-alerts test-watch test-deploy lint lock clean evidence-edge evidence-null evidence-results evidence-small evidence-scale evidence-leaves evidence-memory evidence-monitor evidence-drift evidence-truth evidence-paper oracle account bench-features bench-serve bench-scale bench-swap bench-backfill evidence-features fuzz corrupt kill9 soak check-client evidence-calibration evidence-moving bench-busy docs-trader
 
 setup: $(STAMP)
 
@@ -73,7 +74,7 @@ test-deploy:
 	$(PYTHON) tests/deploy $(if $(SUITE),--suite $(SUITE))
 
 # One program each, of the target's name.
-bench-busy bench-scale bench-swap check-client evidence-calibration evidence-memory evidence-monitor evidence-moving evidence-truth kill9 soak: setup
+bench-busy bench-scale bench-swap check-client evidence-calibration evidence-leaves evidence-memory evidence-monitor evidence-moving evidence-truth kill9 soak: setup
 	$(BIN)/python scripts/$(subst -,_,$@).py
 
 evidence-edge evidence-null evidence-results evidence-small evidence-scale: setup

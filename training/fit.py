@@ -14,6 +14,7 @@ from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
 from service.arrays import Bools, Floats, Ints
 from service.forest import Forest
 from service.forest_arrays import Arrays
+from service.leaf_masks import MOST_LEAVES
 
 TREES = 150
 MAX_DEPTH = 12
@@ -42,7 +43,7 @@ def fit_forest(
     seed: int = 42,
     n_jobs: int = -1,
 ) -> RandomForestClassifier:
-    """Grow trees of depth 12 at most on vectors `x` (n, 11) and wins `y` (n,).
+    """Grow trees of depth 12 and 52 leaves at most on vectors `x` (n, 11) and wins `y` (n,).
 
     The classes are not balanced: the probabilities are meant. Raises ValueError where a
     class is absent, a length differs or a value is not finite. The same input and seed
@@ -54,12 +55,17 @@ def fit_forest(
         raise ValueError("x holds values that are not finite")
     if len(np.unique(y)) != 2:
         raise ValueError("both wins and losses are needed")
+    leaf = min_samples_leaf(n_effective)
+    drawn = min(len(y), max(FEWEST_DRAWN, round(DRAWN * n_effective)))
+    # A large tree has as many leaves as the service finds by masks, in half the time that
+    # stepping takes. A faint edge gains by that, a plain one loses: docs/evidence.md.
     estimator = RandomForestClassifier(
         n_estimators=trees,
         max_depth=MAX_DEPTH,
-        min_samples_leaf=min_samples_leaf(n_effective),
+        min_samples_leaf=leaf,
+        max_leaf_nodes=MOST_LEAVES if drawn > MOST_LEAVES * leaf else None,
         max_features="sqrt",
-        max_samples=min(len(y), max(FEWEST_DRAWN, round(DRAWN * n_effective))),
+        max_samples=drawn,
         class_weight=None,
         random_state=seed,
         n_jobs=n_jobs if len(y) >= WORTH_THREADS else 1,

@@ -300,6 +300,15 @@ def test_a_forest_has_150_trees_of_depth_12_at_most_however_deep_they_would_grow
     assert (len(forest.arrays.roots), forest.depth) == (150, 12)
 
 
+def test_trees_of_many_signals_have_no_more_leaves_than_masks_can_find():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.0, 100.0, (20_000, FEATURE_COUNT))
+    y = rng.uniform(0.0, 100.0, len(x)) < x[:, 0]
+    forest = fit_forest(x, y, n_effective=len(x), trees=5, n_jobs=1)
+    leaves = [tree.get_n_leaves() for tree in forest.estimators_]
+    assert max(leaves) == MOST_LEAVES
+
+
 def test_rare_wins_are_as_rare_in_the_answers():
     x, _ = training_rows(0)
     y = np.arange(len(x)) % 10 == 0
