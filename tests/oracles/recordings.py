@@ -39,7 +39,7 @@ def quotes_of(paths: Iterable[Path]) -> list[Quote]:
 
 
 def by_symbol(quotes: list[Quote]) -> dict[str, SymbolRows]:
-    """The ticks that count: not crossed, above zero, not late, no repeats."""
+    """The ticks that count: not crossed, above zero, not late, no repeats (none holds a spike)."""
     names = np.array([quote[1] for quote in quotes])
     numbers = np.array([(q[0], q[2], q[3], q[4]) for q in quotes])
     return {
