@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from service.scoring import MAX_TERM_R
 from training.pips import in_r
-from training.truth_log import Outcome, sign_differs, words
+from training.truth_log import Outcome, Signal, sign_differs, words
 from training.truth_log.plausible import filled_at, levels, levels_moved, moved_end
 
 # So far from the fill lies a stop at break-even: costs, and what makes up a spread.
@@ -71,26 +71,28 @@ def _by_word(outcome: Outcome, moved: bool, pips: float | None) -> Made:
 def _may_be_even(outcome: Outcome) -> bool:
     """Whether pips of 0 may be true: its stop was moved to the fill, or a little into profit.
 
-    Else they are what a writer puts where it has none.
+    Else they are what a writer puts where it has none. A win's may be counted from the signal's
+    entry beside a fill that is named; what a loss made is the way from the fill all the same.
     """
-    signal, began = outcome.signal, filled_at(outcome.signal, outcome)
-    if outcome.pips != 0.0 or outcome.stop is None or began is None:
-        return False
-    if signal.entry is None or signal.stop is None:
-        return False
-    if signal.entry == signal.stop:
-        return False
-    # The broker's grid may put it a little short of the fill.
-    return -0.02 < (outcome.stop - began) / (signal.entry - signal.stop) < _ABOUT_R
+    signal = outcome.signal
+    began = (filled_at(signal, outcome), signal.entry if outcome.win else None)
+    ways = [_r_between(signal, price, outcome.stop) for price in began]
+    # The broker's grid may put it a little short of them.
+    return outcome.pips == 0.0 and any(r is not None and -0.02 < r < _ABOUT_R for r in ways)
 
 
 def _way(outcome: Outcome, began: float | None, leave: float | None) -> float | None:
     """R from `began` to `leave`; None where it cannot be told, or its sign is not this end's."""
-    entry, stop = outcome.signal.entry, outcome.signal.stop
+    made = _r_between(outcome.signal, began, leave)
+    if made is None or sign_differs(outcome.win, made, None):
+        return None
+    return min(MAX_TERM_R, max(-MAX_TERM_R, made))
+
+
+def _r_between(signal: Signal, began: float | None, leave: float | None) -> float | None:
+    """The way between two prices by the signal's risk; None where that cannot be told."""
+    entry, stop = signal.entry, signal.stop
     if leave is None or began is None or entry is None or stop is None or entry == stop:
         return None
     # The stop lies on the losing side, so its sign is the direction's.
-    made = (leave - began) / (entry - stop)
-    if sign_differs(outcome.win, made, None):
-        return None
-    return min(MAX_TERM_R, max(-MAX_TERM_R, made))
+    return (leave - began) / (entry - stop)

@@ -167,6 +167,38 @@ def test_pips_of_0_leave_it_to_the_word_but_where_a_win_may_have_been_none(
             assert not label.at_level
 
 
+@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize(
+    ("worse", "stop", "win_r", "loss_r"),
+    [
+        (0.08, 0.0, None, -0.08),
+        (0.2, 0.0, None, -0.2),
+        (0.2, 0.1, None, -0.1),
+        (0.4, 0.0, None, -0.4),
+        (0.2, 0.2, None, 0.0),
+        (0.2, -0.1, 2.0, -0.3),
+        (0.4, 0.3, 2.0, -0.1),
+        (-0.1, 0.0, None, 0.0),
+        (-0.2, 0.0, None, None),
+        (-0.2, -0.2, None, 0.0),
+        (-0.4, 0.3, 2.0, None),
+    ],
+)
+def test_pips_of_0_may_be_counted_from_the_signals_price_and_a_loss_cost_what_the_fill_says(
+    path: Path, side: float, worse: float, stop: float, win_r: float | None, loss_r: float | None
+) -> None:
+    """By how many R the fill was worse, and where the stop was moved to, from the signal's own."""
+    own = {"entry_price": ENTRY, "sl": ENTRY - side * RISK, "tp": ENTRY + side * REWARD}
+    began = born(direction="BUY" if side > 0 else "SELL", **own)
+    own["entry_price"] += side * worse * RISK
+    own["sl"] = ENTRY + side * stop * RISK
+    for word, r in (("WIN", win_r), ("WIN_TP", 2.0), ("LOSS", loss_r), ("LOSS_SL", loss_r)):
+        end = ended(**own, outcome=word, pips_result=0.0)
+        (outcome,) = told(began, end, path=path).outcomes.values()
+        made_r = of_truth_log(outcome).realised_r
+        assert made_r == (None if r is None else pytest.approx(r, abs=1e-6)), word
+
+
 @pytest.mark.parametrize(("slip", "nominal"), [(0.0, True), (0.0001, False)])
 def test_of_what_is_measured_from_a_fill_no_spread_is_taken_off(
     path: Path, slip: float, nominal: bool
