@@ -184,7 +184,7 @@ def _doubt_levels(signal: Signal, outcome: Outcome) -> Reason | None:
             continue
         if abs(level - entry) <= _MIN_DISTANCE * entry or (level - entry) * expected < 0:
             return Reason.IMPOSSIBLE_LEVELS
-    if differs or _exit_differs(signal, outcome, entry, side):
+    if differs or _exit_differs(signal, outcome, side):
         return Reason.CONTRADICTS_LEVELS
     return None
 
@@ -206,20 +206,18 @@ def sign_differs(win: bool, realised_r: float | None, pips: float | None) -> boo
     return bool(pips and (pips > 0) != win) or bool(realised_r and (realised_r > 0) != win)
 
 
-def _exit_differs(signal: Signal, outcome: Outcome, entry: float, side: int) -> bool:
+def _exit_differs(signal: Signal, outcome: Outcome, side: int) -> bool:
     """Whether the exit price lies where this result cannot have ended."""
-    if outcome.exit is None or side == 0:
+    began = filled_at(signal, outcome)
+    if outcome.exit is None or began is None or side == 0:
         return False
-    began = entry if outcome.entry is None else outcome.entry
     gain = (outcome.exit - began) * side
     if gain != 0 and (gain > 0) != outcome.win:
         return True
     level, last = levels(signal, outcome, outcome.win)
-    if level is None:
+    if level is None or words.is_open_ended(outcome.word):  # no level is said to have ended it
         return False
-    if words.is_open_ended(outcome.word):  # no level is said to have ended it
-        return False
-    if _REACHED <= (outcome.exit - entry) / (level - entry) <= _BEYOND:
+    if _REACHED <= _way(signal, signal.entry, level, outcome.exit) <= _BEYOND:
         return False
     way = _way(signal, began, level, outcome.exit)
     if not levels_moved(signal, outcome):
