@@ -97,16 +97,15 @@ def describe(
     begin_s = _monday(newest_s) - (weeks - 1) * WEEK_S
     rows = samples.take(samples.time_s >= begin_s)
     taken, rejected = advised(rows, advice)
-    of_r = known_r(rows).said
-    for which, at in (
-        ("", np.ones(len(rows), dtype=np.bool_)),
-        ("of those advised on ", taken | rejected),
-        ("of those taken ", taken),
-        ("of those rejected ", rejected),
-    ):
-        if (known := known_r(rows.take(at), which)).selected:
-            rows, of_r = without_r(rows), known.said
-            break
+    looks = (
+        known_r(rows),
+        known_r(rows.take(taken | rejected), "of those advised on "),
+        known_r(rows.take(taken), "of those taken "),
+        known_r(rows.take(rejected), "of those rejected "),
+    )
+    of_r = next((known for known in looks if known.selected), looks[0])
+    if of_r.selected:
+        rows = without_r(rows)
     if now_s - newest_s > WEEK_S:
         yield from wrap(f"{_age(newest_s, now_s, holding_s)}; {weeks} weeks up to then", WIDTH)
     yield from _table(rows, taken, rejected)
@@ -122,7 +121,7 @@ def describe(
     sentences = [
         *verdict(rows, taken, rejected, holding_s),
         *whose(rows, taken | rejected, advice, published),
-        *_doubts(rows, of_r, silent, even, holding_s),
+        *_doubts(rows, of_r.said, silent, even, holding_s),
     ]
     for sentence in sentences:
         # A version is to be copied whole.
