@@ -225,9 +225,10 @@ class Intake:
         stamp_s, clock = tick.stamp_s, endpoint.clock
         if stamp_s != feed.seen_stamp_s:
             self._observe_clock(endpoint, feed, stamp_s, receive_time_s)
-        if clock.is_future(stamp_s, receive_time_s):
-            return "tick_future"
         event_s = stamp_s - clock.offset_s
+        # A comparison before the call: next to none are.
+        if event_s > receive_time_s + FUTURE_S and clock.is_future(stamp_s, receive_time_s):
+            return "tick_future"
         if event_s < feed.event_s and not self._restarts(feed, tick, event_s, receive_time_s):
             again = stamp_s == feed.stamp_s and tick.bid == feed.bid and tick.ask == feed.ask
             return "tick_repeat" if again else "tick_late"  # the clock may have moved meanwhile
