@@ -204,6 +204,10 @@ build_release() {
     } | sha256sum | cut -c1-12)
     release=$prefix/releases/$version-$digest
     clear_up
+    # What was built beside it stays installed, also where the one before runs again.
+    for again in "$release"-again*; do
+        [ ! "$again" -ef "$prefix/current" ] || release=$again
+    done
     while [ -e "$release" ]; do
         [ ! -e "$release/complete" ] || ! runs || return 0
         say "$release is not complete, or does not run any more (see above)"

@@ -82,6 +82,23 @@ def test_beside_what_is_complete_but_does_not_run_another_is_built(
     assert "building" not in place.said
 
 
+def test_what_is_installed_stays_also_where_one_before_it_runs_again(
+    place: Place, python: Path
+) -> None:
+    built = [place.build(python)]
+    for _ in range(2):
+        (built[-1] / "library").unlink()
+        built.append(place.build(python))
+    for release in built:
+        (release / "library").touch()
+    current = place.folder / "opt/current"
+    for release in built:
+        current.unlink(missing_ok=True)
+        current.symlink_to(release)
+        assert place.build(python) == release
+        assert "building" not in place.said
+
+
 def test_what_does_not_run_stays_where_no_other_can_be_built(place: Place, python: Path) -> None:
     release = place.build(python)
     (release / "library").unlink()
