@@ -266,8 +266,7 @@ fetch() {
 # By a rename: on a full disk what is there stays as it was.
 put() {
     rm -f "$3.new"
-    install -m "$1" "$2" "$3.new" || { rm -f "$3.new"; return 1; }
-    mv -T "$3.new" "$3" || { rm -f "$3.new"; return 1; }
+    { install -m "$1" "$2" "$3.new" && mv -T "$3.new" "$3"; } || { rm -f "$3.new"; return 1; }
 }
 
 install_files() {
