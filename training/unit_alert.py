@@ -55,7 +55,8 @@ def tell(
     result = environ.get("MONITOR_SERVICE_RESULT", "success" if word == "well" else "unknown")
     if result == "success" and environ.get("MONITOR_EXIT_STATUS") == str(exit_codes.TRY_LATER):
         return f"{unit}: nothing ran, another one is at work"
-    wrong = [] if result == "success" else [Finding(UNIT, "alert", _what(unit, result, environ))]
+    failed = Finding(UNIT, "alert", _what(unit, result, environ, now_s))
+    wrong = [] if result == "success" else [failed]
     path = config.models_dir / f".{unit}.alert"
     state = alerts.read_state(path) if unit in JOBS else alerts.State()
     # What the interval holds back would be lost: nothing asks again before the next run.
@@ -76,10 +77,11 @@ def tell(
     return f"{text}: told"
 
 
-def _what(unit: str, result: str, environ: Mapping[str, str]) -> str:
+def _what(unit: str, result: str, environ: Mapping[str, str], now_s: float) -> str:
     code = environ.get("MONITOR_EXIT_STATUS")
     status = f"{result}, {code}" if code else result
-    return f"{unit} failed on {gethostname()} ({status}); see journalctl -u {unit}"
+    at = time.strftime("%H:%M", time.gmtime(now_s))  # it may be told minutes later
+    return f"{unit} failed on {gethostname()} at {at} UTC ({status}); see journalctl -u {unit}"
 
 
 def _deliver(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from service.config import load
 from training import unit_alert
 
 UNIT = Path(__file__).resolve().parents[2] / "deploy/systemd/signal-scorer-alert@.service"
@@ -141,6 +142,17 @@ def test_what_is_told_before_there_is_a_network_is_told_when_there_is_one(
     unit_ends(SERVICE, clock)
     assert [alert["event"] for alert in operator.heard()] == ["degraded"]
     assert clock.waited == [30.0, 30.0, 30.0]
+
+
+def test_what_is_told_late_says_when_it_was(tmp_path: Path) -> None:
+    operator, clock = Operator(tmp_path, needs=tmp_path / "network"), Clock()
+    clock.then = {300.0: tmp_path / "network"}
+    config = load(environ={"SIGNAL_SCORER_CONFIG": str(tmp_path / "config.toml")}).config
+    unit_alert.tell(
+        SERVICE, {}, config, now_s=11_520.0, sleep=clock.sleep, monotonic_s=clock.monotonic_s
+    )
+    (alert,) = operator.heard()
+    assert " at 03:12 UTC " in str(alert["text"])
 
 
 @pytest.mark.parametrize("unit", [TRAIN, SERVICE])
