@@ -100,12 +100,7 @@ def unpack(body: bytes, *, max_bytes: int = limits.MAX_BODY_BYTES) -> dict[str, 
     if type(content) is not dict or not _STR.issuperset(map(type, content)):
         raise DecodeError("malformed", "the body must be one msgpack map with string keys")
     if not _CONTAINERS.isdisjoint(map(type, content.values())) and _too_deep(content):
-        raise DecodeError(
-            "malformed",
-            f"nested deeper than {limits.MAX_DEPTH} levels",
-            fallback=_fallback(content),
-            request_id=_id_of(content),
-        )
+        raise _refused(content, "malformed", f"nested deeper than {limits.MAX_DEPTH} levels")
     return content
 
 
@@ -153,36 +148,20 @@ def _any_request(body: bytes) -> Decoded:
     content = unpack(body)
     request_id = _id_of(content)
     if request_id is None and content.get("id") is not None:
-        raise DecodeError(
-            "invalid_field",
-            f"id is a string of up to {limits.MAX_ID_CHARS} or an integer",
-            field="id",
-            fallback=_fallback(content),
-        )
+        text = f"id is a string of up to {limits.MAX_ID_CHARS} or an integer"
+        raise _refused(content, "invalid_field", text, "id")
     version = content.get("v")
     if version != limits.PROTOCOL_VERSION or type(version) is not int:
         text = f"this server speaks version {limits.PROTOCOL_VERSION}; v was {version!r:.40}"
-        raise DecodeError(
-            "unsupported_version",
-            text,
-            field="v",
-            fallback=_fallback(content),
-            request_id=request_id,
-        )
+        raise _refused(content, "unsupported_version", text, "v")
     op = content.get("op")
     kind = REQUESTS.get(op) if isinstance(op, str) else None
     if kind is None:
-        raise DecodeError(
-            "unknown_op",
-            f"op must be one of {', '.join(REQUESTS)}",
-            field="op",
-            fallback=_fallback(content),
-            request_id=request_id,
-        )
+        raise _refused(content, "unknown_op", f"op must be one of {', '.join(REQUESTS)}", "op")
     try:
         request = msgspec.convert(content, type=kind)
     except msgspec.ValidationError as error:
-        raise _invalid(error, content, request_id) from None
+        raise _invalid(error, content) from None
     return Decoded(request, request_id, unknown_keys(content, kind.op))
 
 
@@ -191,7 +170,7 @@ def decode_signal(content: dict[str, Any]) -> ScoreRequest:
     try:
         return msgspec.convert(content, type=ScoreRequest)
     except msgspec.ValidationError as error:
-        raise _invalid(error, content, None) from None
+        raise _invalid(error, content) from None
 
 
 def encode_request(request: Request, request_id: str | int | None = None) -> bytes:
@@ -279,22 +258,22 @@ def unknown_keys(content: dict[str, Any], op: str) -> tuple[str, ...]:
     return tuple(key[: limits.MAX_ID_CHARS] for key in unknown[: limits.MAX_IGNORED_KEYS])
 
 
-def _invalid(
-    error: msgspec.ValidationError, content: dict[str, Any], request_id: str | int | None
-) -> DecodeError:
+def _invalid(error: msgspec.ValidationError, content: dict[str, Any]) -> DecodeError:
     text = str(error)
     path = _PATH.search(text)
     missing = _MISSING.search(text)
     parts = [found.group(1) for found in (path, missing) if found and found.group(1)]
     if not parts and text.split(" ", 1)[0] in (*Signal.__struct_fields__, "score_id"):
         parts = [text.split(" ", 1)[0]]  # a rule between fields names the first one
-    return DecodeError(
-        "invalid_field",
-        text[:300],
-        field=".".join(parts) or None,
-        fallback=_fallback(content),
-        request_id=request_id,
-    )
+    return _refused(content, "invalid_field", text[:300], ".".join(parts) or None)
+
+
+def _refused(
+    content: dict[str, Any], code: str, message: str, field: str | None = None
+) -> DecodeError:
+    """With the base score and the id, where these could be understood."""
+    base, request_id = _fallback(content), _id_of(content)
+    return DecodeError(code, message, field=field, fallback=base, request_id=request_id)
 
 
 def _fallback(content: dict[str, Any]) -> float | None:
