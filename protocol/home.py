@@ -36,16 +36,6 @@ class Options:
     asks for them.
     """
 
-    __slots__ = (
-        "budget_s",
-        "curve",
-        "endpoint",
-        "open_after",
-        "probe_interval_s",
-        "strict",
-        "tries",
-    )
-
     def __init__(
         self,
         endpoint: str,

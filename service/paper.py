@@ -111,13 +111,13 @@ class Paper:
             self.changed.pop(number, None)
 
     def entered(self, number: int) -> None:
-        """See paper_book.Listener."""
+        """A position was filled."""
         self.changed[number] = None
 
     def ended_at(
         self, number: int, position: PaperRow, end: End, at_s: float, price: float
     ) -> None:
-        """See paper_book.Listener."""
+        """A position left at `price`, its row as of that moment. Without a fill: no price."""
         del self._symbols[number]
         self.changed.pop(number, None)
         ended = judge(number, position, end, at_s, price)

@@ -9,29 +9,20 @@ but for those that it ends.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from msgspec.structs import replace
 
 from service.extremes import MaximumSince
 from service.records import PaperRow
 
+if TYPE_CHECKING:
+    from service.paper import Paper
+
 End = Literal["target", "stop", "deadline", "gap", "missed", "reset"]
 """Why a position ended: the last three are no outcome. `gap`: the path was not seen for too
 long; `missed`: the first quote lay wholly beyond a level, no order could have been placed;
 `reset`: the symbol began anew, from another source or on another clock."""
-
-
-class Listener(Protocol):
-    """Who is told what happens to positions."""
-
-    def entered(self, number: int) -> None:
-        """A position was filled."""
-
-    def ended_at(
-        self, number: int, position: PaperRow, end: End, at_s: float, price: float
-    ) -> None:
-        """A position left at `price`, its row as of that moment. Without a fill: no price."""
 
 
 class Held(NamedTuple):
@@ -117,7 +108,7 @@ class Book:
 
     __slots__ = ("_listener", "_max_gap_s", "buys", "last_s", "sells", "waiting")
 
-    def __init__(self, listener: Listener, max_gap_s: float) -> None:
+    def __init__(self, listener: Paper, max_gap_s: float) -> None:
         self._listener = listener
         self._max_gap_s = max_gap_s
         self.buys = Side(1)

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Container
 from typing import NamedTuple
 
-import msgspec
 import structlog
 import zmq
 from zmq.backend import Socket as PlainSocket
@@ -67,11 +66,10 @@ TICK_BYTES = 2048
 """More than any tick has: a larger frame counts as so many ticks as it has of these."""
 
 
-class Arrived(msgspec.Struct, frozen=True):
+class Arrived(Waiting, frozen=True):
     """A request with the routing envelope that its reply goes back under."""
 
     envelope: list[bytes]
-    waiting: Waiting
 
 
 def split(frames: list[bytes]) -> tuple[list[bytes], list[bytes]]:
@@ -262,7 +260,7 @@ class Server:
             self._refuse(envelope, bodies[0], "overloaded", "read the replies that wait first")
         else:
             self._line_bytes += len(bodies[0])
-            self._arrived.append(Arrived(envelope, Waiting(bodies[0], self._clock.monotonic_s())))
+            self._arrived.append(Arrived(bodies[0], self._clock.monotonic_s(), envelope))
 
     def _refuse(self, envelope: list[bytes], body: bytes, code: str, message: str) -> None:
         self._send(envelope, self._responder.refuse(body, code, message))
@@ -277,8 +275,8 @@ class Server:
         while left:
             size = min(left, max(LEAST_AT_A_TIME, left // 2))
             batch = [self._arrived.popleft() for _ in range(size)]
-            self._line_bytes -= sum(len(arrived.waiting.body) for arrived in batch)
-            replies = self._responder.answer([arrived.waiting for arrived in batch])
+            self._line_bytes -= sum(len(arrived.body) for arrived in batch)
+            replies = self._responder.answer(batch)
             for arrived, reply in zip(batch, replies, strict=True):
                 self._send(arrived.envelope, reply)
             left -= size

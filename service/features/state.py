@@ -72,22 +72,6 @@ class SymbolState:
     began, `last_seen_s` when the last tick came.
     """
 
-    bars: Bars
-    buckets: EventBuckets
-    spreads: deque[float]
-    mid: float | None
-    first_tick_s: float | None
-    last_volume_s: float | None
-    last_seen_s: float
-    observed_since_s: float
-    _sentiment: Sentiment | None
-    _bar_facts: BarFacts | None
-    _bar_key: tuple[int, int]
-    _flow_facts: FlowFacts | None
-    _flow_key: tuple[int, int, str]
-    _returns: MinuteReturns | None
-    _returns_key: tuple[int, int]
-
     __slots__ = (
         "_bar_facts",
         "_bar_key",
@@ -112,6 +96,23 @@ class SymbolState:
         self.symbol = symbol
         self.revision = 0
         self._forget()
+
+    def _forget(self) -> None:
+        self.bars = Bars()
+        self.buckets = EventBuckets(WINDOW_S + REFERENCE_S)
+        self.spreads: deque[float] = deque(maxlen=_SPREAD_TICKS)
+        self.mid: float | None = None
+        self.first_tick_s: float | None = None
+        self.last_volume_s: float | None = None
+        self.last_seen_s = -inf
+        self.observed_since_s = inf
+        self._sentiment: Sentiment | None = None
+        self._bar_facts: BarFacts | None = None
+        self._bar_key = (0, 0)
+        self._flow_facts: FlowFacts | None = None
+        self._flow_key = (0, 0, NONE)
+        self._returns: MinuteReturns | None = None
+        self._returns_key = (0, 0)
 
     @property
     def sentiment(self) -> Sentiment | None:
@@ -254,20 +255,3 @@ class SymbolState:
         self.buckets.clear()
         self.spreads.clear()
         self.observed_since_s = event_time_s
-
-    def _forget(self) -> None:
-        self.bars = Bars()
-        self.buckets = EventBuckets(WINDOW_S + REFERENCE_S)
-        self.spreads = deque(maxlen=_SPREAD_TICKS)
-        self.mid = None
-        self.first_tick_s = None
-        self.last_volume_s = None
-        self.last_seen_s = -inf
-        self.observed_since_s = inf
-        self._sentiment = None
-        self._bar_facts = None
-        self._bar_key = (0, 0)
-        self._flow_facts = None
-        self._flow_key = (0, 0, NONE)
-        self._returns = None
-        self._returns_key = (0, 0)

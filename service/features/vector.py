@@ -19,7 +19,7 @@ from service.features.sentiment import sentiment_score
 from service.features.session import session_bonus
 from service.features.spread import spread_quality
 from service.features.state import SymbolState
-from service.features.view import View, view
+from service.features.view import View
 from service.features.volatility import atr_volatility
 from service.features.volume import volume_delta
 from service.features.whale import whale_activity
@@ -64,7 +64,17 @@ def compute_vector(
     to be that tick's second, and a tick that comes behind *now* still counts. `correlation`
     is what `service.correlation.among` gave, None where it gave nothing.
     """
-    seen = view(state, now_s, direction, base_score, correlation)
+    now_s = state.settle(now_s)
+    seen = View(
+        state,
+        now_s,
+        direction,
+        base_score,
+        correlation,
+        state.observed_s(now_s),
+        state.bar_facts(now_s),
+        state.flow_facts(now_s),
+    )
     values: list[float] = []
     missing: list[str] = []
     for name, neutral, function in _TABLE:

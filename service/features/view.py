@@ -27,20 +27,3 @@ class View(msgspec.Struct, frozen=True, gc=False):
     observed_s: float | None
     bars: BarFacts
     flow: FlowFacts
-
-
-def view(
-    state: SymbolState, now_s: int, direction: int, base_score: float, correlation: float | None
-) -> View:
-    """Settle the state for `now_s` and gather what the features read."""
-    now_s = state.settle(now_s)
-    return View(
-        state,
-        now_s,
-        direction,
-        base_score,
-        correlation,
-        state.observed_s(now_s),
-        state.bar_facts(now_s),
-        state.flow_facts(now_s),
-    )

@@ -183,5 +183,5 @@ def test_large_bodies_that_stand_in_line_are_few(tmp_path: Path) -> None:
         answered = 0
         while answered < 8:
             answered += server.turn()
-            bodies = [arrived.waiting.body for arrived in server._arrived]
+            bodies = [arrived.body for arrived in server._arrived]
             assert sum(map(len, bodies)) < LINE_BYTES + len(large)
