@@ -22,13 +22,13 @@ from protocol.connection import speak_family
 from service import exit_codes
 from service.errors import CommandError
 from service.market_files import Format, MarketAccount, Recorded, read_market
-from service.replay_progress import Progress
+from service.progress import SILENT, Progress
 from service.restamp import restamped, shift_to, survey_of
 
 HIGH_WATER = 1000
 LINGER_MS = 30_000
 WAIT_STEP_MS = 200
-SILENT = Progress()
+PUBLISHED = "published"
 LOOK_EVERY = 256
 """Messages between two looks at the subscriptions and two steps of the progress bar."""
 
@@ -102,7 +102,8 @@ def replay(
             )
         account.total = survey.messages
         with _publisher(bind) as publisher:
-            progress.on_bound(publisher.endpoint, survey.messages)
+            progress.say(f"{publisher.endpoint} waits for a subscriber")
+            progress.step(PUBLISHED, 0, survey.messages)
             publisher.wait_for_subscriber(wait_s, monotonic)
             anchor_s = survey.last_s if speed is None else survey.first_s
             account.shift_s = shift_to(survey, now() - anchor_s) + clock_offset_s
@@ -147,12 +148,12 @@ def _publish(
         for recorded in messages:
             if pace.wait_for(recorded.stamp_s) or account.published % LOOK_EVERY == 0:
                 publisher.wait_for_subscriber(None, pace.monotonic)
-                progress.on_sent(account.published)
+                progress.step(PUBLISHED, account.published, account.total)
             publisher.send(restamped(recorded, account.shift_s))
             account.published += 1
     finally:
         account.seconds = pace.monotonic() - pace.begun_s
-        progress.on_sent(account.published)
+        progress.step(PUBLISHED, account.published, account.total)
 
 
 @contextmanager

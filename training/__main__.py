@@ -18,6 +18,7 @@ try:
 
     from service import exit_codes
     from service.printable import printable
+    from service.progress import show_progress
     from service.scoring import Weights
     from service.within import Within
     from training.backfill.command import backfill
@@ -32,7 +33,6 @@ try:
         worker_options,
     )
     from training.pointing import pin, rollback, unpin
-    from training.progress import show_progress
 except ImportError as missing:
     libraries.leave("signal-scorer-train", "training", missing)
 

@@ -20,11 +20,11 @@ from service.durable import TrainerLock, Unflushed
 from service.errors import ModelRejected
 from service.exit_codes import NOT_ENOUGH, OK, REJECTED
 from service.history import Event, last_trained, read_history
+from service.progress import SILENT, Progress
 from training import pages
 from training.dataset import Dataset, read_dataset
 from training.interrupt import finished_first
 from training.journals import open_journals
-from training.progress import SILENT, Progress
 from training.replacing import may_replace, replace
 from training.samples import Samples
 from training.scored import Reach

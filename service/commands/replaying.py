@@ -70,8 +70,8 @@ def replay(
     """Publish recorded FILES as the EA's bridge would, their stamps moved to the present."""
     if engine:
         sys.exit(_replay_engine(files, journal))
+    from service.progress import show_progress
     from service.replay import replay as run
-    from service.replay_progress import show_progress
 
     if until is not None:
         options["until_s"] = until.replace(tzinfo=UTC).timestamp()

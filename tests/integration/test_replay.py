@@ -13,8 +13,8 @@ import zmq
 
 from protocol.ea_feed import Candle, Tick, parse
 from service.errors import CommandError
+from service.progress import Progress
 from service.replay import ReplayAccount, replay
-from service.replay_progress import Progress
 from service.restamp import parse_offset
 
 NOW_S = 1_800_000_030.5
@@ -42,12 +42,14 @@ class Subscriber(Progress):
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read)
 
-    def on_bound(self, endpoint: str, total: int) -> None:
-        self.endpoint, self._total = endpoint, total
-        self._thread.start()
+    def say(self, text: str) -> None:
+        self.endpoint = text.split(maxsplit=1)[0]
 
-    def on_sent(self, sent: int) -> None:
-        self.sent.append(sent)
+    def step(self, name: str, done: int, total: int) -> None:
+        if not self._total:
+            self._total = total
+            self._thread.start()
+        self.sent.append(done)
 
     def _read(self) -> None:
         with zmq.Context() as context, context.socket(zmq.SUB) as socket:

@@ -1,4 +1,4 @@
-"""A run of the trainer tells how far it is in the way that fits where it runs."""
+"""A run of the trainer, or a replay, tells how far it is in the way that fits where it runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
+from service.progress import Lines, show_progress, unstamped
 from training.interrupt import finished_first
-from training.progress import Lines, show_progress, unstamped
 
 
 class Terminal(io.StringIO):

@@ -15,6 +15,7 @@ import click
 
 from service.config import load
 from service.market_files import Format
+from service.progress import progress_on
 from service.settings import Config
 from training.backfill.broker_clock import BrokerClock, clock_of, first_switch
 from training.backfill.pieces import Cutter, Piece, Rules
@@ -25,7 +26,6 @@ from training.backfill.signals import Asked, Wanted, add_told, read_signals
 from training.backfill.stream import Market, StreamAccount, events, market_of
 from training.journals import open_journals
 from training.options import settings_of as trainer_settings
-from training.progress import progress_on
 from training.settings import Settings
 from training.truth_log import read_truth_logs
 from training.wording import behind, day, meaning

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from protocol.manifest import POINTER_NAME
-from training.progress import unstamped
+from service.progress import unstamped
 from training.simulate import children, facts
 from training.simulate.account import Account
 from training.simulate.bridge import BROKER_AHEAD_S, frames

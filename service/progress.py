@@ -1,4 +1,4 @@
-"""How far a run of the trainer is: a bar on a terminal, log lines elsewhere, or nothing.
+"""How far a run is, a replay's or the trainer's: a bar on a terminal, lines elsewhere, or nothing.
 
 The rule: what is told here goes to stderr and is for watching only; a run's result is its last
 line on stdout, its exit code and the history.
@@ -89,11 +89,18 @@ def show_progress(stream: IO[str]) -> Iterator[Progress]:
         yield Lines(stream)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as RichBar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with RichBar(*columns, TimeElapsedColumn(), console=Console(file=stream)) as bar:
+    parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    with RichBar(*parts, *times, console=Console(file=stream)) as bar:
         yield Bar(bar)
 
 
