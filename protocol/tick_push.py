@@ -23,18 +23,6 @@ WAITING_TICKS = 1000
 """So many may wait for a slow receiver; a newer tick is then dropped, not the caller held up."""
 
 
-_making = threading.RLock()
-
-
-def _unlock() -> None:
-    """In a forked child: another thread of the parent may have held it."""
-    global _making  # noqa: PLW0603
-    _making = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_unlock)
-
-
 def tick_frame(symbol: str, tick: Mapping[str, Any], now_s: float) -> bytes:
     """A tick with the original's keys as a message of the feed. Raises ValueError for no quote.
 
@@ -59,8 +47,7 @@ class TickPush:
         """Raises ValueError for what is no endpoint, and for keys that are none."""
         self._endpoint = check_endpoint(endpoint)
         self._curve = check_keys(curve)
-        self._line: _Line | None = None
-        self._inherited: list[_Line] = []
+        self._lines: dict[int, _Line] = {}  # by process: a forked child leaves its parent's alone
 
     def push(self, frame: bytes) -> bool:
         """Hand a frame over; False where it had to be dropped. Never waits, never raises."""
@@ -71,28 +58,20 @@ class TickPush:
 
     def close(self) -> None:
         """Close the socket; what has not left yet is dropped. The next push opens another."""
-        line = self._line
-        if line is not None and line.pid == os.getpid():
-            self._line = None
+        line = self._lines.pop(os.getpid(), None)
+        if line is not None:
             line.dropped()
 
     def _own_line(self) -> _Line:
-        line = self._line
-        if line is not None and line.pid == os.getpid():
-            return line
-        with _making:
-            line = self._line
-            if line is not None and line.pid == os.getpid():  # another thread was first
-                return line
-            if line is not None:  # forked: the parent's socket, and its lock in whatever state
-                self._inherited.append(line)
-            line = _Line(self._endpoint, self._curve)
-            line.dropped = finalize = weakref.finalize(self, line.close)
+        line = self._lines.get(os.getpid())
+        if line is None:
+            made = _Line(self._endpoint, self._curve)
+            made.dropped = finalize = weakref.finalize(self, made.close)
             finalize.atexit = False
-            first, self._line = self._line, line
-            if first is not None and first.pid == line.pid:  # of a signal's handler meanwhile
-                first.dropped()
-            return line
+            line = self._lines.setdefault(made.pid, made)
+            if line is not made:  # another thread, or a signal's handler, was first
+                made.dropped()
+        return line
 
 
 class _Line:

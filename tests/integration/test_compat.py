@@ -477,31 +477,6 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_child_forked_while_a_thread_opens_its_socket_hangs_at_nothing() -> None:
-    code = """
-import os, sys, threading
-from protocol import compat, tick_push
-scorer = compat.CryptoMLScorer(sys.argv[1], sys.argv[1], timeout_ms=10)
-held, forked = threading.Event(), threading.Event()
-def hold():
-    with tick_push._making:
-        held.set()
-        forked.wait()
-thread = threading.Thread(target=hold)
-thread.start()
-held.wait()
-child = os.fork()
-if child == 0:
-    scorer.update_market_data("EURUSD", {"bid": 1.0, "ask": 1.1})
-    os._exit(0 if compat.get_crypto_ml_scorer() else 1)
-forked.set()
-thread.join()
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-    done = subprocess.run([sys.executable, "-c", code, free_address()], timeout=60)
-    assert done.returncode == 0
-
-
 # Python's own word, from 3.12 on, to whoever forks beside threads: here they are libzmq's.
 FORKED_BESIDE_THREADS = "ignore:This process (pid=:DeprecationWarning"
 GENEROUS = "get_crypto_ml_scorer()\nscorer._client._options.budget_s = 10.0\n"
