@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, get_args
+from typing import get_args
 
 import click
 
-from service import exit_codes
 from service.commands.root import cli, config_option, example
-from service.errors import CommandError, remedy
 from service.journal_reading import KINDS, Kind, Row, reading
-from service.unfinished import beside, remove_dead, undone_on_sigterm
 
 LOOK_S = 1.0
 
@@ -89,12 +84,6 @@ def tail(
 @click.option("--jsonl", is_flag=True, help="JSON lines, the one format there is.")
 @click.option("--since", type=click.DateTime(), help="From this time (UTC) on.")
 @click.option("--until", type=click.DateTime(), help="Up to this time (UTC), exclusive.")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A new file instead of stdout; whole or not there.",
-)
 def export(
     config_path: str | None,
     journal_path: Path | None,
@@ -102,17 +91,13 @@ def export(
     jsonl: bool,
     since: datetime | None,
     until: datetime | None,
-    output: Path | None,
 ) -> None:
     """Write rows as JSON lines: each with all that the journal has of it, by table."""
+    from service.journal_export import json_line
+
     del jsonl  # said for readers of scripts
-    rows = _rows(_path(config_path, journal_path), kinds or KINDS, since, until)
-    if output is None:
-        _write(rows, sys.stdout.buffer)
-        return
-    with undone_on_sigterm():
-        count = write_new(rows, output)
-    click.echo(f"{count} rows in {output}", err=True)
+    for row in _rows(_path(config_path, journal_path), kinds or KINDS, since, until):
+        sys.stdout.buffer.write(json_line(row) + b"\n")
 
 
 @journal.command(**example("signal-scorer journal stats"))
@@ -162,46 +147,6 @@ def _rows(
                 for row in lacking(connection, waiting):
                     if bounds["since_s"] <= row.at < bounds["until_s"]:
                         yield row
-
-
-def write_new(rows: Iterator[Row], output: Path) -> int:
-    """Write a file that is whole once it has its name. Raises CommandError."""
-    waiting = beside(output)
-    try:
-        if os.path.lexists(output):
-            raise FileExistsError
-        remove_dead(output.parent, f".{glob.escape(output.name)}")
-        with waiting.open("xb") as file:
-            count = _write(rows, file)
-        try:
-            os.link(waiting, output)
-        except PermissionError:
-            # Not every disk has hard links, which alone never replace a file.
-            waiting.rename(output)
-    except FileExistsError:
-        raise CommandError(
-            f"{output} is there already and is not touched; name a new file",
-            exit_codes.CANT_CREATE,
-        ) from None
-    except OSError as error:
-        raise CommandError(
-            f"cannot write {output}: {error.strerror}; {remedy(error, 'name another file')}",
-            exit_codes.CANT_CREATE,
-        ) from None
-    finally:
-        with suppress(OSError):
-            waiting.unlink(missing_ok=True)
-    return count
-
-
-def _write(rows: Iterator[Row], file: BinaryIO) -> int:
-    from service.journal_export import json_line
-
-    count = 0
-    for row in rows:
-        file.write(json_line(row) + b"\n")
-        count += 1
-    return count
 
 
 def _path(config_path: str | None, journal_path: Path | None) -> Path:

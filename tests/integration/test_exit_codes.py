@@ -135,15 +135,6 @@ def test_an_offset_that_is_none_is_wrong_usage(tmp_path: Path, engine: list[str]
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("none/all", "No such file"), ("journal.db/all", "Not a directory")]
-)
-def test_an_export_to_where_no_file_can_be_is_said(tmp_path: Path, name: str, said: str) -> None:
-    (tmp_path / "journal.db").touch()
-    path = str(tmp_path / name)
-    told(invoke("journal", "export", "-o", path, STATE_DIR=str(tmp_path)), 73, path, said)
-
-
-@pytest.mark.parametrize(
     ("command", "code"),
     [
         ("service config >&-", 0),

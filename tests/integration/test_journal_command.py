@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,10 @@ from harness import eventually, running
 from serving import Parts, body
 
 from protocol.schema import FEATURE_NAMES
-from service.commands.journal import write_new
-from service.errors import CommandError
 from service.journal_reading import (
     KINDS,
     PAGE_ROWS,
     JournalUnreadable,
-    Row,
     after,
     newest,
     open_quietly,
@@ -134,59 +129,16 @@ def test_scores_that_wait_where_they_cannot_be_read_are_not_left_out_in_silence(
     parts.journal.close()
 
 
-def test_an_export_to_a_file_is_whole_or_not_there(journal: Path, tmp_path: Path) -> None:
-    target = tmp_path / "all.jsonl"
-    done = run("export", "--journal", str(journal), "-o", str(target))
-    assert done.returncode == 0
-    assert len(target.read_text().splitlines()) == 6
+def test_an_export_that_cannot_be_read_to_its_end_is_not_taken_for_whole(
+    journal: Path, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.db"
     content = bytearray(journal.read_bytes())
     content[len(content) // 2 :] = b"\x55" * (len(content) - len(content) // 2)
     broken.write_bytes(content)
-    done = run("export", "--journal", str(broken), "-o", str(tmp_path / "no.jsonl"))
+    done = run("export", "--journal", str(broken))
     assert done.returncode == 66
     assert "doctor" in done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"all.jsonl", "broken.db"}
-
-
-def test_an_export_replaces_no_file(journal: Path, tmp_path: Path) -> None:
-    target = tmp_path / "all.jsonl"
-    target.write_text("mine")
-    done = run("export", "--journal", str(journal), "-o", str(target))
-    assert done.returncode == 73
-    assert "is there already" in done.stderr
-    assert target.read_text() == "mine"
-    assert [path.name for path in tmp_path.iterdir()] == ["all.jsonl"]
-
-
-def test_of_two_exports_to_one_file_the_first_that_ends_is_kept(
-    journal: Path, tmp_path: Path
-) -> None:
-    target = tmp_path / "all.jsonl"
-    words = ("-m", "service", "journal", "export", "--journal", str(journal), "-o", str(target))
-
-    def rows_until_another_export_has_ended() -> Iterator[Row]:
-        with closing(open_quietly(journal)) as connection:
-            yield from after(connection, "events", -1)
-        subprocess.run([sys.executable, *words], check=True, capture_output=True)
-
-    with pytest.raises(CommandError, match="is there already") as caught:
-        write_new(rows_until_another_export_has_ended(), target)
-    assert caught.value.exit_code == 73
-    assert len(target.read_text().splitlines()) == 6
-    assert [path.name for path in tmp_path.iterdir()] == ["all.jsonl"]
-
-
-def test_what_a_killed_export_left_stops_no_other_and_goes(journal: Path, tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    # The parent of this process is at work, the other one is not.
-    for pid in (ended.pid, os.getpid(), os.getppid()):
-        (tmp_path / f".all.jsonl.incoming-{pid}").touch()
-    done = run("export", "--journal", str(journal), "-o", str(tmp_path / "all.jsonl"))
-    assert done.returncode == 0, done.stderr
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"all.jsonl", f".all.jsonl.incoming-{os.getppid()}"}
 
 
 def test_pages_join_without_a_gap_or_a_repeat(tmp_path: Path) -> None:
