@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from service.locks import HeldError, hold, lock_of
 from service.outcome_table import WRITTEN, Written, catch_up, follow, insert_outcome, late
 from service.paper_table import LOAD_PAPER, PAPER_COLUMNS, UNFOLLOWED, can_be_followed, insert_paper
 from service.records import BarRow, EventRow, OutcomeRow, PaperRow, ScoreRow, SymbolRow
+from service.retries import Remembered
 from service.score_table import INSERT_SCORE, insert_scores, set_others_aside, spooled_scores
 from service.spool import Spool, spool_path
 
@@ -42,15 +43,6 @@ FOLLOWED_TOGETHER = 1024
 """Scores that `lookup` follows at once where nothing else is written: they share its pages, and
 few answers wait for it."""
 MAX_FAULT_CHARS = 300
-
-
-class StoredReply(NamedTuple):
-    """An answered signal read back for its retries."""
-
-    signal_id: str
-    scored_at: float
-    digest: bytes
-    reply: bytes
 
 
 class Journal:
@@ -213,8 +205,8 @@ class Journal:
             symbols += [SymbolRow(*row) for row in facts]
         return bars, symbols
 
-    def load_replies(self, since: float, until: float, limit: int) -> list[StoredReply]:
-        """The newest replies between two times (UTC s), oldest first, for retries after a restart.
+    def load_replies(self, since: float, until: float, limit: int) -> list[tuple[str, Remembered]]:
+        """The newest answers between two times (UTC s) by signal, oldest first, for their retries.
 
         Later ones are of a clock that was ahead: an hour on they would be taken for new.
         """
@@ -225,8 +217,12 @@ class Journal:
             " WHERE seq >= ? AND signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?",
             (int(since * 1e6), limit),
         )
-        replies = self._sound(StoredReply, list(reversed(rows)))
-        return [reply for reply in replies if since <= reply.scored_at <= until]
+        replies = self._sound(tuple[str, float, bytes, bytes], list(reversed(rows)))
+        return [
+            (signal_id, Remembered(at_s, digest, reply))
+            for signal_id, at_s, digest, reply in replies
+            if since <= at_s <= until
+        ]
 
     def save_paper(self, rows: Sequence[PaperRow], ended: Sequence[OutcomeRow]) -> bool:
         """Keep open positions as they are now and ends, whose positions go, in one transaction."""

@@ -15,7 +15,7 @@ import structlog
 
 from service.bar_keeping import BarKeeping
 from service.engine import Engine
-from service.journal import Journal, StoredReply
+from service.journal import Journal
 from service.journal_file import FileId
 from service.paper_keeping import PaperKeeping
 from service.retries import Remembered
@@ -97,15 +97,15 @@ class TakingUp:
         self._engine.number_above(self._journal.last_seq())
         config = self._engine.config
         since_s = utc_s - config.score.retry_window_s
-        for known in self._journal.load_replies(since_s, utc_s, config.limits.remembered_replies):
-            self._remember(known)
+        limit = config.limits.remembered_replies
+        for signal_id, known in self._journal.load_replies(since_s, utc_s, limit):
+            self._remember(signal_id, known)
 
-    def _remember(self, known: StoredReply) -> None:
+    def _remember(self, signal_id: str, known: Remembered) -> None:
         try:
             msgspec.msgpack.decode(known.reply, type=dict[str, object])
         # Text that is none and nesting without end are no MsgspecError.
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            log.warning("reply not restored", signal_id=known.signal_id, error=str(error))
+            log.warning("reply not restored", signal_id=signal_id, error=str(error))
             return
-        remembered = Remembered(known.scored_at, known.digest, known.reply)
-        self._engine.remember(known.signal_id, remembered)
+        self._engine.remember(signal_id, known)

@@ -250,7 +250,7 @@ def test_text_that_is_no_utf_8_costs_its_row_alone(journal: Journal) -> None:
     again = Journal(journal.path)
     assert again.open()
     assert again.load_bars() == (kept[2:], [SymbolRow("GBPUSD", b"y")])
-    assert [reply.signal_id for reply in again.load_replies(0.0, 1e10, 10)] == ["SIG_1"]
+    assert [signal_id for signal_id, _ in again.load_replies(0.0, 1e10, 10)] == ["SIG_1"]
     assert again.fault is None
     assert again.errors == 4
     again.drop_rows(["GBPUSD"])
@@ -274,7 +274,7 @@ def test_the_newest_replies_come_back_oldest_first(journal: Journal) -> None:
         journal.write([score(i, seq=int(at * 1e6), scored_at=at, reply=bytes([i]))])
     journal.write([score(11, seq=2_000_000_000, scored_at=2000.0, signal_id=None)])
     found = journal.load_replies(1003.0, 1e10, 4)
-    assert [reply.reply for reply in found] == [b"\6", b"\7", b"\x08", b"\x09"]
+    assert [known.reply for _, known in found] == [b"\6", b"\7", b"\x08", b"\x09"]
 
 
 def a_directory(path: Path) -> None:
