@@ -74,9 +74,13 @@ class TrainerLock:
 
 
 def write_file(path: Path, content: bytes, step: Step = no_step) -> None:
-    """Write a file and flush it to the disk. Its name is not safe yet: `sync_directory`."""
+    """Write a new file and flush it to the disk. Its name is not safe yet: `sync_directory`.
+
+    What a crash left there goes, and a link that somebody put there is not followed.
+    """
     step(f"open {path.name}")
-    with named(path), path.open("wb") as file:
+    path.unlink(missing_ok=True)
+    with named(path), path.open("xb") as file:
         # In two parts, so that a test can end the process with half a file written.
         half = len(content) // 2
         file.write(content[:half])

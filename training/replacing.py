@@ -1,14 +1,17 @@
 """Files that readers find whole: the new one or the old one, and never half of either.
 
 The rule: only a regular file is replaced. Root's rename would take a device from the whole
-machine, and a link from what it leads to.
+machine, and a link from what it leads to. What waits for the rename has a name that nobody knows:
+another one who writes there is not met, and no link that was put there is followed.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from pathlib import Path
+from secrets import token_hex
 
 from service.durable import named
 
@@ -32,12 +35,12 @@ def replace(path: Path, content: bytes, mode: int | None = None) -> None:
     """Write a file by one rename; `mode` whatever the umask. Raises OSError, or NotReplaced."""
     may_replace(path)
     # Of a name that Prometheus' node exporter passes over.
-    scratch = path.with_name(f".{path.name}.tmp")
+    scratch = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
     try:
-        with named(scratch):
-            scratch.write_bytes(content)
+        with named(path), scratch.open("xb") as file:
             if mode is not None:
-                scratch.chmod(mode)
+                os.fchmod(file.fileno(), mode)
+            file.write(content)
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)

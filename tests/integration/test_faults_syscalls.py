@@ -206,7 +206,12 @@ def test_a_model_that_the_disk_does_not_give_is_not_taken_for_none(state: Path) 
 
 @pytest.mark.parametrize(
     ("call", "error", "name"),
-    [("fsync", "EIO", "."), ("fsync", "EIO", "CURRENT.json.tmp"), ("flock", "ENOLCK", ".lock")],
+    [
+        ("fsync", "EIO", "."),
+        ("fsync", "EIO", "CURRENT.json.tmp"),
+        ("write", "ENOSPC", "CURRENT.json.tmp"),
+        ("flock", "ENOLCK", ".lock"),
+    ],
 )
 def test_what_keeps_a_trainer_from_writing_is_one_line(
     state: Path, call: str, error: str, name: str
@@ -217,6 +222,7 @@ def test_what_keeps_a_trainer_from_writing_is_one_line(
     assert done.returncode == 73
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"signal-scorer-train: {path}: ")
+    assert ("make room there" in line) == (error == "ENOSPC")
 
 
 @pytest.mark.parametrize("wanted", ["off", "configured"])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,13 +18,19 @@ from trained import first_published, history, run
 
 from training.publish import current_pointer
 
-FULL = Path("/dev/full")
-"""Whatever is written to it finds no space left."""
+PAGE_BYTES = 50_000
+"""Fewer than a report has, and more than the other files."""
 
 
-def full(path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.symlink_to(FULL)
+@contextmanager
+def no_large_files() -> Iterator[None]:
+    """Let none grow beyond a part of a report."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PAGE_BYTES, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture
@@ -89,13 +98,13 @@ def test_a_journal_that_may_not_be_looked_at_ends_with_78_as_one_that_is_broken(
     assert "journal.db: Permission denied; become root or the trainer's user" in result.stderr
 
 
-def test_a_full_disk_under_the_pointer_ends_a_rollback_and_leaves_it(place: Path) -> None:
+def test_a_pointer_that_cannot_be_written_ends_a_rollback_and_leaves_it(place: Path) -> None:
     old = small_model(place / "models", now_s=NOW_S)
     new = small_model(place / "models", now_s=NOW_S + 60.0)
-    full(place / "models" / "CURRENT.json.tmp")
+    (place / "models" / "CURRENT.json.tmp").mkdir()
     for command in (("rollback",), ("rollback", old), ("pin", old)):
         result = run(place, *command)
-        assert_one_line(result, place / "models" / "CURRENT.json.tmp", "No space left", "make room")
+        assert_one_line(result, place / "models" / "CURRENT.json.tmp", "Is a directory")
     pointer = current_pointer(place / "models")
     assert pointer is not None
     assert pointer.version == new
@@ -106,7 +115,7 @@ def test_a_full_disk_under_the_history_does_not_have_a_rollback_run_again(place:
     small_model(place / "models", now_s=NOW_S + 60.0)
     history = place / "models" / "history.jsonl"
     history.unlink()
-    full(history)
+    history.symlink_to("/dev/full")
     result = run(place, "rollback")
     assert_one_line(result, history, "CURRENT.json is changed, but history.jsonl may not say so")
     assert "run it again" not in result.stderr
@@ -116,31 +125,32 @@ def test_a_full_disk_under_the_history_does_not_have_a_rollback_run_again(place:
 
 
 def test_a_report_that_cannot_be_written_leaves_the_verdict(place: Path) -> None:
-    full(place / "models" / ".last-report.html.tmp")
-    result = run(place, "train")
+    with no_large_files():
+        result = run(place, "train")
     assert result.exit_code == 3
     assert "Its report is missing" in result.output
-    assert "last-report.html: No space left on device" in result.output
+    assert "last-report.html: File too large" in result.output
     (line,) = (place / "models" / "history.jsonl").read_text().splitlines()
     assert json.loads(line)["event"] == "rejected"
 
 
 def test_a_review_that_cannot_be_written_leaves_verdict_and_page(reviewed: Path) -> None:
     models = reviewed / "models"
-    full(models / "CURRENT.json.tmp")
+    (models / "CURRENT.json.tmp").mkdir()
     result = run(reviewed, "train")
     assert result.exit_code == 3, result.stderr
     assert result.stdout.startswith("rejected: ")
     assert "review of the published model failed" in result.stdout
-    assert "CURRENT.json.tmp: No space left on device" in result.stdout
+    assert "CURRENT.json.tmp: Is a directory" in result.stdout
     assert history(models)[-1]["event"] == "rejected"
     assert "Not published" in (models / "last-report.html").read_text()
 
 
 def test_an_evaluation_that_cannot_be_written_names_the_page(place: Path) -> None:
-    full(place / ".page.html.tmp")
-    result = run(place, "evaluate", "--report", str(place / "page.html"))
-    assert_one_line(result, place / ".page.html.tmp", "make room there")
+    with no_large_files():
+        result = run(place, "evaluate", "--report", str(place / "page.html"))
+    assert_one_line(result, place / "page.html", "File too large", "mend that")
+    assert not list(place.glob("*page.html*"))
 
 
 def no_regular_file(path: Path, kind: str) -> None:

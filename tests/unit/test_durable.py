@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.durable import append_line, named
+from service.durable import append_line, named, write_file
 
 PATH = Path("/state/journal.db")
 
@@ -35,3 +35,15 @@ def test_a_file_is_flushed_with_its_first_line_and_then_its_name(tmp_path: Path)
     append = f"append {path.name}"
     assert steps == [append, f"fsync {tmp_path.name}/", append]
     assert path.read_bytes() == b"one\ntwo\n"
+
+
+def test_a_link_that_waits_for_a_file_leads_it_nowhere(tmp_path: Path) -> None:
+    """Root may write where another user plants one."""
+    others = tmp_path / "others"
+    others.write_text("another's")
+    others.chmod(0o600)
+    (tmp_path / "CURRENT.json.tmp").symlink_to(others)
+    write_file(tmp_path / "CURRENT.json.tmp", b"ours")
+    assert (others.read_text(), others.stat().st_mode & 0o777) == ("another's", 0o600)
+    assert not (tmp_path / "CURRENT.json.tmp").is_symlink()
+    assert (tmp_path / "CURRENT.json.tmp").read_bytes() == b"ours"
