@@ -11,7 +11,7 @@ from pathlib import Path
 from protocol.manifest import REPORT_NAME
 from service.history import Event
 from training.publish import published_versions
-from training.replacing import replace
+from training.replacing import may_replace, replace
 
 LAST_REPORT = "last-report.html"
 
@@ -24,6 +24,7 @@ def complete(models_dir: Path, last: Event | None) -> None:
         return
     report = models_dir / LAST_REPORT
     with suppress(OSError):
+        may_replace(report)
         page = (models_dir / last.version / REPORT_NAME).read_bytes()
         if not report.exists() or report.read_bytes() != page:
             replace(report, page)

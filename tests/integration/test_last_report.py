@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -49,6 +50,14 @@ def test_the_page_of_a_candidate_that_was_rejected_later_stays(cut_off: Path) ->
         file.write('{"event":"rejected","at":1.0,"n":400}\n')
     run(cut_off, "train")
     assert page(cut_off) == b"Not published."
+
+
+def test_a_pipe_in_its_place_keeps_no_run_waiting(cut_off: Path) -> None:
+    pipe = cut_off / "models" / "last-report.html"
+    pipe.unlink()
+    os.mkfifo(pipe)
+    assert "nothing to do" in run(cut_off, "train").output
+    assert pipe.is_fifo()
 
 
 def test_a_publication_that_the_history_lacks_has_its_page_and_its_name_told(
