@@ -9,6 +9,7 @@ whole or the old one. `service.alerting` runs the program.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from service.alerting import Alert, Event, Finding
 from service.durable import rename, write_file
 from service.settings import AlertsSection
-from training.replacing import may_replace
+from training.replacing import NotReplaced, may_replace
 
 ROLLBACK = "rollback"
 MODEL = "model"
@@ -39,6 +40,19 @@ def read_state(path: Path) -> State:
         return msgspec.json.decode(path.read_bytes(), type=State)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return State()
+
+
+def unkept(path: Path) -> str:
+    """Why the state is not replaced, so that the same would be told again and again; or nothing.
+
+    Where we cannot even look it is worth that: the job may have failed for it.
+    """
+    with suppress(OSError):
+        try:
+            may_replace(path)
+        except NotReplaced as error:
+            return f"{path} {error.strerror}"
+    return ""
 
 
 def write_state(path: Path, state: State) -> None:

@@ -191,7 +191,7 @@ def _tell(
     alert = alerts.news(state, findings, config.alerts, now_s=now_s, model=version, urgent=urgent)
     if alert is None:
         return ""
-    problem = tell(alert, config.alerts)
+    problem = alerts.unkept(path) or tell(alert, config.alerts)
     if problem:
         return problem
     try:

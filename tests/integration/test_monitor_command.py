@@ -139,6 +139,17 @@ def test_the_program_is_told_once_and_of_the_recovery(served: Path) -> None:
     assert (served / "monitor.json").exists()
 
 
+def test_what_could_not_be_kept_is_not_told_every_hour(served: Path) -> None:
+    (served / "kept.json").write_text("{}")
+    (served / "monitor.json").symlink_to("kept.json")
+    rewrite(served, worse_by=0.25)
+    said = f"alert not delivered: {served}/monitor.json is no regular file and is not replaced"
+    for _ in range(2):
+        assert said in monitor(served, config=program(served)).output
+    assert told(served) == []
+    assert (served / "monitor.json").is_symlink()
+
+
 def test_no_shell_reads_the_command(served: Path) -> None:
     rewrite(served, worse_by=0.25)
     target = served / "made"

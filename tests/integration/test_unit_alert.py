@@ -176,6 +176,19 @@ def test_what_stays_untold_shows_by_a_unit_that_failed_and_is_told_next_time(
     assert [alert["event"] for alert in operator.heard()] == ["degraded"]
 
 
+def test_what_could_not_be_kept_is_not_told_after_each_run(
+    tmp_path: Path, unit_ends: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator, kept = Operator(tmp_path), tmp_path / "models" / f".{TRAIN}.alert"
+    kept.symlink_to("elsewhere")
+    with pytest.raises(SystemExit) as ended:
+        unit_ends(TRAIN, Clock())
+    assert ended.value.code == 78
+    said = capsys.readouterr().err
+    assert f"untold, {kept} is no regular file and is not replaced" in said
+    assert operator.heard() == []
+
+
 @pytest.mark.parametrize("timeout_s", [100, 600])
 def test_a_command_that_may_take_long_is_given_fewer_tries(
     tmp_path: Path, timeout_s: int, unit_ends: Callable[..., None]
