@@ -22,7 +22,7 @@ from training.alerts import MODEL
 from training.answered import Answer, last_answers
 from training.bound import DAY_S
 from training.publish import published_versions
-from training.registry import RegistryError, pointer_to
+from training.registry import UNTIMED, RegistryError, pointer_to
 from training.settings import Settings
 
 FOLLOWED_S = 60.0
@@ -110,7 +110,7 @@ def _published(settings: Settings) -> tuple[Pointer | None, Model | None, str]:
     pointer = None
     try:
         pointer = read_pointer(settings.models)
-        return pointer, None if pointer is None else load(settings.models, pointer), ""
+        return pointer, None if pointer is None else load(settings.models, pointer, UNTIMED), ""
     except ModelRejected as error:
         return pointer, None, str(error)
 

@@ -14,10 +14,10 @@ import numpy as np
 from service.arrays import Bools
 from service.bundle import load, machine_faults, read_pointer
 from service.durable import named
-from service.errors import ModelRejected, RejectReason
+from service.errors import ModelRejected
 from service.model import Model
 from training.gate import Unseen
-from training.registry import too_old
+from training.registry import UNTIMED, too_old
 from training.samples import Samples
 from training.walk_forward import WalkForward
 from training.wording import day
@@ -26,27 +26,15 @@ from training.wording import day
 def published_model(models_dir: Path) -> Model | None:
     """The model that the pointer names, None where no pointer is there.
 
-    Raises ModelRejected where the service would not load it, and OSError where it cannot be read,
-    which says nothing of it.
+    Raises ModelRejected where the service would not load it, however quick it is, and OSError where
+    it cannot be read, which says nothing of it.
     """
     with machine_faults():
         pointer = read_pointer(models_dir)
     if pointer is None:
         return None
     with named(models_dir / pointer.version), machine_faults():
-        return load(models_dir, pointer)
-
-
-def loadable(models_dir: Path) -> bool:
-    """False where the service would not load what is published. OSError as `published_model`.
-
-    That it took too long says nothing of the model on a machine that trains.
-    """
-    try:
-        published_model(models_dir)
-    except ModelRejected as rejected:
-        return rejected.reason is RejectReason.LATENCY
-    return True
+        return load(models_dir, pointer, UNTIMED)
 
 
 def current_model(models_dir: Path) -> Model | None:

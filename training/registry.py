@@ -8,6 +8,7 @@ its actions (see `durable`): the pointer moves first, by one rename, the history
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 
 from protocol.manifest import MANIFEST_NAME, Manifest, Pointer
 from service import presence
-from service.bundle import load, read_manifest_bytes
+from service.bundle import Limits, load, read_manifest_bytes
 from service.durable import Step, no_step
 from service.errors import ModelRejected
 from service.history import read_history
@@ -36,6 +37,8 @@ NOT_USED = (
     "lists the others"
 )
 """What follows from a model that is too old, behind its version and `too_old`."""
+UNTIMED = Limits(row_s=math.inf)
+"""For what is published: its time was taken then, and is longer where a trainer works."""
 _UNREADABLE = (OSError, ModelRejected, msgspec.MsgspecError, ValueError)
 
 
@@ -99,7 +102,7 @@ def _refused(models_dir: Path, version: str, pointer: Pointer | None) -> str:
         if pointer is None:
             pointer_to(models_dir, version, None, now_s=0.0, why="")
         else:
-            load(models_dir, pointer)
+            load(models_dir, pointer, UNTIMED)
     except RegistryError as error:
         return str(error).removeprefix(f"{version} ")
     except ModelRejected as error:
@@ -192,7 +195,7 @@ def pin(models_dir: Path, version: str, *, now_s: float, step: Step = no_step) -
     pointer = current_pointer(models_dir)
     if pointer is not None and pointer.version == version:
         try:  # pinned, it would keep away what is to take the place of a damaged one
-            load(models_dir, pointer)
+            load(models_dir, pointer, UNTIMED)
         except ModelRejected as error:
             raise RegistryError(f"{version} cannot be served: {error}") from error
         moved = replace(pointer, pinned=True)

@@ -33,6 +33,7 @@ from training.truth_log import TruthLog, read_truth_logs
 from training.walk_forward import NotEnough
 
 if TYPE_CHECKING:
+    from protocol.manifest import Pointer
     from training.candidate import Candidate
     from training.report import Page
 
@@ -75,7 +76,6 @@ def train(
     sqlite3.Error where the journal cannot be read.
     """
     # Loaded late: what only looks at the data starts without scikit-learn and matplotlib.
-    from training.champion import loadable
     from training.publish import current_pointer
     from training.registry import complete_history
 
@@ -89,9 +89,7 @@ def train(
         pages.complete(settings.models, last)
         pointer = current_pointer(settings.models)
         publishes = pointer is None or not pointer.pinned
-        released = publishes and (
-            (last is not None and last.event == WITHHELD) or not loadable(settings.models)
-        )
+        released = publishes and _released(settings.models, pointer, last)
         early = _too_early(settings, data, last, force=force, released=released)
         if early is not None:
             return _without_candidate(early, data.samples, settings, now_s)
@@ -219,11 +217,22 @@ def _named(journals: tuple[Path, ...]) -> str:
     return str(journals[0]) if len(journals) == 1 else f"{len(journals)} journals"
 
 
+def _released(models: Path, pointer: Pointer | None, last: Event | None) -> bool:
+    """Whether a pin withheld what the last samples gave, or what is published cannot be loaded.
+
+    Where they were rejected beside that they would be again, and count as another candidate.
+    """
+    from training.champion import current_model
+
+    if last is None or (last.event == "rejected" and UNCOMPARED in last.why):
+        return False
+    return last.event == WITHHELD or (pointer is not None and current_model(models) is None)
+
+
 def _too_early(
     settings: Settings, data: Dataset, last: Event | None, *, force: bool, released: bool
 ) -> Run | None:
-    """Why there is nothing to try; `released`: of the same samples a pin withheld
-    one, or the published model cannot be loaded."""
+    """Why there is nothing to try; `released`: the same samples may be tried again."""
     n = len(data.samples)
     if n < settings.min_samples and not force:
         return Run(

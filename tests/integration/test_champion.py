@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,9 @@ from saved_state import turned
 from scored_journal import write_journal
 from trained import first_published, history, run
 
+from protocol.manifest import POINTER_NAME
+from service import bundle
+from training import answering, champion, registry
 from training.settings import Settings
 from training.train import train
 
@@ -76,3 +81,42 @@ def test_a_review_of_one_that_is_damaged_says_that_there_was_none(place: Path) -
     done = train(settings, now_s=time.time())
     assert done.result == "not_enough"
     assert "The published model was not reviewed: the service would not load it" in done.text
+
+
+def test_beside_one_that_is_damaged_the_same_samples_are_rejected_once(place: Path) -> None:
+    (place / "journal.db").unlink()
+    write_journal(place / "journal.db", 600, edge=0.0, seed=7)
+    turned(forest(place))
+    assert run(place, "train").exit_code == 3
+    assert UNCOMPARED in str(history(place / "models")[-1]["why"])
+    result = run(place, "train")
+    assert (result.exit_code, "nothing to do: 0 new" in result.output) == (0, True), result.output
+    assert len(history(place / "models")) == 2
+
+
+def test_a_pointer_that_is_damaged_is_no_reason_to_publish_without_new_samples(
+    published: Path, tmp_path: Path
+) -> None:
+    """Whether it was pinned, nobody can read any more."""
+    place = shutil.copytree(published, tmp_path / "place")
+    run(place, "pin", pointer_of(place / "models").version, journal=False)
+    pointer = place / "models" / POINTER_NAME
+    pointer.write_bytes(pointer.read_bytes()[:100])
+    assert "nothing to do" in run(place, "train").output
+    assert history(place / "models")[-1]["event"] == "pinned"
+
+
+def test_one_that_this_machine_is_too_busy_for_is_sound(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count()
+    slow = partial(bundle.load, clock=lambda: float(next(seconds)))
+    for module in (answering, champion, registry):
+        monkeypatch.setattr(module, "load", slow)
+    models = place / "models"
+    assert [listed.problem for listed in registry.list_models(models)] == [""]
+    registry.pin(models, pointer_of(models).version, now_s=time.time())
+    settings = Settings(journal=place / "journal.db", models=models)
+    assert answering.look(settings, now_s=time.time()).published
+    assert run(place, "train").exit_code == 3
+    assert "champion" in history(models)[-2]["verdict"]["metrics"]  # type: ignore[index]
