@@ -88,9 +88,6 @@ class TimeframeData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     M15: Candles = []
 
 
-NO_PRICE = "is 0: leave it out if there is none"
-
-
 class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One signal to be scored. Prices in quote currency, `cost_r` and `reward_risk` in R."""
 
@@ -112,10 +109,12 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     explain: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("entry_price", "stop_loss", "take_profit"):
+            level = getattr(self, name)
+            if isinstance(level, (int, float)) and level == 0:
+                raise LevelError(name, "is 0: leave it out if there is none")
         if self.entry_price is None:
             return
-        if isinstance(self.entry_price, (int, float)) and self.entry_price == 0.0:
-            raise LevelError("entry_price", NO_PRICE)
         if self.direction is None:
             self._check_sides()
             return
@@ -129,11 +128,9 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if not sign:
             return  # as above
         if beyond:
-            wrong = f"of a {self.direction} lies beyond its entry_price"
-            raise LevelError("stop_loss", wrong if stop else NO_PRICE)
+            raise LevelError("stop_loss", f"of a {self.direction} lies beyond its entry_price")
         if behind:
-            wrong = f"of a {self.direction} lies behind its entry_price"
-            raise LevelError("take_profit", wrong if target else NO_PRICE)
+            raise LevelError("take_profit", f"of a {self.direction} lies behind its entry_price")
 
     def _check_sides(self) -> None:
         """No trade of either direction has its stop and its target on one side."""
@@ -143,10 +140,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         except (TypeError, ValueError, ArithmeticError):
             return  # one is not given; or as above
         if together:
-            if not stop:
-                raise LevelError("stop_loss", NO_PRICE)
-            wrong = "lies on the same side of entry_price as stop_loss"
-            raise LevelError("take_profit", wrong if target else NO_PRICE)
+            raise LevelError("take_profit", "lies on the same side of entry_price as stop_loss")
 
 
 class Keywords(TypedDict, total=False):

@@ -115,18 +115,13 @@ def test_bad_arguments_always_raise(
 
 
 @pytest.mark.parametrize("direction", ["BUY", "SELL", None])
-def test_an_entry_of_0_is_what_is_named(nowhere: str, direction: Any) -> None:
-    with ScorerClient(nowhere) as client, pytest.raises(ValueError, match=r"^entry_price is 0: "):
-        client.score("X", 50.0, direction=direction, entry_price=0, stop_loss=1.1, take_profit=1.2)
-
-
-@pytest.mark.parametrize(
-    ("direction", "named"), [("SELL", "stop_loss"), ("BUY", "take_profit"), (None, "stop_loss")]
-)
-def test_nor_is_another_level_blamed_for_a_0(nowhere: str, direction: Any, named: str) -> None:
-    levels = {"stop_loss": 1.0, "take_profit": 1.0} | {named: 0.0}
+@pytest.mark.parametrize("others", [{}, {"entry_price": 1.1, "stop_loss": 1.0, "take_profit": 1.0}])
+@pytest.mark.parametrize("named", ["entry_price", "stop_loss", "take_profit"])
+def test_a_level_of_0_is_what_is_named(
+    nowhere: str, direction: Any, others: dict[str, float], named: str
+) -> None:
     with ScorerClient(nowhere) as client, pytest.raises(ValueError, match=f"^{named} is 0: "):
-        client.score("X", 50.0, direction=direction, entry_price=1.1, **levels)
+        client.score("X", 50.0, direction=direction, **(others | {named: 0}))
 
 
 def test_an_unknown_argument_is_a_type_error(nowhere: str) -> None:
