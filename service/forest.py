@@ -11,7 +11,6 @@ from array import array
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.arrays import Floats, Ints
 from service.forest_arrays import Arrays
@@ -94,21 +93,21 @@ class Forest:
 
     def _predict(self, rows: Floats) -> Floats:
         x = rows.astype(np.float32)
-        values = self._stepped(x) if self._masks is None else self._masks.values(x)
+        if self._masks is not None:
+            values = self._masks.values(x)
+        else:
+            first = np.arange(0, x.size, x.shape[1])[:, np.newaxis]
+            # As float64, which is what the thresholds are.
+            values = self._step_down(x.astype(np.float64).ravel(), first)
         # A row's trees lie in a row, so they are added up in the order of a single one's.
         total: Floats = values.sum(axis=1)
         return total / self.trees
 
-    def _stepped(self, rows: NDArray[np.float32]) -> Floats:
-        """The probability (n, trees) at the leaf where each row of (n, features) ends."""
-        first = np.arange(0, rows.size, rows.shape[1])[:, np.newaxis]
-        # As float64, which is what the thresholds are.
-        return self._step_down(rows.astype(np.float64).ravel(), first)
-
     def _step_down(self, x: Floats, first: Ints | None) -> Floats:
-        """The same of values one row after the other, which begin at `first` (n, 1).
+        """The probability (n, trees) at the leaf where each row ends.
 
-        Of a single row (trees,), where `first` is None.
+        `x` has one row after the other, which begin at `first` (n, 1). Of a single row (trees,),
+        where `first` is None.
         """
         node = self.arrays.roots.astype(np.intp)
         if first is not None:
