@@ -231,8 +231,8 @@ def _advice(text: str, sources: dict[str, str]) -> str:
             "map fits stays as it is"
         )
     if text.startswith("Expected `array`,"):
-        name = key.rpartition(".")[2]
-        return f'configuration: {text}{hint}; write it as a list: {name} = ["..."]'
+        line = "" if (source or "").startswith("$") else f"{key.rpartition('.')[2]} = "
+        return f'configuration: {text}{hint}; write it as a list: {line}["..."]'
     # The file that is refused would be refused here too.
     defaults = "`signal-scorer config --config /dev/null` shows all keys and defaults"
     return f"configuration: {text}{hint}; {defaults}"

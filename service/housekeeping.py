@@ -25,7 +25,6 @@ from service.paper_keeping import PaperKeeping
 from service.recording import SegmentWriter
 from service.records import EventRow
 from service.settings import Config
-from service.symbol_feed import NEVER
 from service.taking_up import TakingUp
 from service.vitals import Vitals
 
@@ -49,10 +48,11 @@ LEVELS = {
     "clock_stepped": "warning",
 }
 """Of events in the log; all others are information."""
-NEVER_HEARD = (
-    "nothing has come from there since this start; signal-scorer doctor says where to look"
-)
-SILENT = "nothing comes from there any more; signal-scorer doctor says where to look"
+ADVICE = {
+    "model_rejected": {"advice": "signal-scorer doctor says what to do"},
+    "feed_silent": {"advice": "signal-scorer doctor says where to look"},
+}
+"""For who reads the log; the journal's rows go without."""
 
 
 class Clients(Protocol):
@@ -172,7 +172,7 @@ class Housekeeping:
 
     def event(self, kind: str, **detail: str | float | int | bool | None) -> None:
         """Log something worth finding again, and keep it in the journal."""
-        getattr(log, LEVELS.get(kind, "info"))(kind, **detail)
+        getattr(log, LEVELS.get(kind, "info"))(kind, **detail, **ADVICE.get(kind, {}))
         self._journal.write([EventRow(at=self._clock.utc_s(), kind=kind, detail=detail)])
 
     def _checkpoint(self) -> bool:
@@ -208,7 +208,6 @@ class Housekeeping:
                 reason=str(found.reason),
                 detail=detail,
                 serving=serving,
-                advice="signal-scorer doctor says what to do",
             )
         elif isinstance(found, Removed):
             # The pointer is gone: what was proven goes on serving until another is published.
@@ -242,13 +241,7 @@ class Housekeeping:
             silent = utc_s - heard_s > silence_s
             if silent and endpoint.name not in self._vitals.silent_feeds:
                 self._vitals.silent_feeds.add(endpoint.name)
-                heard = endpoint.seen_s > NEVER
-                self.event(
-                    "feed_silent",
-                    endpoint=endpoint.name,
-                    seconds=utc_s - heard_s,
-                    advice=SILENT if heard else NEVER_HEARD,
-                )
+                self.event("feed_silent", endpoint=endpoint.name, seconds=utc_s - heard_s)
             elif not silent and endpoint.name in self._vitals.silent_feeds:
                 self._vitals.silent_feeds.discard(endpoint.name)
                 self.event("feed_back", endpoint=endpoint.name)

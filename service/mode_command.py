@@ -18,7 +18,7 @@ from service.errors import CommandError, remedy
 from service.mode_file import FILE_NAME, Command, write
 from service.printable import printable
 from service.settings import Config
-from service.top.answers import health_of
+from service.top.answers import health_of, stats_of
 
 FOLLOWED_WITHIN_S = 2.0
 LOOK_S = 0.05
@@ -56,8 +56,7 @@ def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
 
 def _not_followed(due: str, served: str, client: ScorerClient, config: Config) -> str:
     try:
-        health_of(client)
-        stats = client.stats()
+        stats = stats_of(client)
     except (ScorerUnavailable, ScorerRefused) as error:
         return f"{due}: written, but the service does not say what it serves: {error}"
     return f"the service goes on serving {served or 'another mode'}: {_why(stats, config)}"

@@ -48,12 +48,12 @@ def write(folder: Path, command: Command | None) -> None:
     All or nothing, and on disk when this returns: a crash leaves the old word or the new one.
     """
     path = folder / FILE_NAME
+    remove_dead(folder, f".{FILE_NAME}")
     if command is None:
         folder.stat()  # nothing stands where that is not there, and nothing is withdrawn
         path.unlink(missing_ok=True)
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        remove_dead(folder, f".{FILE_NAME}")
         fresh = beside(path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         try:

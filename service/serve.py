@@ -234,12 +234,7 @@ def _favour_the_loop() -> None:
 def _announce(config: Config, server: Server, engine: Engine, *, refused: bool) -> None:
     model = engine.model.version if engine.model else None
     if model is None:
-        text = "no model yet: base scores are served"
-        if refused:
-            text = (
-                "the published model was refused: base scores are served (signal-scorer doctor "
-                "says why)"
-            )
-        log.warning(text, models=str(config.models_dir))
+        why = "the published model was refused" if refused else "no model yet"
+        log.warning(f"{why}: base scores are served", models=str(config.models_dir))
     log.info("ready", address=server.score_address, model=model, mode=engine.mode)
     systemd.notify(f"READY=1\nSTATUS=serving {model or 'base scores'}")

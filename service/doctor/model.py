@@ -20,10 +20,10 @@ from service.errors import ModelRejected, RejectReason
 from service.history import moves, read_history
 from service.model import REVIEW_DUE, Model
 
+TRAIN = "signal-scorer-train train --force (after signal-scorer-train unpin, where it is pinned)"
 BACK = (
     "serve another one: signal-scorer-train models, then signal-scorer-train rollback VERSION; "
-    "if there is no other: signal-scorer-train train --force (after signal-scorer-train unpin, "
-    "where it is pinned)"
+    f"if there is no other: {TRAIN}"
 )
 
 
@@ -86,7 +86,7 @@ def _none(scene: Scene, models: Path) -> Finding:
 
 def _rejected(models: Path, error: ModelRejected) -> Finding:
     advice = {
-        RejectReason.FINGERPRINT: "train anew with this version: signal-scorer-train train --force",
+        RejectReason.FINGERPRINT: f"train anew with this version: {TRAIN}",
         RejectReason.UNREADABLE: "if it is there, let the service's user read it: chmod -R "
         f"g+rX {models}; if not, {BACK}",
         RejectReason.TOO_LARGE: "raise model.max_file_bytes if that is the limit, or " + BACK,

@@ -124,6 +124,15 @@ def test_a_mode_is_written_where_what_answers_is_no_service(tmp_path: Path):
     assert done.stderr.endswith("is no signal-scorer that this version knows\n")
 
 
+def test_statistics_of_no_service_name_no_folder_that_it_keeps_its_state_in(tmp_path: Path):
+    health = {"ready": True, "mode": "live", "reasons": [], "notes": [], "uptime_s": 1.0}
+    health |= {"versions": {"service": "1"}}
+    with answering(lambda request: health if request["op"] == "health" else {}) as stranger:
+        done = invoke("mode", "live", STATE_DIR=str(tmp_path), ENDPOINT=stranger.address)
+    assert done.returncode == 1
+    assert done.stderr.endswith("is no signal-scorer that this version knows\n")
+
+
 def test_a_mode_that_waits_for_a_reload_is_said_to(tmp_path: Path):
     with running(tmp_path) as service:
         named = {"STATE_DIR": str(tmp_path), "ENDPOINT": service.address, "SCORE_MODE": "shadow"}
@@ -285,11 +294,14 @@ def test_a_mended_file_is_read_again(tmp_path: Path):
     assert look.command == Command("off")
 
 
-def test_what_a_killed_command_left_the_next_one_removes(tmp_path: Path):
+@pytest.mark.parametrize(("wanted", "stands"), [(Command("off"), [FILE_NAME]), (None, [])])
+def test_what_a_killed_command_left_the_next_one_removes(
+    tmp_path: Path, wanted: Command | None, stands: list[str]
+):
     gone = subprocess.run(["/bin/sh", "-c", "echo $$"], capture_output=True, text=True)
     (tmp_path / f".{FILE_NAME}.incoming-{gone.stdout.strip()}").touch()
-    write(tmp_path, Command("off"))
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    write(tmp_path, wanted)
+    assert [path.name for path in tmp_path.iterdir()] == stands
 
 
 def test_what_is_written_is_read_back_and_may_be_read_by_the_service(tmp_path: Path):

@@ -57,7 +57,8 @@ def impostor(request: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("command", [("mode",), ("mode", "shadow")])
 def test_of_whoever_answers(tmp_path: Path, command: tuple[str, ...]) -> None:
-    with answering(impostor) as service:
+    known = Parts(tmp_path / "known").ask("stats")
+    with answering(lambda request: known | impostor(request) | {"id": request["id"]}) as service:
         done = shown(*command, STATE_DIR=str(tmp_path), ENDPOINT=service.address)
     assert "[2J" in done.stdout + done.stderr
 

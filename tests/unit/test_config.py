@@ -276,6 +276,11 @@ def test_a_list_that_is_none_and_a_section_that_is_none_are_named(
     assert words.replace("PATH", path) in refused(path=path)
 
 
+def test_a_list_of_a_variable_is_advised_as_a_variable_takes_it() -> None:
+    text = refused({"SIGNAL_SCORER_SCORE_BIND": "[tcp://127.0.0.1:1]"})
+    assert text.endswith('; write it as a list: ["..."]')
+
+
 def test_a_table_that_is_none_is_refused_whoever_adds_to_it(tmp_path: Path) -> None:
     path = written(tmp_path, "score = 5\n")
     assert "score" in refused({"SIGNAL_SCORER_SCORE_MODE": "off"}, path)

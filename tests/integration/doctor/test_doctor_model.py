@@ -125,7 +125,9 @@ def test_a_model_made_for_other_features(setup: Setup) -> None:
     path = setup.models / pointer_of(setup.models).version / MANIFEST_NAME
     content = json.loads(path.read_bytes()) | {"fingerprint": "0" * 16}
     seal_manifest(setup.models, json.dumps(content).encode())
-    assert "train anew" in setup.fault("model", "fingerprint").advice
+    advice = setup.fault("model", "fingerprint").advice
+    assert "train anew" in advice
+    assert "after signal-scorer-train unpin" in advice
 
 
 def test_a_damaged_model(setup: Setup) -> None:
