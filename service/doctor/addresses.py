@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from shlex import quote
 
 from service import presence, sockets
-from service.addresses import IPC, TCP, check_address, check_http, ipc_path, is_loopback, is_open
+from service.addresses import (
+    EVERY_IPV4,
+    IPC,
+    TCP,
+    check_address,
+    check_http,
+    ipc_path,
+    is_loopback,
+    is_open,
+)
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
 from service.doctor.system import WRITE, Process, listener, locks, nearest_there, obstacle, through
@@ -64,7 +73,7 @@ def _port(scene: Scene, key: str, address: str, text: str) -> Finding:
     host, _, number = text.rpartition(":")
     if not number.isdigit():
         return ok(address, "any free port is taken")
-    held = listener("" if host == "*" else host.strip("[]"), int(number))
+    held = _held(scene, host, int(number))
     if held is None:
         if scene.running is not None:
             return fail(
@@ -87,6 +96,20 @@ def _port(scene: Scene, key: str, address: str, text: str) -> Finding:
         f"is taken by {held.name} (process {held.pid or 'unknown'})",
         f"stop that program, or set another address in {key}",
     )
+
+
+def _held(scene: Scene, host: str, port: int) -> Process | None:
+    """Who listens at an address or, of one that means all, at another, where the service could not.
+
+    The service itself, at one of them alone, does not listen at all.
+    """
+    host = EVERY_IPV4 if host == "*" else host.strip("[]")
+    held = listener(host, port)
+    if held is None and host in (EVERY_IPV4, "::"):
+        held = listener("", port)
+        if held is not None and _is_the_service(scene, held):
+            return None
+    return held
 
 
 def _is_the_service(scene: Scene, held: Process) -> bool:
@@ -154,7 +177,7 @@ def _metrics(scene: Scene, bind: str) -> Iterator[Finding]:
         yield refused("metrics.bind", error)
         return
     host, _, number = bind.rpartition(":")
-    held = listener(host.strip("[]"), int(number))
+    held = _held(scene, host, int(number))
     if held is not None and not _is_the_service(scene, held):
         yield fail(
             f"metrics at {bind}",

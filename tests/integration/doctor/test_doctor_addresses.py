@@ -18,14 +18,18 @@ from service.keygen import keygen
 # Addresses
 
 
-def test_a_port_that_another_program_has(setup: Setup, taken: int) -> None:
-    setup.values["SCORE_BIND"] = f"tcp://127.0.0.1:{taken}"
+@pytest.mark.parametrize("host", ["127.0.0.1", "*", "0.0.0.0", "[::]"])
+def test_a_port_that_another_program_has(setup: Setup, taken: int, host: str) -> None:
+    setup.values["SCORE_BIND"] = f"tcp://{host}:{taken}"
     found = setup.fault("addresses", str(taken), "taken by", str(os.getpid()), ask_ms=50.0)
     assert "score.bind" in found.advice
 
 
-def test_a_port_of_the_metrics_that_another_program_has(setup: Setup, taken: int) -> None:
-    setup.values["METRICS_BIND"] = f"127.0.0.1:{taken}"
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_of_the_metrics_that_another_program_has(
+    setup: Setup, taken: int, host: str
+) -> None:
+    setup.values["METRICS_BIND"] = f"{host}:{taken}"
     assert "metrics.bind" in setup.fault("addresses", str(taken), "no metrics").advice
 
 
@@ -57,6 +61,15 @@ def test_a_running_service_that_listens_elsewhere(lone: Service, tmp_path: Path)
     other = f"tcp://127.0.0.1:{free_port()}"
     setup = beside(lone, tmp_path, SCORE_BIND=f"{lone.address},{other}")
     assert "restart" in setup.fault("addresses", other, "does not listen").advice
+
+
+@pytest.mark.parametrize("host", ["*", "0.0.0.0"])
+def test_a_running_service_that_listens_at_one_address_only(
+    lone: Service, tmp_path: Path, host: str
+) -> None:
+    bind = f"tcp://{host}:{lone.address.rpartition(':')[2]}"
+    setup = beside(lone, tmp_path, SCORE_BIND=bind)
+    assert "restart" in setup.fault("addresses", bind, "does not listen").advice
 
 
 def test_a_file_where_the_ipc_socket_belongs(setup: Setup) -> None:
