@@ -213,8 +213,8 @@ def no_answer(endpoint: str, curve: CurveKeys | None, budget_s: float) -> Scorer
     if curve is not None:  # which gives no reason
         advice += (
             " One that runs is silent to keys that are not on its list (its log names them), and "
-            "to any key where it asks for none: at ipc and, unless curve.loopback is true, at "
-            "addresses of its own machine (127.0.0.0/8, ::1); give none there"
+            "to any key where it asks for none: at ipc and, unless curve.loopback is true, where "
+            "its score.bind names an address of its own machine; give none there"
         )
     elif endpoint.startswith("tcp"):
         advice = "is signal-scorer running, and does that address ask for keys?"

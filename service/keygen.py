@@ -108,7 +108,7 @@ def next_steps(made: Made) -> list[str]:
         f"On the client's machine, with {server} beside its secret:",
         f"  export SIGNAL_SCORER_SERVER_KEY={server} SIGNAL_SCORER_KEY={own}",
         "      for protocol.compat and for commands: signal-scorer health --endpoint tcp://HOST:5561",
-        "      (not at tcp://127.0.0.1, where without loopback = true no keys are asked)",
+        "      (not where score.bind names 127.0.0.1 and loopback is not true: no keys are asked)",
         f'  ScorerClient("tcp://HOST:5561", curve=CurveKeys.read("{server}", "{own}"))',
         "      from protocol.client and protocol.curve",
         "  other languages: CURVE_SERVERKEY and the two others of libzmq (docs/protocol.md)",
