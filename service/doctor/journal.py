@@ -12,7 +12,7 @@ from pathlib import Path
 from shlex import quote
 
 from service import presence
-from service.doctor.files import to_be_made
+from service.doctor.files import not_written, to_be_made
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import (
@@ -230,7 +230,9 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
     known = f"schema {schema}" + (", brought forward at start" if schema < SCHEMA_VERSION else "")
     read = "whole" if whole else f"not read to its end in {CHECK_S:g} s (--full does)"
     last = "no score yet" if newest is None else f"last score {stamp(newest[0])} UTC"
-    yield ok(path, f"{amount(bytes_of(path))}, {known}, {read}; {last}")
+    found = f"{amount(bytes_of(path))}, {known}, {read}; {last}"
+    folder = wal_of(path).parent
+    yield not_written(scene, path, folder, "journal.path", found) or ok(path, found)
 
 
 def _restarts(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterator[Finding]:

@@ -105,6 +105,33 @@ def test_what_the_running_service_could_not_make_is_not_said_to_be_made(tmp_path
         assert "answers are not kept; signal-scorer doctor says what to do" in said["event"]
 
 
+SANDBOXED = """
+import os, sys
+folder, *rest = sys.argv[1:]
+mounted = f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}"
+serving = f"{mounted} && exec {sys.executable} -m service {' '.join(rest)}"
+os.execvp("unshare", ["unshare", "--mount", "sh", "-c", serving])
+"""
+
+
+@as_root
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_the_unit_of_the_service_keeps_from_it(tmp_path: Path, there: bool) -> None:
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("no sandbox can be made here")
+    setup = Setup(tmp_path / "unused")
+    if there:
+        setup.write_journal()
+    service = Service(tmp_path / "run", JOURNAL_PATH=str(setup.journal))
+    service.program = ("-c", SANDBOXED, str(setup.state))
+    with closing(service):
+        service.start()
+        setup.values |= {"STATE_DIR": str(service.folder), "SCORE_BIND": service.address}
+        setup.values["JOURNAL_PATH"] = str(setup.journal)
+        advice = setup.fault("journal", "journal.db", "Read-only file system").advice
+    assert f"ReadWritePaths={setup.state} " in advice
+
+
 def test_a_wal_that_grows_since_a_reader_stays(setup: Setup) -> None:
     with closing(sqlite3.connect(setup.journal, isolation_level=None)) as writer:
         writer.execute("PRAGMA journal_mode=WAL")
