@@ -36,7 +36,7 @@ from service.durable import Step, named, no_step, sync_directory
 from service.errors import ModelRejected, remedy
 from service.history import HISTORY_NAME
 from service.journal_file import SCHEMA_VERSION
-from service.journal_reading import JournalUnreadable, open_quietly, schema_of
+from service.journal_reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
 from service.owned_folder import below, opened
 from service.regular_file import open_regular
 from service.score_table import insert_scores, spooled_scores
@@ -164,8 +164,7 @@ class _Writer:
             waiting, _ = spooled_scores(source)
         except OSError as error:
             raise BackupError(
-                f"{spool_path(source)} cannot be read: {error.strerror}; `signal-scorer doctor` "
-                "says what to do"
+                f"{spool_path(source)} cannot be read: {error.strerror}; {ASK_DOCTOR}"
             ) from None
         with (
             closing(open_quietly(source)) as reading,

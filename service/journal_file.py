@@ -64,7 +64,8 @@ CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """Open or create the file in this schema. Raises sqlite3.Error."""
+    """Open or create the file in this schema. Raises sqlite3.Error or OSError."""
+    refuse_irregular(path)
     connection = sqlite3.connect(path, isolation_level=None, timeout=0.25)
     try:
         connection.text_factory = _text_or_bytes
@@ -204,14 +205,20 @@ def reader_uri(path: Path) -> str:
     return _uri(path, has_wal(path), "mode=ro")
 
 
+def irregular(path: Path) -> Path | None:
+    """A pipe, a device or a folder at one of a journal's names; None without one."""
+    files = (path, wal_of(path), shm_of(path), _beside(path, "-journal"))
+    return next((f for f in files if presence.exists(f) and not presence.is_file(f)), None)
+
+
 def refuse_irregular(path: Path) -> None:
-    """Raise sqlite3.DatabaseError for a pipe, a device or a folder at one of a journal's names.
+    """Raise sqlite3.DatabaseError for what is `irregular`.
 
     SQLite would wait for ever until somebody writes into a pipe, and no signal ends that.
     """
-    for file in (path, wal_of(path), shm_of(path), _beside(path, "-journal")):
-        if presence.exists(file) and not presence.is_file(file):
-            raise sqlite3.DatabaseError(f"{file} is no regular file")
+    file = irregular(path)
+    if file is not None:
+        raise sqlite3.DatabaseError(f"{file} is no regular file")
 
 
 def _open(uri: str) -> sqlite3.Connection:

@@ -26,6 +26,7 @@ TIME_OF: dict[Kind, str] = {"scores": "scored_at", "outcomes": "received_at", "e
 PAGE_ROWS = 500
 COUNTED_ROWS = 10_000
 """So many of a table are counted at once, in some 10 ms."""
+ASK_DOCTOR = "`signal-scorer doctor` says what to do"
 _FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 
 
@@ -75,7 +76,7 @@ def open_quietly(path: Path) -> sqlite3.Connection:
         # Read by the -shm that is there; where no writer is, SQLite keeps the index to itself.
         connection = open_settled(path, "mode=ro&readonly_shm=1")
     except (sqlite3.Error, OSError) as error:
-        if has_wal(path) and not presence.exists(shm_of(path)):
+        if presence.is_file(wal_of(path)) and has_wal(path) and not presence.exists(shm_of(path)):
             raise JournalUnreadable(
                 f"{wal_of(path)} has lost its -shm file, so that reading would have to write; "
                 "the service puts it in order at its next start"
@@ -254,4 +255,4 @@ def _why(path: Path, error: Exception) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if isinstance(error, PermissionError) or code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return f"{text}; run this as the service's user, as one of its group, or as root"
-    return f"{text}; `signal-scorer doctor` says what to do"
+    return f"{text}; {ASK_DOCTOR}"

@@ -24,8 +24,8 @@ from service.doctor.system import (
     process,
     through,
 )
-from service.journal_file import SCHEMA_VERSION, bytes_of, shm_of, wal_of
-from service.journal_reading import JournalUnreadable, open_quietly, schema_of
+from service.journal_file import SCHEMA_VERSION, bytes_of, irregular, shm_of, wal_of
+from service.journal_reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
 from service.journal_summary import amount
 from service.locks import lock_of
 from service.score_table import spooled_scores
@@ -52,8 +52,9 @@ def check(scene: Scene) -> Iterator[Finding]:
     if not presence.exists(path):
         yield to_be_made(scene, path, path.parent, "journal.path")
         return
-    if not presence.is_file(path):
-        yield fail(path, "is no file: nothing is journalled", f"move it away, then restart: {path}")
+    other = irregular(path)
+    if other is not None:
+        yield fail(other, "is no file: no answer is kept", f"move it away, then restart: {other}")
         return
     yield from _rights(scene, path)
     yield from _writer(scene, path)
@@ -269,6 +270,8 @@ def _unreadable(path: Path, text: str) -> Finding:
     what, _, advice = text.partition("; ")
     if "not a database" in what or "malformed" in what:
         return _damaged(path, what)
+    if advice == ASK_DOCTOR:
+        return fail(path, what, "run doctor again; if it stays, look at the disk (smartctl, dmesg)")
     return warn(path, what, advice or "run doctor as the service's user, or as root")
 
 

@@ -61,6 +61,24 @@ def test_a_pipe_is_said_to_be_none(tmp_path: Path, command: tuple[str, ...], par
     assert "Traceback" not in said
 
 
+OPENING = "import sys; from service.journal import *; j = Journal(Path(sys.argv[1])); j.open();"
+
+
+@pytest.mark.parametrize("part", ["", "-journal"])
+def test_who_writes_waits_for_no_pipe_either(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "journal.db"
+    if part:
+        assert Journal(path).open()
+    os.mkfifo(f"{path}{part}")
+    done = subprocess.run(
+        [sys.executable, "-c", f"{OPENING} print(j.fault)", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.stdout == f"DatabaseError: {path}{part} is no regular file\n"
+
+
 def test_a_restore_waits_for_no_pipe_beside_the_journal(tmp_path: Path) -> None:
     state, saved = tmp_path / "state", tmp_path / "saved"
     a_state(state, "saved", 0)

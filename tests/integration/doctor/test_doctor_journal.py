@@ -63,6 +63,22 @@ def test_a_folder_where_the_journal_belongs(setup: Setup) -> None:
     assert "move it away" in setup.fault("journal", "is no file").advice
 
 
+@pytest.mark.parametrize("part", ["-journal", "-wal", "-shm"])
+def test_what_is_no_file_beside_the_journal_is_to_be_moved_away(setup: Setup, part: str) -> None:
+    setup.write_journal()
+    beside_it = Path(f"{setup.journal}{part}")
+    if part == "-shm":
+        setup.journal.with_name("journal.db-wal").write_bytes(b"x")
+    beside_it.mkdir()
+    advice = setup.fault("journal", beside_it.name, "is no file").advice
+    assert advice == f"move it away, then restart: {beside_it}"
+
+
+def test_a_journal_that_the_disk_does_not_give(setup: Setup) -> None:
+    setup.journal.symlink_to("/proc/self/mem")  # whose beginning is an I/O error to read
+    assert "smartctl" in setup.fault("journal", "disk I/O error").advice
+
+
 LOCKING = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
