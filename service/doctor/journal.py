@@ -49,12 +49,12 @@ def check(scene: Scene) -> Iterator[Finding]:
     """Of the file, without waiting for anybody."""
     path = scene.config.journal_path
     yield from _lock(scene, lock_of(path))
-    if not presence.exists(path):
-        yield to_be_made(scene, path, path.parent, "journal.path")
-        return
     other = irregular(path)
     if other is not None:
         yield fail(other, "is no file: no answer is kept", f"move it away, then restart: {other}")
+        return
+    if not presence.exists(path):
+        yield to_be_made(scene, path, path.parent, "journal.path")
         return
     yield from _rights(scene, path)
     yield from _writer(scene, path)

@@ -63,9 +63,13 @@ def test_a_folder_where_the_journal_belongs(setup: Setup) -> None:
     assert "move it away" in setup.fault("journal", "is no file").advice
 
 
+@pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("part", ["-journal", "-wal", "-shm"])
-def test_what_is_no_file_beside_the_journal_is_to_be_moved_away(setup: Setup, part: str) -> None:
-    setup.write_journal()
+def test_what_is_no_file_beside_the_journal_is_to_be_moved_away(
+    setup: Setup, part: str, there: bool
+) -> None:
+    if there:
+        setup.write_journal()
     beside_it = Path(f"{setup.journal}{part}")
     if part == "-shm":
         setup.journal.with_name("journal.db-wal").write_bytes(b"x")
