@@ -254,6 +254,9 @@ def test_sentiment_is_read_for_one_symbol_and_for_all() -> None:
     ) == SentimentUpdate("EURUSD", 0.0, "news", 60.0)
     assert parse(b'{"type":"sentiment","symbol":"*","score":101}') == GARBAGE
     assert parse(b'{"type":"sentiment","symbol":"a b","score":1}') == GARBAGE
+    for half_life in (b"0", b"-60", b"1e10"):
+        said = b'{"type":"sentiment","symbol":"*","score":1,"half_life_s":' + half_life + b"}"
+        assert parse(said) == GARBAGE
 
 
 @pytest.mark.parametrize(
