@@ -259,32 +259,48 @@ def test_another_depth_or_too_many_nodes_are_refused(depth, max_nodes):
         check_structure(stump(), depth, 11, max_nodes)
 
 
+@st.composite
+def nearly_trees(draw):
+    """Up to three trees and their depth, in which at most one number is another one."""
+    count = draw(st.integers(1, 3))
+    left, level = list(range(count)), [0] * count
+    for at in range(9):
+        if at < len(left) and len(left) < 9 and draw(st.booleans()):
+            left[at] = len(left)
+            level += [level[at] + 1] * 2
+            left += [len(left), len(left) + 1]
+    numbers = {"left": left, "roots": list(range(count)), "depth": [max(level)]}
+    name = draw(st.sampled_from([None, *numbers]))
+    if name:
+        at = draw(st.integers(0, len(numbers[name]) - 1))
+        numbers[name][at] = draw(st.integers(-1, 10))
+    return numbers["left"], numbers["roots"], numbers["depth"][0]
+
+
 @settings(max_examples=300)
-@given(st.data())
-def test_whatever_passes_the_structure_check_can_be_walked(data):
-    nodes = data.draw(st.integers(1, 8))
-    left = data.draw(st.lists(st.integers(-1, 9), min_size=nodes, max_size=nodes))
-    roots = data.draw(st.lists(st.integers(-1, 8), min_size=1, max_size=4))
-    leaf = np.array(left) == np.arange(nodes)
+@given(nearly_trees(), st.integers(0, 11))
+def test_whatever_passes_the_structure_check_can_be_walked(trees, feature):
+    left, roots, depth = trees
+    nodes = len(left)
+    inner = np.array(left) != np.arange(nodes)
     candidate = Arrays(
-        feature=np.array(
-            data.draw(st.lists(st.integers(0, 11), min_size=nodes, max_size=nodes))
-        ).astype(np.int16),
-        threshold=np.where(leaf, INF, 50.0),
+        feature=np.full(nodes, feature, np.int16),
+        threshold=np.where(inner, 50.0, INF),
         left=np.array(left, np.int32),
         probability=np.linspace(0.0, 1.0, nodes),
         roots=np.array(roots, np.int32),
     )
-    depth = data.draw(st.integers(0, 4))
     try:
-        check_structure(candidate, depth, 11, 8)
+        check_structure(candidate, depth, 11, 11)
     except ModelRejected:
         return
-    forest = Forest(candidate, depth)
+    # By steps: masks would hide a wrong depth.
+    stepped, deeper = (Forest(candidate, depth + more, stepping=True) for more in (0, 1))
     for x in (np.zeros(FEATURE_COUNT), np.full(FEATURE_COUNT, 100.0)):
-        assert 0.0 <= forest.predict(x) <= 1.0
+        assert 0.0 <= stepped.predict(x) <= 1.0
         # Everything has come to rest: another level would change nothing.
-        assert Forest(candidate, depth + 1).predict(x) == forest.predict(x)
+        assert Forest(candidate, depth).predict(x) == stepped.predict(x) == deeper.predict(x)
+    assert len(roots) + 2 * np.count_nonzero(inner) == nodes
 
 
 @pytest.mark.parametrize(("n", "leaf"), [(0, 10), (100, 10), (400, 20), (1_000, 50), (10**6, 50)])
