@@ -41,6 +41,10 @@ def test_quotes_are_ordered_positive_and_never_crossed(hours: list[Quotes]) -> N
         assert hour.time_s[-1] < start_s + HOUR_S
         assert (hour.bid > 0).all()
         assert (hour.ask > hour.bid).all()
+        for at, one in enumerate(INSTRUMENTS):
+            for price in (hour.bid[hour.which == at], hour.ask[hour.which == at]):
+                assert price == pytest.approx(np.round(price / one.point) * one.point)
+                assert price == pytest.approx(one.price, rel=0.1)
 
 
 def test_every_symbol_has_ticks_in_every_minute(hours: list[Quotes]) -> None:
