@@ -97,10 +97,22 @@ def test_feed_has_repeats_and_crossed_quotes_that_are_no_sound_ticks(items: list
     assert 0.02 < repeats / len(items) < 0.06
 
 
-def test_candles_have_ended_when_they_are_sent(items: list[Item]) -> None:
+def test_a_candle_is_that_of_the_ticks_of_the_minute_that_ended(items: list[Item]) -> None:
     candles = [(item, parse(item.frame)) for item in items if item.frame.startswith(b"OHLC ")]
-    assert candles
+    assert len(candles) > 20
     for item, candle in candles:
         assert isinstance(candle, Candle)
         assert candle.timeframe == "M1"
-        assert candle.stamp_s - BROKER_AHEAD_S + 60 <= item.time_s
+        opened_s = candle.stamp_s - BROKER_AHEAD_S
+        assert opened_s % 60.0 == 0.0
+        assert 60.0 <= item.time_s - opened_s < 120.0
+        bids = [
+            other.tick.bid
+            for other in items
+            if other.tick
+            and other.tick.symbol == candle.symbol
+            and opened_s <= other.time_s < opened_s + 60.0
+        ]
+        prices = (candle.open, candle.high, candle.low, candle.close)
+        assert prices == pytest.approx((bids[0], max(bids), min(bids), bids[-1]))
+        assert candle.volume == len(bids)
