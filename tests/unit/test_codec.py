@@ -221,8 +221,26 @@ def test_timeframes_that_nobody_knows_are_named_behind_the_unknown_keys() -> Non
     assert codec.decode_request(msgpack.packb(other)).ignored == ("timeframe_data",)
 
 
+GIVEN: list[dict[str, Any]] = [
+    SCORE,
+    {"v": 1, "op": "outcome", "id": 7, "signal_id": "EG_1", "outcome": True},
+    {"v": 1, "op": "score_many", "id": 7, "signals": [{"symbol": "A", "base_score": 50}]},
+    {"v": 1, "op": "sentiment", "id": 7, "symbol": "*", "score": 50},
+    {"v": 1, "op": "health", "id": 7},
+]
+flips = st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=2)
+
+
+def changed(content: dict[str, Any], bytes_at: list[tuple[int, int]]) -> bytes:
+    """Its encoding, some of whose bytes are other ones."""
+    body = bytearray(msgpack.packb(content))
+    for at, value in bytes_at:
+        body[at % len(body)] = value
+    return bytes(body)
+
+
 @settings(max_examples=300)
-@given(st.binary(max_size=200))
+@given(st.binary(max_size=200) | st.builds(changed, st.sampled_from(GIVEN), flips))
 def test_any_bytes_give_a_request_or_a_refusal(body: bytes) -> None:
     found = decoded(body)
     if isinstance(found, DecodeError):
@@ -281,19 +299,17 @@ likely = st.sampled_from(
 @given(
     st.dictionaries(score_keys, likely | values, max_size=3),
     st.just("") | score_keys,
-    st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=2),
+    flips,
 )
 def test_a_usual_score_means_the_same_by_both_ways(
-    changes: dict[str, Any], without: str, flips: list[tuple[int, int]]
+    changes: dict[str, Any], without: str, bytes_at: list[tuple[int, int]]
 ) -> None:
     content = SCORE | changes
     content.pop(without, None)
-    body = bytearray(msgpack.packb(content))
-    for at, value in flips:
-        body[at % len(body)] = value
-    quick = codec._usual_score(bytes(body))
+    body = changed(content, bytes_at)
+    quick = codec._usual_score(body)
     if quick is not None:
-        slow = codec._any_request(bytes(body))
+        slow = codec._any_request(body)
         assert (quick.request_id, quick.ignored) == (slow.request_id, slow.ignored)
         # Bytes tell 1 from 1.0 and True.
         assert msgspec.msgpack.encode(quick.request) == msgspec.msgpack.encode(slow.request)
