@@ -160,6 +160,8 @@ def test_extremes_are_of_the_side_one_leaves_on():
     assert (end.favorable_r, end.adverse_r) == (1.0, 1.1)
     end = run((1, 99, 101), (2, 95, 97), (3, 90, 91))
     assert end.favorable_r == 0.0
+    end = run((1, 99, 101), (2, 95, 97), (3, 130, 131))
+    assert end.adverse_r == 0.6
 
 
 def test_only_signals_with_direction_and_all_levels_are_followed():
