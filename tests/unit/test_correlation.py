@@ -31,16 +31,6 @@ def correlation(target: SymbolState, others: list[SymbolState]) -> float | None:
     return independence(compared(target, by_activity(others, NOW_M), NOW_M))
 
 
-def test_half_the_moves_in_common_by_hand() -> None:
-    # The target's returns are +a -a +a -a ..., the other's +a -a 0 0 +a -a 0 0 ...: over 60
-    # minutes the covariance is a^2 / 2, the variances a^2 and a^2 / 2, rho = sqrt(1/2).
-    target = symbol("A", zigzag(61))
-    other = symbol("B", {ago: 100.0 * 1.01 ** (ago % 4 == 1) for ago in range(1, 62)})
-    # (a close of every fourth minute is higher: up and down again, then two minutes still)
-    value = correlation(target, [other])
-    assert value == pytest.approx(100 * (1 - math.sqrt(0.5)))
-
-
 def test_twenty_common_minutes_are_needed() -> None:
     target = symbol("A", zigzag(61))
     assert correlation(target, [symbol("B", zigzag(20))]) is None
@@ -51,8 +41,6 @@ def test_a_return_needs_both_of_its_minutes() -> None:
     # 40 bars, but every third minute is missing: of each two bars only one has a return.
     sparse = {ago: close for ago, close in zigzag(60).items() if ago % 3}
     assert len(sparse) == 40
-    target = symbol("A", zigzag(61))
-    assert correlation(target, [symbol("B", sparse)]) == pytest.approx(0.0)
     returns = symbol("B", sparse).minute_returns(NOW_M)
     assert np.count_nonzero(~np.isnan(returns.values)) == returns.there.bit_count() == 20
 
@@ -95,6 +83,7 @@ def test_the_32_most_active_are_taken_and_ties_go_by_name() -> None:
         # All alike have two ticks, A, B and C one each: of those A is first by name.
         for second in range(2 if i < 31 else 1):
             state.apply_tick(begin + second, 100.0, 100.0, 0.0)
+    # Of two moves of the target A makes one: half its variance in common, rho = sqrt(1/2).
     expected = 100 * (1 - (31 + math.sqrt(0.5)) / 32)
     for others in ([*alike, *rest], [*reversed(rest), *alike]):
         assert correlation(target, others) == pytest.approx(expected)

@@ -44,11 +44,6 @@ def test_it_is_the_mean_share_over_a_signals_life(rows: list[tuple[str, int, int
     assert uniqueness(symbol, start, start + length, LONGEST) == pytest.approx(slow(rows))
 
 
-def test_copies_of_a_signal_weigh_as_much_as_one() -> None:
-    weight = uniqueness(np.full(8, "EURUSD"), np.zeros(8), np.full(8, 60.0))
-    assert weight.sum() == pytest.approx(1.0)
-
-
 def test_the_weight_tells_nothing_of_the_outcome() -> None:
     """Of two that begin together the winner runs longer, as to a target that is further away."""
     win = np.random.default_rng(1).random(4000) < 0.5
