@@ -519,8 +519,3 @@ def test_of_signals_that_all_won_it_is_said_what_lacks(tmp_path: Path, command: 
     result = run(tmp_path, command)
     assert result.exit_code == 4
     assert "not enough samples: 120, without both a win and a loss" in result.output
-
-
-def test_truth_check_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["truth", "check", str(tmp_path / "none.jsonl")])
-    assert result.exit_code == 2

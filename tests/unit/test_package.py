@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 import subprocess
@@ -107,11 +106,6 @@ def test_where_the_client_alone_is_a_command_says_so(module: str, command: str, 
     assert said.startswith(f"{command}: No module named 'click'")
     assert f"/usr/local/bin/{command}" in said
     assert f"signal-scorer[{extra}]" in said
-
-
-def test_protocol_parses_as_python_310():
-    for path in (ROOT / "protocol").rglob("*.py"):
-        ast.parse(path.read_text(), filename=str(path), feature_version=(3, 10))
 
 
 def built(target: str, folder: Path) -> Path:
