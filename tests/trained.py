@@ -24,6 +24,12 @@ def history(models: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (models / "history.jsonl").read_text().splitlines()]
 
 
+def good_and_not_published(report: Path) -> None:
+    page = report.read_text()
+    assert "Good enough to be published." in page
+    assert "Published." not in page
+
+
 def first_published(place: Path) -> Path:
     """A journal with an edge, and the model that was trained on it; returns `place`."""
     write_journal(place / "journal.db", 400, edge=0.3)

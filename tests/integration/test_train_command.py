@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -21,27 +18,14 @@ from made_market import write_lines
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, write_journal
-from trained import history, run
+from trained import good_and_not_published, history, run
 
 from protocol.manifest import FOREST_NAME
-from service.bundle import read_pointer
 from service.durable import TrainerLock
 from training.__main__ import main
-from training.publish import append_history, published_versions, write_pointer
+from training.publish import published_versions, write_pointer
 from training.settings import Settings
 from training.train import train
-
-
-def good_and_not_published(report: Path) -> None:
-    page = report.read_text()
-    assert "Good enough to be published." in page
-    assert "Published." not in page
-
-
-@pytest.fixture
-def edge(tmp_path: Path) -> Path:
-    write_journal(tmp_path / "journal.db", 400, edge=0.3)
-    return tmp_path
 
 
 def test_prometheus_is_told_when_it_ran_and_how_it_ended(edge: Path) -> None:
@@ -62,21 +46,6 @@ def test_prometheus_is_told_when_it_ran_and_how_it_ended(edge: Path) -> None:
 def told(textfile: Path) -> dict[tuple[str, str | None], float]:
     families = text_string_to_metric_families(textfile.read_text())
     return {(s.name, s.labels.get("result")): s.value for f in families for s in f.samples}
-
-
-@pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    place = tmp_path_factory.mktemp("trained")
-    write_journal(place / "journal.db", 400, edge=0.3)
-    return place, run(place, "train", "--textfile", str(place / "train.prom"))
-
-
-@pytest.fixture
-def trained(first_run: tuple[Path, Result], tmp_path: Path) -> Path:
-    """A copy of what the first run on a planted edge left: one published model."""
-    place = tmp_path / "place"
-    shutil.copytree(first_run[0], place)
-    return place
 
 
 def begin_anew(place: Path, n: int) -> None:
@@ -272,23 +241,6 @@ def test_a_truth_log_that_cannot_be_read_is_named(edge: Path) -> None:
     assert "none.jsonl: No such file" in result.output
 
 
-def test_status_says_that_a_truth_log_is_not_believed_and_who_knows_why(edge: Path) -> None:
-    log = edge / "truth_log.jsonl"
-    line = {"signal_id": "SIG_1", "completed": True, "outcome": "WIN", "runtime_seconds": 0}
-    write_lines(log, [line])
-    result = run(edge, "status", "--truth-log", str(log))
-    assert "0 usable outcomes in 1 lines; `truth check` says why none can be" in result.stdout
-    assert "truth logs" not in run(edge, "status").stdout
-
-
-@pytest.mark.parametrize("command", ["status", "results"])
-def test_who_only_looks_is_told_of_it_too(edge: Path, command: str) -> None:
-    result = run(edge, command, "--truth-log", str(edge / "none.jsonl"), "--truth-log", str(edge))
-    assert result.exit_code == 0
-    assert f"truth log not read to the end: {edge / 'none.jsonl'}: No such file" in result.stdout
-    assert f"{edge}: is no regular file" in result.stdout
-
-
 def test_a_held_lock_ends_with_75(edge: Path) -> None:
     (edge / "models").mkdir()
     with TrainerLock(edge / "models"):
@@ -328,42 +280,6 @@ def test_no_processes_at_all_are_wrong_usage(edge: Path, command: str) -> None:
     assert (result.exit_code, "--jobs" in result.stderr) == (2, True)
 
 
-def test_models_are_listed_and_rolled_back(edge: Path) -> None:
-    assert "no model" in run(edge, "models", journal=False).output
-    for later_s in (0.0, 60.0):
-        small_model(edge / "models", now_s=NOW_S + later_s)
-    listed = run(edge, "models", journal=False).output
-    newest, older = re.findall(r"\d{8}T\d{6}Z-[0-9a-f]{6}", listed)
-    assert f"* {newest}" in listed
-    assert f"- {older}" in listed
-    assert older in run(edge, "rollback", journal=False).output
-    assert f"* {older}" in run(edge, "models", journal=False).output
-    assert newest in run(edge, "rollback", newest, journal=False).output
-    assert run(edge, "rollback", "20200101T000000Z-000000", journal=False).exit_code == 1
-
-
-@pytest.mark.parametrize("command", [("rollback",), ("pin", "x"), ("unpin",)])
-def test_where_no_model_is_pointing_leaves_nothing_behind(
-    tmp_path: Path, command: tuple[str, ...]
-) -> None:
-    result = run(tmp_path, *command, journal=False)
-    assert (result.exit_code, "no model has been published" in result.stderr) == (1, True)
-    assert not (tmp_path / "models").exists()
-
-
-@pytest.mark.parametrize("command", ["rollback", "pin"])
-def test_pointing_at_an_expired_model_says_that_it_is_not_used(edge: Path, command: str) -> None:
-    old = small_model(edge / "models", now_s=NOW_S)
-    newer = small_model(edge / "models", now_s=time.time())
-    result = run(edge, command, old, journal=False)
-    assert result.exit_code == 0
-    assert "serving" not in result.output.split(":")[0]
-    assert "base scores are served" in result.output
-    assert "train` reviews it" in result.output
-    assert pointer_of(edge / "models").version == old
-    assert f"serving {newer}" in run(edge, "rollback", newer, journal=False).output
-
-
 def test_as_many_models_are_kept_as_are_to_be(edge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, *kept = (small_model(edge / "models", now_s=NOW_S + n) for n in range(3))
     monkeypatch.setenv("SIGNAL_SCORER_TRAINING_KEEP_MODELS", "1")
@@ -389,124 +305,6 @@ def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
     result = run(edge, "train")
     assert (result.exit_code, "published" in result.output) == (0, True)
     assert "It is the 3rd candidate here" in (edge / "models" / "last-report.html").read_text()
-
-
-def test_status_counts_and_remembers_the_last_run(edge: Path, trained: Path) -> None:
-    text = run(edge, "status").output
-    assert "none yet" in text
-    assert "base scores are served" in text
-    text = run(trained, "status").output
-    assert "400 of 400 scored signals" in text
-    assert all(len(line) <= 80 for line in text.splitlines())
-    # Nothing that reads as if two points had been or would be reached.
-    assert re.search(
-        r"\nfirst 20,000     about .* at this pace\n +the earliest that only two points", text
-    )
-    # It is far off: an edge that shows at once is not to be taken for useless until then.
-    assert "a larger gain shows sooner" in " ".join(text.split())
-    assert "published on 400 samples" in text
-    # Of a later candidate that was rejected the last run says no word of this.
-    assert f"{pointer_of(trained / 'models').version} serves" in text
-
-
-def test_status_says_why_a_model_that_is_there_does_not_serve(trained: Path) -> None:
-    pointer = pointer_of(trained / "models")
-    version = pointer.version
-    write_pointer(trained / "models", replace(pointer, reviewed_at=NOW_S))
-    text = " ".join(run(trained, "status").output.split())
-    assert re.search(rf"model {version}: it was last reviewed \d+ days ago and expired", text)
-    assert f"{version} serves" not in text
-    (trained / "models" / "CURRENT.json").write_text('{"version"')
-    text = " ".join(run(trained, "status").output.split())
-    assert "model the service would not load it: pointer: CURRENT.json" in text
-    assert "none is published" not in text
-
-
-def test_models_are_listed_within_a_terminals_width(trained: Path) -> None:
-    shown = run(trained, "models", journal=False).output.splitlines()
-    assert shown[0].startswith(f"* {pointer_of(trained / 'models').version}  ")
-    assert shown[1].startswith("    On ")
-    assert all(len(line) <= 80 for line in shown)
-
-
-def test_thresholds_say_that_the_model_they_are_for_does_not_serve(trained: Path) -> None:
-    before = pointer_of(trained / "models")
-    said = f"{before.version}: it was last reviewed"
-    assert said not in run(trained, "thresholds").output
-    write_pointer(trained / "models", replace(before, reviewed_at=NOW_S))
-    result = run(trained, "thresholds")
-    assert result.output.startswith(said)
-    assert "base scores are served" in result.output
-
-
-def test_report_is_one_page_that_needs_nothing_else(trained: Path) -> None:
-    page = (trained / "models" / pointer_of(trained / "models").version / "report.html").read_text()
-    assert "Published." in page
-    # Each picture for a light page and for a dark one.
-    assert page.count("data:image/svg+xml;base64,") == 2 * 8
-    assert not re.findall(r'(?:src|srcset|href)="(?!data:)', page)
-    assert "<script" not in page
-    assert not re.search(r"@import|url\(", page)
-
-
-def test_the_report_answers_in_words_first(trained: Path) -> None:
-    page = (trained / "models" / "last-report.html").read_text()
-    text = " ".join(re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL).split())
-    asked = ["What does it add?", "At which coverage?", "How sure is that?", "Since when?"]
-    places = [text.index(question) for question in [*asked, "What does it not show?", "In pictur"]]
-    assert places == sorted(places)
-    assert re.search(
-        r"won [0-9.]+ %, all [0-9]+ signals, weighted to the same weeks, won [0-9.]+ %: "
-        r"\+[0-9.]+ points",
-        text,
-    )
-    assert "Every condition of the gate holds" in text
-    assert "It is the first candidate here" in text
-    assert "does not hold" not in text
-
-
-def test_the_report_of_nothing_says_so_and_names_what_failed(tmp_path: Path) -> None:
-    write_journal(tmp_path / "journal.db", 400, edge=0.0)
-    (tmp_path / "models").mkdir()
-    # Of a journal that was longer, in the words of an older trainer: all are new.
-    append_history(tmp_path / "models", {"event": "rejected", "at": START_S, "n": 1000})
-    result = run(tmp_path, "train")
-    assert result.exit_code == 3, result.output
-    assert "400 samples are fewer than the 1000 of the last run" in result.stderr
-    assert read_pointer(tmp_path / "models") is None
-    event = history(tmp_path / "models")[-1]
-    assert (event["event"], event["n"]) == ("rejected", 400)
-    assert event["verdict"]["metrics"]["constant"]["log_loss"] > 0  # type: ignore[index]
-    page = (tmp_path / "models" / "last-report.html").read_text()
-    assert "Not published: not established." in page
-    assert "Nothing established: the half" in page
-    assert page.count("does not hold") == len(event["verdict"]["failed"])  # type: ignore[index]
-    assert "It is the 2nd candidate here, 1 before it was rejected" in page
-
-
-def test_the_report_of_what_the_service_would_refuse_does_not_call_it_published(
-    edge: Path,
-) -> None:
-    settings = Settings(journal=edge / "journal.db", models=edge / "models")
-    run = train(settings, now_s=4.05e9)  # no manifest may be of the year 2098
-    assert (run.result, run.version) == ("rejected", None)
-    assert "the service would refuse it" in run.text
-    good_and_not_published(edge / "models" / "last-report.html")
-
-
-def test_an_evaluation_publishes_and_records_nothing(edge: Path) -> None:
-    page, pictures = edge / "pages" / "evaluation.html", edge / "pictures"
-    places = ("--report", str(page), "--pictures", str(pictures))
-    result = run(edge, "evaluate", *places)
-    assert result.exit_code == 0
-    assert "would be published" in result.output
-    good_and_not_published(page)
-    assert not (edge / "models").exists()
-    files = sorted(pictures.iterdir())
-    assert "coverage.svg" in {path.name for path in files}
-    assert {ElementTree.parse(path).getroot().tag for path in files} == {
-        "{http://www.w3.org/2000/svg}svg"
-    }
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
