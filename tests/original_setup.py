@@ -22,6 +22,8 @@ STATS = {
     *("cache_size", "feature_importance", "model_available"),
 }
 """Those of `get_model_stats()`."""
+TICK = {"bid": 50_000, "ask": 50_008, "spread": 0.00016, "volume": 1500}
+"""A tick that is pushed, but for its time."""
 SYMBOLS = ("EURUSD", "GBPUSD")
 EVERY_S = 900
 

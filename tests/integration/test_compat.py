@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
-from enum import Enum
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import builders
-import numpy as np
-import original_setup
 import pytest
-import zmq
-from harness import PATIENCE_S, Service, eventually, running
+from harness import Service, eventually, running
+from original_setup import STATS, TICK
 from serving import rows
-from wire import answering, free_address
+from wire import free_address
 
 from protocol import compat
-from protocol.client import ScorerClient
 from protocol.compat import CryptoMLScorer, MarketFeatures, get_crypto_ml_scorer
-from protocol.messages import OutcomeRequest
-from protocol.reports import Reports
 from training.dataset import read_dataset
 from training.joining import JoinRules
-
-TICK = {"bid": 50_000, "ask": 50_008, "spread": 0.00016, "volume": 1500}
 
 
 @pytest.fixture
@@ -124,7 +110,7 @@ def test_the_four_steps_run_and_the_outcome_is_found_by_its_score_id(
         assert signal.confidence == metadata["final_score"]
         assert 0 < metadata["win_probability"] < 1
         assert metadata["ml_confidence"] == 100 * metadata["win_probability"]
-        assert set(metadata["model_stats"]) >= original_setup.STATS
+        assert set(metadata["model_stats"]) >= STATS
 
         guard.record_signal_outcome(
             "ELITE_GUARD_EURUSD_123",
@@ -170,7 +156,7 @@ def test_the_keywords_gain_the_rest(tmp_path: Path) -> None:
         assert service.scores()[-1]["pattern"] == "ORDER_BLOCK_BOUNCE"
         assert service.scores()[-1]["signal_id"] == "4711"
         stats = scorer.get_model_stats()
-        assert set(stats) >= original_setup.STATS
+        assert set(stats) >= STATS
         assert stats["model_version"] == metadata["model_version"]
         assert (stats["model_available"], stats["sample_count"]) == (True, builders.ROWS)
         assert stats["feature_importance"] == metadata["feature_importance"]
@@ -215,53 +201,6 @@ def test_without_the_service_nothing_raises_and_nothing_is_held_up() -> None:
     scorer.close()
 
 
-@pytest.mark.parametrize(
-    ("args", "more"),
-    [
-        (("EURUSD", None), {}),
-        (("EURUSD", "72.5"), {}),
-        (("EURUSD", 101.0), {}),
-        (("EUR USD", 50.0), {}),
-        ((None, 50.0), {}),
-        (("EURUSD", object()), {}),
-        (("EURUSD", 50.0), {"direction": "UP"}),
-        (("EURUSD", 50.0), {"direction": "BUY", "entry_price": 1.0, "stop_loss": 1.1}),
-        (("EURUSD", 50.0), {"entry_price": "high"}),
-        (("EURUSD", 50.0), {"signal_id": "x" * 200}),
-    ],
-)
-def test_whatever_is_asked_the_base_score_comes_back(
-    args: tuple[Any, ...], more: dict[str, Any]
-) -> None:
-    with answering() as server:
-        scorer = CryptoMLScorer(server.address, timeout_ms=5000)
-        score, metadata = scorer.enhance_signal_score(*args, **more)
-        assert score is args[1]
-        assert (metadata["status"], metadata["used_base_score"]) == ("error", True)
-        assert metadata["error"]
-        assert scorer.counts["scores_failed"] == 1
-        for outcome in ((object(), 7, None, None), (None, {}, True, {}), ("a", None, True, "x")):
-            assert scorer.record_signal_outcome(*outcome) is False
-        assert not server.requests
-        scorer.update_market_data(None, None)  # type: ignore[arg-type]
-        assert scorer.counts["ticks_invalid"] == 1
-        scorer.close()
-
-
-def test_what_a_frames_row_lacks_is_not_sent_and_a_lost_outcome_says_why() -> None:
-    lacks = {"take_profit": math.nan, "pattern": math.nan, "direction": np.float64("nan")}
-    with answering() as server:
-        scorer = CryptoMLScorer(server.address, timeout_ms=5000)
-        _, metadata = scorer.enhance_signal_score("EURUSD", 72.5, entry_price=1.1, **lacks)
-        assert metadata["status"] == "no_model"
-        (request,) = server.requests
-        assert not request.keys() & lacks.keys()
-        assert scorer.get_model_stats()["outcome_refused"] is None
-        assert scorer.record_signal_outcome("EG_1", None, math.nan, {}) is False  # type: ignore[arg-type]
-        assert "True, False or a word" in scorer.get_model_stats()["outcome_refused"]
-        scorer.close()
-
-
 def test_outcomes_that_could_not_be_told_are_sent_later(tmp_path: Path) -> None:
     address = free_address()
     scorer = CryptoMLScorer(address, timeout_ms=20)
@@ -281,202 +220,3 @@ def test_outcomes_that_could_not_be_told_are_sent_later(tmp_path: Path) -> None:
             (f"EG_{n}", int(n in (0, 2, 4, 5))) for n in range(6)
         }
     scorer.close()
-
-
-def test_an_outcome_that_waited_and_is_then_refused_says_why() -> None:
-    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
-        if request["signal_id"] == "EG_0":
-            return {"ok": False, "error": {"code": "invalid_field", "message": "no such word"}}
-        return {"journalled": True, "recorded": True}
-
-    counts: Counter[str] = Counter()
-    with answering(answer) as server, ScorerClient(server.address, 20_000) as client:
-        reports = Reports(client, counts, 20.0)
-        reports._waiting.append(OutcomeRequest(outcome=True, signal_id="EG_0"))
-        assert reports.send(OutcomeRequest(outcome=True, signal_id="EG_1"))
-    assert (reports.waiting, counts["outcomes_failed"]) == (0, 1)
-    assert "no such word" in (reports.refused or "")
-
-
-@pytest.mark.parametrize("waiting", [0, 1])
-def test_an_interrupt_loses_no_outcome(waiting: int) -> None:
-    """Interrupted by a signal while it is sent: the first, or one that waited."""
-    calls = iter(range(100))
-
-    def answer(request: dict[str, Any]) -> dict[str, Any] | None:
-        if next(calls) < waiting:
-            return {"journalled": True, "recorded": True}
-        os.kill(os.getpid(), signal.SIGUSR1)
-        return None
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGUSR1, interrupt)
-    try:
-        with answering(answer) as server, ScorerClient(server.address, 20_000) as client:
-            reports = Reports(client, Counter(), 20.0)
-            reports._waiting.append(OutcomeRequest(outcome=True, signal_id="EG_0"))
-            with pytest.raises(KeyboardInterrupt):
-                reports.send(OutcomeRequest(outcome=True, signal_id="EG_1"))
-    finally:
-        signal.signal(signal.SIGUSR1, previous)
-    assert reports.waiting == 2 - waiting
-
-
-@pytest.mark.parametrize("no_price", [0.0, False])
-def test_a_text_of_numpy_prices_of_0_and_candles_that_are_none_are_no_surprise(
-    no_price: float,
-) -> None:
-    symbol = np.array(["EURUSD"])[0]
-    away = CryptoMLScorer(free_address(), timeout_ms=20)
-    score, metadata = away.enhance_signal_score(symbol, 72.5)
-    assert (score, metadata["status"], metadata["symbol"]) == (72.5, "unreachable", "EURUSD")
-    assert away.enhance_signal_score(symbol, 101.0)[1]["status"] == "error"
-    away.close()
-    with answering() as server:
-        scorer = CryptoMLScorer(server.address, timeout_ms=20_000)
-        levels = {"entry_price": 1.1, "stop_loss": no_price, "take_profit": 0}
-        odd: Any = {"M1": 7}
-        _, metadata = scorer.enhance_signal_score("EURUSD", 72.5, odd, direction="BUY", **levels)
-        assert metadata["status"] == "no_model"
-        (request,) = server.requests
-        assert request["entry_price"] == 1.1
-        assert not {"stop_loss", "take_profit", "timeframe_data"} & set(request)
-        scorer.close()
-
-
-def test_a_price_that_is_no_number_is_named() -> None:
-    scorer = CryptoMLScorer(free_address(), timeout_ms=20)
-    two: Any = np.array([1.1, 1.2])
-    score, metadata = scorer.enhance_signal_score("EURUSD", 72.5, entry_price=two)
-    assert (score, metadata["status"]) == (72.5, "error")
-    assert "`$.entry_price`" in metadata["error"]
-    scorer.close()
-
-
-class Name(Enum):
-    FIRST = "EG_1"
-
-
-@pytest.mark.parametrize(
-    ("given", "written"),
-    [
-        (4711, "4711"),
-        (1_757_944_800.25, "1757944800.25"),
-        (np.float64(0.5), "0.5"),
-        (Name.FIRST, "EG_1"),
-        (b"EG_1", "b'EG_1'"),
-        ("", None),
-        (math.nan, None),
-        (np.float32("nan"), None),
-        (np.datetime64("NaT", "s"), None),
-    ],
-)
-def test_an_id_is_written_alike_for_the_score_and_for_its_outcome(
-    given: object, written: str | None
-) -> None:
-    with answering() as server:
-        scorer = CryptoMLScorer(server.address, timeout_ms=10_000)
-        scorer.enhance_signal_score("EURUSD", 61.5, signal_id=given)
-        stored = MarketFeatures(symbol="EURUSD", base_score=61.5)
-        scorer.record_signal_outcome(given, stored, True)
-        scorer.close()
-        assert [request.get("signal_id") for request in server.requests] == [written, written]
-
-
-def test_one_key_without_the_other_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SIGNAL_SCORER_SERVER_KEY", "SIGNAL_SCORER_KEY"):
-        with monkeypatch.context() as patch:
-            patch.setenv(name, "/etc/signal-scorer/key")
-            with pytest.raises(ValueError, match="set both"):
-                CryptoMLScorer(free_address())
-
-
-def test_a_receiver_that_stopped_reading_costs_ticks_and_no_time() -> None:
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    stuck = context.socket(zmq.PULL)
-    stuck.setsockopt(zmq.RCVHWM, 1)
-    address = f"tcp://127.0.0.1:{stuck.bind_to_random_port('tcp://127.0.0.1')}"
-    scorer = CryptoMLScorer(free_address(), address)
-
-    def full() -> bool:
-        scorer.update_market_data("EURUSD", TICK | {"timestamp": 1_757_944_800})
-        return scorer.counts["ticks_pushed"] > 1000 and scorer.counts["ticks_dropped"] > 1000
-
-    for _ in range(2_000_000):
-        if full():
-            break
-    assert full()
-    scorer.close()
-    context.destroy(linger=0)
-
-
-def test_many_threads_push_and_score_at_once() -> None:
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    pull = context.socket(zmq.PULL)
-    ingest_address = f"tcp://127.0.0.1:{pull.bind_to_random_port('tcp://127.0.0.1')}"
-    with answering() as server:
-        scorer = CryptoMLScorer(server.address, ingest_address, timeout_ms=10_000)
-        first = TICK | {"timestamp": 1_757_944_800}
-        eventually(lambda: scorer.update_market_data("A", first) or pull.poll(0), "a connection")
-        wrong: list[Any] = []
-
-        def work(base: float) -> None:
-            for _ in range(25):
-                scorer.update_market_data("EURUSD", first)
-                score, metadata = scorer.enhance_signal_score("EURUSD", base)
-                if score != base or metadata["status"] != "no_model":
-                    wrong.append(metadata)
-
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(work, range(8)))
-        assert not wrong
-        for _ in range(scorer.counts["ticks_pushed"]):
-            assert pull.poll(PATIENCE_S * 1000), "a tick was lost"
-            assert b'"tick"' in pull.recv()
-        assert not pull.poll(200)
-        scorer.close()
-    context.destroy(linger=0)
-
-
-def test_the_process_wide_scorer_is_one_and_works_after_a_fork() -> None:
-    code = """
-import os, sys
-from protocol.compat import get_crypto_ml_scorer
-scorer = get_crypto_ml_scorer()
-assert get_crypto_ml_scorer() is scorer
-tick = {"bid": 1.0, "ask": 1.1, "timestamp": 1757944800}
-assert scorer.enhance_signal_score("EURUSD", 5.0)[0] == 5.0
-scorer.update_market_data("EURUSD", tick)
-child = os.fork()
-if child == 0:
-    fine = get_crypto_ml_scorer() is scorer
-    for _ in range(20):
-        score, metadata = scorer.enhance_signal_score("EURUSD", 7.0)
-        fine = fine and (score, metadata["status"]) == (7.0, "no_model")
-        scorer.update_market_data("EURUSD", tick)
-    os._exit(0 if fine else 1)
-for _ in range(20):
-    assert scorer.enhance_signal_score("EURUSD", 5.0)[1]["status"] == "no_model"
-    scorer.update_market_data("EURUSD", tick)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-    with answering() as server:
-        environ = os.environ | {"SIGNAL_SCORER_ENDPOINT": server.address}
-        done = subprocess.run(
-            [
-                *(sys.executable, "-W", FORKED_BESIDE_THREADS),
-                *("-c", code.replace("get_crypto_ml_scorer()\n", GENEROUS, 1)),
-            ],
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-# Python's own word, from 3.12 on, to whoever forks beside threads: here they are libzmq's.
-FORKED_BESIDE_THREADS = "ignore:This process (pid=:DeprecationWarning"
-GENEROUS = "get_crypto_ml_scorer()\nscorer._client._options.budget_s = 10.0\n"
