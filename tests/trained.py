@@ -30,8 +30,7 @@ def good_and_not_published(report: Path) -> None:
     assert "Published." not in page
 
 
-def first_published(place: Path) -> Path:
-    """A journal with an edge, and the model that was trained on it; returns `place`."""
-    write_journal(place / "journal.db", 400, edge=0.3)
-    assert run(place, "train").exit_code == 0
-    return place
+def begin_anew(place: Path, n: int) -> None:
+    """The journal with more of the same signals, or fewer."""
+    (place / "journal.db").unlink()
+    write_journal(place / "journal.db", n, edge=0.3)

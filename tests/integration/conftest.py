@@ -21,12 +21,12 @@ def edge(tmp_path: Path) -> Path:
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     place = tmp_path_factory.mktemp("trained")
     write_journal(place / "journal.db", 400, edge=0.3)
-    return place, run(place, "train", "--textfile", str(place / "train.prom"))
+    result = run(place, "train", "--textfile", str(place / "train.prom"))
+    assert result.exit_code == 0, result.output
+    return place, result
 
 
 @pytest.fixture
 def trained(first_run: tuple[Path, Result], tmp_path: Path) -> Path:
     """A copy of what the first run on a planted edge left: one published model."""
-    place = tmp_path / "place"
-    shutil.copytree(first_run[0], place)
-    return place
+    return shutil.copytree(first_run[0], tmp_path / "place")

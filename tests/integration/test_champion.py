@@ -14,7 +14,7 @@ from another_user import NOBODY, as_no_root
 from builders import pointer_of
 from saved_state import turned
 from scored_journal import write_journal
-from trained import first_published, history, run
+from trained import begin_anew, history, run
 
 from protocol.manifest import POINTER_NAME
 from service import bundle
@@ -28,17 +28,11 @@ UNCOMPARED = (
 )
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return first_published(tmp_path_factory.mktemp("published"))
-
-
 @pytest.fixture
-def place(published: Path, tmp_path: Path) -> Path:
+def place(trained: Path) -> Path:
     """A model, and the signals that it goes on winning on: too few to displace it."""
-    shutil.copytree(published / "models", tmp_path / "models")
-    write_journal(tmp_path / "journal.db", 600, edge=0.3)
-    return tmp_path
+    begin_anew(trained, 600)
+    return trained
 
 
 def forest(place: Path) -> Path:
@@ -95,15 +89,15 @@ def test_beside_one_that_is_damaged_the_same_samples_are_rejected_once(place: Pa
 
 
 def test_a_pointer_that_is_damaged_is_no_reason_to_publish_without_new_samples(
-    published: Path, tmp_path: Path
+    trained: Path,
 ) -> None:
     """Whether it was pinned, nobody can read any more."""
-    place = shutil.copytree(published, tmp_path / "place")
-    run(place, "pin", pointer_of(place / "models").version, journal=False)
-    pointer = place / "models" / POINTER_NAME
+    models = trained / "models"
+    run(trained, "pin", pointer_of(models).version, journal=False)
+    pointer = models / POINTER_NAME
     pointer.write_bytes(pointer.read_bytes()[:100])
-    assert "nothing to do" in run(place, "train").output
-    assert history(place / "models")[-1]["event"] == "pinned"
+    assert "nothing to do" in run(trained, "train").output
+    assert history(models)[-1]["event"] == "pinned"
 
 
 def test_one_that_this_machine_is_too_busy_for_is_sound(

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 from builders import pointer_of
-from scored_journal import write_journal
-from trained import first_published, history, run
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return first_published(tmp_path_factory.mktemp("published"))
+from trained import history, run
 
 
 @pytest.fixture
-def cut_off(published: Path, tmp_path: Path) -> Path:
+def cut_off(trained: Path) -> Path:
     """A model whose publication did not come to its page; there lies one from before."""
-    place = shutil.copytree(published, tmp_path / "place")
-    (place / "models" / "last-report.html").write_text("Not published.")
-    return place
+    (trained / "models" / "last-report.html").write_text("Not published.")
+    return trained
 
 
 def page(place: Path) -> bytes:
@@ -60,18 +52,15 @@ def test_a_pipe_in_its_place_keeps_no_run_waiting(cut_off: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_a_publication_that_the_history_lacks_has_its_page_and_its_name_told(
-    tmp_path: Path,
-) -> None:
-    write_journal(tmp_path / "journal.db", 400, edge=0.3)
-    models = tmp_path / "models"
+def test_a_publication_that_the_history_lacks_has_its_page_and_its_name_told(edge: Path) -> None:
+    models = edge / "models"
     models.mkdir()
     (models / "last-report.html").write_text("Not published.")
     (models / "history.jsonl").symlink_to("/dev/full")
-    result = run(tmp_path, "train")
+    result = run(edge, "train")
     assert result.exit_code == 73
     assert f"{pointer_of(models).version} is current; make room there" in result.stderr
-    assert page(tmp_path) == published_page(tmp_path)
+    assert page(edge) == published_page(edge)
     (models / "history.jsonl").unlink()
-    run(tmp_path, "train")
+    run(edge, "train")
     assert history(models)[0]["version"] == pointer_of(models).version

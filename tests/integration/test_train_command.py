@@ -18,7 +18,7 @@ from made_market import write_lines
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, write_journal
-from trained import good_and_not_published, history, run
+from trained import begin_anew, good_and_not_published, history, run
 
 from protocol.manifest import FOREST_NAME
 from service.durable import TrainerLock
@@ -46,12 +46,6 @@ def test_prometheus_is_told_when_it_ran_and_how_it_ended(edge: Path) -> None:
 def told(textfile: Path) -> dict[tuple[str, str | None], float]:
     families = text_string_to_metric_families(textfile.read_text())
     return {(s.name, s.labels.get("result")): s.value for f in families for s in f.samples}
-
-
-def begin_anew(place: Path, n: int) -> None:
-    """The journal with more of the same signals, or fewer."""
-    (place / "journal.db").unlink()
-    write_journal(place / "journal.db", n, edge=0.3)
 
 
 def test_an_edge_is_published_and_the_service_can_load_it(

@@ -14,7 +14,7 @@ from another_user import NOBODY, as_nobody, as_root
 from builders import NOW_S, small_model
 from click.testing import Result
 from scored_journal import write_journal
-from trained import first_published, history, run
+from trained import begin_anew, history, run
 
 from training.publish import current_pointer
 
@@ -34,16 +34,14 @@ def no_large_files() -> Iterator[None]:
 
 
 @pytest.fixture
-def reviewed(tmp_path: Path) -> Path:
+def reviewed(trained: Path) -> Path:
     """Where `train` will reject a candidate and renew the model that serves.
 
     The later signals are too few to show that a new one is no worse.
     """
-    models = first_published(tmp_path) / "models"
-    (tmp_path / "journal.db").unlink()
-    write_journal(tmp_path / "journal.db", 600, edge=0.3)
-    (models / "last-report.html").write_text("of the one before")
-    return tmp_path
+    begin_anew(trained, 600)
+    (trained / "models" / "last-report.html").write_text("of the one before")
+    return trained
 
 
 @pytest.fixture
