@@ -11,12 +11,17 @@ from scored_journal import write_journal
 from training.__main__ import main
 
 
+def give(*arguments: object) -> Result:
+    """One command as it is typed; what is not turned into a sentence is raised."""
+    return CliRunner().invoke(main, [str(each) for each in arguments], catch_exceptions=False)
+
+
 def run(place: Path, command: str, *arguments: str, journal: bool = True) -> Result:
-    """One command; what is not turned into a sentence is raised."""
-    places = ["--models", str(place / "models")]
+    """One command on what lies in the folder."""
+    places = ["--models", place / "models"]
     if journal:
-        places += ["--journal", str(place / "journal.db")]
-    return CliRunner().invoke(main, [command, *places, *arguments], catch_exceptions=False)
+        places += ["--journal", place / "journal.db"]
+    return give(command, *places, *arguments)
 
 
 def history(models: Path) -> list[dict[str, object]]:

@@ -18,22 +18,21 @@ import msgspec
 import numpy as np
 import pytest
 from another_user import as_no_root
-from click.testing import CliRunner, Result
+from click.testing import Result
 from journals import Journal
 from made_market import asked_of, made_market, quotes_of, signal_lines, write_lines
 from oracles.serial_backfill import differences, serial
 from scored_journal import START_S, outcome_row, score_row, vectors, write_journal
 from serving import rows, tick
+from trained import give
 
 from protocol.messages import ScoreRequest, SentimentRequest
 from service.errors import ConfigError
-from service.journal_file import open_reader
 from service.market_files import MarketAccount, read_market
 from service.recorded_engine import RecordedEngine
 from service.recording import SegmentWriter
 from service.records import ScoreRow
 from service.settings import Config, FeedSection, PaperSection
-from training.__main__ import main
 from training.backfill.pieces import Cutter, Rules
 from training.backfill.rerun import Backfilled, rerun, settings_of
 from training.backfill.result import Result as Output
@@ -55,19 +54,10 @@ def market(tmp_path: Path) -> Path:
     return made_market(tmp_path)
 
 
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
-
-
 def backfill(folder: Path, market: Path, *more: str | Path) -> Result:
     path = write_lines(folder / "signals.jsonl", signal_lines(quotes_of(market), 40))
     places = ("--journal", folder / "journal.db", "--output", folder / "backfill.db")
-    return run("backfill", market, "--signals", path, *places, *more)
-
-
-def rows_of(path: Path, statement: str) -> list[tuple[Any, ...]]:
-    with closing(open_reader(path)) as reader:
-        return reader.execute(statement).fetchall()
+    return give("backfill", market, "--signals", path, *places, *more)
 
 
 @pytest.mark.parametrize(
@@ -114,11 +104,11 @@ def test_the_feeds_own_messages_and_candles_can_be_the_market(
     path = write_lines(tmp_path / "signals.jsonl", [line | {"time": last_s + 1}])
     places = ("--journal", tmp_path / "none.db", "--output", tmp_path / "backfill.db")
     candles = feed / "candles_20250915.jsonl.gz"
-    result = run("backfill", candles, "--signals", path, *places, "--jobs", "1")
+    result = give("backfill", candles, "--signals", path, *places, "--jobs", "1")
     assert result.exit_code == 0, result.output
-    ((missing,),) = rows_of(tmp_path / "backfill.db", "select missing from scores")
+    (score,) = rows(tmp_path / "backfill.db", "select missing from scores")
     # Bars alone: what needs ticks is not there, and nothing else is missing.
-    assert set(missing.split(",")) == {
+    assert set(score["missing"].split(",")) == {
         "volume_delta", "sentiment_score", "whale_activity", "spread_quality", "support_resistance",
     }  # fmt: skip
 
@@ -202,12 +192,12 @@ def test_processes_give_what_one_process_gives_and_training_takes_it_marked(
     assert result.exit_code == 0, result.output
     assert "40 of 40" in result.output
     many = [
-        rows_of(tmp_path / "backfill.db", f"select * from {table} order by seq")
+        rows(tmp_path / "backfill.db", f"select * from {table} order by seq")
         for table in ("scores", "outcomes")
     ]
     assert backfill(tmp_path, market, "--jobs", "1").exit_code == 0
     alone = [
-        rows_of(tmp_path / "backfill.db", f"select * from {table} order by seq")
+        rows(tmp_path / "backfill.db", f"select * from {table} order by seq")
         for table in ("scores", "outcomes")
     ]
     assert many == alone
@@ -222,7 +212,7 @@ def test_processes_give_what_one_process_gives_and_training_takes_it_marked(
     assert data.scored == len(data.samples) + sum(data.excluded.values())
     assert data.samples.backfilled.sum() >= 30
     assert (~data.samples.backfilled).sum() == 50
-    status = run(
+    status = give(
         "status", "--journal", tmp_path / "journal.db", "--models", tmp_path / "models",
         "--backfill", tmp_path / "backfill.db",
     )  # fmt: skip
@@ -248,7 +238,7 @@ def test_signals_that_cannot_be_scored_are_counted_with_their_reason(
     ]
     path = write_lines(tmp_path / "signals.jsonl", lines)
     places = ("--journal", tmp_path / "journal.db", "--output", tmp_path / "out.db")
-    result = run("backfill", market, "--signals", path, *places, "--jobs", "1")
+    result = give("backfill", market, "--signals", path, *places, "--jobs", "1")
     assert result.exit_code == 0, result.output
     counts = {
         line.split()[0]: int(line.split()[1])
@@ -287,10 +277,9 @@ def test_signals_come_from_a_truth_log_and_keep_its_outcome(tmp_path: Path, mark
         ],
     )
     places = ("--journal", tmp_path / "journal.db", "--output", tmp_path / "out.db")
-    result = run("backfill", market, "--truth-log", log, *places, "--jobs", "1")
+    result = give("backfill", market, "--truth-log", log, *places, "--jobs", "1")
     assert result.exit_code == 0, result.output
-    ((base_score,),) = rows_of(tmp_path / "out.db", "select base_score from scores")
-    assert base_score == 71.0
+    assert rows(tmp_path / "out.db", "select base_score from scores") == [{"base_score": 71.0}]
 
 
 def test_a_truth_logs_id_of_two_trades_is_no_signal_to_score(tmp_path: Path, market: Path) -> None:
@@ -307,8 +296,8 @@ def test_a_truth_logs_id_of_two_trades_is_no_signal_to_score(tmp_path: Path, mar
         ],
     )
     places = ("--journal", tmp_path / "journal.db", "--output", tmp_path / "out.db")
-    result = run("backfill", market, "--truth-log", log, *places, "--jobs", "1")
-    assert rows_of(tmp_path / "out.db", "select signal_id from scores") == [("A_2",)]
+    result = give("backfill", market, "--truth-log", log, *places, "--jobs", "1")
+    assert rows(tmp_path / "out.db", "select signal_id from scores") == [{"signal_id": "A_2"}]
     assert re.search(r"\n  contradicting_signals +1  ", result.output)
 
 
@@ -341,7 +330,7 @@ def test_an_error_leaves_the_earlier_result_as_it_was(tmp_path: Path, market: Pa
     broken.write_bytes(gzip.compress(market.read_bytes())[:-4000])
     lines = tmp_path / "signals.jsonl"
     for jobs in ("1", "2"):
-        result = run(
+        result = give(
             "backfill", broken, "--signals", lines, "--journal", tmp_path / "journal.db",
             "--output", tmp_path / "backfill.db", "--jobs", jobs,
         )  # fmt: skip
@@ -354,7 +343,7 @@ def test_an_error_leaves_the_earlier_result_as_it_was(tmp_path: Path, market: Pa
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path, market: Path) -> None:
     (tmp_path / "file").write_text("")
     path = write_lines(tmp_path / "signals.jsonl", signal_lines(quotes_of(market), 2))
-    result = run(
+    result = give(
         "backfill", market, "--signals", path, "--journal", tmp_path / "journal.db",
         "--output", tmp_path / "file" / "out.db", "--jobs", "1",
     )  # fmt: skip
@@ -371,7 +360,7 @@ def test_what_is_no_earlier_result_is_not_replaced_by_one(
     (tmp_path / "empty").touch()
     before = (tmp_path / output).read_bytes()
     path = write_lines(tmp_path / "signals.jsonl", signal_lines(quotes_of(market), 2))
-    result = run(
+    result = give(
         "backfill", market, "--signals", path, "--journal", tmp_path / "journal.db",
         "--output", tmp_path / output, "--jobs", "1",
     )  # fmt: skip
@@ -421,7 +410,7 @@ def test_without_a_live_signal_nothing_can_be_tested(tmp_path: Path) -> None:
     assert journal.open()
     journal.close()
     made = made_file(tmp_path / "made.db", range(300))
-    result = run(
+    result = give(
         "train", "--journal", tmp_path / "journal.db", "--models", tmp_path / "models",
         "--backfill", made, "--jobs", "1",
     )  # fmt: skip
@@ -435,11 +424,11 @@ def test_status_counts_the_first_hundred_as_training_does(tmp_path: Path) -> Non
     arguments = (
         "--journal", tmp_path / "journal.db", "--models", tmp_path / "models", "--backfill", made,
     )  # fmt: skip
-    shown = run("status", *arguments).output
+    shown = give("status", *arguments).output
     assert "\nfirst 100        reached, with backfilled ones\n  scored live    about " in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
-    assert "of 100 (" not in run("train", *arguments, "--jobs", "1").output
-    assert "\nfirst 100        about " in run("status", *arguments[:4]).output
+    assert "of 100 (" not in give("train", *arguments, "--jobs", "1").output
+    assert "\nfirst 100        about " in give("status", *arguments[:4]).output
 
 
 def test_a_signal_scored_live_yields_to_nothing_that_was_made_later(tmp_path: Path) -> None:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from made_market import asked_of, write_lines
 from scored_journal import START_S
-from serving import tick
+from serving import rows, tick
+from trained import give
 
 from service.config import load
 from service.engine import Engine
-from service.journal_file import open_reader
 from service.records import ScoreRow
-from training.__main__ import main
 
 Frame = tuple[float, bytes]
 """When it was sent (UTC s), and the message."""
@@ -75,12 +72,10 @@ def backfilled(
     market.write_bytes(b"\n".join(frame for _, frame in frames))
     lines = write_lines(folder / "signals.jsonl", wanted)
     places = ("--journal", folder / "none.db", "--output", folder / "out.db", "--jobs", "1")
-    given = ("backfill", market, "--signals", lines, "--config", config, *places)
-    result = CliRunner().invoke(main, [str(a) for a in given], catch_exceptions=False)
+    result = give("backfill", market, "--signals", lines, "--config", config, *places)
     assert result.exit_code == 0, result.output
-    with closing(open_reader(folder / "out.db")) as reader:
-        rows = reader.execute("select signal_id, features, missing from scores").fetchall()
-    return {signal_id: (features, missing) for signal_id, features, missing in rows}
+    found = rows(folder / "out.db", "select signal_id, features, missing from scores")
+    return {row["signal_id"]: (row["features"], row["missing"]) for row in found}
 
 
 def assert_same(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from made_market import write_lines
-from serving import candle, tick
-
-from training.__main__ import main
+from serving import candle, rows, tick
+from trained import give
 
 HOUR_S = 3600.0
 ENDS_S = datetime(2025, 10, 26, 1, tzinfo=UTC).timestamp()
@@ -38,18 +35,15 @@ def backfilled(folder: Path, offset: str, *frames: bytes) -> Result:
     levels = {"entry": 1.1001, "stop": 1.09, "target": 1.105}
     signal = {"signal_id": "A", "symbol": "EURUSD", "time": SIGNAL_S, "base_score": 70}
     signals = write_lines(folder / "signals.jsonl", [signal | levels | {"direction": "BUY"}])
-    places = ["--journal", str(folder / "none.db"), "--output", str(folder / "backfill.db")]
-    given = ["--signals", str(signals), "--clock-offset", offset, "--jobs", "1"]
-    return CliRunner().invoke(
-        main, ["backfill", str(market), *given, *places], catch_exceptions=False
-    )
+    places = ["--journal", folder / "none.db", "--output", folder / "backfill.db"]
+    given = ["--signals", signals, "--clock-offset", offset, "--jobs", "1"]
+    return give("backfill", market, *given, *places)
 
 
 def scored(folder: Path) -> tuple[float, str]:
-    with closing(sqlite3.connect(folder / "backfill.db")) as reader:
-        ((bid,),) = reader.execute("select bid from scores").fetchall()
-        ((outcome,),) = reader.execute("select outcome from outcomes").fetchall()
-    return bid, outcome
+    (score,) = rows(folder / "backfill.db", "select bid from scores")
+    (ended,) = rows(folder / "backfill.db", "select outcome from outcomes")
+    return score["bid"], ended["outcome"]
 
 
 def two_days(ends_s: float = ENDS_S) -> Iterator[bytes]:

@@ -6,10 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from made_market import made_market, quotes_of, signal_lines, write_lines
-
-from training.__main__ import main
+from trained import give
 
 
 @pytest.fixture
@@ -35,9 +33,7 @@ def backfilled(folder: Path, config: Path, *, told: str, quoted: str) -> str:
     )
     places = ("--journal", folder / "journal.db", "--output", folder / "out.db")
     given = ("--config", config, "--truth-log", log, "--symbol", quoted, "--jobs", "1")
-    result = CliRunner().invoke(
-        main, [str(a) for a in ("backfill", unnamed, *given, *places)], catch_exceptions=False
-    )
+    result = give("backfill", unnamed, *given, *places)
     assert result.exit_code == 0, result.output
     return result.output
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dask_cluster import cluster
 from made_market import made_market, quotes_of, signal_lines, write_lines
-
-from service.journal_file import open_reader
+from serving import rows
 
 pytest.importorskip("distributed", reason="dask is not installed")
 
@@ -38,12 +36,11 @@ def backfilled(folder: Path, market: Path, *more: str) -> subprocess.CompletedPr
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def rows(folder: Path) -> list[list[Any]]:
-    with closing(open_reader(folder / "out.db")) as reader:
-        return [
-            reader.execute(f"select * from {table} order by seq").fetchall()
-            for table in ("scores", "outcomes")
-        ]
+def made(folder: Path) -> list[list[dict[str, Any]]]:
+    return [
+        rows(folder / "out.db", f"select * from {table} order by seq")
+        for table in ("scores", "outcomes")
+    ]
 
 
 def test_a_cluster_gives_the_bits_of_one_process(
@@ -52,11 +49,11 @@ def test_a_cluster_gives_the_bits_of_one_process(
     there = backfilled(tmp_path, market, "--backend", "dask", "--scheduler", scheduler)
     assert there.returncode == 0, there.stderr
     assert "2 threads of Dask workers" in there.stderr
-    on_cluster = rows(tmp_path)
+    on_cluster = made(tmp_path)
     assert backfilled(tmp_path, market, "--jobs", "1").returncode == 0
     assert len(on_cluster[0]) == 60
     # Row by row: the first one that differs is shown whole.
-    for there_rows, here_rows in zip(on_cluster, rows(tmp_path), strict=True):
+    for there_rows, here_rows in zip(on_cluster, made(tmp_path), strict=True):
         for on_it, alone in zip(there_rows, here_rows, strict=True):
             assert on_it == alone
 

@@ -12,16 +12,15 @@ import documents
 import numpy as np
 import pytest
 from builders import NOW_S
-from click.testing import CliRunner
 from journals import Journal
 from monitored import answer_signals
 from scored_journal import START_S, outcome_row, score_row, vectors
 from serving import published_model
+from trained import give
 
 from service import exit_codes, journal_reading
 from service.errors import ConfigError
 from service.records import OutcomeRow, ScoreRow
-from training.__main__ import main
 from training.answered import advice_by_score, newest_vectors
 from training.dataset import read_dataset
 from training.joining import JoinRules
@@ -153,7 +152,7 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
     models = ["--models", str(tmp_path / "models")]
     for pair in ([whole, damaged], [damaged, whole]):
         options = [f"--journal={path}" for path in pair]
-        said = CliRunner().invoke(main, ["status", *models, *options])
+        said = give("status", *models, *options)
         assert said.exit_code == exit_codes.CONFIG
         assert f"{damaged}: file is not a database" in said.output
 
@@ -199,13 +198,13 @@ def test_a_damage_within_is_said_of_the_files_that_may_hold_it(tmp_path: Path) -
         file.write(b"\xff" * size)
     models = ["--models", str(tmp_path / "models")]
     options = [f"--journal={path}" for path in (whole, damaged)]
-    said = CliRunner().invoke(main, ["status", *models, *options])
+    said = give("status", *models, *options)
     assert said.exit_code == exit_codes.CONFIG
     assert f"{whole} or {damaged}: database disk image is malformed" in said.output
     backfill = tmp_path / "backfill.db"
     backfill.write_bytes(b"no backfill" * 1000)
     options = [f"--journal={whole}", f"--backfill={backfill}"]
-    said = CliRunner().invoke(main, ["status", *models, *options])
+    said = give("status", *models, *options)
     assert f"{backfill}: file is not a database" in said.output
 
 
@@ -217,13 +216,13 @@ def test_the_trainer_takes_several_by_option_and_by_configuration(tmp_path: Path
     journals = [str(tmp_path / f"{k}.db") for k in range(2)]
     models = ["--models", str(tmp_path / "models")]
     options = [*models, "--journal", journals[0], "--journal", journals[1]]
-    by_option = CliRunner().invoke(main, ["status", *options], catch_exceptions=False)
+    by_option = give("status", *options)
     assert f"of {N} scored signals" in by_option.output
     config = tmp_path / "config.toml"
     config.write_text(
         f'[journal]\npath = "{journals[0]}"\n[training]\njournals = ["{journals[1]}"]\n'
     )
-    by_file = CliRunner().invoke(main, ["status", *models, "--config", str(config)])
+    by_file = give("status", *models, "--config", str(config))
     assert by_file.output == by_option.output
 
 
@@ -233,9 +232,9 @@ def test_a_journal_given_alone_is_read_alone_and_once(tmp_path: Path) -> None:
     config.write_text(f'[training]\njournals = ["{tmp_path / "b.db"}"]\n')
     models = ["--models", str(tmp_path / "models")]
     options = [*models, "--journal", str(tmp_path / "b.db")]
-    alone = CliRunner().invoke(main, ["status", *options], catch_exceptions=False)
+    alone = give("status", *options)
     assert "of 1 scored signals" in alone.output
-    told = CliRunner().invoke(main, ["status", *options, "--config", str(config)])
+    told = give("status", *options, "--config", str(config))
     assert told.output == alone.output
 
 

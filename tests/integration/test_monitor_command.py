@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 from builders import NOW_S, model_of, pointer_of, small_draft
-from click.testing import CliRunner, Result
+from click.testing import Result
 from monitored import answer_signals
 from msgspec.structs import replace as with_fields
 from scored_journal import write_journal
 from serving import published_model
-from trained import history
+from trained import history, run
 
 from service.durable import TrainerLock
-from training.__main__ import main
 from training.publish import publish
 from training.registry import pin, unpin
 from training.registry import rollback as point_back
@@ -31,9 +30,7 @@ EXPIRES = "\n[model]\nexpire_after_days = 0\n"
 def monitor(place: Path, *arguments: str, config: str = "", expires: str = EXPIRES) -> Result:
     """One run on the journal and models of this test; models do not age."""
     (place / "config.toml").write_text(config + expires)
-    places = ["--models", str(place / "models"), "--journal", str(place / "journal.db")]
-    options = [*places, "--config", str(place / "config.toml"), *arguments]
-    return CliRunner().invoke(main, ["monitor", *options], catch_exceptions=False)
+    return run(place, "monitor", "--config", str(place / "config.toml"), *arguments)
 
 
 def program(place: Path, body: str = 'cat >> "$0.told"') -> str:
@@ -359,22 +356,21 @@ def test_without_an_alert_nothing_is_even_considered(served: Path) -> None:
 
 
 def test_results_and_thresholds_are_read_off_the_same_files(served: Path) -> None:
-    places = ["--models", str(served / "models"), "--journal", str(served / "journal.db")]
-    shown = CliRunner().invoke(main, ["results", "--weeks", "520", *places], catch_exceptions=False)
+    shown = run(served, "results", "--weeks", "520")
     assert shown.exit_code == 0
     assert "Established: the" in shown.output
-    odd = CliRunner().invoke(main, ["thresholds", "--today", "nan", *places])
+    odd = run(served, "thresholds", "--today", "nan")
     assert odd.exit_code == 2
-    shown = CliRunner().invoke(main, ["thresholds", "--today", "70", *places])
+    shown = run(served, "thresholds", "--today", "70")
     assert shown.exit_code == 0
     assert "ORDER_BLOCK_BOUNCE" in shown.output
     for wrong in ("x", "x=nan", "x=101"):
-        shown = CliRunner().invoke(main, ["thresholds", "--pattern", wrong, *places])
+        shown = run(served, "thresholds", "--pattern", wrong)
         assert shown.exit_code == 2
-    shown = CliRunner().invoke(main, ["thresholds", "--pattern", "ORDER_BLOC=75", *places])
+    shown = run(served, "thresholds", "--pattern", "ORDER_BLOC=75")
     assert shown.exit_code == 2
     assert "no signal has the pattern 'ORDER_BLOC'; there are ORDER_BLOCK_BOUNCE" in shown.stderr
     (served / "models" / "CURRENT.json").unlink()
-    shown = CliRunner().invoke(main, ["thresholds", *places])
+    shown = run(served, "thresholds")
     assert shown.exit_code == 1
     assert "no model is served" in shown.stderr

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import NOW_S
-from click.testing import CliRunner
 from journals import Journal
 from monitored import FIRST_S
 from scipy.stats import ttest_1samp  # type: ignore[import-untyped]
 from scored_journal import outcome_row, score_row, vectors
 from serving import published_model
+from trained import give
 
 from service.model import Model
-from training.__main__ import main
 from training.bound import DAY_S
 from training.live import Live
 from training.logit import log_loss, logit, sigmoid
@@ -148,8 +147,8 @@ def test_what_is_older_than_the_days_of_the_win_rate_does_not_tip_it(
     def said(days: int) -> str:
         config = tmp_path / "config.toml"
         config.write_text(f"[monitor]\nwin_rate_days = {days}\n[model]\nexpire_after_days = 0\n")
-        places = ["--models", str(published.folder), "--journal", str(tmp_path / "journal.db")]
-        result = CliRunner().invoke(main, ["monitor", "--config", str(config), *places])
+        places = ["--models", published.folder, "--journal", tmp_path / "journal.db"]
+        result = give("monitor", "--config", config, *places)
         return " ".join(result.output.split())
 
     assert f"rollback to {published.older.version} is advised" in said(30)

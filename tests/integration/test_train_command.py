@@ -12,17 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import NOW_S, model_of, pointer_of, small_model
-from click.testing import CliRunner, Result
+from click.testing import Result
 from journals import Journal
 from made_market import write_lines
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, write_journal
-from trained import begin_anew, good_and_not_published, history, run
+from trained import begin_anew, give, good_and_not_published, history, run
 
 from protocol.manifest import FOREST_NAME
 from service.durable import TrainerLock
-from training.__main__ import main
 from training.publish import published_versions, write_pointer
 from training.settings import Settings
 from training.train import train
@@ -217,7 +216,7 @@ def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
     # One of the future trains nothing, and is counted.
     lines[-1] |= {"completed_at": "2055-03-12T17:28:44"}
     write_lines(log, lines)
-    told_of = CliRunner().invoke(main, ["truth", "check", str(log)])
+    told_of = give("truth", "check", log)
     assert "ended_in_the_future" in told_of.output
     result = run(tmp_path, "train", "--truth-log", str(log))
     assert result.exit_code == 0, result.output

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from made_market import write_lines
 from original_setup import original_setup
-
-from training.__main__ import main
+from trained import give
 
 NOW_S = 1_760_000_000.0
 
 
 def original(folder: Path, *options: str) -> str:
-    done = CliRunner().invoke(main, ["original", *options, str(folder)])
+    done = give("original", *options, folder)
     assert done.exit_code == 0, done.output
     return done.output
 
