@@ -6,7 +6,6 @@ shows an hour twice when summer time ends, and nobody can tell which of the two 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo
 from service.restamp import parse_offset
 
 QUARTER_S = 900
+HOUR_S = 3_600
 DAY_S = 86_400
 BROKERS_SWITCH_WITH = ("Europe/Athens", "America/New_York")
 
@@ -74,11 +74,8 @@ def first_switch(first_s: float, last_s: float) -> float | None:
         return [datetime.fromtimestamp(moment_s, zone).utcoffset() for zone in zones]
 
     begun = offsets(first_s)
-    for day_s in range(int(first_s), int(last_s) + 1, DAY_S):
-        seconds = range(day_s, min(day_s + DAY_S, int(last_s)) + 1)
-        if offsets(seconds[-1]) != begun:
-            return seconds[bisect_left(seconds, True, key=lambda s: offsets(s) != begun)]
-    return None
+    hours = range(int(first_s) // HOUR_S * HOUR_S + HOUR_S, int(last_s) + 1, HOUR_S)
+    return next((at_s for at_s in hours if offsets(at_s) != begun), None)
 
 
 @lru_cache(maxsize=1024)
