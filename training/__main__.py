@@ -25,7 +25,6 @@ try:
     from training.options import (
         EXAMPLE,
         Commands,
-        advice,
         leave,
         reading_options,
         settings_of,
@@ -66,14 +65,13 @@ def train(force: bool, textfile: Path | None, **options: Any) -> None:
     """Read, join, walk forward, and publish a model whose advantage is established."""
     from training.train import train as run_training
 
-    with advice():
-        settings = settings_of(options)
-        with show_progress(sys.stderr) as progress:
-            run = run_training(
-                settings, now_s=time.time(), force=force, progress=progress, clock=time.time
-            )
-        _tell_prometheus(run.result, textfile, options["config_path"])
-        click.echo(run.text)
+    settings = settings_of(options)
+    with show_progress(sys.stderr) as progress:
+        run = run_training(
+            settings, now_s=time.time(), force=force, progress=progress, clock=time.time
+        )
+    _tell_prometheus(run.result, textfile, options["config_path"])
+    click.echo(run.text)
     sys.exit(run.code)
 
 
@@ -97,13 +95,12 @@ def evaluate(report: Path, pictures: Path | None, **options: Any) -> None:
     """Walk forward and say what the gate would, in a page too; publish nothing."""
     from training.train import evaluate as run_evaluation
 
-    with advice():
-        settings = settings_of(options)
-        with show_progress(sys.stderr) as progress:
-            run = run_evaluation(
-                settings, report, now_s=time.time(), pictures=pictures, progress=progress
-            )
-        click.echo(run.text)
+    settings = settings_of(options)
+    with show_progress(sys.stderr) as progress:
+        run = run_evaluation(
+            settings, report, now_s=time.time(), pictures=pictures, progress=progress
+        )
+    click.echo(run.text)
     sys.exit(run.code)
 
 
@@ -117,23 +114,22 @@ def status(**options: Any) -> None:
     from training.status import describe
     from training.train import gather, usable
 
-    with advice():
-        settings = settings_of(options)
-        now_s = time.time()
-        log, data = gather(settings, now_s=now_s)
-        _tell_unread(log)
-        if log.lines:
-            click.echo(f"truth logs       {usable(log)}")
-        shown = describe(
-            data,
-            read_history(settings.models),
-            serving(settings.models, settings.expire_after_days, now_s=now_s),
-            min_samples=settings.min_samples,
-            holding_s=settings.joining.max_holding_s,
-            now_s=now_s,
-        )
-        for line in shown:
-            click.echo(printable(line))
+    settings = settings_of(options)
+    now_s = time.time()
+    log, data = gather(settings, now_s=now_s)
+    _tell_unread(log)
+    if log.lines:
+        click.echo(f"truth logs       {usable(log)}")
+    shown = describe(
+        data,
+        read_history(settings.models),
+        serving(settings.models, settings.expire_after_days, now_s=now_s),
+        min_samples=settings.min_samples,
+        holding_s=settings.joining.max_holding_s,
+        now_s=now_s,
+    )
+    for line in shown:
+        click.echo(printable(line))
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train results --weeks 8")
@@ -147,24 +143,23 @@ def results(weeks: int, **options: Any) -> None:
     from training.results import describe
     from training.train import gather
 
-    with advice():
-        settings = settings_of(options)
-        now_s = time.time()
-        log, data = gather(settings, now_s=now_s)
-        _tell_unread(log)
-        advices = advice_by_score(settings.journals)
-        shown = describe(
-            data.samples,
-            advices,
-            weeks=weeks,
-            now_s=now_s,
-            holding_s=settings.joining.max_holding_s,
-            silent_s=data.silent_s,
-            even_s=data.even_s,
-            published=published_version(settings.models),
-        )
-        for line in shown:
-            click.echo(line)
+    settings = settings_of(options)
+    now_s = time.time()
+    log, data = gather(settings, now_s=now_s)
+    _tell_unread(log)
+    advices = advice_by_score(settings.journals)
+    shown = describe(
+        data.samples,
+        advices,
+        weeks=weeks,
+        now_s=now_s,
+        holding_s=settings.joining.max_holding_s,
+        silent_s=data.silent_s,
+        even_s=data.even_s,
+        published=published_version(settings.models),
+    )
+    for line in shown:
+        click.echo(line)
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train thresholds --today 70 --pattern OB_BOUNCE=75")
@@ -183,22 +178,21 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
     from training.registry import NOT_USED, too_old
     from training.thresholds import PatternError, asked_signals, describe
 
-    with advice():
-        settings = settings_of(options)
-        by_pattern = _by_pattern(patterns)
-        model = current_model(settings.models)
-        if model is None:
-            leave("no model is served, so there is no final score yet", exit_codes.NOT_SO)
-        if old := too_old(model.reviewed_at, settings.expire_after_days, now_s=time.time()):
-            click.echo(f"{model.version}: {old}{NOT_USED}")
-        score = load(options["config_path"]).config.score
-        weights = Weights(score.base_weight, score.model_weight, score.session_bonus_weight)
-        scores = asked_signals(settings.journals)
-        try:
-            for line in describe(model, scores, weights, today=today, by_pattern=by_pattern):
-                click.echo(line)
-        except PatternError as odd:
-            raise click.BadParameter(str(odd), param_hint="--pattern") from odd
+    settings = settings_of(options)
+    by_pattern = _by_pattern(patterns)
+    model = current_model(settings.models)
+    if model is None:
+        leave("no model is served, so there is no final score yet", exit_codes.NOT_SO)
+    if old := too_old(model.reviewed_at, settings.expire_after_days, now_s=time.time()):
+        click.echo(f"{model.version}: {old}{NOT_USED}")
+    score = load(options["config_path"]).config.score
+    weights = Weights(score.base_weight, score.model_weight, score.session_bonus_weight)
+    scores = asked_signals(settings.journals)
+    try:
+        for line in describe(model, scores, weights, today=today, by_pattern=by_pattern):
+            click.echo(line)
+    except PatternError as odd:
+        raise click.BadParameter(str(odd), param_hint="--pattern") from odd
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train monitor --textfile /run/metrics/scorer.prom")
@@ -215,17 +209,16 @@ def monitor(textfile: Path | None, **options: Any) -> None:
     from training.reach import reach_of
     from training.train import gather
 
-    with advice():
-        settings = settings_of(options)
-        named = None if textfile is None else str(textfile.absolute())
-        config = load(options["config_path"], flags={"monitor.textfile": named}).config
-        now_s = time.time()
-        log, data = gather(settings, now_s=now_s, reach=reach_of(settings, now_s=now_s))
-        seen = watching.look(data, settings, config, now_s=now_s, unread=log.problems)
-        for line in watching.describe(seen):
-            click.echo(line)
-        for line in watching.act(seen, settings, config, now_s=now_s):
-            click.echo(line)
+    settings = settings_of(options)
+    named = None if textfile is None else str(textfile.absolute())
+    config = load(options["config_path"], flags={"monitor.textfile": named}).config
+    now_s = time.time()
+    log, data = gather(settings, now_s=now_s, reach=reach_of(settings, now_s=now_s))
+    seen = watching.look(data, settings, config, now_s=now_s, unread=log.problems)
+    for line in watching.describe(seen):
+        click.echo(line)
+    for line in watching.act(seen, settings, config, now_s=now_s):
+        click.echo(line)
     sys.exit(exit_codes.DEGRADED if seen.degraded else exit_codes.OK)
 
 
@@ -236,18 +229,17 @@ def models(**options: Any) -> None:
     from training.registry import list_models
     from training.wording import behind
 
-    with advice():
-        listed = list_models(settings_of(options).models)
-        if not listed:
-            click.echo("no model has been published")
-        for model in listed:
-            mark = "*" if model.current else "-" if model.previous else " "
-            made = datetime.fromtimestamp(model.created_at, UTC)
-            known = f"  {made:%Y-%m-%d %H:%M} UTC  n={model.n}" if model.created_at else ""
-            pinned = "  pinned" if model.pinned else ""
-            click.echo(f"{mark} {model.version}{known}{pinned}")
-            said = model.problem or model.reason
-            click.echo("\n".join(map(printable, behind("    ", said))))
+    listed = list_models(settings_of(options).models)
+    if not listed:
+        click.echo("no model has been published")
+    for model in listed:
+        mark = "*" if model.current else "-" if model.previous else " "
+        made = datetime.fromtimestamp(model.created_at, UTC)
+        known = f"  {made:%Y-%m-%d %H:%M} UTC  n={model.n}" if model.created_at else ""
+        pinned = "  pinned" if model.pinned else ""
+        click.echo(f"{mark} {model.version}{known}{pinned}")
+        said = model.problem or model.reason
+        click.echo("\n".join(map(printable, behind("    ", said))))
 
 
 for command in (rollback, pin, unpin, backfill):
@@ -277,9 +269,8 @@ def check(files: tuple[Path, ...], **options: Any) -> None:
     """Say what of each FILE can be believed: shapes, usable outcomes, refusals by reason."""
     from training.truth_check import check as check_files
 
-    with advice():
-        for line in check_files(files, settings_of(options).reading_at(time.time())):
-            click.echo(line)
+    for line in check_files(files, settings_of(options).reading_at(time.time())):
+        click.echo(line)
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train original --threshold 80 /root/HydraX-v2")
@@ -296,9 +287,8 @@ def original(folder: Path, threshold: float | None, **options: Any) -> None:
     """
     from training.original import describe
 
-    with advice():
-        for line in describe(folder, settings_of(options).reading_at(time.time()), threshold):
-            click.echo(line)
+    for line in describe(folder, settings_of(options).reading_at(time.time()), threshold):
+        click.echo(line)
 
 
 def _tell_unread(log: TruthLog) -> None:

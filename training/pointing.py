@@ -17,7 +17,7 @@ import click
 from service import exit_codes, presence
 from service.durable import LockHeld, TrainerLock
 from training.interrupt import finished_first
-from training.options import EXAMPLE, advice, leave, settings_of, store_options
+from training.options import EXAMPLE, leave, settings_of, store_options
 
 MEANWHILE = "`signal-scorer mode shadow` keeps base scores in force meanwhile"
 
@@ -31,15 +31,14 @@ def rollback(version: str | None, why: str, **options: Any) -> None:
     from training.publish import current_pointer
     from training.registry import rollback as point_back
 
-    with advice():
-        models = settings_of(options).models
-        pointer = current_pointer(models)
-        to = version or (pointer and pointer.previous)
-        _change(
-            options,
-            lambda models_dir, now_s: point_back(models_dir, version, now_s=now_s, why=why),
-            then=f"rollback {to}" if to else "",
-        )
+    models = settings_of(options).models
+    pointer = current_pointer(models)
+    to = version or (pointer and pointer.previous)
+    _change(
+        options,
+        lambda models_dir, now_s: point_back(models_dir, version, now_s=now_s, why=why),
+        then=f"rollback {to}" if to else "",
+    )
 
 
 @click.command(epilog=EXAMPLE + "signal-scorer-train pin 20261122T020000Z-3f9c2a")
@@ -74,23 +73,20 @@ def _change(options: dict[str, Any], point: Callable[[Path, float], str], then: 
     from training.publish import current_pointer
     from training.registry import NOT_USED, RegistryError, complete_history, too_old
 
-    with advice():
-        settings, now_s = settings_of(options), time.time()
-        if not presence.is_dir(settings.models):
-            leave("no model has been published", exit_codes.NOT_SO)
-        try:
-            with TrainerLock(settings.models), finished_first():
-                with suppress(OSError):  # a full disk is no reason to keep a bad model
-                    complete_history(settings.models)
-                done = point(settings.models, now_s)
-                pointer = current_pointer(settings.models)
-                old = pointer and too_old(
-                    pointer.reviewed_at, settings.expire_after_days, now_s=now_s
-                )
-                click.echo(f"{done} is current, {old}{NOT_USED}" if old else f"serving {done}")
-        except LockHeld as held:
-            if not then:
-                raise
-            leave(f"{held}; {MEANWHILE}; then: signal-scorer-train {then}", held.exit_code)
-        except RegistryError as error:
-            leave(str(error), exit_codes.NOT_SO)
+    settings, now_s = settings_of(options), time.time()
+    if not presence.is_dir(settings.models):
+        leave("no model has been published", exit_codes.NOT_SO)
+    try:
+        with TrainerLock(settings.models), finished_first():
+            with suppress(OSError):  # a full disk is no reason to keep a bad model
+                complete_history(settings.models)
+            done = point(settings.models, now_s)
+            pointer = current_pointer(settings.models)
+            old = pointer and too_old(pointer.reviewed_at, settings.expire_after_days, now_s=now_s)
+            click.echo(f"{done} is current, {old}{NOT_USED}" if old else f"serving {done}")
+    except LockHeld as held:
+        if not then:
+            raise
+        leave(f"{held}; {MEANWHILE}; then: signal-scorer-train {then}", held.exit_code)
+    except RegistryError as error:
+        leave(str(error), exit_codes.NOT_SO)

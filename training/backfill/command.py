@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from training.options import EXAMPLE, advice, store_options, worker_options
+from training.options import EXAMPLE, store_options, worker_options
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -64,9 +64,8 @@ def backfill(**options: Any) -> None:
     from training.backfill.work import Plan, run
 
     signal.signal(signal.SIGTERM, _stop)
-    with advice():
-        for line in run(Plan.of(options), sys.stderr):
-            click.echo(line)
+    for line in run(Plan.of(options), sys.stderr):
+        click.echo(line)
 
 
 def _stop(*_signal: object) -> None:
