@@ -113,7 +113,6 @@ docs-trader: setup
 fuzz: setup
 	$(BIN)/python -W error scripts/fuzz_inside.py
 	$(BIN)/python scripts/fuzz_wire.py
-	$(BIN)/python scripts/fuzz_left.py
 	$(BIN)/python -W error scripts/fuzz_journal.py
 
 corrupt: setup
