@@ -100,7 +100,6 @@ bench-backfill: setup
 
 bench-features: setup
 	$(BIN)/python scripts/bench_takein.py
-	$(BIN)/python scripts/bench_takein_process.py
 	$(BIN)/python scripts/bench_features.py
 
 bench-serve: setup
