@@ -10,9 +10,7 @@ so that it shows what distributing costs; what it gains shows with more machines
 from __future__ import annotations
 
 import argparse
-import os
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +24,7 @@ sys.path[:0] = [str(ROOT / "tests")]
 from dask_cluster import cluster  # noqa: E402
 from made_market import asked_of, signal_lines, write_lines  # noqa: E402
 from oracles.serial_backfill import SEEN, serial  # noqa: E402
+from processes import trainer  # noqa: E402
 from scored_journal import write_journal  # noqa: E402
 
 from service.settings import PaperSection  # noqa: E402
@@ -84,7 +83,7 @@ def timed(
 ) -> None:
     out = folder / "out.db"
     places = ["--journal", str(folder / "none.db"), "--output", str(out)]
-    took_s, work_s, peak, _ = run([*command, *places, *more])
+    _, _, took_s, work_s, peak = trainer(*command, *places, *more)
     with closing(sqlite3.connect(out)) as made:
         rows = made.execute(f"select signal_id, {', '.join(SEEN)} from scores")
         got = {signal_id: tuple(values) for signal_id, *values in rows}
@@ -95,29 +94,11 @@ def timed(
 
 
 def walked(what: str, command: list[str], more: list[str], folder: Path) -> None:
-    took_s, work_s, peak, said = run([*command, "--models", str(folder / "models"), *more])
+    models = ["--models", str(folder / "models")]
+    _, said, took_s, work_s, peak = trainer(*command, *models, *more)
     verdict = next(line for line in said.splitlines() if line.startswith("would be"))
     print(f"  {what:<24} {took_s:6.1f} s   {work_s:6.1f} s of work here, {peak:.0f} MiB")
     print(f"    {verdict.partition(' The report')[0]}")
-
-
-def run(command: list[str]) -> tuple[float, float, float, str]:
-    """Wall time, processor time of it and its children, MiB of the largest, what it said."""
-    begun = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    took_s = time.perf_counter() - begun
-    if status:
-        raise SystemExit(f"{command} ended with {status}: {said}")
-    return took_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, said
 
 
 if __name__ == "__main__":

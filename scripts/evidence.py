@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from both_cores import both_cores
+from processes import trainer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -298,19 +297,14 @@ def scale(n: int) -> None:
             end = outcome_row(i, bool(samples.win[i]), closed_at=end_s, received_at=end_s)
             journal.write([score_row(i, samples.x[i], **given), end])
         journal.close()
-        command = [sys.executable, "-m", "training", "train", "--jobs", "2"]
-        command += ["--journal", f"{place}/journal.db", "--models", f"{place}/models"]
-        begun = time.perf_counter()
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        seconds = time.perf_counter() - begun
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    peak, cpu_s = used.ru_maxrss / 1024, used.ru_utime + used.ru_stime
+        places = ["--journal", f"{place}/journal.db", "--models", f"{place}/models"]
+        code, said, seconds, cpu_s, peak = trainer("train", "--jobs", "2", *places)
     print(f"{n:,} samples: walk-forward, fit, gate, report and publication, {os.cpu_count()} cores")
     print(f"  wall time   {seconds:.1f} s     target <= 90 s")
     busy = os.getloadavg()[0]
     print(f"  of it work  {cpu_s:.1f} s of processor time (load of the machine {busy:.1f})")
     print(f"  peak memory {peak:.0f} MiB   target <= 700 MiB")
-    print(f"  exit code   {done.returncode}; {done.stdout.strip().splitlines()[-1]}")
+    print(f"  exit code   {code}; {said.strip().splitlines()[-1]}")
 
 
 def main() -> None:

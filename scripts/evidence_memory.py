@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from processes import Used, trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERY_S = 86.4
@@ -75,17 +74,11 @@ def _line(i: int, at_s: float) -> str:
     return json.dumps(said) + "\n"
 
 
-def peak_mib(place: Path, command: str, *, log: bool) -> tuple[float, float, int]:
-    """Peak memory (MiB), wall time (s) and exit code of one command on what was written."""
-    asked = [sys.executable, "-m", "training", command, "--journal", str(place / "journal.db")]
-    asked += ["--models", str(place / "models")]
+def used_by(place: Path, command: str, *, log: bool) -> Used:
+    """One command on what was written."""
+    asked = [command, "--journal", str(place / "journal.db"), "--models", str(place / "models")]
     asked += ["--truth-log", str(place / "truth_log.jsonl")] if log else []
-    begun = time.perf_counter()
-    process = subprocess.Popen(asked, stdout=subprocess.DEVNULL, cwd=ROOT)
-    _, status, used = os.wait4(process.pid, 0)
-    took_s = time.perf_counter() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return used.ru_maxrss / 1024, took_s, process.returncode
+    return trainer(*asked)
 
 
 def main() -> None:
@@ -100,7 +93,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 write(Path(folder), scores, min(given.served, scores))
                 for command in ("status", "monitor"):
-                    mib, took_s, code = peak_mib(Path(folder), command, log=log)
+                    code, _, took_s, _, mib = used_by(Path(folder), command, log=log)
                     print(
                         f"  {command:<8} {scores:>9,} scores {mib:6.0f} MiB {took_s:5.1f} s", end=""
                     )

@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from processes import trainer
+
 BORN_S = 1_700_000_000
 TARGET_S, TARGET_MIB, TARGET_RATE = 15.0, 300.0, 100_000
 
@@ -94,21 +91,14 @@ def main() -> None:
 
 def report(name: str, path: Path, lines: int) -> None:
     """Let the command read it, and say what that took."""
-    command = [sys.executable, "-m", "training", "truth", "check", str(path)]
-    begun = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    took_s = time.perf_counter() - begun
+    code, said, took_s, cpu_s, peak_mib = trainer("truth", "check", str(path))
     usable = next(line for line in said.splitlines() if "usable outcomes" in line)
-    code = os.waitstatus_to_exitcode(status)
     print(f"{name}: {lines:,} lines, {path.stat().st_size / 1e6:.0f} MB; exit code {code}")
     print(f"  {usable.strip()}")
     print(f"  wall time   {took_s:5.1f} s     target <= {TARGET_S * lines / 1e6:.1f} s")
-    print(f"  of it work  {used.ru_utime + used.ru_stime:5.1f} s of processor time")
+    print(f"  of it work  {cpu_s:5.1f} s of processor time")
     print(f"  rate        {lines / took_s:,.0f} lines a second   target >= {TARGET_RATE:,}")
-    print(f"  peak memory {used.ru_maxrss / 1024:.0f} MiB   target <= {TARGET_MIB:.0f} MiB")
+    print(f"  peak memory {peak_mib:.0f} MiB   target <= {TARGET_MIB:.0f} MiB")
 
 
 if __name__ == "__main__":
