@@ -102,10 +102,3 @@ def show_progress(stream: IO[str]) -> Iterator[Progress]:
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     with RichBar(*parts, *times, console=Console(file=stream)) as bar:
         yield Bar(bar)
-
-
-@contextmanager
-def progress_on(stream: IO[str], what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """One stage alone: tell it how many of `total` are done (not how many more)."""
-    with show_progress(stream) as progress:
-        yield lambda done: progress.step(what, done, total)

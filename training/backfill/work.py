@@ -15,7 +15,7 @@ import click
 
 from service.config import load
 from service.market_files import Format
-from service.progress import progress_on
+from service.progress import show_progress
 from service.settings import Config
 from training.backfill.broker_clock import BrokerClock, clock_of, first_switch
 from training.backfill.pieces import Cutter, Piece, Rules
@@ -97,13 +97,14 @@ def run(plan: Plan, progress: IO[str]) -> Iterator[str]:
     with (
         workers(plan.place) as pool,
         Result(plan.output, ", ".join(path.name for path in plan.files)[:1000]) as result,
-        progress_on(progress, f"signals scored in {pool.where}", len(asked)) as show,
+        show_progress(progress) as shown,
     ):
         source = _Segments(plan, asked) if from_segments else _Files(plan, asked)
+        step = partial(shown.step, f"signals scored in {pool.where}", total=len(asked))
         for found in source.work(pool):
             result.write(found)
-            show(result.rows + source.lost)
-        show(len(asked))
+            step(result.rows + source.lost)
+        step(len(asked))
     yield from source.account()
     yield from _result(result, len(asked))
 
