@@ -24,6 +24,7 @@ try:
     from training.backfill.command import backfill
     from training.options import (
         EXAMPLE,
+        PATH,
         Commands,
         leave,
         reading_options,
@@ -36,6 +37,7 @@ except ImportError as missing:
     libraries.leave("signal-scorer-train", "training", missing)
 
 if TYPE_CHECKING:
+    from service.settings import Config
     from training.truth_log import TruthLog
 
 
@@ -60,8 +62,8 @@ def main() -> None:
 @click.option("--min-samples", type=click.IntRange(min=1), help="Samples to start at (100).")
 @click.option("--force", is_flag=True, help="Skip the counts; never the gate.")
 @worker_options
-@click.option("--textfile", type=click.Path(path_type=Path), help="Write metrics for Prometheus.")
-def train(force: bool, textfile: Path | None, **options: Any) -> None:
+@click.option("--textfile", "training_textfile", type=PATH, help="Write metrics for Prometheus.")
+def train(force: bool, **options: Any) -> None:
     """Read, join, walk forward, and publish a model whose advantage is established."""
     from training.train import train as run_training
 
@@ -70,7 +72,7 @@ def train(force: bool, textfile: Path | None, **options: Any) -> None:
         run = run_training(
             settings, now_s=time.time(), force=force, progress=progress, clock=time.time
         )
-    _tell_prometheus(run.result, textfile, options["config_path"])
+    _tell_prometheus(run.result, settings.config)
     click.echo(run.text)
     sys.exit(run.code)
 
@@ -173,7 +175,6 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
 
     The final score that passes as many signals; without --today for some usual thresholds.
     """
-    from service.config import load
     from training.champion import current_model
     from training.registry import NOT_USED, too_old
     from training.thresholds import PatternError, asked_signals, describe
@@ -185,7 +186,7 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
         leave("no model is served, so there is no final score yet", exit_codes.NOT_SO)
     if old := too_old(model.reviewed_at, settings.expire_after_days, now_s=time.time()):
         click.echo(f"{model.version}: {old}{NOT_USED}")
-    score = load(options["config_path"]).config.score
+    score = settings.config.score
     weights = Weights(score.base_weight, score.model_weight, score.session_bonus_weight)
     scores = asked_signals(settings.journals)
     try:
@@ -198,26 +199,23 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
 @main.command(epilog=EXAMPLE + "signal-scorer-train monitor --textfile /run/metrics/scorer.prom")
 @store_options
 @reading_options
-@click.option("--textfile", type=click.Path(path_type=Path), help="Write metrics for Prometheus.")
-def monitor(textfile: Path | None, **options: Any) -> None:
+@click.option("--textfile", "monitor_textfile", type=PATH, help="Write metrics for Prometheus.")
+def monitor(**options: Any) -> None:
     """Hold the served model against its promise: inputs, calibration, win rate, age.
 
     Exit code 5 while there is an alert. Tells [alerts] command of changes.
     """
-    from service.config import load
     from training import monitor as watching
     from training.reach import reach_of
     from training.train import gather
 
     settings = settings_of(options)
-    named = None if textfile is None else str(textfile.absolute())
-    config = load(options["config_path"], flags={"monitor.textfile": named}).config
     now_s = time.time()
     log, data = gather(settings, now_s=now_s, reach=reach_of(settings, now_s=now_s))
-    seen = watching.look(data, settings, config, now_s=now_s, unread=log.problems)
+    seen = watching.look(data, settings, now_s=now_s, unread=log.problems)
     for line in watching.describe(seen):
         click.echo(line)
-    for line in watching.act(seen, settings, config, now_s=now_s):
+    for line in watching.act(seen, settings, now_s=now_s):
         click.echo(line)
     sys.exit(exit_codes.DEGRADED if seen.degraded else exit_codes.OK)
 
@@ -311,12 +309,8 @@ def _by_pattern(given: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def _tell_prometheus(result: str, textfile: Path | None, config_path: str | None) -> None:
+def _tell_prometheus(result: str, config: Config) -> None:
     """Write the configured textfile; where that fails it is said, and the run stays what it was."""
-    from service.config import load
-
-    named = None if textfile is None else str(textfile.absolute())
-    config = load(config_path, flags={"training.textfile": named}).config
     if not config.training.textfile:
         return
     from training.textfile import write_train

@@ -15,7 +15,6 @@ from service.alerting import Finding, tell
 from service.durable import LockHeld
 from service.history import read_history
 from service.model import Model
-from service.settings import Config
 from training import alerts, answering, checks, retreat
 from training.answered import advice_by_score, newest_vectors
 from training.bound import DAY_S
@@ -44,7 +43,6 @@ class Seen(msgspec.Struct, frozen=True):
 def look(
     data: Dataset,
     settings: Settings,
-    config: Config,
     *,
     now_s: float,
     unread: Sequence[str] = (),
@@ -54,11 +52,11 @@ def look(
     `unread` says what of the truth logs could not be read. Raises sqlite3.Error or
     FileNotFoundError where the journal cannot be read.
     """
-    seen = _held(data, settings, config, now_s)
+    seen = _held(data, settings, now_s)
     return msgspec.structs.replace(seen, findings=seen.findings + checks.truth_logs(unread))
 
 
-def _held(data: Dataset, settings: Settings, config: Config, now_s: float) -> Seen:
+def _held(data: Dataset, settings: Settings, now_s: float) -> Seen:
     at = answering.look(settings, now_s=now_s)
     model = at.model
     if model is None:
@@ -73,19 +71,19 @@ def _held(data: Dataset, settings: Settings, config: Config, now_s: float) -> Se
         checks.calibration_and_loss(live, model.manifest.calibration.base_rate, limit),
         checks.win_rate(
             live,
-            window_days=config.monitor.win_rate_days,
-            warn_points=config.monitor.warn_points,
+            window_days=settings.config.monitor.win_rate_days,
+            warn_points=settings.config.monitor.warn_points,
         ),
         *checks.age(
             model,
-            expire_after_days=config.model.expire_after_days,
+            expire_after_days=settings.expire_after_days,
             now_s=now_s,
             pinned=at.pinned,
         ),
     )
     back = None
     if at.published:
-        back = _retreat(model, live, findings, settings.models, config, now_s)
+        back = _retreat(model, live, findings, settings, now_s)
     return Seen(model.version, findings, len(live), back)
 
 
@@ -93,42 +91,41 @@ def _retreat(
     model: Model,
     live: Live,
     findings: tuple[Finding, ...],
-    models_dir: Path,
-    config: Config,
+    settings: Settings,
     now_s: float,
 ) -> retreat.Retreat | None:
     if not any(f.name == "calibration" and f.level == "alert" for f in findings):
         return None
     return retreat.consider(
         model,
-        live.last_days(config.monitor.win_rate_days),
-        models_dir,
-        expire_after_days=config.model.expire_after_days,
+        live.last_days(settings.config.monitor.win_rate_days),
+        settings.models,
+        expire_after_days=settings.expire_after_days,
         now_s=now_s,
     )
 
 
-def act(seen: Seen, settings: Settings, config: Config, *, now_s: float) -> list[str]:
+def act(seen: Seen, settings: Settings, *, now_s: float) -> list[str]:
     """Roll back where it is due and allowed, tell of changes, write the metrics; says what it did.
 
     A place that cannot be written is said and changes nothing else.
     """
     said: list[str] = []
-    untold = _untold_rollbacks(settings, config, now_s)
+    untold = _untold_rollbacks(settings, now_s)
     findings, urgent = seen.findings, bool(untold)
     if seen.retreat is not None:
-        text, moved = _take_back(seen.retreat, settings, config, now_s)
+        text, moved = _take_back(seen.retreat, settings, now_s)
         said.append(text)
         if moved:
             findings, urgent = (*findings, Finding(alerts.ROLLBACK, "alert", text)), True
     told = findings + untold  # no state of now, so none of the metrics'
-    problem = _tell(told, seen.version, settings, config, now_s=now_s, urgent=urgent)
+    problem = _tell(told, seen.version, settings, now_s=now_s, urgent=urgent)
     if problem:
         said.append(f"alert not delivered: {problem}; tried again next time")
-    if config.monitor.textfile:
+    if settings.config.monitor.textfile:
         from training import textfile
 
-        path = config.path(config.monitor.textfile)
+        path = settings.config.path(settings.config.monitor.textfile)
         try:
             textfile.write_monitor(
                 path, findings, now_s=now_s, model=seen.version, delivered=not problem
@@ -138,13 +135,11 @@ def act(seen: Seen, settings: Settings, config: Config, *, now_s: float) -> list
     return said
 
 
-def _take_back(
-    back: retreat.Retreat, settings: Settings, config: Config, now_s: float
-) -> tuple[str, bool]:
+def _take_back(back: retreat.Retreat, settings: Settings, now_s: float) -> tuple[str, bool]:
     """What became of the rollback, and whether the pointer has moved."""
     if not back.due:
         return f"no rollback: {back.text}", False
-    if not config.monitor.rollback:
+    if not settings.config.monitor.rollback:
         return (
             f"rollback to {back.to} is advised and not allowed ([monitor] rollback = false): "
             f"{back.text}"
@@ -158,11 +153,11 @@ def _take_back(
     return text, text.startswith("rolled back")
 
 
-def _untold_rollbacks(settings: Settings, config: Config, now_s: float) -> tuple[Finding, ...]:
+def _untold_rollbacks(settings: Settings, now_s: float) -> tuple[Finding, ...]:
     """Those of this monitor since the program was told anything: what told of one had failed."""
-    if not config.alerts.command:
+    if not settings.config.alerts.command:
         return ()
-    told_s = alerts.read_state(state_path(settings, config)).told_at
+    told_s = alerts.read_state(state_path(settings)).told_at
     # A clock that was set back must not silence us.
     since_s = max(told_s if told_s <= now_s else 0.0, now_s - 7.0 * DAY_S)
     return tuple(
@@ -178,20 +173,21 @@ def _tell(
     findings: tuple[Finding, ...],
     version: str | None,
     settings: Settings,
-    config: Config,
     *,
     now_s: float,
     urgent: bool,
 ) -> str:
     """Tell the alert command what is new; returns why that failed, or nothing."""
-    if not config.alerts.command:
+    if not settings.config.alerts.command:
         return ""
-    path = state_path(settings, config)
+    path = state_path(settings)
     state = alerts.read_state(path)
-    alert = alerts.news(state, findings, config.alerts, now_s=now_s, model=version, urgent=urgent)
+    alert = alerts.news(
+        state, findings, settings.config.alerts, now_s=now_s, model=version, urgent=urgent
+    )
     if alert is None:
         return ""
-    problem = alerts.unkept(path) or tell(alert, config.alerts)
+    problem = alerts.unkept(path) or tell(alert, settings.config.alerts)
     if problem:
         return problem
     try:
@@ -201,10 +197,10 @@ def _tell(
     return ""
 
 
-def state_path(settings: Settings, config: Config) -> Path:
+def state_path(settings: Settings) -> Path:
     """Where it is kept what was told last: as configured, else beside the models."""
-    if config.monitor.state:
-        return config.path(config.monitor.state)
+    if settings.config.monitor.state:
+        return settings.config.path(settings.config.monitor.state)
     return settings.models.parent / "monitor.json"
 
 

@@ -24,6 +24,7 @@ from training.settings import Settings
 
 # \b keeps click from rewrapping the example.
 EXAMPLE = "\b\nExample:\n  "
+PATH = click.Path(path_type=Path)
 
 
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,10 +35,10 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--journal",
             "journals",
             multiple=True,
-            type=click.Path(path_type=Path),
+            type=PATH,
             help="The service's journal; again for each replica's.",
         ),
-        click.option("--models", type=click.Path(path_type=Path), help="Directory of the models."),
+        click.option("--models", type=PATH, help="Directory of the models."),
     )[::-1]:
         command = option(command)
     return command
@@ -50,14 +51,14 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--truth-log",
             "truth_logs",
             multiple=True,
-            type=click.Path(path_type=Path),
+            type=PATH,
             help="A truth log; its rotated parts are found. Repeatable.",
         ),
         click.option(
             "--backfill",
             "backfills",
             multiple=True,
-            type=click.Path(path_type=Path),
+            type=PATH,
             help="A file that `backfill` made: it trains, and never evaluates. Repeatable.",
         ),
         click.option("--timezone", help="Zone of stamps without one (UTC)."),
@@ -142,10 +143,12 @@ def settings_of(options: dict[str, Any]) -> Settings:
             "training.backfills": paths("backfills"),
             "training.min_new": options.get("min_new"),
             "training.min_samples": options.get("min_samples"),
+            "training.max_holding_s": options.get("max_holding_s"),
+            "training.labels": options.get("labels"),
+            "truth_log.max_watch_delay_s": options.get("max_watch_delay_s"),
+            "training.textfile": path("training_textfile"),
+            "monitor.textfile": path("monitor_textfile"),
         },
-        max_holding_s=options.get("max_holding_s"),
-        max_watch_delay_s=options.get("max_watch_delay_s"),
-        labels=options.get("labels"),
         jobs=options.get("jobs", -1),
         scheduler=_scheduler(options),
     )

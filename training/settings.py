@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -19,8 +19,6 @@ from service.settings import Config
 from training.joining import JoinRules, Rhythm
 from training.truth_log import Rules
 from training.truth_log.files import with_rotated
-
-T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int = -1
     scheduler: str | None = None
     seed: int = 42
+    config: Config = Config()
 
     @property
     def journals(self) -> tuple[Path, ...]:
@@ -64,9 +63,6 @@ def effective(
     config_path: str | None,
     flags: Mapping[str, Any],
     *,
-    max_holding_s: float | None = None,
-    max_watch_delay_s: float | None = None,
-    labels: str | None = None,
     jobs: int = -1,
     scheduler: str | None = None,
 ) -> Settings:
@@ -78,18 +74,11 @@ def effective(
         replicas=tuple(config.path(path) for path in config.training.journals),
         truth_logs=tuple(config.path(path) for path in config.truth_log.paths),
         backfills=tuple(config.path(path) for path in config.training.backfills),
-        reading=_given(
-            Rules(zone=_zone(config), max_watch_delay_s=config.truth_log.max_watch_delay_s),
-            max_watch_delay_s=max_watch_delay_s,
-        ),
-        joining=_given(
-            JoinRules(
-                max_missing=config.training.max_missing,
-                max_holding_s=config.training.max_holding_s,
-                prefer=config.training.labels,
-            ),
-            max_holding_s=max_holding_s,
-            prefer=labels,
+        reading=Rules(zone=_zone(config), max_watch_delay_s=config.truth_log.max_watch_delay_s),
+        joining=JoinRules(
+            max_missing=config.training.max_missing,
+            max_holding_s=config.training.max_holding_s,
+            prefer=config.training.labels,
         ),
         min_samples=config.training.min_samples,
         min_new=config.training.min_new,
@@ -97,11 +86,8 @@ def effective(
         expire_after_days=config.model.expire_after_days,
         jobs=jobs,
         scheduler=scheduler,
+        config=config,
     )
-
-
-def _given(rules: T, **changes: Any) -> T:
-    return msgspec.structs.replace(rules, **{k: v for k, v in changes.items() if v is not None})
 
 
 def _zone(config: Config) -> tzinfo:

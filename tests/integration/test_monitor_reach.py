@@ -18,7 +18,6 @@ from scored_journal import outcome_row, score_row
 from serving import published_model
 
 from protocol.schema import FEATURE_COUNT
-from service.config import load
 from service.model import Model
 from service.records import OutcomeRow, ScoreRow
 from training import monitor
@@ -133,7 +132,7 @@ def bounded(settings: Settings) -> Dataset:
 
 
 def look(data: Dataset, settings: Settings) -> monitor.Seen:
-    return monitor.look(data, settings, load(environ={}).config, now_s=LATER_S)
+    return monitor.look(data, settings, now_s=LATER_S)
 
 
 def test_what_the_model_answered_is_read_as_from_the_whole(place: Settings) -> None:

@@ -261,6 +261,14 @@ def test_no_journal_and_a_broken_one_end_with_78(tmp_path: Path) -> None:
     assert run(tmp_path, "train").exit_code == 78
 
 
+@pytest.mark.parametrize("flag", ["max-holding-s", "max-watch-delay-s"])
+def test_a_flag_has_the_bounds_of_its_setting(edge: Path, flag: str) -> None:
+    result = run(edge, "status", f"--{flag}", "1e9")
+    assert result.exit_code == 78
+    assert flag.replace("-", "_") in result.stderr
+    assert "set by flag" in result.stderr
+
+
 def test_a_wrong_zone_ends_with_78(edge: Path) -> None:
     result = run(edge, "train", "--timezone", "Mars/Olympus")
     assert result.exit_code == 78

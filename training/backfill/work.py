@@ -13,7 +13,6 @@ from typing import IO, Any, NamedTuple
 
 import click
 
-from service.config import load
 from service.market_files import Format
 from service.progress import show_progress
 from service.settings import Config
@@ -66,7 +65,7 @@ class Plan(NamedTuple):
             options["files"],
             options["signals"],
             settings,
-            load(options["config_path"]).config,
+            settings.config,
             options["output"] or default_output(settings),
             clock,
             options["fmt"],
