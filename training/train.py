@@ -8,7 +8,6 @@ when nothing is published: without the rejected nobody can tell how many were tr
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ from service.errors import ModelRejected
 from service.exit_codes import NOT_ENOUGH, OK, REJECTED
 from service.history import Event, last_trained, read_history
 from service.progress import SILENT, Progress
-from training import pages
 from training.dataset import Dataset, read_dataset
 from training.interrupt import finished_first
 from training.journals import open_journals
@@ -37,6 +35,8 @@ if TYPE_CHECKING:
     from training.candidate import Candidate
     from training.report import Page
 
+LAST_REPORT = "last-report.html"
+"""The page of the last candidate, published or not, unless a kill came in between."""
 WITHHELD = "withheld"
 """In the history: good enough to be published, while a model was pinned."""
 UNCOMPARED = "Nothing was compared with the published model, which the service would not load"
@@ -86,7 +86,6 @@ def train(
         log, data = gather(settings, now_s=now_s, progress=progress)
         history = read_history(settings.models)
         last = last_trained(history)
-        pages.complete(settings.models, last)
         pointer = current_pointer(settings.models)
         publishes = pointer is None or not pointer.pinned
         released = publishes and _released(settings.models, pointer, last)
@@ -106,7 +105,7 @@ def train(
             run = _publish(candidate, page.html, settings, clock)
             if publishes and candidate.verdict.published and run.version is None:
                 page = draw(publishes=False)  # good enough, and the service would refuse it
-            return _with_report(run, settings.models / pages.LAST_REPORT, page.html)
+            return _with_report(run, settings.models / LAST_REPORT, page.html)
 
 
 def evaluate(
@@ -281,18 +280,6 @@ def _fewer(data: Dataset, last: Event | None) -> str:
 
 
 def _publish(
-    candidate: Candidate, report: bytes, settings: Settings, clock: Callable[[], float] | None
-) -> Run:
-    """Publish, or record why not; where that stands and is not flushed, its page is written too."""
-    try:
-        return _carried_out(candidate, report, settings, clock)
-    except Unflushed:
-        with suppress(OSError):
-            replace(settings.models / pages.LAST_REPORT, report)
-        raise
-
-
-def _carried_out(
     candidate: Candidate, report: bytes, settings: Settings, clock: Callable[[], float] | None
 ) -> Run:
     """Publish, or record why not; the history gets one line either way."""

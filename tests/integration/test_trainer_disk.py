@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from another_user import NOBODY, as_nobody, as_root
-from builders import NOW_S, small_model
+from builders import NOW_S, pointer_of, small_model
 from click.testing import Result
 from scored_journal import write_journal
 from trained import begin_anew, history, run
@@ -120,6 +120,19 @@ def test_a_full_disk_under_the_history_does_not_have_a_rollback_run_again(place:
     pointer = current_pointer(place / "models")
     assert pointer is not None
     assert pointer.version == old
+
+
+def test_a_publication_that_the_history_lacks_is_named_and_told_later(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.db", 400, edge=0.3)
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "history.jsonl").symlink_to("/dev/full")
+    result = run(tmp_path, "train")
+    version = pointer_of(models).version
+    assert_one_line(result, models / "history.jsonl", f"{version} is current; make room there")
+    (models / "history.jsonl").unlink()
+    run(tmp_path, "train")
+    assert history(models)[0]["version"] == version
 
 
 def test_a_report_that_cannot_be_written_leaves_the_verdict(place: Path) -> None:
