@@ -218,6 +218,10 @@ class Service:
             eventually(lambda: not spool.exists() or not spool.stat().st_size, "the spool to empty")
         return rows(self.journal_path, "SELECT * FROM scored ORDER BY seq")
 
+    def segments(self) -> list[Path]:
+        """What it has recorded, in order."""
+        return sorted((self.folder / "segments").glob("*.rec.gz"))
+
     def close(self) -> None:
         """End it, whatever state it is in."""
         if self.process and self.process.poll() is None:

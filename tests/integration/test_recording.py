@@ -9,16 +9,15 @@ import tempfile
 import threading
 import time
 import tracemalloc
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import msgspec
 import pytest
-from builders import small_model
 from command import invoke
-from harness import Service, eventually, running
+from harness import eventually, running
 from serving import START_S, Parts, published_model, tick
 
 from protocol import codec
@@ -28,72 +27,15 @@ from protocol.schema import FINGERPRINT
 from service import recording
 from service.engine_replay import compare, replay_segments
 from service.housekeeping import Housekeeping
-from service.market_files import MarketAccount, read_market
 from service.paper import KNOWN_SIGNALS
 from service.recorded_engine import MAX_MODEL_BYTES, RecordedEngine
 from service.recording import RecordingError, SegmentWriter, read_segments
 from service.records import ScoreRow
-from service.restamp import restamped, shift_to, survey_of
 from service.settings import Config, FeedSection, ModelSection
 
 
-def segments(service: Service) -> list[Path]:
-    return sorted((service.folder / "segments").glob("*.rec.gz"))
-
-
-def recorded_bytes(service: Service) -> int:
-    return recorded_bytes_in(service.folder / "segments")
-
-
-def recorded_bytes_in(folder: Path) -> int:
+def recorded_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.rec.gz"))
-
-
-def session(service: Service, frames: list[bytes], symbols: list[str], scores: int) -> None:
-    """Frames in blocks, requests of every kind between them, and a second model half-way."""
-    rng = random.Random(5)
-    small_model(service.models_dir, 0, now_s=time.time() - 50.0)
-    eventually(lambda: service.events("model_installed"), "the first model")
-    block = max(1, len(frames) // scores)
-    with service.client() as client:
-        for number in range(scores):
-            service.feed.send(*frames[number * block : (number + 1) * block])
-            client.score(
-                rng.choice([*symbols, "NEVER.SEEN"]),
-                rng.uniform(40, 95),
-                signal_id=f"S{number // 2}" if number % 3 else None,
-                direction=rng.choice([None, "BUY", "SELL"]),
-                reward_risk=1.5,
-                explain=number % 7 == 0,
-            )
-            if number == scores // 4:
-                client.sentiment(symbols[0], 80.0)
-                client.sentiment("*", 30.0)
-            if number == scores // 2:
-                small_model(service.models_dir, 3, now_s=time.time() - 10.0)
-                eventually(lambda: len(service.events("model_installed")) == 2, "the second model")
-
-
-def test_live_and_replay_agree_to_the_bit(tmp_path: Path):
-    symbols = ["EURUSD", "GBPUSD", "XAUUSD"]
-    with running(tmp_path, with_feed=True, RECORD_ENABLED="true") as service:
-        service.warm(*symbols)
-        now = time.time()
-        frames = [
-            tick(symbols[i % 3], now + i * 0.01, 1.1 + (i * 7919 % 97) * 1e-5, volume=float(i % 5))
-            for i in range(3000)
-        ]
-        session(service, frames, symbols, scores=120)
-        before = recorded_bytes(service)
-        with service.client() as client:
-            client.score(symbols[0], 50.0)
-        eventually(lambda: recorded_bytes(service) > before, "a flush behind the second model")
-        service.kill()  # and what was flushed until then is whole
-    account = compare(segments(service), service.journal_path)
-    assert (account.different, account.absent) == (0, 0), account.lines()
-    assert account.models == 2
-    assert account.frames > 200
-    assert account.identical >= 50
 
 
 def test_take_overs_and_a_clock_that_is_set_replay_to_the_bit(tmp_path: Path):
@@ -130,13 +72,13 @@ def test_a_restart_begins_a_segment_with_what_was_restored(tmp_path: Path):
         with service.client() as client:
             client.score("EURUSD", 70.0, signal_id="A")
         assert service.terminate()[0] == 0
-        first = set(segments(service))
+        first = set(service.segments())
         service.start()
         with service.client() as client:
             client.score("EURUSD", 70.0, signal_id="A")  # a retry: answered from memory
             client.score("EURUSD", 71.0, signal_id="B")
         assert service.terminate()[0] == 0
-    (second,) = set(segments(service)) - first
+    (second,) = set(service.segments()) - first
     account = compare([second], service.journal_path)
     assert (account.rows, account.identical) == (1, 1), account.lines()
 
@@ -144,21 +86,21 @@ def test_a_restart_begins_a_segment_with_what_was_restored(tmp_path: Path):
 def test_the_runs_before_and_after_a_kill_are_compared_together(tmp_path: Path):
     with running(tmp_path, with_feed=True, RECORD_ENABLED="true") as service:
         service.warm()
-        before = recorded_bytes(service)
+        before = recorded_bytes(service.folder / "segments")
         with service.client() as client:
             client.score("EURUSD", 70.0, signal_id="A")
-        eventually(lambda: recorded_bytes(service) > before, "a flush")
+        eventually(lambda: recorded_bytes(service.folder / "segments") > before, "a flush")
         service.kill()
-        (first,) = segments(service)
+        (first,) = service.segments()
         first.write_bytes(first.read_bytes() + first.read_bytes()[:20])  # a kill's cut member
         service.start()
         with service.client() as client:
             client.score("EURUSD", 71.0, signal_id="B")
         assert service.terminate()[0] == 0
-    account = compare(segments(service), service.journal_path)
+    account = compare(service.segments(), service.journal_path)
     assert (account.rows, account.identical) == (2, 2), account.lines()
     (tmp_path / "others.db").touch()
-    named = ["--engine", *map(str, segments(service)), "--journal", str(tmp_path / "others.db")]
+    named = ["--engine", *map(str, service.segments()), "--journal", str(tmp_path / "others.db")]
     done = invoke("replay", *named)
     assert done.returncode == 66
     assert "others.db is no journal" in done.stderr
@@ -193,11 +135,11 @@ def names(folder: Path) -> list[str]:
 def test_a_recording_that_fills_its_room_ends_and_what_it_has_can_be_run_again(tmp_path: Path):
     """Without its first segment all that followed was written for nobody, and nobody was told."""
     recorded_run(tmp_path / "whole", "run", segments=1, keep_bytes=1 << 30)
-    keep_bytes = 5 * recorded_bytes_in(tmp_path / "whole")
+    keep_bytes = 5 * recorded_bytes(tmp_path / "whole")
     fault = recorded_run(tmp_path / "full", "run", segments=20, keep_bytes=keep_bytes)
     assert fault == (f"record.keep_bytes ({keep_bytes:,}) is full of this run; the recording ended")
     assert names(tmp_path / "full")[0] == "run-000001"
-    assert recorded_bytes_in(tmp_path / "full") < 1.5 * keep_bytes
+    assert recorded_bytes(tmp_path / "full") < 1.5 * keep_bytes
     kinds = [kind for kind, _ in replay_segments(list((tmp_path / "full").iterdir()))]
     assert 500 <= kinds.count(recording.FRAME) < 2000
 
@@ -210,7 +152,7 @@ def test_earlier_runs_make_room_from_their_end_so_that_each_can_be_run_again(
         assert recorded_run(tmp_path, run_id, segments=4, keep_bytes=1 << 30) is None
         for path in tmp_path.glob(f"{run_id}-*"):
             os.utime(path, (dated_s + number, dated_s + number))
-    keep_bytes = recorded_bytes_in(tmp_path) + 1500  # a header is all that differs
+    keep_bytes = recorded_bytes(tmp_path) + 1500  # a header is all that differs
     assert recorded_run(tmp_path, "third", segments=3, keep_bytes=keep_bytes) is None
     first, second, third = (
         [name for name in names(tmp_path) if name.startswith(run_id)]
@@ -348,35 +290,13 @@ def test_a_recorded_model_is_held_to_the_limits_that_the_service_had(tmp_path: P
         list(replay_segments(list((tmp_path / "segments").iterdir())))
 
 
-def test_real_ticks_with_a_swap_and_a_sentiment_replay_to_identical_bits(
-    tmp_path: Path, shared_data: Path
-):
-    """At least 50,000 real ticks and 500 scores."""
-    path = next((shared_data / "market").glob("hft_binance*.csv.gz"))
-    recorded = list(islice(read_market([path], MarketAccount()), 52_000))
-    survey = survey_of(iter(recorded))
-    assert survey is not None
-    shift_s = shift_to(survey, time.time() - survey.last_s)
-    frames = [restamped(item, shift_s) for item in recorded]
-    values = {"RECORD_ENABLED": "true", "FEED_VOLUME": "deal", "FEED_CLOCK_OFFSET": "auto"}
-    with running(tmp_path, with_feed=True, **values) as service:
-        session(service, frames, ["BTCUSDT.spot", "ETHUSDT.spot"], scores=520)
-        eventually(lambda: service.received() >= 52_000, "all frames")
-        assert service.terminate()[0] == 0
-    account = compare(segments(service), service.journal_path)
-    assert (account.different, account.absent) == (0, 0), account.lines()
-    assert account.frames >= 50_000
-    assert account.requests >= 520
-    assert account.models == 2
-
-
 def test_damage_is_an_error_and_a_cut_end_is_not(tmp_path: Path):
     with running(tmp_path, RECORD_ENABLED="true") as service:
         with service.client() as client:
             for number in range(20):
                 client.score("EURUSD", 50.0 + number)
         assert service.terminate()[0] == 0
-    (path,) = segments(service)
+    (path,) = service.segments()
     content = path.read_bytes()
     whole = list(read_segments([path]))
     for cut_off in (content[:20], content[:-3]):
