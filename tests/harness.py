@@ -186,6 +186,12 @@ class Service:
         assert self.process
         return self.process.wait(PATIENCE_S)
 
+    def busy_s(self) -> float:
+        """Processor time of its process so far, user and system."""
+        assert self.process
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def received(self) -> int:
         """Messages of the feed that it has worked off."""
         with self.client() as client:
