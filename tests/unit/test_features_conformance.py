@@ -1,5 +1,7 @@
 """One suite over all features: range, neutral value, warm-up, claim, scale, reset."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -8,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import snapshot
+from taken_in import Given
 
 from protocol.schema import FEATURE_NAMES, FINGERPRINT, SCHEMA
 from service.correlation import compared, independence
 from service.features.state import Sentiment, SymbolState
 from service.features.vector import FUNCTIONS, Vector, compute_vector
+from service.vectors import Vectors
 
 NOON_S = 19_000 * 86_400 + 43_200
 NEED_NOTHING = ("session_bonus", "base_score")
@@ -42,7 +46,8 @@ class Market:
         self.feed(state)
         return state
 
-    def feed(self, state: SymbolState) -> None:
+    def ticks(self) -> Iterator[tuple[float, float, float, float]]:
+        """Time (UTC s), bid, ask and size of the deal."""
         rng = np.random.default_rng(self.seed)
         seconds = 1860
         moves = rng.integers(-20, 21, seconds).astype(float)
@@ -56,7 +61,11 @@ class Market:
         for i, (mid, deal) in enumerate(zip(mids.tolist(), deals.tolist(), strict=True)):
             bid, ask = (mid - self.half_spread) / 1024, (mid + self.half_spread) / 1024
             time = self.end_s - seconds + 1 + i
-            state.apply_tick(float(time), bid * self.scale, ask * self.scale, deal)
+            yield float(time), bid * self.scale, ask * self.scale, deal
+
+    def feed(self, state: SymbolState) -> None:
+        for tick in self.ticks():
+            state.apply_tick(*tick)
         state.sentiment = Sentiment(self.sentiment, float(self.end_s), 600.0)
 
     def vector(self, direction: int = 1) -> Vector:
@@ -182,3 +191,30 @@ def test_the_order_of_symbols_is_irrelevant() -> None:
     forward = independence(compared(states[0], states, minute))
     assert forward is not None
     assert independence(compared(states[0], states[::-1], minute)) == forward
+
+
+def taken_in_together(markets: dict[str, Market]) -> Vector:
+    """The vector of X in an intake that got these markets, second by second."""
+    given = Given(deals=True)
+    for ticks in zip(*(market.ticks() for market in markets.values()), strict=True):
+        for name, (given.now_s, bid, ask, deal) in zip(markets, ticks, strict=True):
+            assert given.quote(name, bid, ask, volume=deal) == "accepted"
+    for name, market in markets.items():
+        given.intake.set_sentiment(name, market.sentiment, 600.0, given.now_s)
+    vectors = Vectors(given.intake, Counter())
+    vectors.roll(given.now_s)
+    found = {
+        name: vectors.vector(given.intake.feeds[name], name, given.now_s, 1, market.base_score)
+        for name, market in markets.items()
+    }
+    return found["X"]
+
+
+def test_no_feature_but_the_correlation_depends_on_other_symbols() -> None:
+    before = replace(CALM, seed=8, unrest=4.0, whale=8.0, sentiment=90.0, base_score=20.0)
+    behind = replace(CALM, seed=9, drift=20.0, half_spread=200, last_minute_deals=3.0, scale=8.0)
+    alone = taken_in_together({"X": CALM})
+    among = taken_in_together({"A": before, "X": CALM, "Z": replace(behind, sentiment=10.0)})
+    assert (alone.missing, among.missing) == (("correlation_check",), ())
+    unlike = {name for name in FEATURE_NAMES if value(alone, name) != value(among, name)}
+    assert unlike == {"correlation_check"}
