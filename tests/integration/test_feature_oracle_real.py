@@ -14,6 +14,7 @@ FX = [f"lean_fx_tick_{name}.oanda_20140501_07.csv.gz" for name in ("EURUSD", "NZ
 DIRTY = ["lean_fx_tick_EURUSD.fxcm_20140505.csv.gz"]
 BINANCE = ["hft_binance_20240808_09_events.csv.gz"]
 COINBASE = ["lean_coinbase_1m_quotes_trades_20180404_06.csv.gz"]
+TICKS = 60_000  # all of the dirty day
 
 NEEDS_BARS = {
     "atr_volatility",
@@ -25,20 +26,21 @@ NEEDS_BARS = {
 
 
 @pytest.mark.parametrize(
-    ("names", "ticks", "present"),
+    ("names", "crossed", "present"),
     [
-        (FX, 60_000, NEEDS_BARS | {"spread_quality", "correlation_check", "sentiment_score"}),
-        (DIRTY, 60_000, NEEDS_BARS | {"spread_quality", "sentiment_score"}),
-        (BINANCE, 60_000, {"spread_quality", "whale_activity", "sentiment_score"}),
-        (COINBASE, 60_000, set(FEATURE_NAMES)),
+        (FX, 0, NEEDS_BARS | {"spread_quality", "correlation_check", "sentiment_score"}),
+        (DIRTY, 4987, NEEDS_BARS | {"spread_quality", "sentiment_score"}),
+        (BINANCE, 0, {"spread_quality", "whale_activity", "sentiment_score"}),
+        (COINBASE, 0, set(FEATURE_NAMES)),
     ],
     ids=["oanda", "fxcm", "binance", "coinbase"],
 )
 def test_stream_and_batch_agree_on_recorded_markets(
-    names: list[str], ticks: int, present: set[str], shared_data: Path
+    names: list[str], crossed: int, present: set[str], shared_data: Path
 ) -> None:
-    result = compare([shared_data / "market" / name for name in names], 120, 1, ticks)
+    result = compare([shared_data / "market" / name for name in names], 120, 1, TICKS)
     assert result.disagreements == []
     for feature in present:
         assert result.present[feature] >= 20
+    assert result.counts["tick_crossed"] == crossed
     assert result.counts.total() == result.ticks
