@@ -1,6 +1,6 @@
 """Latency and throughput of scoring, against the floor and against the original way.
 
-    python scripts/bench_serve.py [--rounds 5] [--requests 400] [--rows 3000]
+    python scripts/bench_serve.py [--rounds 5] [--requests 400] [--rows 3000] [--recorded]
 
 The floor is a bare ROUTER that answers the same request bytes with the same reply bytes.
 All variants are measured in one run, block by block in turn, with a signal id of its own
@@ -47,6 +47,7 @@ def main() -> None:
     options.add_argument("--blocks", type=int, default=5, help="per round")
     options.add_argument("--seconds", type=float, default=2.0, help="of the load with 8 clients")
     options.add_argument("--rows", type=int, default=ROWS, help="that the model has learnt from")
+    options.add_argument("--recorded", action="store_true", help="also with record.enabled")
     given = options.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
@@ -58,7 +59,10 @@ def main() -> None:
         wait_until_scored(service.address)
         reply = ask_once(service.address)
         echo = stack.enter_context(Echo(reply))
-        rounds = [measure(given, service, echo, feed, estimator, x) for _ in range(given.rounds)]
+        also = stack.enter_context(recorded(folder)) if given.recorded else None
+        rounds = [
+            measure(given, service, echo, feed, estimator, x, also) for _ in range(given.rounds)
+        ]
         with ScorerClient(service.address, 10_000) as client:
             counts = client.stats()["scores"]
     show(rounds)
@@ -104,6 +108,16 @@ class Service:
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         self.process.wait()
+
+
+@contextlib.contextmanager
+def recorded(folder: Path) -> Iterator[tuple[str, Publisher]]:
+    """Another service with that model, which writes down all its input, and a feed of its own."""
+    values = {"RECORD_ENABLED": "true", "MODEL_DIRECTORY": str(folder / "models")}
+    with Publisher() as feed, Service(folder / "recorded", feed.address, **values) as service:
+        feed.warm()
+        wait_until_scored(service.address)
+        yield service.address, feed
 
 
 class Publisher:
@@ -329,19 +343,24 @@ def measure(
     feed: Publisher,
     estimator: object,
     x: np.ndarray,
+    also: tuple[str, Publisher] | None = None,
 ) -> dict[str, object]:
     """One round: all variants in turn, several blocks each."""
     variants: dict[str, list[float]] = {}
+    asked = [
+        ("floor", echo.address, feed, 30),
+        ("service", service.address, feed, 30),
+        ("service, 2,000 ticks/s", service.address, feed, 2_000),
+        ("service, 20,000 ticks/s", service.address, feed, 20_000),
+    ]
+    if also is not None:
+        asked.insert(3, ("recorded, 2,000 ticks/s", *also, 2_000))
+        asked.append(("recorded, 20,000 ticks/s", *also, 20_000))
     for _ in range(given.blocks):
-        for name, address, rate in (
-            ("floor", echo.address, 30),
-            ("service", service.address, 30),
-            ("service, 2,000 ticks/s", service.address, 2_000),
-            ("service, 20,000 ticks/s", service.address, 20_000),
-        ):
-            feed.rate(rate)
+        for name, address, ticking, rate in asked:
+            ticking.rate(rate)
             variants.setdefault(name, []).extend(one_client(address, given.requests))
-        feed.rate(30)
+            ticking.rate(30)
         variants.setdefault("original way", []).extend(original_way(estimator, x, 10))
     found: dict[str, object] = {
         name: dict(zip(map(str, LEVELS), np.percentile(times, LEVELS).tolist(), strict=True))
