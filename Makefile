@@ -100,6 +100,7 @@ bench-backfill: setup
 
 bench-features: setup
 	$(BIN)/python scripts/bench_takein.py
+	$(BIN)/python scripts/bench_takein_process.py
 	$(BIN)/python scripts/bench_features.py
 
 bench-serve: setup
