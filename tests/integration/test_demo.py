@@ -97,6 +97,51 @@ def test_best_possible_stands_beside_the_model_and_is_not_beaten(
     assert loss["best"] < loss["constant"]
 
 
+def test_the_summary_shows_all_that_was_counted(played: tuple[dict[str, Any], str, Path]) -> None:
+    facts, said, _ = played
+    shown = " ".join(said.partition("summary")[2].split())
+    for row in rows_of(facts):
+        assert row in shown, row
+
+
+def rows_of(facts: dict[str, Any]) -> Iterator[str]:
+    """What a reader of the summary is to find, with blanks made one."""
+    yield "A simulation: market and wins are made up"
+    yield "signals scored by a model n won expected by the truth R a signal"
+    for one in facts["choices"]:
+        shares = f"{100 * one['won']:.1f} % {100 * one['expected']:.1f} %"
+        yield f"{one['name']} {one['n']} {shares} {one['mean_r']:+.3f}"
+    loss = facts["log_loss"]
+    yield (
+        f"log loss, nats: a constant {loss['constant']:.4f}, the model {loss['model']:.4f}, "
+        f"best possible {loss['best']:.4f}: "
+    )
+    yield f"score requests {facts['sent']:,} sent, {facts['answered']:,} answered, 0 lost"
+    yield f"{facts['traded']:,} traded, {facts['sent'] - facts['traded']:,} candidates"
+    yield f"outcomes {facts['ended']:,} in {facts['market_days']:.1f} market days"
+    for name, ms in (("round trip", "round_trip_ms"), ("in the service", "service_ms")):
+        p50, p95, p99, longest = (facts[ms][key] for key in ("p50", "p95", "p99", "longest"))
+        yield f"{name} p50 {p50:.2f} ms, p95 {p95:.2f}, p99 {p99:.2f}, longest {longest:.1f}"
+    yield f"usual 50 ms {facts['over_client_default']:,} would have got their base score"
+    yield f"scored by base score, no model: {facts['models']['none']:,} requests"
+    for swap in facts["swaps"]:
+        count = facts["models"][swap["version"]]
+        after = f"first {swap['delay_s']:.1f} s after it was published"
+        yield f"scored by model {swap['version']}: {count:,} requests, {after}"
+    for run in facts["trainings"]:
+        yield f"trainer exit code {run['code']} ({'done' if run['code'] == 0 else 'rejected'}), "
+    for name, path in facts["files"].items():
+        yield f"{name} {path}"
+    yield f"on disk {facts['bytes_on_disk'] / 1e6:.1f} MB"
+
+
+def test_scores_go_by_from_base_to_final_with_their_probability(
+    played: tuple[dict[str, Any], str, Path],
+) -> None:
+    _, said, _ = played
+    assert re.search(r"scored \w+ +(BUY|SELL) +[\d.]+ -> +[\d.]+ 0\.\d{3} (take|leave)", said)
+
+
 def test_files_are_there_and_agree_with_the_count(
     played: tuple[dict[str, Any], str, Path],
 ) -> None:
