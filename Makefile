@@ -64,7 +64,7 @@ test: lint
 	$(BIN)/pytest --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist=loadscope --no-loadscope-reorder
 
 test-alerts:
-	cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml alerts_week_test.yml
+	cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules *_test.yml
 
 test-watch: setup
 	$(BIN)/python scripts/watch.py
