@@ -42,11 +42,12 @@ PARTS = (
     "uninstall",
     "image",
 )
-SKIPPED = 0
+NOT_TRIED = 77
+"""As automake has it: neither held nor failed."""
 
 
 def main() -> int:
-    """Run the parts; 0 where all held, 1 where not."""
+    """Run the parts; 0 where all held, 1 where not, 77 where nothing could be tried."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--cache", type=Path, default=host.cache_folder())
     options.add_argument("--suite", help="boot this release of Debian; by default the host's own")
@@ -55,8 +56,8 @@ def main() -> int:
     try:
         host.prepare()
     except host.Unsuitable as why:
-        print(f"skipped: {why}")
-        return SKIPPED
+        print(f"NOTHING WAS TRIED: {why}")
+        return NOT_TRIED
     # Ended from outside it powers off and unmounts what it has made.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     report = Report()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+
 from product import CLIENT, INSIDE, PYTHON, STATE, Product
 from report import Report
 
 FOLDER = "/var/backups/signal-scorer"
 RESTORE_S = 30
-COUNT = "SELECT count(*), max(seq) FROM scores"
 
 
 def look(product: Product, report: Report) -> None:
     """All of it; leaves what was backed up in place and served."""
     machine = product.machine
     model = product.ready()["model"]
+    first = _scores(product)
     machine.run(f"mkdir -m 700 -p {FOLDER}")
     with machine.running(f"{PYTHON} {INSIDE}/load.py backup 1000", user=CLIENT):
         made = machine.run(f"signal-scorer backup {FOLDER}/one")
@@ -21,7 +23,7 @@ def look(product: Product, report: Report) -> None:
     report.seen("backup under load", f"{made.took_s:.1f} s; {checked.splitlines()[-1]}")
     refused = machine.run(f"signal-scorer restore --force {FOLDER}/one", check=False)
     report.seen("restore while it runs: refused", refused.out, held=refused.code == 75)
-    before = product.rows(COUNT)
+    before = _scores(product)
     machine.run(
         f"systemctl stop signal-scorer; dd if=/dev/zero of={STATE}/journal.db bs=4096 count=20 "
         f"conv=notrunc status=none; rm -r {STATE}/models/2*"
@@ -33,8 +35,9 @@ def look(product: Product, report: Report) -> None:
     machine.run("systemctl start signal-scorer")
     held = product.ready()["model"]["version"] == model["version"]
     report.seen("restored, the same model serves", product.ready()["model"], held=held)
-    after = product.rows(COUNT)
-    report.seen("scores in the journal", f"{before} when it broke, {after} as saved")
+    after = _scores(product)
+    seen = f"{first} before the backup, {before} when it broke, {after} as restored"
+    report.seen("scores in the journal", seen, held=0 < first <= after <= before)
     owners = machine.out(
         f"find {STATE} -path '*/before-restore*' -prune -o -type f -printf '%u %f\\n' | sort"
     )
@@ -43,6 +46,11 @@ def look(product: Product, report: Report) -> None:
     _started_meanwhile(product, report)
     trainer = machine.run("systemctl start signal-scorer-train", check=False)
     report.seen("the trainer runs on it", f"exit code {trainer.code}", held=trainer.code == 0)
+
+
+def _scores(product: Product) -> int:
+    [(count,)] = ast.literal_eval(product.rows("SELECT count(*) FROM scores"))
+    return int(count)
 
 
 def _started_meanwhile(product: Product, report: Report) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 TOOLS = {
@@ -21,6 +22,8 @@ TOOLS = {
     "nsenter": "util-linux",
     "buildah": "buildah",
 }
+COMPOSE = "docker-compose"
+"""Tool and package; not every release has it, and without it one look is left out."""
 APT_FILES = ("sources.list", "sources.list.d", "trusted.gpg.d", "keyrings", "auth.conf.d")
 CERTIFICATES = Path("/etc/host-certificates.crt")
 """Where pip finds this machine's in a root: beside those that its ca-certificates installs."""
@@ -54,9 +57,16 @@ def prepare() -> None:
         raise Unsuitable("a Debian is needed, for debootstrap with its archive's keys")
     missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
     if missing:
-        print(f"installing {' '.join(missing)}", flush=True)
-        run("apt-get", "update")
-        run("apt-get", "install", "--yes", "--no-install-recommends", *missing)
+        _install(missing)
+    if not shutil.which(COMPOSE):
+        with suppress(RuntimeError):
+            _install([COMPOSE])
+
+
+def _install(packages: list[str]) -> None:
+    print(f"installing {' '.join(packages)}", flush=True)
+    run("apt-get", "update")
+    run("apt-get", "install", "--yes", "--no-install-recommends", *packages)
 
 
 def cache_folder() -> Path:

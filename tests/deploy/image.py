@@ -18,6 +18,8 @@ from store import Store
 TAGS = {"training": "localhost/signal-scorer:test", "service": "localhost/signal-scorer:light"}
 SERVICE, TRAINER = 10001, 10002
 MIB = 1 << 20
+MAX_MIB = {"training": 400, "service": 200}
+"""Above what docs/install.md says of either."""
 HEALTHY_S = 30.0
 MAX_DRAIN_S = 2.0
 STATE = "/var/lib/signal-scorer"
@@ -34,7 +36,8 @@ def look(project: Path, cache: Path, scratch: Path, report: Report) -> None:
             took_s = store.build(project, tag, LOCK=lock, **bases)
             size, ours = store.size(tag), store.size(tag) - store.size(bases["RUNTIME"])
             seen = f"{size / MIB:.0f} MiB, {ours / MIB:.0f} of them ours, built in {took_s:.0f} s"
-            report.seen(f"image of requirements/{lock}.txt", seen)
+            held = size <= MAX_MIB[lock] * MIB
+            report.seen(f"image of requirements/{lock}.txt", seen, held=held)
         config = store.config(TAGS["training"])
         with store.mounted(TAGS["training"]) as root:
             folder = _volumes(scratch)
@@ -170,8 +173,8 @@ def _train(root: Path, folder: Path, config: dict[str, Any], report: Report) -> 
 
 def _compose(project: Path, report: Report) -> None:
     what = "deploy/compose.yaml is understood"
-    if not shutil.which("docker-compose"):
-        report.skip(what, "docker-compose is not installed")
+    if not shutil.which(host.COMPOSE):
+        report.skip(what, f"apt could not install {host.COMPOSE}")
         return
-    host.run("docker-compose", "-f", project / "deploy/compose.yaml", "config", "--quiet")
+    host.run(host.COMPOSE, "-f", project / "deploy/compose.yaml", "config", "--quiet")
     report.seen(what, "yes, by docker-compose")
