@@ -1,7 +1,8 @@
 """The commands of the documents that the test suite does not give, why, and what gives them.
 
 One entry a command or a family of them. `runs_in` is the make target whose programs give it, or
-the test of this suite that does; `as_` is how it stands there. `make` targets are only looked up.
+the test of this suite that does; `as_` is how it stands there, or nothing where each has to stand
+there as the document writes it, unless NOWHERE names it. `make` targets are only looked up.
 """
 
 from __future__ import annotations
@@ -49,10 +50,13 @@ ELSEWHERE = (
         "scheduler",
     ),
     Elsewhere(
-        r"(sudo )?(systemctl|journalctl|systemd-analyze) ",
-        "needs a booted systemd",
+        r"systemctl (daemon-reload|enable --now signal-scorer-(b|proxy))$",
+        "needs a booted systemd; the document's blocks are run there as they stand",
         "test-deploy",
-        "systemctl",
+        'document.blocks(DOCUMENT, "Replicas", "sh")',
+    ),
+    Elsewhere(
+        r"(systemctl|journalctl|systemd-analyze) ", "needs a booted systemd", "test-deploy", ""
     ),
     Elsewhere(
         r"curl -s http://127\.0\.0\.1:9100/",
@@ -120,6 +124,18 @@ ELSEWHERE = (
     ),
     Elsewhere(r"pytest ", "is this suite", "tests/integration/test_no_future.py", "def test_"),
 )
+
+NOWHERE = {
+    "journalctl -k | grep -i oom": "a booted container has no kernel log",
+    "systemctl disable --now signal-scorer": "what --uninstall does, which is tried, goes further",
+    "systemctl edit signal-scorer": "opens an editor",
+    "systemctl edit signal-scorer-train": "opens an editor",
+    "systemctl enable systemd-time-wait-sync": "a booted container has its host's clock",
+    "systemctl list-timers | grep signal-scorer": "tried with options that keep it short",
+    "systemctl reload prometheus": "no Prometheus is there; test-watch starts one of its own",
+    "systemctl start signal-scorer-train signal-scorer-monitor": "each is started by itself",
+}
+"""Commands of systemd that no program gives as they stand, and why."""
 
 
 def elsewhere(command: str) -> Elsewhere | None:

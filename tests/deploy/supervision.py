@@ -11,6 +11,19 @@ from report import Report
 MAX_EXPOSURE = 1.2
 MAX_DRAIN_S = 2.0
 HEARD = f"{STATE}/models/heard"
+SHOWING = (
+    "systemctl status signal-scorer",
+    "systemctl --failed",
+    "systemctl show signal-scorer -p CPUQuotaPerSecUSec",
+    "systemctl show signal-scorer -p CPUWeight",
+    "systemd-analyze security signal-scorer",
+    "journalctl -u signal-scorer --since -1h",
+    "journalctl -u signal-scorer -p warning --since -2h",
+    "journalctl -u signal-scorer-monitor",
+    "journalctl -u 'signal-scorer-alert@*'",
+    "journalctl -u systemd-timesyncd -u chrony --since -2h",
+)
+"""What the documents have the operator look at, as it stands there."""
 
 
 def look(product: Product, report: Report) -> None:
@@ -23,6 +36,9 @@ def look(product: Product, report: Report) -> None:
     _watchdog(product, report)
     _killed(product, report)
     _given_up(product, report)
+    for command in SHOWING:
+        shown = product.machine.run(command, check=False)
+        report.seen(f"$ {command}", shown.out[-100:], held=shown.code == 0 and bool(shown.out))
 
 
 def _active(product: Product, report: Report) -> None:

@@ -13,7 +13,7 @@ import documents
 import msgspec
 import pytest
 from documents import IN_STATS, LANGUAGES, PROGRAM, ROOT, Block, Document, Span
-from elsewhere import ELSEWHERE, elsewhere, programs_of, targets
+from elsewhere import ELSEWHERE, NOWHERE, elsewhere, programs_of, targets
 from scene import PROGRAMS
 
 from service import config
@@ -228,6 +228,11 @@ def test_what_is_given_elsewhere_is_in_a_document_and_is_given_there() -> None:
     for entry in ELSEWHERE:
         assert any(re.match(entry.command, text) for text in texts), f"{entry.command}: unused"
         assert entry.as_ in programs_of(entry.runs_in), f"{entry.runs_in} does not give it"
+    assert NOWHERE.keys() <= set(texts)
+    for text in texts:
+        entry = elsewhere(text)
+        if entry and not entry.as_ and text not in NOWHERE:
+            assert text in programs_of(entry.runs_in), f"{entry.runs_in} does not give {text}"
 
 
 def test_the_make_targets_say_what_they_are_for() -> None:
