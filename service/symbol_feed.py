@@ -9,10 +9,11 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from protocol.ea_feed import Candle, Tick
+from protocol.ea_feed import Candle
 from service.bars import Bars, DayRange
 from service.clock_offset import ClockOffset, State
 from service.features.state import SymbolState
+from service.spikes import Spikes
 
 if TYPE_CHECKING:
     from service.vectors import Kept
@@ -22,9 +23,6 @@ NEVER = float("-inf")
 UNHEARD = ("", "")
 """The source of a symbol that no tick has come for yet: restored, or known from candles."""
 
-
-SPIKE = 0.1
-"""Of the price. A quote that lies farther from the last one is a spike until another agrees."""
 
 EARLY_CANDLES = 32_768
 """More than an hour of each of 512 symbols, the default of `limits.symbols`; 11 MiB at most."""
@@ -75,7 +73,6 @@ class SymbolFeed:
     were applied. `stamp_s`, `event_s`, `bid`, `ask` and `volume` are of the last applied one.
     `inherited` is the newest minute, and the days, of the bars as they came back from before a
     restart, or from another endpoint; None where candles have come between those since.
-    `spike` is the last quote refused as one: `ticks` then, its stamp and its bid plus ask.
     `kept` belongs to `vectors`: what was worked out last, by direction.
     """
 
@@ -92,11 +89,11 @@ class SymbolFeed:
     late_stamp_s: float = 0.0
     late_since_s: float = 0.0
     ticks: int = 0
-    spike: tuple[int, float, float] = (0, NEVER, 0.0)
     candle_s: float = NEVER
     candle_endpoint: str = ""
     inherited: tuple[int, tuple[DayRange, ...]] | None = None
     terminal: Terminal = field(default_factory=Terminal)
+    spikes: Spikes = field(default_factory=Spikes)
     kept: dict[int, Kept] = field(default_factory=dict)
 
     @property
@@ -113,18 +110,12 @@ class SymbolFeed:
         """Whether its ticks, or without any its candles, were placed in time by this clock."""
         return (self.source[0] if self.ticks else self.candle_endpoint) == endpoint
 
-    def is_spike(self, tick: Tick) -> bool:
-        """Whether a quote lies far from the last one, and none with an earlier stamp beside it.
-
-        So a price that has really moved costs one tick, and one sent again confirms nothing.
-        """
-        quote, last = tick.bid + tick.ask, self.bid + self.ask
-        if not self.ticks or abs(quote - last) <= SPIKE * last:
-            return False
-        ticks, stamp_s, before = self.spike
-        self.spike = (self.ticks, tick.stamp_s, quote)
-        agrees = stamp_s < tick.stamp_s and abs(quote - before) <= SPIKE * before
-        return not (agrees and ticks == self.ticks)
+    def is_spike(self, bid: float, ask: float) -> bool:
+        """Whether a quote is out of reach of the last one or, where there is none, the last bar."""
+        last, bars = self.state.mid, self.state.bars
+        if last is None and len(bars):
+            last = bars.closes[-1]
+        return last is not None and self.spikes.refuses(self.ticks, last, bid, ask)
 
     def inherit(self) -> None:
         """The bars as they are were read by another clock than the one that comes."""

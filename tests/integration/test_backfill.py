@@ -93,6 +93,21 @@ def test_real_markets_in_pieces_give_the_bits_of_one_run(
     assert differences(ours, serial(found, asked, config)) == []
 
 
+def test_bad_quotes_are_no_part_of_a_market(market: Path) -> None:
+    """Judged before ticks are thinned: of a minute's extremes a bad one displaced the true one."""
+    clean = list(events(market_of([market]), str, StreamAccount()))
+    head, *quotes = market.read_text().splitlines()
+    bad = range(20, len(quotes), 45)
+    for at in bad:
+        quotes[at] += (
+            f"\n{quotes[at].split(',')[0]},{random.Random(at).choice((110.0, 0.01))},111.0"
+        )
+    market.write_text("\n".join([head, *quotes]) + "\n")
+    account = StreamAccount()
+    assert list(events(market_of([market]), str, account)) == clean
+    assert account.dropped == {"spike": len(bad)}
+
+
 def test_the_feeds_own_messages_and_candles_can_be_the_market(
     tmp_path: Path, shared_data: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import queue
 import resource
@@ -227,9 +226,9 @@ def test_a_fault_of_ours_is_told_once_and_does_not_end_the_looking(tmp_path):
 
 def test_a_candidate_that_memory_is_too_small_for_is_told_once(tmp_path):
     version = small_model(tmp_path)
-    os.truncate(tmp_path / version / FOREST_NAME, DEFAULT_LIMITS.file_bytes)
-    watch = ModelWatch(tmp_path)
-    gc.collect()  # what earlier tests left would make room for it
+    large = 32 * DEFAULT_LIMITS.file_bytes  # what earlier tests left has no room for it
+    os.truncate(tmp_path / version / FOREST_NAME, large)
+    watch = ModelWatch(tmp_path, limits=Limits(file_bytes=large))
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (in_use + DEFAULT_LIMITS.file_bytes // 8, hard))

@@ -1,4 +1,4 @@
-"""A price far from the last one counts when a second quote agrees; a bad one changes nothing."""
+"""A price far from the last one counts when another quote agrees; a bad one changes nothing."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 from taken_in import Given
 
-FAR = [(1100.0, 1100.1), (0.0011, 0.0011001), (1.1, 2.2), (1.25, 1.2501), (0.95, 0.9501)]
+from service.features.state import SymbolSnapshot, SymbolState
+
+FAR = [(1100.0, 1100.1), (0.0011, 0.0011001), (1.1, 2.5), (1.7, 1.7001), (0.7, 0.7001)]
 
 
-def test_a_quote_within_a_tenth_of_the_last_one_is_no_spike() -> None:
+def test_a_market_that_only_moves_fast_is_taken_in() -> None:
     given_ = Given()
-    for bid in (1.0, 1.09, 0.99, 1.08, 1.18):
+    for bid in (1.0, 1.4, 1.0, 0.7, 0.85, 1.2, 0.9):
         given_.now_s += 1
         assert given_.quote(bid=bid, ask=bid) == "accepted"
 
 
 @pytest.mark.parametrize(("bid", "ask"), FAR)
-def test_a_price_that_has_moved_costs_one_tick(bid: float, ask: float) -> None:
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_a_price_that_has_gone_far_costs_one_tick(bid: float, ask: float, seconds: int) -> None:
     given_ = Given()
     given_.quote()
     fates = []
-    for _ in range(3):
-        given_.now_s += 1
-        fates.append(given_.quote(bid=bid, ask=ask))
+    for step in range(3):
+        given_.now_s += seconds
+        fates.append(given_.quote(bid=bid, ask=ask * (1.0 + step / 1000.0)))
     assert fates == ["spike", "accepted", "accepted"]
 
 
-def test_a_bad_quote_that_is_sent_again_confirms_nothing() -> None:
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_a_bad_quote_that_is_sent_again_confirms_nothing(seconds: int) -> None:
     given_ = Given()
-    stamp_s = given_.now_s
     given_.quote()
     fates = []
     for _ in range(3):
-        given_.now_s += 1
-        fates.append(given_.quote(bid=1100.0, ask=1100.1, stamp_s=stamp_s + 1))
+        given_.now_s += seconds
+        fates.append(given_.quote(bid=1100.0, ask=1100.1))
     assert fates == ["spike"] * 3
 
 
@@ -52,7 +55,19 @@ def test_a_market_of_wide_spreads_is_taken_in() -> None:
     given_ = Given()
     for _ in range(3):
         given_.now_s += 1
-        assert given_.quote(bid=1.0, ask=1.5) == "accepted"
+        assert given_.quote(bid=1.0, ask=2.0) == "accepted"
+
+
+def test_the_first_tick_after_a_start_is_judged_by_the_last_bar() -> None:
+    given_ = Given()
+    given_.bar(int(given_.now_s) // 60 - 1)
+    bars = tuple(given_.state().bars)
+    again = Given()
+    again.intake.restore(
+        SymbolState.restore(SymbolSnapshot("EURUSD", bars, (), None, None)), again.now_s
+    )
+    assert again.quote(bid=0.1, ask=0.1) == "spike"
+    assert again.quote() == "accepted"
 
 
 @given(st.lists(st.sampled_from([None, *FAR]), max_size=120))

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from protocol.ea_feed import Candle, Candles, Tick
 from service.market_files import Format, MarketAccount, Recorded, detect_format, read_market
 from service.settings import FeedSection
+from service.spikes import Spikes
 from training.backfill.broker_clock import IN_UTC, BrokerClock
 
 SORTED_MESSAGES = 200_000
@@ -88,12 +89,24 @@ class StreamAccount:
 @dataclass(slots=True)
 class _Source:
     """Which terminal a symbol is taken from, when it spoke last, the newest stamp, and how many
-    terminals there were before it."""
+    terminals there were before it; how many ticks were taken, and the last one's mid price."""
 
     name: str
     heard_s: float
     newest_s: float
     number: int = 0
+    taken: int = 0
+    mid: float = 0.0
+    spikes: Spikes = field(default_factory=Spikes)
+
+    def take(self, stamp_s: float, tick: Tick) -> bool:
+        """Whether the price is no spike: judged here, since of thinned ticks it cannot be."""
+        if self.taken and self.spikes.refuses(self.taken, self.mid, tick.bid, tick.ask):
+            return False
+        self.heard_s = self.newest_s = stamp_s
+        self.taken += 1
+        self.mid = (tick.bid + tick.ask) / 2
+        return True
 
 
 def events(
@@ -123,8 +136,7 @@ def _is_taken(
     name = f"{tick.node_id} {tick.symbol}"
     source = sources.get(symbol)
     if source is None:
-        sources[symbol] = _Source(name, stamp_s, stamp_s)
-        return True
+        source = sources[symbol] = _Source(name, stamp_s, stamp_s)
     if source.name != name:
         if stamp_s - source.heard_s <= SOURCE_SILENCE_S:
             dropped["other_source"] += 1
@@ -134,7 +146,9 @@ def _is_taken(
     if stamp_s < source.newest_s:
         dropped["late"] += 1
         return False
-    source.heard_s = source.newest_s = stamp_s
+    if not source.take(stamp_s, tick):
+        dropped["spike"] += 1
+        return False
     return True
 
 
