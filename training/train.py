@@ -305,7 +305,8 @@ def _publish(
         _record(candidate, WITHHELD, f"{pinned}.", settings)
         return Run(OK, _recorded(f"nothing published: {pinned}", candidate, settings))
     except ModelRejected as refusal:
-        return _reject(candidate, f"the service would refuse it: {refusal}.", settings)
+        why = f"the service would refuse it: {refusal}. {verdict.reason}"
+        return _reject(candidate, why, settings)
     return Run(OK, f"published {version}. {verdict.reason}", version)
 
 

@@ -88,6 +88,16 @@ def test_beside_one_that_is_damaged_the_same_samples_are_rejected_once(place: Pa
     assert len(history(place / "models")) == 2
 
 
+def test_beside_one_that_is_damaged_what_the_service_would_refuse_is_tried_once(
+    place: Path,
+) -> None:
+    settings = Settings(journal=place / "journal.db", models=place / "models")
+    turned(forest(place))
+    refused = train(settings, now_s=4.05e9)  # no manifest may be of the year 2098
+    assert "the service would refuse it" in refused.text
+    assert train(settings, now_s=4.05e9).result == "nothing_to_do"
+
+
 def test_a_pointer_that_is_damaged_is_no_reason_to_publish_without_new_samples(
     trained: Path,
 ) -> None:
