@@ -9,7 +9,6 @@ whole or the old one. `service.alerting` runs the program.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -17,7 +16,7 @@ import msgspec
 from service.alerting import Alert, Event, Finding
 from service.durable import rename, write_file
 from service.settings import AlertsSection
-from training.replacing import NotReplaced, may_replace
+from training.replacing import may_replace
 
 ROLLBACK = "rollback"
 MODEL = "model"
@@ -42,21 +41,11 @@ def read_state(path: Path) -> State:
         return State()
 
 
-def unkept(path: Path) -> str:
-    """Why the state is not replaced, so that the same would be told again and again; or nothing.
-
-    Where we cannot even look it is worth that: the job may have failed for it.
-    """
-    with suppress(OSError):
-        try:
-            may_replace(path)
-        except NotReplaced as error:
-            return f"{path} {error.strerror}"
-    return ""
-
-
 def write_state(path: Path, state: State) -> None:
-    """Replace the file by one rename. Raises OSError, NotReplaced among them."""
+    """Replace the file by one rename, behind a link to it too. Raises OSError, NotReplaced among
+    them."""
+    if path.is_file():
+        path = path.resolve()
     may_replace(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     waiting = path.with_name(f".{path.name}.tmp")

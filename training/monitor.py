@@ -187,7 +187,7 @@ def _tell(
     )
     if alert is None:
         return ""
-    problem = alerts.unkept(path) or tell(alert, settings.config.alerts)
+    problem = tell(alert, settings.config.alerts)
     if problem:
         return problem
     try:

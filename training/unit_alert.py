@@ -66,8 +66,6 @@ def tell(
     text = wrong[0].text if wrong else f"{unit} on {gethostname()} is well again"
     if not config.alerts.command:
         return f"{text}: nobody was told, [alerts] command is empty"
-    if unit in JOBS and (problem := alerts.unkept(path)):
-        raise CommandError(f"{text}: untold, {problem}", exit_codes.CONFIG)
     tries_s = 0.0 if unit in JOBS else TRIES_S
     _deliver(msgspec.structs.replace(alert, text=text), config.alerts, tries_s, sleep, monotonic_s)
     if unit in JOBS:

@@ -136,14 +136,24 @@ def test_the_program_is_told_once_and_of_the_recovery(served: Path) -> None:
     assert (served / "monitor.json").exists()
 
 
-def test_what_could_not_be_kept_is_not_told_every_hour(served: Path) -> None:
+def test_what_was_told_may_be_kept_behind_a_link(served: Path) -> None:
     (served / "kept.json").write_text("{}")
     (served / "monitor.json").symlink_to("kept.json")
     rewrite(served, worse_by=0.25)
-    said = f"alert not delivered: {served}/monitor.json is no regular file and is not replaced"
+    for _ in range(2):
+        assert monitor(served, config=program(served)).exit_code == 5
+    assert len(told(served)) == 1
+    assert (served / "monitor.json").is_symlink()
+    assert "calibration" in (served / "kept.json").read_text()
+
+
+def test_what_cannot_be_kept_is_told_each_time_and_says_why(served: Path) -> None:
+    (served / "monitor.json").symlink_to("nothing")
+    rewrite(served, worse_by=0.25)
+    said = "monitor.json cannot be written (is no regular file and is not replaced)"
     for _ in range(2):
         assert said in monitor(served, config=program(served)).output
-    assert told(served) == []
+    assert len(told(served)) == 2
     assert (served / "monitor.json").is_symlink()
 
 
