@@ -9,6 +9,7 @@ whole or the old one. `service.alerting` runs the program.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from service.alerting import Alert, Event, Finding
 from service.durable import rename, write_file
 from service.settings import AlertsSection
+from service.unfinished import beside, remove_dead
 from training.replacing import may_replace
 
 ROLLBACK = "rollback"
@@ -48,7 +50,8 @@ def write_state(path: Path, state: State) -> None:
         path = path.resolve()
     may_replace(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    waiting = path.with_name(f".{path.name}.tmp")
+    remove_dead(path.parent, f".{escape(path.name)}")
+    waiting = beside(path)
     write_file(waiting, msgspec.json.encode(state))
     rename(waiting, path)
 

@@ -1,7 +1,7 @@
 """Files that readers find whole: the new one or the old one, and never half of either.
 
 The rule: only a regular file is replaced. Root's rename would take a device from the whole
-machine, and a link from what it leads to. What waits for the rename has a name that nobody knows:
+machine, and a link from what it leads to. What waits for the rename has a name of its own process:
 another one who writes there is not met, and no link that was put there is followed.
 """
 
@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from glob import escape
 from pathlib import Path
-from secrets import token_hex
 
 from service.durable import named
+from service.unfinished import beside, remove_dead
 
 
 class NotReplaced(OSError):  # noqa: N818  a state of things, not a fault
@@ -34,8 +35,8 @@ def may_replace(path: Path) -> None:
 def replace(path: Path, content: bytes, mode: int | None = None) -> None:
     """Write a file by one rename; `mode` whatever the umask. Raises OSError, or NotReplaced."""
     may_replace(path)
-    # Of a name that Prometheus' node exporter passes over.
-    scratch = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
+    remove_dead(path.parent, f".{escape(path.name)}")
+    scratch = beside(path)  # a name that Prometheus' node exporter passes over
     try:
         with named(path), scratch.open("xb") as file:
             if mode is not None:
