@@ -202,15 +202,15 @@ build_release() {
             ! -path '*/__pycache__/*' -print | LC_ALL=C sort | xargs sha256sum
         echo "$python" && "$python" -V
     } | sha256sum | cut -c1-12)
-    release=$prefix/releases/$version-$digest
+    first=$prefix/releases/$version-$digest
     clear_up
-    # What was built beside it stays installed, also where the one before runs again.
-    for again in "$release"-again*; do
-        [ ! "$again" -ef "$prefix/current" ] || release=$again
+    # What was built beside it stays installed while it runs, also where the one before runs again.
+    for release in "$first"-again*; do
+        [ ! "$release" -ef "$prefix/current" ] || ! is_sound || return 0
     done
+    release=$first
     while [ -e "$release" ]; do
-        [ ! -e "$release/complete" ] || ! runs || return 0
-        say "$release is not complete, or does not run any more (see above)"
+        ! is_sound || return 0
         # Beside it: the service may still run from there.
         release=$release-again
     done
@@ -247,6 +247,12 @@ clear_up() {
 
 # Made by hand, or damaged, it may serve all the same.
 in_use() { [ "$1" -ef "$prefix/current" ] || [ "$1" = "$(running_release)" ]; }
+
+is_sound() {
+    [ ! -e "$release/complete" ] || ! runs || return 0
+    say "$release is not complete, or does not run any more (see above)"
+    false
+}
 
 # As the units' users, from whom more is hidden than from root; and what is loaded later, too.
 runs() {

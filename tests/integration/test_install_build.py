@@ -97,6 +97,10 @@ def test_what_is_installed_stays_also_where_one_before_it_runs_again(
         current.symlink_to(release)
         assert place.build(python) == release
         assert "building" not in place.said
+    (current.resolve() / "library").unlink()
+    assert place.build(python) == built[0]
+    assert "does not run any more" in place.said
+    assert "building" not in place.said
 
 
 def test_what_does_not_run_stays_where_no_other_can_be_built(place: Place, python: Path) -> None:
