@@ -27,6 +27,7 @@ from oracles.serial_backfill import SEEN, serial  # noqa: E402
 from processes import trainer  # noqa: E402
 from scored_journal import write_journal  # noqa: E402
 
+from service.exit_codes import OK  # noqa: E402
 from service.settings import PaperSection  # noqa: E402
 from training.backfill.rerun import settings_of  # noqa: E402
 from training.backfill.stream import Event, StreamAccount, events, market_of  # noqa: E402
@@ -95,7 +96,9 @@ def timed(
 
 def walked(what: str, command: list[str], more: list[str], folder: Path) -> None:
     models = ["--models", str(folder / "models")]
-    _, said, took_s, work_s, peak = trainer(*command, *models, *more)
+    code, said, took_s, work_s, peak = trainer(*command, *models, *more)
+    if code != OK:
+        raise SystemExit(said)
     verdict = next(line for line in said.splitlines() if line.startswith("would be"))
     print(f"  {what:<24} {took_s:6.1f} s   {work_s:6.1f} s of work here, {peak:.0f} MiB")
     print(f"    {verdict.partition(' The report')[0]}")

@@ -148,7 +148,7 @@ def _check_paths(config: Config, sources: dict[str, str]) -> None:
         ("journal.path", config.journal_path, "-spool"),
         ("record.directory", config.path(config.record.directory), ""),
         *(("truth_log.paths", Path(path), "") for path in config.truth_log.paths),
-        ("monitor.textfile", Path(config.monitor.textfile), "..12345678.tmp"),
+        ("monitor.textfile", Path(config.monitor.textfile), "..incoming-1234567"),
     ]
     for key, path, beside in paths:
         names = (*path.parts, path.name + beside)

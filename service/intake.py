@@ -63,7 +63,7 @@ class Intake:
     symbols. `revision` moves with whatever changes a bar of a minute before `rolled_s`, up to
     which all bars are closed, or the ticks that were counted there. `event_s` is the newest stamp,
     None before there is one, `event_receive_s` when it came or, before the first, when somebody
-    first asked for it.
+    first asked for it. `judges_spikes` is off where somebody has before.
     """
 
     limits: Limits
@@ -81,6 +81,7 @@ class Intake:
     event_s: float | None = None
     event_receive_s: float = NEVER
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
+    judges_spikes: bool = True
     terminals: Terminals = field(init=False)
     _told_s: float = NEVER
     _ahead_since_s: float = NEVER
@@ -270,7 +271,8 @@ class Intake:
         if same_stamp and not deal and bid == feed.bid and ask == feed.ask:
             return "tick_repeat"
         # Nearly all lie near the last bid, and are asked nothing else.
-        if not (_LOW * feed.bid < bid and ask < _HIGH * feed.bid) and feed.is_spike(bid, ask):
+        near = _LOW * feed.bid < bid and ask < _HIGH * feed.bid
+        if not near and self.judges_spikes and feed.is_spike(tick):
             return "tick_spike"
         if event_s - state.last_seen_s > OBSERVATION_GAP_S:
             self.revision += 1

@@ -1,4 +1,4 @@
-"""Quotes out of reach of the last price.
+"""Quotes out of reach of the last ones.
 
 The rule: a price that has really gone there costs one tick, and a bad one changes nothing.
 """
@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protocol.ea_feed import Tick
+
 FACTOR = 1.5
-"""So many times the last price, or less than it by as much, is out of reach. Far enough that a
-market which only falls fast is not kept out."""
+"""A bid or ask of so many times the last one, or less than it by that, is out of reach. Far enough
+that a market which only falls fast is not kept out."""
+
+STANDS_S = 60.0
+"""A quote that is sent again agrees with itself when its stamp has moved on by so much."""
 
 
 @dataclass(slots=True)
@@ -19,21 +24,22 @@ class Spikes:
     taken: int = 0
     bid: float = 0.0
     ask: float = 0.0
+    stamp_s: float = 0.0
 
-    def refuses(self, taken: int, last: float, bid: float, ask: float) -> bool:
-        """Whether a quote is out of reach of the `last` mid price, and no other one agrees with it.
+    def refuses(self, taken: int, bid: float, ask: float, tick: Tick) -> bool:
+        """Whether a tick is out of reach of the last `bid` and `ask`, and none agrees with it.
 
-        `taken` quotes came before it. The same quote again agrees with nothing: what a terminal
-        sends once more may bear a later stamp.
+        `taken` ticks came before it.
         """
-        mid = (bid + ask) / 2
-        if _in_reach(mid, last):
+        if _in_reach(tick.bid, bid) and _in_reach(tick.ask, ask):
             return False
-        follows, other = taken == self.taken, (bid, ask) != (self.bid, self.ask)
-        agrees = follows and other and _in_reach(mid, (self.bid + self.ask) / 2)
-        self.taken, self.bid, self.ask = taken, bid, ask
-        return not agrees
+        near = _in_reach(tick.bid, self.bid) and _in_reach(tick.ask, self.ask)
+        if not near or taken != self.taken:
+            self.taken, self.bid, self.ask, self.stamp_s = taken, tick.bid, tick.ask, tick.stamp_s
+            return True
+        again = tick.bid == self.bid and tick.ask == self.ask
+        return again and tick.stamp_s - self.stamp_s < STANDS_S
 
 
-def _in_reach(mid: float, last: float) -> bool:
-    return mid <= FACTOR * last and last <= FACTOR * mid
+def _in_reach(price: float, last: float) -> bool:
+    return price <= FACTOR * last and last <= FACTOR * price

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from protocol.ea_feed import Candle
+from protocol.ea_feed import Candle, Tick
 from service.bars import Bars, DayRange
 from service.clock_offset import ClockOffset, State
 from service.features.state import SymbolState
@@ -110,12 +110,14 @@ class SymbolFeed:
         """Whether its ticks, or without any its candles, were placed in time by this clock."""
         return (self.source[0] if self.ticks else self.candle_endpoint) == endpoint
 
-    def is_spike(self, bid: float, ask: float) -> bool:
+    def is_spike(self, tick: Tick) -> bool:
         """Whether a quote is out of reach of the last one or, where there is none, the last bar."""
-        last, bars = self.state.mid, self.state.bars
-        if last is None and len(bars):
-            last = bars.closes[-1]
-        return last is not None and self.spikes.refuses(self.ticks, last, bid, ask)
+        bid, ask, bars = self.bid, self.ask, self.state.bars
+        if self.state.mid is None:
+            if not len(bars):
+                return False
+            bid = ask = bars.closes[-1]
+        return self.spikes.refuses(self.ticks, bid, ask, tick)
 
     def inherit(self) -> None:
         """The bars as they are were read by another clock than the one that comes."""

@@ -8,6 +8,7 @@ whole or the old one. `service.alerting` runs the program.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from glob import escape
 from pathlib import Path
@@ -44,9 +45,11 @@ def read_state(path: Path) -> State:
 
 
 def write_state(path: Path, state: State) -> None:
-    """Replace the file by one rename, behind a link to it too. Raises OSError, NotReplaced among
-    them."""
-    if path.is_file():
+    """Replace the file by one rename, behind a link to it too that root or this user made.
+
+    Raises OSError, NotReplaced among them.
+    """
+    if path.is_file() and path.lstat().st_uid in (0, os.geteuid()):
         path = path.resolve()
     may_replace(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from service.durable import TrainerLock, Unflushed
-from service.errors import ModelRejected
+from service.errors import ModelRejected, RejectReason
 from service.exit_codes import NOT_ENOUGH, OK, REJECTED
 from service.history import Event, last_trained, read_history
 from service.progress import SILENT, Progress
@@ -305,7 +305,9 @@ def _publish(
         _record(candidate, WITHHELD, f"{pinned}.", settings)
         return Run(OK, _recorded(f"nothing published: {pinned}", candidate, settings))
     except ModelRejected as refusal:
-        why = f"the service would refuse it: {refusal}. {verdict.reason}"
+        why = f"the service would refuse it: {refusal}."
+        if refusal.reason is not RejectReason.LATENCY:  # of this machine, at this moment
+            why = f"{why} {verdict.reason}"
         return _reject(candidate, why, settings)
     return Run(OK, f"published {version}. {verdict.reason}", version)
 

@@ -30,6 +30,7 @@ def serial(
     `cut`: the time up to which a signal sees stamps (excluded).
     """
     engine = Engine(config, "serial")
+    engine.intake.judges_spikes = False  # `events` has
     endpoint = engine.endpoint("feed", volume_is_deal=config.feed.volume == "deal")
     waiting = sorted(asked, key=lambda a: (a.time_s, a.request.signal_id))
     rows: list[ScoreRow] = []

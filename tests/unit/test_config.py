@@ -172,7 +172,7 @@ def test_a_nul_is_refused_by_the_name_of_its_key(tmp_path: Path, text: str, key:
         (f'[journal]\npath = "{"a" * 250}"\n', "journal.path", "a name of more than 249 bytes"),
         (f'[record]\ndirectory = "{"a" * 256}"\n', "record.directory", "more than 255 bytes"),
         (f'[truth_log]\npaths = ["b", "{"a" * 256}"]\n', "truth_log.paths", "than 255 bytes"),
-        (f'[monitor]\ntextfile = "{"a" * 242}"\n', "monitor.textfile", "more than 241 bytes"),
+        (f'[monitor]\ntextfile = "{"a" * 238}"\n', "monitor.textfile", "more than 237 bytes"),
     ],
 )
 def test_a_path_at_which_nothing_can_be_made_is_refused(

@@ -9,7 +9,7 @@ from taken_in import Given
 
 from service.features.state import SymbolSnapshot, SymbolState
 
-FAR = [(1100.0, 1100.1), (0.0011, 0.0011001), (1.1, 2.5), (1.7, 1.7001), (0.7, 0.7001)]
+FAR = [(1100.0, 1100.1), (0.0011, 0.0011001), (1.1, 2.5), (0.4, 1.1001), (1.7, 1.7001), (0.7, 0.7)]
 
 
 def test_a_market_that_only_moves_fast_is_taken_in() -> None:
@@ -40,6 +40,10 @@ def test_a_bad_quote_that_is_sent_again_confirms_nothing(seconds: int) -> None:
         given_.now_s += seconds
         fates.append(given_.quote(bid=1100.0, ask=1100.1))
     assert fates == ["spike"] * 3
+    given_.now_s += 59 - 2 * seconds
+    assert given_.quote(bid=1100.0, ask=1100.1) == "spike"
+    given_.now_s += 1
+    assert given_.quote(bid=1100.0, ask=1100.1) == "accepted", "it has stood there for a minute"
 
 
 def test_two_bad_quotes_that_disagree_are_two() -> None:

@@ -42,6 +42,7 @@ def settings_of(paper: PaperSection, *, deals: bool) -> Config:
 def rerun(piece: Piece, config: Config) -> list[Backfilled]:
     """Feed the piece, ask its signals in between, and follow them to `until_s`."""
     engine = Engine(config, "backfill")
+    engine.intake.judges_spikes = False  # `stream` has, before ticks were thinned
     endpoint = engine.endpoint("market", volume_is_deal=config.feed.volume == "deal")
     rows: list[ScoreRow] = []
 

@@ -1,7 +1,7 @@
 """Recorded markets as one stream in order of time, of which a symbol's own ticks never go back.
 
 Stamps become UTC here. What the live intake would settle by waiting (two terminals of one
-symbol, ticks out of order) is settled here too, once, so that every piece sees the same: of
+symbol, ticks out of order, spikes) is settled here too, once, so that every piece sees the same: of
 terminals by the symbol's own silence alone.
 """
 
@@ -89,24 +89,16 @@ class StreamAccount:
 @dataclass(slots=True)
 class _Source:
     """Which terminal a symbol is taken from, when it spoke last, the newest stamp, and how many
-    terminals there were before it; how many ticks were taken, and the last one's mid price."""
+    terminals there were before it; how many ticks were taken, and the last one's quote."""
 
     name: str
     heard_s: float
     newest_s: float
     number: int = 0
     taken: int = 0
-    mid: float = 0.0
+    bid: float = 0.0
+    ask: float = 0.0
     spikes: Spikes = field(default_factory=Spikes)
-
-    def take(self, stamp_s: float, tick: Tick) -> bool:
-        """Whether the price is no spike: judged here, since of thinned ticks it cannot be."""
-        if self.taken and self.spikes.refuses(self.taken, self.mid, tick.bid, tick.ask):
-            return False
-        self.heard_s = self.newest_s = stamp_s
-        self.taken += 1
-        self.mid = (tick.bid + tick.ask) / 2
-        return True
 
 
 def events(
@@ -129,7 +121,7 @@ def events(
 def _is_taken(
     tick: Tick, symbol: str, stamp_s: float, sources: dict[str, _Source], dropped: Counter[str]
 ) -> bool:
-    """One terminal a symbol until it has been silent, and stamps that do not go back."""
+    """One terminal a symbol until it has been silent, stamps that do not go back, no spikes."""
     if not 0.0 < tick.bid <= tick.ask:
         dropped["crossed"] += 1
         return False
@@ -137,18 +129,25 @@ def _is_taken(
     source = sources.get(symbol)
     if source is None:
         source = sources[symbol] = _Source(name, stamp_s, stamp_s)
-    if source.name != name:
-        if stamp_s - source.heard_s <= SOURCE_SILENCE_S:
-            dropped["other_source"] += 1
-            return False
-        source.name = name
-        source.number += 1
+    same = source.name == name
+    if not same and stamp_s - source.heard_s <= SOURCE_SILENCE_S:
+        dropped["other_source"] += 1
+        return False
     if stamp_s < source.newest_s:
         dropped["late"] += 1
         return False
-    if not source.take(stamp_s, tick):
+    if same:
+        source.heard_s = stamp_s
+    # Here, since of thinned ticks nobody can tell.
+    if source.taken and source.spikes.refuses(source.taken, source.bid, source.ask, tick):
         dropped["spike"] += 1
         return False
+    if not same:
+        source.name = name
+        source.number += 1
+    source.heard_s = source.newest_s = stamp_s
+    source.taken += 1
+    source.bid, source.ask = tick.bid, tick.ask
     return True
 
 
