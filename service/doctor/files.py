@@ -100,8 +100,7 @@ def to_be_made(scene: Scene, path: Path, folder: Path, key: str) -> Finding:
         return _not_mounted_for_writing(path, key)
     hindrance = obstacle(place, scene.owner, WRITE | ENTER)
     if hindrance is None:
-        unwritten = not_written(scene, path, place, key, "is not there")
-        return unwritten or ok(path, "will be made by the service")
+        return ok(path, f"is not there; {scene.owner_name} may make it")
     if link is not None:  # as where its disk is not mounted; and never to give away what is there
         return lost_link(link, key, f"and user {scene.owner_name} may not make it in {hindrance}")
     make = through(folder, scene.owner, f"install -d -o {scene.owner_name} {quote(str(folder))}")
@@ -112,23 +111,6 @@ def to_be_made(scene: Scene, path: Path, folder: Path, key: str) -> Finding:
         f"is not there, and user {scene.owner_name} may not make it in {hindrance}",
         f"{make}, or set another {key}",
     )
-
-
-def not_written(scene: Scene, path: Path, place: Path, key: str, said: str) -> Finding | None:
-    """The running service's own word on its journal, in the folder `place`, where it has none."""
-    fault = scene.running and scene.running.stats["journal"]["fault"]
-    if not fault:
-        return None
-    do = f"mend that, or set another {key}"
-    if "Permission denied" in fault:  # who would own it may, and the service runs as another
-        do = f"let the user of the running service write in {place}, or set another {key}"
-    elif "Read-only" in fault or "readonly" in fault:
-        unit = (
-            f"its unit keeps it out: systemctl edit signal-scorer, ReadWritePaths={place} under "
-            "[Service]; then systemctl restart signal-scorer"
-        )
-        do = MOUNT if read_only(place) else unit
-    return fail(path, f"{said}, and the running service cannot write its journal: {fault}", do)
 
 
 def _let_in(scene: Scene, path: Path, wanted: int) -> str:

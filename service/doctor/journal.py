@@ -12,16 +12,19 @@ from pathlib import Path
 from shlex import quote
 
 from service import presence
-from service.doctor.files import not_written, to_be_made
+from service.doctor.files import to_be_made
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import (
     ENTER,
+    MOUNT,
     READ,
     WRITE,
     locks,
+    nearest_there,
     obstacle,
     process,
+    read_only,
     through,
 )
 from service.journal_file import SCHEMA_VERSION, bytes_of, irregular, shm_of, wal_of
@@ -46,8 +49,18 @@ _NEWEST = "SELECT scored_at FROM scores WHERE typeof(scored_at) = 'real' ORDER B
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """Of the file, without waiting for anybody."""
+    """Of the file; where nothing is wrong with it, the running service's own word."""
     path = scene.config.journal_path
+    sound = True
+    for finding in _seen(scene, path):
+        sound = sound and finding.level != "fail"
+        yield finding
+    if sound:
+        yield from _unwritten(scene, path)
+
+
+def _seen(scene: Scene, path: Path) -> Iterator[Finding]:
+    """Without waiting for anybody."""
     yield from _lock(scene, lock_of(path))
     other = irregular(path)
     if other is not None:
@@ -74,6 +87,29 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield _unreadable(path, str(error))
     except sqlite3.Error as error:
         yield _damaged(path, str(error))
+
+
+def _unwritten(scene: Scene, path: Path) -> Iterator[Finding]:
+    """What keeps the service from it though, as seen from here, nothing does."""
+    fault = scene.running and scene.running.stats["journal"]["fault"]
+    folder = nearest_there(wal_of(path).parent)
+    # A folder that it may not write to is the files' check's to tell.
+    if not fault or obstacle(folder, scene.owner, WRITE | ENTER) is not None:
+        return
+    do = "docs/runbook.md, ScorerJournalFailing, says what to do"
+    if read_only(folder):
+        do = MOUNT
+    elif "Read-only" in fault or "readonly" in fault:
+        do = (
+            f"its unit keeps it out: systemctl edit signal-scorer, ReadWritePaths={folder} under "
+            "[Service]; then systemctl restart signal-scorer"
+        )
+    elif "Permission denied" in fault:
+        do = (
+            f"let the user of the running service write in {folder}; its unit hides /home, /root "
+            "and /run/user (ProtectHome=): below them, set another journal.path"
+        )
+    yield fail(path, f"the running service cannot write it: {fault}", do)
 
 
 def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
@@ -211,9 +247,8 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
         yield warn(
             path,
             "is empty: no service has made its tables yet",
-            "start the service; of one that runs, the disk's findings say why it cannot. If it "
-            "once held scores, give the trainer those of the last backup: docs/runbook.md, "
-            "ScorerJournalFailing",
+            "start the service where none runs. If it once held scores, give the trainer those of "
+            "the last backup: docs/runbook.md, ScorerJournalFailing",
         )
         return
     problem, whole = _integrity(connection, full=scene.full)
@@ -231,9 +266,7 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
     known = f"schema {schema}" + (", brought forward at start" if schema < SCHEMA_VERSION else "")
     read = "whole" if whole else f"not read to its end in {CHECK_S:g} s (--full does)"
     last = "no score yet" if newest is None else f"last score {stamp(newest[0])} UTC"
-    found = f"{amount(bytes_of(path))}, {known}, {read}; {last}"
-    folder = wal_of(path).parent
-    yield not_written(scene, path, folder, "journal.path", found) or ok(path, found)
+    yield ok(path, f"{amount(bytes_of(path))}, {known}, {read}; {last}")
 
 
 def _restarts(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterator[Finding]:

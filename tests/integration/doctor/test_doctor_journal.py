@@ -18,8 +18,10 @@ from doctored import DAY_S, Setup, beside
 from harness import Service, eventually, running
 from msgspec.structs import astuple
 from scored_journal import score_row
+from wire import answering
 
 from protocol.schema import FEATURE_COUNT
+from service.doctor.finding import Finding
 from service.journal_file import SCHEMA_VERSION
 from service.records import EventRow
 from service.spool import Spool, spool_path
@@ -114,15 +116,67 @@ def test_a_journal_that_another_program_locks(tmp_path: Path) -> None:
             locking.communicate()
 
 
-def test_what_the_running_service_could_not_make_is_not_said_to_be_made(tmp_path: Path) -> None:
+def test_what_the_running_service_could_not_make_is_told_in_its_words(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.write_text("no folder")
     with running(state) as service:
         setup = Setup(tmp_path / "unused", STATE_DIR=str(state), SCORE_BIND=service.address)
-        found = setup.fault("journal", "journal.db is not there", "File exists")
-        assert found.advice.startswith("mend that, or set another")
+        assert "ScorerJournalFailing" in setup.fault("journal", "journal.db", "File exists").advice
         (said,) = (line for line in service.log if line["event"].startswith("journal cannot be op"))
         assert "answers are not kept; signal-scorer doctor says what to do" in said["event"]
+
+
+def told(setup: Setup, fault: str) -> list[Finding]:
+    """What is wrong with the journal where a running service says that its fault is this."""
+    stats = {"state_dir": str(setup.state), "journal": {"fault": fault}}
+    with answering(lambda _: stats) as service:
+        setup.values["SCORE_BIND"] = service.address
+        return [found for found in setup.findings("journal") if found.level != "ok"]
+
+
+def give_to_nobody(folder: Path) -> None:
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, NOBODY, NOBODY)
+
+
+READ_ONLY = "OperationalError: attempt to write a readonly database"
+
+
+@as_root
+def test_a_unit_is_not_blamed_for_a_journal_that_belongs_to_root(served_by_nobody: Setup) -> None:
+    served_by_nobody.write_journal()
+    give_to_nobody(served_by_nobody.state)
+    os.chown(served_by_nobody.journal, 0, 0)
+    (found,) = told(served_by_nobody, READ_ONLY)
+    assert "chown" in found.advice
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        (READ_ONLY, "ReadWritePaths={} "),
+        ("OSError: [Errno 30] Read-only file system: 'journal.db.lock'", "ReadWritePaths={} "),
+        ("PermissionError: [Errno 13] Permission denied: 'journal.db.lock'", "ProtectHome="),
+        ("OperationalError: database or disk is full", "ScorerJournalFailing"),
+    ],
+)
+@pytest.mark.parametrize("there", ["nothing", "an empty file", "a journal", "a WAL without -shm"])
+def test_what_a_running_service_says_of_a_journal_that_is_sound(
+    served_by_nobody: Setup, there: str, fault: str, advice: str
+) -> None:
+    state, journal = served_by_nobody.state, served_by_nobody.journal
+    if there in ("a journal", "a WAL without -shm"):
+        served_by_nobody.write_journal()
+    if there == "an empty file":
+        journal.touch()
+    if there == "a WAL without -shm":
+        journal.with_name("journal.db-wal").write_bytes(b"x" * 100)
+    give_to_nobody(state)
+    *others, found = told(served_by_nobody, fault)
+    assert advice.format(state) in found.advice
+    assert fault in found.text
+    assert not [other for other in others if other.level == "fail"]
 
 
 SANDBOXED = """
