@@ -66,12 +66,12 @@ def _seen(scene: Scene, path: Path) -> Iterator[Finding]:
     if other is not None:
         yield fail(other, "is no file: no answer is kept", f"move it away, then restart: {other}")
         return
+    yield from _spool(path)
     if not presence.exists(path):
         yield to_be_made(scene, path, path.parent, "journal.path")
         return
     yield from _rights(scene, path)
     yield from _writer(scene, path)
-    yield from _spool(path)
     wal = bytes_of(wal_of(path))
     if wal > LARGE_WAL_BYTES:
         yield warn(
@@ -184,6 +184,8 @@ def _around(scene: Scene, path: Path) -> Iterator[Finding]:
 
 def _spool(path: Path) -> Iterator[Finding]:
     """Scores that were promised and are not in their table yet."""
+    if not os.path.lexists(spool_path(path)):
+        return
     try:
         _, damaged = spooled_scores(path)
     except PermissionError as error:

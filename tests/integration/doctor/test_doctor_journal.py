@@ -238,8 +238,10 @@ def test_promised_scores_that_are_damaged(setup: Setup) -> None:
     assert "disk" in setup.fault("journal", path.name, "whole ones behind them").advice
 
 
-def test_a_link_where_promised_scores_belong(setup: Setup) -> None:
-    setup.write_journal()
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_where_promised_scores_belong(setup: Setup, there: bool) -> None:
+    if there:
+        setup.write_journal()
     path = spool_path(setup.journal)
     path.symlink_to(setup.state / "elsewhere")
     (setup.state / "elsewhere").touch()
