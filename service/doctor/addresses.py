@@ -103,10 +103,10 @@ def _held(scene: Scene, host: str, port: int) -> Process | None:
 
     The service itself, at one of them alone, does not listen at all.
     """
-    host = EVERY_IPV4 if host == "*" else host.strip("[]")
+    host = EVERY_IPV4 if host in ("", "*") else host.strip("[]")
     held = listener(host, port)
     if held is None and host in (EVERY_IPV4, "::"):
-        held = listener("", port)
+        held = listener(host, port, in_the_way=True)
         if held is not None and _is_the_service(scene, held):
             return None
     return held

@@ -52,12 +52,13 @@ def process(pid: int) -> Process | None:
     return Process(pid, uid, " ".join(words.split("\0"))[:60].strip() or "a process")
 
 
-def listener(host: str, port: int) -> Process | None:
-    """Who listens on a port of an address, also by listening on all.
+def listener(host: str, port: int, *, in_the_way: bool = False) -> Process | None:
+    """Who listens on a port of an address, also by listening on all; `in_the_way` of one that
+    means all, also at any one of those.
 
     A process whose descriptors may not be read is named by pid 0.
     """
-    inodes = _listening(host, port)
+    inodes = _listening(host, port, in_the_way=in_the_way)
     if not inodes:
         return None
     wanted = {f"socket:[{inode}]" for inode in inodes}
@@ -195,10 +196,10 @@ def _groups(uid: int) -> frozenset[int]:
     return frozenset(os.getgrouplist(entry.pw_name, entry.pw_gid))
 
 
-def _listening(host: str, port: int) -> set[str]:
+def _listening(host: str, port: int, *, in_the_way: bool) -> set[str]:
     """Inodes of the sockets that take connections to this address."""
     try:
-        infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
         infos = []
     addresses = {str(info[4][0]) for info in infos}
@@ -214,7 +215,9 @@ def _listening(host: str, port: int) -> set[str]:
             if words[3] != LISTEN or int(local_port, 16) != port:
                 continue
             there = _address(local)
-            if there in addresses or not there.strip("0.:") or not host:
+            # What listens at ::1 alone is in the way of [::], and of 0.0.0.0 not.
+            meant = in_the_way and (":" in host or "." in there)
+            if meant or there in addresses or not there.strip("0.:"):
                 found.add(words[9])
     return found
 

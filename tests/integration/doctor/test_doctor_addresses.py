@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,23 @@ def test_a_port_that_another_program_has(setup: Setup, taken: int, host: str) ->
     assert "score.bind" in found.advice
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize(("other", "level"), [("::1", "ok"), ("::ffff:127.0.0.1", "fail")])
+def test_a_port_that_another_program_has_at_an_address_of_ipv6(
+    setup: Setup, other: str, level: str
+) -> None:
+    with closing(socket.socket(socket.AF_INET6, socket.SOCK_STREAM)) as taken:
+        try:
+            taken.bind((other, 0))
+        except OSError:
+            pytest.skip("there is no IPv6 here")
+        taken.listen()
+        address = f"tcp://0.0.0.0:{taken.getsockname()[1]}"
+        setup.values |= {"SCORE_BIND": address, "SCORE_ALLOW_INSECURE": "true"}
+        *_, found = setup.findings("addresses", ask_ms=50.0)
+    assert (found.level, found.about) == (level, address)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", ""])
 def test_a_port_of_the_metrics_that_another_program_has(
     setup: Setup, taken: int, host: str
 ) -> None:
