@@ -56,10 +56,12 @@ def command(wanted: str, config_path: str | None, client: ScorerClient) -> str:
 
 def _not_followed(due: str, served: str, client: ScorerClient, config: Config) -> str:
     try:
-        stats = stats_of(client)
+        why = _why(stats_of(client), config)
     except (ScorerUnavailable, ScorerRefused) as error:
-        return f"{due}: written, but the service does not say what it serves: {error}"
-    return f"the service goes on serving {served or 'another mode'}: {_why(stats, config)}"
+        if not served:
+            return f"{due}: written, but the service does not say what it serves: {error}"
+        why = str(error)
+    return f"the service goes on serving {served or 'another mode'}: {why}"
 
 
 def _is_ours(client: ScorerClient, config: Config) -> bool:

@@ -130,6 +130,7 @@ def test_statistics_of_no_service_name_no_folder_that_it_keeps_its_state_in(tmp_
     with answering(lambda request: health if request["op"] == "health" else {}) as stranger:
         done = invoke("mode", "live", STATE_DIR=str(tmp_path), ENDPOINT=stranger.address)
     assert done.returncode == 1
+    assert "the service goes on serving live: " in done.stderr
     assert done.stderr.endswith("is no signal-scorer that this version knows\n")
 
 
