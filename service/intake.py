@@ -16,7 +16,7 @@ from service.bars import Bar, Bars, candle_refusal, is_possible
 from service.clock_offset import FUTURE_S
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.paper import Paper
-from service.spikes import FACTOR
+from service.spikes import FACTOR, LOW
 from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
 from service.symbol_names import SymbolNames
 from service.terminals import Terminals
@@ -50,7 +50,6 @@ leads by more, an offset that is to be learnt is not found yet."""
 FOUND_WITHIN_S = 300.0
 """So long *now* may lead the wall by more than AHEAD_S while a feed's clock is being found."""
 
-_LOW, _HIGH = 1.0 / FACTOR, FACTOR
 _KEPT_FAULTS = 100
 
 
@@ -270,8 +269,7 @@ class Intake:
         deal = volume > 0.0 and (endpoint.volume_is_deal or not same_stamp or volume != feed.volume)
         if same_stamp and not deal and bid == feed.bid and ask == feed.ask:
             return "tick_repeat"
-        # Nearly all lie near the last bid, and are asked nothing else.
-        near = _LOW * feed.bid < bid and ask < _HIGH * feed.bid
+        near = LOW * feed.bid < bid and ask < FACTOR * feed.bid
         if not near and self.judges_spikes and feed.is_spike(tick):
             return "tick_spike"
         if event_s - state.last_seen_s > OBSERVATION_GAP_S:

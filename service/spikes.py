@@ -13,32 +13,42 @@ FACTOR = 1.5
 """A bid or ask of so many times the last one, or less than it by that, is out of reach. Far enough
 that a market which only falls fast is not kept out."""
 
-STANDS_S = 60.0
-"""A quote that is sent again agrees with itself when its stamp has moved on by so much."""
+LOW = 1.0 / FACTOR
+
+LASTS_S = 60.0
+"""By their stamps. Of quotes that came for longer and were all refused the next is taken."""
 
 
 @dataclass(slots=True)
 class Spikes:
-    """The last quote of a symbol that was refused as one, and how many had been taken then."""
+    """The last quote of a symbol that was refused as one, and how many had been taken then.
 
-    taken: int = 0
+    `since_s` is the stamp of the first that was refused after those.
+    """
+
+    taken: int = -1
     bid: float = 0.0
     ask: float = 0.0
-    stamp_s: float = 0.0
+    since_s: float = 0.0
 
     def refuses(self, taken: int, bid: float, ask: float, tick: Tick) -> bool:
         """Whether a tick is out of reach of the last `bid` and `ask`, and none agrees with it.
 
-        `taken` ticks came before it.
+        `taken` ticks came before it. The same quote once more does not agree: terminals send
+        again what they have, under later stamps too.
         """
+        if LOW * bid < tick.bid and tick.ask < FACTOR * bid:
+            return False  # nearly all; whoever takes in many looks himself
         if _in_reach(tick.bid, bid) and _in_reach(tick.ask, ask):
             return False
+        again = (tick.bid, tick.ask) == (self.bid, self.ask)
         near = _in_reach(tick.bid, self.bid) and _in_reach(tick.ask, self.ask)
-        if not near or taken != self.taken:
-            self.taken, self.bid, self.ask, self.stamp_s = taken, tick.bid, tick.ask, tick.stamp_s
-            return True
-        again = tick.bid == self.bid and tick.ask == self.ask
-        return again and tick.stamp_s - self.stamp_s < STANDS_S
+        if taken != self.taken or tick.stamp_s < self.since_s:
+            self.taken, self.since_s = taken, tick.stamp_s
+        elif (near and not again) or tick.stamp_s - self.since_s >= LASTS_S:
+            return False
+        self.bid, self.ask = tick.bid, tick.ask
+        return True
 
 
 def _in_reach(price: float, last: float) -> bool:

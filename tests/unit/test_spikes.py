@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from taken_in import Given
 
+from protocol.ea_feed import Tick
 from service.features.state import SymbolSnapshot, SymbolState
+from service.spikes import Spikes
 
 FAR = [(1100.0, 1100.1), (0.0011, 0.0011001), (1.1, 2.5), (0.4, 1.1001), (1.7, 1.7001), (0.7, 0.7)]
 
@@ -43,7 +45,7 @@ def test_a_bad_quote_that_is_sent_again_confirms_nothing(seconds: int) -> None:
     given_.now_s += 59 - 2 * seconds
     assert given_.quote(bid=1100.0, ask=1100.1) == "spike"
     given_.now_s += 1
-    assert given_.quote(bid=1100.0, ask=1100.1) == "accepted", "it has stood there for a minute"
+    assert given_.quote(bid=1100.0, ask=1100.1) == "accepted", "all that came for a minute"
 
 
 def test_two_bad_quotes_that_disagree_are_two() -> None:
@@ -60,6 +62,30 @@ def test_a_market_of_wide_spreads_is_taken_in() -> None:
     for _ in range(3):
         given_.now_s += 1
         assert given_.quote(bid=1.0, ask=2.0) == "accepted"
+
+
+def test_a_spread_that_narrows_is_taken_in_though_its_ask_falls_far() -> None:
+    given_ = Given()
+    assert given_.quote(bid=80.0, ask=200.0) == "accepted"
+    given_.now_s += 1
+    assert given_.quote(bid=100.0, ask=100.1) == "accepted"
+
+
+def test_quotes_that_never_agree_are_kept_out_for_a_minute_at_most() -> None:
+    given_ = Given()
+    fates = []
+    for second in range(63):
+        given_.now_s += 1
+        bid = 100.0 if second == 0 else 60.0 + second / 100.0
+        fates.append(given_.quote(bid=bid, ask=150.0 if second % 2 else bid))
+    assert fates == ["accepted", *["spike"] * 60, "accepted", "accepted"]
+
+
+def test_a_clock_that_is_set_back_begins_the_minute_anew() -> None:
+    spikes = Spikes()
+    stamps = (10_000.0, 0.0, 59.0, 60.0)
+    ticks = [Tick("EURUSD", 2.0, 2.0, 0.0, stamp_s, "") for stamp_s in stamps]
+    assert [spikes.refuses(1, 1.0, 1.0, tick) for tick in ticks] == [True, True, True, False]
 
 
 def test_the_first_tick_after_a_start_is_judged_by_the_last_bar() -> None:
