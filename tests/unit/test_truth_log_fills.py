@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from truth_lines import born, ended, told, tracked
 
@@ -107,6 +107,7 @@ def test_closed_between_the_signals_price_and_the_fill_it_is_judged_by_the_fill(
     exit_price=st.one_of(st.none(), st.floats(-0.003, 0.003)),
     r=st.one_of(st.none(), st.sampled_from([-1.0, -0.2, 0.2, 2.0])),
 )
+@example(slip=0.00013, word="LOSS_SL", stop=0.0, target=REWARD, exit_price=-0.00112, r=None)
 def test_where_a_trade_was_filled_changes_nothing_else(
     path: Path,
     slip: float,
@@ -116,7 +117,10 @@ def test_where_a_trade_was_filled_changes_nothing_else(
     exit_price: float | None,
     r: float | None,
 ) -> None:
-    """The whole trade moved by `slip` is believed alike and made as much."""
+    """The whole trade moved by `slip` is believed alike and made as much.
+
+    But an exit that is right as seen from the signal's own price is believed too.
+    """
 
     def moved(by: float) -> Label | None:
         end = {"entry_price": ENTRY + by, "sl": ENTRY + stop + by, "tp": ENTRY + target + by}
@@ -124,6 +128,10 @@ def test_where_a_trade_was_filled_changes_nothing_else(
         return label_of(path, BUY, ended(**end, outcome=word, exit_price=leave, realised_r=r))
 
     plain, shifted = moved(0.0), moved(slip)
+    if plain is None and shifted is not None and exit_price is not None:
+        way = (exit_price + slip) / (REWARD if shifted.win else -RISK)
+        assert 0.9 - 1e-9 <= way <= 2.0 + 1e-9
+        return
     if plain is None or shifted is None:
         assert plain is shifted
         return
