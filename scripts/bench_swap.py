@@ -1,6 +1,6 @@
 """Models swapped under load: what it costs, and whether any answer is a mixture of two.
 
-    python scripts/bench_swap.py [--swaps 1000]
+    python scripts/bench_swap.py [--swaps 1000] [--rows 3000]
 
 One client asks without a pause while 100 symbols tick, and has another of two models
 published as soon as a reply names the one before. Every reply is worked out again from the
@@ -24,7 +24,7 @@ import numpy as np
 import zmq
 from bench_serve import Publisher, Service, request_body
 from processes import resident_mib
-from usual_model import publish_model
+from usual_model import ROWS, publish_model
 
 from protocol.client import ScorerClient
 from protocol.manifest import POINTER_NAME
@@ -58,10 +58,11 @@ def main() -> None:
     """Run and print."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--swaps", type=int, default=1000)
+    options.add_argument("--rows", type=int, default=ROWS, help="that the models have learnt from")
     given = options.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        pointers = publish_two(folder / "models")
+        pointers = publish_two(folder / "models", given.rows)
         models = {
             p: load(folder / "models", decode_pointer(content)) for p, content in pointers.items()
         }
@@ -145,11 +146,11 @@ def check(block: list[Asked], models: dict[str, Model]) -> None:
         raise SystemExit("the two models agree too often to be told apart")
 
 
-def publish_two(models: Path) -> dict[str, bytes]:
+def publish_two(models: Path, rows: int) -> dict[str, bytes]:
     """Two models of the usual size, by version the pointer that names it; the second serves."""
     found = {}
     for seed in (1, 2):
-        publish_model(models, seed)
+        publish_model(models, seed, rows)
         content = read_pointer_bytes(models)
         assert content is not None
         found[decode_pointer(content).version] = content
