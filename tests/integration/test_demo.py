@@ -56,7 +56,7 @@ def running(pid: int) -> bool:
 def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, Path]:
     directory = tmp_path_factory.mktemp("demo") / "files"
     facts = directory.parent / "facts.json"
-    options = ["--seconds", "9", "--strength", "2.5", "--signals-a-day", "40"]
+    options = ["--seconds", "9", "--strength", "2.5", "--signals-a-day", "80"]
     with started(directory, *options, "--json", str(facts), "--outcome-requests") as process:
         said, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0, said

@@ -32,7 +32,8 @@ from training.simulate.market import INSTRUMENTS
 from training.simulate.signals import Signal
 from training.simulate.truth import Truth
 
-TIMEOUT_MS = 1000.0
+TIMEOUT_MS = 5000.0
+"""Long: what is late beside a market and a trainer that take the machine is not lost."""
 WORKERS = 4
 STEP_S = 0.002
 BURST_EVERY_S = 0.02

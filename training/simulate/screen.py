@@ -48,7 +48,10 @@ class Terminal:
 
 
 class Lines:
-    """One line an event, and every few seconds how things are: for logs and pipes."""
+    """One line an event, and how things are every few seconds and as each stage ends.
+
+    For logs and pipes.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -56,8 +59,16 @@ class Lines:
 
     def refresh(self, scene: Scene) -> None:
         """Say how things are, when it is time."""
-        if scene.elapsed_s < self._due_s:
-            return
+        if scene.elapsed_s >= self._due_s:
+            self._tell(scene)
+
+    def say(self, scene: Scene, text: str) -> None:
+        """Print it; before a new stage, also what the last one came to, however short it was."""
+        if scene.stage and text.startswith("stage "):
+            self._tell(scene)
+        self._print(scene, text)
+
+    def _tell(self, scene: Scene) -> None:
         self._due_s = scene.elapsed_s + LINE_EVERY_S
         account = scene.account
         self._print(
@@ -69,10 +80,6 @@ class Lines:
             self._print(scene, "scored " + " ".join(_signal(account.newest_scored[-1])))
         if account.newest_closed:
             self._print(scene, "ended  " + " ".join(_outcome(account.newest_closed[-1])))
-
-    def say(self, scene: Scene, text: str) -> None:
-        """Print it."""
-        self._print(scene, text)
 
     def _print(self, scene: Scene, text: str) -> None:
         self._console.print(Text(f"{scene.elapsed_s:5.1f} s  {text}"), soft_wrap=True)
