@@ -270,8 +270,11 @@ class Intake:
         if same_stamp and not deal and bid == feed.bid and ask == feed.ask:
             return "tick_repeat"
         near = LOW * feed.bid < bid and ask < FACTOR * feed.bid
-        if not near and self.judges_spikes and feed.is_spike(tick):
-            return "tick_spike"
+        if not near and self.judges_spikes:
+            if feed.spikes.has(feed.ticks, tick):
+                return "tick_repeat"
+            if feed.is_spike(tick):
+                return "tick_spike"
         if event_s - state.last_seen_s > OBSERVATION_GAP_S:
             self.revision += 1
         endpoint.tick_s = receive_time_s

@@ -58,7 +58,8 @@ def _not_followed(due: str, served: str, client: ScorerClient, config: Config) -
     try:
         why = _why(stats_of(client), config)
     except (ScorerUnavailable, ScorerRefused) as error:
-        if not served:
+        answered = isinstance(error, (ReplyNotUnderstood, ScorerRefused))
+        if not (served and answered):
             return f"{due}: written, but the service does not say what it serves: {error}"
         why = str(error)
     return f"the service goes on serving {served or 'another mode'}: {why}"

@@ -23,13 +23,19 @@ LASTS_S = 60.0
 class Spikes:
     """The last quote of a symbol that was refused as one, and how many had been taken then.
 
-    `since_s` is the stamp of the first that was refused after those.
+    `stamp_s` is its stamp, `since_s` that of the first that was refused after those.
     """
 
     taken: int = -1
     bid: float = 0.0
     ask: float = 0.0
+    stamp_s: float = 0.0
     since_s: float = 0.0
+
+    def has(self, taken: int, tick: Tick) -> bool:
+        """Whether it is the one that was refused last, sent again with nothing taken between."""
+        last = (self.taken, self.stamp_s, self.bid, self.ask)
+        return (taken, tick.stamp_s, tick.bid, tick.ask) == last
 
     def refuses(self, taken: int, bid: float, ask: float, tick: Tick) -> bool:
         """Whether a tick is out of reach of the last `bid` and `ask`, and none agrees with it.
@@ -47,7 +53,7 @@ class Spikes:
             self.taken, self.since_s = taken, tick.stamp_s
         elif (near and not again) or tick.stamp_s - self.since_s >= LASTS_S:
             return False
-        self.bid, self.ask = tick.bid, tick.ask
+        self.stamp_s, self.bid, self.ask = tick.stamp_s, tick.bid, tick.ask
         return True
 
 

@@ -134,6 +134,15 @@ def test_statistics_of_no_service_name_no_folder_that_it_keeps_its_state_in(tmp_
     assert done.stderr.endswith("is no signal-scorer that this version knows\n")
 
 
+def test_a_service_that_has_gone_meanwhile_is_not_said_to_go_on_serving(tmp_path: Path):
+    health = {"ready": True, "mode": "live", "reasons": [], "notes": [], "uptime_s": 1.0}
+    health |= {"versions": {"service": "1"}}
+    with answering(lambda request: health if request["op"] == "health" else None) as gone:
+        done = invoke("mode", "off", STATE_DIR=str(tmp_path), ENDPOINT=gone.address)
+    assert done.returncode == 1
+    assert "off: written, but the service does not say what it serves: " in done.stderr
+
+
 def test_a_mode_that_waits_for_a_reload_is_said_to(tmp_path: Path):
     with running(tmp_path) as service:
         named = {"STATE_DIR": str(tmp_path), "ENDPOINT": service.address, "SCORE_MODE": "shadow"}

@@ -41,11 +41,21 @@ def test_a_bad_quote_that_is_sent_again_confirms_nothing(seconds: int) -> None:
     for _ in range(3):
         given_.now_s += seconds
         fates.append(given_.quote(bid=1100.0, ask=1100.1))
-    assert fates == ["spike"] * 3
+    assert fates == (["spike"] * 3 if seconds else ["spike", "repeat", "repeat"])
     given_.now_s += 59 - 2 * seconds
     assert given_.quote(bid=1100.0, ask=1100.1) == "spike"
     given_.now_s += 1
     assert given_.quote(bid=1100.0, ask=1100.1) == "accepted", "all that came for a minute"
+
+
+def test_the_quote_of_a_closed_market_that_is_out_of_reach_is_one_spike() -> None:
+    given_ = Given()
+    given_.quote()
+    assert given_.quote(bid=1.1, ask=2.5, volume=3.0, stamp_s=given_.now_s) == "spike"
+    stamp_s = given_.now_s
+    for _ in range(100):
+        given_.now_s += 3
+        assert given_.quote(bid=1.1, ask=2.5, volume=3.0, stamp_s=stamp_s) == "repeat"
 
 
 def test_two_bad_quotes_that_disagree_are_two() -> None:
