@@ -106,7 +106,7 @@ def load(
     """Read and verify the model that `pointer` names. Raises ModelRejected, nothing else.
 
     `folder_name` is another than the version's: the trainer examines a bundle before it is one.
-    `pause` is called after each small part of the work, some dozens of times.
+    `pause` is called after each small part of the work, up to some hundreds of times.
     """
     directory = models_dir / (folder_name or pointer.version)
     try:

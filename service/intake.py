@@ -268,6 +268,7 @@ class Intake:
         same_stamp = tick.stamp_s == feed.stamp_s
         deal = volume > 0.0 and (endpoint.volume_is_deal or not same_stamp or volume != feed.volume)
         if same_stamp and not deal and bid == feed.bid and ask == feed.ask:
+            feed.spikes.stands()
             return "tick_repeat"
         near = LOW * feed.bid < bid and ask < FACTOR * feed.bid
         if not near and self.judges_spikes:

@@ -42,6 +42,7 @@ class Lines(Progress):
         self._clock = clock
         self._now = now
         self._stage = ""
+        self._over = False
         self._said_s = 0.0
 
     def say(self, text: str) -> None:
@@ -51,10 +52,12 @@ class Lines(Progress):
 
     def step(self, name: str, done: int, total: int) -> None:
         """See Progress."""
-        begins = name != self._stage
-        if not begins and done < total and self._clock() - self._said_s < QUIET_S:
+        over = done >= total
+        begins = name != self._stage or (self._over and not over)
+        ends = over and not self._over
+        if not (begins or ends) and self._clock() - self._said_s < QUIET_S:
             return
-        self._stage = "" if done >= total else name
+        self._stage, self._over = name, over
         self._said_s = self._clock()
         self.say(f"{name}: {done} of {total}")
 

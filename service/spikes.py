@@ -18,12 +18,15 @@ LOW = 1.0 / FACTOR
 LASTS_S = 60.0
 """By their stamps. Of quotes that came for longer and were all refused the next is taken."""
 
+FEW = 2
+"""After fewer refused ones nothing has come for long, whatever time lies between them."""
+
 
 @dataclass(slots=True)
 class Spikes:
     """The last quote of a symbol that was refused as one, and how many had been taken then.
 
-    `stamp_s` is its stamp, `since_s` that of the first that was refused after those.
+    `stamp_s` is its stamp, `since_s` that of the first of the `refused` after those.
     """
 
     taken: int = -1
@@ -31,6 +34,11 @@ class Spikes:
     ask: float = 0.0
     stamp_s: float = 0.0
     since_s: float = 0.0
+    refused: int = 0
+
+    def stands(self) -> None:
+        """The quote that was taken last has come once more: what comes next is judged anew."""
+        self.taken = -1
 
     def has(self, taken: int, tick: Tick) -> bool:
         """Whether it is the one that was refused last, sent again with nothing taken between."""
@@ -49,11 +57,13 @@ class Spikes:
             return False
         again = (tick.bid, tick.ask) == (self.bid, self.ask)
         near = _in_reach(tick.bid, self.bid) and _in_reach(tick.ask, self.ask)
+        long = self.refused >= FEW and tick.stamp_s - self.since_s >= LASTS_S
         if taken != self.taken or tick.stamp_s < self.since_s:
-            self.taken, self.since_s = taken, tick.stamp_s
-        elif (near and not again) or tick.stamp_s - self.since_s >= LASTS_S:
+            self.taken, self.since_s, self.refused = taken, tick.stamp_s, 0
+        elif (near and not again) or long:
             return False
         self.stamp_s, self.bid, self.ask = tick.stamp_s, tick.bid, tick.ask
+        self.refused += 1
         return True
 
 

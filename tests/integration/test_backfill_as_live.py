@@ -122,6 +122,17 @@ def test_another_terminal_that_takes_over_begins_anew(tmp_path: Path, config: Pa
     assert "volume_delta" in found["S62"][1]
 
 
+def test_a_bad_quote_between_two_of_one_moment_is_none_of_the_market(
+    tmp_path: Path, config: Path
+) -> None:
+    heard = list(quotes(40))
+    for number in range(len(heard) - 20, 0, -7):
+        at_s, frame = heard[number]
+        bad = [(at_s, tick("EURUSD", at_s, mid)) for mid in (1100.0, 1100.1)]
+        heard[number + 1 : number + 1] = [bad[0], (at_s, frame), bad[1], (at_s, frame)]
+    assert_same(tmp_path, heard, signals(25, 30, 37), config)
+
+
 def candles(opened: Sequence[float], seed: int) -> list[dict[str, float]]:
     rng, close, found = random.Random(seed), 1.1, []
     for at_s in opened:

@@ -67,6 +67,25 @@ def test_two_bad_quotes_that_disagree_are_two() -> None:
     assert fates == ["accepted", "spike", "spike", "accepted"]
 
 
+def test_silence_between_two_bad_quotes_is_no_minute_of_them() -> None:
+    given_ = Given()
+    fates = []
+    for second, bid, ask in ((0, 1.1, 1.1), (50, 0.6, 1.4), (115, 0.005, 1.9), (116, 1.1, 1.1)):
+        given_.now_s += second
+        fates.append(given_.quote(bid=bid, ask=ask))
+        given_.now_s -= second
+    assert fates == ["accepted", "spike", "spike", "accepted"]
+
+
+def test_a_quote_that_is_sent_again_stands_against_those_out_of_reach() -> None:
+    given_ = Given()
+    good = {"stamp_s": given_.now_s}
+    assert given_.quote(**good) == "accepted"
+    assert given_.quote(bid=1100.0, ask=1100.1, **good) == "spike"
+    assert given_.quote(**good) == "repeat"
+    assert given_.quote(bid=1101.0, ask=1101.1, **good) == "spike"
+
+
 def test_a_market_of_wide_spreads_is_taken_in() -> None:
     given_ = Given()
     for _ in range(3):

@@ -51,6 +51,16 @@ def test_elsewhere_a_stage_is_a_line_at_its_ends_and_every_ten_seconds() -> None
     ]
 
 
+def test_a_stage_that_goes_on_beyond_its_total_is_not_told_with_every_step() -> None:
+    stream = io.StringIO()
+    lines = Lines(stream, clock=lambda: 0.0)
+    for done in range(1, 100):
+        lines.step("published", done, 50)
+    lines.step("published", 1, 50)
+    told = [unstamped(line) for line in stream.getvalue().splitlines()]
+    assert told == [f"published: {done} of 50" for done in (1, 50, 1)]
+
+
 def test_a_pipe_gets_lines() -> None:
     stream = io.StringIO()
     with show_progress(stream) as progress:
