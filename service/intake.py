@@ -219,9 +219,14 @@ class Intake:
         feed = self.feeds.get(symbol) or self._admit(symbol, receive_time_s)
         if feed is None:
             return "tick_symbol_limit"
-        if feed.source != source and not self._take_over(feed, source, sender, receive_time_s):
-            endpoint.tick_s = receive_time_s
-            return "tick_other_source"
+        if feed.source != source:
+            if feed.source != UNHEARD and not self.terminals.let_go(feed, receive_time_s):
+                self.terminals.heard(sender, receive_time_s)
+                endpoint.tick_s = receive_time_s
+                return "tick_other_source"
+            if self.judges_spikes and feed.is_spike(tick):
+                return "tick_spike"  # before it would end what the other has filled
+            self._take_over(feed, source, sender, receive_time_s)
         feed.seen_s = feed.terminal.heard_s = receive_time_s
         stamp_s, clock = tick.stamp_s, endpoint.clock
         if stamp_s != feed.seen_stamp_s:
@@ -362,12 +367,9 @@ class Intake:
         source: tuple[str, str],
         sender: tuple[str, str],
         receive_time_s: float,
-    ) -> bool:
-        """One source a symbol: another one only after the first has let it go."""
+    ) -> None:
+        """One source a symbol: another one, after the first has let it go, begins anew."""
         if feed.source != UNHEARD:
-            if not self.terminals.let_go(feed, receive_time_s):
-                self.terminals.heard(sender, receive_time_s)
-                return False
             feed.forget_stamps()
             self._forget_lost(receive_time_s)
             self.paper.void(feed.state.symbol)
@@ -377,7 +379,6 @@ class Intake:
         if len(feed.state.bars) and not feed.was_read_by(source[0]):
             feed.inherit()
         feed.source, feed.terminal = source, self.terminals.of(sender, self.feeds.values())
-        return True
 
     def _restarts(
         self, feed: SymbolFeed, tick: Tick, event_s: float, receive_time_s: float

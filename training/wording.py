@@ -70,7 +70,7 @@ MEANING: dict[str, str] = {
     "after_the_market": "after the recording ends",
     "crossed": "ticks with an ask below the bid, or no price",
     "late": "ticks older than the one before of their symbol",
-    "spike": "ticks far from the one before of their symbol, with which no other agreed",
+    "spike": "ticks far from the one before of their symbol, until another agreed",
     "other_source": "ticks of a second terminal for a symbol",
     "twice_or_never": "stamps that the broker's clock shows twice when summer time ends, or never",
     "other_timeframe": "candles of another timeframe than M1",

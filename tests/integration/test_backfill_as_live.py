@@ -133,6 +133,17 @@ def test_a_bad_quote_between_two_of_one_moment_is_none_of_the_market(
     assert_same(tmp_path, heard, signals(25, 30, 37), config)
 
 
+def test_a_bad_quote_of_a_stand_by_takes_nothing_over(tmp_path: Path, config: Path) -> None:
+    """The other terminal comes back after a silence for which it would have lost its symbol."""
+    away = (START_S + 29 * 60, START_S + 30 * 60)
+    heard = [frame for frame in quotes(40, node_id="n1") if not away[0] < frame[0] < away[1]]
+    bad_s = away[1] - 15
+    at = next(number for number, frame in enumerate(heard) if frame[0] > bad_s)
+    heard.insert(at, (bad_s, tick("EURUSD", bad_s, 1100.0, node_id="n2")))
+    found = assert_same(tmp_path, heard, signals(31, 37), config)
+    assert "volume_delta" not in found["S31"][1]
+
+
 def candles(opened: Sequence[float], seed: int) -> list[dict[str, float]]:
     rng, close, found = random.Random(seed), 1.1, []
     for at_s in opened:

@@ -18,7 +18,7 @@ from trained import begin_anew, history, run
 
 from protocol.manifest import POINTER_NAME
 from service import bundle
-from training import answering, champion, registry
+from training import answering, champion, publish, registry
 from training.settings import Settings
 from training.train import train
 
@@ -96,6 +96,18 @@ def test_beside_one_that_is_damaged_what_the_service_would_refuse_is_tried_once(
     refused = train(settings, now_s=4.05e9)  # no manifest may be of the year 2098
     assert "the service would refuse it" in refused.text
     assert train(settings, now_s=4.05e9).result == "nothing_to_do"
+
+
+def test_what_this_machine_was_too_busy_for_is_tried_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(journal=place / "journal.db", models=place / "models")
+    turned(forest(place))
+    seconds = itertools.count()
+    with monkeypatch.context() as busy:
+        busy.setattr(publish, "load", partial(bundle.load, clock=lambda: float(next(seconds))))
+        assert "the service would refuse it: latency" in train(settings, now_s=time.time()).text
+    assert train(settings, now_s=time.time()).text.startswith("published ")
 
 
 def test_a_pointer_that_is_damaged_is_no_reason_to_publish_without_new_samples(

@@ -57,6 +57,14 @@ def by_levels(forest):
     return Forest(forest.arrays, forest.depth, stepping=True)
 
 
+def test_tables_that_take_many_pieces_find_the_leaves_that_stepping_finds():
+    x, y = training_rows(0)
+    forest, pauses = pack(fit_forest(x, y, n_effective=len(x), trees=400, n_jobs=1)), []
+    assert leaf_masks(forest.arrays, lambda: pauses.append(0)) is not None
+    assert len(pauses) > 2 * FEATURE_COUNT
+    np.testing.assert_array_equal(forest.predict_many(x), by_levels(forest).predict_many(x))
+
+
 def test_a_value_on_the_threshold_goes_left():
     forest = Forest(stump(), depth=1)
     assert forest.predict(row(50.0)) == 0.2
