@@ -32,6 +32,7 @@ from training.wording import day, meaning, percent
 
 MOST_TRIED = 1_000
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CODE = re.compile(r"`([^`]+)`")
 _METRICS = (
     ("log_loss", "log loss, nats", "{:.4f}"),
     ("improvement", "the model's log loss below it, nats", "{:+.4f}"),
@@ -88,7 +89,7 @@ def render(
     )
     environment.filters |= {
         "when": _when, "percent": percent, "meaning": meaning, "inline": _inline, "day": day,
-        "dates": _dates, "finite": lambda value: bool(np.isfinite(value)),
+        "dates": dates_and_code, "finite": lambda value: bool(np.isfinite(value)),
     }  # fmt: skip
     walk, verdict = candidate.walk, candidate.verdict
     tried = [event for event in history if event.n is not None]
@@ -150,6 +151,7 @@ def _when(time_s: float) -> str:
     return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _dates(text: str) -> Markup:
-    """Text whose dates are not broken over two lines."""
-    return Markup(_DATE.sub(r"<span class='date'>\g<0></span>", str(escape(text))))  # noqa: S704
+def dates_and_code(text: str) -> Markup:
+    """Text whose dates are not broken over two lines, `this` set as code."""
+    dated = _DATE.sub(r"<span class='date'>\g<0></span>", str(escape(text)))
+    return Markup(_CODE.sub(r"<code>\1</code>", dated))  # noqa: S704

@@ -6,7 +6,7 @@ behind it, and what was not established is called that before any number is give
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,14 @@ from training.candidate import Candidate
 from training.conditions import only_the_champion
 from training.coverage import Promise, Taken
 from training.findings import Findings
-from training.gain import Gain, made_good
+from training.gain import (
+    FEWEST,
+    FEWEST_A_SIDE,
+    FEWEST_DAYS,
+    FEWEST_EXPECTED,
+    Gain,
+    made_good,
+)
 from training.samples import Samples
 from training.stability import Part
 from training.walk_forward import WalkForward
@@ -104,8 +111,21 @@ def _judged(made: Gain, text: str) -> str:
     if made.worse:
         return f"It harms: {text}."
     if not made.enough:
-        return f"Nothing established: {text}, of too few signals, days, wins or losses to tell."
+        return f"Nothing established: {text}, {_too_few(made)} are the least."
     return f"Nothing established: {text}, and that interval holds 0."
+
+
+def _too_few(made: Gain) -> str:
+    """Which limit of `Gain.enough` is missed, up to the number that is asked for."""
+    if made.n < FEWEST:
+        return f"from {made.n} signals, and {FEWEST}"
+    if made.days < FEWEST_DAYS:
+        return f"from signals of {made.days} day{'s' * (made.days > 1)}, and {FEWEST_DAYS}"
+    apart = f"but what sets the two apart counts for {int(made.fewer)} signals"
+    if made.fewer < FEWEST_A_SIDE:
+        return f"{apart}, and {FEWEST_A_SIDE}"
+    rarer = int(made.fewer * made.rarer)
+    return f"{apart}, {rarer} of them of the rarer end, and {FEWEST_EXPECTED}"
 
 
 def _points(made: Gain) -> str:
@@ -119,7 +139,15 @@ def _r(made: Gain) -> str:
     value = f"{signed(made.taken - made.all)} R"
     if not np.isfinite(made.low):
         return f"{value} ({TOO_FEW_DAYS})"
-    return f"{value} ({signed(made.low)} to {signed(made.high)})"
+    return f"{value} ({_end(made.low)} to {_end(made.high)})"
+
+
+def _end(value: float) -> str:
+    """An end of an interval, R; one beside 0 is not shown as 0: its side is the verdict."""
+    text = signed(value)
+    if float(text) or not value:
+        return text
+    return "just above 0" if value > 0.0 else "just below 0"
 
 
 def _coverage(found: Findings) -> Iterator[str]:
@@ -269,19 +297,10 @@ def _not_shown(
         yield f"What all made: {found.known.said}."
     if longer := samples.outlasting(walk.holding_s):
         yield f"Outcomes that come late: {longer}."
-    parts = [(part, kind) for kind in ("symbol", "pattern") for part in found.parts[kind]]
-    small = [name_of(part.name, kind) for part, kind in parts if part.n < FEWEST_TO_JUDGE]
-    if small:
-        yield f"Anything of {_named(small)} alone: fewer than {FEWEST_TO_JUDGE} signals each."
-    worse = [
-        name_of(part.name, kind)
-        for part, kind in parts
-        if part.n >= FEWEST_TO_JUDGE and _harms(part)
-    ]
-    if worse:
-        yield (
-            f"That it helps everywhere: its better half won less than all did of {_named(worse)}."
-        )
+    if small := _named(found, lambda part: part.n < FEWEST_TO_JUDGE):
+        yield f"Anything {small} alone: fewer than {FEWEST_TO_JUDGE} signals each."
+    if worse := _named(found, lambda part: part.n >= FEWEST_TO_JUDGE and _harms(part)):
+        yield f"That it helps everywhere: its better half won less than all did {worse}."
 
 
 def within(samples: Samples, times_s: Sequence[float]) -> int:
@@ -309,7 +328,11 @@ def _harms(part: Part) -> bool:
     return part.bounded is not None and part.bounded.high < 0.0
 
 
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    shown = ", ".join(names[:NAMED])
-    return f"{shown} and {more} more" if more > 0 else shown
+def _named(found: Findings, which: Callable[[Part], bool]) -> str:
+    """Symbols and patterns, each kind by itself; nothing where there are none."""
+    kinds = []
+    for kind in ("symbol", "pattern"):
+        if names := [name_of(part.name, kind) for part in found.parts[kind] if which(part)]:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            kinds.append(f"of {', '.join(names[:NAMED])}{more}")
+    return ", or ".join(kinds)

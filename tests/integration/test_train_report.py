@@ -40,6 +40,7 @@ def test_the_report_answers_in_words_first(trained: Path) -> None:
     assert "Every condition of the gate holds" in text
     assert "It is the first candidate here" in text
     assert "does not hold" not in text
+    assert not re.search(r"[0-9]%", text), "a blank stands before each percent sign"
 
 
 def test_the_report_of_nothing_says_so_and_names_what_failed(tmp_path: Path) -> None:
