@@ -130,7 +130,7 @@ def describe(
 
 def _age(newest_s: float, now_s: float, holding_s: float) -> str:
     if now_s - newest_s > holding_s + WEEK_S:
-        return f"no signal since {day(newest_s)} has an outcome that counts"
+        return f"the newest signal with an outcome that counts is of {day(newest_s)}"
     return (
         f"the newest signals whose time is over and whose outcome is known are of {day(newest_s)}"
     )

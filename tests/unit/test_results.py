@@ -105,7 +105,7 @@ def test_where_signals_run_for_days_several_days_count_as_one() -> None:
 def test_old_outcomes_are_shown_with_how_old_they_are() -> None:
     samples = weeks_of_signals(30, edge=0.0)
     shown = list(describe(samples, {}, weeks=2, now_s=MONDAY_S + 99 * WEEK_S))
-    assert "no signal since 2025-10-05 has an outcome" in shown[0]
+    assert "the newest signal with an outcome that counts is of 2025-10-05" in shown[0]
     dates = [line[:10] for line in shown if line.startswith("2025")]
     assert dates == ["2025-09-22", "2025-09-29"]
 

@@ -11,6 +11,7 @@ from training.results import describe
 from training.wording import WIDTH
 
 NEWEST = "the newest signals whose time is over and whose outcome is known are of"
+OLD = "the newest signal with an outcome that counts is of"
 END_S = MONDAY_S + WEEKS * WEEK_S
 
 
@@ -18,9 +19,9 @@ END_S = MONDAY_S + WEEKS * WEEK_S
     ("later_d", "holding_d", "said"),
     [
         (6.9, 0.0, ""),
-        (7.1, 0.0, "no signal since 2025-10-05 has an outcome that counts; 3 weeks up to then"),
+        (7.1, 0.0, f"{OLD} 2025-10-05; 3 weeks up to then"),
         (10.1, 10.0, f"{NEWEST} 2025-10-05; 3 weeks up to then"),
-        (18.1, 10.0, "no signal since 2025-10-05 has an outcome that counts; 3 weeks up to then"),
+        (18.1, 10.0, f"{OLD} 2025-10-05; 3 weeks up to then"),
     ],
 )
 def test_signals_that_may_still_run_are_not_called_missing(
