@@ -53,6 +53,7 @@ def test_a_truth_logs_symbol_is_the_markets_as_it_is_written(
     config.write_text(f"[feed]\n{feed}\n")
     said = backfilled(tmp_path, config, told=told, quoted=quoted)
     assert "scored           1 of 1" in said
+    assert "\nnext  " in said
 
 
 def test_a_symbol_that_the_market_does_not_show_is_told_as_that(
@@ -62,3 +63,4 @@ def test_a_symbol_that_the_market_does_not_show_is_told_as_that(
     said = backfilled(tmp_path, config, told="EURUSD", quoted="EURUSD.r")
     assert re.search(r"\n  not_in_the_market +1  .*symbol_suffixes", said)
     assert "before_the_market" not in said
+    assert "\nnext  " not in said, "nothing to train on"
