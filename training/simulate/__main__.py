@@ -33,7 +33,7 @@ WIDTH = 120
     type=click.FloatRange(min=8, max=480),  # a day of the market each, which is to stay past
     default=45.0,
     show_default=True,
-    help="About how long it takes.",
+    help="How long it takes at least; it needs about half a minute.",
 )
 @click.option(
     "--strength",

@@ -23,7 +23,7 @@ STAGES = (
 
 @dataclass(slots=True)
 class Scene:
-    """Read by the screen, written by the play alone. `seconds` is about how long it takes."""
+    """Read by the screen, written by the play alone. `seconds` is how long it takes at least."""
 
     seconds: float
     feed: Feed

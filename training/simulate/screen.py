@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -93,16 +94,15 @@ def _picture(scene: Scene) -> RenderableType:
     )
     bar = Table.grid(padding=(0, 1))
     bar.add_row(
-        ProgressBar(scene.seconds, min(scene.seconds, scene.elapsed_s), width=30),
-        f"{scene.elapsed_s:.0f} of about {scene.seconds:.0f} s",
+        ProgressBar(len(STAGES), scene.stage, width=30),
+        f"{scene.elapsed_s:.0f} of at least {scene.seconds:.0f} s",
         STAGES[scene.stage],
     )
     serving = f"the service serves {scene.model or 'base scores: no model yet'}"
     columns = Table.grid(padding=(0, 3))
     columns.add_row(_ticks(scene), _outcomes(scene))
-    line = Text("-" * 96, style="dim")
     texts = Text(f"{status}\n{serving}")
-    return Group(line, bar, texts, columns, Text(""), _scores(scene))
+    return Group(Rule(style="dim"), bar, texts, columns, Text(""), _scores(scene))
 
 
 def _ticks(scene: Scene) -> Table:
