@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageChops
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
@@ -31,6 +31,8 @@ PLACE = Path("/tmp/example")
 COLUMNS = 80
 # Smaller ones Chromium does not make.
 NARROWEST_WINDOW = 500
+# No page is as high; what is empty below one is cut off.
+HIGHEST, MARGIN = 12_000, 48
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 PROMPT = re.compile(r"\n\$$")
 HALF_WAY = re.compile(r"windows.* 1[0-9]/")
@@ -41,8 +43,13 @@ pre {{ margin: 0; font: 15px/1.3 'DejaVu Sans Mono', monospace; color: {foregrou
 </style><pre>{code}</pre>"""
 
 
-def screenshot(page: Path, name: str, width: int, height: int, *, dark: bool = False) -> None:
-    """One PNG of the top of a page, in few colours; a phone's width too, by a frame."""
+def screenshot(
+    page: Path, name: str, width: int, height: int = HIGHEST, *, dark: bool = False
+) -> None:
+    """One PNG of the top of a page or of all of it, in few colours.
+
+    A phone's width too, by a frame.
+    """
     target = IMAGES / f"{name}.png"
     with tempfile.TemporaryDirectory() as scratch:
         if width < NARROWEST_WINDOW:
@@ -61,9 +68,21 @@ def screenshot(page: Path, name: str, width: int, height: int, *, dark: bool = F
         ]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True, timeout=120)
     with Image.open(target) as picture:
-        few = picture.convert("RGB").crop((0, 0, width, height)).quantize(128)
+        whole = picture.convert("RGB")
+    if height == HIGHEST:
+        height = end_of(whole) + MARGIN
+    few = whole.crop((0, 0, width, height)).quantize(128)
     few.save(target, optimize=True)
     print(f"{target.relative_to(ROOT)}: {width} x {height}, {target.stat().st_size / 1024:.0f} KiB")
+
+
+def end_of(picture: Image.Image) -> int:
+    """Where a page ends (pixels from the top): below it all is as its last corner. ValueError."""
+    empty = Image.new("RGB", picture.size, picture.getpixel((0, picture.height - 1)))
+    found = ImageChops.difference(picture, empty).getbbox()
+    if found is None or found[3] + MARGIN > picture.height:
+        raise ValueError(f"a page is not between 0 and {picture.height - MARGIN} pixels high")
+    return found[3]
 
 
 def on_terminal(place: Path, command: str, *, until: re.Pattern[str]) -> str:
@@ -105,7 +124,7 @@ def main() -> None:
     page = edge / "models" / "last-report.html"
     screenshot(page, "report", 1280, 800)
     screenshot(page, "report-dark", 1280, 800, dark=True)
-    screenshot(page, "report-whole", 1280, 3190)
+    screenshot(page, "report-whole", 1280)
     screenshot(page, "report-phone", 390, 1100)
     screenshot(page, "report-phone-dark", 390, 1100, dark=True)
     screenshot(nothing / "models" / "last-report.html", "report-nothing", 1280, 820)
