@@ -103,9 +103,10 @@ class Engine:
         # shows is how long no tick has come.
         silent_s = receive_time_s - self.intake.event_receive_s
         shown = self.intake.event_s is not None or silent_s > self.paper.rules.max_gap_s
-        if shown and not self._is_misplaced(receive_time_s):
+        misplaced = self._is_misplaced(receive_time_s)
+        if shown and not misplaced:
             self.paper.sweep(now)
-        self.warmth.look(self.intake, now)
+        self.warmth.look(self.intake, now, held=misplaced)
         self.drift.look()
 
     def restore(self, snapshot: SymbolSnapshot, receive_time_s: float) -> None:

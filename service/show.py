@@ -49,11 +49,22 @@ def show_features(reply: dict[str, Any]) -> None:
     console = Console(highlight=False)
     age = reply["feed_age_s"]
     console.print(
-        f"{reply['symbol']}  {'warm' if reply['warm'] else 'not warm yet'}, "
+        f"{reply['symbol']}  {_warmth(reply)}, "
         f"feed {'never heard of' if age is None else f'{age:.1f} s old'}, "
         f"volume from {reply['volume_source']}"
     )
     console.print(_features_table(reply["features"], reply["missing"], None))
+
+
+def _warmth(reply: dict[str, Any]) -> str:
+    # numpy comes with it, which a score is shown without.
+    from service.features.vector import Vector, is_warm
+
+    if reply["warm"]:
+        return "warm"
+    if is_warm(Vector((), tuple(reply["missing"]), reply["volume_source"])):
+        return "not warm yet: it lacks no history, but the feed's time is ahead"
+    return "not warm yet"
 
 
 def _features_table(values: dict[str, Any], missing: Any, reply: ScoreReply | None) -> Table:

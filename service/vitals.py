@@ -17,7 +17,7 @@ from protocol.limits import MAX_PATH_CHARS, PROTOCOL_VERSION
 from protocol.schema import FINGERPRINT
 from service.engine import Engine
 from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
-from service.intake import AHEAD_S
+from service.intake import AHEAD_S, FOUND_WITHIN_S
 from service.journal import Journal
 from service.journal_file import bytes_of, wal_of
 from service.symbol_feed import Endpoint
@@ -82,6 +82,11 @@ def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> di
         notes.append(f"the configuration was changed; a restart is needed for {keys}")
     if engine.drift.drifting:
         notes.append(f"unlike what the model knows: {', '.join(engine.drift.drifting)}")
+    if engine.warmth.held:
+        notes.append(
+            f"base scores are served while the feed's time is ahead, {span(FOUND_WITHIN_S)} at "
+            "most: its clock may not be found yet"
+        )
     notes += [
         f"feed {name} is {span(ahead_s)} ahead of this machine's clock and takes the time of all "
         "symbols with it: a recording, or feed.clock_offset or a clock is wrong"

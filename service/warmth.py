@@ -17,15 +17,24 @@ _ANY_CORRELATION = 50.0
 
 
 class Warmth:
-    """`warm` is the number of symbols whose own history suffices."""
+    """`warm` is the number of symbols whose own history suffices; 0 while they are `held`."""
 
     def __init__(self) -> None:
         self.warm = 0
+        self.held = False
         self._round: deque[str] = deque()
         self._counted = 0
 
-    def look(self, intake: Intake, now_s: float) -> None:
-        """Look at the next symbols; *now* (event time, s) must not go back."""
+    def look(self, intake: Intake, now_s: float, *, held: bool = False) -> None:
+        """Look at the next symbols; *now* (event time, s) must not go back.
+
+        `held`: nobody knows where their history belongs, so that none counts.
+        """
+        self.held = held
+        if held:
+            self.warm = self._counted = 0
+            self._round.clear()
+            return
         # With another symbol beside it a correlation is only a matter of its own bars.
         correlation = _ANY_CORRELATION if len(intake.feeds) > 1 else None
         for _ in range(min(SYMBOLS_A_LOOK, len(self._round))):

@@ -59,3 +59,29 @@ def test_looking_changes_no_vector(tmp_path: Path):
             for parts in (watched, alone)
         ]
         assert vectors[0] == vectors[1]
+
+
+def test_while_now_is_ahead_no_symbol_is_counted_as_warm_and_health_says_why(tmp_path: Path):
+    parts = Parts(tmp_path, FEED_CLOCK_OFFSET="auto")
+    parts.journal.open()
+
+    def ticks_that_lead_by(ahead_s: int) -> None:
+        newest_s = int(parts.clock.utc_s()) + ahead_s
+        for at in range(-4, 1):
+            price = 1.1001 + at * 1e-5
+            parts.feed(*(tick(name, newest_s + at, price) for name in ("EURUSD", "GBPUSD")))
+
+    def told(*, warm: bool) -> list[str]:
+        parts.let_pass(3)
+        assert parts.ask("features", symbol="EURUSD")["warm"] is warm
+        assert parts.ask("stats")["symbols_warm"] == 2 * warm
+        return [note for note in parts.ask("health")["notes"] if "5 min at most" in note]
+
+    parts.warm()
+    assert told(warm=True) == []
+    ticks_that_lead_by(90)
+    (note,) = told(warm=False)
+    assert note.startswith("base scores are served")
+    parts.let_pass(40)
+    ticks_that_lead_by(60)
+    assert told(warm=True) == []
