@@ -186,6 +186,30 @@ def test_a_feed_whose_clock_is_minutes_late(setup: Setup, publish: Callable[[Any
     assert "server time" in found.advice
 
 
+def test_a_recording_that_is_being_played_is_not_behind(
+    tmp_path: Path, publish: Callable[[Any], str]
+) -> None:
+    begin_s = time.time()
+    leads = [lambda gone_s: 400.0 * gone_s]
+
+    def played() -> bytes:
+        now_s = time.time()
+        return tick("EURUSD", now_s + leads[-1](now_s - begin_s))
+
+    values = {"FEED_ENDPOINTS": publish(played), "FEED_CLOCK_OFFSET": "auto"}
+    with running(tmp_path, **values) as service:
+
+        def is_history() -> bool:
+            return client.stats()["feed"]["endpoints"][0]["clock_state"] == "history"
+
+        with service.client() as client:
+            eventually(is_history, "the recording")
+        leads.append(lambda _: 420.0)  # for the listener between two quarters of an hour
+        setup = beside(service, tmp_path / "unused", **values)
+        (found,) = setup.findings("feed", now_s=MONDAY_S, listen_s=PATIENT_S)
+        assert "a recording is being played" in found.text
+
+
 def test_an_ingest_to_which_nothing_is_pushed(tmp_path: Path) -> None:
     values = {"FEED_INGEST": f"tcp://127.0.0.1:{free_port()}"}
     with closing(Service(tmp_path, FEED_SILENCE_S="1", **values)) as service:
