@@ -110,6 +110,11 @@ def bytes_of(path: Path) -> int:
         return 0
 
 
+def size_of(path: Path) -> int:
+    """How much the journal takes, in bytes: its file and its WAL."""
+    return bytes_of(path) + bytes_of(wal_of(path))
+
+
 def shm_of(path: Path) -> Path:
     """The memory that those who read and write the WAL share."""
     return _beside(path, "-shm")

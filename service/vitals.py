@@ -19,7 +19,7 @@ from service.engine import Engine
 from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
 from service.intake import AHEAD_S, FOUND_WITHIN_S
 from service.journal import Journal
-from service.journal_file import bytes_of, wal_of
+from service.journal_file import size_of
 from service.symbol_feed import Endpoint
 from service.words import span
 
@@ -139,7 +139,7 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
         "rejections": dict(vitals.rejections),
         "journal": {
             "path": str(journal.path)[-MAX_PATH_CHARS:],
-            "size_bytes": bytes_of(journal.path) + bytes_of(wal_of(journal.path)),
+            "size_bytes": size_of(journal.path),
             "errors": journal.errors,
             "unwritten": journal.unwritten,
             "fault": journal.fault,

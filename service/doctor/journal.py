@@ -27,7 +27,7 @@ from service.doctor.system import (
     read_only,
     through,
 )
-from service.journal_file import SCHEMA_VERSION, bytes_of, irregular, shm_of, wal_of
+from service.journal_file import SCHEMA_VERSION, bytes_of, irregular, shm_of, size_of, wal_of
 from service.journal_reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
 from service.journal_summary import amount
 from service.locks import lock_of
@@ -268,7 +268,7 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
     known = f"schema {schema}" + (", brought forward at start" if schema < SCHEMA_VERSION else "")
     read = "whole" if whole else f"not read to its end in {CHECK_S:g} s (--full does)"
     last = "no score yet" if newest is None else f"last score {stamp(newest[0])} UTC"
-    yield ok(path, f"{amount(bytes_of(path))}, {known}, {read}; {last}")
+    yield ok(path, f"{amount(size_of(path))}, {known}, {read}; {last}")
 
 
 def _restarts(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from another_user import NOBODY, as_root
+from command import invoke
 from doctored import DAY_S, Setup, beside
 from harness import Service, eventually, running
 from msgspec.structs import astuple
@@ -22,7 +23,8 @@ from wire import answering
 
 from protocol.schema import FEATURE_COUNT
 from service.doctor.finding import Finding
-from service.journal_file import SCHEMA_VERSION
+from service.journal_file import SCHEMA_VERSION, bytes_of, size_of
+from service.journal_summary import amount
 from service.records import EventRow
 from service.spool import Spool, spool_path
 
@@ -214,6 +216,19 @@ def test_a_wal_that_grows_since_a_reader_stays(setup: Setup) -> None:
         for _ in range(9):
             writer.execute("INSERT INTO big VALUES(zeroblob(8000000))")
         assert "reader" in setup.fault("journal", "wait to be moved", level="warn").advice
+
+
+def test_the_size_is_that_of_status_with_the_wal(setup: Setup) -> None:
+    setup.write_journal()
+    with closing(sqlite3.connect(setup.journal)) as writer, writer:
+        writer.execute("CREATE TABLE big AS SELECT zeroblob(900000)")
+        writer.commit()
+        size = size_of(setup.journal)
+        assert size > bytes_of(setup.journal) + 900_000
+        (found,) = setup.findings("journal")
+        status = invoke("status", "--timeout-ms", "50", **setup.values).stdout
+    assert found.text.startswith(f"{amount(size)}, schema")
+    assert f"{setup.journal}, {amount(size)}" in status.replace("\n", "")
 
 
 def test_a_row_whose_time_is_damaged_is_no_fault_of_doctors(setup: Setup) -> None:
