@@ -92,22 +92,26 @@ def _seen(scene: Scene, path: Path) -> Iterator[Finding]:
 def _unwritten(scene: Scene, path: Path) -> Iterator[Finding]:
     """What keeps the service from it though, as seen from here, nothing does."""
     fault = scene.running and scene.running.stats["journal"]["fault"]
-    folder = nearest_there(wal_of(path).parent)
+    # Where the journal is a link, its lock and spool lie beside that, its WAL beside the file.
+    lie_in = wal_of(path).parent, Path(os.path.realpath(path.parent))
+    folders = sorted(set(map(nearest_there, lie_in)))
     # A folder that it may not write to is the files' check's to tell.
-    if not fault or obstacle(folder, scene.owner, WRITE | ENTER) is not None:
+    if not fault or any(obstacle(one, scene.owner, WRITE | ENTER) for one in folders):
         return
     do = "docs/runbook.md, ScorerJournalFailing, says what to do"
-    if read_only(folder):
+    if any(map(read_only, folders)):
         do = MOUNT
     elif "Read-only" in fault or "readonly" in fault:
         do = (
-            f"its unit keeps it out: systemctl edit signal-scorer, ReadWritePaths={folder} under "
-            "[Service]; then systemctl restart signal-scorer"
+            "its unit keeps it out: systemctl edit signal-scorer, "
+            f"ReadWritePaths={' '.join(map(str, folders))} under [Service]; then systemctl restart "
+            "signal-scorer"
         )
     elif "Permission denied" in fault:
         do = (
-            f"let the user of the running service write in {folder}; its unit hides /home, /root "
-            "and /run/user (ProtectHome=): below them, set another journal.path"
+            f"let the user of the running service write in {' and '.join(map(str, folders))}; its "
+            "unit hides /home, /root and /run/user (ProtectHome=): below them, set another "
+            "journal.path"
         )
     yield fail(path, f"the running service cannot write it: {fault}", do)
 

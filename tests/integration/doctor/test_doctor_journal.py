@@ -181,6 +181,29 @@ def test_what_a_running_service_says_of_a_journal_that_is_sound(
     assert not [other for other in others if other.level == "fail"]
 
 
+@as_root
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        ("OSError: [Errno 30] Read-only file system: 'journal.db-spool'", "ReadWritePaths={} {} "),
+        ("PermissionError: [Errno 13] Permission denied: 'journal.db.lock'", "in {} and {};"),
+    ],
+)
+def test_of_a_journal_behind_a_link_both_folders_are_named(
+    served_by_nobody: Setup, fault: str, advice: str
+) -> None:
+    state = served_by_nobody.state
+    links = state / "links"
+    links.mkdir()
+    served_by_nobody.write_journal()
+    (links / "journal.db").symlink_to(served_by_nobody.journal)
+    (state / "same").symlink_to(links)
+    served_by_nobody.values["JOURNAL_PATH"] = str(state / "same" / "journal.db")
+    give_to_nobody(state)
+    (found,) = told(served_by_nobody, fault)
+    assert advice.format(state, links) in found.advice
+
+
 SANDBOXED = """
 import os, sys
 folder, *rest = sys.argv[1:]
