@@ -1,6 +1,8 @@
-"""One frame of exactly the terminal's size: facts above, rows below, or side by side."""
+"""One frame of the terminal's size at most: facts above, rows below, or side by side."""
 
 from __future__ import annotations
+
+from textwrap import wrap
 
 from rich.text import Text
 
@@ -18,21 +20,39 @@ GAP = 2
 
 def frame(look: Look, trend: Trend, config: Config, endpoint: str, width: int, height: int) -> Text:
     """The whole screen, `height` lines of at most `width` columns."""
-    width, height = max(width, LEAST_WIDTH), max(height, LEAST_HEIGHT)
-    head = [blocks.title(look, endpoint, width)]
-    head += list(blocks.complaints(look))[:MOST_COMPLAINTS]
-    foot = Text("q or Ctrl-C leaves", blocks.DIM)
-    room = height - len(head) - 1
+    height = max(height, LEAST_HEIGHT)
+    drawn = page(look, trend, config, endpoint, width, height - 1)
+    drawn.append("\n" * (height - 1 - drawn.plain.count("\n")))
+    return drawn.append("q or Ctrl-C leaves", blocks.DIM)
+
+
+def page(look: Look, trend: Trend, config: Config, endpoint: str, width: int, height: int) -> Text:
+    """What there is to be seen, in at most `height` lines of at most `width` columns."""
+    width, height = max(width, LEAST_WIDTH), max(height, LEAST_HEIGHT - 1)
+    head = [blocks.title(look, endpoint, width), *_complaints(look, width, height)]
+    room = height - len(head)
     facts = _facts(look, trend, config)
     beside = width >= WIDE
     body = _side_by_side(look, facts, width, room) if beside else _stacked(look, facts, room)
-    lines = [*head, *body]
-    lines = lines[: height - 1] + [Text()] * (height - 1 - len(lines)) + [foot]
+    lines = [*head, *body][:height]
+    while not lines[-1].plain.strip():
+        lines.pop()
     for line in lines:
         line.no_wrap = True
         line.plain = printable(line.plain)
         line.truncate(width, overflow="ellipsis")
     return Text("\n", no_wrap=True, end="").join(lines)
+
+
+def _complaints(look: Look, width: int, height: int) -> list[Text]:
+    """To their ends where a quarter of the height suffices, else the first, each on its line."""
+    cut = list(blocks.complaints(look))
+    whole = [
+        Text(part, line.style)
+        for line in cut
+        for part in wrap(line.plain, width, subsequent_indent="    ")
+    ]
+    return whole if len(whole) <= height // 4 else cut[:MOST_COMPLAINTS]
 
 
 def _facts(look: Look, trend: Trend, config: Config) -> list[Text]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from service.settings import Config
-from service.top.frame import frame
+from service.top.frame import frame, page
 from service.top.look import Source
 from service.top.trend import Trend
 
@@ -42,7 +42,7 @@ def show(source: Source, config: Config, *, interval_s: float) -> None:
 
 
 def once(source: Source, config: Config, *, interval_s: float) -> None:
-    """Print one frame; two looks make its rates."""
+    """Print what a frame shows; two looks make its rates."""
     console = Console(highlight=False)
     trend = Trend()
     trend.see(source.look())
@@ -50,7 +50,7 @@ def once(source: Source, config: Config, *, interval_s: float) -> None:
     look = source.look()
     trend.see(look)
     width, height = console.size
-    console.print(frame(look, trend, config, source.endpoint, width, height - 1))
+    console.print(page(look, trend, config, source.endpoint, width, height - 1))
 
 
 def _left(due_s: float) -> bool:

@@ -129,6 +129,20 @@ def test_what_is_wrong_stands_on_top(looks: tuple[Look, Look]) -> None:
     assert "journal: disk is full" in lines[1]
 
 
+def test_a_long_note_is_said_to_its_end_where_there_is_room(looks: tuple[Look, Look]) -> None:
+    note = f"feed tcp://a is ahead{' of all' * 20}: a recording, or a clock is wrong"
+
+    def beginning(notes: list[str], width: int = 80, height: int = 24) -> str:
+        health = dict(looks[1].health or {}) | {"notes": notes}
+        lines = text_of(looks[1]._replace(health=health), Trend(), width, height)
+        return " ".join(" ".join(lines[1:9]).split())
+
+    assert beginning([note]).startswith(f"- {note} feed")
+    assert f"- {note} - short feed" in beginning([note, "short"])
+    assert beginning([note] * 3).count(" a…") == 3
+    assert f"- {note} - {note} - {note} feed" in beginning([note] * 3, 120, 50)
+
+
 def test_a_counter_that_falls_began_anew() -> None:
     rate = Rate()
     rate.see(0.0, 100)
@@ -170,7 +184,10 @@ def test_once_prints_a_frame_of_the_running_service(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert service.address in done.stdout
         assert "71.0 ->  71.0" in done.stdout
-        assert len(done.stdout.splitlines()) == 24
+        lines = done.stdout.splitlines()
+        assert lines[-1].startswith("paper positions")
+        assert len(lines) < 24
+        assert all(lines)
         done = run("status", "--timeout-ms", "5000", **values)
         assert done.returncode == 0
         assert "2 warm" in done.stdout.replace("known, ", "")
