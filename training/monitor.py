@@ -207,7 +207,7 @@ def state_path(settings: Settings) -> Path:
 def describe(seen: Seen) -> Iterator[str]:
     """Lines for the terminal and the log."""
     outcomes = f", {seen.live:,} outcomes since" if seen.version else ""
-    yield f"model         {seen.version or 'none'}{outcomes}"
+    yield f"model judged  {seen.version or 'none'}{outcomes}"
     for finding in seen.findings:
         level = "ALERT" if finding.level == "alert" else finding.level
         head = f"{finding.name.replace('_', ' '):<13} {level:<8} "

@@ -48,7 +48,7 @@ def test_a_rollback_that_the_service_refuses_is_no_recovery(degraded: Path) -> N
     newer = current(degraded)
     older = rollback(degraded / "models", now_s=NOW_S + 7200, why="by hand")
     said = look_again(degraded)
-    assert f"model {newer}, 400 outcomes since" in said
+    assert f"model judged {newer}, 400 outcomes since" in said
     assert f"the service answers by {newer}, and not by {older}, which is published" in said
     assert "no rollback" not in said
     alert = told(degraded)[-1]
@@ -95,7 +95,7 @@ def test_a_service_that_has_not_answered_since_the_pointer_moved_is_no_finding(
     rollback(tmp_path / "models", now_s=FIRST_S + 500 * EVERY_S, why="by hand")
     result = monitor(tmp_path)
     assert (result.exit_code, result.output.count("ALERT")) == (0, 0)
-    assert f"model         {older}, 0 outcomes since" in result.output
+    assert f"model judged  {older}, 0 outcomes since" in result.output
     assert "model         unknown  not yet known: no model has answered since" in result.output
     assert model_of(tmp_path / "models").version == older
 
