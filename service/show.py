@@ -63,7 +63,7 @@ def _warmth(reply: dict[str, Any]) -> str:
     if reply["warm"]:
         return "warm"
     if is_warm(Vector((), tuple(reply["missing"]), reply["volume_source"])):
-        return "not warm yet: it lacks no history, but the feed's time is ahead"
+        return "not warm yet (history enough, but the feed's time is ahead)"
     return "not warm yet"
 
 

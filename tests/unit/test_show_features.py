@@ -40,4 +40,4 @@ def test_a_symbol_that_lacks_nothing_is_said_to_wait_for_the_clock(
     assert shown(capsys, *few[:1], warm=True)[0].startswith("EURUSD  warm, feed")
     assert shown(capsys, *few, warm=False)[0].startswith("EURUSD  not warm yet, feed")
     head = " ".join(shown(capsys, *few[:1], warm=False)[:2])
-    assert "EURUSD  not warm yet: it lacks no history, but the feed's time is ahead" in head
+    assert "EURUSD  not warm yet (history enough, but the feed's time is ahead)" in head
