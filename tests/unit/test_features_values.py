@@ -52,9 +52,7 @@ def test_volatility_is_the_ratio_of_short_and_long_true_range() -> None:
     assert value(state, "atr_volatility", NOON_S) == pytest.approx(65.0)
 
 
-def test_volatility_needs_21_bars_and_a_range() -> None:
-    assert value(quiet(20), "atr_volatility", NOON_S) is None
-    assert value(quiet(21), "atr_volatility", NOON_S) == 50.0
+def test_a_market_without_a_range_has_no_volatility() -> None:
     assert value(walk([10.0] * 30), "atr_volatility", NOON_S) is None
 
 
@@ -123,14 +121,6 @@ def test_alignment_ignores_moves_within_the_dead_band() -> None:
     assert value(state, "tf_alignment", NOON_S, +1) == 50.0
 
 
-def test_alignment_needs_four_whole_m5_bars() -> None:
-    # At noon the four M5 bars begin at 11:40; a run from 11:41 has only three.
-    assert value(quiet(19), "tf_alignment", NOON_S) is None
-    assert value(quiet(20), "tf_alignment", NOON_S) == 0.0
-    # One minute later the fourth is the one that ended at 12:00; 12:00 itself is in none.
-    assert value(quiet(20, NOON_M + 1), "tf_alignment", NOON_S + 60) is None
-
-
 @pytest.mark.parametrize(
     ("age_s", "expected"),
     [(0, 90.0), (600, 70.0), (1200, 60.0), (4800, 50 + 40 / 256), (4801, None)],
@@ -151,14 +141,6 @@ def test_whale_is_the_largest_deal_in_mean_deals(largest: float, expected: float
         tick(state, NOON_S + second, deal=1.0)
     tick(state, NOON_S + 130, deal=largest)
     assert value(state, "whale_activity", NOON_S + 160) == expected
-
-
-def test_whale_needs_20_deals_before_the_window() -> None:
-    state = SymbolState("X")
-    for second in range(20):
-        tick(state, NOON_S + second, deal=1.0)
-    assert value(state, "whale_activity", NOON_S + 78) is None
-    assert value(state, "whale_activity", NOON_S + 79) == 0.0
 
 
 def test_whale_compares_with_the_newest_hundred_deals_only() -> None:
@@ -214,11 +196,6 @@ def test_momentum_without_a_forming_bar_is_of_closed_bars() -> None:
     assert value(state, "momentum_strength", NOON_S) == pytest.approx(expected)
 
 
-def test_momentum_needs_15_closed_bars() -> None:
-    assert value(quiet(14), "momentum_strength", NOON_S) is None
-    assert value(quiet(15), "momentum_strength", NOON_S) == 50.0
-
-
 def test_support_is_the_distance_to_the_nearest_level() -> None:
     # Levels 9.5 and 10.5, ATR 1: half an ATR away in the middle, on the level at 10.5, and
     # 1.5 ATR above it at 12.
@@ -238,13 +215,6 @@ def test_support_remembers_the_whole_run_and_the_previous_day() -> None:
     assert value(state, "support_resistance", NOON_S) == pytest.approx(100 * exp(-0.25))
     tick(state, NOON_S + 1, 7.125)
     assert value(state, "support_resistance", NOON_S + 1) == pytest.approx(100 * exp(-0.125))
-
-
-def test_support_needs_20_bars_and_a_quote() -> None:
-    state = quiet(19)
-    tick(state, NOON_S)
-    assert value(state, "support_resistance", NOON_S) is None
-    assert value(quiet(20), "support_resistance", NOON_S) is None
 
 
 def test_support_is_missing_where_candles_go_on_without_quotes_until_one_comes() -> None:
