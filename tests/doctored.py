@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Service, free_port
-from journals import Journal
+from journals import stored
 
 from service.config import load
 from service.doctor import clock
@@ -75,10 +75,7 @@ class Setup:
         raise AssertionError(f"nothing says {words}: {found}")
 
     def write_journal(self, *rows: EventRow | ScoreRow) -> None:
-        journal = Journal(self.journal)
-        assert journal.open()
-        journal.write(rows)
-        journal.close()
+        stored(self.journal, rows)
 
 
 def beside(service: Service, tmp_path: Path, **values: str) -> Setup:

@@ -6,11 +6,12 @@ fails the test.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from service.journal import Journal as OwnJournal
+from service.records import EventRow, OutcomeRow, ScoreRow
 
 _BLOCKS: list[list[Journal]] = []
 
@@ -33,3 +34,11 @@ def closed_behind() -> Iterator[None]:
     finally:
         for journal in _BLOCKS.pop():
             journal.close()
+
+
+def stored(path: Path, rows: Iterable[ScoreRow | OutcomeRow | EventRow]) -> Path:
+    """A journal with these rows in it, each of them taken, that nobody has open."""
+    with closing(OwnJournal(path)) as journal:
+        assert journal.open()
+        assert all(written.journalled for written in journal.write(list(rows)))
+    return path

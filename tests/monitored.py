@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from builders import NOW_S
-from journals import Journal
+from journals import stored
 from scored_journal import outcome_row, score_row
 
 from protocol.schema import FEATURE_COUNT
@@ -55,6 +55,4 @@ def answer_signals(
             )
         )
         rows.append(outcome_row(i, bool(win[i]), closed_at=at_s + 300, received_at=at_s + 301))
-    written = Journal(journal)
-    assert all(row.journalled for row in written.write(rows))  # type: ignore[arg-type]
-    written.close()
+    stored(journal, rows)

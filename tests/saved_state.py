@@ -7,7 +7,7 @@ from typing import Any
 
 from builders import model_of, small_model
 from command import Done, invoke
-from journals import Journal
+from journals import stored
 from serving import rows
 
 from service.config import Sourced, load
@@ -24,10 +24,7 @@ def sourced(state: Path, **values: str) -> Sourced:
 
 
 def write_event(state: Path, kind: str) -> None:
-    journal = Journal(state / "journal.db")
-    assert journal.open()
-    journal.write([EventRow(at=NOW_S, kind=kind, detail={})])
-    journal.close()
+    stored(state / "journal.db", [EventRow(at=NOW_S, kind=kind, detail={})])
 
 
 def kinds(journal: Path) -> list[str]:

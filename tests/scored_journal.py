@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from journals import Journal
+from journals import stored
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT
 from service.records import OutcomeRow, ScoreRow
@@ -93,8 +93,5 @@ def write_journal(path: Path, n: int, *, edge: float, turned: bool = False, seed
     if turned:
         sign[2 * n // 3 :] *= -1
     win = np.random.default_rng(seed + 1).random(n) < 0.5 + edge * sign
-    journal = Journal(path)
     rows = [score_row(i, x[i]) for i in range(n)]
-    ends = [outcome_row(i, bool(win[i])) for i in range(n)]
-    assert all(written.journalled for written in journal.write([*rows, *ends]))
-    journal.close()
+    stored(path, [*rows, *(outcome_row(i, bool(win[i])) for i in range(n))])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import NOW_S, model_of, pointer_of, small_draft
-from journals import Journal
+from journals import stored
 from msgspec.structs import replace
 from scored_journal import score_row
 from serving import published_model
@@ -63,12 +62,6 @@ def score(i: int, at_s: float, version: str | None, status: str = "success") -> 
     )
 
 
-def hold(path: Path, rows: Sequence[ScoreRow]) -> None:
-    journal = Journal(path)
-    assert all(done.journalled for done in journal.write(rows))
-    journal.close()
-
-
 def said(place: Settings, now_s: float) -> list[tuple[str, str]]:
     """Level and text of what is found of the model that answers, at `now_s`."""
     return [(f.level, f.text) for f in look(place, now_s=now_s).findings if f.name == "model"]
@@ -79,8 +72,8 @@ def test_a_replica_that_refuses_the_model_is_told_whichever_was_asked_last(
 ) -> None:
     """Else the alert would come and go with the signals."""
     begin_s = NOW_S + HOUR_S
-    hold(place.journal, [score(i, begin_s + 120.0 * i, model.version) for i in range(9)])
-    hold(
+    stored(place.journal, [score(i, begin_s + 120.0 * i, model.version) for i in range(9)])
+    stored(
         place.replicas[0],
         [score(50 + i, begin_s + 120.0 * i + 60, older.version) for i in range(9)],
     )
@@ -98,9 +91,9 @@ def test_what_a_replica_answers_is_read_though_another_has_no_model(
 ) -> None:
     begin_s = NOW_S + HOUR_S
     first = score(0, NOW_S - 49 * DAY_S, older.version)
-    hold(place.journal, [first, score(3, begin_s, older.version)])
+    stored(place.journal, [first, score(3, begin_s, older.version)])
     rows = [score(1, begin_s + 60.0, model.version), score(2, begin_s + 120.0, None, "no_model")]
-    hold(place.replicas[0], rows)
+    stored(place.replicas[0], rows)
     now_s = begin_s + HOUR_S
     found = look(place, now_s=now_s)
     assert found.model is not None
@@ -117,7 +110,7 @@ def test_only_base_scores_of_an_expired_model_are_told_while_the_published_one_i
 ) -> None:
     """The service refused the published one and went on with one that has expired since."""
     begin_s = NOW_S + HOUR_S
-    hold(alone.journal, [score(0, begin_s, None, "expired_model")])
+    stored(alone.journal, [score(0, begin_s, None, "expired_model")])
     ((level, text),) = said(alone, begin_s + HOUR_S)
     assert level == "alert"
     assert "answers by no model" in text
@@ -132,10 +125,10 @@ def test_base_scores_while_the_review_ran_that_renews_the_model_tell_nothing(
     written_s = begin_s + 600.0
     revalidate(alone.models, now_s=begin_s, why="still better")
     os.utime(alone.models / "CURRENT.json", (written_s, written_s))
-    hold(alone.journal, [score(0, begin_s + 300.0, None, "expired_model")])
+    stored(alone.journal, [score(0, begin_s + 300.0, None, "expired_model")])
     assert [level for level, _ in said(alone, written_s + HOUR_S)] == ["unknown"]
     journal = alone.journal.with_name("later.db")
-    hold(journal, [score(0, written_s + 120.0, None, "expired_model")])
+    stored(journal, [score(0, written_s + 120.0, None, "expired_model")])
     later = replace(alone, journal=journal)
     assert [level for level, _ in said(later, written_s + HOUR_S)] == ["alert"]
 
@@ -145,7 +138,7 @@ def test_base_scores_from_before_the_review_and_after_its_time_tell_nothing(
     alone: Settings, older: Model, model: Model, at_s: float
 ) -> None:
     rows = [score(0, at_s, None, "expired_model"), score(1, at_s + 60.0, None, "off")]
-    hold(alone.journal, rows)
+    stored(alone.journal, rows)
     text = "not yet known: no model has answered since 60 s after it was published"
     assert said(alone, at_s + 3 * DAY_S) == [("unknown", text)]
 
@@ -155,7 +148,7 @@ def test_a_pointer_of_a_clock_that_was_ahead_does_not_hide_who_answers(
 ) -> None:
     begin_s = NOW_S + HOUR_S
     published_model(alone.models, NOW_S + 30 * DAY_S)
-    hold(alone.journal, [score(0, begin_s, older.version)])
+    stored(alone.journal, [score(0, begin_s, older.version)])
     ((level, text),) = said(alone, begin_s + DAY_S)
     assert level == "alert"
     assert f"answers by {older.version}, and not" in text
@@ -170,7 +163,7 @@ def test_what_was_answered_while_the_trainer_ran_says_nothing_of_its_model(
     model = model_of(alone.models)
     assert (model.manifest.created_at, model.reviewed_at) == (begin_s, begin_s)
     assert pointer_of(alone.models).published_at == moved_s
-    hold(alone.journal, [score(0, begin_s + 300.0, older.version)])
+    stored(alone.journal, [score(0, begin_s + 300.0, older.version)])
     ((level, _),) = said(alone, moved_s + HOUR_S)
     assert level == "unknown"
     found = look(alone, now_s=moved_s + HOUR_S)
@@ -179,7 +172,7 @@ def test_what_was_answered_while_the_trainer_ran_says_nothing_of_its_model(
 
 
 def test_no_rollback_is_advised_to_a_version_that_is_gone(alone: Settings, older: Model) -> None:
-    hold(alone.journal, [score(0, NOW_S, older.version)])
+    stored(alone.journal, [score(0, NOW_S, older.version)])
     (alone.models / "CURRENT.json").unlink()
     (alone.models / older.version).rename(alone.models.parent / "gone")
     ((level, text),) = said(alone, NOW_S + HOUR_S)

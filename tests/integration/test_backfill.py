@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from another_user import as_no_root
 from click.testing import Result
-from journals import Journal
+from journals import stored
 from made_market import asked_of, made_market, quotes_of, signal_lines, write_lines
 from oracles.serial_backfill import differences, serial
 from scored_journal import START_S, outcome_row, score_row, vectors, write_journal
@@ -421,9 +421,7 @@ def test_backfilled_signals_train_the_walk_forward_and_none_is_tested_on(tmp_pat
 
 
 def test_without_a_live_signal_nothing_can_be_tested(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.db")
-    assert journal.open()
-    journal.close()
+    stored(tmp_path / "journal.db", [])
     made = made_file(tmp_path / "made.db", range(300))
     result = give(
         "train", "--journal", tmp_path / "journal.db", "--models", tmp_path / "models",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from found_rows import unpriced
-from journals import Journal
+from journals import stored
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 from signal_weeks import MONDAY_S, WEEKS, advice_of, weeks_of_signals
 
@@ -25,14 +25,11 @@ X = vectors(4)
 def test_what_ended_at_break_even_is_not_among_those_without_an_outcome(
     tmp_path: Path, by: str
 ) -> None:
-    journal = Journal(tmp_path / "journal.db")
-    journal.write([score_row(i, X[i]) for i in range(4)])
-    journal.write([outcome_row(i, i > 1) for i in (1, 2)])
+    rows = [*(score_row(i, X[i]) for i in range(4)), *(outcome_row(i, i > 1) for i in (1, 2))]
     log = tmp_path / "truth_log.jsonl"
     end_s = START_S + 600.0
     if by == "journal":
-        flat = outcome_row(0, None, "CLOSED_STOP", realised_r=0.0, closed_at=end_s)
-        journal.write([flat])
+        rows.append(outcome_row(0, None, "CLOSED_STOP", realised_r=0.0, closed_at=end_s))
     else:
         line = {
             "signal_id": "SIG_0",
@@ -44,9 +41,8 @@ def test_what_ended_at_break_even_is_not_among_those_without_an_outcome(
             "runtime_seconds": 600,
         }
         log.write_text(json.dumps(line) + "\n")
-    journal.close()
     settings = Settings(
-        journal=tmp_path / "journal.db",
+        journal=stored(tmp_path / "journal.db", rows),
         models=tmp_path / "models",
         truth_logs=(log,) if log.exists() else (),
     )
@@ -63,11 +59,9 @@ def test_a_break_even_stays_one_where_its_paper_position_was_void(
 ) -> None:
     flat = outcome_row(0, None, "CLOSED_STOP", realised_r=0.0)
     ends = [flat, outcome_row(0, None, "VOID", source="paper")]
-    journal = Journal(tmp_path / "journal.db")
-    journal.write([score_row(i, X[i]) for i in range(2)])
-    journal.write([*(reversed(ends) if void_first else ends), outcome_row(1, True)])
-    journal.close()
-    settings = Settings(journal=tmp_path / "journal.db", models=tmp_path / "models")
+    rows = [*(score_row(i, X[i]) for i in range(2)), outcome_row(1, True)]
+    journal = stored(tmp_path / "journal.db", [*rows, *(reversed(ends) if void_first else ends)])
+    settings = Settings(journal=journal, models=tmp_path / "models")
     _, data = gather(settings, now_s=START_S + 10 * EVERY_S)
     assert data.excluded == {"break_even": 1}
     assert (data.even_s, data.silent_s) == ((START_S,), ())

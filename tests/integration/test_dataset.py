@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joined import LATER_S, RULES, Read, reader, said
-from journals import Journal
+from journals import stored
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 
 from service.records import OutcomeRow, ScoreRow
@@ -174,15 +174,13 @@ def test_outcomes_that_name_no_signal_are_counted_one_by_one(read: Read) -> None
 
 
 def test_outcomes_of_signals_never_scored_cost_little_memory(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.db")
-    journal.write([score_row(0, X[0])])
-    journal.close()
+    journal = stored(tmp_path / "journal.db", [score_row(0, X[0])])
     (outcome,) = said(0, True).values()
     many = {f"SIG_{i}": outcome for i in range(50_000)}
-    read_dataset(journal.path, {}, RULES, now_s=LATER_S)
+    read_dataset(journal, {}, RULES, now_s=LATER_S)
     tracemalloc.start()
     try:
-        data = read_dataset(journal.path, many, RULES, now_s=LATER_S)
+        data = read_dataset(journal, many, RULES, now_s=LATER_S)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

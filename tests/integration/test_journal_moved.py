@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from another_user import NOBODY, as_nobody, as_root
-from journals import Journal
+from journals import Journal, stored
 from scored_journal import score_row, vectors
 from serving import rows
 
@@ -54,14 +54,6 @@ def ids(path: Path) -> list[str]:
     return [row["score_id"] for row in rows(path, "SELECT score_id FROM scores ORDER BY seq")]
 
 
-def stored(path: Path, *scores: ScoreRow) -> Path:
-    """A journal that nobody uses."""
-    journal = Journal(path)
-    journal.write(scores)
-    journal.close()
-    return path
-
-
 def test_a_file_that_was_moved_without_its_wal_has_all_its_rows(journal: Journal) -> None:
     journal.write([score(0), EVENT])
     assert wal_of(journal.path).stat().st_size
@@ -78,7 +70,7 @@ def test_a_file_that_was_moved_without_its_wal_has_all_its_rows(journal: Journal
 def test_another_journal_in_its_place_is_gone_on_with_and_stays_sound(
     journal: Journal, tmp_path: Path
 ) -> None:
-    backup = stored(tmp_path / "backup.db", *(score(i, reply=b"x" * 9000) for i in range(5)))
+    backup = stored(tmp_path / "backup.db", [score(i, reply=b"x" * 9000) for i in range(5)])
     journal.write([*(score(i) for i in range(6, 16)), EVENT])
     backup.rename(journal.path)
     assert journal.recover(2.0)
@@ -109,7 +101,7 @@ def test_what_cannot_be_moved_into_a_file_that_is_elsewhere_lies_aside(
         if at_fault:
             assert journal.write([EVENT]) == [Written(False)]
         moved = journal.path.rename(tmp_path / "moved.db")
-        stored(tmp_path / "backup.db", score(2)).rename(journal.path)
+        stored(tmp_path / "backup.db", [score(2)]).rename(journal.path)
         assert not journal.recover(2.0)
     (aside,) = journal.path.parent.glob("*-wal-*")
     assert f"{aside} holds" in (journal.fault or "")
@@ -141,7 +133,7 @@ def test_a_file_that_was_replaced_just_before_the_end_is_sound_at_the_next_start
 ) -> None:
     journal.write([score(0), EVENT])
     moved = journal.path.rename(tmp_path / "moved.db")
-    stored(tmp_path / "backup.db", score(2)).rename(journal.path)
+    stored(tmp_path / "backup.db", [score(2)]).rename(journal.path)
     journal.write([score(1)])
     journal.close()
     assert not list(journal.path.parent.glob("*-wal-*"))

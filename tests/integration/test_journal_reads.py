@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from journals import Journal
+from journals import Journal, stored
 from scored_journal import outcome_row, score_row, vectors
 from serving import rows
 
@@ -35,11 +35,9 @@ def score(i: int) -> ScoreRow:
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Scores and an outcome of each."""
-    journal = Journal(tmp_path_factory.mktemp("journal") / "journal.db")
-    journal.write([score(i) for i in range(ROWS)])
-    journal.write([outcome_row(i, i % 2 == 0, received_at=START_S + i) for i in range(ROWS)])
-    journal.close()
-    return journal.path
+    path = tmp_path_factory.mktemp("journal") / "journal.db"
+    ends = [outcome_row(i, i % 2 == 0, received_at=START_S + i) for i in range(ROWS)]
+    return stored(path, [*(score(i) for i in range(ROWS)), *ends])
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import documents
 import numpy as np
 import pytest
 from builders import NOW_S
-from journals import Journal
+from journals import stored
 from monitored import answer_signals
 from scored_journal import START_S, outcome_row, score_row, vectors
 from serving import published_model
@@ -33,21 +33,13 @@ RULES = JoinRules(max_holding_s=600.0)
 LATER_S = START_S + 1e6
 
 
-def written(path: Path, rows: list[ScoreRow | OutcomeRow]) -> Path:
-    journal = Journal(path)
-    assert all(done.journalled for done in journal.write(rows))
-    journal.close()
-    return path
-
-
 def test_scores_and_outcomes_that_fell_to_different_replicas_are_joined(tmp_path: Path) -> None:
     scores = [score_row(i, X[i]) for i in range(N)]
     ends = [outcome_row(i, i % 3 > 0) for i in range(N)]
-    whole = written(tmp_path / "one.db", [*scores, *ends])
+    whole = stored(tmp_path / "one.db", [*scores, *ends])
     # A proxy hands out requests in turn: an outcome need not come to where its signal was scored.
     parts = [
-        written(tmp_path / f"part{k}.db", [*scores[k::3], *ends[(k + 1) % 3 :: 3]])
-        for k in range(3)
+        stored(tmp_path / f"part{k}.db", [*scores[k::3], *ends[(k + 1) % 3 :: 3]]) for k in range(3)
     ]
     one = read_dataset(whole, {}, RULES, now_s=LATER_S)
     several = read_dataset(parts, {}, RULES, now_s=LATER_S)
@@ -63,8 +55,8 @@ def test_a_signal_that_two_replicas_scored_is_one_sample_the_earlier(tmp_path: P
     first = score_row(0, X[0], signal_id="RETRIED", score_id="a-0")
     again = score_row(1, X[1], signal_id="RETRIED", score_id="b-1")
     parts = [
-        written(tmp_path / "b.db", [again, outcome_row(0, True, score_id="b-1", signal_id=None)]),
-        written(tmp_path / "a.db", [first]),
+        stored(tmp_path / "b.db", [again, outcome_row(0, True, score_id="b-1", signal_id=None)]),
+        stored(tmp_path / "a.db", [first]),
     ]
     data = read_dataset(parts, {}, RULES, now_s=LATER_S)
     assert data.excluded == {"later_revision": 1}
@@ -83,7 +75,7 @@ def test_of_two_replicas_papers_that_of_the_score_itself_is_believed(tmp_path: P
         outcome_row(0, False, score_id="a-0", closed_at=START_S + 500.0, **paper),
         outcome_row(1, True, score_id="b-1", closed_at=START_S + 200.0, **paper),
     ]
-    parts = [written(tmp_path / f"{k}.db", [rows[k], ends[k]]) for k in (1, 0)]
+    parts = [stored(tmp_path / f"{k}.db", [rows[k], ends[k]]) for k in (1, 0)]
     samples = read_dataset(parts, {}, RULES, now_s=LATER_S).samples
     assert samples.score_id.tolist() == ["a-0"]
     assert samples.win.tolist() == [False]
@@ -96,7 +88,7 @@ def test_a_paper_that_names_no_score_comes_after_that_of_the_score_itself(tmp_pa
         outcome_row(0, True, closed_at=START_S + 200.0, **paper),
         outcome_row(0, False, score_id="a-0", signal_id=None, **paper),
     ]
-    journal = written(tmp_path / "a.db", [score_row(0, X[0], score_id="a-0"), *ends])
+    journal = stored(tmp_path / "a.db", [score_row(0, X[0], score_id="a-0"), *ends])
     samples = read_dataset(journal, {}, RULES, now_s=LATER_S).samples
     assert samples.win.tolist() == [False]
 
@@ -115,7 +107,7 @@ def test_the_newest_vectors_are_the_newest_of_all(tmp_path: Path) -> None:
 
 def test_a_text_that_many_rows_share_is_kept_once(tmp_path: Path) -> None:
     rows: list[ScoreRow | OutcomeRow] = [score_row(i, X[i]) for i in (0, 2)]
-    written(tmp_path / "one.db", [*rows, *(outcome_row(i, True) for i in (0, 2))])
+    stored(tmp_path / "one.db", [*rows, *(outcome_row(i, True) for i in (0, 2))])
     with read(tmp_path / "one.db") as connection:
         one, two = scores_of(connection).sound
         labels = [label for labels in labels_by_id(connection).values() for label in labels]
@@ -134,7 +126,7 @@ def test_a_damaged_vector_ends_no_monitor(tmp_path: Path, damage: str) -> None:
 
 
 def test_nothing_is_written_and_a_missing_one_is_named(tmp_path: Path) -> None:
-    parts = [written(tmp_path / f"{k}.db", [score_row(k, X[k])]) for k in range(2)]
+    parts = [stored(tmp_path / f"{k}.db", [score_row(k, X[k])]) for k in range(2)]
     before = [path.read_bytes() for path in parts]
     read_dataset(parts, {}, RULES, now_s=LATER_S)
     assert [path.read_bytes() for path in parts] == before
@@ -146,7 +138,7 @@ def test_nothing_is_written_and_a_missing_one_is_named(tmp_path: Path) -> None:
 
 
 def test_a_damaged_one_is_named(tmp_path: Path) -> None:
-    whole = written(tmp_path / "whole.db", [score_row(0, X[0])])
+    whole = stored(tmp_path / "whole.db", [score_row(0, X[0])])
     damaged = tmp_path / "damaged.db"
     damaged.write_bytes(b"no journal" * 1000)
     models = ["--models", str(tmp_path / "models")]
@@ -159,7 +151,7 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("newer", [0, 1])
 def test_one_of_a_newer_schema_is_not_read(tmp_path: Path, newer: int) -> None:
-    paths = [written(tmp_path / f"{i}.db", [score_row(i, X[i])]) for i in range(2)]
+    paths = [stored(tmp_path / f"{i}.db", [score_row(i, X[i])]) for i in range(2)]
     with closing(sqlite3.connect(paths[newer])) as connection:
         connection.execute("PRAGMA user_version = 2")
     for reader in (open_journals, lambda paths: open_backfill(paths[newer])):
@@ -172,11 +164,11 @@ def test_what_the_runbook_saves_of_a_damaged_one_trains(tmp_path: Path) -> None:
     n = 400
     rows = vectors(n)
     scores = [score_row(i, rows[i]) for i in range(n)]
-    moved = written(tmp_path / "journal.db", [*scores, *(outcome_row(i, True) for i in range(n))])
+    moved = stored(tmp_path / "journal.db", [*scores, *(outcome_row(i, True) for i in range(n))])
     with moved.open("r+b") as file:
         file.seek(18 * 8192)
         file.write(b"\xff" * 8192)
-    fresh = written(tmp_path / "fresh.db", [score_row(n, rows[0])])
+    fresh = stored(tmp_path / "fresh.db", [score_row(n, rows[0])])
     spans = documents.document("docs/runbook.md").spans
     (save,) = (span.text for span in spans if span.text.startswith("sqlite3 journal.db .recover"))
     subprocess.run(save, shell=True, cwd=tmp_path, check=True)
@@ -187,8 +179,8 @@ def test_what_the_runbook_saves_of_a_damaged_one_trains(tmp_path: Path) -> None:
 
 
 def test_a_damage_within_is_said_of_the_files_that_may_hold_it(tmp_path: Path) -> None:
-    whole = written(tmp_path / "whole.db", [score_row(0, X[0])])
-    damaged = written(tmp_path / "damaged.db", [score_row(1, X[1])])
+    whole = stored(tmp_path / "whole.db", [score_row(0, X[0])])
+    damaged = stored(tmp_path / "damaged.db", [score_row(1, X[1])])
     with closing(sqlite3.connect(damaged)) as connection:
         (size,) = connection.execute("pragma page_size").fetchone()
         page = "select rootpage from sqlite_master where name = 'scores'"
@@ -212,7 +204,7 @@ def test_the_trainer_takes_several_by_option_and_by_configuration(tmp_path: Path
     for k in range(2):
         mine = range(k, N, 2)
         rows = [score_row(i, X[i]) for i in mine]
-        written(tmp_path / f"{k}.db", [*rows, *(outcome_row(i, True) for i in mine)])
+        stored(tmp_path / f"{k}.db", [*rows, *(outcome_row(i, True) for i in mine)])
     journals = [str(tmp_path / f"{k}.db") for k in range(2)]
     models = ["--models", str(tmp_path / "models")]
     options = [*models, "--journal", journals[0], "--journal", journals[1]]
@@ -227,7 +219,7 @@ def test_the_trainer_takes_several_by_option_and_by_configuration(tmp_path: Path
 
 
 def test_a_journal_given_alone_is_read_alone_and_once(tmp_path: Path) -> None:
-    written(tmp_path / "b.db", [score_row(0, X[0]), outcome_row(0, True)])
+    stored(tmp_path / "b.db", [score_row(0, X[0]), outcome_row(0, True)])
     config = tmp_path / "config.toml"
     config.write_text(f'[training]\njournals = ["{tmp_path / "b.db"}"]\n')
     models = ["--models", str(tmp_path / "models")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from builders import NOW_S, model_of
-from journals import Journal
+from journals import stored
 from monitored import EVERY_S, FIRST_S
 from scored_journal import score_row, vectors
 from test_monitor_command import current, monitor, program, rewrite, told, two_models
@@ -38,10 +38,9 @@ def look_again(place: Path) -> str:
 
 
 def restarted_without_a_model(place: Path) -> None:
-    journal = Journal(place / "journal.db")
     at_s = FIRST_S + 400 * EVERY_S
-    journal.write([score_row(400, vectors(1)[0], scored_at=at_s, event_time=at_s)])
-    journal.close()
+    late = score_row(400, vectors(1)[0], scored_at=at_s, event_time=at_s)
+    stored(place / "journal.db", [late])
 
 
 def test_a_rollback_that_the_service_refuses_is_no_recovery(degraded: Path) -> None:

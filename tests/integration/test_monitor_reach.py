@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import NOW_S, model_of, small_draft
-from journals import Journal
+from journals import stored
 from msgspec.structs import replace as with_fields
 from scored_journal import outcome_row, score_row
 from serving import published_model
@@ -48,9 +48,7 @@ class Told:
     def write(self, place: Path) -> Settings:
         journals = [place / f"replica{k}.db" for k in range(2)]
         for path, rows in zip(journals, self.rows, strict=True):
-            journal = Journal(path)
-            assert all(done.journalled for done in journal.write(rows))
-            journal.close()
+            stored(path, rows)
         log = place / "truth_log.jsonl"
         log.write_text("\n".join(self.lines) + "\n")
         return Settings(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import NOW_S
-from journals import Journal
+from journals import stored
 from monitored import FIRST_S
 from scipy.stats import ttest_1samp  # type: ignore[import-untyped]
 from scored_journal import outcome_row, score_row, vectors
@@ -126,7 +126,6 @@ def answered(journal: Path, newer: Model, older: Model) -> None:
     true = np.array([answer.p for answer in older.probabilities(x)])
     true[-middling:] = sigmoid((logit(said) + logit(true))[-middling:] / 2.0)
     win = np.random.default_rng(5).random(n) < true
-    written = Journal(journal)
     rows: list[object] = []
     for i in range(n):
         at_s = FIRST_S + 3600.0 * i
@@ -135,8 +134,7 @@ def answered(journal: Path, newer: Model, older: Model) -> None:
             score_row(i, x[i], scored_at=at_s, event_time=at_s, win_probability=said[i], **told),
             outcome_row(i, bool(win[i]), closed_at=at_s + 300, received_at=at_s + 301),
         ]
-    assert all(row.journalled for row in written.write(rows))  # type: ignore[arg-type]
-    written.close()
+    stored(journal, rows)
 
 
 def test_what_is_older_than_the_days_of_the_win_rate_does_not_tip_it(

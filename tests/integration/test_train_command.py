@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from builders import NOW_S, model_of, pointer_of, small_model
 from click.testing import Result
-from journals import Journal
+from journals import stored
 from made_market import write_lines
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
@@ -105,10 +105,9 @@ def test_fewer_samples_than_before_are_said_and_the_later_ones_counted(trained: 
     # A journal that was begun anew: as many as are wanted, none of which the last run had.
     (trained / "journal.db").unlink()
     x = vectors(620)
-    journal = Journal(trained / "journal.db")
     rows = [score_row(i, x[i]) for i in range(420, 620)]
-    journal.write([*rows, *(outcome_row(i, bool(x[i, 8] > 50)) for i in range(420, 620))])
-    journal.close()
+    ends = [outcome_row(i, bool(x[i, 8] > 50)) for i in range(420, 620)]
+    stored(trained / "journal.db", [*rows, *ends])
     result = run(trained, "train")
     assert "nothing to do" not in result.output
     newest_s = [event["newest_s"] for event in history(trained / "models") if "n" in event]
@@ -195,12 +194,10 @@ def test_too_few_samples_end_with_4_and_say_how_many(tmp_path: Path) -> None:
 
 
 def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.db")
     x = vectors(300)
     luck = np.random.default_rng(3).random(300)
     win = luck < np.where(x[:, 8] > 50, 0.85, 0.15)
-    journal.write([score_row(i, x[i]) for i in range(300)])
-    journal.close()
+    stored(tmp_path / "journal.db", [score_row(i, x[i]) for i in range(300)])
     log = tmp_path / "truth_log.jsonl"
     lines: list[dict[str, object]] = [
         {
@@ -310,11 +307,9 @@ def test_a_pinned_model_is_not_displaced(edge: Path) -> None:
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 def test_of_signals_that_all_won_it_is_said_what_lacks(tmp_path: Path, command: str) -> None:
-    journal = Journal(tmp_path / "journal.db")
     x = vectors(120)
-    journal.write([score_row(i, x[i]) for i in range(120)])
-    journal.write([outcome_row(i, True) for i in range(120)])
-    journal.close()
+    rows = [row for i in range(120) for row in (score_row(i, x[i]), outcome_row(i, True))]
+    stored(tmp_path / "journal.db", rows)
     result = run(tmp_path, command)
     assert result.exit_code == 4
     assert "not enough samples: 120, without both a win and a loss" in result.output

@@ -13,8 +13,9 @@ import pytest
 from builders import NOW_S
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journals import Journal
+from journals import stored
 from monitored import answer_signals
+from msgspec.structs import astuple
 from msgspec.structs import replace as with_fields
 from scored_journal import score_row, vectors
 from serving import published_model
@@ -68,20 +69,12 @@ def test_only_signals_with_the_history_that_the_service_wants_are_asked(tmp_path
         for source in ("deals", "ticks", "none")
         if source == "deals" or "whale_activity" in gone  # which is never there without deals
     ]
-    written = Journal(tmp_path / "journal.db")
-    written.write(
-        [
-            score_row(
-                i,
-                np.array(one.values),
-                missing=",".join(one.missing),
-                volume_source=one.volume_source,
-            )
-            for i, one in enumerate(seen)
-        ]
-    )
-    written.close()
-    asked = {score.score_id for score in asked_signals(tmp_path / "journal.db")}
+    rows = [
+        score_row(i, np.array(values), missing=",".join(missing), volume_source=source)
+        for i, (values, missing, source) in enumerate(map(astuple, seen))
+    ]
+    journal = stored(tmp_path / "journal.db", rows)
+    asked = {score.score_id for score in asked_signals(journal)}
     for i, one in enumerate(seen):
         assert (f"score-{i:x}" in asked) == is_warm(one), one
     assert len(asked) == 1 + 8 + 28 + 2 * (1 + 7)  # at most two of eight, whale activity with them
