@@ -72,11 +72,6 @@ def test_a_sell_enters_at_the_bid_and_leaves_at_the_ask():
     assert end.position.opened_price == 99
 
 
-def test_the_wrong_side_of_the_quote_touches_nothing():
-    assert run((1, 99, 101), (2, 91, 120), (3, 119, 130)) is None
-    assert run((1, 99, 101), (2, 70, 109), (3, 108, 109), **SELL) is None
-
-
 def test_a_stop_fills_at_its_level_when_the_quote_is_there_and_at_the_quote_behind_a_gap():
     assert told(run((1, 99, 101), (2, 90, 92))) == ("LOSS_SL", False, -1.1, 2)
     assert told(run((1, 99, 101), (2, 61, 62))) == ("LOSS_SL", False, -4.0, 2)
@@ -121,24 +116,6 @@ def test_at_the_holding_time_one_leaves_at_the_quote_that_stands_then():
     assert told(run(*quotes, (100, 200, 201))) == told(end)
     still = [(t, 99, 101) for t in range(10, 100, 10)]
     assert told(run(*still, (101, 70, 71), **SELL)) == ("EXPIRED", False, -0.2, 100.0)
-
-
-def test_a_path_that_was_not_seen_for_too_long_is_void():
-    for signal in ({}, SELL):
-        end = run((1, 99, 101), (21, 99, 101), (41.5, 99, 101), **signal)
-        assert told(end) == ("VOID", None, None, 21)
-    assert run((1, 99, 101), (21, 99, 101), (41, 99, 101)) is None
-    assert told(run((20.5, 99, 101))) == ("VOID", None, None, 0)
-    assert run((20, 99, 101), (40, 99, 101)) is None
-
-
-def test_a_gap_that_begins_shortly_before_the_holding_time_ends_is_none():
-    quotes = [(t, 99, 101) for t in range(5, 100, 15)]
-    assert told(run(*quotes, (9000, 99, 101))) == ("EXPIRED", False, -0.2, 100.0)
-    just = [(t, 99, 101) for t in range(0, 81, 20)]
-    assert told(run(*just, (9000, 99, 101))) == ("EXPIRED", False, -0.2, 100.0)
-    early = [(t, 99, 101) for t in range(0, 76, 15)]
-    assert told(run(*early, (9000, 99, 101))) == ("VOID", None, None, 75)
 
 
 def test_time_that_runs_backwards_is_void():
@@ -321,6 +298,9 @@ SIGNALS = st.lists(
     max_size=25,
 )
 
+BOTH = [(0, True, 101, 20, 20), (0, False, 101, 20, 20)]
+"""A buy and a sell at the first quote."""
+
 
 def asked_at(t: float, signal: tuple[int, bool, int, int, int]) -> Asked:
     _, buy, entry, stop, target = signal
@@ -344,6 +324,12 @@ def restarted(paper: Paper) -> Paper:
     {5},
     False,
 )
+# Gaps that hold what is open, which few random markets do: within the limit and beyond it; ended
+# by a quote, with a holding time that ends by the limit's last moment, and after it.
+@example([(0, 100, 2), *[(20, 100, 2)] * 2, (21, 100, 2), (1, 100, 2)], BOTH, set(), False)
+@example([(0, 100, 2), (21, 100, 2), (1, 100, 2)], BOTH, set(), False)
+@example([(0, 100, 2), *[(20, 100, 2)] * 4, (21, 100, 2)], BOTH, set(), False)
+@example([(0, 100, 2), *[(15, 100, 2)] * 5, (26, 100, 2)], BOTH, set(), False)
 @settings(max_examples=150)
 def test_every_outcome_equals_the_oracles_also_over_restarts_and_sweeps(
     steps, signals, restarts, sweeps
