@@ -195,7 +195,7 @@ def _forest(
         raise ModelRejected(RejectReason.STRUCTURE, detail)
     arrays = decode(content, nodes=declared.nodes, trees=declared.trees)
     pause()
-    check_structure(arrays, declared.depth, len(manifest.feature_names), max_nodes)
+    check_structure(arrays, declared.depth, len(manifest.feature_names), max_nodes, pause)
     pause()
     return Forest(arrays, declared.depth, pause=pause)
 

@@ -11,6 +11,7 @@ probability of a win too: the change of it along a path is what explains a predi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +32,18 @@ class Arrays:
     roots: NDArray[np.int32]
 
 
-def check_structure(arrays: Arrays, depth: int, feature_count: int, max_nodes: int) -> None:
+def check_structure(
+    arrays: Arrays,
+    depth: int,
+    feature_count: int,
+    max_nodes: int,
+    pause: Callable[[], object] = lambda: None,
+) -> None:
     """Make sure that the arrays are trees which `Forest` can walk; ModelRejected if not.
 
     dtypes are taken as checked. After this every node is a root or the child of exactly one
     node before it, no path is longer than `depth`, and every number is in its range.
+    `pause` as in `bundle`.
     """
     nodes, roots = len(arrays.left), arrays.roots.astype(np.int64)
     lengths = {len(a) for a in (arrays.feature, arrays.threshold, arrays.left, arrays.probability)}
@@ -48,13 +56,16 @@ def check_structure(arrays: Arrays, depth: int, feature_count: int, max_nodes: i
     _require(roots.min() >= 0 and roots.max() < nodes, "a root is out of range")
     _require(left[inner] > itself[inner], "a child does not lie beyond its parent")
     _require(left[inner] + 1 < nodes, "a child is out of range")
+    pause()
     born = np.concatenate([roots, left[inner], left[inner] + 1])
     _require(np.bincount(born, minlength=nodes) == 1, "a node has not exactly one parent")
+    pause()
     _require((arrays.feature >= 0) & (arrays.feature < feature_count), "a feature is out of range")
     _require(np.isfinite(arrays.threshold[inner]), "a threshold is not finite")
     _require(arrays.threshold[~inner] == np.inf, "a leaf has a threshold")
     in_range = (arrays.probability >= 0.0) & (arrays.probability <= 1.0)
     _require(in_range, "a probability is out of 0..1")
+    pause()
     _require(_depth(left, inner, roots) == depth, f"the depth is not the declared {depth}")
 
 

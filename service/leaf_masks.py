@@ -116,7 +116,9 @@ def leaf_masks(arrays: Arrays, pause: Callable[[], object] = lambda: None) -> Le
     features = int(arrays.feature[inner].max(initial=0)) + 1
     if (len(inner) + features) * trees > MOST_MASKS:
         return None
+    pause()
     tree, leaves, before = _leaf_ranges(left, arrays.roots)
+    pause()
     if leaves.max() > MOST_LEAVES:
         return None
     narrow = leaves.max() <= NARROW
@@ -151,7 +153,9 @@ def leaf_masks(arrays: Arrays, pause: Callable[[], object] = lambda: None) -> Le
         thresholds=tuple(thresholds),
         first=tuple(first),
         # In one piece each: of a list every number lies elsewhere, which cold caches make dear.
-        singles=tuple((at, array("d", r)) for at, r in zip(first, thresholds, strict=True)),
+        singles=tuple(
+            (at, array("d", r.tobytes())) for at, r in zip(first, thresholds, strict=True)
+        ),
         table=table,
         leaf_values=values,
         offsets=np.arange(trees, dtype=np.int64) * lane - _EXPONENT_BIAS,
