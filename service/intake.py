@@ -224,8 +224,8 @@ class Intake:
                 self.terminals.heard(sender, receive_time_s)
                 endpoint.tick_s = receive_time_s
                 return "tick_other_source"
-            if self.judges_spikes and feed.is_spike(tick):
-                return "tick_spike"  # before it would end what the other has filled
+            if self.judges_spikes and (refused := feed.spike(tick)):
+                return refused  # before it would end what the other has filled
             self._take_over(feed, source, sender, receive_time_s)
         feed.seen_s = feed.terminal.heard_s = receive_time_s
         stamp_s, clock = tick.stamp_s, endpoint.clock
@@ -273,14 +273,11 @@ class Intake:
         same_stamp = tick.stamp_s == feed.stamp_s
         deal = volume > 0.0 and (endpoint.volume_is_deal or not same_stamp or volume != feed.volume)
         if same_stamp and not deal and bid == feed.bid and ask == feed.ask:
-            feed.spikes.stands()
+            feed.spikes.stands(tick.stamp_s)
             return "tick_repeat"
         near = LOW * feed.bid < bid and ask < FACTOR * feed.bid
-        if not near and self.judges_spikes:
-            if feed.spikes.has(feed.ticks, tick):
-                return "tick_repeat"
-            if feed.is_spike(tick):
-                return "tick_spike"
+        if not near and self.judges_spikes and (refused := feed.spike(tick)):
+            return refused
         if event_s - state.last_seen_s > OBSERVATION_GAP_S:
             self.revision += 1
         endpoint.tick_s = receive_time_s

@@ -6,8 +6,11 @@ The rule: a price that has really gone there costs one tick, and a bad one chang
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from protocol.ea_feed import Tick
+
+Refusal = Literal["tick_spike", "tick_repeat"]
 
 FACTOR = 1.5
 """A bid or ask of so many times the last one, or less than it by that, is out of reach. Far enough
@@ -36,35 +39,37 @@ class Spikes:
     since_s: float = 0.0
     refused: int = 0
 
-    def stands(self) -> None:
-        """The quote that was taken last has come once more: what comes next is judged anew."""
-        self.taken = -1
+    def stands(self, stamp_s: float) -> None:
+        """The quote that was taken last has come once more, with its stamp.
 
-    def has(self, taken: int, tick: Tick) -> bool:
-        """Whether it is the one that was refused last, sent again with nothing taken between."""
-        last = (self.taken, self.stamp_s, self.bid, self.ask)
-        return (taken, tick.stamp_s, tick.bid, tick.ask) == last
+        It contradicts what was refused up to then, not what was refused later.
+        """
+        if stamp_s >= self.stamp_s:
+            self.taken = -1
 
-    def refuses(self, taken: int, bid: float, ask: float, tick: Tick) -> bool:
-        """Whether a tick is out of reach of the last `bid` and `ask`, and none agrees with it.
+    def refusal(self, taken: int, bid: float, ask: float, tick: Tick) -> Refusal | None:
+        """Why a tick is refused: out of reach of the last `bid` and `ask`, and none agrees with it.
 
         `taken` ticks came before it. The same quote once more does not agree: terminals send
         again what they have, under later stamps too.
         """
         if LOW * bid < tick.bid and tick.ask < FACTOR * bid:
-            return False  # nearly all; whoever takes in many looks himself
+            return None  # nearly all; whoever takes in many looks himself
         if _in_reach(tick.bid, bid) and _in_reach(tick.ask, ask):
-            return False
+            return None
+        last = (self.taken, self.stamp_s, self.bid, self.ask)
+        if (taken, tick.stamp_s, tick.bid, tick.ask) == last:
+            return "tick_repeat"
         again = (tick.bid, tick.ask) == (self.bid, self.ask)
         near = _in_reach(tick.bid, self.bid) and _in_reach(tick.ask, self.ask)
         long = self.refused >= FEW and tick.stamp_s - self.since_s >= LASTS_S
         if taken != self.taken or tick.stamp_s < self.since_s:
             self.taken, self.since_s, self.refused = taken, tick.stamp_s, 0
         elif (near and not again) or long:
-            return False
+            return None
         self.stamp_s, self.bid, self.ask = tick.stamp_s, tick.bid, tick.ask
         self.refused += 1
-        return True
+        return "tick_spike"
 
 
 def _in_reach(price: float, last: float) -> bool:

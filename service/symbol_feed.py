@@ -13,7 +13,7 @@ from protocol.ea_feed import Candle, Tick
 from service.bars import Bars, DayRange
 from service.clock_offset import ClockOffset, State
 from service.features.state import SymbolState
-from service.spikes import Spikes
+from service.spikes import Refusal, Spikes
 
 if TYPE_CHECKING:
     from service.vectors import Kept
@@ -110,14 +110,14 @@ class SymbolFeed:
         """Whether its ticks, or without any its candles, were placed in time by this clock."""
         return (self.source[0] if self.ticks else self.candle_endpoint) == endpoint
 
-    def is_spike(self, tick: Tick) -> bool:
-        """Whether a quote is out of reach of the last one or, where there is none, the last bar."""
+    def spike(self, tick: Tick) -> Refusal | None:
+        """Why a quote is refused: out of reach of the last one or, without any, the last bar."""
         bid, ask, bars = self.bid, self.ask, self.state.bars
         if self.state.mid is None:
             if not len(bars):
-                return False
+                return None
             bid = ask = bars.closes[-1]
-        return self.spikes.refuses(self.ticks, bid, ask, tick)
+        return self.spikes.refusal(self.ticks, bid, ask, tick)
 
     def inherit(self) -> None:
         """The bars as they are were read by another clock than the one that comes."""

@@ -133,6 +133,17 @@ def test_a_bad_quote_between_two_of_one_moment_is_none_of_the_market(
     assert_same(tmp_path, heard, signals(25, 30, 37), config)
 
 
+def test_a_bad_quote_that_is_sent_again_is_one(tmp_path: Path, config: Path) -> None:
+    """Two of them and a minute would be enough to take the next, however far it is."""
+    heard = [frame for frame in quotes(40) if not 60 < (frame[0] - START_S) % 300 < 190]
+    for number in range(len(heard) - 1, 0, -1):
+        before_s, after_s = heard[number - 1][0], heard[number][0]
+        if after_s - before_s > 100:
+            bad = [(before_s + 20, 0.6), (before_s + 20, 0.6), (before_s + 95, 0.01)]
+            heard[number:number] = [(at_s, tick("EURUSD", at_s, mid)) for at_s, mid in bad]
+    assert_same(tmp_path, heard, signals(25, 31, 36), config)
+
+
 def test_a_bad_quote_of_a_stand_by_takes_nothing_over(tmp_path: Path, config: Path) -> None:
     """The other terminal comes back after a silence for which it would have lost its symbol."""
     away = (START_S + 29 * 60, START_S + 30 * 60)

@@ -86,6 +86,18 @@ def test_a_quote_that_is_sent_again_stands_against_those_out_of_reach() -> None:
     assert given_.quote(bid=1101.0, ask=1101.1, **good) == "spike"
 
 
+def test_what_was_said_before_a_jump_contradicts_nothing_of_it() -> None:
+    given_ = Given()
+    old_s = given_.now_s
+    given_.quote()
+    fates = []
+    for bid in (2.2, 2.21, 2.22):
+        given_.now_s += 1
+        fates.append(given_.quote(bid=bid, ask=bid))
+        fates.append(given_.quote(stamp_s=old_s))
+    assert fates == ["spike", "repeat", "accepted", "late", "accepted", "late"]
+
+
 def test_a_market_of_wide_spreads_is_taken_in() -> None:
     given_ = Given()
     for _ in range(3):
@@ -98,6 +110,15 @@ def test_a_spread_that_narrows_is_taken_in_though_its_ask_falls_far() -> None:
     assert given_.quote(bid=80.0, ask=200.0) == "accepted"
     given_.now_s += 1
     assert given_.quote(bid=100.0, ask=100.1) == "accepted"
+
+
+def test_after_a_start_too_a_bad_quote_sent_again_is_one() -> None:
+    given_ = Given()
+    given_.bar(int(given_.now_s) // 60 - 1)
+    fates = [given_.quote(bid=0.6, ask=1.8, stamp_s=given_.now_s) for _ in range(3)]
+    given_.now_s += 3600
+    fates += [given_.quote(bid=0.01, ask=20.0), given_.quote()]
+    assert fates == ["spike", "repeat", "repeat", "spike", "accepted"]
 
 
 def test_quotes_that_never_agree_are_kept_out_for_a_minute_at_most() -> None:
@@ -114,7 +135,8 @@ def test_a_clock_that_is_set_back_begins_the_minute_anew() -> None:
     spikes = Spikes()
     stamps = (10_000.0, 0.0, 59.0, 60.0)
     ticks = [Tick("EURUSD", 2.0, 2.0, 0.0, stamp_s, "") for stamp_s in stamps]
-    assert [spikes.refuses(1, 1.0, 1.0, tick) for tick in ticks] == [True, True, True, False]
+    fates = [spikes.refusal(1, 1.0, 1.0, tick) for tick in ticks]
+    assert fates == ["tick_spike", "tick_spike", "tick_spike", None]
 
 
 def test_the_first_tick_after_a_start_is_judged_by_the_last_bar() -> None:

@@ -139,7 +139,7 @@ def _is_taken(
     if same:
         source.heard_s = stamp_s
     # Here, since of thinned ticks nobody can tell.
-    if source.taken and source.spikes.refuses(source.taken, source.bid, source.ask, tick):
+    if source.taken and source.spikes.refusal(source.taken, source.bid, source.ask, tick):
         dropped["spike"] += 1
         return False
     if not same:

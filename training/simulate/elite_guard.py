@@ -98,9 +98,10 @@ class EliteGuard:
         self._stop.set()
         for _ in range(WORKERS):
             self._asked.put(None)
+        end_s = time.monotonic() + 2.0 * TIMEOUT_MS / 1000.0
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(2.0 * TIMEOUT_MS / 1000.0)
+                thread.join(max(0.0, end_s - time.monotonic()))
 
     @property
     def idle(self) -> bool:
