@@ -33,7 +33,7 @@ from training.gain import (
 from training.known_r import known_r, without_r
 from training.measure import net_r
 from training.samples import Samples
-from training.wording import BREAK_EVEN, WIDTH, day
+from training.wording import BREAK_EVEN, WIDTH, day, end_of
 
 Z90 = 1.6448536269514722
 """Two-sided 90 % of the normal distribution; its ends are one-sided 95 % bounds."""
@@ -246,10 +246,9 @@ _RESULT = _Unit("made", 1.0, "+z.2f", " R a signal", " R", " R")
 
 def _sentence(made: Gain, taken: int, unit: _Unit, whose: str = "") -> str:
     value, whole = (f"{unit.scale * v:{unit.form}}" for v in (made.taken, made.all))
-    more, low, high = (
-        f"{unit.scale * v:+{unit.form.lstrip('+')}}"
-        for v in (made.taken - made.all, made.low, made.high)
-    )
+    form = f"+{unit.form.lstrip('+')}"
+    more = f"{unit.scale * (made.taken - made.all):{form}}"
+    low, high = (end_of(unit.scale * end, form) for end in (made.low, made.high))
     sure = f"90 % interval {low} to {high}" if made.days > 1 else "one day has no interval"
     found = (
         f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {made.n:,} advised on{whose}, "

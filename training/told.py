@@ -28,7 +28,7 @@ from training.gain import (
 from training.samples import Samples
 from training.stability import Part
 from training.walk_forward import WalkForward
-from training.wording import BREAK_EVEN, day, name_of, percent, signed
+from training.wording import BREAK_EVEN, day, end_of, name_of, percent, signed
 
 FEWEST_TO_JUDGE = 100
 FEW_DAYS = 60
@@ -120,8 +120,10 @@ def _too_few(made: Gain) -> str:
     if made.n < FEWEST:
         return f"from {made.n} signals, and {FEWEST}"
     if made.days < FEWEST_DAYS:
-        return f"from signals of {made.days} day{'s' * (made.days > 1)}, and {FEWEST_DAYS}"
-    apart = f"but what sets the two apart counts for {int(made.fewer)} signals"
+        apart = f"{made.days} separate stretch{'es' * (made.days > 1)}"  # longer where lives are
+        return f"from signals of {apart} of time, and {FEWEST_DAYS}"
+    count = int(made.fewer)
+    apart = f"but what sets the two apart counts for {count:,} signal{'s' * (count != 1)}"
     if made.fewer < FEWEST_A_SIDE:
         return f"{apart}, and {FEWEST_A_SIDE}"
     rarer = int(made.fewer * made.rarer)
@@ -132,22 +134,15 @@ def _points(made: Gain) -> str:
     value = f"{100.0 * (made.taken - made.all):+.1f} points"
     if not np.isfinite(made.low):
         return f"{value} ({TOO_FEW_DAYS})"
-    return f"{value} (90 % interval {100.0 * made.low:+.1f} to {100.0 * made.high:+.1f})"
+    low, high = (end_of(100.0 * end, "+.1f") for end in (made.low, made.high))
+    return f"{value} (90 % interval {low} to {high})"
 
 
 def _r(made: Gain) -> str:
     value = f"{signed(made.taken - made.all)} R"
     if not np.isfinite(made.low):
         return f"{value} ({TOO_FEW_DAYS})"
-    return f"{value} ({_end(made.low)} to {_end(made.high)})"
-
-
-def _end(value: float) -> str:
-    """An end of an interval, R; one beside 0 is not shown as 0: its side is the verdict."""
-    text = signed(value)
-    if float(text) or not value:
-        return text
-    return "just above 0" if value > 0.0 else "just below 0"
+    return f"{value} ({end_of(made.low, '+.2f')} to {end_of(made.high, '+.2f')})"
 
 
 def _coverage(found: Findings) -> Iterator[str]:

@@ -129,6 +129,16 @@ def name_of(part: str, kind: str) -> str:
     return plain(part) if kind == "pattern" else printable(part)
 
 
+def end_of(value: float, form: str) -> str:
+    """An end of an interval; one beside 0 is not shown as 0: its side is the verdict."""
+    text = f"{value:{form}}"
+    if float(text):
+        return text
+    if not value:
+        return text.lstrip("+-")
+    return "just above 0" if value > 0.0 else "just below 0"
+
+
 def signed(value: float) -> str:
     """0.234 -> +0.23; what rounds to 0 has no sign."""
     text = f"{value:+.2f}"

@@ -30,7 +30,14 @@ def drawn(scene: Scene) -> list[str]:
     """The lines that stand on the terminal."""
     file = io.StringIO()
     # Without colours only what is done of the bar is drawn.
-    console = Console(file=file, width=COLUMNS, height=60, force_terminal=True, color_system=None)
+    console = Console(
+        file=file,
+        width=COLUMNS,
+        height=60,
+        force_terminal=True,
+        color_system=None,
+        _environ={"TERM": "xterm"},
+    )
     with screen(console, lines=False) as shown:
         shown.refresh(scene)
         text = Text.from_ansi(file.getvalue().replace("\r", "")).plain

@@ -31,11 +31,15 @@ def added(judged: Judged, wins: Gain, by_r: Gain) -> tuple[str, ...]:
     ("short", "said"),
     [
         ({"n": 99}, "from 99 signals, and 100 are the least."),
-        ({"days": 4}, "from signals of 4 days, and 5 are the least."),
-        ({"days": 1}, "from signals of 1 day, and 5 are the least."),
+        ({"days": 4}, "from signals of 4 separate stretches of time, and 5 are the least."),
+        ({"days": 1}, "from signals of 1 separate stretch of time, and 5 are the least."),
         (
             {"fewer": 49.9},
             "but what sets the two apart counts for 49 signals, and 50 are the least.",
+        ),
+        (
+            {"fewer": 1.2},
+            "but what sets the two apart counts for 1 signal, and 50 are the least.",
         ),
         (
             {"rarer": 0.16},

@@ -218,5 +218,5 @@ def _result(result: Result, asked: int) -> Iterator[str]:
     ends = ", ".join(f"{count} {word}" for word, count in result.words.most_common())
     yield f"outcomes         {ends or 'none'}"
     yield f"written to       {result.path}"
-    if result.rows:
+    if result.warm:  # of others a trainer learns nothing
         yield f"next             signal-scorer-train train --backfill {result.path}"
