@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness import Feed, Service, eventually
-from serving import rows, tick
+from serving import history, rows, tick
 
 SYMBOLS = tuple(f"SYM{number:03}" for number in range(100))
 BARS = 40
@@ -26,21 +26,25 @@ import pathlib
 import sys
 import time
 
-real, later = time.time, pathlib.Path(sys.argv.pop())
-time.time = lambda: real() + 60.0 * later.exists()
+real, ahead_s, later = time.time, float(sys.argv.pop()), pathlib.Path(sys.argv.pop())
+time.time = lambda: real() - ahead_s + 60.0 * later.exists()
 
 from service.__main__ import main
 
 main()
 """
-"""The program on a clock that is a minute further once there is the file that is named last."""
+"""The program on a clock that is a minute further once there is the file that is named, and
+behind the real one by the seconds that are given last."""
 
 
 def test_after_kill_9_all_bars_are_back_within_a_second_of_work(tmp_path: Path) -> None:
     later = tmp_path / "later"
+    ahead_s = time.time() % 60.0 - 5.0  # its minute has just begun, and does not end by itself
     with closing(Feed()) as feed, closing(Service(tmp_path / "var", feed)) as service:
-        service.program, service.options = ("-c", MINUTE_LATER), (str(later),)
-        service.start().warm(*SYMBOLS)
+        service.program, service.options = ("-c", MINUTE_LATER), (str(later), str(ahead_s))
+        candles = history(SYMBOLS, time.time() - ahead_s)
+        service.start().feed.send(*candles)
+        eventually(lambda: service.received() == len(candles), "the history")
         assert kept(service) == 0
         later.touch()
         eventually(lambda: kept(service) >= BARS * len(SYMBOLS), "the minute's bars in the journal")
