@@ -72,10 +72,10 @@ def test_what_is_given_up_between_answers_does_not_add_up() -> None:
         return None if request.get("base_score") == 1.0 else base_score(request)
 
     async def ask(address: str) -> None:
-        async with AsyncScorerClient(address, 2_000, retries=3) as scorer:
-            for _ in range(8):  # together for longer than a try
+        async with AsyncScorerClient(address, 2_000, retries=0) as scorer:
+            for _ in range(8):  # together for longer than the budget
                 assert (await scorer.score("EURUSD", 2.0)).status == "no_model"
-                await bounded(scorer, 1.0, 0.1)
+                await bounded(scorer, 1.0, 0.3)
 
     with answering(answer) as server:
         asyncio.run(ask(server.address))
@@ -89,11 +89,11 @@ def test_answers_that_come_after_their_calls_were_given_up_are_signs_of_life() -
         return base_score(request)
 
     async def ask(address: str) -> None:
-        async with AsyncScorerClient(address, 500, retries=0, open_after=1) as scorer:
+        async with AsyncScorerClient(address, 1_500, retries=0, open_after=1) as scorer:
             while (await scorer.score("EURUSD", 2.0)).status != "no_model":
                 pass
             for _ in range(8):  # together for longer than the budget
-                assert await bounded(scorer, 1.0, 0.1) is None
+                assert await bounded(scorer, 1.0, 0.3) is None
                 assert not scorer.circuit_open
             await scorer.score("EURUSD", 2.0)
 
