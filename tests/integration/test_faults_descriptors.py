@@ -87,7 +87,7 @@ def test_a_client_that_could_open_no_other_socket_asks_by_one_as_soon_as_it_can(
 
     with (
         answering(answer) as server,
-        ScorerClient(server.address, timeout_ms=1_000, retries=retries) as client,
+        ScorerClient(server.address, timeout_ms=2_000, retries=retries) as client,
     ):
         assert client.score("EURUSD", 1.0).status == "no_model"
         with descriptors_left(0):
