@@ -167,16 +167,18 @@ def test_no_shell_reads_the_command(served: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "timeout_s", "words"),
     [
-        ("echo why >&2; exit 3", "ended with 3: why"),
-        ("exec sleep 60", "did not end within 0.2 s"),
-        ("exit 0 # reads nothing", ""),
+        ("echo why >&2; exit 3", 30.0, "ended with 3: why"),
+        ("exec sleep 60", 0.2, "did not end within 0.2 s"),
+        ("exit 0 # reads nothing", 30.0, ""),
     ],
 )
-def test_a_program_that_fails_is_said_and_tried_again(served: Path, body: str, words: str) -> None:
+def test_a_program_that_fails_is_said_and_tried_again(
+    served: Path, body: str, timeout_s: float, words: str
+) -> None:
     rewrite(served, worse_by=0.25)
-    config = program(served, body) + "timeout_s = 0.2\n"
+    config = program(served, body) + f"timeout_s = {timeout_s}\n"
     result = monitor(served, "--textfile", str(served / "m.prom"), config=config)
     assert result.exit_code == 5
     assert words in result.output
