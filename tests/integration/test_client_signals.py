@@ -47,7 +47,7 @@ def look(frame, event, _):
         sys.setprofile(None)
         raise TimeoutError("a guard's alarm")  # as a signal's handler might just here
 
-client = ScorerClient(address, 20, 0, open_after=1, probe_interval_s=0.02)
+client = ScorerClient(address, 20, 0, open_after=1, probe_interval_s=0.5)
 sys.setprofile(look)
 try:
     client.score("EURUSD", {UNANSWERED})

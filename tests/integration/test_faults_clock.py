@@ -182,7 +182,7 @@ def test_scores_after_a_restart_on_an_earlier_clock_are_kept_and_found(tmp_path:
 
 @pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime (Debian: faketime) is not here")
 def test_the_process_goes_on_through_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    setting = tmp_path / "offset"
+    setting, fresh = tmp_path / "offset", tmp_path / "fresh"
     setting.write_text("+0")
     monkeypatch.setenv("LD_PRELOAD", str(FAKETIME))
     monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(setting))
@@ -191,7 +191,8 @@ def test_the_process_goes_on_through_jumps(tmp_path: Path, monkeypatch: pytest.M
     with running(tmp_path) as service, service.client() as client:
         monkeypatch.undo()
         for count, offset in enumerate(("+3600", "-3600", "+0"), 1):
-            setting.write_text(offset)
+            fresh.write_text(offset)
+            fresh.replace(setting)  # which is never seen empty
             eventually(lambda n=count: client.stats()["clock_steps"] == n, "the step")
             reply = client.score("EURUSD", 75.0, signal_id=offset)
             assert reply.journalled is True

@@ -41,13 +41,20 @@ def configured(started: tuple[Service, Path]) -> Iterator[Configured]:
         service.process.send_signal(signal.SIGHUP)
 
     yield service, change
+    # By a value that no test gives: its lines come after all that the test's own changes write.
+    change("[limits]\nfaults_per_minute = 77\n")
+    eventually(lambda: faults_per_minute(service).endswith("-> 77"), "the reload")
     change("")
+    eventually(lambda: faults_per_minute(service) == "77 -> 10", "the defaults")
     with service.client() as client:
         eventually(lambda: client.health()["mode"] == "live", "the default mode")
         eventually(lambda: not restart_wanted(client), "the other defaults")
-    service.log.clear()
-    change("")
-    logged(service, "reloaded")  # the level, too, is the default's
+
+
+def faults_per_minute(service: Service) -> str:
+    """What the newest reload has made of it."""
+    changed: dict[str, str] = logged(service, "reloaded")["changed"]
+    return changed.get("limits.faults_per_minute", "")
 
 
 def restart_wanted(client: ScorerClient) -> list[str]:
