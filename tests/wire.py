@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from typing import Any
 
 import msgpack
@@ -80,7 +82,22 @@ def answering(
 
 
 def free_address() -> str:
-    """An address at which nobody listens."""
+    """An address at which nobody listens yet."""
     server = Answering()
     server.close()
     return server.address
+
+
+@cache
+def _bound() -> socket.socket:
+    kept = socket.socket()
+    kept.bind(("127.0.0.1", 0))
+    return kept
+
+
+def nobodys_address() -> str:
+    """An address at which nobody listens nor will: its port is bound as long as the process runs.
+
+    Who connects is refused; a port that was given back may be a server's of another test at once.
+    """
+    return f"tcp://127.0.0.1:{_bound().getsockname()[1]}"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import zmq
 from harness import descriptors, eventually, running
-from wire import answering, base_score, free_address
+from wire import answering, base_score, free_address, nobodys_address
 
 from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerRefused, ScorerUnavailable
@@ -171,7 +171,7 @@ def test_a_call_that_outlives_its_client_closes_what_it_opened() -> None:
         assert (await call).status == "unreachable"
         assert not scorer._home.sockets._known
 
-    asyncio.run(ask(free_address()))
+    asyncio.run(ask(nobodys_address()))
 
 
 def options(address: str, timeout_ms: float = 1_000.0, retries: int = 1) -> Options:
@@ -241,7 +241,7 @@ def test_calls_that_time_out_together_are_one_time_out() -> None:
                 assert {reply.status for reply in replies} == {"unreachable"}
                 assert scorer.circuit_open == (nth == 3)
 
-    asyncio.run(ask(free_address()))
+    asyncio.run(ask(nobodys_address()))
 
 
 def test_a_loop_that_was_held_up_takes_the_answers_that_came_meanwhile() -> None:
@@ -288,7 +288,7 @@ def test_away_means_the_base_score_and_a_strict_client_raises() -> None:
             assert isinstance(await raised(lambda: strict.score("A", 1.0)), ScorerUnavailable)
             assert isinstance(await raised(lambda: strict.score("A", 101.0)), ValueError)
 
-    asyncio.run(ask(free_address()))
+    asyncio.run(ask(nobodys_address()))
 
 
 def test_who_asks_and_asks_while_the_circuit_is_open_lets_others_run() -> None:
@@ -303,7 +303,7 @@ def test_who_asks_and_asks_while_the_circuit_is_open_lets_others_run() -> None:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(work(), 0.1)
 
-    asyncio.run(ask(free_address()))
+    asyncio.run(ask(nobodys_address()))
 
 
 def test_it_finds_the_service_again() -> None:
@@ -340,7 +340,7 @@ def test_a_refusal_is_raised_and_waiting_blocks_nobody_else() -> None:
             assert turns > 10
 
     with answering(lambda _request: refusal) as server:
-        asyncio.run(ask(server.address, free_address()))
+        asyncio.run(ask(server.address, nobodys_address()))
 
 
 def test_one_client_serves_one_loop_after_another_and_several_threads() -> None:
@@ -386,7 +386,7 @@ def test_requests_that_were_lost_keep_no_others_from_being_asked() -> None:
 def test_a_call_ends_also_where_its_socket_is_gone() -> None:
     async def ask() -> None:
         sockets = Sockets()
-        line = _Line(sockets, options(free_address()))
+        line = _Line(sockets, options(nobodys_address()))
         answer = asyncio.get_running_loop().create_future()
         sockets.end()
         with pytest.raises(zmq.ZMQError):
@@ -399,7 +399,7 @@ def test_a_call_ends_also_where_its_socket_is_gone() -> None:
 def test_a_forked_process_takes_nothing_off_the_list_of_the_loop() -> None:
     async def ask() -> None:
         sockets = Sockets()
-        line = _Line(sockets, options(free_address()))
+        line = _Line(sockets, options(nobodys_address()))
         answer = asyncio.get_running_loop().create_future()
         line.expect(b"key", answer)
         child = os.fork()

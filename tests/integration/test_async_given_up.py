@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from wire import answering, base_score, free_address
+from wire import answering, base_score, nobodys_address
 
 from protocol.aio import AsyncScorerClient
 from protocol.codec import encode_request
@@ -38,7 +38,7 @@ async def open_circuit(address: str, within_s: float = 0.01) -> None:
 def test_calls_that_are_given_up_open_the_circuit(within_s: float) -> None:
     with answering(lambda _: None) as silent:
         asyncio.run(open_circuit(silent.address, within_s))
-    asyncio.run(open_circuit(free_address(), within_s))
+    asyncio.run(open_circuit(nobodys_address(), within_s))
 
 
 def test_calls_that_are_given_up_leave_a_connection_that_went_silent() -> None:

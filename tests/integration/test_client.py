@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from harness import eventually, running
-from wire import Answer, answering, base_score, free_address
+from wire import Answer, answering, base_score, free_address, nobodys_address
 
 from protocol import codec, connection
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
@@ -32,7 +32,7 @@ BUSY_MACHINE_S = 5.0
 @pytest.fixture
 def nowhere() -> str:
     """An address where nobody listens."""
-    return free_address()
+    return nobodys_address()
 
 
 @contextmanager
@@ -177,12 +177,12 @@ def test_options_of_other_kinds_are_plain_numbers(kind: Any) -> None:
     assert [(type(one), one) for one in kept] == [(float, 0.05), (float, 2.0), (int, 2), (int, 3)]
 
 
-def test_a_probe_interval_of_numpys_is_one(nowhere: str) -> None:
-    interval_s: Any = np.float32(0.02)
-    with ScorerClient(nowhere, 20, open_after=1, probe_interval_s=interval_s) as client:
+def test_a_probe_interval_of_numpys_is_one() -> None:
+    address, interval_s = free_address(), np.float32(0.02)
+    with ScorerClient(address, 20, open_after=1, probe_interval_s=interval_s) as client:
         assert client.score("EURUSD", 50.0).status == "unreachable"
         assert client.circuit_open
-        with answering(address=nowhere):
+        with answering(address=address):
             eventually(lambda: client.score("EURUSD", 50.0).status == "no_model", "an answer")
 
 
@@ -428,10 +428,11 @@ def test_a_refused_argument_raises_like_one_that_was_never_sent() -> None:
         assert isinstance(refused.value, ScorerRefused)
 
 
-def test_a_client_connects_whenever_the_service_comes(nowhere: str) -> None:
-    with ScorerClient(nowhere, timeout_ms=30, open_after=0) as client:
+def test_a_client_connects_whenever_the_service_comes() -> None:
+    address = free_address()
+    with ScorerClient(address, timeout_ms=30, open_after=0) as client:
         assert client.score("EURUSD", 50.0).status == "unreachable"
-        with answering(address=nowhere):
+        with answering(address=address):
             eventually(lambda: client.score("EURUSD", 50.0).status == "no_model", "an answer")
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from harness import descriptors, eventually
 from scarce import descriptors_left, no_thread
-from wire import Answering, answering, base_score, free_address
+from wire import Answering, answering, base_score, free_address, nobodys_address
 
 from protocol import limits
 from protocol.client import ScorerClient, ScorerUnavailable
@@ -48,7 +48,7 @@ def test_after_three_time_outs_the_base_score_comes_without_asking() -> None:
 
 
 def test_a_strict_client_and_other_questions_are_told_at_once_too() -> None:
-    client = ScorerClient(free_address(), strict=True, **QUICK | {"probe_interval_s": 3600})
+    client = ScorerClient(nobodys_address(), strict=True, **QUICK | {"probe_interval_s": 3600})
     for _ in range(3):
         with pytest.raises(ScorerUnavailable, match="did not answer within"):
             client.health()
@@ -121,14 +121,14 @@ def test_closing_ends_the_probing_and_asks_anew() -> None:
 
 
 def test_a_client_that_is_forgotten_leaves_no_thread() -> None:
-    client = opened(ScorerClient(free_address(), **QUICK))
+    client = opened(ScorerClient(nobodys_address(), **QUICK))
     del client
     gc.collect()
     eventually(lambda: probing() == 0, "the probe to end")
 
 
 def test_zero_never_opens() -> None:
-    client = ScorerClient(free_address(), timeout_ms=1, retries=0, open_after=0)
+    client = ScorerClient(nobodys_address(), timeout_ms=1, retries=0, open_after=0)
     assert [client.score("EURUSD", 75.0).status for _ in range(10)] == ["unreachable"] * 10
     assert not client.circuit_open
     client.close()
@@ -193,7 +193,7 @@ sys.exit(0 if fine and codes == [0, 0, 0] else f"{fine} {codes}")
 """
     with answering() as server:
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", code, server.address, free_address()],
+            [sys.executable, "-W", "error", "-c", code, server.address, nobodys_address()],
             capture_output=True,
             text=True,
             timeout=60,
@@ -273,7 +273,7 @@ sys.setprofile(look)
 score()
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, free_address()], capture_output=True, text=True, timeout=20
+        [sys.executable, "-c", code, nobodys_address()], capture_output=True, text=True, timeout=20
     )
     assert (done.stdout, done.stderr) == ("unreachable\n" * 2, "")
 
@@ -283,7 +283,7 @@ def test_without_a_thread_to_probe_it_calls_go_on_asking_and_closing_goes_on() -
         answering(lambda _request: None) as silent,
         ScorerClient(silent.address, timeout_ms=20, open_after=1) as client,
     ):
-        scorer = CryptoMLScorer(silent.address, free_address())
+        scorer = CryptoMLScorer(silent.address, nobodys_address())
         scorer.update_market_data("EURUSD", {"bid": 1.1, "ask": 1.2})
         with no_thread():
             assert client.score("EURUSD", 50.0).status == "unreachable"

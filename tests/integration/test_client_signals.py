@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from harness import eventually
-from wire import answering, base_score, free_address
+from wire import answering, base_score, nobodys_address
 
 from protocol.client import ScorerClient
 
@@ -75,7 +75,7 @@ def took_ms(address: str) -> list[float]:
 @pytest.mark.parametrize("listening", [True, False])
 def test_a_timers_signals_neither_lengthen_nor_shorten_the_budget(listening: bool) -> None:
     with answering(lambda _request: None) as silent:
-        waited_ms = took_ms(silent.address if listening else free_address())
+        waited_ms = took_ms(silent.address if listening else nobodys_address())
     assert len(waited_ms) == CALLS
     assert min(waited_ms) >= BUDGET_MS
     assert median(waited_ms) < 3 * BUDGET_MS

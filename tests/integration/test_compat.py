@@ -13,7 +13,7 @@ import pytest
 from harness import Service, eventually, running
 from original_setup import STATS, TICK
 from serving import rows
-from wire import free_address
+from wire import free_address, nobodys_address
 
 from protocol import compat
 from protocol.compat import CryptoMLScorer, MarketFeatures, get_crypto_ml_scorer
@@ -185,7 +185,7 @@ def test_an_outcome_without_any_id_joins_where_one_score_can_be_meant(tmp_path: 
 
 
 def test_without_the_service_nothing_raises_and_nothing_is_held_up() -> None:
-    scorer = CryptoMLScorer(free_address(), free_address(), timeout_ms=20)
+    scorer = CryptoMLScorer(nobodys_address(), nobodys_address(), timeout_ms=20)
     for n in range(500):
         score, metadata = scorer.enhance_signal_score("EURUSD", 72.5, signal_id=str(n))
         assert score == 72.5

@@ -11,7 +11,7 @@ from typing import Any
 import zmq
 from harness import PATIENCE_S, eventually
 from original_setup import TICK
-from wire import answering, free_address
+from wire import answering, nobodys_address
 
 from protocol.compat import CryptoMLScorer
 
@@ -21,7 +21,7 @@ def test_a_receiver_that_stopped_reading_costs_ticks_and_no_time() -> None:
     stuck = context.socket(zmq.PULL)
     stuck.setsockopt(zmq.RCVHWM, 1)
     address = f"tcp://127.0.0.1:{stuck.bind_to_random_port('tcp://127.0.0.1')}"
-    scorer = CryptoMLScorer(free_address(), address)
+    scorer = CryptoMLScorer(nobodys_address(), address)
 
     def full() -> bool:
         scorer.update_market_data("EURUSD", TICK | {"timestamp": 1_757_944_800})

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from wire import answering, free_address
+from wire import answering, nobodys_address
 
 from protocol.compat import CryptoMLScorer, MarketFeatures
 
@@ -65,7 +65,7 @@ def test_a_text_of_numpy_prices_of_0_and_candles_that_are_none_are_no_surprise(
     no_price: float,
 ) -> None:
     symbol = np.array(["EURUSD"])[0]
-    away = CryptoMLScorer(free_address(), timeout_ms=20)
+    away = CryptoMLScorer(nobodys_address(), timeout_ms=20)
     score, metadata = away.enhance_signal_score(symbol, 72.5)
     assert (score, metadata["status"], metadata["symbol"]) == (72.5, "unreachable", "EURUSD")
     assert away.enhance_signal_score(symbol, 101.0)[1]["status"] == "error"
@@ -83,7 +83,7 @@ def test_a_text_of_numpy_prices_of_0_and_candles_that_are_none_are_no_surprise(
 
 
 def test_a_price_that_is_no_number_is_named() -> None:
-    scorer = CryptoMLScorer(free_address(), timeout_ms=20)
+    scorer = CryptoMLScorer(nobodys_address(), timeout_ms=20)
     two: Any = np.array([1.1, 1.2])
     score, metadata = scorer.enhance_signal_score("EURUSD", 72.5, entry_price=two)
     assert (score, metadata["status"]) == (72.5, "error")
@@ -126,4 +126,4 @@ def test_one_key_without_the_other_is_refused(monkeypatch: pytest.MonkeyPatch) -
         with monkeypatch.context() as patch:
             patch.setenv(name, "/etc/signal-scorer/key")
             with pytest.raises(ValueError, match="set both"):
-                CryptoMLScorer(free_address())
+                CryptoMLScorer(nobodys_address())

@@ -14,7 +14,7 @@ import original_setup
 import pytest
 from harness import eventually, running
 from scarce import no_thread
-from wire import free_address
+from wire import nobodys_address
 
 from protocol.compat import CryptoMLScorer, MLTrainingManager
 from training.publish import append_history
@@ -124,7 +124,7 @@ def test_a_process_forked_while_training_runs_can_train(tmp_path: Path) -> None:
 
 
 def test_where_the_system_keeps_no_exit_codes_none_is_made_up(tmp_path: Path) -> None:
-    scorer = CryptoMLScorer(free_address(), timeout_ms=10)
+    scorer = CryptoMLScorer(nobodys_address(), timeout_ms=10)
     failing = MLTrainingManager(ml_scorer=scorer, command=script(tmp_path, FAILS))
     previous = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
@@ -150,7 +150,7 @@ def test_a_trainer_that_is_not_ours_to_end_is_said_to_go_on(
     monkeypatch.setattr(os, "killpg", not_ours)
     hang = "import os, pathlib, sys, time\n"
     hang += f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
-    scorer = CryptoMLScorer(free_address(), timeout_ms=10)
+    scorer = CryptoMLScorer(nobodys_address(), timeout_ms=10)
     manager = MLTrainingManager(
         ml_scorer=scorer, command=script(tmp_path, hang + "time.sleep(600)\n")
     )
@@ -173,7 +173,7 @@ def test_nothing_that_keeps_the_trainer_from_starting_raises(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    scorer = CryptoMLScorer(free_address(), timeout_ms=10)
+    scorer = CryptoMLScorer(nobodys_address(), timeout_ms=10)
     manager = MLTrainingManager(ml_scorer=scorer, command=command)
     assert manager.force_training() is False
     assert "cannot start" in manager.get_training_status()["training"]["text"]
@@ -181,7 +181,7 @@ def test_nothing_that_keeps_the_trainer_from_starting_raises(
 
 
 def test_a_trainer_that_is_not_there_is_said() -> None:
-    scorer = CryptoMLScorer(free_address(), timeout_ms=10)
+    scorer = CryptoMLScorer(nobodys_address(), timeout_ms=10)
     manager = MLTrainingManager(ml_scorer=scorer, command=["no-such-trainer"])
     assert manager.force_training() is False
     status = manager.get_training_status()

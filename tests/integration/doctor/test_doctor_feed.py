@@ -14,6 +14,7 @@ import pytest
 from doctored import DAY_S, MONDAY_S, Setup, beside
 from harness import PATIENCE_S, Service, eventually, free_port, running
 from serving import tick
+from wire import nobodys_address
 
 from service.doctor.finding import Finding
 from service.doctor.unread import why_unread
@@ -41,7 +42,7 @@ def no_tick(setup: Setup) -> Finding | None:
 
 
 def test_a_feed_where_nothing_listens(setup: Setup) -> None:
-    setup.values["FEED_ENDPOINTS"] = f"tcp://127.0.0.1:{free_port()}"
+    setup.values["FEED_ENDPOINTS"] = nobodys_address()
     found = setup.fault("feed", "nothing listens", listen_s=0.1)
     assert "bridge" in found.advice
 
