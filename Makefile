@@ -77,7 +77,11 @@ test-deploy:
 bench-busy bench-scale bench-swap check-client evidence-calibration evidence-leaves evidence-memory evidence-monitor evidence-moving evidence-truth kill9 soak: setup
 	$(BIN)/python scripts/$(subst -,_,$@).py
 
-evidence-edge evidence-null evidence-results evidence-small evidence-scale: setup
+evidence-edge: setup
+	$(BIN)/python scripts/evidence.py edge
+	$(BIN)/python scripts/evidence.py edge --heavier-base-score
+
+evidence-null evidence-results evidence-small evidence-scale: setup
 	$(BIN)/python scripts/evidence.py $(@:evidence-%=%)
 
 evidence-drift: setup

@@ -31,8 +31,9 @@ def check(scene: Scene) -> Iterator[Finding]:
             yield warn(
                 running.address,
                 note,
-                "compare `date -u` and the sender's clock with the true time, set the one that is "
-                "wrong, or feed.clock_offset; then systemctl restart signal-scorer",
+                "where it stays for five minutes, compare `date -u` and the sender's clock with "
+                "the true time, set the one that is wrong, or feed.clock_offset; then systemctl "
+                "restart signal-scorer",
             )
     drift = running.stats.get("drift", {}).get("drifting", ())
     if drift:

@@ -47,7 +47,7 @@ def run_and_compare(
 
 
 def random_recording(rng: np.random.Generator, interval_s: float, gaps: float) -> Recording:
-    """A walk of 2,500 ticks with bursts, silences, deals and one spike of 1e9."""
+    """A walk of 2,500 ticks with bursts, silences, and deals of which one is 1e9."""
     count = 2500
     steps = rng.exponential(interval_s, count)
     steps[rng.random(count) < 0.2] = 0.0

@@ -65,6 +65,8 @@ def test_an_interval_that_ends_beside_0_is_not_said_to_end_at_0(unpriced: Judged
         (0.0, 0.0, "(0.00 to 0.00)"),
     ):
         assert said in added(unpriced, SURE, SURE._replace(low=low, high=high))[1]
+    (wins, _) = added(unpriced, SURE._replace(low=0.0004), SURE)
+    assert "(90 % interval just above 0 to +15.0)" in wins
 
 
 def test_small_parts_are_named_symbols_apart_from_patterns(unpriced: Judged) -> None:

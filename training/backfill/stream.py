@@ -24,7 +24,7 @@ from service.spikes import Spikes
 from training.backfill.broker_clock import IN_UTC, BrokerClock
 
 SORTED_MESSAGES = 200_000
-"""A file of feed messages that holds no more is put in order; a longer one has to be."""
+"""A file of fewer feed messages is put in order; a longer one has to be."""
 
 SOURCE_SILENCE_S = 30.0
 
