@@ -93,8 +93,10 @@ class Prometheus:
         return text.replace("127.0.0.1:9100", self.node)
 
     def _answers(self) -> bool:
+        # Before it is ready, what its API says may be no JSON.
         try:
-            return bool(self._get("status/runtimeinfo"))
+            with urllib.request.urlopen(f"http://{self._address}/-/ready", timeout=10):
+                return True
         except OSError:
             return False
 
