@@ -20,6 +20,11 @@ from wire import answering
 from service.engine_replay import compare
 from service.mode_file import FILE_NAME, Command, ModeWatch, read, write
 
+HEALTH = {
+    "ready": True, "mode": "live", "reasons": [], "notes": [], "uptime_s": 1.0,
+    "versions": {"service": "1"},
+}  # fmt: skip
+
 
 def signal_scorer(service: Service, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = os.environ | {
@@ -125,9 +130,7 @@ def test_a_mode_is_written_where_what_answers_is_no_service(tmp_path: Path):
 
 
 def test_statistics_of_no_service_name_no_folder_that_it_keeps_its_state_in(tmp_path: Path):
-    health = {"ready": True, "mode": "live", "reasons": [], "notes": [], "uptime_s": 1.0}
-    health |= {"versions": {"service": "1"}}
-    with answering(lambda request: health if request["op"] == "health" else {}) as stranger:
+    with answering(lambda request: HEALTH if request["op"] == "health" else {}) as stranger:
         done = invoke("mode", "live", STATE_DIR=str(tmp_path), ENDPOINT=stranger.address)
     assert done.returncode == 1
     assert "the service goes on serving live: " in done.stderr
@@ -135,9 +138,7 @@ def test_statistics_of_no_service_name_no_folder_that_it_keeps_its_state_in(tmp_
 
 
 def test_a_service_that_has_gone_meanwhile_is_not_said_to_go_on_serving(tmp_path: Path):
-    health = {"ready": True, "mode": "live", "reasons": [], "notes": [], "uptime_s": 1.0}
-    health |= {"versions": {"service": "1"}}
-    with answering(lambda request: health if request["op"] == "health" else None) as gone:
+    with answering(lambda request: HEALTH if request["op"] == "health" else None) as gone:
         done = invoke("mode", "off", STATE_DIR=str(tmp_path), ENDPOINT=gone.address)
     assert done.returncode == 1
     assert "off: written, but the service does not say what it serves: " in done.stderr
