@@ -19,17 +19,15 @@ that a market which only falls fast is not kept out."""
 LOW = 1.0 / FACTOR
 
 LASTS_S = 60.0
-"""By their stamps. Of quotes that came for longer and were all refused the next is taken."""
-
-FEW = 2
-"""After fewer refused ones nothing has come for long, whatever time lies between them."""
+"""By their stamps. Of quotes that came for longer and were all refused the next is taken; where
+nothing came for so long in between, they have to come for as long again."""
 
 
 @dataclass(slots=True)
 class Spikes:
     """The last quote of a symbol that was refused as one, and how many had been taken then.
 
-    `stamp_s` is its stamp, `since_s` that of the first of the `refused` after those.
+    `stamp_s` is its stamp, `since_s` that of the first of those that came to it without a pause.
     """
 
     taken: int = -1
@@ -37,7 +35,6 @@ class Spikes:
     ask: float = 0.0
     stamp_s: float = 0.0
     since_s: float = 0.0
-    refused: int = 0
 
     def stands(self, stamp_s: float) -> None:
         """The quote that was taken last has come once more, with its stamp.
@@ -60,15 +57,16 @@ class Spikes:
         last = (self.taken, self.stamp_s, self.bid, self.ask)
         if (taken, tick.stamp_s, tick.bid, tick.ask) == last:
             return "tick_repeat"
+        anew = taken != self.taken or tick.stamp_s < self.since_s
         again = (tick.bid, tick.ask) == (self.bid, self.ask)
         near = _in_reach(tick.bid, self.bid) and _in_reach(tick.ask, self.ask)
-        long = self.refused >= FEW and tick.stamp_s - self.since_s >= LASTS_S
-        if taken != self.taken or tick.stamp_s < self.since_s:
-            self.taken, self.since_s, self.refused = taken, tick.stamp_s, 0
-        elif (near and not again) or long:
+        if near and not again and not anew:
+            return None
+        if anew or tick.stamp_s - self.stamp_s >= LASTS_S:
+            self.taken, self.since_s = taken, tick.stamp_s
+        elif tick.stamp_s - self.since_s >= LASTS_S:
             return None
         self.stamp_s, self.bid, self.ask = tick.stamp_s, tick.bid, tick.ask
-        self.refused += 1
         return "tick_spike"
 
 
