@@ -22,6 +22,7 @@ from scored_journal import START_S, write_journal
 from serving import rows, tick
 from trained import give
 
+from protocol.ea_feed import Tick, encode_tick
 from protocol.messages import ScoreRequest, SentimentRequest
 from service.market_files import MarketAccount, read_market
 from service.recorded_engine import RecordedEngine
@@ -98,6 +99,21 @@ def test_bad_quotes_are_no_part_of_a_market(market: Path) -> None:
     account = StreamAccount()
     assert list(events(market_of([market]), str, account)) == clean
     assert account.dropped == {"spike": len(bad)}
+
+
+def test_a_terminal_whose_quotes_are_all_bad_still_holds_its_symbol(tmp_path: Path) -> None:
+    """As live, where another takes over only after silence."""
+    quotes = [("one", 0, 1.1), *(("one", second, 9.9) for second in (15, 30, 45)), ("two", 50, 1.1)]
+    path = tmp_path / "feed.jsonl"
+    path.write_bytes(
+        b"".join(
+            encode_tick(Tick("EURUSD", bid, bid, 0.0, START_S + second, node)) + b"\n"
+            for node, second, bid in quotes
+        )
+    )
+    account = StreamAccount()
+    assert len(list(events(market_of([path]), str, account))) == 1
+    assert account.dropped == {"spike": 3, "other_source": 1}
 
 
 def test_the_feeds_own_messages_and_candles_can_be_the_market(

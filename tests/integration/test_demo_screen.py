@@ -1,4 +1,4 @@
-"""The demo's live picture on a terminal of eighty columns."""
+"""The demo's live picture on a terminal of eighty columns, and its lines where there is none."""
 
 from __future__ import annotations
 
@@ -65,3 +65,24 @@ def test_a_play_that_lasts_longer_than_asked_for_is_not_shown_as_over(feed: Feed
         done.append(progress.count("━"))
     assert done == sorted(set(done))
     assert done[-1] < BAR
+
+
+def test_each_stage_ends_with_how_things_are_told_once(feed: Feed) -> None:
+    file = io.StringIO()
+    scene = scene_of(feed, 0, 0.0)
+    with screen(Console(file=file, width=COLUMNS), lines=True) as shown:
+        shown.say(scene, "stage 1 of 2: first")
+        scene.stage = 1
+        shown.refresh(scene)
+        for asked, text in ((0, "stage 2 of 2: second"), (7, "a model"), (7, "stage 3 of 2: none")):
+            scene.account.sent = asked
+            shown.say(scene, text)
+    told = [line.split(" s  ")[1] for line in file.getvalue().splitlines()]
+    assert [text.split(" frames, ")[-1] for text in told] == [
+        "stage 1 of 2: first",
+        "0 scores asked, 0 lost, 0 outcomes",
+        "stage 2 of 2: second",
+        "a model",
+        "7 scores asked, 0 lost, 0 outcomes",
+        "stage 3 of 2: none",
+    ]

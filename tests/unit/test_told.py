@@ -45,6 +45,10 @@ def added(judged: Judged, wins: Gain, by_r: Gain) -> tuple[str, ...]:
             {"rarer": 0.16},
             "counts for 60 signals, 9 of them of the rarer end, and 10 are the least.",
         ),
+        (  # what just reaches a limit does not miss it
+            {"n": 100, "days": 5, "fewer": 50.0, "rarer": 0.19},
+            "counts for 50 signals, 9 of them of the rarer end, and 10 are the least.",
+        ),
     ],
 )
 def test_a_gain_of_too_few_names_the_limit_that_it_misses(

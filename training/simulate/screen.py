@@ -57,6 +57,7 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._due_s = 0.0
+        self._told: list[str] = []
 
     def refresh(self, scene: Scene) -> None:
         """Say how things are, when it is time."""
@@ -72,15 +73,17 @@ class Lines:
     def _tell(self, scene: Scene) -> None:
         self._due_s = scene.elapsed_s + LINE_EVERY_S
         account = scene.account
-        self._print(
-            scene,
+        texts = [
             f"market {_clock(scene.feed.event_s)}, {scene.feed.sent} frames, "
-            f"{account.sent} scores asked, {account.lost} lost, {len(account.closed)} outcomes",
-        )
+            f"{account.sent} scores asked, {account.lost} lost, {len(account.closed)} outcomes"
+        ]
         if account.newest_scored:
-            self._print(scene, "scored " + " ".join(_signal(account.newest_scored[-1])))
+            texts.append("scored " + " ".join(_signal(account.newest_scored[-1])))
         if account.newest_closed:
-            self._print(scene, "ended  " + " ".join(_outcome(account.newest_closed[-1])))
+            texts.append("ended  " + " ".join(_outcome(account.newest_closed[-1])))
+        for text in texts if texts != self._told else []:
+            self._print(scene, text)
+        self._told = texts
 
     def _print(self, scene: Scene, text: str) -> None:
         self._console.print(Text(f"{scene.elapsed_s:5.1f} s  {text}"), soft_wrap=True)
