@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import zmq
 from harness import eventually
-from serving import Parts
+from serving import Parts, body
 
 from service.server import Server
+
+PATIENCE_MS = 20_000
 
 
 class Served(Parts):
@@ -43,6 +46,13 @@ class Served(Parts):
             return bool(look())
 
         eventually(once, what)
+
+    def connected(self, peer: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+        """The peer, once the service, turned by hand, has answered it."""
+        peer.send(body("health", id="first"))
+        self.turn_until(lambda: peer.poll(0), "the connection")
+        peer.recv()
+        return peer
 
     def close(self) -> None:
         self._stop.set()

@@ -1,11 +1,13 @@
-"""What a training leaves: made once, for all tests here that go on from it."""
+"""What a training leaves, made once for all tests that go on from it; peers of a server."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 from click.testing import Result
 from scored_journal import write_journal
 from trained import run
@@ -30,3 +32,23 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 def trained(first_run: tuple[Path, Result], tmp_path: Path) -> Path:
     """A copy of what the first run on a planted edge left: one published model."""
     return shutil.copytree(first_run[0], tmp_path / "place")
+
+
+@pytest.fixture
+def peers() -> Iterator[Callable[..., zmq.Socket[bytes]]]:
+    """Opens sockets that are closed with the test."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    opened = []
+
+    def peer(kind: int, address: str, **options: int) -> zmq.Socket[bytes]:
+        socket = context.socket(kind)
+        for name, value in options.items():
+            socket.setsockopt(getattr(zmq, name), value)
+        socket.connect(address)
+        opened.append(socket)
+        return socket
+
+    yield peer
+    for socket in opened:
+        socket.close(linger=0)
+    context.term()
