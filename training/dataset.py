@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from protocol.schema import FEATURE_COUNT, FINGERPRINT, SCHEMA
+from protocol.schema import FEATURE_COUNT, FINGERPRINT
 from training.joining import JoinRules
 from training.journals import Journals, named, open_backfill, open_journals
 from training.labels import (
@@ -37,8 +37,6 @@ from training.samples import Samples
 from training.scored import Reach, Score, labels_by_id, scores_of, vector_of
 from training.sight import Sight, sight_of
 from training.truth_log import AHEAD_S, SAME_TRADE_S, Outcome, Reason, other_market, words
-
-MARKET_FEATURES = frozenset(f.name for f in SCHEMA.features if f.needs_history)
 
 
 class Dataset(msgspec.Struct, frozen=True):
@@ -263,8 +261,7 @@ def _unfit(score: Score, seen: dict[str, bool], rules: JoinRules, now_s: float) 
         return "other_features"
     if len(score.features) != 8 * FEATURE_COUNT or not np.isfinite(vector_of(score)).all():
         return "damaged_features"
-    missing = MARKET_FEATURES.intersection(score.missing.split(","))
-    return "features_missing" if len(missing) > rules.max_missing else ""
+    return "features_missing" if rules.lacks(score.missing) else ""
 
 
 def _ripe(scores: list[Score], rules: JoinRules, now_s: float) -> float:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import msgspec
 
+from protocol.schema import SCHEMA
 from training.labels import Prefer
+
+MARKET_FEATURES = frozenset(f.name for f in SCHEMA.features if f.needs_history)
 
 
 class JoinRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +23,10 @@ class JoinRules(msgspec.Struct, frozen=True, kw_only=True):
     max_missing: int = 3
     max_holding_s: float = 7500.0
     prefer: Prefer = "paper"
+
+    def lacks(self, missing: str) -> bool:
+        """Whether of a score's features, those `missing` by name, too many are."""
+        return len(MARKET_FEATURES.intersection(missing.split(","))) > self.max_missing
 
 
 class Rhythm(msgspec.Struct, frozen=True, kw_only=True):

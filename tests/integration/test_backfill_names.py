@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,13 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "config.toml"
 
 
-def backfilled(folder: Path, config: Path, *, told: str, quoted: str) -> str:
+def backfilled(folder: Path, config: Path, *, told: str, quoted: str, gap_s: float = 0.0) -> str:
+    """What is said of one signal; `gap_s` before it the market stops, and for as long behind."""
     market = made_market(folder)
     first = signal_lines(quotes_of(market), 1)[0]
+    head, *ticks = market.read_text().splitlines()
+    heard = [t for t in ticks if abs(float(t.split(",")[0]) / 1000 - first["time"]) >= gap_s]
+    market.write_text("\n".join([head, *heard]) + "\n")
     unnamed = market.rename(folder / "ticks.csv")
     log = write_lines(
         folder / "truth.jsonl",
@@ -53,7 +58,17 @@ def test_a_truth_logs_symbol_is_the_markets_as_it_is_written(
     config.write_text(f"[feed]\n{feed}\n")
     said = backfilled(tmp_path, config, told=told, quoted=quoted)
     assert "scored           1 of 1" in said
-    assert "\nnext  " in said
+    (command,) = re.findall(r"^next +signal-scorer-train (.+)$", said, re.M)
+    assert give(*shlex.split(command)).exit_code == 4, "too few samples, and what was given again"
+
+
+def test_of_a_signal_in_a_gap_of_the_market_there_is_nothing_to_train_on(
+    tmp_path: Path, config: Path
+) -> None:
+    config.write_text("")
+    said = backfilled(tmp_path, config, told="EURUSD", quoted="EURUSD", gap_s=7200.0)
+    assert "scored           1 of 1, 0 with features enough to train" in said
+    assert "\nnext  " not in said
 
 
 def test_a_symbol_that_the_market_does_not_show_is_told_as_that(

@@ -36,7 +36,7 @@ def test_a_report_by_request_is_of_a_signal_that_was_backfilled_too(
     live = [score_row(9, X[9]), outcome_row(9, True), outcome_row(0, False)]
     journal = stored(tmp_path / "journal.db", live)
     made = tmp_path / "made.db"
-    with Output(made, "by hand") as output:
+    with Output(made, "by hand", JoinRules()) as output:
         end = outcome_row(0, True, source="paper", signal_id=None)
         output.write([Backfilled(score_row(0, X[0]), end), Backfilled(score_row(1, X[1]), None)])
     rules = msgspec.structs.replace(RULES, prefer=labels)
@@ -50,7 +50,7 @@ def test_what_was_scored_live_decides_whether_signals_have_directions(tmp_path: 
     live = [score_row(0, X[0], direction=0), outcome_row(0, True)]
     journal = stored(tmp_path / "journal.db", live)
     made = tmp_path / "made.db"
-    with Output(made, "by hand") as output:
+    with Output(made, "by hand", JoinRules()) as output:
         for i in range(1, 6):
             end = outcome_row(i, True, source="paper")
             output.write([Backfilled(score_row(i, X[i], direction=1), end)])
@@ -63,7 +63,7 @@ def made_file(path: Path, signals: range) -> Path:
     """A file as `backfill` leaves it: signals from long before the journal's."""
     x = vectors(len(signals), seed=5)
     rng = np.random.default_rng(6)
-    with Output(path, "made by hand") as output:
+    with Output(path, "made by hand", JoinRules()) as output:
         for row, i in enumerate(signals):
             times = {"scored_at": START_S - 3600.0 * (i + 200), "signal_id": f"OLD_{i}"}
             times["event_time"] = times["scored_at"]
@@ -121,7 +121,7 @@ def test_status_counts_the_first_hundred_as_training_does(tmp_path: Path) -> Non
 
 def test_a_signal_scored_live_yields_to_nothing_that_was_made_later(tmp_path: Path) -> None:
     write_journal(tmp_path / "journal.db", 5, edge=0.0)
-    with Output(tmp_path / "made.db", "by hand") as output:
+    with Output(tmp_path / "made.db", "by hand", JoinRules()) as output:
         x = vectors(5, seed=99)
         output.write(
             [Backfilled(score_row(i, x[i]), outcome_row(i, True, score_id="")) for i in range(5)]

@@ -46,8 +46,9 @@ with advice():
 BACKFILL = """
 import pathlib, sys
 from training.backfill.result import Result
+from training.joining import JoinRules
 from training.options import advice
-with advice(), Result(pathlib.Path(sys.argv[1]), "a market"):
+with advice(), Result(pathlib.Path(sys.argv[1]), "a market", JoinRules()):
     pass
 """
 

@@ -22,6 +22,7 @@ from service.errors import ConfigError
 from service.journal import Journal
 from service.records import OutcomeRow, ScoreRow
 from training.backfill.rerun import Backfilled
+from training.joining import JoinRules
 from training.journals import BACKFILLED, open_backfill
 
 
@@ -46,15 +47,17 @@ def refuse_other(path: Path) -> None:
 class Result:
     """Context manager: rows go in, a file comes out where nothing was raised.
 
-    `words` counts the outcomes by their words, `OPEN` those of signals still running.
+    `usable` of the `rows` have features enough to be samples by `rules`; `words` counts the
+    outcomes by their words, `OPEN` those of signals still running.
     """
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, path: Path, source: str, rules: JoinRules) -> None:
         self.path = path
         self.rows = 0
-        self.warm = 0
+        self.usable = 0
         self.words: Counter[str] = Counter()
         self._source = source
+        self._rules = rules
         self._scratch = path.with_name(f".{path.name}.unfinished")
         self._journal = Journal(self._scratch)
 
@@ -77,7 +80,7 @@ class Result:
         rows: list[ScoreRow | OutcomeRow] = []
         for score, outcome in found:
             self.rows += 1
-            self.warm += score.status != "warming_up"
+            self.usable += not self._rules.lacks(score.missing)
             # Numbered here: an engine numbers what it alone has seen.
             score_id = f"backfill-{self.rows:x}"
             rows.append(replace(score, seq=self.rows, score_id=score_id, reply=b""))

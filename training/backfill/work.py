@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,8 @@ class Plan(NamedTuple):
     fmt: Format | None
     symbol: str | None
     place: Place
+    again: tuple[str, ...]
+    """What `train` has to be told too, to train from the same."""
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Plan:
@@ -71,7 +74,20 @@ class Plan(NamedTuple):
             options["fmt"],
             options["symbol"],
             Place(settings.jobs, settings.scheduler),
+            tuple(_again(options)),
         )
+
+
+def _again(options: dict[str, Any]) -> Iterator[str]:
+    for name, given in (
+        ("--config", options["config_path"]),
+        ("--journal", options["journals"]),
+        ("--models", options["models"]),
+        ("--truth-log", options["truth_logs"]),
+        ("--timezone", options["timezone"]),
+    ):
+        for value in given if isinstance(given, tuple) else [given] if given else []:
+            yield from (name, str(value))
 
 
 def default_output(settings: Settings) -> Path:
@@ -95,7 +111,7 @@ def run(plan: Plan, progress: IO[str]) -> Iterator[str]:
     from_segments = plan.files[0].name.endswith(SEGMENT)
     with (
         workers(plan.place) as pool,
-        Result(plan.output, ", ".join(path.name for path in plan.files)[:1000]) as result,
+        Result(plan.output, _source(plan), plan.settings.joining) as result,
         show_progress(progress) as shown,
     ):
         source = _Segments(plan, asked) if from_segments else _Files(plan, asked)
@@ -105,7 +121,11 @@ def run(plan: Plan, progress: IO[str]) -> Iterator[str]:
             step(result.rows + source.lost)
         step(len(asked))
     yield from source.account()
-    yield from _result(result, len(asked))
+    yield from _result(result, len(asked), plan.again)
+
+
+def _source(plan: Plan) -> str:
+    return ", ".join(path.name for path in plan.files)[:1000]
 
 
 def _signals(plan: Plan) -> Wanted:
@@ -213,10 +233,12 @@ def _counted(counts: Counter[str]) -> Iterator[str]:
             yield f"  {reason:<20} {count:>7}  {meaning(reason)}"
 
 
-def _result(result: Result, asked: int) -> Iterator[str]:
-    yield f"scored           {result.rows} of {asked}, {result.warm} with history enough"
+def _result(result: Result, asked: int, again: Sequence[str]) -> Iterator[str]:
+    enough = f"{result.usable} with features enough to train"
+    yield f"scored           {result.rows} of {asked}, {enough}"
     ends = ", ".join(f"{count} {word}" for word, count in result.words.most_common())
     yield f"outcomes         {ends or 'none'}"
     yield f"written to       {result.path}"
-    if result.warm:  # of others a trainer learns nothing
-        yield f"next             signal-scorer-train train --backfill {result.path}"
+    if result.usable:
+        command = ["signal-scorer-train", "train", *again, "--backfill", str(result.path)]
+        yield f"next             {shlex.join(command)}"
