@@ -219,11 +219,19 @@ def _clock(
                 "it follows within a minute; if not, set feed.clock_offset and restart",
             )
     elif setting == "auto" and known is not None and known["clock_state"] == "history":
-        yield warn(
-            address,
-            "its stamps run faster than the wall: a recording is being played",
-            "for a live feed set feed.clock_offset and restart",
-        )
+        if abs(due_s) > MAX_OFFSET_S:
+            yield warn(
+                address,
+                "its stamps lie beyond any time zone: a recording is being played, or the clock "
+                "that stamps it has a wrong date",
+                "of a live feed compare the terminal's server time with the true one",
+            )
+        else:
+            yield warn(
+                address,
+                "its stamps run faster than the wall: a recording is being played",
+                "for a live feed set feed.clock_offset and restart",
+            )
         return  # its stamps are of any time
     if behind_s > BEHIND_S and not rests:
         yield warn(

@@ -202,11 +202,23 @@ def test_a_feed_whose_clock_is_minutes_late(setup: Setup, publish: Callable[[Any
     assert "server time" in found.advice
 
 
+@pytest.mark.parametrize(
+    ("lead", "later_s", "said"),
+    [
+        # For the listener between two quarters of an hour.
+        (lambda gone_s: 400.0 * gone_s, 420.0, "stamps run faster than the wall: a recording"),
+        (lambda _: 3 * DAY_S + 300.0, 3 * DAY_S + 300.0, "or the clock that stamps it has a wrong"),
+    ],
+)
 def test_a_recording_that_is_being_played_is_not_behind(
-    tmp_path: Path, publish: Callable[[Any], str]
+    tmp_path: Path,
+    publish: Callable[[Any], str],
+    lead: Callable[[float], float],
+    later_s: float,
+    said: str,
 ) -> None:
     begin_s = time.time()
-    leads = [lambda gone_s: 400.0 * gone_s]
+    leads = [lead]
 
     def played() -> bytes:
         now_s = time.time()
@@ -220,10 +232,11 @@ def test_a_recording_that_is_being_played_is_not_behind(
 
         with service.client() as client:
             eventually(is_history, "the recording")
-        leads.append(lambda _: 420.0)  # for the listener between two quarters of an hour
+        leads.append(lambda _: later_s)
         setup = beside(service, tmp_path / "unused", **values)
         (found,) = setup.findings("feed", now_s=MONDAY_S, listen_s=PATIENT_S)
         assert "a recording is being played" in found.text
+        assert said in found.text
 
 
 def test_an_ingest_to_which_nothing_is_pushed(tmp_path: Path) -> None:
