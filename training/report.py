@@ -28,7 +28,7 @@ from training.heading import headline, verdict_in_words, whose_numbers
 from training.plots import Picture
 from training.told import answers, scored_live, within
 from training.truth_log import TruthLog
-from training.wording import day, meaning, percent
+from training.wording import day, end_of, meaning, percent
 
 MOST_TRIED = 1_000
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -88,7 +88,7 @@ def render(
         loader=PackageLoader("training"), autoescape=True, undefined=StrictUndefined
     )
     environment.filters |= {
-        "when": _when, "percent": percent, "meaning": meaning, "inline": _inline, "day": day,
+        "when": _when, "percent": percent, "meaning": meaning, "inline": _inline, "day": day, "end_of": end_of,
         "dates": dates_and_code, "finite": lambda value: bool(np.isfinite(value)),
     }  # fmt: skip
     walk, verdict = candidate.walk, candidate.verdict

@@ -167,7 +167,7 @@ def _coverage(found: Findings) -> Iterator[str]:
     if paying.share > 0.995:
         paid = "It expected every signal to pay its costs, so break-even rules none out."
     else:
-        sure = f"({signed(paying.low)} to {signed(paying.high)})"
+        sure = f"({end_of(paying.low, '+.2f')} to {end_of(paying.high, '+.2f')})"
         if not np.isfinite(paying.low):
             sure = TOO_FEW_DAYS
         whose = "those of them whose R is known" if found.known.said else "these"

@@ -8,9 +8,11 @@ import pytest
 from found_rows import Judged
 from found_rows import unpriced as unpriced_judged
 
+from training.dataset import Dataset
 from training.gain import Gain
-from training.report import dates_and_code
+from training.report import dates_and_code, render
 from training.told import answers
+from training.truth_log import Rules, read_truth_logs
 
 SURE = Gain(0.6, 0.5, 0.05, 0.15, n=120, days=9, fewer=60.0, rarer=0.5)
 
@@ -71,6 +73,20 @@ def test_an_interval_that_ends_beside_0_is_not_said_to_end_at_0(unpriced: Judged
         assert said in added(unpriced, SURE, SURE._replace(low=low, high=high))[1]
     (wins, _) = added(unpriced, SURE._replace(low=0.0004), SURE)
     assert "(90 % interval just above 0 to +15.0)" in wins
+
+
+def test_nor_does_it_in_a_table_of_the_page(unpriced: Judged) -> None:
+    candidate, found = unpriced
+    narrow = SURE._replace(low=0.0004)
+    told = [
+        part._replace(low=-0.004, group=part.group._replace(r=0.07), more_wins=narrow)
+        for part in found.told
+    ]
+    data = Dataset(candidate.samples, 250, {}, 0, 0)
+    log = read_truth_logs([], Rules())
+    page = render(candidate, found._replace(told=told), data, log, []).html.decode()
+    assert "<small>just above 0 to +15.0</small>" in page
+    assert "<small>just below 0 to " in page
 
 
 def test_small_parts_are_named_symbols_apart_from_patterns(unpriced: Judged) -> None:
