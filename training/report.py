@@ -88,7 +88,8 @@ def render(
         loader=PackageLoader("training"), autoescape=True, undefined=StrictUndefined
     )
     environment.filters |= {
-        "when": _when, "percent": percent, "meaning": meaning, "inline": _inline, "day": day, "end_of": end_of,
+        "when": _when, "percent": percent, "meaning": meaning, "inline": _inline, "day": day,
+        "end_of": end_of,
         "dates": dates_and_code, "finite": lambda value: bool(np.isfinite(value)),
     }  # fmt: skip
     walk, verdict = candidate.walk, candidate.verdict
