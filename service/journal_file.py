@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from service import presence
+from service import owned_folder, presence
 
 SCHEMA_VERSION = 1
 
@@ -193,7 +195,8 @@ def open_settled(path: Path, beside_wal: str) -> sqlite3.Connection:
     for left in reversed(range(TRIES)):
         beside = has_wal(path)
         try:
-            connection = _open(_uri(path, beside, beside_wal))
+            with _rights_of_owner(path.parent):
+                connection = _open(_uri(path, beside, beside_wal))
         except sqlite3.OperationalError as error:
             if not left or error.sqlite_errorcode & 0xFF not in _NOT_THERE:
                 raise
@@ -224,6 +227,17 @@ def refuse_irregular(path: Path) -> None:
     file = irregular(path)
     if file is not None:
         raise sqlite3.DatabaseError(f"{file} is no regular file")
+
+
+@contextmanager
+def _rights_of_owner(folder: Path) -> Iterator[None]:
+    """For root, who would make a WAL for the journal's owner in whatever folder a link of his
+    leads to: SQLite opens it with O_CREAT, for those too who only read."""
+    if os.geteuid() != 0:
+        yield
+        return
+    with owned_folder.opened(folder) as descriptor, owned_folder.as_owner_of(descriptor):
+        yield
 
 
 def _open(uri: str) -> sqlite3.Connection:

@@ -62,7 +62,7 @@ def give(descriptor: int, folder: int) -> None:
 @contextmanager
 def as_owner_of(folder: int) -> Iterator[None]:
     """Within the block root has the rights of an open folder's owner and no more, for what can be
-    opened by its path alone. Of a process without threads. Raises OSError."""
+    opened by its path alone. So have its other threads meanwhile. Raises OSError."""
     status = os.fstat(folder)
     if os.geteuid() != 0 or status.st_uid == 0:
         yield

@@ -151,3 +151,30 @@ def test_a_journal_of_a_newer_program_is_not_written_to(path: Path) -> None:
     assert "written by a newer version" in journal.fault
     assert not journal.write([EventRow(at=1.0, kind="after", detail={})])[0].journalled
     assert kinds(open_reader(path)) == ["before"]
+
+
+@as_root
+@either
+def test_for_root_who_reads_nothing_is_made_where_a_link_of_the_owners_leads(
+    path: Path,
+    open_it: Open,
+    before_opening: Callable[[Callable[[], None]], None],
+) -> None:
+    """SQLite makes the WAL, and would give it to the owner of the file that it reads."""
+    roots = path.parent / "roots"
+    roots.mkdir(0o755)
+    shutil.copy(path, roots / "x")
+    for file in (path.parent, path, roots / "x"):
+        os.chown(file, NOBODY, NOBODY)
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("PRAGMA journal_mode=WAL")
+        writer.execute("CREATE TABLE more(n)")
+        assert wal_of(path).exists()
+
+        def swap() -> None:
+            path.unlink()
+            path.symlink_to(roots / "x")
+
+        before_opening(swap)
+        with closing(open_it(path)):
+            assert [file.name for file in roots.iterdir()] == ["x"]
