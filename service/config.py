@@ -140,7 +140,17 @@ def _has_nul(value: Any) -> bool:
 
 
 def _check_paths(config: Config, sources: dict[str, str]) -> None:
-    """Refuse what nothing can be made at: each command would end there in words of its own."""
+    """Refuse what nothing can be made at: each command would end there in words of its own.
+
+    Nor what is blank, as a variable in a compose file may be: it would be the folder that a command
+    was given in.
+    """
+    for key, name in (("state_dir", config.state_dir), ("model.directory", config.model.directory)):
+        if not name.strip():
+            raise ConfigError(
+                f"{key} (set by {sources.get(key, 'default')}) is blank; name a folder, or leave "
+                "it out"
+            )
     # With the most that the name of a file beside it has on top.
     paths = [
         ("state_dir", config.path("."), ""),
@@ -230,6 +240,8 @@ def _advice(text: str, sources: dict[str, str]) -> str:
             f"configuration: {text}{hint}; leave the empty one out: a name that no suffix and no "
             "map fits stays as it is"
         )
+    if text.startswith("Expected `bool`,"):
+        return f"configuration: {text}{hint}; write true or false"
     if text.startswith("Expected `array`,"):
         line = "" if (source or "").startswith("$") else f"{key.rpartition('.')[2]} = "
         return f'configuration: {text}{hint}; write it as a list: {line}["..."]'

@@ -107,7 +107,9 @@ def describe(
     if of_r.selected:
         rows = without_r(rows)
     if now_s - newest_s > WEEK_S:
-        yield from wrap(f"{_age(newest_s, now_s, holding_s)}; {weeks} weeks up to then", WIDTH)
+        yield from wrap(
+            f"{_age(newest_s, now_s, holding_s)}; {weeks} week{'s' * (weeks > 1)} up to then", WIDTH
+        )
     yield from _table(rows, taken, rejected)
     if 2.0 * holding_s > DAY_S:
         yield (

@@ -110,6 +110,12 @@ def translate(base: Floats, final: Floats, threshold: float) -> Translated:
     return Translated(float(tried[best]), int(passed[best]), wanted, n)
 
 
+def _are(count: int) -> str:
+    if count > 1:
+        return f"only {count} signals are"
+    return "only 1 signal is" if count else "no signal is"
+
+
 def describe(
     model: Model,
     scores: Sequence[Score],
@@ -129,8 +135,8 @@ def describe(
     yield f"model {model.version}, {len(rows):,} signals"
     if not fresh:
         yield from wrap(
-            f"only {len(unseen)} signals are newer than the model's training, so those it was "
-            "trained on are used: its scores spread wider there than they will",
+            f"{_are(len(unseen))} newer than the model's training, so those it was trained on are "
+            "used: its scores spread wider there than they will",
             WIDTH,
         )
     if len(rows) < FEWEST:

@@ -129,12 +129,16 @@ def name_of(part: str, kind: str) -> str:
     return plain(part) if kind == "pattern" else printable(part)
 
 
+NOISE = 1e-9
+"""Beside 0, and no side of it: what sums of equal numbers come to."""
+
+
 def end_of(value: float, form: str) -> str:
     """An end of an interval; one beside 0 is not shown as 0: its side is the verdict."""
     text = f"{value:{form}}"
     if float(text):
         return text
-    if not value:
+    if abs(value) < NOISE:
         return text.lstrip("+-")
     return "just above 0" if value > 0.0 else "just below 0"
 

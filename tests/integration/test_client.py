@@ -152,6 +152,7 @@ def test_an_unknown_argument_is_a_type_error(nowhere: str) -> None:
         {"endpoint": "tcp://127.0.0.1:99999"},
         {"endpoint": "tcp://127.0.0.1:0"},
         {"endpoint": "tcp://*:5561"},
+        {"endpoint": "tcp://127.0.0.1:5561,tcp://127.0.0.1:5562"},
         {"curve": "server.pub"},
         {"endpoint": "tcp://127.0.0.1:5561 "},
         {"endpoint": ""},

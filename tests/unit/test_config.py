@@ -242,6 +242,20 @@ def test_a_clock_offset_in_words_is_refused_with_what_is_wanted() -> None:
     assert text.endswith("; it can be auto, or seconds: 10800 for three hours")
 
 
+@pytest.mark.parametrize("word", ["no", "False", "0"])
+def test_a_switch_in_other_words_is_refused_with_those_that_are_wanted(word: str) -> None:
+    text = refused({"SIGNAL_SCORER_PAPER_ENABLED": word})
+    assert text.endswith("(set by $SIGNAL_SCORER_PAPER_ENABLED); write true or false")
+
+
+@pytest.mark.parametrize("key", ["STATE_DIR", "MODEL_DIRECTORY"])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_folder_of_a_blank_name_is_refused(key: str, blank: str) -> None:
+    """The one that the command was given in would become it."""
+    text = refused({f"SIGNAL_SCORER_{key}": blank})
+    assert f"(set by $SIGNAL_SCORER_{key}) is blank; name a folder" in text
+
+
 @as_root
 def test_a_file_that_this_user_may_not_read_is_told_what_mends_it(tmp_path: Path) -> None:
     path = written(tmp_path, "")

@@ -139,8 +139,9 @@ def test_signals_that_the_model_was_trained_on_are_not_used_unsaid(tmp_path: Pat
     model = published_model(tmp_path / "models", NOW_S)
     answer_signals(tmp_path / "journal.db", model, 60)
     scores = asked_signals(tmp_path / "journal.db")[:40]
-    shown = list(describe(model, scores, WEIGHTS, today=70.0, by_pattern={}))
-    assert "only 40 signals are newer" in shown[1]
+    for count, said in ((40, "only 40 signals are"), (1, "only 1 signal is"), (0, "no signal is")):
+        shown = list(describe(model, scores[:count], WEIGHTS, today=70.0, by_pattern={}))
+        assert f"{said} newer" in shown[1]
     assert "too few" in shown[-1]
 
 

@@ -69,6 +69,7 @@ def test_an_interval_that_ends_beside_0_is_not_said_to_end_at_0(unpriced: Judged
         (-0.14, -0.0004, "(-0.14 to just below 0)"),
         (-0.0004, 0.005, "(just below 0 to +0.01)"),
         (0.0, 0.0, "(0.00 to 0.00)"),
+        (-1.2e-14, -1.1e-14, "(0.00 to 0.00)"),
     ):
         assert said in added(unpriced, SURE, SURE._replace(low=low, high=high))[1]
     (wins, _) = added(unpriced, SURE._replace(low=0.0004), SURE)
