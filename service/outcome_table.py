@@ -29,6 +29,7 @@ _INSERT_OUTCOME = (
 _HAS_SIGNAL = "SELECT 1 FROM lookup WHERE signal_id = ? LIMIT 1"
 _HAS_SCORE = "SELECT 1 FROM scores WHERE seq = ? AND score_id = ?"
 _HAS_OUTCOME = "SELECT 1 FROM outcomes WHERE digest = ?"
+_HAS_TOO_MANY = "SELECT 1 FROM lookup WHERE scored_at BETWEEN ? AND ? LIMIT 1 OFFSET ?"
 # Two are enough to know that the report cannot say which one it means.
 _MEANT = (
     "SELECT score_id, scores.signal_id FROM lookup JOIN scores USING(seq)"
@@ -37,6 +38,8 @@ _MEANT = (
 MEANT_WITHIN_S = 120.0
 CLOCKS_DIFFER_S = 1.0
 """The caller's clock may be this much behind ours when it dates the score it means."""
+MOST_CANDIDATES = 2_000
+"""Scores within that time. A flood leaves 100,000, and each is a wide row to read on the loop."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -112,9 +115,14 @@ def _dated(row: OutcomeRow) -> str:
 
 
 def _score_meant(connection: sqlite3.Connection, row: OutcomeRow, meant: Meant) -> str | None:
-    """The one score of that symbol and base score shortly before; None where it is not one."""
-    since, until = meant.at - MEANT_WITHIN_S, meant.at + CLOCKS_DIFFER_S
-    found = connection.execute(_MEANT, (since, until, meant.symbol, meant.base_score)).fetchall()
+    """The one score of that symbol and base score shortly before; None where it is not one.
+
+    Nor is one told apart where more than MOST_CANDIDATES were scored by then.
+    """
+    within = meant.at - MEANT_WITHIN_S, meant.at + CLOCKS_DIFFER_S
+    if connection.execute(_HAS_TOO_MANY, (*within, MOST_CANDIDATES)).fetchone() is not None:
+        return None
+    found = connection.execute(_MEANT, (*within, meant.symbol, meant.base_score)).fetchall()
     # The id of a damaged row may be no text, and a wrong one is worse than none.
     if len(found) != 1 or not isinstance(found[0][0], str):
         return None

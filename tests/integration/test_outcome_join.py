@@ -13,7 +13,7 @@ from journals import Journal
 from scored_journal import outcome_row, score_row, vectors
 from serving import rows
 
-from service.outcome_table import Written
+from service.outcome_table import MOST_CANDIDATES, Written
 from service.records import Meant, OutcomeRow, ScoreRow
 from training.dataset import read_dataset
 from training.joining import JoinRules
@@ -38,7 +38,7 @@ def meant(at: float, **changes: Any) -> OutcomeRow:
 def nameless(i: int, scored_at: float, **changes: Any) -> ScoreRow:
     """A score whose caller gave no signal id."""
     values: dict[str, Any] = {"signal_id": None, "symbol": "BTCUSD", "base_score": 61.25}
-    return score_row(i, X[i], **(values | {"scored_at": scored_at} | changes))
+    return score_row(i, X[i % 20], **(values | {"scored_at": scored_at} | changes))
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,19 @@ def test_a_report_without_an_id_joins_the_only_score_that_it_can_mean(
     assert written.matched == (joined is not None)
     (kept,) = rows(journal.path, "SELECT score_id FROM outcomes")
     assert kept["score_id"] == joined
+
+
+@pytest.mark.parametrize(
+    ("others", "joined"), [(MOST_CANDIDATES - 1, "score-0"), (MOST_CANDIDATES, None)]
+)
+def test_a_report_joins_none_where_there_are_more_scores_about_than_are_looked_at(
+    journal: Journal, others: int, joined: str | None
+) -> None:
+    about = [nameless(i, 950.0, symbol="EURUSD") for i in range(1, others + 1)]
+    away = [nameless(i, 500.0) for i in range(others + 1, others + 10)]
+    journal.write([nameless(0, 900.0), *about, *away])
+    expected = Written(True, matched=joined is not None, score_id=joined)
+    assert journal.write([meant(1000.0)]) == [expected]
 
 
 def test_an_unknown_id_joins_no_score_that_has_one_of_its_own(journal: Journal) -> None:

@@ -136,6 +136,7 @@ def test_the_reach_of_an_outcome_without_an_id_is_the_codes() -> None:
     before_s, after_s = outcome_table.MEANT_WITHIN_S, outcome_table.CLOCKS_DIFFER_S
     told = " ".join(DOCUMENT.section("### `outcome`").split())
     assert f"from {before_s:g} s before `scored_at` to {after_s:g} s after it" in told
+    assert f"no more than {outcome_table.MOST_CANDIDATES:,} scores lie in that time" in told
 
 
 def test_the_bounds_and_kinds_of_the_feed_are_the_codes() -> None:
