@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,8 +131,7 @@ def status(**options: Any) -> None:
         holding_s=settings.joining.max_holding_s,
         now_s=now_s,
     )
-    for line in shown:
-        click.echo(printable(line))
+    _tell(shown)
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train results --weeks 8")
@@ -160,8 +160,7 @@ def results(weeks: int, **options: Any) -> None:
         even_s=data.even_s,
         published=published_version(settings.models),
     )
-    for line in shown:
-        click.echo(line)
+    _tell(shown)
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train thresholds --today 70 --pattern OB_BOUNCE=75")
@@ -190,8 +189,7 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
     weights = Weights(score.base_weight, score.model_weight, score.session_bonus_weight)
     scores = asked_signals(settings.journals)
     try:
-        for line in describe(model, scores, weights, today=today, by_pattern=by_pattern):
-            click.echo(line)
+        _tell(describe(model, scores, weights, today=today, by_pattern=by_pattern))
     except PatternError as odd:
         raise click.BadParameter(str(odd), param_hint="--pattern") from odd
 
@@ -213,10 +211,8 @@ def monitor(**options: Any) -> None:
     now_s = time.time()
     log, data = gather(settings, now_s=now_s, reach=reach_of(settings, now_s=now_s))
     seen = watching.look(data, settings, now_s=now_s, unread=log.problems)
-    for line in watching.describe(seen):
-        click.echo(line)
-    for line in watching.act(seen, settings, now_s=now_s):
-        click.echo(line)
+    _tell(watching.describe(seen))
+    _tell(watching.act(seen, settings, now_s=now_s))
     sys.exit(exit_codes.DEGRADED if seen.degraded else exit_codes.OK)
 
 
@@ -267,8 +263,7 @@ def check(files: tuple[Path, ...], **options: Any) -> None:
     """Say what of each FILE can be believed: shapes, usable outcomes, refusals by reason."""
     from training.truth_check import check as check_files
 
-    for line in check_files(files, settings_of(options).reading_at(time.time())):
-        click.echo(line)
+    _tell(check_files(files, settings_of(options).reading_at(time.time())))
 
 
 @main.command(epilog=EXAMPLE + "signal-scorer-train original --threshold 80 /root/HydraX-v2")
@@ -285,13 +280,17 @@ def original(folder: Path, threshold: float | None, **options: Any) -> None:
     """
     from training.original import describe
 
-    for line in describe(folder, settings_of(options).reading_at(time.time()), threshold):
-        click.echo(line)
+    _tell(describe(folder, settings_of(options).reading_at(time.time()), threshold))
+
+
+def _tell(lines: Iterable[str]) -> None:
+    """Each as soon as it is known, without what a name in it would do to the terminal."""
+    for line in lines:
+        click.echo(printable(line))
 
 
 def _tell_unread(log: TruthLog) -> None:
-    for problem in log.problems:
-        click.echo(f"truth log not read to the end: {problem}")
+    _tell(f"truth log not read to the end: {problem}" for problem in log.problems)
 
 
 def _by_pattern(given: tuple[str, ...]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 import numpy as np
@@ -76,7 +77,7 @@ def describe(folder: Path, rules: Rules, threshold: float | None) -> Iterator[st
     if threshold is not None:
         shown = read_truth_logs(left.truth_logs, rules).signals
         yield f"{'threshold':<12}{translated(told, shown, threshold)}"
-    named = " ".join(f"--truth-log {path.absolute()}" for path in _current(left))
+    named = " ".join(f"--truth-log {quote(str(path.absolute()))}" for path in _current(left))
     yield ""
     yield f"for each run of the trainer:  sh deploy/install.sh {named}"
     yield f"for one:                      signal-scorer-train train {named}"

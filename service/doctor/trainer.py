@@ -121,7 +121,7 @@ def _unseen_log(scene: Scene, path: Path) -> Finding | None:
     return fail(
         path,
         f"{UNSEEN}: no reported outcome is learnt from",
-        f"deploy/install.sh --truth-log {path} shows it to the trainer's",
+        f"deploy/install.sh --truth-log {quote(str(path))} shows it to the trainer's",
     )
 
 
@@ -144,7 +144,7 @@ def _configured_log(path: Path, trainer: int) -> Finding:
             path,
             f"user {user_name(trainer)}, as whom the trainer runs, may not read it "
             f"(at {hindrance})",
-            f"deploy/install.sh --truth-log {path} arranges that",
+            f"deploy/install.sh --truth-log {quote(str(path))} arranges that",
         )
     if not presence.is_file(path):
         return fail(

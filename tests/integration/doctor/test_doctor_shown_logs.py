@@ -6,6 +6,7 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -109,7 +110,7 @@ def test_a_drop_in_that_was_edited_by_hand_is_read_as_systemd_would(
     assert about == {str(log): "ok" for log in logs} | {f"{tmp_path}/own.jsonl": "fail"}
 
 
-@pytest.mark.parametrize("place", ["/home", "/root", "/tmp", "/var/tmp"])
+@pytest.mark.parametrize("place", ["/home", "/root", "/tmp", "/var/tmp/its own"])
 def test_what_the_units_have_an_empty_folder_in_place_of_is_told_of_the_installed_alone(
     setup: Setup, tmp_path: Path, place: str
 ) -> None:
@@ -118,7 +119,7 @@ def test_what_the_units_have_an_empty_folder_in_place_of_is_told_of_the_installe
     (hidden,) = found(setup, none)
     assert (hidden.level, hidden.about) == ("fail", setup.values["TRUTH_LOG_PATHS"])
     assert "hidden from the units" in hidden.text
-    assert f"--truth-log {hidden.about}" in hidden.advice
+    assert f"--truth-log {quote(hidden.about)} " in hidden.advice
     (other,) = found(setup, none, tmp_path / "config.toml")
     assert "hidden" not in other.text
 
