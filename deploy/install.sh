@@ -5,6 +5,8 @@
 # configuration that it finds.
 set -eu
 umask 022
+# Nothing is imported from the folder in which it is called, which may be anybody's, as /tmp.
+export PYTHONSAFEPATH=1
 # find looks for what it is to run in no empty or relative part of it, and would do nothing. A home's
 # Python (pyenv, uv, conda) would hide the system's, and the units see no homes. `su` leaves out
 # where groupadd and runuser lie.

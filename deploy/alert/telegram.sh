@@ -19,7 +19,8 @@ if [ -z "${TELEGRAM_TOKEN:-}" ] || [ -z "${TELEGRAM_CHAT:-}" ]; then
     exit 78
 fi
 
-text=$("${TELEGRAM_PYTHON:-python3}" -c 'import json, sys; print(json.load(sys.stdin)["text"])')
+# -I: nothing is imported from the current folder.
+text=$("${TELEGRAM_PYTHON:-python3}" -I -c 'import json, sys; print(json.load(sys.stdin)["text"])')
 
 # curl reads the address with the token from descriptor 3 and the text from stdin.
 printf '%s\n' "$text" | curl --silent --show-error --fail --max-time 20 --output /dev/null \

@@ -95,6 +95,16 @@ def test_a_refusal_is_a_failure_that_names_no_token(telegram: Telegram) -> None:
     assert "secret" not in done.stderr
 
 
+def test_nothing_of_the_folder_it_is_called_in_is_run(
+    telegram: Telegram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('of the current folder')")
+    monkeypatch.chdir(tmp_path)
+    done = run(telegram, TELEGRAM_TOKEN="1:secret", TELEGRAM_CHAT="-42")
+    assert done.returncode == 0, done.stderr
+    assert len(telegram.calls) == 1
+
+
 def test_without_a_token_it_says_what_is_needed() -> None:
     done = run(None)
     assert done.returncode == 78

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,13 @@ def test_a_choice_is_kept_once_it_has_been_built_with(tmp_path: Path) -> None:
 def test_a_python_with_a_space_in_its_path_is_refused(tmp_path: Path) -> None:
     chosen = interpreter(tmp_path / "my py/python3.12")
     assert "without spaces" in used(tmp_path, str(chosen))
+
+
+def test_nothing_of_the_folder_it_is_called_in_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("ensurepip", "venv", "pip"):
+        (tmp_path / f"{module}.py").write_text("open('run', 'w')")
+    monkeypatch.chdir(tmp_path)
+    run_steps(tmp_path, f"{sys.executable} -c 'import ensurepip, venv'\n{sys.executable} -m pip -V")
+    assert not (tmp_path / "run").exists()
