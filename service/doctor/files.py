@@ -23,6 +23,7 @@ from service.doctor.system import (
     others_may_write,
     read_only,
     through,
+    unless_linked,
 )
 from service.journal_file import wal_of
 from service.journal_summary import amount
@@ -80,7 +81,8 @@ def _folder(scene: Scene, path: Path, wanted: int, key: str) -> Finding:
         return fail(
             path,
             f"every user of this machine may write to it (mode {mode_text(path)})",
-            f"chmod o-w {quote(str(path))}: who writes there commands the mode and the models",
+            unless_linked(path, f"chmod o-w {quote(str(path))}")
+            + ": who writes there commands the mode and the models",
         )
     return ok(path, f"usable by {scene.owner_name}, mode {mode_text(path)}")
 
@@ -117,9 +119,12 @@ def _let_in(scene: Scene, path: Path, wanted: int) -> str:
     if obstacle(path, scene.owner, wanted) != path:  # never to give away what is around it
         return through(path, scene.owner)
     name = quote(str(path))
+    advice = (
+        f"chown {scene.owner_name} {name} && chmod u+rwx {name}; and mind who else writes there"
+    )
     if not wanted & WRITE:  # it is the trainer's, who goes on writing there
-        return f"chmod a+rx {name}"
-    return f"chown {scene.owner_name} {name} && chmod u+rwx {name}; and mind who else writes there"
+        advice = f"chmod a+rx {name}"
+    return unless_linked(path, advice)
 
 
 def _not_mounted_for_writing(path: Path, key: str) -> Finding:
@@ -131,7 +136,7 @@ def _configuration(scene: Scene, file: Path) -> Finding:
         return fail(
             file,
             "every user of this machine may change or replace the configuration",
-            f"chmod o-w {file} {file.absolute().parent}",
+            f"chmod o-w {quote(str(file))} {quote(str(file.absolute().parent))}",
         )
     hindrance = obstacle(file, scene.owner, READ)
     if hindrance is not None:

@@ -26,6 +26,7 @@ from service.doctor.system import (
     process,
     read_only,
     through,
+    unless_linked,
 )
 from service.journal_file import SCHEMA_VERSION, bytes_of, irregular, shm_of, size_of, wal_of
 from service.journal_reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
@@ -133,7 +134,7 @@ def _lock(scene: Scene, lock: Path) -> Iterator[Finding]:
             lock,
             f"user {scene.owner_name}, as whom the service runs, may not open it: "
             "it cannot lock its journal, answers are not kept",
-            f"chown -h {scene.owner_name}: {quote(str(lock))}",
+            unless_linked(lock, f"chown -h {scene.owner_name}: {quote(str(lock))}"),
         )
 
 
@@ -159,7 +160,7 @@ def _give(scene: Scene, path: Path, file: Path) -> str:
     give = f"chown -h {scene.owner_name}: {files} && chmod u+rw {files}"
     if leads:
         return f"{path} is a link, look first: ls -l {files}; where that is the journal: {give}"
-    return give
+    return unless_linked(path, give)
 
 
 def _around(scene: Scene, path: Path) -> Iterator[Finding]:
@@ -172,8 +173,8 @@ def _around(scene: Scene, path: Path) -> Iterator[Finding]:
             hindrance,
             f"user {scene.owner_name}, as whom the service runs, may not make the journal's lock "
             "and WAL in it: answers are not kept",
-            f"chown {scene.owner_name} {name} && chmod u+rwx {name}, "
-            "or set another journal.path, as where it is not the journal's alone",
+            unless_linked(folder, f"chown {scene.owner_name} {name} && chmod u+rwx {name}")
+            + ", or set another journal.path, as where it is not the journal's alone",
         )
     behind = obstacle(wal_of(path).parent, scene.owner, WRITE | ENTER)
     if behind is not None and path.is_symlink():

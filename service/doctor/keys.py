@@ -10,7 +10,7 @@ from protocol.curve import PUBLIC_SUFFIX, KeyFileError, read_public, read_secret
 from service import presence, sockets
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
-from service.doctor.system import ENTER, READ, obstacle, others_may_write, through
+from service.doctor.system import ENTER, READ, obstacle, others_may_write, through, unless_linked
 from service.errors import ConfigError
 from service.zap import AllowList
 
@@ -47,7 +47,9 @@ def _secret(scene: Scene, path: Path) -> Iterator[Finding]:
             hindrance,
             f"user {scene.owner_name}, as whom the service runs, may not read it: "
             "the service does not start",
-            f"chown {scene.owner_name} {quote(str(path))} && chmod u+r {quote(str(path))}"
+            unless_linked(
+                path, f"chown {scene.owner_name} {quote(str(path))} && chmod u+r {quote(str(path))}"
+            )
             if hindrance == path
             else through(path, scene.owner),
         )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -15,7 +16,7 @@ from service.bars import DAY_S
 from service.bundle import Limits, load, read_pointer
 from service.doctor.finding import Finding, fail, lost_link, ok, warn
 from service.doctor.scene import Scene
-from service.doctor.system import READ, dangling, obstacle
+from service.doctor.system import READ, dangling, obstacle, unless_linked
 from service.errors import ModelRejected, RejectReason
 from service.history import moves, read_history
 from service.model import REVIEW_DUE, Model
@@ -87,8 +88,8 @@ def _none(scene: Scene, models: Path) -> Finding:
 def _rejected(models: Path, error: ModelRejected) -> Finding:
     advice = {
         RejectReason.FINGERPRINT: f"train anew with this version: {TRAIN}",
-        RejectReason.UNREADABLE: "if it is there, let the service's user read it: chmod -R "
-        f"g+rX {models}; if not, {BACK}",
+        RejectReason.UNREADABLE: "if it is there, let the service's user read it: "
+        f"{unless_linked(models, f'chmod -R g+rX {quote(str(models))}')}; if not, {BACK}",
         RejectReason.TOO_LARGE: "raise model.max_file_bytes if that is the limit, or " + BACK,
         RejectReason.LATENCY: "run doctor again on a quieter machine; if it stays, " + BACK,
     }.get(error.reason, BACK)
@@ -102,7 +103,8 @@ def _rights(scene: Scene, models: Path, version: str) -> Iterator[Finding]:
             yield fail(
                 hindrance,
                 f"user {scene.owner_name}, as whom the service runs, may not read it",
-                f"chmod -R o+rX,g+rX {models}, or add {scene.owner_name} to its group",
+                unless_linked(path, f"chmod -R o+rX,g+rX {quote(str(models))}")
+                + f", or add {scene.owner_name} to its group",
             )
             return
 

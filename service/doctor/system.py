@@ -119,14 +119,28 @@ def obstacle(path: Path, uid: int, wanted: int) -> Path | None:
 
 
 def through(path: Path, uid: int, advice: str = "") -> str:
-    """The advice, behind what lets a user pass the folders above a path that keep it out."""
+    """The advice, behind what lets a user pass the folders above a path that keep it out.
+
+    None of it where a link is on the way that `unless_linked` knows."""
     closed = [
         quote(str(folder))
         for folder in reversed(path.absolute().parents)
         if presence.exists(folder) and not allows(folder, uid, ENTER)
     ]
     steps = [f"chmod a+x {' '.join(closed)}"] if closed else []
-    return " && ".join([*steps, advice] if advice else steps)
+    return unless_linked(path, " && ".join([*steps, advice] if advice else steps))
+
+
+def unless_linked(path: Path, advice: str) -> str:
+    """The advice, a chmod or chown of a path, unless a link is on the way, or itself, that is not
+    root's: who made it chose what root would open or give away."""
+    path = path.absolute()
+    for at in (path, *path.parents):
+        if at.is_symlink() and at.lstat().st_uid != 0:
+            return (
+                f"{at} is a link, and not root's, look first where it leads: ls -l {quote(str(at))}"
+            )
+    return advice
 
 
 def nearest_there(path: Path) -> Path:
