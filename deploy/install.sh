@@ -257,10 +257,11 @@ is_sound() {
 }
 
 # As the units' users, from whom more is hidden than from root; and what is loaded later, too.
+# Each in a session of its own: what is a user's cannot type into root's terminal.
 runs() {
-    runuser -u scorer -- "$release/bin/signal-scorer" --version >/dev/null &&
-        runuser -u scorer-trainer -- "$release/bin/signal-scorer-train" --help >/dev/null &&
-        runuser -u scorer-trainer -- env MPLCONFIGDIR=/var/cache/signal-scorer \
+    setsid -w runuser -u scorer -- "$release/bin/signal-scorer" --version >/dev/null &&
+        setsid -w runuser -u scorer-trainer -- "$release/bin/signal-scorer-train" --help >/dev/null &&
+        setsid -w runuser -u scorer-trainer -- env MPLCONFIGDIR=/var/cache/signal-scorer \
             "$release/bin/python" -I -c 'import service.serve, training.report, matplotlib.figure'
 }
 

@@ -49,6 +49,7 @@ def tell(alert: Alert, settings: AlertsSection, user: pwd.struct_passwd | None =
     if user is not None:
         groups = os.getgrouplist(user.pw_name, user.pw_gid)
         become = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
+        become["start_new_session"] = True  # what is that user's cannot type into root's terminal
     try:
         done = subprocess.run(  # noqa: S603  the operator named it
             list(settings.command),

@@ -11,7 +11,12 @@ from installer import SCRIPT, interpreter, run_steps
 STEPS = """
 wheels='' synced=no
 mkdir -p $prefix/releases
-runuser() { case "$1 $2 $3" in '-u scorer --' | '-u scorer-trainer --') shift 3 && "$@" ;; esac; }
+setsid() { shift && alone=yes "$@"; }
+runuser() {
+    case "$alone $1 $2 $3" in
+        'yes -u scorer --' | 'yes -u scorer-trainer --') shift 3 && "$@" ;;
+    esac
+}
 sync() { [ -e "$2/complete" ] || synced=yes; }
 systemctl() { echo "${main:-0}"; }
 """

@@ -175,6 +175,8 @@ def test_root_tries_the_alert_command_as_the_user_that_will_run_it(served_by_nob
     assert "as user nobody" in done.stderr
     assert "Permission denied" in done.stderr
     os.chown(token, NOBODY, NOBODY)
+    # A session of its own, too: in root's it could type into root's terminal.
+    script.write_text(f"#!/bin/sh\ncat {token} && [ $(ps -o sid= -p $$) -eq $$ ]\n")
     assert invoke("doctor", "--test-alert", **setup.values).returncode == 0
 
 
