@@ -41,7 +41,7 @@ tmpfiles=/etc/tmpfiles.d/signal-scorer.conf
 cron=/etc/cron.d/signal-scorer
 commands=/usr/local/bin
 outdated=/run/signal-scorer-install.outdated
-textfiles=/var/lib/prometheus/node-exporter
+textfiles=/var/lib/prometheus/node-exporter-scorer
 jobs="signal-scorer-train signal-scorer-monitor"
 clients=scorer-clients
 
@@ -482,7 +482,7 @@ uninstall() {
     say "removed. Left are $state (journal, models), $etc (configuration), what systemctl edit"
     say "made, and the users scorer and scorer-trainer. Give --truth-log, --timers and --python"
     say "again if you install it again. To remove these too:"
-    say "  rm -rf $state $etc $units/signal-scorer*.service.d; userdel scorer-trainer; userdel scorer; groupdel $clients"
+    say "  rm -rf $state $etc $textfiles $units/signal-scorer*.service.d; userdel scorer-trainer; userdel scorer; groupdel $clients"
 }
 
 # What is left of units like ours is the operator's: of replicas, or of their proxy.

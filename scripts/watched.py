@@ -38,7 +38,7 @@ class Prometheus:
         for program in ("prometheus", "prometheus-node-exporter"):
             if shutil.which(program) is None:
                 raise SystemExit(f"{program} is needed: apt install {program}")
-        self.textfiles = folder / "textfiles"
+        self.textfiles = folder / "node-exporter-scorer"
         self.textfiles.mkdir()
         self._targets = folder / "targets.json"
         self._listed: list[str] = []
@@ -63,7 +63,7 @@ class Prometheus:
                         "prometheus-node-exporter",
                         "--collector.disable-defaults",
                         "--collector.textfile",
-                        f"--collector.textfile.directory={self.textfiles}",
+                        f"--collector.textfile.directory={folder / 'node-exporter*'}",
                         f"--web.listen-address={self.node}",
                     ],
                     "node.log",

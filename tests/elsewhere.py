@@ -133,6 +133,7 @@ NOWHERE = {
     "systemctl enable systemd-time-wait-sync": "a booted container has its host's clock",
     "systemctl list-timers | grep signal-scorer": "tried with options that keep it short",
     "systemctl reload prometheus": "no Prometheus is there; test-watch starts one of its own",
+    "systemctl restart prometheus-node-exporter": "none is there; test-watch starts one of its own",
     "systemctl start signal-scorer-train signal-scorer-monitor": "each is started by itself",
 }
 """Commands of systemd that no program gives as they stand, and why."""

@@ -68,7 +68,7 @@ class Scene:
             "/root/HydraX-v2": str(folder / "HydraX-v2"),
             "/var/lib/signal-scorer": str(folder / "var"),
             "/var/lib/prometheus": str(folder / "prometheus"),
-            "chgrp scorer ": f"chgrp {os.getgid()} ",
+            "-o scorer-trainer -g scorer ": "",
             ".venv/bin/": "",
             "/opt/signal-scorer/bin/": "",
         }
@@ -250,7 +250,7 @@ def _files(folder: Path, now_s: float) -> None:
     """Files that documents name as the reader's own."""
     for name in ("signal-scorer", "prometheus"):
         (folder / "etc" / name).mkdir(parents=True)
-    (folder / "prometheus" / "node-exporter").mkdir(parents=True)
+    (folder / "prometheus").mkdir()
     (folder / "deploy").symlink_to(ROOT / "deploy")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -16,7 +16,7 @@ ENDED_S = 60.0
 WHEELS = "/var/tmp/wheels"
 NEWER = "/srv/newer"
 BROKEN = "/srv/broken"
-TEXTFILES = "/var/lib/prometheus/node-exporter"
+TEXTFILES = "/var/lib/prometheus/node-exporter-scorer"
 
 
 def look(product: Product, report: Report) -> None:
