@@ -7,8 +7,10 @@ one that was removed could be locked twice.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 
@@ -32,15 +34,18 @@ def hold(lock: Path, mode: int = 0o600, folder: int | None = None) -> int:
 
     Raises HeldError, or OSError where the file cannot be made or locked.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(lock, flags, mode, dir_fd=folder)
     try:
+        # A pipe can be locked, too, and who wants to read the holder's number from it waits.
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(lock))
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise HeldError(holder) from None
-    except OSError:  # a file system that knows no locks
+    except OSError:  # that, or a file system that knows no locks
         os.close(descriptor)
         raise
     # Who holds it is for people only, and a full disk has no room for it.

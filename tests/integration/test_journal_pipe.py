@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import sqlite3
@@ -15,6 +16,7 @@ from journals import Journal
 from saved_state import NOW_S, a_state, kinds, sourced, write_event
 
 from service.backup import make
+from service.locks import lock_of
 
 PATIENCE_S = 20
 COMMANDS = [
@@ -87,6 +89,19 @@ def test_a_restore_waits_for_no_pipe_beside_the_journal(tmp_path: Path) -> None:
         connection.execute("PRAGMA journal_mode=DELETE")
     os.mkfifo(state / "journal.db-journal")
     assert "restored the backup" in ended(state, ("service", "restore", "--force", str(saved)))
+
+
+def test_a_restore_waits_for_no_pipe_in_the_locks_place(tmp_path: Path) -> None:
+    state, saved = tmp_path / "state", tmp_path / "saved"
+    a_state(state, "saved", 0)
+    make(sourced(state), None, saved, now_s=NOW_S)
+    lock = lock_of(state / "journal.db")
+    lock.unlink(missing_ok=True)
+    os.mkfifo(lock)
+    with lock.open("r+b", buffering=0) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        said = ended(state, ("service", "restore", "--force", str(saved)))
+    assert f"cannot lock {lock}: is no regular file" in " ".join(said.split())
 
 
 def test_a_pipe_beside_what_a_link_leads_to_is_found(tmp_path: Path) -> None:
