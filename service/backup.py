@@ -35,7 +35,7 @@ from service.config import Sourced
 from service.durable import Step, named, no_step, sync_directory
 from service.errors import ModelRejected, remedy
 from service.history import HISTORY_NAME
-from service.journal_file import SCHEMA_VERSION
+from service.journal_file import SCHEMA_VERSION, refuse_foreign
 from service.journal_reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
 from service.owned_folder import below, opened
 from service.regular_file import open_regular
@@ -107,7 +107,7 @@ def make(
             exit_codes.CANT_CREATE,
         ) from None
     except sqlite3.Error as error:
-        if error.sqlite_errorcode in _OF_THE_COPY:
+        if getattr(error, "sqlite_errorcode", None) in _OF_THE_COPY:
             raise BackupError(_no_room(target, error), exit_codes.CANT_CREATE) from None
         raise BackupError(
             f"the journal cannot be copied: {error}; `signal-scorer doctor` looks closer"
@@ -157,7 +157,6 @@ class _Writer:
 
     def journal(self, source: Path) -> int:
         """A consistent copy of the journal, in one file; returns its schema."""
-        self._step(f"copy {form.JOURNAL}")
         path = self.folder / form.JOURNAL
         # First: what is taken to its table meanwhile is in the copy of that.
         try:
@@ -171,7 +170,9 @@ class _Writer:
             closing(_private(path)) as writing,
         ):
             _refuse_newer(reading, source)
+            self._step(f"copy {form.JOURNAL}")
             reading.backup(writing)
+            refuse_foreign(writing)  # as whoever owns the journal had altered it by then
             # In one transaction: thousands may wait, and each commit waits for the disk.
             with writing:
                 insert_scores(writing, waiting)

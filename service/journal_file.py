@@ -64,6 +64,13 @@ CREATE TABLE events(
 CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
+_RUNS = """
+SELECT 1 FROM sqlite_master WHERE sql NOT LIKE 'CREATE TABLE %' AND sql NOT LIKE 'CREATE INDEX %'
+  AND sql NOT LIKE 'CREATE UNIQUE INDEX %' AND sql NOT LIKE 'CREATE VIEW scored AS %'
+"""
+"""What a schema runs beside ours, by its text, as SQLite goes. No command reads `scored`."""
+NOT_OURS = "it holds triggers, views or virtual tables that are not ours"
+
 
 def open_writer(path: Path) -> sqlite3.Connection:
     """Open or create the file in this schema. Raises sqlite3.Error or OSError."""
@@ -229,6 +236,15 @@ def refuse_irregular(path: Path) -> None:
         raise sqlite3.DatabaseError(f"{file} is no regular file")
 
 
+def refuse_foreign(connection: sqlite3.Connection) -> None:
+    """Raise sqlite3.DatabaseError for a schema with more than tables, indexes and our view.
+
+    What else it runs may have no end, and no signal ends it.
+    """
+    if connection.execute(_RUNS).fetchone() is not None:
+        raise sqlite3.DatabaseError(NOT_OURS)
+
+
 @contextmanager
 def _rights_of_owner(folder: Path) -> Iterator[None]:
     """For root, who would make a WAL for the journal's owner in whatever folder a link of his
@@ -245,7 +261,7 @@ def _open(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=2.0)
     connection.text_factory = _text
     try:
-        connection.execute("PRAGMA schema_version").fetchone()
+        refuse_foreign(connection)
     except sqlite3.Error:
         connection.close()
         raise

@@ -25,7 +25,7 @@ from service.backup_manifest import BackupError, Manifest
 from service.durable import LockHeld, Step, TrainerLock, named, no_step
 from service.errors import remedy
 from service.history import HISTORY_NAME
-from service.journal_file import refuse_irregular, shm_of, wal_of
+from service.journal_file import refuse_foreign, refuse_irregular, shm_of, wal_of
 from service.locks import HeldError, hold, lock_of
 from service.owned_folder import as_owner_of, give, opened
 from service.restore_place import Place
@@ -207,6 +207,8 @@ def _complete(path: Path, folder: int) -> None:
         connection = sqlite3.connect(path, timeout=2.0)
         try:
             with connection:
+                connection.execute("BEGIN IMMEDIATE")  # nobody alters the schema from here on
+                refuse_foreign(connection)
                 insert_scores(connection, spooled_scores(path)[0])
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:

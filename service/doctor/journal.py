@@ -28,7 +28,15 @@ from service.doctor.system import (
     through,
     unless_linked,
 )
-from service.journal_file import SCHEMA_VERSION, bytes_of, irregular, shm_of, size_of, wal_of
+from service.journal_file import (
+    NOT_OURS,
+    SCHEMA_VERSION,
+    bytes_of,
+    irregular,
+    shm_of,
+    size_of,
+    wal_of,
+)
 from service.journal_reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
 from service.journal_summary import amount
 from service.locks import lock_of
@@ -310,6 +318,9 @@ def _unreadable(path: Path, text: str) -> Finding:
     what, _, advice = text.partition("; ")
     if "not a database" in what or "malformed" in what:
         return _damaged(path, what)
+    if NOT_OURS in what:
+        do = "drop them as the service's user, or install the newer version that made them"
+        return fail(path, what, f"{do}; sqlite3's .schema shows them")
     if advice == ASK_DOCTOR:
         return fail(path, what, "run doctor again; if it stays, look at the disk (smartctl, dmesg)")
     return warn(path, what, advice or "run doctor as the service's user, or as root")

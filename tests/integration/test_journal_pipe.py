@@ -1,4 +1,4 @@
-"""A pipe or another thing in the place of a journal's file keeps nobody waiting who reads it."""
+"""What is put in the place of a journal's file, or into it, keeps nobody waiting who reads it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from pathlib import Path
 import pytest
 from journals import Journal
 from saved_state import NOW_S, a_state, kinds, sourced, write_event
+from scored_journal import score_row, vectors
 
 from service.backup import make
+from service.backup_manifest import BackupError
+from service.journal_file import NOT_OURS, open_writer
 from service.locks import lock_of
+from service.spool import spool_path
 
 PATIENCE_S = 20
 COMMANDS = [
@@ -79,6 +83,67 @@ def test_who_writes_waits_for_no_pipe_either(tmp_path: Path, part: str) -> None:
         timeout=PATIENCE_S,
     )
     assert done.stdout == f"DatabaseError: {path}{part} is no regular file\n"
+
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT"
+TRIGGER = f"""CREATE TRIGGER t BEFORE INSERT ON scores BEGIN
+SELECT count(*) FROM ({ENDLESS} x FROM c); END"""
+VIEW = f"""DROP VIEW scored; DROP TABLE scores;
+CREATE VIEW scores AS {ENDLESS} x AS seq, x AS scored_at, x AS status FROM c"""
+VIRTUAL = "DROP VIEW scored; DROP TABLE scores; CREATE VIRTUAL TABLE scores USING fts5(seq, status)"
+
+
+def alter(journal: Path, statements: str) -> None:
+    with closing(sqlite3.connect(journal)) as connection:
+        connection.executescript(statements)
+
+
+def altered(state: Path, statements: str) -> None:
+    """A journal with another schema than ours, beside which a score waits."""
+    waiting = Journal(state / "waiting" / "journal.db")
+    waiting.write([score_row(0, vectors(1)[0])])
+    spool = spool_path(waiting.path).read_bytes()
+    waiting.close()
+    write_event(state, "there")
+    spool_path(state / "journal.db").write_bytes(spool)
+    alter(state / "journal.db", statements)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: "-".join(command[:2]))
+@pytest.mark.parametrize(
+    "statements", [TRIGGER, VIEW, VIRTUAL], ids=["trigger", "view", "virtual table"]
+)
+def test_a_schema_that_runs_something_is_refused(
+    tmp_path: Path, command: tuple[str, ...], statements: str
+) -> None:
+    altered(tmp_path, statements)
+    said = " ".join(ended(tmp_path, command).split())
+    assert NOT_OURS in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("*saved*"))
+
+
+def test_a_trigger_that_comes_while_it_is_copied_makes_no_backup(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    altered(state, "")
+    trigger = "CREATE TRIGGER t BEFORE INSERT ON scores BEGIN SELECT 1; END"
+    with closing(open_writer(state / "journal.db")) as service:
+
+        def step(name: str) -> None:
+            if name == "copy journal.db":
+                service.execute(trigger)
+
+        with pytest.raises(BackupError, match=NOT_OURS):
+            make(sourced(state), None, tmp_path / "saved", now_s=NOW_S, step=step)
+
+
+def test_a_restore_waits_for_no_trigger_of_what_it_replaces(tmp_path: Path) -> None:
+    state, saved = tmp_path / "state", tmp_path / "saved"
+    a_state(state, "saved", 0)
+    make(sourced(state), None, saved, now_s=NOW_S)
+    altered(state, TRIGGER)
+    assert "restored the backup" in ended(state, ("service", "restore", "--force", str(saved)))
+    assert kinds(state / "journal.db") == ["saved"]
 
 
 def test_a_restore_waits_for_no_pipe_beside_the_journal(tmp_path: Path) -> None:
