@@ -37,7 +37,7 @@ from service.errors import ModelRejected, remedy
 from service.history import HISTORY_NAME
 from service.journal_file import SCHEMA_VERSION, refuse_foreign
 from service.journal_reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
-from service.owned_folder import below, opened
+from service.owned_folder import below, make_unshared, opened
 from service.regular_file import open_regular
 from service.score_table import insert_scores, spooled_scores
 from service.spool import spool_path
@@ -72,6 +72,7 @@ def make(
 ) -> Manifest:
     """Make `target`, which must not be there yet or be empty. Raises BackupError."""
     target = target.absolute()
+    target = Path(os.path.realpath(target.parent), target.name)
     work = beside(target)
     try:
         if os.path.lexists(target) and (not presence.is_dir(target) or any(target.iterdir())):
@@ -80,9 +81,10 @@ def make(
                 "with the date",
                 exit_codes.CANT_CREATE,
             )
+        _make_parent(target)
         # In full size, and a nightly backup never has the same name again.
         remove_dead(target.parent)
-        work.mkdir(parents=True, mode=0o700)
+        work.mkdir(mode=0o700)
         writer = _Writer(work, step)
         manifest = _fill(writer, sourced, config_file, now_s)
         form.verify(work, manifest)
@@ -115,6 +117,17 @@ def make(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return manifest
+
+
+def _make_parent(target: Path) -> None:
+    """SQLite writes by a path, so nobody else may lead it elsewhere meanwhile."""
+    shared = make_unshared(target.parent)
+    if shared is not None:
+        raise BackupError(
+            f"cannot write {target}: another user may write in {shared} and could lead root "
+            "elsewhere; name a folder of root's, such as /var/backups/signal-scorer/2026-11-25",
+            exit_codes.CANT_CREATE,
+        )
 
 
 def _no_room(target: Path, error: sqlite3.Error) -> str:

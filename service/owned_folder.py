@@ -1,7 +1,8 @@
 """Folders of other users that root works in: held open, and what is in them named from there.
 
 The rule: whoever owns a folder can put a link to a folder of root's into it at any moment. So none
-of his is followed, and owner and mode are set of what is open, never of a name.
+of his is followed, and owner and mode are set of what is open, never of a name. What has to be
+written by a path root writes elsewhere.
 """
 
 from __future__ import annotations
@@ -50,6 +51,22 @@ def new_folder(folder: int, name: str, mode: int = 0o777) -> int:
     """Make a folder in an open one, where nothing may be yet; returns its descriptor."""
     os.mkdir(name, mode, dir_fd=folder)
     return os.open(name, _FOLDER, dir_fd=folder)
+
+
+def make_unshared(path: Path) -> Path | None:
+    """Make a folder and those above it, by a path without links. Root comes no further than to
+    the first in which another user could exchange the next one, which is returned.
+
+    Raises OSError.
+    """
+    for folder in reversed((path, *path.parents)):
+        folder.mkdir(exist_ok=True)
+        status = folder.lstat()
+        # In a folder like /tmp others move nothing of root's.
+        shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
+        if os.geteuid() == 0 and (status.st_uid != 0 or shared):
+            return folder
+    return None
 
 
 def give(descriptor: int, folder: int) -> None:

@@ -71,12 +71,6 @@ ELSEWHERE = (
         "docs/install.md",
     ),
     Elsewhere(
-        r"signal-scorer (backup|restore --force) /var/backups/",
-        "needs the installed service, stopped",
-        "test-deploy",
-        "signal-scorer restore --force",
-    ),
-    Elsewhere(
         r"docker (compose|tag|image) ",
         "needs a container engine; the file is read and the image is run without one",
         "test-deploy",

@@ -67,6 +67,7 @@ class Scene:
             "/srv/ticks": str(folder),
             "/root/HydraX-v2": str(folder / "HydraX-v2"),
             "/var/lib/signal-scorer": str(folder / "var"),
+            "/var/backups": str(folder / "backups"),
             "/var/lib/prometheus": str(folder / "prometheus"),
             "-o scorer-trainer -g scorer ": "",
             ".venv/bin/": "",

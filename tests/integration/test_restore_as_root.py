@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -266,3 +267,45 @@ def test_a_folder_that_root_has_to_make_belongs_to_the_owner_of_the_place(
     done = put_back(place / "in" / "state", theirs.saved)
     assert {path.stat().st_uid for path in place.rglob("*")} == {1234}
     assert done.made == (place / "in" / "state", place / "in" / "state" / "models")
+
+
+def test_a_backup_is_written_below_no_folder_of_another_user(theirs: Theirs) -> None:
+    """He would put his own tree in the place of the folder while the journal is copied."""
+
+    def step(name: str) -> None:
+        if name == "write models/history.jsonl":
+            with as_nobody():
+                (work,) = (theirs.state / "backups").iterdir()
+                models = theirs.state / "mine" / work.name / "models"
+                models.mkdir(parents=True)
+                (models / "history.jsonl").symlink_to(theirs.roots / "crontab")
+                (theirs.state / "backups").rename(theirs.state / "moved")
+                (theirs.state / "mine").rename(theirs.state / "backups")
+
+    target = theirs.state / "backups" / "today"
+    with pytest.raises(form.BackupError) as caught:
+        make(sourced(theirs.state), None, target, now_s=NOW_S, step=step)
+    assert not any(theirs.roots.iterdir())
+    assert f"another user may write in {theirs.state} " in str(caught.value)
+    assert "/var/backups/signal-scorer/" in str(caught.value)
+    assert caught.value.exit_code == 73
+    assert not target.parent.exists()
+
+
+@pytest.mark.parametrize(("mode", "refused"), [(0o777, True), (0o775, True), (0o1777, False)])
+def test_a_backup_is_written_in_no_folder_where_another_user_may_rename_it(
+    theirs: Theirs, mode: int, refused: bool
+) -> None:
+    shared = theirs.roots
+    shared.chmod(mode)
+    link = theirs.state / "link"
+    link.symlink_to(shared)
+    with pytest.raises(form.BackupError, match=str(shared)) if refused else nullcontext():
+        make(sourced(theirs.state), None, link / "backups/today", now_s=NOW_S)
+    assert (shared / "backups" / "today").exists() is not refused
+
+
+def test_who_is_not_root_saves_into_folders_of_his_own(theirs: Theirs) -> None:
+    with as_nobody():
+        make(sourced(theirs.state), None, theirs.state / "backups/today", now_s=NOW_S)
+    form.verify(theirs.state / "backups/today", form.read(theirs.state / "backups/today"))
