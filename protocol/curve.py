@@ -21,6 +21,9 @@ SECRET_SUFFIX = ".key"  # noqa: S105  the end of a file name
 MAX_FILE_BYTES = 4096
 _Z85_KEY = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 
+_IS_PUBLIC = re.compile(r"# CURVE key of ([\w.-]+), public", re.ASCII)
+"""The comment of keygen's public files, with the name of the pair."""
+
 
 class KeyFileError(ValueError):
     """A key file that cannot be used; the text says which, why and what to do."""
@@ -86,8 +89,17 @@ def read_public(path: str | Path) -> bytes:
 
 
 def read_secret(path: str | Path) -> KeyPair:
-    """The pair of a secret key's file. Raises KeyFileError, also where others may read it."""
-    secret, _, mode = _read(Path(path))
+    """The pair of a secret key's file. Raises KeyFileError, also where others may read it.
+
+    And for a public one's file, as its comment tells: what anybody has would be the secret.
+    """
+    secret, comments, mode = _read(Path(path))
+    public = next(filter(None, map(_IS_PUBLIC.match, comments)), None)
+    if public is not None:
+        raise KeyFileError(
+            f"{path} holds a PUBLIC key where a secret one belongs; put {public[1]}{SECRET_SUFFIX} "
+            "there, which keygen made with it"
+        )
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeyFileError(
             f"{path} is a secret key that others may use (mode {mode & 0o777:04o}); run "

@@ -78,6 +78,17 @@ def test_a_secret_keys_file_is_no_public_key(tmp_path: Path):
     assert read_public(made.client_public) == read_secret(made.client_secret).public
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_a_public_keys_file_is_no_secret_whoever_may_read_it(tmp_path: Path, mode: int):
+    """Nobody is told to close the list's own file, after which it would be taken as a secret."""
+    made = keygen(tmp_path, "public")
+    assert made.client_public
+    for public, meant in ((made.server_public, "server.key"), (made.client_public, "public.key")):
+        oops = written(tmp_path / "oops.key", public.read_bytes(), mode)
+        with pytest.raises(KeyFileError, match=rf"oops\.key holds a PUBLIC key .*; put {meant}"):
+            read_secret(oops)
+
+
 A_KEY = b"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
 """Out of the Z85 specification (ZeroMQ RFC 32): the same for each process that collects tests."""
 
