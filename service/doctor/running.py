@@ -9,7 +9,13 @@ from service import mode_file, presence
 from service.addresses import is_wildcard
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Running, Scene, askable, user_name
+from service.doctor.system import Process
 from service.words import span, stamp
+
+_KEYS_RIGHT = (
+    "--server-key is to be this service's, the pair of --key on its list (curve.clients_dir; its "
+    "log names keys that it refused); if they are, "
+)
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -87,30 +93,31 @@ def _served(scene: Scene) -> str:
 
 
 def _absent(scene: Scene) -> Finding:
-    holder = scene.holder
-    if holder is not None:
-        addresses = [address for address, _ in askable(scene.config, None)]
-        if not addresses and all(map(is_wildcard, scene.config.score.bind)):
-            return ok(
-                f"process {holder.pid}",
-                "runs; its port is left to the system: the line `ready` of its log names it",
-            )
-        if not addresses:
-            return ok(
-                f"process {holder.pid}",
-                "runs; all its addresses want keys: give --server-key and --key to ask it",
-            )
-        return fail(
-            f"process {holder.pid}",
-            f"holds the journal and does not answer at {', '.join(addresses)}: "
-            "it hangs, is stopped, listens elsewhere, or is a restore",
-            f"look at ps -fp {holder.pid}: let a restore end; else systemctl restart "
-            "signal-scorer; its log and `signal-scorer journal tail` say more",
-        )
+    if scene.holder is not None:
+        return _unanswered(scene, scene.holder)
     return warn(
         ", ".join(scene.config.score.bind),
         "no service runs with this configuration",
         "start it: systemctl start signal-scorer, or signal-scorer serve --config FILE",
+    )
+
+
+def _unanswered(scene: Scene, holder: Process) -> Finding:
+    """Of a process that holds the journal."""
+    asked = askable(scene.config, scene.keys)
+    who = f"process {holder.pid}"
+    if not asked and all(map(is_wildcard, scene.config.score.bind)):
+        return ok(who, "runs; its port is left to the system: the line `ready` of its log names it")
+    if not asked:
+        return ok(who, "runs; all its addresses want keys: give --server-key and --key to ask it")
+    shown = any(keys is not None for _, keys in asked)
+    return fail(
+        who,
+        f"holds the journal and does not answer at {', '.join(address for address, _ in asked)}: "
+        f"it hangs, {'does not know this key, ' * shown}is stopped, listens elsewhere, or is a "
+        "restore",
+        f"{_KEYS_RIGHT if shown else ''}look at ps -fp {holder.pid}: let a restore end; else "
+        "systemctl restart signal-scorer; its log and `signal-scorer journal tail` say more",
     )
 
 

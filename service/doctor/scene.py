@@ -36,7 +36,8 @@ class Running:
 class Scene:
     """`running` is the service of this configuration, `stranger` one of another that answers
     at its address. `holder` is the process that holds the journal; `owner` the user that the
-    service runs as, or will. `drop_in` is what `install.sh --truth-log` writes."""
+    service runs as, or will. `drop_in` is what `install.sh --truth-log` writes. `keys` are shown
+    where an address wants some."""
 
     config: Config
     now_s: float
@@ -48,6 +49,7 @@ class Scene:
     holder: Process | None = None
     owner: int = 0
     drop_in: Path = DROP_IN
+    keys: CurveKeys | None = None
 
     @property
     def state_dir(self) -> Path:
@@ -86,6 +88,7 @@ def look_around(
         None if ours else found,
         holder,
         _owner(config, holder),
+        keys=keys,
     )
 
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import zmq
 from another_user import NOBODY, as_root
 from background import meanwhile
 from builders import small_model
@@ -22,9 +23,11 @@ from doctored import MONDAY_S, Setup, beside, kept_right, snapshot
 from harness import Service, eventually, free_port, running
 from serving import tick
 
+from protocol.curve import CurveKeys, KeyPair
 from service.config import load
 from service.doctor import examine as examining
 from service.doctor.scene import look_around
+from service.keygen import keygen
 
 # Healthy
 
@@ -94,6 +97,30 @@ def test_a_service_that_hangs(lone: Service, tmp_path: Path) -> None:
     finally:
         lone.process.send_signal(signal.SIGCONT)
     assert "restart" in found.advice
+
+
+def test_a_service_that_leaves_the_keys_given_without_an_answer(tmp_path: Path) -> None:
+    made = keygen(tmp_path / "keys", "me")
+    assert made.client_secret
+    listed = CurveKeys.read(made.server_public, made.client_secret)
+    stranger = listed._replace(own=KeyPair(*zmq.curve_keypair()))
+    values = {
+        "CURVE_SERVER_SECRET_FILE": str(made.server_secret),
+        "CURVE_CLIENTS_DIR": str(made.clients_dir),
+        "CURVE_LOOPBACK": "true",
+    }
+    with running(tmp_path / "s", **values) as service:
+        setup = beside(service, tmp_path / "beside", **values)
+        assert "ready" in setup.findings("service", keys=listed)[0].text
+        (found,) = setup.findings("service")
+        assert (found.level, "give --server-key and --key" in found.text) == ("ok", True)
+        asked = {"keys": stranger, "ask_ms": 200.0}
+        found = setup.fault("service", "does not answer", "hangs, does not know", **asked)
+        assert "clients_dir" in found.advice
+        assert service.process
+        service.process.send_signal(signal.SIGSTOP)
+        asked["keys"] = listed
+        setup.fault("service", str(service.process.pid), "hangs, does not know", **asked)
 
 
 def test_a_restart_that_is_due(tmp_path: Path) -> None:
