@@ -22,7 +22,7 @@ from service import sockets
 from service.addresses import check_endpoint
 from service.clock_offset import MAX_OFFSET_S, QUARTER_S, SLACK_S
 from service.doctor.finding import Finding, fail, ok, refused, warn
-from service.doctor.scene import Scene
+from service.doctor.scene import Running, Scene, ask_again
 from service.doctor.system import listener
 from service.doctor.unread import why_unread
 from service.errors import ConfigError
@@ -30,6 +30,11 @@ from service.words import span
 
 ENOUGH_TICKS = 50
 BEHIND_S = 30.0
+REFUSED = frozenset(
+    f"tick_{why}"
+    for why in ("crossed", "non_positive", "late", "future", "symbol_limit", "spike", "fault")
+)
+"""Fates of a tick that are told of; a repeat, or one of a stand-by, is as it should be."""
 CLOSED = "; FX markets may be closed now, for the weekend or the daily break"
 
 
@@ -120,17 +125,19 @@ def _endpoint(scene: Scene, address: str, heard: Heard) -> Iterator[Finding]:
             f"{unread} of {heard.messages} messages cannot be read: {heard.sample}",
             "mend what is sent: those of a symbol may be missing altogether (docs/protocol.md)",
         )
-    clock = list(_clock(scene, address, heard, known))
-    yield from clock
-    if not clock and not unread:
+    faults = [*_unapplied(scene, address, heard, known), *_clock(scene, address, heard, known)]
+    yield from faults
+    if not faults and not unread:
         yield ok(address, f"{heard.ticks} ticks heard, {_offset(heard.lead_s)}")
 
 
 def _known(scene: Scene, address: str) -> dict[str, Any] | None:
     """What the running service says of this endpoint."""
-    if scene.running is None:
-        return None
-    endpoints = scene.running.stats["feed"]["endpoints"]
+    return None if scene.running is None else _said(scene.running, address)
+
+
+def _said(running: Running, address: str) -> dict[str, Any] | None:
+    endpoints = running.stats["feed"]["endpoints"]
     return next((one for one in endpoints if one["name"] == address), None)
 
 
@@ -189,6 +196,36 @@ def _no_ticks(scene: Scene, address: str, heard: Heard) -> Finding:
     if _rests(scene.now_s):
         return warn(address, text + CLOSED, f"look again when they have opened. {advice}")
     return (warn if fresh else fail)(address, text, advice)
+
+
+def _unapplied(
+    scene: Scene, address: str, heard: Heard, known: dict[str, Any] | None
+) -> Iterator[Finding]:
+    """Ticks that come and of which the service takes none: what it counts meanwhile says why.
+
+    It is asked again: the first ticks after a quiet time are no fault.
+    """
+    if scene.running is None or known is None:
+        return
+    last_s = known["tick_time_s"]
+    since_s = scene.now_s - scene.running.health["uptime_s"] if last_s is None else last_s
+    if scene.now_s - since_s <= scene.config.feed.stale_after_s:
+        return
+    now = ask_again(scene)
+    same = None if now is None else _said(now, address)
+    if now is None or same is None or same["tick_time_s"] != last_s:
+        return
+    before, after = (Counter(one.stats["feed"]["counts"]) for one in (scene.running, now))
+    lost = [(n, fate) for fate, n in (after - before).items() if fate in REFUSED]
+    if not lost:
+        return  # last quotes, sent again
+    count, fate = max(lost)
+    yield (warn if _rests(scene.now_s) else fail)(
+        address,
+        f"{heard.ticks} ticks heard, the service has applied none for "
+        f"{span(scene.now_s - since_s)}: {count} {fate} meanwhile",
+        f"docs/runbook.md, ScorerTicksRefused, says what {fate} means and what to do",
+    )
 
 
 def _clock(

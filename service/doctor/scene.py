@@ -37,7 +37,7 @@ class Scene:
     """`running` is the service of this configuration, `stranger` one of another that answers
     at its address. `holder` is the process that holds the journal; `owner` the user that the
     service runs as, or will. `drop_in` is what `install.sh --truth-log` writes. `keys` are shown
-    where an address wants some."""
+    where an address wants some; an answer is waited for `ask_ms`."""
 
     config: Config
     now_s: float
@@ -50,6 +50,7 @@ class Scene:
     owner: int = 0
     drop_in: Path = DROP_IN
     keys: CurveKeys | None = None
+    ask_ms: float = ASK_MS
 
     @property
     def state_dir(self) -> Path:
@@ -89,7 +90,16 @@ def look_around(
         holder,
         _owner(config, holder),
         keys=keys,
+        ask_ms=ask_ms,
     )
+
+
+def ask_again(scene: Scene) -> Running | None:
+    """What the running service says now, None where it says nothing any more."""
+    if scene.running is None:
+        return None
+    address = scene.running.address
+    return _ask(address, dict(askable(scene.config, scene.keys))[address], scene.ask_ms)
 
 
 def askable(config: Config, keys: CurveKeys | None) -> list[tuple[str, CurveKeys | None]]:

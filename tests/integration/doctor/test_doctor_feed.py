@@ -41,6 +41,12 @@ def no_tick(setup: Setup) -> Finding | None:
     return found if "no tick while listening" in found.text else None
 
 
+def some_monday_s() -> float:
+    """Not the next one, which may be so near that a tick of now is fresh by then."""
+    weeks = math.ceil((time.time() - MONDAY_S) / (7 * DAY_S)) + 1
+    return MONDAY_S + weeks * 7 * DAY_S
+
+
 def test_a_feed_where_nothing_listens(setup: Setup) -> None:
     setup.values["FEED_ENDPOINTS"] = nobodys_address()
     found = setup.fault("feed", "nothing listens", listen_s=0.1)
@@ -109,9 +115,7 @@ def test_a_feed_that_has_nothing_but_heartbeats_left(
             eventually(lambda: client.stats()["symbols"], "the tick")
         frames.append(b"HEARTBEAT")
         setup = beside(service, tmp_path / "unused", FEED_ENDPOINTS=address)
-        # Not the next Monday, which may be so near that the tick is fresh by then.
-        weeks = math.ceil((time.time() - MONDAY_S) / (7 * DAY_S)) + 1
-        heard(setup, "no ticks", "heartbeat", now_s=MONDAY_S + weeks * 7 * DAY_S)
+        heard(setup, "no ticks", "heartbeat", now_s=some_monday_s())
         assert eventually(lambda: no_tick(setup), "its heartbeats").level == "ok"
 
 
@@ -237,6 +241,47 @@ def test_a_recording_that_is_being_played_is_not_behind(
         (found,) = setup.findings("feed", now_s=MONDAY_S, listen_s=PATIENT_S)
         assert "a recording is being played" in found.text
         assert said in found.text
+
+
+@pytest.mark.parametrize(
+    ("good_ones", "stale_after_s", "level"),
+    [(True, "120", "fail"), (False, "0.001", "fail"), (False, "120", "ok")],
+)
+def test_a_feed_of_which_no_tick_is_applied(
+    tmp_path: Path,
+    publish: Callable[[Any], str],
+    good_ones: bool,
+    stale_after_s: str,
+    level: str,
+) -> None:
+    """A service that has only just begun to listen is given time."""
+    spreads = [0.0001 if good_ones else -0.0001]
+    address = publish(lambda: tick("EURUSD", time.time(), spread=spreads[-1]))
+    values = {"FEED_ENDPOINTS": address, "FEED_STALE_AFTER_S": stale_after_s}
+    with running(tmp_path, **values) as service:
+        with service.client() as client:
+            eventually(lambda: client.stats()["feed"]["counts"], "a tick")
+            spreads.append(-0.0001)
+            eventually(lambda: "tick_crossed" in client.stats()["feed"]["counts"], "a bad one")
+        setup = beside(service, tmp_path / "unused", **values)
+        (found,) = setup.findings("feed", now_s=some_monday_s(), listen_s=PATIENT_S)
+        assert found.level == level
+        if level == "fail":
+            assert "the service has applied none for" in found.text
+            assert "tick_crossed" in found.text
+            assert "ScorerTicksRefused" in found.advice
+            saturday_s = some_monday_s() + 5 * DAY_S
+            setup.fault("feed", "applied none", level="warn", now_s=saturday_s, listen_s=PATIENT_S)
+
+
+def test_a_market_that_was_quiet_until_now(tmp_path: Path, publish: Callable[[Any], str]) -> None:
+    values = {"FEED_ENDPOINTS": publish(lambda: tick("EURUSD", time.time()))}
+    with running(tmp_path, **values) as service:
+        with service.client() as client:
+            eventually(lambda: client.stats()["symbols"], "the tick")
+        setup = beside(service, tmp_path / "unused", **values)
+        (found,) = setup.findings("feed", now_s=some_monday_s(), listen_s=PATIENT_S)
+        assert (found.level, "ticks heard" in found.text) == ("ok", True)
 
 
 def test_an_ingest_to_which_nothing_is_pushed(tmp_path: Path) -> None:
