@@ -10,12 +10,14 @@ from service.addresses import is_wildcard
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Running, Scene, askable, user_name
 from service.doctor.system import Process
-from service.words import span, stamp
+from service.words import counted, span, stamp
 
 _KEYS_RIGHT = (
     "--server-key is to be this service's, the pair of --key on its list (curve.clients_dir; its "
     "log names keys that it refused); if they are, "
 )
+
+NOT_UNDERSTOOD = ("malformed", "too_large", "unsupported_version", "unknown_op", "invalid_field")
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -28,6 +30,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from _whose(scene, running)
     yield from _version(running)
     yield from _losses(running)
+    yield from _not_understood(running)
     for note in running.health.get("notes", ()):
         if "restart" in note:
             yield warn(
@@ -197,3 +200,15 @@ def _losses(running: Running) -> Iterator[Finding]:
     ):
         if requests.get(key):
             yield warn(running.address, f"{requests[key]} {what}", advice)
+
+
+def _not_understood(running: Running) -> Iterator[Finding]:
+    """Its log has no line of them, and the reply has perhaps nobody read."""
+    counts = {code: running.stats["requests"].get(f"refused_{code}", 0) for code in NOT_UNDERSTOOD}
+    if any(counts.values()):
+        named = ", ".join(f"{count} {code}" for code, count in counts.items() if count)
+        yield warn(
+            running.address,
+            f"{counted(sum(counts.values()), 'request')} not understood since its start: {named}",
+            "docs/runbook.md, ScorerRequestsRefused, says whose each may be",
+        )

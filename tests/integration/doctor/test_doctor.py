@@ -20,8 +20,8 @@ from background import meanwhile
 from builders import small_model
 from command import invoke
 from doctored import MONDAY_S, Setup, beside, kept_right, snapshot
-from harness import Service, eventually, free_port, running
-from serving import tick
+from harness import PATIENCE_S, Service, eventually, free_port, running
+from serving import body, tick
 
 from protocol.curve import CurveKeys, KeyPair
 from service.config import load
@@ -133,6 +133,20 @@ def test_a_restart_that_is_due(tmp_path: Path) -> None:
         eventually(lambda: client.health()["notes"], "the restart that is due")
         found = beside(service, tmp_path / "beside").fault("service", "stale_after_s", level="warn")
     assert found.advice.endswith("systemctl restart signal-scorer")
+
+
+def test_requests_that_were_not_understood(tmp_path: Path) -> None:
+    with running(tmp_path / "state") as service, zmq.Context() as context:
+        with context.socket(zmq.DEALER) as asker:
+            asker.connect(service.address)
+            for request in (b"GET /", b"HEAD /", body("scorn"), body("health")):
+                asker.send_multipart([b"", request])
+                assert asker.poll(PATIENCE_S * 1000)
+                asker.recv_multipart()
+        setup = beside(service, tmp_path / "beside")
+        said = "3 requests not understood since its start: 2 malformed, 1 unknown_op"
+        found = setup.fault("service", service.address, said, level="warn")
+    assert "ScorerRequestsRefused" in found.advice
 
 
 # The command
