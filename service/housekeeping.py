@@ -50,6 +50,7 @@ LEVELS = {
 """Of events in the log; all others are information."""
 ADVICE = {
     "model_rejected": {"advice": "signal-scorer doctor says what to do"},
+    "model_pointer_missing": {"advice": "docs/runbook.md, ScorerModelGone, before the next start"},
     "feed_silent": {"advice": "signal-scorer doctor says where to look"},
 }
 """For who reads the log; the journal's rows go without."""
@@ -195,11 +196,13 @@ class Housekeeping:
             self._engine.install(found.model)
             self._vitals.swaps += 1
             self._vitals.last_rejection = None
+            self._vitals.pointer_gone = False
             version = before.version if before else None
             self.event("model_installed", version=found.model.version, before=version)
             systemd.notify(f"STATUS=serving {found.model.version}")
         elif isinstance(found, Rejected):
             self._vitals.rejections[str(found.reason)] += 1
+            self._vitals.pointer_gone = False
             detail = found.detail[:MAX_DETAIL_CHARS]
             self._vitals.last_rejection = f"{found.reason}: {detail}"
             serving = self._engine.model.version if self._engine.model else None
@@ -212,6 +215,7 @@ class Housekeeping:
         elif isinstance(found, Removed):
             # The pointer is gone: what was proven goes on serving until another is published.
             self._vitals.last_rejection = None
+            self._vitals.pointer_gone = True
             self.event("model_pointer_missing")
 
     def _follow_mode(self, found: ModeLook | None) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 import protocol
 from protocol.limits import MAX_PATH_CHARS, PROTOCOL_VERSION
+from protocol.manifest import POINTER_NAME
 from protocol.schema import FINGERPRINT
 from service.engine import Engine
 from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
@@ -41,6 +42,7 @@ class Vitals:
     swaps: int = 0
     rejections: Counter[str] = field(default_factory=Counter)
     last_rejection: str | None = None
+    pointer_gone: bool = False
     silent_feeds: set[str] = field(default_factory=set)
     longest_turn_ms: float = 0.0
     answered: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -72,9 +74,7 @@ def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> di
     if journal.fault:
         reasons.append(f"journal: {journal.fault}")
     reasons += [f"feed {name} is silent" for name in sorted(vitals.silent_feeds)]
-    notes = [] if engine.model else ["no model: base scores are served"]
-    if vitals.last_rejection:
-        notes.append(f"a published model was refused: {vitals.last_rejection}")
+    notes = _on_the_model(vitals, engine)
     if vitals.mode_note:
         notes.append(vitals.mode_note)
     if vitals.restart_for:
@@ -110,6 +110,18 @@ def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> di
             "python": platform.python_version(),
         },
     }
+
+
+def _on_the_model(vitals: Vitals, engine: Engine) -> list[str]:
+    notes = [] if engine.model else ["no model: base scores are served"]
+    if vitals.last_rejection:
+        notes.append(f"a published model was refused: {vitals.last_rejection}")
+    if engine.model and vitals.pointer_gone:
+        notes.append(
+            f"{POINTER_NAME} is gone: {engine.model.version} serves on, the next start would find "
+            "no model (docs/runbook.md, ScorerModelGone)"
+        )
+    return notes
 
 
 def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dict[str, Any]:

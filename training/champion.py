@@ -63,7 +63,7 @@ def serving(models_dir: Path, expire_after_days: float, *, now_s: float) -> str:
     except ModelRejected as error:
         return f"the service would not load it: {error}; `models` lists others"
     if model is None:
-        return "none is published: base scores are served"
+        return "none is published here: without one base scores are served"
     if old := too_old(model.reviewed_at, expire_after_days, now_s=now_s):
         return f"{model.version}: {old}: base scores are served"
     return f"{model.version} serves, last reviewed {day(model.reviewed_at)}"

@@ -130,6 +130,15 @@ def test_a_pointer_that_goes_away_leaves_the_model_serving(tmp_path: Path) -> No
         (tmp_path / "models" / POINTER_NAME).unlink()
         eventually(lambda: service.events("model_pointer_missing"), "a remark")
         assert version_of(service) == version
+        with service.client() as client:
+            (note,) = client.health()["notes"]
+            assert f"CURRENT.json is gone: {version} serves on" in note
+            # Doctor's advice for a note with this word is to do it.
+            assert "restart" not in note
+            (event,) = (line for line in service.log if line["event"] == "model_pointer_missing")
+            assert "ScorerModelGone" in event["advice"]
+            published_model(tmp_path / "models", time.time())
+            eventually(lambda: not client.health()["notes"], "the note to go")
 
 
 def test_a_refused_pointer_that_goes_away_is_refused_no_longer(tmp_path: Path) -> None:

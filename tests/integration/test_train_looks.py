@@ -71,6 +71,7 @@ def test_pointing_at_an_expired_model_says_that_it_is_not_used(edge: Path, comma
 def test_status_counts_and_remembers_the_last_run(edge: Path, trained: Path) -> None:
     text = run(edge, "status").output
     assert "none yet" in text
+    assert "none is published here" in text
     assert "base scores are served" in text
     text = run(trained, "status").output
     assert "400 of 400 scored signals" in text
