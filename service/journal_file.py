@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -201,9 +201,10 @@ def open_settled(path: Path, beside_wal: str) -> sqlite3.Connection:
     """
     for left in reversed(range(TRIES)):
         beside = has_wal(path)
+        uri = _uri(path, beside, beside_wal)
         try:
             with _rights_of_owner(path.parent):
-                connection = _open(_uri(path, beside, beside_wal))
+                connection = _open(uri)
         except sqlite3.OperationalError as error:
             if not left or error.sqlite_errorcode & 0xFF not in _NOT_THERE:
                 raise
@@ -249,10 +250,13 @@ def refuse_foreign(connection: sqlite3.Connection) -> None:
 def _rights_of_owner(folder: Path) -> Iterator[None]:
     """For root, who would make a WAL for the journal's owner in whatever folder a link of his
     leads to: SQLite opens it with O_CREAT, for those too who only read."""
-    if os.geteuid() != 0:
-        yield
-        return
-    with owned_folder.opened(folder) as descriptor, owned_folder.as_owner_of(descriptor):
+    with ExitStack() as stack:
+        if os.geteuid() == 0:
+            try:
+                descriptor = stack.enter_context(owned_folder.opened(folder))
+            except OSError as error:
+                raise sqlite3.DatabaseError(f"{folder}: {error.strerror}") from None
+            stack.enter_context(owned_folder.as_owner_of(descriptor))
         yield
 
 

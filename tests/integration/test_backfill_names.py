@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from journals import Journal
 from made_market import made_market, quotes_of, signal_lines, write_lines
 from trained import give
 
@@ -55,11 +57,15 @@ def backfilled(folder: Path, config: Path, *, told: str, quoted: str, gap_s: flo
 def test_a_truth_logs_symbol_is_the_markets_as_it_is_written(
     tmp_path: Path, config: Path, told: str, quoted: str, feed: str
 ) -> None:
-    config.write_text(f"[feed]\n{feed}\n")
+    config.write_text(f"[feed]\n{feed}\n[training]\nmax_missing = 8\n")
     said = backfilled(tmp_path, config, told=told, quoted=quoted)
     assert "scored           1 of 1" in said
     (command,) = re.findall(r"^next +signal-scorer-train (.+)$", said, re.M)
-    assert give(*shlex.split(command)).exit_code == 4, "too few samples, and what was given again"
+    with closing(Journal(tmp_path / "journal.db")) as journal:
+        journal.open()
+    result = give(*shlex.split(command))
+    assert result.exit_code == 4, result.output
+    assert "not enough samples: 0" in result.output
 
 
 def test_of_a_signal_in_a_gap_of_the_market_there_is_nothing_to_train_on(
