@@ -386,15 +386,25 @@ def test_a_restore_that_is_killed_loses_nothing_and_can_be_repeated(
 
 
 def test_a_backup_without_a_journal_is_not_said_to_have_brought_one(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
+    version = small_model(tmp_path / "state" / "models")
     assert run("backup", str(tmp_path / "saved"), state=tmp_path / "state").returncode == 0
     done = run("restore", str(tmp_path / "saved"), state=tmp_path / "new")
     assert done.returncode == 0
-    assert "UTC: no journal, model none" in done.stdout
+    assert f"UTC: no journal, model {version}" in done.stdout
+
+
+def test_a_backup_of_nothing_is_none(tmp_path: Path) -> None:
+    """A week of them would displace the last that hold something."""
+    (tmp_path / "state").mkdir()
+    done = run("backup", str(tmp_path / "saved"), state=tmp_path / "state")
+    assert done.returncode == 66
+    assert "nothing to save" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
 def test_a_time_that_no_calendar_has_is_told_by_no_fault(tmp_path: Path) -> None:
     saved = tmp_path / "saved"
+    small_model(tmp_path / "state" / "models")
     make(sourced(tmp_path / "state"), None, saved, now_s=1e18)
     done = run("restore", str(saved), state=tmp_path / "new")
     assert (done.returncode, done.stderr) == (0, "")
