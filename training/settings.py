@@ -56,7 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def truth_log_files(self) -> list[Path]:
         """The configured logs together with their rotated parts, oldest first."""
-        return [file for path in self.truth_logs for file in with_rotated(path)]
+        # One that is a part of another by its name, too, is read once.
+        return list(dict.fromkeys(f for path in self.truth_logs for f in with_rotated(path)))
 
 
 def effective(

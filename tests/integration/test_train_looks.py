@@ -32,6 +32,16 @@ def test_who_only_looks_is_told_of_it_too(edge: Path, command: str) -> None:
     assert f"{edge}: is no regular file" in result.stdout
 
 
+@pytest.mark.parametrize("command", ["status", "results"])
+def test_who_only_looks_is_told_of_a_part_that_is_not_read(edge: Path, command: str) -> None:
+    log = edge / "truth_log.jsonl"
+    log.touch()
+    (edge / "truth_log.jsonl.1.xz").write_bytes(b"x")
+    said = run(edge, command, "--truth-log", str(log)).stdout
+    assert f"truth log not read to the end: {log}: " in said
+    assert "truth_log.jsonl.1.xz" in said
+
+
 def test_models_are_listed_and_rolled_back(edge: Path) -> None:
     assert "no model" in run(edge, "models", journal=False).output
     for later_s in (0.0, 60.0):

@@ -19,10 +19,11 @@ from another_user import as_no_root
 from truth_lines import RULES, assert_adds_up, born, ended, told
 
 from training import checks
+from training.settings import Settings
 from training.truth_check import check
 from training.truth_log import Reason, Rules, read_truth_logs
 from training.truth_log import files as log_files
-from training.truth_log.files import MOVED, with_rotated
+from training.truth_log.files import MOVED, unread_beside, with_rotated
 
 
 @pytest.fixture
@@ -65,6 +66,42 @@ def test_rotated_logs_are_read_in_the_order_in_which_they_were_written(path: Pat
     for end in (*oldest_first, ".²", ".-"):
         path.with_name(path.name + end).touch()
     assert [file.name.removeprefix(path.name) for file in with_rotated(path)] == oldest_first
+
+
+def test_a_rotator_may_keep_the_ending_of_the_name(path: Path) -> None:
+    oldest_first = ["-20250401.jsonl.gz", "-20250402.jsonl", ".2.jsonl.gz", ".1.jsonl", ".jsonl"]
+    for end in (*oldest_first, "-2.jsonl", "-old.jsonl", "-20250403.json"):
+        path.with_name(path.stem + end).touch()
+    assert [file.name.removeprefix(path.stem) for file in with_rotated(path)] == oldest_first
+
+
+def test_a_part_that_is_configured_too_is_read_once(path: Path) -> None:
+    older = two_logs(path)
+    settings = Settings(journal=path, models=path, truth_logs=(path, older))
+    assert settings.truth_log_files() == [older, path]
+
+
+def test_what_looks_like_a_part_and_is_not_read_is_named(path: Path) -> None:
+    telling = ["truth_log.jsonl.1.xz", "truth_log.jsonl.bak", "truth_log_old.jsonl"]
+    others = ["truth_log.py", "truth_logs.jsonl", "my_truth_log.jsonl", "truth_log.jsonl.1"]
+    for name in (*telling, *others, "truth_log_read.jsonl"):
+        path.with_name(name).write_text("x")
+    path.with_name("truth_log.jsonl.lock").touch()
+    path.with_name("truth_log.jsonl.d").mkdir()
+    read = [*with_rotated(path), path.with_name("truth_log_read.jsonl")]
+    problem = unread_beside(path, read)
+    assert problem.startswith(f"{path}: ")
+    assert ", ".join(telling) in problem
+    assert not any(name in problem for name in ("truth_log_read", ".lock", ".d", *others[:3]))
+
+
+def test_of_many_that_look_like_parts_a_few_are_named(path: Path) -> None:
+    for n in range(9):
+        path.with_name(f"{path.name}.{n}.xz").write_text("x")
+    problem = unread_beside(path, [path])
+    assert problem.count(".xz") == 3
+    assert "and 6 more" in problem
+    assert unread_beside(path.parent / "none" / path.name, [path]) == ""
 
 
 class Rotating(tzinfo):

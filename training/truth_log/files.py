@@ -6,13 +6,16 @@ import codecs
 import errno
 import gzip
 import os
+import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from service.printable import printable
 from service.regular_file import open_regular
 
 MAX_LINE_BYTES = 256 * 1024
@@ -21,6 +24,8 @@ MAX_UNPACKED_BYTES = 4 << 30
 SHORT_LINE_BYTES = 128
 """As so many a shorter line counts there: each takes its time, and hardly one of a trade is."""
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+MOST_LISTED, MOST_NAMED = 10_000, 3
+"""Files of a log's folder that are looked at for parts not read, and that are named."""
 _LONGEST_NUMBER = 3
 """Digits: what has more, as a year has, or strokes in between, is a date."""
 MOVED = (
@@ -107,23 +112,55 @@ class Seen(NamedTuple):
 
 
 def with_rotated(path: Path) -> list[Path]:
-    """`path` and what a log rotator made of it (`.1`, `.2.gz`, `-20251101.gz`), oldest first."""
+    """`path` and what a log rotator made of it, oldest first.
+
+    That is `log.jsonl.1`, `log.jsonl-20251101`, and as logrotate's `extension` has them
+    `log.1.jsonl`, `log-20251101.jsonl`; each plain or `.gz`.
+    """
     try:
         beside = list(path.parent.iterdir())
     except OSError:  # none, or closed to us: reading the log itself will tell
         return [path]
-    rotated = (
-        other
-        for other in beside
-        if other.name.startswith((f"{path.name}.", f"{path.name}-"))
-        and other.name[len(path.name) + 1 :].removesuffix(".gz").replace("-", "").isdecimal()
+    stem, suffix = re.escape(path.stem), re.escape(path.suffix)
+    part = re.compile(
+        rf"(?:{stem}{suffix}([.-]-*\d[\d-]*)|{stem}(\.\d+|[.-]\d[\d-]{{5,}}){suffix})(?:\.gz)?"
     )
-    return [*sorted(rotated, key=lambda other: _age(other.name[len(path.name) :])), path]
+    rotated = [(found, other) for other in beside if (found := part.fullmatch(other.name))]
+    rotated.sort(key=lambda each: (_age(each[0][1] or each[0][2]), each[1]))
+    return [*(other for _, other in rotated), path]
+
+
+def unread_beside(path: Path, read: Iterable[Path]) -> str:
+    """Which files look like parts of a log and are none of those `read`, in words; else nothing.
+
+    An empty one is none: it may be a writer's lock.
+    """
+    read = set(read)
+    looks = re.compile(rf"{re.escape(path.stem)}(?=[._-]).*{re.escape(path.suffix)}.*", re.DOTALL)
+    try:
+        with os.scandir(path.parent) as entries:
+            names = sorted(
+                entry.name
+                for entry in islice(entries, MOST_LISTED)
+                if looks.fullmatch(entry.name) and path.with_name(entry.name) not in read
+                if entry.is_file() and entry.stat().st_size
+            )
+    except OSError:
+        return ""
+    if not names:
+        return ""
+    shown = ", ".join(map(printable, names[:MOST_NAMED]))
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    name, dated = path.name, f"{path.stem}-DATE{path.suffix}"
+    return (
+        f"{path}: beside it {shown}{more} may be parts of it, and are not read. Read are "
+        f"{name}.NUMBER, {name}-DATE and {dated}, plain or .gz: unpack or rename what belongs to it"
+    )
 
 
 def _age(end: str) -> tuple[int, str]:
     """What sorts the ends of names: by date, then the numbers, of which the highest is oldest."""
-    number = end[1:].removesuffix(".gz")
+    number = end[1:]
     is_date = len(number) > _LONGEST_NUMBER or not number.isdecimal()
     return -sys.maxsize if is_date else -int(number), end
 
