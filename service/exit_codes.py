@@ -27,7 +27,8 @@ SCORER: Mapping[int, str] = {
     UNAVAILABLE: "no service answers, its address cannot be had, or libraries are missing",
     SOFTWARE: "too many faults in a minute: the supervisor should start it again",
     CANT_CREATE: "a file that cannot be made, or that is there already",
-    TRY_LATER: "in use: a service, a trainer or a restore is at work on these files",
+    TRY_LATER: "in use: a service, a trainer or a restore is at work on these files; an outcome "
+    "that was not kept: send it again",
     CONFIG: "the configuration cannot be used",
     INTERRUPTED: "the demo was interrupted",
 }

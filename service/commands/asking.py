@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from service import exit_codes
 from service.commands.root import Asked, ask, asks, cli, example, json_option, show
+from service.errors import CommandError
 from service.within import Within
 
 
@@ -49,7 +51,12 @@ def outcome(asked: Asked, **fields: Any) -> None:
 
     given = {key: value for key, value in fields.items() if value is not None}
     with asked.client() as client:
-        show(ask(lambda: known(client.outcome(**given), Recorded)))
+        reply = ask(lambda: known(client.outcome(**given), Recorded))
+    show(reply)
+    if not reply["journalled"]:
+        raise CommandError(
+            "not kept: send it again later; `signal-scorer health` says why", exit_codes.TRY_LATER
+        )
 
 
 @cli.command(**example("signal-scorer features EURUSD --direction SELL"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import msgpack
 import pytest
 from command import Done, invoke
+from harness import eventually, running
 from scored_journal import write_journal
 
 from service.errors import ConfigError
@@ -74,6 +76,22 @@ ASKING = [
     ("score", "--symbol", "EURUSD", "--base-score", "70"),
     ("outcome", "--outcome", "WIN_TP"),
 ]
+
+
+def test_an_outcome_that_was_not_kept_is_said_and_no_success(tmp_path: Path) -> None:
+    report = ("outcome", "--outcome", "WIN_TP", "--signal-id", "S1", "--timeout-ms", "10000")
+    journal = tmp_path / "journal.db"
+    journal.write_bytes(b"no database " * 1000)
+    with running(tmp_path) as service:
+        done = invoke(*report, "--endpoint", service.address)
+        told(done, 75, "not kept", "again")
+        assert json.loads(done.stdout)["journalled"] is False
+        journal.unlink()
+
+        def sent_again() -> bool:
+            return invoke(*report, "--endpoint", service.address).returncode == 0
+
+        eventually(sent_again, "the journal to work again")
 
 
 def test_a_port_that_is_left_to_the_system_has_to_be_named() -> None:
