@@ -22,6 +22,8 @@ STATUS_TIMEOUT_S = 30.0
 KEPT_OUTPUT_BYTES = 20_000
 PUBLISHED = "published "
 LAST_RUN = "last run"
+UNREAD = "not read to the end: "
+MOST_UNREAD_CHARS = 500
 _ENDS = {
     0: "nothing to do",
     3: "rejected",
@@ -54,6 +56,13 @@ class Ended(NamedTuple):
         """The sentence that says what came of it."""
         lines = self.output.strip().splitlines()
         return lines[-1] if lines else ""
+
+    @property
+    def text(self) -> str:
+        """The last line, and what was not read before: a truth log may not be there."""
+        lines = self.output.strip().splitlines()[:-1]
+        unread = "; ".join(line[line.index(UNREAD) :] for line in lines if UNREAD in line)
+        return f"{self.last_line} ({unread[:MOST_UNREAD_CHARS]})" if unread else self.last_line
 
     @property
     def published(self) -> bool:
@@ -138,7 +147,7 @@ class MLTrainingManager:
             "training": {
                 "running": self._running.locked(),
                 "verdict": None if last is None else last.verdict,
-                "text": None if last is None else last.last_line,
+                "text": None if last is None else last.text,
                 "exit_code": None if last is None else last.code,
             },
         }

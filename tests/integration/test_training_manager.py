@@ -14,6 +14,7 @@ import original_setup
 import pytest
 from harness import eventually, running
 from scarce import no_thread
+from scored_journal import write_journal
 from wire import nobodys_address
 
 from protocol.compat import CryptoMLScorer, MLTrainingManager
@@ -65,6 +66,27 @@ def test_true_means_a_model_was_published(tmp_path: Path) -> None:
     ):
         manager = MLTrainingManager(command=script(tmp_path, says.format(line, code)))
         assert manager.force_training() is published
+
+
+def test_a_truth_log_that_is_not_there_is_said_with_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer_environment(tmp_path, monkeypatch)
+    write_journal(tmp_path / "journal.db", 1, edge=0.0)
+    manager = MLTrainingManager(tmp_path / "none.jsonl", CryptoMLScorer(nobodys_address()))
+    assert manager.force_training() is False
+    text = manager.get_training_status()["training"]["text"]
+    assert text.startswith("not enough samples: ")
+    assert f"not read to the end: {tmp_path / 'none.jsonl'}: No such file" in text
+
+
+def test_of_much_that_was_not_read_a_little_is_said(tmp_path: Path) -> None:
+    says = "print('2026-11-28T18:00:00Z not read to the end: ' + 900 * 'x')\n" * 9
+    manager = MLTrainingManager(command=script(tmp_path, says + "print('published x. Good.')"))
+    assert manager.force_training() is True
+    text = manager.get_training_status()["training"]["text"]
+    assert text.startswith("published x. Good. (not read to the end: x")
+    assert len(text) < 1000
 
 
 def test_a_trainer_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
