@@ -49,7 +49,6 @@ class LockHeld(Exception):  # noqa: N818  a state of things, not a fault
 class TrainerLock:
     """Context manager: one trainer at a time, by a lock on `.lock`. Raises LockHeld.
 
-    The file says when the last run was: one that has nothing to do leaves no other trace.
     `folder` is the folder where it is open already, and `descriptor` the lock's file.
     """
 

@@ -10,6 +10,8 @@ import msgspec
 from service.regular_file import open_regular
 
 HISTORY_NAME = "history.jsonl"
+LAST_RUN_NAME = "last-run"
+"""Beside it: how the last `train` ended, in a word; when, says the file's time."""
 MOVES = ("published", "rolled back", "pinned")
 MOST_BYTES = 16 << 20
 """Some 80,000 lines. Of a longer file its end is read, which is what is asked about."""

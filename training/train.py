@@ -18,7 +18,7 @@ import numpy as np
 from service.durable import TrainerLock, Unflushed
 from service.errors import ModelRejected, RejectReason
 from service.exit_codes import NOT_ENOUGH, OK, REJECTED
-from service.history import Event, last_trained, read_history
+from service.history import LAST_RUN_NAME, Event, last_trained, read_history
 from service.progress import SILENT, Progress
 from training.dataset import Dataset, read_dataset
 from training.interrupt import finished_first
@@ -77,36 +77,50 @@ def train(
     sqlite3.Error where the journal cannot be read.
     """
     # Loaded late: what only looks at the data starts without scikit-learn and matplotlib.
-    from training.publish import current_pointer
     from training.registry import complete_history
 
     open_journals(settings.journals).close()  # without one, nothing is left behind
     settings.models.mkdir(parents=True, exist_ok=True)
     with TrainerLock(settings.models):
         complete_history(settings.models)
-        log, data = gather(settings, now_s=now_s, progress=progress)
-        history = read_history(settings.models)
-        last = last_trained(history)
-        pointer = current_pointer(settings.models)
-        publishes = pointer is None or not pointer.pinned
-        released = publishes and _released(settings.models, pointer, last)
-        early = _too_early(settings, data, last, force=force, released=released)
-        if early is not None:
-            return _without_candidate(early, data.samples, settings, now_s)
-        if fewer := _fewer(data, last):
-            progress.say(fewer)
-        try:
-            candidate, draw = _judged(settings, log, data, history, now_s, progress)
-            page = draw(publishes=publishes)
-        except NotEnough as lack:
-            run = Run(NOT_ENOUGH, f"not enough samples: {lack}; what served before goes on serving")
-            return _without_candidate(run, data.samples, settings, now_s)
+        run = _locked(settings, now_s, force, progress, clock)
         with finished_first():
-            progress.say("writing the report and what became of the candidate")
-            run = _publish(candidate, page.html, settings, clock)
-            if publishes and candidate.verdict.published and run.version is None:
-                page = draw(publishes=False)  # good enough, and the service would refuse it
-            return _with_report(run, settings.models / LAST_REPORT, page.html)
+            how = f"{run.result}\n".encode()
+            return _leaving(run, settings.models / LAST_RUN_NAME, how, "That it ran is not noted")
+
+
+def _locked(
+    settings: Settings,
+    now_s: float,
+    force: bool,
+    progress: Progress,
+    clock: Callable[[], float] | None,
+) -> Run:
+    from training.publish import current_pointer
+
+    log, data = gather(settings, now_s=now_s, progress=progress)
+    history = read_history(settings.models)
+    last = last_trained(history)
+    pointer = current_pointer(settings.models)
+    publishes = pointer is None or not pointer.pinned
+    released = publishes and _released(settings.models, pointer, last)
+    early = _too_early(settings, data, last, force=force, released=released)
+    if early is not None:
+        return _without_candidate(early, data.samples, settings, now_s)
+    if fewer := _fewer(data, last):
+        progress.say(fewer)
+    try:
+        candidate, draw = _judged(settings, log, data, history, now_s, progress)
+        page = draw(publishes=publishes)
+    except NotEnough as lack:
+        run = Run(NOT_ENOUGH, f"not enough samples: {lack}; what served before goes on serving")
+        return _without_candidate(run, data.samples, settings, now_s)
+    with finished_first():
+        progress.say("writing the report and what became of the candidate")
+        run = _publish(candidate, page.html, settings, clock)
+        if publishes and candidate.verdict.published and run.version is None:
+            page = draw(publishes=False)  # good enough, and the service would refuse it
+        return _leaving(run, settings.models / LAST_REPORT, page.html, "Its report is missing")
 
 
 def evaluate(
@@ -360,11 +374,11 @@ def _without_candidate(run: Run, samples: Samples, settings: Settings, now_s: fl
     return Run(run.code, _reviewed(run.text, samples, settings, now_s))
 
 
-def _with_report(run: Run, path: Path, content: bytes) -> Run:
-    """`run` with its report; where that cannot be written it is said, and the run stays."""
+def _leaving(run: Run, path: Path, content: bytes, lack: str) -> Run:
+    """`run`, and a file of it; where that cannot be written, `lack` is said and the run stays."""
     try:
         replace(path, content)
     except OSError as error:
-        text = f"{run.text} Its report is missing: {path}: {error.strerror}"
+        text = f"{run.text} {lack}: {path}: {error.strerror}"
         return msgspec.structs.replace(run, text=text)
     return run

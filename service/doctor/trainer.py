@@ -15,7 +15,7 @@ from service.bars import DAY_S
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene, user_name
 from service.doctor.system import ENTER, READ, WRITE, allows, nearest_there, obstacle, through
-from service.history import HISTORY_NAME, last_trained, read_history
+from service.history import HISTORY_NAME, LAST_RUN_NAME, last_trained, read_history
 from service.journal_reading import JournalUnreadable, reading
 from service.settings import Config
 from service.shown_logs import INSTALLED, shown_logs
@@ -208,14 +208,20 @@ def _own_files(scene: Scene) -> Iterator[Finding]:
 def _last_run(scene: Scene) -> Finding:
     models = scene.config.models_dir
     last = last_trained(read_history(models))
-    ran_s = max(_modified(models / LOCK), 0.0 if last is None else last.at)
+    noted_s = _modified(models / LAST_RUN_NAME)
+    ran_s = max(noted_s, 0.0 if last is None else last.at)
     verdict = "" if last is None else f"; last verdict {stamp(last.at)}: {last.event}"
     if scene.now_s - ran_s <= WEEKLY_S:
         return ok(models, f"ran {stamp(ran_s)} UTC{verdict}")
+    # Of a version that noted no run the lock may tell of one, or of a pin, rollback or restore.
+    used_s = 0.0 if noted_s else _modified(models / LOCK)
+    if scene.now_s - used_s <= WEEKLY_S:
+        return ok(models, f"no run is noted yet; last used {stamp(used_s)} UTC{verdict}")
     since_s = _first_score_s(scene)
     if since_s is None or scene.now_s - since_s <= WEEKLY_S:
         return ok(models, "has nothing to do yet: the first scores are younger than a week")
-    when = "never ran" if not ran_s else f"last ran {stamp(ran_s)} UTC"
+    at_most_s = max(ran_s, used_s)
+    when = f"did not run after {stamp(at_most_s)} UTC" if at_most_s else "never ran"
     return warn(models, when + verdict, CRON + "signal-scorer-train")
 
 

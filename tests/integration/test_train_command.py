@@ -193,6 +193,15 @@ def test_too_few_samples_end_with_4_and_say_how_many(tmp_path: Path) -> None:
     assert "what served before goes on serving" in forced.output  # the base score: no model is
 
 
+def test_a_run_is_noted_whatever_came_of_it(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.db", 9, edge=0.3)
+    run(tmp_path, "train")
+    assert (tmp_path / "models" / "last-run").read_text() == "not_enough\n"
+    write_journal(tmp_path / "journal.db", 300, edge=0.0)
+    run(tmp_path, "train")
+    assert (tmp_path / "models" / "last-run").read_text() == "rejected\n"
+
+
 def test_outcomes_of_a_truth_log_train(tmp_path: Path) -> None:
     x = vectors(300)
     luck = np.random.default_rng(3).random(300)

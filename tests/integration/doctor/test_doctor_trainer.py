@@ -13,6 +13,9 @@ from builders import small_model
 from doctored import DAY_S, Setup, beside
 from harness import Service
 
+from service.durable import TrainerLock
+from service.history import LAST_RUN_NAME
+
 
 def test_a_truth_log_that_is_not_there(setup: Setup) -> None:
     setup.values["TRUTH_LOG_PATHS"] = str(setup.state / "truth_log.jsonl")
@@ -80,7 +83,7 @@ def test_what_is_hidden_from_who_asks_hides_nothing_else_of_the_trainer(
     with as_nobody():
         hidden, run = served_by_nobody.findings("trainer")
     assert (hidden.level, hidden.text) == ("warn", "the truth log is hidden from you")
-    assert (run.level, run.about) == ("warn", str(open_folder / "models" / ".lock"))
+    assert (run.level, run.about) == ("warn", str(open_folder / "models" / LAST_RUN_NAME))
 
 
 def test_a_zone_that_there_is_not(setup: Setup) -> None:
@@ -93,7 +96,24 @@ def test_a_trainer_that_did_not_run(lone: Service, tmp_path: Path) -> None:
     later_s = time.time() + 9 * DAY_S
     assert "cron" in setup.fault("trainer", "never ran", level="warn", now_s=later_s).advice
     small_model(tmp_path / "models", now_s=time.time())
-    setup.fault("trainer", "last ran", "published", level="warn", now_s=later_s)
+    setup.fault("trainer", "did not run after", "published", level="warn", now_s=later_s)
+
+
+def test_a_use_of_the_models_is_no_run_of_the_trainer(lone: Service, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    setup = beside(lone, tmp_path, MODEL_DIRECTORY=str(models))
+    later_s = time.time() + 9 * DAY_S
+    models.mkdir()
+    with TrainerLock(models):  # as pin, rollback and restore
+        pass
+    os.utime(models / ".lock", (later_s, later_s))
+    (found,) = setup.findings("trainer", now_s=later_s)
+    assert (found.level, "last used" in found.text, "ran" in found.text) == ("ok", True, False)
+    (models / LAST_RUN_NAME).touch()
+    assert "cron" in setup.fault("trainer", "did not run after", level="warn", now_s=later_s).advice
+    os.utime(models / LAST_RUN_NAME, (later_s, later_s))
+    (found,) = setup.findings("trainer", now_s=later_s)
+    assert (found.level, found.text.startswith("ran ")) == ("ok", True)
 
 
 def test_a_monitor_that_did_not_run(setup: Setup) -> None:
