@@ -28,6 +28,7 @@ from protocol.market_features import (
     named,
     number,
     outcome_request,
+    unread_of,
 )
 from protocol.messages import ScoreReply
 from protocol.reports import Reports
@@ -153,10 +154,13 @@ class CryptoMLScorer:
 
         It joins by the score id in `features`, else by the signal id, else by symbol and
         base score where exactly one score can be meant. What the service could not be told
-        is kept, and sent after the next outcome that it takes.
+        is kept, and sent after the next outcome that it takes. Numbers may be text; what of
+        `outcome_data` cannot be read is left out, and counted as `outcome_closed_at_unread`.
         """
         try:
             request = outcome_request(signal_id, features, outcome, outcome_data)
+            for name in unread_of(outcome_data, request):
+                self.counts[f"outcome_{name}_unread"] += 1
             return self._reports.send(request)
         except Exception as error:  # as above
             self._reports.failed(error)

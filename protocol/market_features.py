@@ -7,6 +7,7 @@ it is left out, never guessed.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
@@ -20,6 +21,8 @@ from protocol.messages import Bar, ModelView, OutcomeRequest, ScoreReply, Symbol
 from protocol.schema import FEATURE_NAMES
 
 _EARLIEST_S = 946_684_800.0  # 2000-01-01: a smaller number is no time
+_LATEST_MS = 4_102_444_800_000.0  # 2100-01-01
+_ISO = re.compile(r"\d{4}-?(\d\d|W\d\d)")
 _ID_CHARS = 128
 _WORD_CHARS = 64
 _LACKING = ("nan", "nat", "<na>")
@@ -93,8 +96,8 @@ def outcome_request(
     """
     data = data or {}
     known = asdict(features) if isinstance(features, MarketFeatures) else dict(features or {})
-    runtime_s = number(data.get("runtime_seconds"), low=0.0)
-    minutes = number(data.get("runtime_minutes"), low=0.0)
+    runtime_s = _amount(data.get("runtime_seconds"), low=0.0)
+    minutes = _amount(data.get("runtime_minutes"), low=0.0)
     if runtime_s is None and minutes is not None:
         runtime_s = number(60.0 * minutes)
     score_id = text(known.get("score_id"), _ID_CHARS)
@@ -109,14 +112,24 @@ def outcome_request(
         outcome=_word(data.get("outcome")) or _won(outcome),
         signal_id=text(identifier(signal_id), _ID_CHARS),
         score_id=score_id,
-        realised_r=number(data.get("realised_r")),
-        final_pips=number(data.get("final_pips")),
-        max_favorable_pips=number(data.get("max_favorable_pips")),
-        max_adverse_pips=number(data.get("max_adverse_pips")),
+        realised_r=_amount(data.get("realised_r")),
+        final_pips=_amount(data.get("final_pips")),
+        max_favorable_pips=_amount(data.get("max_favorable_pips")),
+        max_adverse_pips=_amount(data.get("max_adverse_pips")),
         runtime_seconds=runtime_s,
         closed_at=_moment(_first(data, "closed_at", "completed_at")),
         **meant,
     )
+
+
+def unread_of(data: Mapping[str, Any] | None, request: OutcomeRequest) -> list[str]:
+    """The fields that a report lacks although its data say something there."""
+    data = data or {}
+    names = ("realised_r", "final_pips", "max_favorable_pips", "max_adverse_pips")
+    said = {name: data.get(name) for name in names}
+    said["runtime_seconds"] = _first(data, "runtime_seconds", "runtime_minutes")
+    said["closed_at"] = _first(data, "closed_at", "completed_at")
+    return [name for name in said if getattr(request, name) is None and not _blank(said[name])]
 
 
 def candles_of(data: Mapping[str, Any] | None) -> TimeframeData | None:
@@ -162,6 +175,24 @@ def number(value: object, low: float = -1e12, high: float = 1e12) -> float | Non
     except Exception:  # a caller's class may raise what it likes
         return None
     return real if math.isfinite(real) and low <= real <= high else None
+
+
+def _amount(value: object, low: float = -1e12, high: float = 1e12) -> float | None:
+    """A number, also one that is written as a text."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return number(value, low, high)
+
+
+def _blank(value: object) -> bool:
+    """Whether nothing is said, be it in the words of a table."""
+    try:
+        return str(value).strip().lower() in ("", "none", *_LACKING)
+    except Exception:  # a caller's class may raise what it likes
+        return False
 
 
 def named(value: object) -> object:
@@ -219,5 +250,13 @@ def _won(outcome: object) -> bool | str:
 
 
 def _moment(value: object) -> float | str | None:
-    """A text, or epoch seconds or milliseconds, which the service tells apart."""
-    return text(value, _WORD_CHARS) if isinstance(value, str) else number(value, high=1e14)
+    """ISO 8601, or epoch seconds or milliseconds, which the service tells apart, as text too.
+
+    MetaTrader's stamps are neither: they are by the broker's clock, which nobody knows here.
+    """
+    if not isinstance(value, str):
+        return number(value, high=1e14)
+    epoch = _amount(value, _EARLIEST_S, _LATEST_MS)
+    if epoch is not None:
+        return epoch
+    return text(value.strip(), _WORD_CHARS) if _ISO.match(value.strip()) else None

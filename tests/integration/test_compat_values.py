@@ -60,6 +60,18 @@ def test_what_a_frames_row_lacks_is_not_sent_and_a_lost_outcome_says_why() -> No
         scorer.close()
 
 
+def test_what_of_an_outcome_could_not_be_read_is_counted() -> None:
+    with answering(lambda _: {"journalled": True}) as server:
+        scorer = CryptoMLScorer(server.address, timeout_ms=5000)
+        data = {"outcome": "CLOSED", "realised_r": "1.5", "closed_at": "2026.11.28 18:00:00"}
+        assert scorer.record_signal_outcome("EG_1", None, True, data) is True
+        (request,) = server.requests
+        assert request["realised_r"] == 1.5
+        assert "closed_at" not in request
+        assert scorer.get_model_stats()["client"]["outcome_closed_at_unread"] == 1
+        scorer.close()
+
+
 @pytest.mark.parametrize("no_price", [0.0, False])
 def test_a_text_of_numpy_prices_of_0_and_candles_that_are_none_are_no_surprise(
     no_price: float,

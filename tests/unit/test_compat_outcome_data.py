@@ -1,0 +1,66 @@
+"""What an outcome's data say: numbers and times in whatever form, and what could not be read."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from protocol.market_features import outcome_request, unread_of
+from protocol.messages import OutcomeRequest
+
+
+def report(data: dict[str, Any]) -> OutcomeRequest:
+    return outcome_request("EG_1", None, True, data)
+
+
+def test_numbers_of_an_outcome_may_be_text() -> None:
+    said = {"realised_r": "1.5", "final_pips": " -12.5", "runtime_minutes": "45"}
+    request = report(said | {"closed_at": "1757944800"})
+    assert (request.realised_r, request.final_pips) == (1.5, -12.5)
+    assert (request.runtime_seconds, request.closed_at) == (2700.0, 1_757_944_800.0)
+    for stamp in ("2025-09-15T14:00:00Z", "20250915", "20250915T140000"):
+        assert report({"closed_at": stamp}).closed_at == stamp
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("realised_r", "1,5"),
+        ("realised_r", True),
+        ("final_pips", math.inf),
+        ("max_adverse_pips", [1.0]),
+        ("runtime_seconds", "-3"),
+        ("closed_at", "2026.11.28 18:00:00"),  # by the broker's clock: it names no zone
+        ("closed_at", "yesterday"),
+        ("completed_at", datetime(2026, 11, 28, tzinfo=UTC)),
+    ],
+)
+def test_what_could_not_be_read_of_an_outcome_is_named(name: str, value: Any) -> None:
+    data = {name: value}
+    field = "closed_at" if name == "completed_at" else name
+    request = report(data)
+    assert getattr(request, field) is None
+    assert unread_of(data, request) == [field]
+
+
+@pytest.mark.parametrize("nothing", [None, math.nan, np.float64("nan"), "", " ", "NaN"])
+def test_what_an_outcome_lacks_is_nothing_that_could_not_be_read(nothing: Any) -> None:
+    data = dict.fromkeys(["realised_r", "runtime_minutes", "closed_at"], nothing)
+    assert unread_of(data | {"comment": "x"}, report(data)) == []
+    assert unread_of(None, report({})) == []
+
+
+class Unspeakable:
+    """As a class of a caller's, of which nothing may be asked."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("not shown")
+
+
+def test_what_cannot_even_be_shown_is_one_of_those() -> None:
+    data = {"realised_r": Unspeakable()}
+    assert unread_of(data, report(data)) == ["realised_r"]
