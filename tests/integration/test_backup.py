@@ -80,6 +80,7 @@ def test_a_backup_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_the_configuration_is_in_it_and_secret_keys_are_not(tmp_path: Path) -> None:
+    small_model(tmp_path / "state" / "models")
     made = keygen(tmp_path / "state", "elite_guard")
     config = tmp_path / "config.toml"
     config.write_text(f'[curve]\nserver_secret_file = "{made.server_secret}"\n')
@@ -92,12 +93,12 @@ def test_the_configuration_is_in_it_and_secret_keys_are_not(tmp_path: Path) -> N
     assert (tmp_path / "saved" / "config.toml").read_text() == config.read_text()
     secret = made.server_secret.read_text().splitlines()[-1]
     for path in (tmp_path / "saved").rglob("*"):
-        assert not path.is_file() or secret not in path.read_text()
+        assert not path.is_file() or secret.encode() not in path.read_bytes()
     assert "secret keys" in manifest.problems[0]
 
 
 def test_what_else_the_trainer_reads_is_said_not_to_be_saved(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
+    small_model(tmp_path / "state" / "models")
     config = tmp_path / "config.toml"
     config.write_text('[training]\nbackfills = ["models/b.db"]\njournals = ["/b/j.db"]\n')
     where = load(str(config), environ={"SIGNAL_SCORER_STATE_DIR": str(tmp_path / "state")})
@@ -107,7 +108,7 @@ def test_what_else_the_trainer_reads_is_said_not_to_be_saved(tmp_path: Path) -> 
 
 
 def test_a_configuration_behind_a_link_is_saved(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
+    small_model(tmp_path / "state" / "models")
     (tmp_path / "real.toml").write_text("[score]\n")
     config = tmp_path / "config.toml"
     config.symlink_to("real.toml")
@@ -202,7 +203,7 @@ def test_what_is_no_pointer_keeps_nothing_else_from_being_saved(
 
 
 def test_a_backup_without_a_journal_says_so(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
+    small_model(tmp_path / "state" / "models")
     manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert manifest.problems == (f"there is no journal at {tmp_path / 'state' / 'journal.db'}",)
 
