@@ -222,9 +222,10 @@ def _common(socket: Socket, hwm: int) -> None:
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
     socket.setsockopt(zmq.RCVHWM, hwm)
     socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-    # A peer that vanished without closing is noticed after 30 s instead of hours. By the kernel,
-    # not by HEARTBEAT_IVL: libzmq 4.3.5 aborts the process where a heartbeat is due to a peer
-    # that closed while its queue here was full.
+    # A peer that vanished without closing is noticed after 30 s instead of hours; one that has read
+    # nothing for as long, until its queues were full, counts as vanished too, and loses what waits.
+    # By the kernel, not by HEARTBEAT_IVL: libzmq 4.3.5 aborts the process where a heartbeat is due
+    # to a peer that closed while its queue here was full.
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 10)
     socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 5)

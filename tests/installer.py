@@ -64,5 +64,7 @@ def run_steps(units: Path, steps: str) -> str:
     }.items():
         assert text.count(f"\n{line}\n") == 1, line
         text = text.replace(f"\n{line}\n", f"\n{instead}\n")
-    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True)
+    # A shell cannot trap what was ignored when it began, as SIGHUP is below nohup.
+    shell = ["env", "--default-signal=HUP", "sh", "-c", text]
+    done = subprocess.run(shell, capture_output=True, text=True)
     return done.stdout + done.stderr

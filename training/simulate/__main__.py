@@ -110,7 +110,10 @@ def main(
 
 
 def _stop_on_signals() -> threading.Event:
-    """Set by Ctrl-C, SIGTERM or a terminal that is closed; a second Ctrl-C ends at once."""
+    """Set by Ctrl-C, SIGTERM or a terminal that is closed; a second Ctrl-C ends at once.
+
+    Not by the last where it is ignored, as below nohup.
+    """
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -118,7 +121,8 @@ def _stop_on_signals() -> threading.Event:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, on_signal)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, on_signal)
     return stop
 
 

@@ -20,6 +20,9 @@ STEP_S = 0.004
 """The wall time that one burst of frames covers."""
 LONGEST_STEP_S = 0.05
 """What is caught up at most after a stall, or it would end in a flood."""
+MOST_UNREAD = 2_000
+"""Frames that the subscriber has not taken in yet, of two and a half hours. The queues between
+would hold those of six days, and a score be made of another day than its signal."""
 SEND_TIMEOUT_MS = 100
 
 
@@ -27,7 +30,8 @@ class Feed:
     """Publishes on a port of its own. `speed` is market seconds a wall second; 0 stands still.
 
     `event_s` is the market's time (UTC seconds), `quotes` the last sound tick by symbol,
-    `sent` the number of frames. All three are written by the feed's thread alone.
+    `sent` the number of frames. All three are written by the feed's thread alone; `taken`, how many
+    of them the subscriber has taken in, by whoever asks it.
     """
 
     def __init__(self, items: Iterator[Item], start_s: float) -> None:
@@ -35,6 +39,7 @@ class Feed:
         self.event_s = start_s
         self.quotes: dict[str, Tick] = {}
         self.sent = 0
+        self.taken = 0
         self.fault: BaseException | None = None
         self._items = items
         self._stop = threading.Event()
@@ -83,10 +88,13 @@ class Feed:
             now_s = time.monotonic()
             due_s += self.speed * min(now_s - then_s, LONGEST_STEP_S)
             then_s = now_s
-            while item.time_s <= due_s and self._send(item):
+            while item.time_s <= due_s and self._may_send() and self._send(item):
                 item = next(self._items)
             # Where sending was cut short, the market stands where it was.
             due_s = self.event_s = max(self.event_s, min(due_s, item.time_s))
+
+    def _may_send(self) -> bool:
+        return self.sent - self.taken < MOST_UNREAD
 
     def _send(self, item: Item) -> bool:
         while not self._stop.is_set():

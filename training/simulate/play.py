@@ -11,10 +11,12 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
+from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.manifest import POINTER_NAME
 from service.progress import unstamped
 from training.simulate import children, facts
@@ -44,6 +46,7 @@ MIN_OUTCOMES, MIN_DAYS = 250, 11.0
 candidate had not seen."""
 
 TICK_S = 0.1
+FOLLOW_S = 0.05
 START_LIMIT_S = 30.0
 TRAIN_LIMIT_S = 180.0
 SWAP_LIMIT_S = 15.0
@@ -107,6 +110,8 @@ class _Play:
         self.trainings: list[Training] = []
         self.swaps: list[Swap] = []
         self.exit_codes: dict[str, int] = {}
+        self._ended = threading.Event()
+        self._follower: threading.Thread | None = None
 
     def perform(self) -> None:
         """All stages, in order."""
@@ -145,6 +150,8 @@ class _Play:
         self._until(lambda: self._listen(service, ready), START_LIMIT_S, "the service's start")
         self._say(f"the service listens on {ready[0]}, to the feed on {self.feed.endpoint}")
         self.feed.start()
+        self._follower = threading.Thread(target=self._follow, args=(ready[0],), daemon=True)
+        self._follower.start()
         self._until(lambda: self.feed.heard, START_LIMIT_S, "the service to subscribe")
         self._stage(1)
         settings = Settings(
@@ -161,6 +168,14 @@ class _Play:
         warm_s = MARKET_START_S + WARM_UP_S
         self._until(lambda: self.feed.event_s >= warm_s, START_LIMIT_S, "the market to begin")
         return guard
+
+    def _follow(self, endpoint: str) -> None:
+        """Tell the feed how far the service is: the market waits for it."""
+        with ScorerClient(endpoint, timeout_ms=1000) as client:
+            while not self._ended.wait(FOLLOW_S):
+                # It has no time, or is gone, which others tell.
+                with suppress(ScorerUnavailable, ScorerRefused):
+                    self.feed.taken = client.stats()["feed"]["received"]
 
     def _listen(self, service: Child, ready: list[str]) -> bool:
         """Pass on what the service logs; whether it has said where it listens."""
@@ -256,6 +271,9 @@ class _Play:
         """End everything, callers before the service. Safe to call in any state."""
         if self.guard is not None:
             self.guard.stop()
+        self._ended.set()
+        if self._follower is not None:
+            self._follower.join()
         self.feed.stop()
         for child in reversed(self.children):
             self.exit_codes.setdefault(child.name, child.stop())  # of several, the last
