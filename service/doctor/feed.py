@@ -217,8 +217,9 @@ def _unapplied(
         return
     before, after = (Counter(one.stats["feed"]["counts"]) for one in (scene.running, now))
     lost = [(n, fate) for fate, n in (after - before).items() if fate in REFUSED]
-    if not lost:
-        return  # last quotes, sent again
+    # Counted of all endpoints: few are another's, beside last quotes sent again by this one.
+    if 2 * sum(n for n, _ in lost) < heard.ticks:
+        return
     count, fate = max(lost)
     yield (warn if _rests(scene.now_s) else fail)(
         address,

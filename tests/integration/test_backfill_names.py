@@ -57,10 +57,12 @@ def backfilled(folder: Path, config: Path, *, told: str, quoted: str, gap_s: flo
 def test_a_truth_logs_symbol_is_the_markets_as_it_is_written(
     tmp_path: Path, config: Path, told: str, quoted: str, feed: str
 ) -> None:
-    config.write_text(f"[feed]\n{feed}\n[training]\nmax_missing = 8\n")
+    logs = "[truth_log]\npaths = ['live.jsonl']\n"
+    config.write_text(f"[feed]\n{feed}\n[training]\nmax_missing = 8\n{logs}")
     said = backfilled(tmp_path, config, told=told, quoted=quoted)
     assert "scored           1 of 1" in said
     (command,) = re.findall(r"^next +signal-scorer-train (.+)$", said, re.M)
+    assert command.count("--truth-log") == 2, "the configured one too"
     with closing(Journal(tmp_path / "journal.db")) as journal:
         journal.open()
     result = give(*shlex.split(command))

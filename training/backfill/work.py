@@ -26,7 +26,7 @@ from training.backfill.signals import Asked, Wanted, add_told, read_signals
 from training.backfill.stream import Market, StreamAccount, events, market_of
 from training.journals import open_journals
 from training.options import settings_of as trainer_settings
-from training.settings import Settings
+from training.settings import Settings, effective
 from training.truth_log import read_truth_logs
 from training.wording import behind, day, meaning
 from training.workers import Place, Workers, workers
@@ -79,15 +79,19 @@ class Plan(NamedTuple):
 
 
 def _again(options: dict[str, Any]) -> Iterator[str]:
-    for name, given in (
-        ("--config", options["config_path"]),
+    """As given here, and what is configured where naming others would displace it."""
+    configured = effective(options["config_path"], {})
+    logs = options["truth_logs"]
+    for name, values in (
+        ("--config", [options["config_path"]]),
         ("--journal", options["journals"]),
-        ("--models", options["models"]),
-        ("--truth-log", options["truth_logs"]),
-        ("--timezone", options["timezone"]),
+        ("--models", [options["models"]]),
+        ("--truth-log", dict.fromkeys((*logs, *configured.truth_logs)) if logs else ()),
+        ("--timezone", [options["timezone"]]),
+        ("--backfill", configured.backfills),
     ):
-        for value in given if isinstance(given, tuple) else [given] if given else []:
-            yield from (name, str(value))
+        for value in values:
+            yield from (name, str(value)) if value else ()
 
 
 def default_output(settings: Settings) -> Path:
@@ -240,5 +244,7 @@ def _result(result: Result, asked: int, again: Sequence[str]) -> Iterator[str]:
     yield f"outcomes         {ends or 'none'}"
     yield f"written to       {result.path}"
     if result.usable:
-        command = ["signal-scorer-train", "train", *again, "--backfill", str(result.path)]
+        command = ["signal-scorer-train", "train", *again]
+        if str(result.path) not in again:
+            command += ["--backfill", str(result.path)]
         yield f"next             {shlex.join(command)}"
