@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -249,14 +249,17 @@ def refuse_foreign(connection: sqlite3.Connection) -> None:
 @contextmanager
 def _rights_of_owner(folder: Path) -> Iterator[None]:
     """For root, who would make a WAL for the journal's owner in whatever folder a link of his
-    leads to: SQLite opens it with O_CREAT, for those too who only read."""
+    leads to: SQLite opens it with O_CREAT, for those too who only read. Not where he could do
+    nothing there, or root may not be another user."""
     with ExitStack() as stack:
         if os.geteuid() == 0:
             try:
                 descriptor = stack.enter_context(owned_folder.opened(folder))
             except OSError as error:
                 raise sqlite3.DatabaseError(f"{folder}: {error.strerror}") from None
-            stack.enter_context(owned_folder.as_owner_of(descriptor))
+            with suppress(PermissionError):
+                if not owned_folder.is_kept_from_owner(descriptor, folder):
+                    stack.enter_context(owned_folder.as_owner_of(descriptor))
         yield
 
 

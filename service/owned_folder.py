@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,7 +87,7 @@ def as_owner_of(folder: int) -> Iterator[None]:
         return
     group, groups = os.getegid(), os.getgroups()
     try:
-        os.setgroups([status.st_gid])
+        os.setgroups(_groups_of(status))
         os.setegid(status.st_gid)
         os.seteuid(status.st_uid)
         yield
@@ -94,6 +95,26 @@ def as_owner_of(folder: int) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(group)
         os.setgroups(groups)
+
+
+def is_kept_from_owner(folder: int, path: Path) -> bool:
+    """Whether a folder of somebody else's above it keeps an open folder's owner out.
+
+    He changes nothing in it then. Raises OSError.
+    """
+    owner, above = os.fstat(folder).st_uid, path.resolve().parents
+    with as_owner_of(folder):
+        closed = (at for at in reversed(above) if not os.access(at, os.X_OK, effective_ids=True))
+        first = next(closed, None)
+        return first is not None and first.stat().st_uid != owner
+
+
+def _groups_of(status: os.stat_result) -> list[int]:
+    try:
+        user = pwd.getpwuid(status.st_uid)
+    except KeyError:  # of another machine, or a container
+        return [status.st_gid]
+    return [status.st_gid, *os.getgrouplist(user.pw_name, user.pw_gid)]
 
 
 def _reached(path: Path, *, make: bool) -> int:

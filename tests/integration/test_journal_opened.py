@@ -178,3 +178,16 @@ def test_for_root_who_reads_nothing_is_made_where_a_link_of_the_owners_leads(
         before_opening(swap)
         with closing(open_it(path)):
             assert [file.name for file in roots.iterdir()] == ["x"]
+
+
+@as_root
+@either
+def test_root_reads_a_copy_that_its_owner_cannot_get_to(path: Path, open_it: Open) -> None:
+    os.chown(path, NOBODY, NOBODY)
+    path.chmod(0o600)
+    closed = path.parent / "roots"
+    shutil.copytree(path.parent, closed / "copy", ignore=shutil.ignore_patterns("roots"))
+    for file in (closed / "copy", closed / "copy" / path.name):
+        os.chown(file, NOBODY, NOBODY)
+    closed.chmod(0o700)
+    assert kinds(open_it(closed / "copy" / path.name)) == ["before"]
