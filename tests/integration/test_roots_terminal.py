@@ -33,8 +33,8 @@ class Terminal:
         os.set_blocking(self.parent, False)
         self.name = os.ttyname(self.child)
 
-    def call(self, program: str, beside: str = "") -> subprocess.Popen[bytes]:
-        """Start it, as a shell does in the foreground; `beside` is what the shell redirects."""
+    def call(self, program: str, beside: str = "", below: str = "exec") -> subprocess.Popen[bytes]:
+        """Start it, as a shell does; `beside` is what that redirects, `below` what starts it."""
         command = self.folder / "command"
         command.write_text(f"#!/bin/sh\n{program}\n")
         command.chmod(0o755)
@@ -45,7 +45,7 @@ class Terminal:
             text = text.replace(there, str(here))
         wrapper = self.folder / "wrapper"
         wrapper.write_text(text)
-        shell = ["setsid", "-c", "-w", "sh", "-c", f"exec sh {wrapper} status {beside}"]
+        shell = ["setsid", "-c", "-w", "sh", "-c", f"{below} sh {wrapper} status {beside}; exit $?"]
         streams = {"stdin": self.child, "stdout": self.child, "stderr": self.child}
         return subprocess.Popen(shell, **streams)
 
@@ -90,6 +90,13 @@ def test_a_key_still_interrupts_it(terminal: Terminal) -> None:
     os.write(terminal.parent, INTERRUPT)
     terminal.until("ended well")
     assert called.wait() == 4
+
+
+def test_in_the_background_as_below_timeout_it_is_not_stopped(terminal: Terminal) -> None:
+    # Only who is in its foreground may set a terminal, as one of one's own takes.
+    called = terminal.call("echo $(tty) over; exit 5", below="timeout 20")
+    assert terminal.until("over").split() == [terminal.name, "over"]
+    assert called.wait() == 5
 
 
 def test_what_is_redirected_comes_out_as_it_was_written(terminal: Terminal) -> None:
