@@ -42,6 +42,8 @@ cron=/etc/cron.d/signal-scorer
 commands=/usr/local/bin
 outdated=/run/signal-scorer-install.outdated
 textfiles=/var/lib/prometheus/node-exporter-scorer
+# Where they lay before, beside those of root's collectors; the units may not write there any more.
+old_textfiles=${textfiles%-scorer}
 jobs="signal-scorer-train signal-scorer-monitor"
 clients=scorer-clients
 
@@ -447,6 +449,8 @@ next_steps() {
     say "is it well?      signal-scorer health; journalctl -u signal-scorer"
     say "a first score:   signal-scorer score --symbol EURUSD --base-score 75 --direction BUY"
     say "the trainer:     signal-scorer-train status"
+    ! grep -qs "^[^#]*$old_textfiles/" "$etc/config.toml" ||
+        say "note: $etc/config.toml names a textfile in $old_textfiles, where the units may not write any more: docs/monitoring.md, Prometheus"
     for user in $users; do
         say "$user may use ipc:///run/signal-scorer/score.sock from its next login or restart on"
     done
@@ -476,7 +480,9 @@ uninstall() {
     rm -rf "$prefix" /var/cache/signal-scorer /run/signal-scorer
     rm -f /var/lib/systemd/timers/stamp-signal-scorer-*
     # node exporter would go on serving their last runs.
-    rm -f "$textfiles/signal_scorer_train.prom" "$textfiles/signal_scorer_monitor.prom"
+    for folder in "$textfiles" "$old_textfiles"; do
+        rm -f "$folder/signal_scorer_train.prom" "$folder/signal_scorer_monitor.prom"
+    done
     systemctl daemon-reload
     systemctl --quiet reset-failed 'signal-scorer*' 2>/dev/null || true
     say "removed. Left are $state (journal, models), $etc (configuration), what systemctl edit"

@@ -58,7 +58,7 @@ def run_steps(units: Path, steps: str) -> str:
         "cron=/etc/cron.d/signal-scorer": f"cron={units}/cron",
         "commands=/usr/local/bin": f"commands={units}/commands",
         "outdated=/run/signal-scorer-install.outdated": f"outdated={units}/outdated",
-        "textfiles=/var/lib/prometheus/node-exporter-scorer": f"textfiles={units}/textfiles",
+        "textfiles=/var/lib/prometheus/node-exporter-scorer": f"textfiles={units}/textfiles-scorer",
         'here=$(cd "$(dirname "$0")" && pwd)': f"here={SCRIPT.parent}",
         'main "$@"': steps,
     }.items():

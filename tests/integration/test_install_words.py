@@ -78,16 +78,36 @@ def test_copies_of_the_unit_and_their_proxy_do_not_outlive_the_program(tmp_path:
     assert "systemctl --quiet stop signal-scorer-alert@*\n" in said
 
 
-def test_what_node_exporter_would_serve_for_ever_is_removed(tmp_path: Path) -> None:
-    textfiles = tmp_path / "textfiles"
+@pytest.mark.parametrize("folder", ["textfiles-scorer", "textfiles"])
+def test_what_node_exporter_would_serve_for_ever_is_removed(tmp_path: Path, folder: str) -> None:
+    textfiles = tmp_path / folder
     textfiles.mkdir()
     for name in ("signal_scorer_train.prom", "signal_scorer_monitor.prom", "disk.prom"):
         (textfiles / name).touch()
     # Of what is removed these alone are the test's.
-    harmless = """
-        rm() { case $* in "-f $textfiles/"*) command rm "$@" ;; esac; }
-        rmdir() { :; }
-        systemctl() { :; }
+    harmless = f"""
+        rm() {{ case $* in "-f {textfiles}/"*) command rm "$@" ;; esac; }}
+        rmdir() {{ :; }}
+        systemctl() {{ :; }}
     """
     run_steps(tmp_path, f"{harmless}\nuninstall")
     assert [path.name for path in textfiles.iterdir()] == ["disk.prom"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('textfile = "{}/textfiles/own.prom"', True),
+        ('  monitor.textfile="{}/textfiles/own.prom"  # ours', True),
+        ('# textfile = "{}/textfiles/own.prom"', False),
+        ('textfile = "{}/textfiles-scorer/own.prom"', False),
+    ],
+)
+def test_who_writes_textfiles_where_the_units_may_not_any_more_is_told(
+    tmp_path: Path, line: str, told: bool
+) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/config.toml").write_text(f"[training]\n{line.format(tmp_path)}\n")
+    said = run_steps(tmp_path, f"systemctl() {{ :; }}\n{INSTALLED} trigger=cron\nnext_steps")
+    assert ("docs/monitoring.md" in said) == told
+    assert "signal-scorer-train status" in said
