@@ -252,7 +252,7 @@ def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: fl
             raise BackupError(str(error)) from None
     limits = Limits(config.model.max_file_bytes, config.model.max_nodes)
     model, problems = _models(writer, config.models_dir, limits)
-    if schema is None and model is None:
+    if not writer.entries:
         raise BackupError(
             f"there is neither a journal at {config.journal_path} nor a model in "
             f"{config.models_dir}: nothing to save; is it the service's configuration?"

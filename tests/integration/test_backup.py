@@ -200,6 +200,9 @@ def test_what_is_no_pointer_keeps_nothing_else_from_being_saved(
     manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert "pointer cannot be used" in manifest.problems[0]
     assert {form.JOURNAL, f"models/{version}/{FOREST_NAME}"} < manifest.files.keys()
+    (tmp_path / "state/journal.db").unlink()
+    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "models alone", now_s=NOW_S)
+    assert f"models/{version}/{FOREST_NAME}" in manifest.files
 
 
 def test_a_backup_without_a_journal_says_so(tmp_path: Path) -> None:
