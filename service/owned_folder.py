@@ -61,13 +61,20 @@ def make_unshared(path: Path) -> Path | None:
     Raises OSError.
     """
     for folder in reversed((path, *path.parents)):
-        folder.mkdir(exist_ok=True)
-        status = folder.lstat()
-        # In a folder like /tmp others move nothing of root's.
-        shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
-        if os.geteuid() == 0 and (status.st_uid != 0 or shared):
+        folder.mkdir(0o755, exist_ok=True)
+        if os.geteuid() == 0 and _is_shared(folder):
             return folder
     return None
+
+
+def _is_shared(folder: Path) -> bool:
+    status = folder.lstat()
+    # In a folder like /tmp others move nothing of root's.
+    if status.st_uid != 0 or status.st_mode & stat.S_ISVTX:
+        return status.st_uid != 0
+    # With a list of access, what the mode lets the group do it may let a user do.
+    group = status.st_gid != 0 or "system.posix_acl_access" in os.listxattr(folder)
+    return bool(status.st_mode & (stat.S_IWOTH | (stat.S_IWGRP if group else 0)))
 
 
 def give(descriptor: int, folder: int) -> None:

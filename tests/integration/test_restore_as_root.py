@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -290,19 +289,6 @@ def test_a_backup_is_written_below_no_folder_of_another_user(theirs: Theirs) -> 
     assert "/var/backups/signal-scorer/" in str(caught.value)
     assert caught.value.exit_code == 73
     assert not target.parent.exists()
-
-
-@pytest.mark.parametrize(("mode", "refused"), [(0o777, True), (0o775, True), (0o1777, False)])
-def test_a_backup_is_written_in_no_folder_where_another_user_may_rename_it(
-    theirs: Theirs, mode: int, refused: bool
-) -> None:
-    shared = theirs.roots
-    shared.chmod(mode)
-    link = theirs.state / "link"
-    link.symlink_to(shared)
-    with pytest.raises(form.BackupError, match=str(shared)) if refused else nullcontext():
-        make(sourced(theirs.state), None, link / "backups/today", now_s=NOW_S)
-    assert (shared / "backups" / "today").exists() is not refused
 
 
 def test_who_is_not_root_saves_into_folders_of_his_own(theirs: Theirs) -> None:

@@ -1,0 +1,83 @@
+"""Where a backup may be written: where its path leads as it should, and nobody else leads root."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from another_user import NOBODY, as_root
+from saved_state import NOW_S, a_state, sourced
+
+from service import backup_manifest as form
+from service.backup import make
+
+
+@pytest.fixture
+def place(open_folder: Path) -> Path:
+    """A folder in which only root may write, with a state in it."""
+    a_state(open_folder / "state", "x", 0)
+    return open_folder
+
+
+def save(place: Path, target: str) -> None:
+    make(sourced(place / "state"), None, place / target, now_s=NOW_S)
+
+
+@pytest.fixture(params=[0o002, 0o007, 0o022])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+def test_in_folders_that_it_makes_nobody_else_may_write_whatever_the_umask(place: Path) -> None:
+    save(place, "backups/a/today")
+    save(place, "backups/a/tomorrow")
+    for path in (place / "backups", place / "backups/a"):
+        assert not path.stat().st_mode & 0o022
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("mode", "group", "refused"),
+    [
+        (0o777, 0, True),
+        (0o775, NOBODY, True),
+        (0o775, 0, False),
+        (0o1777, 0, False),
+        (0o1775, NOBODY, False),
+    ],
+)
+def test_a_backup_is_written_in_no_folder_where_another_user_may_rename_it(
+    place: Path, mode: int, group: int, refused: bool
+) -> None:
+    shared = place / "shared"
+    shared.mkdir()
+    os.chown(shared, 0, group)
+    shared.chmod(mode)
+    (place / "link").symlink_to(shared)
+    with pytest.raises(form.BackupError, match=str(shared)) if refused else nullcontext():
+        save(place, "link/backups/today")
+    assert (shared / "backups" / "today").exists() is not refused
+
+
+@as_root
+def test_nor_where_a_list_of_access_lets_another_user_write(place: Path) -> None:
+    """By the mode alone it is root's group that may."""
+    shared = place / "shared"
+    shared.mkdir()
+    entries = [(1, 7, -1), (2, 7, NOBODY), (4, 5, -1), (16, 7, -1), (32, 5, -1)]
+    content = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(shared, "system.posix_acl_access", content)
+    except OSError as error:
+        pytest.skip(f"this disk keeps no lists of access: {error}")
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o775
+    with pytest.raises(form.BackupError, match="another user may write"):
+        save(place, "shared/today")
