@@ -37,7 +37,7 @@ from service.errors import ModelRejected, remedy
 from service.history import HISTORY_NAME
 from service.journal_file import SCHEMA_VERSION, refuse_foreign
 from service.journal_reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
-from service.owned_folder import below, make_unshared, opened
+from service.owned_folder import below, make_unshared, opened, without_links
 from service.regular_file import open_regular
 from service.score_table import insert_scores, spooled_scores
 from service.spool import spool_path
@@ -71,8 +71,7 @@ def make(
     step: Step = no_step,
 ) -> Manifest:
     """Make `target`, which must not be there yet or be empty. Raises BackupError."""
-    target = target.absolute()
-    target = Path(os.path.realpath(target.parent), target.name)
+    target = _placed(target.absolute())
     work = beside(target)
     try:
         if os.path.lexists(target) and (not presence.is_dir(target) or any(target.iterdir())):
@@ -81,7 +80,6 @@ def make(
                 "with the date",
                 exit_codes.CANT_CREATE,
             )
-        _make_parent(target)
         # In full size, and a nightly backup never has the same name again.
         remove_dead(target.parent)
         work.mkdir(mode=0o700)
@@ -119,15 +117,23 @@ def make(
     return manifest
 
 
-def _make_parent(target: Path) -> None:
-    """SQLite writes by a path, so nobody else may lead it elsewhere meanwhile."""
-    shared = make_unshared(target.parent)
+def _placed(target: Path) -> Path:
+    """The same by a path without links, in a folder that is there. SQLite writes by a path, so
+    nobody else may lead it elsewhere meanwhile."""
+    try:
+        folder = without_links(target.parent)
+        shared = make_unshared(folder)
+    except OSError as error:
+        raise BackupError(
+            f"cannot write {target}: {error.strerror}; {remedy(error)}", exit_codes.CANT_CREATE
+        ) from None
     if shared is not None:
         raise BackupError(
             f"cannot write {target}: another user may write in {shared} and could lead root "
             "elsewhere; name a folder of root's, such as /var/backups/signal-scorer/2026-11-25",
             exit_codes.CANT_CREATE,
         )
+    return folder / target.name
 
 
 def _no_room(target: Path, error: sqlite3.Error) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from service import presence
 from service.durable import named
 
 _ON_THE_WAY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,6 +53,14 @@ def new_folder(folder: int, name: str, mode: int = 0o777) -> int:
     """Make a folder in an open one, where nothing may be yet; returns its descriptor."""
     os.mkdir(name, mode, dir_fd=folder)
     return os.open(name, _FOLDER, dir_fd=folder)
+
+
+def without_links(path: Path) -> Path:
+    """The same path without links, as far as it is there; `opened` follows them. Raises OSError."""
+    # Asked for by its path first, which mounts a disk that is mounted on demand.
+    there = next(at for at in (path, *path.parents) if presence.exists(at) or at.is_symlink())
+    with opened(there) as folder:
+        return Path(f"/proc/self/fd/{folder}").readlink() / path.relative_to(there)
 
 
 def make_unshared(path: Path) -> Path | None:

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from another_user import NOBODY, as_root
+from another_user import NOBODY, as_no_root, as_root
 from saved_state import NOW_S, a_state, sourced
 
 from service import backup_manifest as form
@@ -33,6 +33,51 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
     before = os.umask(request.param)
     yield
     os.umask(before)
+
+
+@pytest.mark.parametrize("target", ["backups/today", "backups/a/b/today"])
+def test_behind_a_link_to_a_disk_that_is_not_mounted_nothing_is_made(
+    place: Path, target: str
+) -> None:
+    """Each night would look fine, and fill the disk that is to be saved."""
+    (place / "mnt").mkdir()
+    (place / "backups").symlink_to("other")
+    (place / "other").symlink_to(place / "mnt/disk/scorer")
+    with pytest.raises(form.BackupError, match="have that disk mounted") as caught:
+        save(place, target)
+    assert caught.value.exit_code == 73
+    assert not any((place / "mnt").iterdir())
+
+
+@as_root
+def test_so_it_is_for_who_is_not_root(place: Path) -> None:
+    (place / "mnt").mkdir()
+    (place / "mnt").chmod(0o777)
+    (place / "backups").symlink_to("mnt/scorer")
+    with as_no_root(), pytest.raises(form.BackupError, match="have that disk mounted"):
+        save(place, "backups/today")
+    assert not any((place / "mnt").iterdir())
+
+
+def test_a_backup_is_written_behind_a_link_of_ones_own(place: Path) -> None:
+    (place / "disk").mkdir()
+    (place / "backups").symlink_to("disk")
+    save(place, "backups/a/today")
+    assert (place / "disk/a/today" / form.NAME).exists()
+
+
+@as_root
+@pytest.mark.parametrize("there", [True, False])
+def test_no_other_user_chooses_by_a_link_where_root_writes(place: Path, there: bool) -> None:
+    (place / "roots").mkdir()
+    link = place / "state/backups"
+    link.symlink_to(place / ("roots" if there else "roots/new"))
+    for path in (place / "state", link):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    with pytest.raises(form.BackupError, match="a link leads") as caught:
+        save(place, "state/backups/today")
+    assert caught.value.exit_code == 73
+    assert not any((place / "roots").iterdir())
 
 
 @pytest.mark.usefixtures("umask")
