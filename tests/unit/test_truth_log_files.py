@@ -69,10 +69,22 @@ def test_rotated_logs_are_read_in_the_order_in_which_they_were_written(path: Pat
 
 
 def test_a_rotator_may_keep_the_ending_of_the_name(path: Path) -> None:
-    oldest_first = ["-20250401.jsonl.gz", "-20250402.jsonl", ".2.jsonl.gz", ".1.jsonl", ".jsonl"]
-    for end in (*oldest_first, "-2.jsonl", "-old.jsonl", "-20250403.json"):
+    oldest_first = [
+        *("-2025-03-31.jsonl", "-20250401.jsonl.gz", "-20250402.jsonl"),
+        *(".102.jsonl", ".2.jsonl.gz", ".1.jsonl", ".jsonl"),
+    ]
+    others = ["-2.jsonl", "-old.jsonl", "-20250403.json", ".20261101.jsonl"]  # the dot's: a copy
+    accounts = ["-51234567.jsonl", ".1001.jsonl", "-50121224.jsonl", "-20251301.jsonl"]
+    for end in (*oldest_first, *others, *accounts, "-2025-0401.jsonl"):
         path.with_name(path.stem + end).touch()
     assert [file.name.removeprefix(path.stem) for file in with_rotated(path)] == oldest_first
+
+
+@pytest.mark.parametrize("name", ["truth_log.jsonl.gz", "truth_log.jsonl.1"])
+def test_what_is_a_part_itself_has_no_parts_before_its_ending(path: Path, name: str) -> None:
+    for end in (".gz", ".1", ".2.gz", ".3.1", "-20250401.gz"):
+        path.with_name(path.name + end).touch()
+    assert with_rotated(path.with_name(name)) == [path.with_name(name)]
 
 
 def test_a_part_that_is_configured_too_is_read_once(path: Path) -> None:

@@ -28,6 +28,9 @@ MOST_LISTED, MOST_NAMED = 10_000, 3
 """Files of a log's folder that are looked at for parts not read, and that are named."""
 _LONGEST_NUMBER = 3
 """Digits: what has more, as a year has, or strokes in between, is a date."""
+_MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+_INNER = rf"\.\d{{1,{_LONGEST_NUMBER}}}|-20\d\d(?:{_MONTH}{_DAY}|-{_MONTH}-{_DAY})"
+"""What a rotator puts before the ending of a name; an account's number there is another log's."""
 MOVED = (
     "gone, cut or replaced since reading began, as after a rotation: what was there may not have "
     "been read; the next run reads it"
@@ -115,16 +118,17 @@ def with_rotated(path: Path) -> list[Path]:
     """`path` and what a log rotator made of it, oldest first.
 
     That is `log.jsonl.1`, `log.jsonl-20251101`, and as logrotate's `extension` has them
-    `log.1.jsonl`, `log-20251101.jsonl`; each plain or `.gz`.
+    `log.1.jsonl`, `log-20251101.jsonl`; each plain or `.gz`. What is named like a part itself has
+    none of the latter: they would be others' parts.
     """
     try:
         beside = list(path.parent.iterdir())
     except OSError:  # none, or closed to us: reading the log itself will tell
         return [path]
-    stem, suffix = re.escape(path.stem), re.escape(path.suffix)
-    part = re.compile(
-        rf"(?:{stem}{suffix}([.-]-*\d[\d-]*)|{stem}(\.\d+|[.-]\d[\d-]{{5,}}){suffix})(?:\.gz)?"
-    )
+    is_part = path.suffix == ".gz" or path.name[-1:].isdecimal()
+    name, stem, suffix = map(re.escape, (path.name, path.stem, path.suffix))
+    inner = "(?!)" if is_part else _INNER
+    part = re.compile(rf"(?:{name}([.-]-*\d[\d-]*)|{stem}({inner}){suffix})(?:\.gz)?")
     rotated = [(found, other) for other in beside if (found := part.fullmatch(other.name))]
     rotated.sort(key=lambda each: (_age(each[0][1] or each[0][2]), each[1]))
     return [*(other for _, other in rotated), path]
