@@ -39,6 +39,7 @@ except ImportError as missing:
 
 if TYPE_CHECKING:
     from service.settings import Config
+    from training.settings import Settings
     from training.truth_log import TruthLog
 
 
@@ -120,7 +121,7 @@ def status(**options: Any) -> None:
     settings = settings_of(options)
     now_s = time.time()
     log, data = gather(settings, now_s=now_s)
-    _tell_unread(log)
+    _tell_unread(settings, log)
     if log.lines:
         click.echo(f"truth logs       {usable(log)}")
     shown = describe(
@@ -148,7 +149,7 @@ def results(weeks: int, **options: Any) -> None:
     settings = settings_of(options)
     now_s = time.time()
     log, data = gather(settings, now_s=now_s)
-    _tell_unread(log)
+    _tell_unread(settings, log)
     advices = advice_by_score(settings.journals)
     shown = describe(
         data.samples,
@@ -289,8 +290,9 @@ def _tell(lines: Iterable[str]) -> None:
         click.echo(printable(line))
 
 
-def _tell_unread(log: TruthLog) -> None:
+def _tell_unread(settings: Settings, log: TruthLog) -> None:
     _tell(f"truth log not read to the end: {problem}" for problem in log.problems)
+    _tell(f"truth log {said}" for said in settings.truth_logs_beside())
 
 
 def _by_pattern(given: tuple[str, ...]) -> dict[str, float]:

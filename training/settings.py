@@ -18,7 +18,7 @@ from service.errors import ConfigError
 from service.settings import Config
 from training.joining import JoinRules, Rhythm
 from training.truth_log import Rules
-from training.truth_log.files import with_rotated
+from training.truth_log.files import unread_beside, with_rotated
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +58,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The configured logs together with their rotated parts, oldest first."""
         # One that is a part of another by its name, too, is read once.
         return list(dict.fromkeys(f for path in self.truth_logs for f in with_rotated(path)))
+
+    def truth_logs_beside(self) -> list[str]:
+        """A line for each configured log that has parts which are not read."""
+        read = self.truth_log_files()
+        return [said for path in self.truth_logs if (said := unread_beside(path, read))]
 
 
 def effective(

@@ -28,7 +28,6 @@ from training.samples import Samples
 from training.scored import Reach
 from training.settings import Settings
 from training.truth_log import TruthLog, read_truth_logs
-from training.truth_log.files import unread_beside
 from training.walk_forward import NotEnough
 
 if TYPE_CHECKING:
@@ -205,10 +204,9 @@ def gather(
     files = settings.truth_log_files()
     progress.say(f"reading {_named(settings.journals)} and {len(files)} truth log file(s)")
     only = None if reach is None else reach.ids
-    # Looked for before the logs are read, which may be rotated meanwhile; the monitor is not told.
-    unread = [unread_beside(path, files) for path in settings.truth_logs if reach is None]
+    for said in settings.truth_logs_beside():
+        progress.say(said)
     log = read_truth_logs(files, settings.reading_at(now_s), only)
-    log = msgspec.structs.replace(log, problems=(*log.problems, *filter(None, unread)))
     for problem in log.problems:
         progress.say(f"not read to the end: {problem}")
     if log.lines:

@@ -32,14 +32,14 @@ def test_who_only_looks_is_told_of_it_too(edge: Path, command: str) -> None:
     assert f"{edge}: is no regular file" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["status", "results"])
-def test_who_only_looks_is_told_of_a_part_that_is_not_read(edge: Path, command: str) -> None:
+@pytest.mark.parametrize("command", ["status", "results", "train --min-samples 9999"])
+def test_who_looks_or_trains_is_told_of_a_part_that_is_not_read(edge: Path, command: str) -> None:
     log = edge / "truth_log.jsonl"
     log.touch()
-    (edge / "truth_log.jsonl.1.xz").write_bytes(b"x")
-    said = run(edge, command, "--truth-log", str(log)).stdout
-    assert f"truth log not read to the end: {log}: " in said
-    assert "truth_log.jsonl.1.xz" in said
+    (edge / "truth_log.jsonl.1.xz").touch()
+    said = run(edge, *command.split(), "--truth-log", str(log)).output
+    assert f" {log}: beside it, not read: truth_log.jsonl.1.xz\n" in said
+    assert "to the end" not in said
 
 
 def test_models_are_listed_and_rolled_back(edge: Path) -> None:

@@ -93,26 +93,21 @@ def test_a_part_that_is_configured_too_is_read_once(path: Path) -> None:
     assert settings.truth_log_files() == [older, path]
 
 
-def test_what_looks_like_a_part_and_is_not_read_is_named(path: Path) -> None:
-    telling = ["truth_log.jsonl.1.xz", "truth_log.jsonl.bak", "truth_log_old.jsonl"]
-    others = ["truth_log.py", "truth_logs.jsonl", "my_truth_log.jsonl", "truth_log.jsonl.1"]
-    for name in (*telling, *others, "truth_log_read.jsonl"):
-        path.with_name(name).write_text("x")
-    path.with_name("truth_log.jsonl.lock").touch()
-    path.with_name("truth_log.jsonl.d").mkdir()
-    read = [*with_rotated(path), path.with_name("truth_log_read.jsonl")]
-    problem = unread_beside(path, read)
-    assert problem.startswith(f"{path}: ")
-    assert ", ".join(telling) in problem
-    assert not any(name in problem for name in ("truth_log_read", ".lock", ".d", *others[:3]))
-
-
-def test_of_many_that_look_like_parts_a_few_are_named(path: Path) -> None:
-    for n in range(9):
-        path.with_name(f"{path.name}.{n}.xz").write_text("x")
-    problem = unread_beside(path, [path])
-    assert problem.count(".xz") == 3
-    assert "and 6 more" in problem
+def test_what_looks_like_a_part_packed_or_renamed_and_is_not_read_is_named(path: Path) -> None:
+    packed = ["-20250401.jsonl.xz", ".1.jsonl.xz", ".jsonl-20250401.bz2", ".jsonl.2.zst"]
+    renamed = ["_old.jsonl", ".old.jsonl", ".jsonl.old", ".jsonl.bak", ".jsonl.orig", ".bak.jsonl"]
+    others = [".jsonl.offset", ".jsonl.lock", ".jsonl.sha256", "_signals.jsonl", "s.jsonl", ".py"]
+    parts = [".jsonl", ".jsonl.1", ".1.jsonl", "-51234567.jsonl", "-51234567.jsonl.xz"]
+    for end in (*packed, *renamed, *others, *parts):
+        path.with_name(path.stem + end).write_text("x")
+    read = [*with_rotated(path), path.with_name("truth_log.bak.jsonl")]
+    said = sorted(path.stem + end for end in (*packed, *renamed[:-1]))
+    assert unread_beside(path, read) == (
+        f"{path}: beside it, not read: {said[0]}, {said[1]}, {said[2]} and {len(said) - 3} more"
+    )
+    read += map(path.with_name, said[1:])
+    assert unread_beside(path, read) == f"{path}: beside it, not read: {said[0]}"
+    assert unread_beside(path, [*read, path.with_name(said[0])]) == ""
     assert unread_beside(path.parent / "none" / path.name, [path]) == ""
 
 

@@ -11,11 +11,9 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from service.printable import printable
 from service.regular_file import open_regular
 
 MAX_LINE_BYTES = 256 * 1024
@@ -24,13 +22,12 @@ MAX_UNPACKED_BYTES = 4 << 30
 SHORT_LINE_BYTES = 128
 """As so many a shorter line counts there: each takes its time, and hardly one of a trade is."""
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-MOST_LISTED, MOST_NAMED = 10_000, 3
-"""Files of a log's folder that are looked at for parts not read, and that are named."""
 _LONGEST_NUMBER = 3
 """Digits: what has more, as a year has, or strokes in between, is a date."""
 _MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 _INNER = rf"\.\d{{1,{_LONGEST_NUMBER}}}|-20\d\d(?:{_MONTH}{_DAY}|-{_MONTH}-{_DAY})"
 """What a rotator puts before the ending of a name; an account's number there is another log's."""
+_KEPT = "[._](?:old|bak|orig)"
 MOVED = (
     "gone, cut or replaced since reading began, as after a rotation: what was there may not have "
     "been read; the next run reads it"
@@ -135,31 +132,17 @@ def with_rotated(path: Path) -> list[Path]:
 
 
 def unread_beside(path: Path, read: Iterable[Path]) -> str:
-    """Which files look like parts of a log and are none of those `read`, in words; else nothing.
-
-    An empty one is none: it may be a writer's lock.
-    """
-    read = set(read)
-    looks = re.compile(rf"{re.escape(path.stem)}(?=[._-]).*{re.escape(path.suffix)}.*", re.DOTALL)
+    """Which parts of a log, packed otherwise or renamed, are none of those `read`; else nothing."""
+    name, stem, suffix = map(re.escape, (path.name, path.stem, path.suffix))
+    packed = rf"(?:{name}(?:[.-]\d[\d-]*)?|{stem}(?:{_INNER}){suffix})\.(?:xz|zst|bz2)"
+    looks = re.compile(rf"{packed}|{name}{_KEPT}|{stem}{_KEPT}{suffix}")
     try:
-        with os.scandir(path.parent) as entries:
-            names = sorted(
-                entry.name
-                for entry in islice(entries, MOST_LISTED)
-                if looks.fullmatch(entry.name) and path.with_name(entry.name) not in read
-                if entry.is_file() and entry.stat().st_size
-            )
+        beside = set(path.parent.iterdir()).difference(read)
     except OSError:
         return ""
-    if not names:
-        return ""
-    shown = ", ".join(map(printable, names[:MOST_NAMED]))
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    name, dated = path.name, f"{path.stem}-DATE{path.suffix}"
-    return (
-        f"{path}: beside it {shown}{more} may be parts of it, and are not read. Read are "
-        f"{name}.NUMBER, {name}-DATE and {dated}, plain or .gz: unpack or rename what belongs to it"
-    )
+    names = sorted(other.name for other in beside if looks.fullmatch(other.name))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{path}: beside it, not read: {', '.join(names[:3])}{more}" if names else ""
 
 
 def _age(end: str) -> tuple[int, str]:
