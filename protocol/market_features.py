@@ -7,9 +7,9 @@ it is left out, never guessed.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -22,7 +22,6 @@ from protocol.schema import FEATURE_NAMES
 
 _EARLIEST_S = 946_684_800.0  # 2000-01-01: a smaller number is no time
 _LATEST_MS = 4_102_444_800_000.0  # 2100-01-01
-_ISO = re.compile(r"\d{4}-?(\d\d|W\d\d)")
 _ID_CHARS = 128
 _WORD_CHARS = 64
 _LACKING = ("nan", "nat", "<na>")
@@ -117,7 +116,7 @@ def outcome_request(
         max_favorable_pips=_amount(data.get("max_favorable_pips")),
         max_adverse_pips=_amount(data.get("max_adverse_pips")),
         runtime_seconds=runtime_s,
-        closed_at=_moment(_first(data, "closed_at", "completed_at")),
+        closed_at=_moment(data.get("closed_at")) or _moment(data.get("completed_at")) or None,
         **meant,
     )
 
@@ -125,11 +124,11 @@ def outcome_request(
 def unread_of(data: Mapping[str, Any] | None, request: OutcomeRequest) -> list[str]:
     """The fields that a report lacks although its data say something there."""
     data = data or {}
-    names = ("realised_r", "final_pips", "max_favorable_pips", "max_adverse_pips")
-    said = {name: data.get(name) for name in names}
-    said["runtime_seconds"] = _first(data, "runtime_seconds", "runtime_minutes")
-    said["closed_at"] = _first(data, "closed_at", "completed_at")
-    return [name for name in said if getattr(request, name) is None and not _blank(said[name])]
+    also = {"runtime_seconds": "runtime_minutes", "closed_at": "completed_at"}
+    names = ("realised_r", "final_pips", "max_favorable_pips", "max_adverse_pips", *also)
+    lacks = [name for name in names if getattr(request, name) is None]
+    said = {name for name in (*names, *also.values()) if not _blank(data.get(name))}
+    return [name for name in lacks if {name, also.get(name)} & said]
 
 
 def candles_of(data: Mapping[str, Any] | None) -> TimeframeData | None:
@@ -149,16 +148,11 @@ def _newest(entries: Any) -> list[Any]:
         return []
 
 
-def _first(entries: Mapping[str, Any], *names: str) -> Any:
-    """The first of these that is there and not None."""
-    return next((entries[name] for name in names if entries.get(name) is not None), None)
-
-
 def _bar(candle: Any) -> Bar | None:
     if not isinstance(candle, Mapping):
         return None
     prices = [number(candle.get(name), low=1e-12) for name in ("open", "high", "low", "close")]
-    stamp = _first(candle, "time", "timestamp")
+    stamp = candle.get("timestamp") if candle.get("time") is None else candle["time"]
     time_ = text(stamp, 64) if isinstance(stamp, str) else number(stamp)
     if None in prices or time_ is None:
         return None
@@ -188,9 +182,9 @@ def _amount(value: object, low: float = -1e12, high: float = 1e12) -> float | No
 
 
 def _blank(value: object) -> bool:
-    """Whether nothing is said, be it in the words of a table."""
+    """Whether nothing is said, be it in a table's words; a 0 that was not read is none."""
     try:
-        return str(value).strip().lower() in ("", "none", *_LACKING)
+        return str(value).strip().lower() in ("", "0", "0.0", "none", *_LACKING)
     except Exception:  # a caller's class may raise what it likes
         return False
 
@@ -259,4 +253,11 @@ def _moment(value: object) -> float | str | None:
     epoch = _amount(value, _EARLIEST_S, _LATEST_MS)
     if epoch is not None:
         return epoch
-    return text(value.strip(), _WORD_CHARS) if _ISO.match(value.strip()) else None
+    stamp = value.strip()
+    if stamp.endswith("Z"):  # which Python 3.10 does not read
+        stamp = f"{stamp[:-1]}+00:00"
+    try:
+        datetime.fromisoformat(stamp)  # as the service does, which drops what it cannot read
+    except ValueError:
+        return None
+    return text(stamp, _WORD_CHARS)

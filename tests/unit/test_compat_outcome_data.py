@@ -11,6 +11,7 @@ import pytest
 
 from protocol.market_features import outcome_request, unread_of
 from protocol.messages import OutcomeRequest
+from service.replies import outcome_row
 
 
 def report(data: dict[str, Any]) -> OutcomeRequest:
@@ -22,8 +23,29 @@ def test_numbers_of_an_outcome_may_be_text() -> None:
     request = report(said | {"closed_at": "1757944800"})
     assert (request.realised_r, request.final_pips) == (1.5, -12.5)
     assert (request.runtime_seconds, request.closed_at) == (2700.0, 1_757_944_800.0)
-    for stamp in ("2025-09-15T14:00:00Z", "20250915", "20250915T140000"):
-        assert report({"closed_at": stamp}).closed_at == stamp
+
+
+@pytest.mark.parametrize(
+    ("stamp", "is_read"),
+    [
+        *[(stamp, True) for stamp in ("2025-09-15T14:00:00Z", " 2025-09-15 ", "2025-09-15Z")],
+        *[(stamp, False) for stamp in ("2026-11-28 18:00:00 UTC", "2026-11-28 6:00 PM", "-1")],
+        *[(stamp, False) for stamp in ("2026-13-45", "20251128180000", "1764352800123456")],
+    ],
+)
+def test_a_time_is_sent_only_if_the_service_can_read_it(stamp: str, is_read: bool) -> None:
+    data = {"closed_at": stamp}
+    request = report(data)
+    assert (request.closed_at is not None) == is_read
+    assert (outcome_row(request, 0.0).closed_at is not None) == is_read
+    assert unread_of(data, request) == ([] if is_read else ["closed_at"])
+
+
+@pytest.mark.parametrize("closed_at", [None, math.nan, "", "0", 0, "NaT", "2026.11.28"])
+def test_what_is_no_time_does_not_hide_one_that_is(closed_at: Any) -> None:
+    data = {"closed_at": closed_at, "completed_at": 1_764_352_800}
+    assert report(data).closed_at == 1_764_352_800.0
+    assert unread_of(data, report(data)) == []
 
 
 @pytest.mark.parametrize(
@@ -47,7 +69,7 @@ def test_what_could_not_be_read_of_an_outcome_is_named(name: str, value: Any) ->
     assert unread_of(data, request) == [field]
 
 
-@pytest.mark.parametrize("nothing", [None, math.nan, np.float64("nan"), "", " ", "NaN"])
+@pytest.mark.parametrize("nothing", [None, math.nan, np.float64("nan"), "", " ", "NaN", "0", 0.0])
 def test_what_an_outcome_lacks_is_nothing_that_could_not_be_read(nothing: Any) -> None:
     data = dict.fromkeys(["realised_r", "runtime_minutes", "closed_at"], nothing)
     assert unread_of(data | {"comment": "x"}, report(data)) == []
