@@ -27,7 +27,7 @@ CONNECTING_S = 0.5
 _READABLE, _WRITABLE = int(zmq.POLLIN), int(zmq.POLLOUT)
 """As numbers: with a flag of an enumeration, comparing takes most of a microsecond."""
 
-_ENDPOINT = re.compile(r"tcp://[^\s*;,/]+:(\d{1,5})|ipc://.+")
+_ENDPOINT = re.compile(r"tcp://[^\s*;,/]+:(\d{1,5})|ipc://(?!.*,(?:tcp|ipc)://).+")
 
 
 def check_endpoint(endpoint: str) -> str:
