@@ -258,7 +258,7 @@ def _rights_of_owner(folder: Path) -> Iterator[None]:
             except OSError as error:
                 raise sqlite3.DatabaseError(f"{folder}: {error.strerror}") from None
             with suppress(PermissionError):
-                if not owned_folder.is_kept_from_owner(descriptor, folder):
+                if not owned_folder.is_kept_from_owner(descriptor):
                     stack.enter_context(owned_folder.as_owner_of(descriptor))
         yield
 

@@ -81,9 +81,17 @@ def _is_shared(folder: Path) -> bool:
     # In a folder like /tmp others move nothing of root's.
     if status.st_uid != 0 or status.st_mode & stat.S_ISVTX:
         return status.st_uid != 0
+    if status.st_mode & stat.S_IWOTH:
+        return True
     # With a list of access, what the mode lets the group do it may let a user do.
-    group = status.st_gid != 0 or "system.posix_acl_access" in os.listxattr(folder)
-    return bool(status.st_mode & (stat.S_IWOTH | (stat.S_IWGRP if group else 0)))
+    return bool(status.st_mode & stat.S_IWGRP) and (status.st_gid != 0 or _has_list(folder))
+
+
+def _has_list(folder: Path) -> bool:
+    try:
+        return "system.posix_acl_access" in os.listxattr(folder)
+    except OSError:  # a file system without
+        return False
 
 
 def give(descriptor: int, folder: int) -> None:
@@ -113,12 +121,11 @@ def as_owner_of(folder: int) -> Iterator[None]:
         os.setgroups(groups)
 
 
-def is_kept_from_owner(folder: int, path: Path) -> bool:
-    """Whether a folder of somebody else's above it keeps an open folder's owner out.
-
-    He changes nothing in it then. Raises OSError.
+def is_kept_from_owner(folder: int) -> bool:
+    """Whether a folder of somebody else's above it keeps an open folder's owner out: who comes by
+    its path, and has no other way in as a container has, changes nothing in it. Raises OSError.
     """
-    owner, above = os.fstat(folder).st_uid, path.resolve().parents
+    owner, above = os.fstat(folder).st_uid, Path(f"/proc/self/fd/{folder}").readlink().parents
     with as_owner_of(folder):
         closed = (at for at in reversed(above) if not os.access(at, os.X_OK, effective_ids=True))
         first = next(closed, None)

@@ -5,6 +5,7 @@ The rule: what is replaced is there once, or nothing is run: the machine's own p
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
 
@@ -64,7 +65,11 @@ def run_steps(units: Path, steps: str) -> str:
     }.items():
         assert text.count(f"\n{line}\n") == 1, line
         text = text.replace(f"\n{line}\n", f"\n{instead}\n")
-    # A shell cannot trap what was ignored when it began, as SIGHUP is below nohup.
-    shell = ["env", "--default-signal=HUP", "sh", "-c", text]
-    done = subprocess.run(shell, capture_output=True, text=True)
+    done = subprocess.run(
+        ["sh", "-c", text],
+        capture_output=True,
+        text=True,
+        # A shell cannot trap what was ignored when it began, as SIGHUP is below nohup.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
     return done.stdout + done.stderr

@@ -70,6 +70,13 @@ def test_a_truth_logs_symbol_is_the_markets_as_it_is_written(
     assert "not enough samples: 0" in result.output
 
 
+def test_what_was_made_now_comes_before_what_is_configured(tmp_path: Path, config: Path) -> None:
+    """Of a signal that is in both the first one counts."""
+    config.write_text("[training]\nmax_missing = 8\nbackfills = ['older.db']\n")
+    said = backfilled(tmp_path, config, told="EURUSD", quoted="EURUSD")
+    assert re.search(r"^next .* --backfill \S+/out\.db --backfill \S*older\.db$", said, re.M)
+
+
 def test_of_a_signal_in_a_gap_of_the_market_there_is_nothing_to_train_on(
     tmp_path: Path, config: Path
 ) -> None:

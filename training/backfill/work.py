@@ -80,15 +80,18 @@ class Plan(NamedTuple):
 
 def _again(options: dict[str, Any]) -> Iterator[str]:
     """As given here, and what is configured where naming others would displace it."""
-    configured = effective(options["config_path"], {})
-    logs = options["truth_logs"]
+    zone = {"truth_log.timezone": options["timezone"]} if options["timezone"] else {}
+    configured = effective(options["config_path"], zone)
+    logs, output = options["truth_logs"], options["output"] or default_output(configured)
+    # Of signals that are in several the first file counts.
+    backfills = {path.absolute(): path for path in (output, *configured.backfills)}
     for name, values in (
         ("--config", [options["config_path"]]),
         ("--journal", options["journals"]),
         ("--models", [options["models"]]),
         ("--truth-log", dict.fromkeys((*logs, *configured.truth_logs)) if logs else ()),
         ("--timezone", [options["timezone"]]),
-        ("--backfill", configured.backfills),
+        ("--backfill", backfills.values()),
     ):
         for value in values:
             yield from (name, str(value)) if value else ()
@@ -244,7 +247,4 @@ def _result(result: Result, asked: int, again: Sequence[str]) -> Iterator[str]:
     yield f"outcomes         {ends or 'none'}"
     yield f"written to       {result.path}"
     if result.usable:
-        command = ["signal-scorer-train", "train", *again]
-        if str(result.path) not in again:
-            command += ["--backfill", str(result.path)]
-        yield f"next             {shlex.join(command)}"
+        yield f"next             {shlex.join(['signal-scorer-train', 'train', *again])}"

@@ -23,6 +23,9 @@ LONGEST_STEP_S = 0.05
 MOST_UNREAD = 2_000
 """Frames that the subscriber has not taken in yet, of two and a half hours. The queues between
 would hold those of six days, and a score be made of another day than its signal."""
+LOST_AFTER_S = 5.0
+"""Where nothing was sent or taken in for so long, what is missing was lost: to a subscriber that
+began anew, say after the demo was stopped for a while."""
 SEND_TIMEOUT_MS = 100
 
 
@@ -40,6 +43,8 @@ class Feed:
         self.quotes: dict[str, Tick] = {}
         self.sent = 0
         self.taken = 0
+        self._lost = 0
+        self._counted = (0, 0, 0.0)
         self.fault: BaseException | None = None
         self._items = items
         self._stop = threading.Event()
@@ -94,7 +99,15 @@ class Feed:
             due_s = self.event_s = max(self.event_s, min(due_s, item.time_s))
 
     def _may_send(self) -> bool:
-        return self.sent - self.taken < MOST_UNREAD
+        unread = self.sent - self._lost - self.taken
+        if unread < MOST_UNREAD:
+            return True
+        now_s = time.monotonic()
+        if self._counted[:2] != (self.sent, self.taken):
+            self._counted = (self.sent, self.taken, now_s)
+        elif now_s - self._counted[2] > LOST_AFTER_S:
+            self._lost += unread
+        return False
 
     def _send(self, item: Item) -> bool:
         while not self._stop.is_set():

@@ -150,8 +150,9 @@ class _Play:
         self._until(lambda: self._listen(service, ready), START_LIMIT_S, "the service's start")
         self._say(f"the service listens on {ready[0]}, to the feed on {self.feed.endpoint}")
         self.feed.start()
-        self._follower = threading.Thread(target=self._follow, args=(ready[0],), daemon=True)
-        self._follower.start()
+        follower = threading.Thread(target=self._follow, args=(ready[0],), daemon=True)
+        follower.start()
+        self._follower = follower
         self._until(lambda: self.feed.heard, START_LIMIT_S, "the service to subscribe")
         self._stage(1)
         settings = Settings(

@@ -140,7 +140,8 @@ def unread_beside(path: Path, read: Iterable[Path]) -> str:
         beside = set(path.parent.iterdir()).difference(read)
     except OSError:
         return ""
-    names = sorted(other.name for other in beside if looks.fullmatch(other.name))
+    found = (other for other in beside if looks.fullmatch(other.name))
+    names = sorted(other.name for other in found if other.is_file())
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{path}: beside it, not read: {', '.join(names[:3])}{more}" if names else ""
 
