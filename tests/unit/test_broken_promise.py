@@ -40,7 +40,7 @@ def ending(expiring: float, seed: int = 1) -> Samples:
 def test_where_ends_before_the_target_pay_less_take_is_said_to_be_too_kind(
     expiring: float, broken: bool
 ) -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     candidate = make(ending(expiring), settings, now_s=0.0)
     first = answers(candidate, find(candidate, settings), [])[1].text[0]
     assert first.startswith("Expected R promised too much of all signals: ") == broken
@@ -154,7 +154,7 @@ def test_of_few_signals_or_unknown_results_no_promise_is_called_broken() -> None
 
 def judged_by_reward(made_r: float, far_r: float) -> Judged:
     """A candidate that takes 3 R before 1 R, which make `far_r` and `made_r`, beside an edge."""
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     reward = np.where(FAR, 3.0, 1.0)
     rows = rows_of(0.0, reward_risk=reward, cost_r=np.zeros(N))
     p = (1.0 + np.where(FAR, far_r, made_r)) / (1.0 + reward) + 0.5 * (truth(rows, 0.1) - 0.5)

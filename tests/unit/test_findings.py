@@ -281,7 +281,7 @@ def test_the_numbers_below_what_it_looks_at_leave_each_other_room(unpriced: Judg
 @pytest.fixture(scope="module")
 def priced() -> Findings:
     """What is found of signals whose reward and cost are known."""
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     return find(make(rows_of(0.3), settings, now_s=0.0), settings)
 
 
@@ -324,7 +324,7 @@ def test_a_symbol_is_written_as_it_is_and_a_long_name_leaves_room(priced: Findin
 def test_few_signals_or_none_that_would_pay_are_said_to_be_so(
     cost_r: float | np.ndarray, said: str
 ) -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     rows = rows_of(0.0, cost_r=np.full(N, cost_r), win=np.arange(N) % 3 > 0)
     candidate = make(rows, settings, now_s=0.0)
     coverage = answers(candidate, find(candidate, settings), [])[1]
@@ -333,7 +333,7 @@ def test_few_signals_or_none_that_would_pay_are_said_to_be_so(
 
 @pytest.mark.parametrize("unknown", [0, 4])
 def test_a_half_of_the_signals_whose_r_is_known_is_not_called_that_half(unknown: int) -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     known = np.arange(N) % 4 > 0 if unknown else np.ones(N, dtype=np.bool_)
     candidate = make(rows_of(0.2, reward_risk=np.where(known, 1.5, np.nan)), settings, now_s=0.0)
     found = find(candidate, settings)
@@ -384,7 +384,7 @@ def test_a_gain_within_a_single_stretch_has_no_interval_to_be_told(unpriced: Jud
 
 
 def test_of_five_tested_signals_there_is_a_better_half_too() -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     candidate = make(sample_rows(57, every_s=DAY_S), settings, now_s=0.0)
     found = find(candidate, settings)
     assert (found.half.group.n, found.all.group.n) == (2, 5)

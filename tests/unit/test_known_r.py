@@ -123,7 +123,7 @@ def test_a_few_that_are_missing_move_no_mean() -> None:
 
 @pytest.mark.parametrize("ends", ["won", "lost", "any"])
 def test_the_report_concludes_nothing_from_r_that_is_known_of_one_kind_of_end(ends: str) -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     candidate = make(by_hand(rows_of(0.3), ends), settings, now_s=0.0)
     found = find(candidate, settings)
     said = [" ".join(answer.text) for answer in answers(candidate, found, [])]
@@ -143,14 +143,14 @@ def test_the_report_concludes_nothing_from_r_that_is_known_of_one_kind_of_end(en
 
 
 def test_of_those_that_pay_their_costs_r_is_said_to_be_that_of_the_known() -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     candidate = make(by_hand(rows_of(0.3), "any"), settings, now_s=0.0)
     said = answers(candidate, find(candidate, settings), [])[1].text[-1]
     assert re.search(r"those of them whose R is known made \S+ R each", said)
 
 
 def test_where_no_signal_would_pay_and_r_is_of_one_kind_of_end_that_is_said() -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     rows = by_hand(rows_of(0.3, cost_r=np.full(N, 9.0)), "won")
     candidate = make(rows, settings, now_s=0.0)
     said = answers(candidate, find(candidate, settings), [])[1].text

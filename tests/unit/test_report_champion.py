@@ -23,7 +23,7 @@ from training.truth_log import Rules, read_truth_logs
 @pytest.fixture(scope="module")
 def column() -> dict[str, str]:
     """Cells by the row's label, of a champion that had seen all but the last third."""
-    place = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    place = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     candidate = make(rows_of(0.3), place, now_s=0.0)
     walk = candidate.walk
     at = np.arange(len(walk.test)) >= 2 * len(walk.test) // 3
