@@ -61,7 +61,7 @@ lint: setup
 
 # A file's tests stay together, on one of a process more than there are cores: many wait for others.
 test: lint
-	$(BIN)/pytest --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist=loadscope --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 2)) --dist=loadscope --no-loadscope-reorder
 
 test-alerts:
 	cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules *_test.yml
