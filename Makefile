@@ -59,7 +59,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# A file's tests stay together, on one of a process more than there are cores: many wait for others.
+# A file's tests stay together, in one of two processes more than there are cores: many of them wait.
 test: lint
 	$(BIN)/pytest --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 2)) --dist=loadscope --no-loadscope-reorder
 
