@@ -15,7 +15,7 @@ from protocol.ea_feed import Candles, Tick, encode_tick
 from service.clock_offset import ClockOffset
 from service.intake import Intake
 from service.market_files import MarketAccount, Recorded, detect_format, read_market
-from service.symbol_feed import Endpoint, Limits
+from service.symbol_feed import Endpoint, SymbolLimits
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LATENCY_S = 0.05
@@ -30,7 +30,7 @@ def frame_of(recorded: Recorded) -> bytes:
 def account_of(path: Path) -> bool:
     """Print what became of one file's rows; whether it adds up."""
     trades = detect_format(path) in ("binance", "coinbase")
-    intake, rows = Intake(Limits()), MarketAccount()
+    intake, rows = Intake(SymbolLimits()), MarketAccount()
     endpoint = Endpoint(path.name, trades, ClockOffset("auto"))
     began, receive_s, messages = perf_counter(), 0.0, 0
     for recorded in read_market([path], rows):

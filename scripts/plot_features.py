@@ -27,7 +27,7 @@ from protocol.schema import FEATURE_NAMES, SCHEMA
 from service.clock_offset import ClockOffset
 from service.intake import Intake
 from service.market_files import MarketAccount, read_market
-from service.symbol_feed import Endpoint, Limits
+from service.symbol_feed import Endpoint, SymbolLimits
 from service.vectors import Vectors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,7 +85,7 @@ class Samples:
 
 def sample(view: View) -> Samples:
     """Stream the files through the intake; a vector of the symbol at each step of time."""
-    intake = Intake(Limits())
+    intake = Intake(SymbolLimits())
     endpoint = Endpoint("recorded", True, ClockOffset(0.0))
     vectors = Vectors(intake, Counter())
     streams = [read_market([p], MarketAccount()) for p in sorted(MARKET.glob(view.pattern))]

@@ -12,10 +12,14 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from service import exit_codes
 from service.errors import ConfigError
 from service.locks import HeldError, hold, lock_of
+from service.settings import Config
+
+K = TypeVar("K")
 
 IPC, TCP = "ipc://", "tcp://"
 EVERY_IPV4 = "0.0.0.0"  # noqa: S104  compared with, not bound to
@@ -42,6 +46,26 @@ def is_loopback(address: str) -> bool:
 def is_open(address: str) -> bool:
     """Whether other machines may reach it."""
     return address.startswith(TCP) and not is_loopback(address)
+
+
+def askable(config: Config, keys: K | None) -> list[tuple[str, K | None]]:
+    """The addresses of the service that can be asked from here, the local ones first.
+
+    Each with the keys that it wants: where it wants none, who shows some gets no answer. What
+    knows nothing of CURVE, as the defaults, says nothing of what another service wants.
+    """
+    knows = bool(config.curve.server_secret_file)
+    addresses: list[tuple[str, K | None]] = []
+    for bind in config.score.bind:
+        if bind.startswith(IPC):
+            addresses.append((bind, None))
+        elif bind.startswith(TCP):
+            host, _, port = bind[len(TCP) :].rpartition(":")
+            guarded = knows and (config.curve.loopback or not is_loopback(bind))
+            if port.isdigit() and (keys is not None or not guarded):
+                local = host if host not in ("*", EVERY_IPV4) else "127.0.0.1"
+                addresses.append((f"{TCP}{local}:{port}", keys if guarded or not knows else None))
+    return addresses
 
 
 def check_address(address: str, *, protected: bool) -> None:

@@ -18,7 +18,7 @@ Level = Literal["fine", "unknown", "warning", "alert"]
 Event = Literal["degraded", "changed", "recovered", "test"]
 
 
-class Finding(msgspec.Struct, frozen=True):
+class CheckResult(msgspec.Struct, frozen=True):
     """One check: `text` is a sentence for the operator, `facts` the numbers behind it."""
 
     name: str
@@ -38,7 +38,7 @@ class Alert(msgspec.Struct, frozen=True):
     at: float
     model: str | None
     text: str
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckResult, ...]
     recovered: tuple[str, ...]
 
 

@@ -22,10 +22,10 @@ import protocol
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, FileName
 from service import backup_manifest as form
 from service import exit_codes, mode_file, presence
-from service.backup_manifest import BackupError, Entry, Manifest
+from service.backup_manifest import BackupError, Entry, SavedManifest
 from service.bundle import (
     MAX_MANIFEST_BYTES,
-    Limits,
+    ModelLimits,
     decode_pointer,
     load,
     machine_faults,
@@ -69,7 +69,7 @@ def make(
     *,
     now_s: float,
     step: Step = no_step,
-) -> Manifest:
+) -> SavedManifest:
     """Make `target`, which must not be there yet or be empty. Raises BackupError."""
     target = _placed(target.absolute())
     work = beside(target)
@@ -248,7 +248,9 @@ def _private(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: float) -> Manifest:
+def _fill(
+    writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: float
+) -> SavedManifest:
     config = sourced.config
     schema = None
     if presence.exists(config.journal_path):
@@ -256,7 +258,7 @@ def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: fl
             schema = writer.journal(config.journal_path)
         except JournalUnreadable as error:
             raise BackupError(str(error)) from None
-    limits = Limits(config.model.max_file_bytes, config.model.max_nodes)
+    limits = ModelLimits(config.model.max_file_bytes, config.model.max_nodes)
     model, problems = _models(writer, config.models_dir, limits)
     if not writer.entries:
         raise BackupError(
@@ -277,7 +279,7 @@ def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: fl
     others = (*config.training.journals, *config.training.backfills)
     if others:
         problems = (*problems, f"what else the trainer reads is not in it: {', '.join(others)}")
-    return Manifest(
+    return SavedManifest(
         made_at=now_s,
         program=protocol.__version__,
         schema=schema,
@@ -287,7 +289,9 @@ def _fill(writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: fl
     )
 
 
-def _models(writer: _Writer, models: Path, limits: Limits) -> tuple[str | None, tuple[str, ...]]:
+def _models(
+    writer: _Writer, models: Path, limits: ModelLimits
+) -> tuple[str | None, tuple[str, ...]]:
     """All published models and the pointer; which one it names, and what is wrong with it."""
     if not presence.is_dir(models):
         return None, ()

@@ -42,7 +42,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class SavedManifest(msgspec.Struct, frozen=True, kw_only=True):
     """`files` maps paths within the folder. `schema` is the journal's, None without one;
     `model` the version that was served; `problems` what could not be saved as it should."""
 
@@ -55,7 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
 
 
-def read(folder: Path) -> Manifest:
+def read(folder: Path) -> SavedManifest:
     """The manifest of a backup. Raises BackupError."""
     path = folder / NAME
     try:
@@ -64,7 +64,7 @@ def read(folder: Path) -> Manifest:
             content = file.read(MAX_MANIFEST_BYTES + 1)
         if len(content) > MAX_MANIFEST_BYTES:
             raise BackupError(f"{path} is too large to be a backup's")
-        manifest = msgspec.json.decode(content, type=Manifest)
+        manifest = msgspec.json.decode(content, type=SavedManifest)
     except OSError as error:
         if isinstance(error, PermissionError):
             raise _closed(path, error) from None
@@ -85,7 +85,7 @@ def read(folder: Path) -> Manifest:
     return manifest
 
 
-def verify(folder: Path, manifest: Manifest) -> None:
+def verify(folder: Path, manifest: SavedManifest) -> None:
     """Compare every file with its digest, and look into the journal. Raises BackupError."""
     for name, entry in manifest.files.items():
         path = folder / name

@@ -47,7 +47,7 @@ _OF_WHAT_LIES_THERE = frozenset(
 )
 
 
-class Limits(msgspec.Struct, frozen=True):
+class ModelLimits(msgspec.Struct, frozen=True):
     """What a candidate may cost: bytes of a file, nodes of all trees, seconds for one row."""
 
     file_bytes: int = 64 << 20
@@ -55,7 +55,7 @@ class Limits(msgspec.Struct, frozen=True):
     row_s: float = 0.005
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ModelLimits()
 
 
 def read_pointer(models_dir: Path) -> Pointer | None:
@@ -97,7 +97,7 @@ def read_manifest_bytes(models_dir: Path, version: str) -> bytes:
 def load(
     models_dir: Path,
     pointer: Pointer,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: ModelLimits = DEFAULT_LIMITS,
     *,
     folder_name: str | None = None,
     clock: Callable[[], float] = time.perf_counter,

@@ -36,7 +36,7 @@ from service.replies import (
 )
 from service.retries import Remembered, Retries, content_digest
 from service.settings import Config
-from service.symbol_feed import Endpoint, Limits, SymbolFeed
+from service.symbol_feed import Endpoint, SymbolFeed, SymbolLimits
 from service.symbol_names import SymbolNames
 from service.vectors import Vectors
 from service.warmth import Warmth
@@ -68,7 +68,7 @@ class Engine:
         self.paper = Paper(config.paper)
         self.intake = Intake(
             paper=self.paper,
-            limits=Limits(
+            limits=SymbolLimits(
                 config.limits.symbols, config.limits.symbol_idle_s, config.feed.silence_s
             ),
             names=SymbolNames(config.feed.symbol_suffixes, config.feed.symbol_map),
@@ -145,7 +145,7 @@ class Engine:
         self.vectors.forget_answers()
         self.drift.follow(model)
 
-    def expect(self, signals: Sequence[messages.ScoreRequest], receive_time_s: float) -> None:
+    def prefetch(self, signals: Sequence[messages.ScoreRequest], receive_time_s: float) -> None:
         """Have these signals' vectors walk down the forest together, where that is quicker.
 
         It changes no answer: each signal is asked for by `on_request`, at this time, after it,
@@ -161,7 +161,7 @@ class Engine:
             for feed, signal in zip(feeds, signals, strict=True)
             if feed is not None
         ]
-        self.vectors.expect(asked, now, model)
+        self.vectors.prefetch(asked, now, model)
 
     def on_request(
         self,
@@ -196,7 +196,7 @@ class Engine:
         receive_time_s: float,
         waited_s: float,
     ) -> Answer:
-        # A retry too: `expect` may have asked for it, of which a recording knows nothing.
+        # A retry too: `prefetch` may have asked for it, of which a recording knows nothing.
         now = self._roll(self.intake.now(receive_time_s))
         digest = content_digest(request)
         known = self._retries.find(request.signal_id, digest, receive_time_s)

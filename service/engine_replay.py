@@ -133,7 +133,7 @@ class Rerun:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._limits = bundle.Limits(
+        self._limits = bundle.ModelLimits(
             engine.config.model.max_file_bytes, engine.config.model.max_nodes
         )
         self._endpoints: dict[int, Endpoint] = {}
@@ -206,7 +206,11 @@ class Rerun:
 
 
 def _model(
-    version: str | None, reviewed_at: float | None, files: Files | None, *, limits: bundle.Limits
+    version: str | None,
+    reviewed_at: float | None,
+    files: Files | None,
+    *,
+    limits: bundle.ModelLimits,
 ) -> Model | None:
     """Load a recorded model by the same checks as a published one."""
     if version is None:
@@ -217,7 +221,7 @@ def _model(
         raise RecordingError(f"a recorded model cannot be unpacked: {error}") from error
 
 
-def _unpacked(version: str, reviewed_at: float, files: Files, limits: bundle.Limits) -> Model:
+def _unpacked(version: str, reviewed_at: float, files: Files, limits: bundle.ModelLimits) -> Model:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
         folder.mkdir()

@@ -17,7 +17,7 @@ from service.clock_offset import FUTURE_S
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.paper import Paper
 from service.spikes import FACTOR, LOW
-from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, Limits, SymbolFeed
+from service.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, SymbolFeed, SymbolLimits
 from service.symbol_names import SymbolNames
 from service.terminals import Terminals
 
@@ -44,11 +44,11 @@ BEHIND_S = 60.0
 """Stamps that lag behind *now* by no more than this are waited for: the EA's are whole seconds, and
 a feed that stood still catches up. One that is further behind stays there."""
 
-AHEAD_S = 60.0
+NOW_AHEAD_S = 60.0
 """More than a clock that is kept right leads by, or than a stamp in whole seconds. Where *now*
 leads by more, an offset that is to be learnt is not found yet."""
 FOUND_WITHIN_S = 300.0
-"""So long *now* may lead the wall by more than AHEAD_S while a feed's clock is being found."""
+"""So long *now* may lead the wall by more than NOW_AHEAD_S while a feed's clock is being found."""
 
 _KEPT_FAULTS = 100
 
@@ -65,7 +65,7 @@ class Intake:
     first asked for it. `judges_spikes` is off where somebody has before.
     """
 
-    limits: Limits
+    limits: SymbolLimits
     names: SymbolNames = field(default_factory=SymbolNames)
     paper: Paper = field(default_factory=Paper)
     feeds: dict[str, SymbolFeed] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class Intake:
         than it was made does for good, and is meant.
         """
         ahead_s = self.now(receive_time_s) - receive_time_s
-        return ahead_s > AHEAD_S and receive_time_s - self._ahead_since_s <= FOUND_WITHIN_S
+        return ahead_s > NOW_AHEAD_S and receive_time_s - self._ahead_since_s <= FOUND_WITHIN_S
 
     def on_frame(self, endpoint: Endpoint, frame: bytes, receive_time_s: float) -> None:
         """Parse one frame and apply what is in it. Never raises for what a sender sent."""
@@ -294,7 +294,7 @@ class Intake:
         if self.event_s is None or event_s > self.event_s:
             self.event_s = event_s
             self.event_receive_s = receive_time_s
-            if event_s <= receive_time_s + AHEAD_S:
+            if event_s <= receive_time_s + NOW_AHEAD_S:
                 self._ahead_since_s = NEVER
             elif self._ahead_since_s == NEVER:
                 self._ahead_since_s = receive_time_s

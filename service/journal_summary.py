@@ -16,7 +16,7 @@ def lines(path: Path, found: Summary) -> Iterator[str]:
     """Size, rows by kind and status, and the pace."""
     size = bytes_of(path)
     yield f"journal    {path}, schema {found.schema}"
-    yield f"size       {amount(size)}, and {amount(bytes_of(wal_of(path)))} of its WAL"
+    yield f"size       {words.amount(size)}, and {words.amount(bytes_of(wal_of(path)))} of its WAL"
     yield f"scores     {found.scores:,}" + (f"  {_counts(found.by_status)}" if found.scores else "")
     for (source, word), count in sorted(found.by_outcome.items(), key=lambda item: -item[1]):
         yield f"outcomes   {count:,} {printable(word)} ({source})"
@@ -30,16 +30,7 @@ def lines(path: Path, found: Summary) -> Iterator[str]:
     if days >= 1.0:
         a_day = found.scores / days
         growth = size * 365.0 / days
-        yield f"pace       {a_day:,.0f} scores a day; at this pace {amount(growth)} a year"
-
-
-def amount(size: float) -> str:
-    """Bytes as people say them: 512 B, 3.4 MiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    raise AssertionError
+        yield f"pace       {a_day:,.0f} scores a day; at this pace {words.amount(growth)} a year"
 
 
 def _counts(counts: dict[str, int]) -> str:

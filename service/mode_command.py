@@ -12,7 +12,6 @@ from protocol.messages import Mode
 from protocol.questions import ReplyNotUnderstood
 from service import exit_codes
 from service.config import load
-from service.doctor.scene import is_ours
 from service.durable import Unflushed
 from service.errors import CommandError, remedy
 from service.mode_file import FILE_NAME, Command, write
@@ -68,13 +67,13 @@ def _not_followed(due: str, served: str, client: ScorerClient, config: Config) -
 def _is_ours(client: ScorerClient, config: Config) -> bool:
     """Whether the service is the configuration's, as far as it says."""
     try:
-        return is_ours(client.stats(), config)
+        return client.stats().get("state_dir") == config.told_state_dir
     except (ScorerUnavailable, ScorerRefused):
         return True
 
 
 def _why(stats: dict[str, Any], config: Config) -> str:
-    if is_ours(stats, config):
+    if stats.get("state_dir") == config.told_state_dir:
         return (
             "its configuration is another one than the file's until it is reloaded (systemctl "
             "reload signal-scorer), or it refused the command, as `signal-scorer health` says then"

@@ -21,7 +21,7 @@ from service.forest import Forest
 REVIEW_DUE = 0.8
 """Of the days after which a model that was not reviewed is no longer used: then it is time."""
 
-AHEAD_S = 900.0
+CLOCK_AHEAD_S = 900.0
 """By so much another machine's clock may be ahead of ours; of more than that one is wrong."""
 
 
@@ -53,7 +53,7 @@ class Model:
 
         Which of them, the machine cannot know. A model with a false review outlives its time.
         """
-        return self.reviewed_at > now_s + AHEAD_S
+        return self.reviewed_at > now_s + CLOCK_AHEAD_S
 
     @property
     def directed(self) -> bool:

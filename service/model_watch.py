@@ -21,7 +21,7 @@ from pathlib import Path
 from protocol.manifest import POINTER_NAME
 from service.bundle import (
     DEFAULT_LIMITS,
-    Limits,
+    ModelLimits,
     decode_pointer,
     load,
     read_pointer_bytes,
@@ -73,7 +73,7 @@ class ModelWatch:
         models_dir: Path,
         *,
         interval_s: float = 1.0,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: ModelLimits = DEFAULT_LIMITS,
     ) -> None:
         self._models_dir = models_dir
         self._limits = limits

@@ -71,7 +71,7 @@ class Responder:
         now, begun_s = self._clock.utc_s(), self._clock.monotonic_s()
         drafts = [self._decoded(item.body) for item in waiting]
         if len(drafts) > 1:
-            self._expect([draft.decoded.request for draft in drafts if draft.decoded], now)
+            self._prefetch([draft.decoded.request for draft in drafts if draft.decoded], now)
         for draft, item in zip(drafts, waiting, strict=True):
             if draft.decoded is not None:
                 self._answer(draft, draft.decoded, item, now)
@@ -106,10 +106,10 @@ class Responder:
         self._vitals.requests[op] += 1
         return _Draft(op, decoded)
 
-    def _expect(self, requests: Sequence[object], now: float) -> None:
+    def _prefetch(self, requests: Sequence[object], now: float) -> None:
         signals = [r for r in requests if type(r) is messages.ScoreRequest]
         try:
-            self._engine.expect(signals, now)
+            self._engine.prefetch(signals, now)
         except Exception:  # the signal at fault meets it again, alone, and is told
             self._vitals.requests["apart"] += 1
 
@@ -140,7 +140,7 @@ class Responder:
     ) -> list[_Part | dict[str, Any]]:
         """A batch: what is wrong with one signal costs the others nothing."""
         signals = [self._signal(content) for content in contents]
-        self._expect(signals, now)
+        self._prefetch(signals, now)
         return [
             self._one_of_many(signal, content, waiting, now)
             if isinstance(signal, messages.ScoreRequest)

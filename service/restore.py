@@ -21,7 +21,7 @@ from typing import NamedTuple
 from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service import backup_manifest as form
 from service import exit_codes, mode_file, presence
-from service.backup_manifest import BackupError, Manifest
+from service.backup_manifest import BackupError, SavedManifest
 from service.durable import LockHeld, Step, TrainerLock, named, no_step
 from service.errors import remedy
 from service.history import HISTORY_NAME
@@ -39,7 +39,7 @@ ASIDE = "before-restore"
 class Restored(NamedTuple):
     """What was put in place, where that lies now which was there, and folders that were made."""
 
-    manifest: Manifest
+    manifest: SavedManifest
     aside: tuple[Path, ...]
     made: tuple[Path, ...]
 
@@ -142,7 +142,7 @@ def _free_stamp(places: Iterable[Place], now_s: float) -> str:
     )
 
 
-def _refuse_existing(config: Config, manifest: Manifest, *, force: bool) -> None:
+def _refuse_existing(config: Config, manifest: SavedManifest, *, force: bool) -> None:
     if form.JOURNAL in manifest.files:
         _refuse_link(config.journal_path)
     there = []
@@ -171,7 +171,12 @@ def _refuse_link(journal: Path) -> None:
 
 
 def _stage(
-    folder: Path, manifest: Manifest, config: Config, journal: Place, state: Place, models: Place
+    folder: Path,
+    manifest: SavedManifest,
+    config: Config,
+    journal: Place,
+    state: Place,
+    models: Place,
 ) -> None:
     for name, entry in manifest.files.items():
         if name == form.JOURNAL:
@@ -184,7 +189,7 @@ def _stage(
             models.stage(folder / name, name.removeprefix(f"{form.MODELS}/"), entry, 0o644)
 
 
-def _journal(config: Config, manifest: Manifest, place: Place) -> None:
+def _journal(config: Config, manifest: SavedManifest, place: Place) -> None:
     if form.JOURNAL not in manifest.files:
         return
     path = config.journal_path
@@ -215,13 +220,13 @@ def _complete(path: Path, folder: int) -> None:
             connection.close()
 
 
-def _mode(manifest: Manifest, place: Place) -> None:
+def _mode(manifest: SavedManifest, place: Place) -> None:
     if form.MODE in manifest.files:
         place.keep(mode_file.FILE_NAME)
         place.put(mode_file.FILE_NAME)
 
 
-def _models(manifest: Manifest, place: Place) -> None:
+def _models(manifest: SavedManifest, place: Place) -> None:
     """Bundles first, the pointer last; models that are not in the backup stay."""
     models = {
         name.removeprefix(f"{form.MODELS}/"): entry

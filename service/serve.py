@@ -19,7 +19,7 @@ import structlog
 
 from protocol.limits import PROTOCOL_VERSION
 from service import config_check, exit_codes, logs, systemd
-from service.bundle import Limits
+from service.bundle import ModelLimits
 from service.checkpoints import Checkpoints
 from service.clock import SystemClock
 from service.config import Sourced
@@ -67,7 +67,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     watch = ModelWatch(
         config.models_dir,
         interval_s=config.model.poll_s,
-        limits=Limits(config.model.max_file_bytes, config.model.max_nodes),
+        limits=ModelLimits(config.model.max_file_bytes, config.model.max_nodes),
     )
     allowed = _allowed(config)
     checkpoints = Checkpoints(config.journal_path)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from protocol.limits import MAX_PATH_CHARS
 from service.errors import ConfigError
 
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
@@ -223,6 +224,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 f"configuration: a path begins with ~, and nobody knows which folder that is: "
                 f"state_dir is {self.state_dir}, the path in it {name}; write them from / on"
             ) from None
+
+    @property
+    def told_state_dir(self) -> str:
+        """The state directory as `stats` tells it: by this a client knows whose service answers."""
+        return str(self.path(".").absolute())[-MAX_PATH_CHARS:]
 
     @property
     def models_dir(self) -> Path:

@@ -159,7 +159,7 @@ class Fault(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SymbolLimits:
     """`symbols` at most, of which one idle for `symbol_idle_s` makes room for another.
 
     A terminal that was silent for `silence_s` loses its symbols to the next one.

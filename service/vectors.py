@@ -29,14 +29,14 @@ class Kept(msgspec.Struct):
     """The last vector of a symbol and direction, and what the model said of it by base score.
 
     It does not name the model, which it would keep in memory for as long as nobody asks again.
-    `expected` was worked out ahead and is not asked for yet, `answers` was.
+    `prefetched` was worked out ahead and is not asked for yet, `answers` was.
     """
 
     key: tuple[int, int, int]
     vector: Vector
     is_new: bool = True
     answers: dict[float, Probability] = {}
-    expected: dict[float, Probability] = {}
+    prefetched: dict[float, Probability] = {}
 
 
 class KeptCorrelation(msgspec.Struct):
@@ -93,9 +93,9 @@ class Vectors:
         """Another model answers from now on."""
         for feed in self._intake.feeds.values():
             for kept in feed.kept.values():
-                kept.answers, kept.expected = {}, {}
+                kept.answers, kept.prefetched = {}, {}
 
-    def expect(
+    def prefetch(
         self, asked: Iterable[tuple[SymbolFeed, int, float]], now_s: float, model: Model
     ) -> None:
         """Ask the model at once about each feed, direction and base score that comes now.
@@ -106,14 +106,14 @@ class Vectors:
         rows: list[tuple[float, ...]] = []
         for feed, direction, base_score in asked:
             kept = self._keep(feed, now_s, direction, base_score)
-            if base_score not in kept.answers and base_score not in kept.expected:
+            if base_score not in kept.answers and base_score not in kept.prefetched:
                 wanted.append((kept, base_score))
                 rows.append((*kept.vector.values[:-1], base_score))
         if not rows:
             return
         found = model.probabilities(rows)
         for (kept, base_score), probability in zip(wanted, found, strict=True):
-            kept.expected[base_score] = probability
+            kept.prefetched[base_score] = probability
 
     def answer(self, feed: SymbolFeed, direction: int, vector: Vector, model: Model) -> Probability:
         """What the model says of the vector that `vector` gave last for this symbol."""
@@ -124,7 +124,7 @@ class Vectors:
             self._counts["model_hit"] += 1
             return known
         self._counts["model_miss"] += 1
-        probability = kept.expected.pop(base_score, None)
+        probability = kept.prefetched.pop(base_score, None)
         if probability is None:
             probability = model.probability(vector.values)
         if len(kept.answers) >= MOST_ANSWERS:

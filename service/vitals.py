@@ -18,7 +18,7 @@ from protocol.manifest import POINTER_NAME
 from protocol.schema import FINGERPRINT
 from service.engine import Engine
 from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
-from service.intake import AHEAD_S, FOUND_WITHIN_S
+from service.intake import FOUND_WITHIN_S, NOW_AHEAD_S
 from service.journal import Journal
 from service.journal_file import size_of
 from service.symbol_feed import Endpoint
@@ -128,7 +128,7 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
     """Counters since start, latency percentiles in ms, feed clocks, model, journal."""
     return {
         "uptime_s": utc_s - vitals.started_utc_s,
-        "state_dir": str(engine.config.path(".").absolute())[-MAX_PATH_CHARS:],
+        "state_dir": engine.config.told_state_dir,
         "requests": dict(vitals.requests),
         "scores": dict(engine.counts),
         "latency_ms": _percentiles(vitals.latencies_ms),
@@ -176,19 +176,19 @@ def feed_lag_s(engine: Engine) -> float | None:
 
 
 def feeds_ahead_s(engine: Engine) -> dict[str, float]:
-    """The endpoints whose ticks count as later than they came, by more than AHEAD_S.
+    """The endpoints whose ticks count as later than they came, by more than NOW_AHEAD_S.
 
     *Now* is the newest event time of all: one such tick is enough to move it, and it stays there
     when its feed has gone.
     """
     lag_s = feed_lag_s(engine)
-    if lag_s is None or -lag_s <= AHEAD_S:
+    if lag_s is None or -lag_s <= NOW_AHEAD_S:
         return {}
     found: dict[str, float] = {}
     # Copied at once: the metrics' thread asks while the loop adds symbols.
     for feed in tuple(engine.intake.feeds.values()):
         ahead_s = feed.event_s - feed.seen_s
-        if ahead_s > AHEAD_S:
+        if ahead_s > NOW_AHEAD_S:
             found[feed.source[0]] = max(found.get(feed.source[0], 0.0), ahead_s)
     return found or {"that has gone": -lag_s}
 

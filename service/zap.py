@@ -33,7 +33,7 @@ log = structlog.get_logger("scorer")
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
-class Verdict(NamedTuple):
+class Admission(NamedTuple):
     """A handshake's reply frames, and for the log who came from where; `name` None: refused."""
 
     frames: list[bytes]
@@ -118,7 +118,7 @@ class AllowList:
         self.names, self.faults = names, tuple(map(printable, faults))
 
 
-def verdict(request: list[bytes], names: Mapping[bytes, str]) -> Verdict | None:
+def verdict(request: list[bytes], names: Mapping[bytes, str]) -> Admission | None:
     """The answer to a ZAP request as a ROUTER gives it; None for what is none."""
     if len(request) < 8 or request[1] or request[2] != VERSION:
         return None
@@ -132,7 +132,7 @@ def verdict(request: list[bytes], names: Mapping[bytes, str]) -> Verdict | None:
         frames = [*head, b"400", b"this key is not on the list", b"", b""]
     else:
         frames = [*head, b"200", b"", name.encode(), b""]
-    return Verdict(frames, name, key, address.decode("ascii", "replace"))
+    return Admission(frames, name, key, address.decode("ascii", "replace"))
 
 
 class Door:
@@ -162,7 +162,7 @@ class Door:
             except zmq.ZMQError:  # whoever asked is gone
                 continue
 
-    def _tell(self, found: Verdict) -> None:
+    def _tell(self, found: Admission) -> None:
         """Say once which key was refused: it is what the operator may have to add."""
         if found.key in self._told or len(self._told) >= KEPT_STRANGERS:
             return

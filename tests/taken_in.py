@@ -10,11 +10,11 @@ from service.clock_offset import ClockOffset
 from service.features.state import SymbolState
 from service.intake import Intake
 from service.settings import LimitsSection
-from service.symbol_feed import Endpoint, Limits
+from service.symbol_feed import Endpoint, SymbolLimits
 
 T = 1_757_944_800.0  # a whole minute
 SYMBOLS = LimitsSection().symbols
-LIMITS = Limits(symbols=3, symbol_idle_s=3600.0, silence_s=30.0)
+LIMITS = SymbolLimits(symbols=3, symbol_idle_s=3600.0, silence_s=30.0)
 
 
 class Given:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from training.truth_log import Rules, TruthLog, read_truth_logs
+from training.truth_log import ReadingRules, TruthLog, read_truth_logs
 
 BORN_S = 1_755_261_958
-RULES = Rules()
+RULES = ReadingRules()
 
 
 def stamp(after_s: float) -> str:
@@ -68,7 +68,7 @@ def tracked(**changes: Any) -> dict[str, Any]:
     return {k: v for k, v in (line | changes).items() if v is not None}
 
 
-def told(*lines: dict[str, Any] | str, path: Path, rules: Rules = RULES) -> TruthLog:
+def told(*lines: dict[str, Any] | str, path: Path, rules: ReadingRules = RULES) -> TruthLog:
     text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     path.write_text("".join(f"{line}\n" for line in text))
     log = read_truth_logs([path], rules)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from service.alerting import Alert, Event, Finding
+from service.alerting import Alert, CheckResult, Event
 from service.durable import rename, write_file
 from service.settings import AlertsSection
 from service.unfinished import beside, remove_dead
@@ -61,7 +61,7 @@ def write_state(path: Path, state: State) -> None:
 
 def news(
     state: State,
-    findings: Sequence[Finding],
+    findings: Sequence[CheckResult],
     settings: AlertsSection,
     *,
     now_s: float,
@@ -100,25 +100,25 @@ def told(alert: Alert, before: State) -> State:
     return State(kept | _levels(lasting), alert.at, alert.model)
 
 
-def _unjudged(state: State, findings: Sequence[Finding]) -> dict[str, str]:
+def _unjudged(state: State, findings: Sequence[CheckResult]) -> dict[str, str]:
     """What was told and is neither wrong nor well now: for that there is too little, or nothing."""
     unknown = {finding.name for finding in findings if finding.level == "unknown"}
     return {name: level for name, level in state.told.items() if name in unknown}
 
 
-def _unanswered(findings: Sequence[Finding]) -> bool:
+def _unanswered(findings: Sequence[CheckResult]) -> bool:
     """Whether it is not known that the model answers: what it is worth says nothing then."""
     return any(finding.name == MODEL and finding.level == "unknown" for finding in findings)
 
 
-def _levels(findings: Sequence[Finding]) -> dict[str, str]:
+def _levels(findings: Sequence[CheckResult]) -> dict[str, str]:
     return {finding.name: finding.level for finding in findings}
 
 
 def _text(
     event: str,
     model: str | None,
-    wrong: Sequence[Finding],
+    wrong: Sequence[CheckResult],
     recovered: Sequence[str],
     unjudged: Sequence[str],
 ) -> str:

@@ -39,7 +39,7 @@ _LAST = (
 )
 
 
-class Answer(NamedTuple):
+class LastAnswer(NamedTuple):
     """When it was given, UTC seconds, by which model, or None where the service had none, and
     whose journal has it."""
 
@@ -73,7 +73,7 @@ def advice_by_score(journals: Journals, of: str | None = None) -> dict[str, Advi
 
 def last_answers(
     journals: Sequence[Path], since_s: float, until_s: float, young: tuple[float, float]
-) -> list[Answer]:
+) -> list[LastAnswer]:
     """Of each journal the last within these times (UTC s) that a model gave, or that only the
     want of one kept it from giving; nothing of a journal without such.
 
@@ -85,7 +85,7 @@ def last_answers(
         with read(journal) as connection:
             row = connection.execute(_LAST, (since_s, until_s, *young)).fetchone()
         if row is not None:
-            found.append(Answer(row[0], row[1], journal))
+            found.append(LastAnswer(row[0], row[1], journal))
     return found
 
 

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 from protocol.manifest import POINTER_NAME, Pointer
 from service import presence
-from service.alerting import Finding
+from service.alerting import CheckResult
 from service.bundle import load, read_pointer
 from service.errors import ModelRejected
-from service.model import AHEAD_S, Model
+from service.model import CLOCK_AHEAD_S, Model
 from training.alerts import MODEL
-from training.answered import Answer, last_answers
+from training.answered import LastAnswer, last_answers
 from training.bound import DAY_S
 from training.publish import published_versions
 from training.registry import UNTIMED, RegistryError, pointer_to
@@ -37,7 +37,7 @@ class Answering(NamedTuple):
     """
 
     model: Model | None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[CheckResult, ...] = ()
     published: bool = False
     pinned: bool = False
 
@@ -59,22 +59,24 @@ def look(settings: Settings, *, now_s: float) -> Answering:
         return Answering(model, found, published=True, pinned=pointer.pinned)
     if not problem:
         text = "no model is published: base scores are served, nothing was promised"
-        return Answering(None, (Finding(MODEL, "unknown", text),))
+        return Answering(None, (CheckResult(MODEL, "unknown", text),))
     found = _told(problem, answers)
     model = None if version is None else _loaded(settings, version, now_s)
     if model is None:
         text = "the model that answers cannot be looked at"
-        return Answering(None, (*found, *(Finding(name, "unknown", text) for name in NOT_JUDGED)))
+        return Answering(
+            None, (*found, *(CheckResult(name, "unknown", text) for name in NOT_JUDGED))
+        )
     return Answering(model, found)
 
 
-def answers_since(settings: Settings, pointer: Pointer | None, now_s: float) -> list[Answer]:
+def answers_since(settings: Settings, pointer: Pointer | None, now_s: float) -> list[LastAnswer]:
     """The last of each journal since the services had time to follow the pointer.
 
     Where a clock was ahead when it moved, nobody knows when that was: the last of all counts.
     """
     moved_s = -math.inf if pointer is None else pointer.published_at
-    since_s = moved_s + FOLLOWED_S if moved_s <= now_s + AHEAD_S else -math.inf
+    since_s = moved_s + FOLLOWED_S if moved_s <= now_s + CLOCK_AHEAD_S else -math.inf
     return last_answers(settings.journals, since_s, now_s, _young(settings, pointer, now_s))
 
 
@@ -88,21 +90,21 @@ def _young(settings: Settings, pointer: Pointer | None, now_s: float) -> tuple[f
     life_s = settings.expire_after_days * DAY_S or math.inf
     written_s = (settings.models / POINTER_NAME).stat().st_mtime
     # As above, one of a clock that was ahead tells nothing.
-    begin_s = max(pointer.reviewed_at, written_s if written_s <= now_s + AHEAD_S else 0.0)
+    begin_s = max(pointer.reviewed_at, written_s if written_s <= now_s + CLOCK_AHEAD_S else 0.0)
     return begin_s + FOLLOWED_S, pointer.reviewed_at + life_s - FOLLOWED_S
 
 
-def _latest(answers: Sequence[Answer]) -> str | None:
+def _latest(answers: Sequence[LastAnswer]) -> str | None:
     """The model that answered last; None where none did."""
     by_models = [one for one in answers if one.version is not None]
     return max(by_models).version if by_models else None
 
 
-def _told(problem: str, answers: Sequence[Answer]) -> tuple[Finding, ...]:
+def _told(problem: str, answers: Sequence[LastAnswer]) -> tuple[CheckResult, ...]:
     if problem:
-        return (Finding(MODEL, "alert", problem),)
+        return (CheckResult(MODEL, "alert", problem),)
     text = f"not yet known: no model has answered since {FOLLOWED_S:.0f} s after it was published"
-    return () if answers else (Finding(MODEL, "unknown", text),)
+    return () if answers else (CheckResult(MODEL, "unknown", text),)
 
 
 def _published(settings: Settings) -> tuple[Pointer | None, Model | None, str]:
@@ -134,7 +136,7 @@ def _unpublished(settings: Settings, version: str | None) -> str:
     )
 
 
-def _another(settings: Settings, others: Sequence[Answer], pointer: Pointer) -> str:
+def _another(settings: Settings, others: Sequence[LastAnswer], pointer: Pointer) -> str:
     """`others` are the answers that the published model did not give; their journals are named
     where there are several."""
     at = f"{datetime.fromtimestamp(pointer.published_at, UTC):%Y-%m-%d %H:%M} UTC"

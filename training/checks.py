@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from service.alerting import Finding, Level
+from service.alerting import CheckResult, Level
 from service.arrays import Floats
 from service.drift import MIN_SIGNALS
 from service.model import REVIEW_DUE, Model
@@ -30,12 +30,12 @@ INTERVAL = 0.998
 MOST_NAMED = 4
 
 
-def input_drift(model: Model, answered: Sequence[tuple[float, Floats]]) -> Finding:
+def input_drift(model: Model, answered: Sequence[tuple[float, Floats]]) -> CheckResult:
     """PSI of the newest vectors (11,) that the model answered, against its deciles."""
     n = len(answered)
     if n < MIN_SIGNALS:
         text = f"{n} answered signals, {MIN_SIGNALS} are needed"
-        return Finding("input_drift", "unknown", text, {"signals": float(n)})
+        return CheckResult("input_drift", "unknown", text, {"signals": float(n)})
     by_name = examine(model, answered)
     facts = {"signals": float(n)} | {f"psi_{name}": seen.psi for name, seen in by_name.items()}
     worst = sorted(by_name, key=lambda name: -by_name[name].psi / by_name[name].limit)
@@ -45,12 +45,12 @@ def input_drift(model: Model, answered: Sequence[tuple[float, Floats]]) -> Findi
         more = f" and {len(drifting) - MOST_NAMED} more" if len(drifting) > MOST_NAMED else ""
         named = ", ".join(shown[: min(len(drifting), MOST_NAMED)])
         text = f"{n:,} signals are no longer like those it was trained on: {named}{more}"
-        return Finding("input_drift", "alert", text, facts)
+        return CheckResult("input_drift", "alert", text, facts)
     text = f"{n:,} signals look as in training; nearest to its limit is {shown[0]}"
-    return Finding("input_drift", "fine", text, facts)
+    return CheckResult("input_drift", "fine", text, facts)
 
 
-def truth_logs(problems: Sequence[str]) -> tuple[Finding, ...]:
+def truth_logs(problems: Sequence[str]) -> tuple[CheckResult, ...]:
     """What could not be read: nothing that came of it counts in the other checks."""
     if not problems:
         return ()
@@ -59,14 +59,14 @@ def truth_logs(problems: Sequence[str]) -> tuple[Finding, ...]:
     text = f"{problems[0]}{more}"
     if not problems[0].endswith(MOVED):
         text = f"not read to the end: {text}; mend it, or take it off truth_log.paths"
-    return (Finding("truth_log", "warning", text, {"problems": float(len(problems))}),)
+    return (CheckResult("truth_log", "warning", text, {"problems": float(len(problems))}),)
 
 
-def calibration_and_loss(live: Live, base_rate: float, limit: Limit) -> Finding:
+def calibration_and_loss(live: Live, base_rate: float, limit: Limit) -> CheckResult:
     """The promise held against every outcome since the model was published."""
     n = len(live)
     if not n:
-        return Finding("calibration", "unknown", "no outcome of what it answered yet")
+        return CheckResult("calibration", "unknown", "no outcome of what it answered yet")
     steps = increments(live.p, live.win, base_rate)
     charts = {name: chart(live.weight * step, limit.nats) for name, step in steps.items()}
     ours = float(np.average(log_loss(live.p, live.win), weights=live.weight))
@@ -84,14 +84,14 @@ def calibration_and_loss(live: Live, base_rate: float, limit: Limit) -> Finding:
         since = min(_since(charts[name].alarm) for name in on)
         began = f"{datetime.fromtimestamp(float(live.time_s[since]), UTC):%Y-%m-%d %H:%M} UTC"
         text = f"{' and '.join(_BROKEN[name] for name in on)}, since {began}; {losses}"
-        return Finding("calibration", "alert", text, facts)
+        return CheckResult("calibration", "alert", text, facts)
     near = max(float(found.values[-1]) for found in charts.values())
     text = f"the promise holds (CUSUM {near:.1f} of {limit.nats:.1f}); {losses}"
     if math.isfinite(limit.noticed_after):
         text += f". A lost edge would show after about {limit.noticed_after:.0f} outcomes"
     else:
         text += ". It promises too little for a lost edge to show within 2,000 outcomes"
-    return Finding("calibration", "fine", text, facts)
+    return CheckResult("calibration", "fine", text, facts)
 
 
 _BROKEN = {
@@ -106,7 +106,7 @@ def _since(alarm: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
     return int(off[-1]) + 1 if len(off) else 0
 
 
-def win_rate(live: Live, *, window_days: float, warn_points: float) -> Finding:
+def win_rate(live: Live, *, window_days: float, warn_points: float) -> CheckResult:
     """Won against promised over the last days, the interval by days or longer stretches."""
     rows = live.last_days(window_days)
     n, day_count = len(rows), len(np.unique(days(rows.time_s)))
@@ -115,7 +115,7 @@ def win_rate(live: Live, *, window_days: float, warn_points: float) -> Finding:
             f"{n} outcomes of {day_count} days within {window_days:.0f} days; "
             f"{FEWEST} of {FEWEST_DAYS} are needed"
         )
-        return Finding("win_rate", "unknown", text, {"outcomes": float(n)})
+        return CheckResult("win_rate", "unknown", text, {"outcomes": float(n)})
     short, margin = shortfall(rows)
     won = float(np.average(rows.win, weights=rows.weight))
     promised = won + short
@@ -135,7 +135,7 @@ def win_rate(live: Live, *, window_days: float, warn_points: float) -> Finding:
     level: Level = "fine"
     if 100.0 * short > warn_points:
         level = "alert" if short > margin else "warning"
-    return Finding("win_rate", level, text, facts)
+    return CheckResult("win_rate", level, text, facts)
 
 
 def shortfall(rows: Live) -> tuple[float, float]:
@@ -156,7 +156,7 @@ def shortfall(rows: Live) -> tuple[float, float]:
 
 def age(
     model: Model, *, expire_after_days: float, now_s: float, pinned: bool = False
-) -> tuple[Finding, ...]:
+) -> tuple[CheckResult, ...]:
     """How long since the model was last reviewed, against when it is no longer used.
 
     That it is no longer used is a finding of its own, since only what is new is told.
@@ -165,7 +165,7 @@ def age(
     facts = {"days": passed}
     if expire_after_days == 0.0:
         text = f"reviewed {passed:.0f} days ago; it does not expire"
-        return (Finding("age", "fine", text, facts),)
+        return (CheckResult("age", "fine", text, facts),)
     if model.reviewed_ahead(now_s):
         text = (
             f"reviewed {(model.reviewed_at - now_s) / DAY_S:.0f} days from now: this clock is "
@@ -173,15 +173,15 @@ def age(
             "review's date is false, `train --force` publishes another model or renews the review, "
             "if it finds one to be good"
         )
-        return (Finding("age", "alert", text, facts),)
+        return (CheckResult("age", "alert", text, facts),)
     text = f"reviewed {passed:.0f} days ago, expires after {expire_after_days:.0f}"
     if passed < REVIEW_DUE * expire_after_days:
-        return (Finding("age", "fine", text, facts),)
+        return (CheckResult("age", "fine", text, facts),)
     text += ": run train, which reviews it"
     if pinned:
         text += "; it is pinned, which withholds any other: unpin"
-    due = Finding("age", "alert", text, facts)
+    due = CheckResult("age", "alert", text, facts)
     if passed < expire_after_days:
         return (due,)
     gone = "no longer used: base scores are served until one is published or found to hold"
-    return due, Finding("expired", "alert", gone)
+    return due, CheckResult("expired", "alert", gone)

@@ -13,9 +13,8 @@ import numpy as np
 
 from service.arrays import Bools, Floats
 from training.bound import Mean, clustered, stretches
-from training.gain import FEWEST, FEWEST_DAYS, ROUNDED, Gain, by_week, gain
+from training.gain import FEWEST, FEWEST_DAYS, ROUNDED, Gain, Group, by_week, gain, group
 from training.measure import best_first, expected_r, net_r
-from training.results import Group, group
 from training.samples import Samples
 
 SHARES = np.linspace(0.05, 1.0, 20)

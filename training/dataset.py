@@ -36,7 +36,7 @@ from training.pips import in_r
 from training.samples import Samples
 from training.scored import Reach, Score, labels_by_id, scores_of, vector_of
 from training.sight import Sight, sight_of
-from training.truth_log import AHEAD_S, SAME_TRADE_S, Outcome, Reason, other_market, words
+from training.truth_log import SAME_TRADE_S, STAMP_AHEAD_S, Outcome, Reason, other_market, words
 
 
 class Dataset(msgspec.Struct, frozen=True):
@@ -255,7 +255,7 @@ def _unfit(score: Score, seen: dict[str, bool], rules: JoinRules, now_s: float) 
         seen[score.signal_id] = score.backfilled
         if words.is_test(score.signal_id):
             return "test"
-    if score.time_s > now_s + AHEAD_S:
+    if score.time_s > now_s + STAMP_AHEAD_S:
         return "scored_in_the_future"
     if score.fingerprint != FINGERPRINT:
         return "other_features"
@@ -271,7 +271,7 @@ def _ripe(scores: list[Score], rules: JoinRules, now_s: float) -> float:
     scored a holding time ago is over however little came after it. A stamp that is yet to come
     tells neither.
     """
-    come = [score for score in scores if score.time_s <= now_s + AHEAD_S]
+    come = [score for score in scores if score.time_s <= now_s + STAMP_AHEAD_S]
     newest_s = min(now_s, max((score.time_s for score in come), default=0.0))
     rested_s = max(
         (s.time_s for s in come if now_s - s.scored_at >= rules.max_holding_s), default=0.0

@@ -12,6 +12,8 @@ import numpy as np
 
 from service.arrays import Bools, Floats
 from training.bound import DAY_S, clustered, stretches, t_quantile
+from training.measure import net_r
+from training.samples import Samples
 
 WEEK_S = 7 * DAY_S
 MONDAY_S = 4 * DAY_S
@@ -22,6 +24,42 @@ ROUNDED = 0.005
 NOTHING = 1e-9
 FEWEST_A_SIDE, FEWEST_EXPECTED = 50, 10
 """Of those taken, and of those not; and of wins and losses to be expected in the smaller part."""
+
+
+Z90 = 1.6448536269514722
+"""Two-sided 90 % of the normal distribution; its ends are one-sided 95 % bounds."""
+
+
+class Group(NamedTuple):
+    """Signals of one kind in one window: n, share won with its 90 % interval, mean R net of cost.
+
+    `r` is NaN where it is known of none, the rates are NaN without signals.
+    """
+
+    n: int
+    won: float
+    low: float
+    high: float
+    r: float
+
+
+def group(samples: Samples, at: Bools) -> Group:
+    """Summarise the signals `at` (n,); overlapping ones count by their weight.
+
+    The interval is Wilson's on the effective number (JASA 22 (1927) 209).
+    """
+    count = int(np.count_nonzero(at))
+    if not count:
+        return Group(0, np.nan, np.nan, np.nan, np.nan)
+    rows = samples.take(at)
+    n = rows.n_effective
+    won = rows.base_rate
+    middle = (won + Z90**2 / (2 * n)) / (1 + Z90**2 / n)
+    half = Z90 * np.sqrt(won * (1 - won) / n + Z90**2 / (4 * n * n)) / (1 + Z90**2 / n)
+    made = net_r(rows)
+    known = np.isfinite(made)
+    r = float(np.average(made[known], weights=rows.weight[known])) if known.any() else np.nan
+    return Group(count, won, float(middle - half), float(middle + half), r)
 
 
 class Gain(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from service.alerting import Finding, tell
+from service.alerting import CheckResult, tell
 from service.durable import LockHeld
 from service.history import read_history
 from service.model import Model
@@ -30,7 +30,7 @@ class Seen(msgspec.Struct, frozen=True):
     """What a run found. `version` is the model that it looked at, `live` its number of outcomes."""
 
     version: str | None
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckResult, ...]
     live: int = 0
     retreat: retreat.Retreat | None = None
 
@@ -90,7 +90,7 @@ def _held(data: Dataset, settings: Settings, now_s: float) -> Seen:
 def _retreat(
     model: Model,
     live: Live,
-    findings: tuple[Finding, ...],
+    findings: tuple[CheckResult, ...],
     settings: Settings,
     now_s: float,
 ) -> retreat.Retreat | None:
@@ -117,7 +117,7 @@ def act(seen: Seen, settings: Settings, *, now_s: float) -> list[str]:
         text, moved = _take_back(seen.retreat, settings, now_s)
         said.append(text)
         if moved:
-            findings, urgent = (*findings, Finding(alerts.ROLLBACK, "alert", text)), True
+            findings, urgent = (*findings, CheckResult(alerts.ROLLBACK, "alert", text)), True
     told = findings + untold  # no state of now, so none of the metrics'
     problem = _tell(told, seen.version, settings, now_s=now_s, urgent=urgent)
     if problem:
@@ -145,15 +145,14 @@ def _take_back(back: retreat.Retreat, settings: Settings, now_s: float) -> tuple
             f"{back.text}"
         ), False
     try:
-        text = retreat.carry_out(back, settings.models, now_s=now_s)
+        return retreat.carry_out(back, settings.models, now_s=now_s)
     except LockHeld as held:
         return f"rollback put off: {held}; {MEANWHILE}", False
     except OSError as error:  # its lock; what else cannot be written is said there
         return f"rollback failed: {error}", False
-    return text, text.startswith("rolled back")
 
 
-def _untold_rollbacks(settings: Settings, now_s: float) -> tuple[Finding, ...]:
+def _untold_rollbacks(settings: Settings, now_s: float) -> tuple[CheckResult, ...]:
     """Those of this monitor since the program was told anything: what told of one had failed."""
     if not settings.config.alerts.command:
         return ()
@@ -161,7 +160,7 @@ def _untold_rollbacks(settings: Settings, now_s: float) -> tuple[Finding, ...]:
     # A clock that was set back must not silence us.
     since_s = max(told_s if told_s <= now_s else 0.0, now_s - 7.0 * DAY_S)
     return tuple(
-        Finding(alerts.ROLLBACK, "alert", f"rolled back to {event.version}: {event.why}")
+        CheckResult(alerts.ROLLBACK, "alert", f"rolled back to {event.version}: {event.why}")
         for event in read_history(settings.models)
         if event.event == "rolled back"
         and event.why.startswith(retreat.OURS)
@@ -170,7 +169,7 @@ def _untold_rollbacks(settings: Settings, now_s: float) -> tuple[Finding, ...]:
 
 
 def _tell(
-    findings: tuple[Finding, ...],
+    findings: tuple[CheckResult, ...],
     version: str | None,
     settings: Settings,
     *,

@@ -17,7 +17,7 @@ from service import presence
 from service.arrays import Floats
 from training.thresholds import FEWEST, translate
 from training.truth_check import account
-from training.truth_log import Outcome, Rules, Signal, read_truth_logs
+from training.truth_log import Outcome, ReadingRules, Signal, read_truth_logs
 from training.truth_log.files import with_rotated
 
 TRAINING_DATA = "ml_training_data.jsonl"
@@ -56,7 +56,7 @@ def find(folder: Path) -> Left:
     )
 
 
-def describe(folder: Path, rules: Rules, threshold: float | None) -> Iterator[str]:
+def describe(folder: Path, rules: ReadingRules, threshold: float | None) -> Iterator[str]:
     """Lines for the terminal; with `threshold` on the original's score, what it becomes."""
     left = find(folder)
     if not any(left):

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from protocol.manifest import MANIFEST_NAME, Manifest, Pointer
 from service import presence
-from service.bundle import Limits, load, read_manifest_bytes
+from service.bundle import ModelLimits, load, read_manifest_bytes
 from service.durable import Step, no_step
 from service.errors import ModelRejected
 from service.history import read_history
@@ -37,7 +37,7 @@ NOT_USED = (
     "lists the others"
 )
 """What follows from a model that is too old, behind its version and `too_old`."""
-UNTIMED = Limits(row_s=math.inf)
+UNTIMED = ModelLimits(row_s=math.inf)
 """For what is published: its time was taken then, and is longer where a trainer works."""
 _UNREADABLE = (OSError, ModelRejected, msgspec.MsgspecError, ValueError)
 

@@ -25,8 +25,10 @@ from training.gain import (
     ROUNDED,
     WEEK_S,
     Gain,
+    Group,
     compared,
     gain,
+    group,
     made_good,
     week_of,
 )
@@ -34,41 +36,6 @@ from training.known_r import known_r, without_r
 from training.measure import net_r
 from training.samples import Samples
 from training.wording import BREAK_EVEN, WIDTH, day, end_of
-
-Z90 = 1.6448536269514722
-"""Two-sided 90 % of the normal distribution; its ends are one-sided 95 % bounds."""
-
-
-class Group(NamedTuple):
-    """Signals of one kind in one window: n, share won with its 90 % interval, mean R net of cost.
-
-    `r` is NaN where it is known of none, the rates are NaN without signals.
-    """
-
-    n: int
-    won: float
-    low: float
-    high: float
-    r: float
-
-
-def group(samples: Samples, at: Bools) -> Group:
-    """Summarise the signals `at` (n,); overlapping ones count by their weight.
-
-    The interval is Wilson's on the effective number (JASA 22 (1927) 209).
-    """
-    count = int(np.count_nonzero(at))
-    if not count:
-        return Group(0, np.nan, np.nan, np.nan, np.nan)
-    rows = samples.take(at)
-    n = rows.n_effective
-    won = rows.base_rate
-    middle = (won + Z90**2 / (2 * n)) / (1 + Z90**2 / n)
-    half = Z90 * np.sqrt(won * (1 - won) / n + Z90**2 / (4 * n * n)) / (1 + Z90**2 / n)
-    made = net_r(rows)
-    known = np.isfinite(made)
-    r = float(np.average(made[known], weights=rows.weight[known])) if known.any() else np.nan
-    return Group(count, won, float(middle - half), float(middle + half), r)
 
 
 def describe(

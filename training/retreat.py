@@ -71,26 +71,26 @@ def consider(
     return _compared(model, previous, rows)
 
 
-def carry_out(retreat: Retreat, models_dir: Path, *, now_s: float) -> str:
-    """Point back and record it in the history; returns what came of it.
+def carry_out(retreat: Retreat, models_dir: Path, *, now_s: float) -> tuple[str, bool]:
+    """Point back and record it in the history; returns what came of it, and whether it moved.
 
     Raises LockHeld where a trainer is at work: the next run looks again.
     """
     with TrainerLock(models_dir):
         pointer = current_pointer(models_dir)
         if pointer is None or pointer.version != retreat.version or pointer.pinned:
-            return "not rolled back: another model has been published or pinned meanwhile"
+            return "not rolled back: another model has been published or pinned meanwhile", False
         with suppress(OSError):
             complete_history(models_dir)
         try:
             rollback(models_dir, retreat.to, now_s=now_s, why=f"{OURS}{retreat.text}"[:1900])
         except RegistryError as error:
-            return f"rollback failed: {error}"
+            return f"rollback failed: {error}", False
         except Unflushed as error:
-            return f"rolled back to {retreat.to} ({error.strerror}): {retreat.text}"
+            return f"rolled back to {retreat.to} ({error.strerror}): {retreat.text}", True
         except OSError as error:
-            return f"rollback failed: {error}"
-    return f"rolled back to {retreat.to}: {retreat.text}"
+            return f"rollback failed: {error}", False
+    return f"rolled back to {retreat.to}: {retreat.text}", True
 
 
 def _compared(model: Model, previous: Model, rows: Live) -> Retreat:

@@ -17,7 +17,7 @@ from service.config import load
 from service.errors import ConfigError
 from service.settings import Config
 from training.joining import JoinRules, Rhythm
-from training.truth_log import Rules
+from training.truth_log import ReadingRules
 from training.truth_log.files import unread_beside, with_rotated
 
 
@@ -29,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     replicas: tuple[Path, ...] = ()
     truth_logs: tuple[Path, ...] = ()
     backfills: tuple[Path, ...] = ()
-    reading: Rules = Rules()
+    reading: ReadingRules = ReadingRules()
     joining: JoinRules = JoinRules()
     min_samples: int = 100
     min_new: int = 100
@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The walk-forward's: a window as often as is retrained, cohorts as when joined."""
         return Rhythm(step=self.min_new or 100, holding_s=self.joining.max_holding_s)
 
-    def reading_at(self, now_s: float) -> Rules:
+    def reading_at(self, now_s: float) -> ReadingRules:
         """How lines are read at a moment, after which nothing can have ended."""
         return msgspec.structs.replace(self.reading, now_s=now_s)
 
@@ -80,7 +80,9 @@ def effective(
         replicas=tuple(config.path(path) for path in config.training.journals),
         truth_logs=tuple(config.path(path) for path in config.truth_log.paths),
         backfills=tuple(config.path(path) for path in config.training.backfills),
-        reading=Rules(zone=_zone(config), max_watch_delay_s=config.truth_log.max_watch_delay_s),
+        reading=ReadingRules(
+            zone=_zone(config), max_watch_delay_s=config.truth_log.max_watch_delay_s
+        ),
         joining=JoinRules(
             max_missing=config.training.max_missing,
             max_holding_s=config.training.max_holding_s,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from service.alerting import Finding
+from service.alerting import CheckResult
 from service.durable import READABLE
 from training.replacing import replace
 
@@ -23,7 +23,7 @@ Maker = Callable[..., Gauge]
 
 def write_monitor(
     path: Path,
-    findings: Sequence[Finding],
+    findings: Sequence[CheckResult],
     *,
     now_s: float,
     model: str | None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from training.truth_log import Reason, Rules, TruthLog, read_truth_logs
+from training.truth_log import ReadingRules, Reason, TruthLog, read_truth_logs
 from training.wording import behind, meaning
 
 
-def check(paths: Iterable[Path], rules: Rules) -> Iterator[str]:
+def check(paths: Iterable[Path], rules: ReadingRules) -> Iterator[str]:
     """Account of each file, and of all together where there are several."""
     files = list(paths)
     for path in files:

@@ -24,7 +24,7 @@ from socket import gethostname
 import msgspec
 
 from service import alerting, exit_codes
-from service.alerting import Alert, Finding
+from service.alerting import Alert, CheckResult
 from service.config import load
 from service.errors import CommandError, ConfigError
 from service.settings import AlertsSection, Config
@@ -55,7 +55,7 @@ def tell(
     result = environ.get("MONITOR_SERVICE_RESULT", "success" if word == "well" else "unknown")
     if result == "success" and environ.get("MONITOR_EXIT_STATUS") == str(exit_codes.TRY_LATER):
         return f"{unit}: nothing ran, another one is at work"
-    failed = Finding(UNIT, "alert", _what(unit, result, environ, now_s))
+    failed = CheckResult(UNIT, "alert", _what(unit, result, environ, now_s))
     wrong = [] if result == "success" else [failed]
     path = config.models_dir / f".{unit}.alert"
     state = alerts.read_state(path) if unit in JOBS else alerts.State()

@@ -25,8 +25,8 @@ def backup(config_path: str | None, folder: Path) -> None:
     """
     from service.backup import make
     from service.config import config_file, load
-    from service.journal_summary import amount
     from service.unfinished import undone_on_sigterm
+    from service.words import amount
 
     now_s = time.time()
     with undone_on_sigterm():

@@ -116,9 +116,8 @@ class Asked(NamedTuple):
         wants none. Raises CommandError or, only where none was named, ConfigError."""
         if self.endpoint:
             return self.endpoint, own_keys()
-        from service.addresses import is_wildcard
+        from service.addresses import askable, is_wildcard
         from service.config import load
-        from service.doctor.scene import askable
 
         config, keys = load(self.config_path).config, own_keys()
         addresses = askable(config, keys)

@@ -26,7 +26,7 @@ from service.doctor.system import (
     unless_linked,
 )
 from service.journal_file import wal_of
-from service.journal_summary import amount
+from service.words import amount
 
 MIB = 1 << 20
 SCARCE_BYTES, FULL_BYTES = 1024 * MIB, 100 * MIB

@@ -38,11 +38,10 @@ from service.journal_file import (
     wal_of,
 )
 from service.journal_reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
-from service.journal_summary import amount
 from service.locks import lock_of
 from service.score_table import spooled_scores
 from service.spool import spool_path
-from service.words import stamp
+from service.words import amount, stamp
 
 LARGE_WAL_BYTES = 64 << 20
 CHECK_S = 5.0
@@ -53,7 +52,7 @@ WRITER_BYTE = "120"
 LOCKED_FOR_S = 0.5
 LOOKS = 5
 RESTARTS, RESTARTS_S = 5, 3600.0
-AHEAD_S = 60.0
+SCORE_AHEAD_S = 60.0
 _NEWEST = "SELECT scored_at FROM scores WHERE typeof(scored_at) = 'real' ORDER BY seq DESC LIMIT 1"
 
 
@@ -271,7 +270,7 @@ def _content(scene: Scene, path: Path, connection: sqlite3.Connection) -> Iterat
         yield _damaged(path, problem)
         return
     newest = connection.execute(_NEWEST).fetchone()
-    if newest is not None and newest[0] > scene.now_s + AHEAD_S:
+    if newest is not None and newest[0] > scene.now_s + SCORE_AHEAD_S:
         yield fail(
             path,
             f"its last score is of {stamp(newest[0])} UTC, which is yet to come",

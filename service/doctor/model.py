@@ -13,7 +13,7 @@ import msgspec
 from protocol.manifest import MANIFEST_NAME, POINTER_NAME, Version
 from service import presence
 from service.bars import DAY_S
-from service.bundle import Limits, load, read_pointer
+from service.bundle import ModelLimits, load, read_pointer
 from service.doctor.finding import Finding, fail, lost_link, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import READ, dangling, obstacle, unless_linked
@@ -36,7 +36,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         if found is None:
             yield _none(scene, models)
             return
-        limits = Limits(scene.config.model.max_file_bytes, scene.config.model.max_nodes)
+        limits = ModelLimits(scene.config.model.max_file_bytes, scene.config.model.max_nodes)
         model = load(models, found, limits)
     except ModelRejected as error:
         if isinstance(error.__cause__, PermissionError) and os.geteuid() != scene.owner:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import protocol
 from service import mode_file, presence
-from service.addresses import is_wildcard
+from service.addresses import askable, is_wildcard
 from service.doctor.finding import Finding, fail, ok, warn
-from service.doctor.scene import Running, Scene, askable, user_name
+from service.doctor.scene import Running, Scene, user_name
 from service.doctor.system import Process
 from service.words import counted, span, stamp
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.curve import CurveKeys
-from protocol.limits import MAX_PATH_CHARS
 from service import presence
-from service.addresses import IPC, TCP, ipc_path, is_loopback
+from service.addresses import IPC, TCP, askable, ipc_path, is_loopback
 from service.config import Sourced
 from service.doctor.system import Process, listener, locks, process
 from service.locks import lock_of
@@ -78,7 +77,7 @@ def look_around(
     holder = journal_holder(config)
     answers = (_ask(address, wanted, ask_ms) for address, wanted in askable(config, keys))
     found = next((answer for answer in answers if answer is not None), None)
-    ours = found is not None and is_ours(found.stats, config)
+    ours = found is not None and found.stats.get("state_dir") == config.told_state_dir
     return Scene(
         config,
         now_s,
@@ -100,26 +99,6 @@ def ask_again(scene: Scene) -> Running | None:
         return None
     address = scene.running.address
     return _ask(address, dict(askable(scene.config, scene.keys))[address], scene.ask_ms)
-
-
-def askable(config: Config, keys: CurveKeys | None) -> list[tuple[str, CurveKeys | None]]:
-    """The addresses of the service that can be asked from here, the local ones first.
-
-    Each with the keys that it wants: where it wants none, who shows some gets no answer. What
-    knows nothing of CURVE, as the defaults, says nothing of what another service wants.
-    """
-    knows = bool(config.curve.server_secret_file)
-    addresses: list[tuple[str, CurveKeys | None]] = []
-    for bind in config.score.bind:
-        if bind.startswith(IPC):
-            addresses.append((bind, None))
-        elif bind.startswith(TCP):
-            host, _, port = bind[len(TCP) :].rpartition(":")
-            guarded = knows and (config.curve.loopback or not is_loopback(bind))
-            if port.isdigit() and (keys is not None or not guarded):
-                local = host if host not in ("*", "0.0.0.0") else "127.0.0.1"  # noqa: S104
-                addresses.append((f"{TCP}{local}:{port}", keys if guarded or not knows else None))
-    return addresses
 
 
 def journal_holder(config: Config) -> Process | None:
@@ -169,12 +148,6 @@ def _listened(address: str) -> bool:
             return False
     host, _, port = address[len(TCP) :].rpartition(":")
     return not is_loopback(address) or listener(host.strip("[]"), int(port)) is not None
-
-
-def is_ours(stats: dict[str, Any], config: Config) -> bool:
-    """Whether the service that answered so is the one of this configuration."""
-    theirs = str(stats.get("state_dir", ""))
-    return theirs == str(config.path(".").absolute())[-MAX_PATH_CHARS:]
 
 
 def _owner(config: Config, holder: Process | None) -> int:

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from service import words
 from service.bars import DAY_S
-from service.journal_summary import amount
 from service.model import REVIEW_DUE
 from service.settings import Config
 from service.top.look import Look
@@ -154,7 +153,7 @@ def journal(look: Look) -> Iterator[Text]:
     if look.stats is None:
         return
     about = look.stats["journal"]
-    line = named("journal").append(f" {amount(about['size_bytes'])}")
+    line = named("journal").append(f" {words.amount(about['size_bytes'])}")
     if about["fault"]:
         line.append(f"  failing: {about['fault']}", BAD)
     for key, name in (("errors", "errors"), ("unwritten", "answers not kept")):

@@ -10,7 +10,6 @@ import msgspec
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from service.bars import DAY_S
-from service.doctor.scene import is_ours
 from service.journal_reading import (
     JournalUnreadable,
     lacking,
@@ -69,7 +68,7 @@ class Source:
         except (ScorerUnavailable, ScorerRefused) as error:
             return self._rows(seen._replace(trouble=str(error)))
         seen = seen._replace(health=health, stats=stats)
-        if is_ours(stats, self._config):
+        if stats.get("state_dir") == self._config.told_state_dir:
             return self._rows(seen)
         elsewhere = str(stats.get("state_dir"))
         trouble = f"its journal is in {elsewhere}: name its configuration with --config"

@@ -11,7 +11,6 @@ from service.bundle import read_pointer
 from service.errors import ModelRejected, remedy
 from service.history import HISTORY_NAME, last_trained, read_history
 from service.journal_file import size_of
-from service.journal_summary import amount
 from service.settings import Config
 from service.top import blocks
 from service.top.look import Look
@@ -48,7 +47,7 @@ def _from_files(config: Config) -> Iterator[Text]:
         yield line.append(f" {error}", blocks.BAD)
     path = config.journal_path
     size = size_of(path)  # 0 where nobody knows; the next line says why
-    yield blocks.named("journal").append(f" {path}, {amount(size)}" if size else f" {path}")
+    yield blocks.named("journal").append(f" {path}, {words.amount(size)}" if size else f" {path}")
 
 
 def _last_verdict(config: Config) -> Iterator[Text]:

@@ -29,7 +29,7 @@ from service.recorded_engine import RecordedEngine
 from service.recording import SegmentWriter
 from service.records import ScoreRow
 from service.settings import Config, FeedSection, PaperSection
-from training.backfill.pieces import Cutter, Rules
+from training.backfill.pieces import CutRules, Cutter
 from training.backfill.rerun import rerun, settings_of
 from training.backfill.segments import rerun_recorded, runs_of, with_signals
 from training.backfill.signals import Asked
@@ -76,7 +76,7 @@ def test_real_markets_in_pieces_give_the_bits_of_one_run(
     )
     paper = PaperSection(max_holding_s=holding_s)
     config = settings_of(paper, deals=market.volume_is_deal(FeedSection()))
-    cutter = Cutter(asked, [a.request.symbol for a in asked], Rules(holding_s, paper.max_gap_s))
+    cutter = Cutter(asked, [a.request.symbol for a in asked], CutRules(holding_s, paper.max_gap_s))
     ours = {
         str(one.score.signal_id): one
         for piece in cutter.pieces(found)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from seals import seal, seal_manifest
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
-from service.bundle import Limits, load, read_pointer
+from service.bundle import ModelLimits, load, read_pointer
 from service.errors import ModelRejected, RejectReason
 from service.forest_file import DTYPES
 
@@ -176,12 +176,12 @@ def test_a_linked_or_absent_directory_is_refused(models, tmp_path):
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_over_the_limit_is_not_read(models, name):
     os.truncate(bundle_of(models) / name, 1 << 20)
-    found = rejected(models, limits=Limits(file_bytes=(1 << 20) - 1))
+    found = rejected(models, limits=ModelLimits(file_bytes=(1 << 20) - 1))
     assert found.reason is RejectReason.TOO_LARGE
 
 
 def test_too_many_nodes_are_refused_before_the_arrays_are_read(models):
-    assert rejected(models, limits=Limits(nodes=10)).reason is RejectReason.STRUCTURE
+    assert rejected(models, limits=ModelLimits(nodes=10)).reason is RejectReason.STRUCTURE
 
 
 def test_a_model_of_other_features_is_refused(models):

@@ -25,7 +25,7 @@ from scene import Scene, scene
 from serving import rows
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
-from service.alerting import Finding
+from service.alerting import CheckResult
 from training import textfile
 
 ROUTINE = {"signal-scorer-train train": {0, 3, 4}, "signal-scorer-train monitor": {0, 5}}
@@ -212,7 +212,7 @@ def test_the_metrics_are_those_of_the_tables(shared: Scene, tmp_path: Path) -> N
     }
     assert {f"signal_scorer_{name}" for name in documented} == shown
     page = tmp_path / "monitor.prom"
-    finding = Finding("age", "fine", "", {"days": 1.0})
+    finding = CheckResult("age", "fine", "", {"days": 1.0})
     textfile.write_monitor(page, [finding], now_s=0, model="m", delivered=True)
     ours = exposed(page.read_text()) | shown
     textfile.write_train(page, "published", now_s=0)

@@ -16,7 +16,7 @@ from builders import NOW_S, small_model
 from harness import eventually
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME
-from service.bundle import DEFAULT_LIMITS, Limits
+from service.bundle import DEFAULT_LIMITS, ModelLimits
 from service.durable import TrainerLock
 from service.errors import RejectReason
 from service.model_watch import MAX_WAITING, Loaded, ModelWatch, Rejected, Removed
@@ -228,7 +228,7 @@ def test_a_candidate_that_memory_is_too_small_for_is_told_once(tmp_path):
     version = small_model(tmp_path)
     large = 32 * DEFAULT_LIMITS.file_bytes  # what earlier tests left has no room for it
     os.truncate(tmp_path / version / FOREST_NAME, large)
-    watch = ModelWatch(tmp_path, limits=Limits(file_bytes=large))
+    watch = ModelWatch(tmp_path, limits=ModelLimits(file_bytes=large))
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (in_use + DEFAULT_LIMITS.file_bytes // 8, hard))
@@ -256,7 +256,7 @@ def test_a_pointer_that_vanishes_is_told_once(tmp_path):
 
 def test_limits_reach_the_reader(tmp_path):
     small_model(tmp_path)
-    for limits in (Limits(file_bytes=1000), Limits(nodes=5)):
+    for limits in (ModelLimits(file_bytes=1000), ModelLimits(nodes=5)):
         assert isinstance(ModelWatch(tmp_path, limits=limits).poll_once(), Rejected)
 
 

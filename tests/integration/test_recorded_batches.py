@@ -24,7 +24,7 @@ def batch(engine: RecordedEngine, names: list[int], at_s: float) -> list[Row | N
         ScoreRequest(symbol="EURUSD", base_score=70.0, direction="BUY", signal_id=f"s{name}")
         for name in names
     ]
-    engine.expect(signals, at_s)
+    engine.prefetch(signals, at_s)
     return [engine.on_request(one, msgspec.msgpack.encode(one), at_s).row for one in signals]
 
 

@@ -22,7 +22,7 @@ from protocol.schema import FEATURE_NAMES
 from service.clock_offset import ClockOffset
 from service.intake import Intake
 from service.market_files import MarketAccount, read_market
-from service.symbol_feed import Endpoint, Limits
+from service.symbol_feed import Endpoint, SymbolLimits
 from service.vectors import Vectors
 
 BASE_SCORE = 70.0
@@ -59,7 +59,7 @@ class Stream:
     """The service's side: intake and vectors, without a socket or a clock."""
 
     def __init__(self) -> None:
-        self.intake = Intake(Limits())
+        self.intake = Intake(SymbolLimits())
         self.endpoint = Endpoint("recorded", True, ClockOffset(0.0))
         self.vectors = Vectors(self.intake, Counter())
 

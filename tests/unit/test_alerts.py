@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.alerting import Finding
+from service.alerting import CheckResult
 from service.settings import AlertsSection
 from training.alerts import MAX_TEXT, State, news, read_state, told, write_state
 
 HOUR = AlertsSection(command=("x",), min_interval_s=3600.0)
-FINE = Finding("win_rate", "fine", "as promised")
-WARNED = Finding("win_rate", "warning", "a little low")
-LOW = Finding("win_rate", "alert", "low")
-FEW = Finding("win_rate", "unknown", "too few")
-LOST = Finding("calibration", "alert", "lost")
+FINE = CheckResult("win_rate", "fine", "as promised")
+WARNED = CheckResult("win_rate", "warning", "a little low")
+LOW = CheckResult("win_rate", "alert", "low")
+FEW = CheckResult("win_rate", "unknown", "too few")
+LOST = CheckResult("calibration", "alert", "lost")
 
 
 def test_what_is_fine_and_was_fine_is_no_news() -> None:
@@ -66,7 +66,7 @@ def test_what_cannot_be_judged_any_more_has_not_recovered() -> None:
 
 def test_another_model_has_not_recovered_before_it_is_known_to_answer_and_judged() -> None:
     state = State({"win_rate": "alert"}, 1e9, "bad")
-    unasked = Finding("model", "unknown", "not asked yet")
+    unasked = CheckResult("model", "unknown", "not asked yet")
     for findings in ([FEW], [FINE, unasked]):
         assert news(state, findings, HOUR, now_s=1e9 + 7200, model="next") is None
     alert = news(state, [FINE], HOUR, now_s=1e9 + 7200, model="next")
@@ -99,7 +99,7 @@ def test_a_clock_set_back_does_not_silence() -> None:
 
 
 def test_what_is_urgent_does_not_wait() -> None:
-    gone = Finding("rollback", "alert", "rolled back")
+    gone = CheckResult("rollback", "alert", "rolled back")
     state = State({"win_rate": "alert"}, 1e9)
     alert = news(state, [LOW, gone], HOUR, now_s=1e9 + 1, model="m", urgent=True)
     assert alert is not None
@@ -121,7 +121,7 @@ def test_a_warning_that_becomes_an_alert_is_news() -> None:
 
 
 def test_a_text_fits_a_telephone() -> None:
-    endless = Finding("calibration", "alert", "x" * 9999)
+    endless = CheckResult("calibration", "alert", "x" * 9999)
     alert = news(State(), [endless], HOUR, now_s=1e9, model=None)
     assert alert is not None
     assert len(alert.text) == MAX_TEXT

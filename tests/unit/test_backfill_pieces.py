@@ -14,7 +14,7 @@ from oracles.serial_backfill import differences, serial
 from protocol.messages import ScoreRequest
 from service.settings import PaperSection
 from training.backfill.columns import DAY_S, TICK_COLUMNS, unpack
-from training.backfill.pieces import Cutter, Piece, Rules
+from training.backfill.pieces import CutRules, Cutter, Piece
 from training.backfill.rerun import Backfilled, rerun, settings_of
 from training.backfill.signals import Asked
 from training.backfill.stream import SOURCE_SILENCE_S, Event
@@ -83,13 +83,13 @@ def signals(
     return sorted(found, key=lambda a: (a.time_s, a.request.signal_id))
 
 
-def pieces_of(events: Sequence[Event], asked: Sequence[Asked], rules: Rules) -> list[Piece]:
+def pieces_of(events: Sequence[Event], asked: Sequence[Asked], rules: CutRules) -> list[Piece]:
     symbols = [one.request.symbol for one in asked]
     return list(Cutter(asked, symbols, rules).pieces(events))
 
 
 def by_pieces(
-    events: Sequence[Event], asked: Sequence[Asked], rules: Rules, *, deals: bool
+    events: Sequence[Event], asked: Sequence[Asked], rules: CutRules, *, deals: bool
 ) -> dict[str, Backfilled]:
     found: dict[str, Backfilled] = {}
     for piece in pieces_of(events, asked, rules):
@@ -117,7 +117,7 @@ def handed_on(events: Sequence[Event], rng: random.Random) -> list[Event]:
 def assert_same(
     events: Sequence[Event], asked: Sequence[Asked], *, deals: bool, crowded: bool = True
 ) -> dict[str, Backfilled]:
-    rules = Rules(PAPER.max_holding_s, PAPER.max_gap_s, crowded=crowded)
+    rules = CutRules(PAPER.max_holding_s, PAPER.max_gap_s, crowded=crowded)
     ours = by_pieces(events, asked, rules, deals=deals)
     assert differences(ours, serial(events, asked, settings_of(PAPER, deals=deals))) == []
     return ours
@@ -206,7 +206,7 @@ def test_a_signal_does_not_see_a_stamp_of_its_own_second_where_stamps_are_whole(
         for e in walk("EURUSD", rng, [(0, 3)], every_s=2)
     ]
     asked = signals(events, 20, rng, ("EURUSD",))
-    rules = Rules(PAPER.max_holding_s, PAPER.max_gap_s, whole_seconds=True)
+    rules = CutRules(PAPER.max_holding_s, PAPER.max_gap_s, whole_seconds=True)
     ours = by_pieces(events, asked, rules, deals=False)
     config = settings_of(PAPER, deals=False)
     assert differences(ours, serial(events, asked, config, cut=lambda s: float(int(s)))) == []
@@ -219,7 +219,7 @@ def test_no_tick_that_follows_a_signal_changes_its_vector() -> None:
     asked = signals(events, 1, rng, ("EURUSD",))
     before = [e for e in events if e.stamp_s < asked[0].time_s]
     other = [Event(e.stamp_s, e.symbol, (9.0, 9.1, 5.0)) for e in events[len(before) :]]
-    rules = Rules(PAPER.max_holding_s, PAPER.max_gap_s)
+    rules = CutRules(PAPER.max_holding_s, PAPER.max_gap_s)
     (one,) = by_pieces(events, asked, rules, deals=True).values()
     (two,) = by_pieces(before + other, asked, rules, deals=True).values()
     assert one.score.features == two.score.features
@@ -230,7 +230,7 @@ def test_pieces_hold_less_than_the_market_and_nothing_is_read_beyond_the_last_en
     events = walk("EURUSD", rng, [(0, 60)], every_s=3)
     asked = [a for a in signals(events, 50, rng, ("EURUSD",)) if a.time_s > MONDAY_S + DAY_S][:2]
     remaining = iter(events)
-    cutter = Cutter(asked, ["EURUSD"] * 2, Rules(600.0, 60.0))
+    cutter = Cutter(asked, ["EURUSD"] * 2, CutRules(600.0, 60.0))
     (piece,) = cutter.pieces(remaining)
     read = len(events) - sum(1 for _ in remaining)
     assert read < len(events)
@@ -247,7 +247,7 @@ def test_signals_outside_of_the_market_are_counted() -> None:
         Asked(MONDAY_S + 7200, unknown),
         Asked(MONDAY_S + 90_000, request),
     ]
-    cutter = Cutter(asked, [a.request.symbol for a in asked], Rules(600.0, 60.0))
+    cutter = Cutter(asked, [a.request.symbol for a in asked], CutRules(600.0, 60.0))
     assert list(cutter.pieces(events)) == []
     assert cutter.unplaced == {
         "before_the_market": 1, "not_in_the_market": 1, "after_the_market": 1,
@@ -257,6 +257,6 @@ def test_signals_outside_of_the_market_are_counted() -> None:
 @pytest.mark.parametrize("whole", [False, True])
 def test_an_empty_market_places_nothing(whole: bool) -> None:
     asked = [Asked(MONDAY_S, ScoreRequest(symbol="EURUSD", base_score=50.0))]
-    cutter = Cutter(asked, ["EURUSD"], Rules(600.0, 60.0, whole_seconds=whole))
+    cutter = Cutter(asked, ["EURUSD"], CutRules(600.0, 60.0, whole_seconds=whole))
     assert list(cutter.pieces([])) == []
     assert cutter.unplaced.total() == 1

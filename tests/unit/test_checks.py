@@ -20,7 +20,7 @@ from training.alerts import told as delivered
 from training.answered import Advice
 from training.bound import DAY_S
 from training.checks import (
-    Finding,
+    CheckResult,
     age,
     calibration_and_loss,
     input_drift,
@@ -43,7 +43,7 @@ def outcomes(n: int, *, p: float, won: float, days: int = 20) -> Live:
     return Live(np.zeros((n, FEATURE_COUNT)), np.full(n, p), wins, np.ones(n), time_s)
 
 
-def rate(live: Live) -> Finding:
+def rate(live: Live) -> CheckResult:
     return win_rate(live, window_days=30.0, warn_points=5.0)
 
 

@@ -32,7 +32,7 @@ from training.samples import Samples
 from training.settings import Settings
 from training.stability import FEWEST, stability
 from training.told import answers
-from training.truth_log import Rules, read_truth_logs
+from training.truth_log import ReadingRules, read_truth_logs
 from training.walk_forward import Fit, walk_forward
 from training.wording import plain
 
@@ -227,7 +227,7 @@ def test_where_signals_run_for_days_every_interval_is_by_what_the_gate_counts() 
     made = clustered(net_r(walk.test), walk.test.weight, walk.clusters)
     assert (found.all.low, found.all.high) == (pytest.approx(made.low), pytest.approx(made.high))
     data = Dataset(candidate.samples, N, {}, 0, 0)
-    page = render(candidate, found, data, read_truth_logs([], Rules()), []).html.decode()
+    page = render(candidate, found, data, read_truth_logs([], ReadingRules()), []).html.decode()
     assert "signals may run for\n36 hours, so 3.0 days count as one" in page
 
 
@@ -241,7 +241,7 @@ def test_the_report_speaks_of_wins_only_without_reward_and_reads_no_name_as_mark
 ) -> None:
     candidate, found = unpriced
     data = Dataset(candidate.samples, 250, {}, 0, 0)
-    page = render(candidate, found, data, read_truth_logs([], Rules()), [])
+    page = render(candidate, found, data, read_truth_logs([], ReadingRules()), [])
     text = page.html.decode()
     assert "Reward and risk are not known" in text
     assert "unknown</td>" in text
@@ -258,7 +258,7 @@ def test_a_share_of_wins_beside_backfilled_signals_is_followed_by_that_of_the_li
     backfilled = np.arange(250) < 130
     samples = replace(candidate.samples, backfilled=backfilled)
     said = f"; 120 of them scored live, of which {100 * samples.win[130:].mean():.1f} % won"
-    log = read_truth_logs([], Rules())
+    log = read_truth_logs([], ReadingRules())
 
     def pages(of: Candidate) -> tuple[str, str]:
         page = render(of, found, Dataset(of.samples, 250, {}, 0, 0), log, [])

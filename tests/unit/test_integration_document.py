@@ -10,7 +10,7 @@ from documents import document
 
 from protocol import compat, messages
 from protocol.messages import ScoreReply
-from training.truth_log import Rules, read_truth_logs
+from training.truth_log import ReadingRules, read_truth_logs
 
 TEXT = document("docs/integration.md").text
 
@@ -56,7 +56,7 @@ def test_the_lines_of_a_truth_log_are_read_as_one_signal_with_its_end(tmp_path: 
     log = tmp_path / "truth_log.jsonl"
     (lines,) = (b.text for b in document("docs/integration.md").blocks if b.language == "json")
     log.write_text(lines, "utf-8")
-    read = read_truth_logs([log], Rules())
+    read = read_truth_logs([log], ReadingRules())
     (signal,), (outcome,) = read.signals.values(), read.outcomes.values()
     assert (read.lines, read.refused, signal.base_score) == (2, {}, 72.5)
     assert (signal.symbol, signal.direction) == ("EURUSD", 1)

@@ -20,7 +20,7 @@ from training.report import render
 from training.samples import Samples
 from training.settings import Settings
 from training.told import answers
-from training.truth_log import Rules, read_truth_logs
+from training.truth_log import ReadingRules, read_truth_logs
 
 GOLD = np.arange(N) % 3 == 0
 HIDDEN = "R is not shown"
@@ -128,7 +128,7 @@ def test_the_report_concludes_nothing_from_r_that_is_known_of_one_kind_of_end(en
     found = find(candidate, settings)
     said = [" ".join(answer.text) for answer in answers(candidate, found, [])]
     data = Dataset(candidate.samples, N, {}, 0, 0)
-    page = render(candidate, found, data, read_truth_logs([], Rules()), [])
+    page = render(candidate, found, data, read_truth_logs([], ReadingRules()), [])
     text = " ".join(re.sub(r"<[^>]+>", " ", page.html.decode()).split())
     of = f"known of {candidate.walk.test.at_level.sum():,} of {len(candidate.walk.test):,} signals"
     assert of in text

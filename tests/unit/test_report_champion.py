@@ -17,7 +17,7 @@ from training.findings import find
 from training.gate import Checks, Unseen, judge
 from training.report import render
 from training.settings import Settings
-from training.truth_log import Rules, read_truth_logs
+from training.truth_log import ReadingRules, read_truth_logs
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def column() -> dict[str, str]:
     at = np.arange(len(walk.test)) >= 2 * len(walk.test) // 3
     odd = Unseen("20260101T000000Z-000000", at, 0.5 + 0.4 * (walk.p[at] - 0.5))
     judged = replace(candidate, verdict=judge(walk, Checks(0.0, 1e-5), odd))
-    data, log = Dataset(candidate.samples, N, {}, 0, 0), read_truth_logs([], Rules())
+    data, log = Dataset(candidate.samples, N, {}, 0, 0), read_truth_logs([], ReadingRules())
     page = unescape(render(judged, find(candidate, place), data, log, []).html.decode())
     table = page.split('<table class="metrics">')[1].split("</table>")[0]
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("</tr>")]

@@ -12,7 +12,7 @@ from training.candidate import Candidate
 from training.dataset import Dataset
 from training.heading import verdict_in_words
 from training.report import render
-from training.truth_log import Rules, read_truth_logs
+from training.truth_log import ReadingRules, read_truth_logs
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_numbers_of_a_candidate_that_does_not_serve_are_called_its_own(
 ) -> None:
     candidate, found = judged
     verdict = with_fields(candidate.verdict, published=passed)
-    data, log = Dataset(candidate.samples, 250, {}, 0, 0), read_truth_logs([], Rules())
+    data, log = Dataset(candidate.samples, 250, {}, 0, 0), read_truth_logs([], ReadingRules())
     page = render(
         replace(candidate, verdict=verdict), found, data, log, [],
         publishes=publishes, serving=serving,

@@ -9,8 +9,8 @@ from signal_weeks import MONDAY_S, WEEKS, advice_of, lines, weeks_of_signals
 
 from training.answered import Advice
 from training.bound import DAY_S, t_quantile
-from training.gain import WEEK_S, Gain, gain
-from training.results import describe, group
+from training.gain import WEEK_S, Gain, gain, group
+from training.results import describe
 from training.samples import Samples
 
 

@@ -17,7 +17,7 @@ from training.simulate.signals import (
     pending_line,
     signals,
 )
-from training.truth_log import Rules, read_truth_logs
+from training.truth_log import ReadingRules, read_truth_logs
 
 START_S = 1_741_564_800.0
 
@@ -63,7 +63,7 @@ def test_trainer_believes_every_completed_line(tmp_path: Path, late_s: float) ->
                 completed_line(signal, quote, win, ends_s),
             ):
                 stream.write(json.dumps(line) + "\n")
-    read = read_truth_logs([log], Rules())
+    read = read_truth_logs([log], ReadingRules())
     assert read.refused == {}
     assert set(read.shapes) == {"lifecycle", "documented"}
     assert {name: outcome.win for name, outcome in read.outcomes.items()} == wins

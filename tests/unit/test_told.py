@@ -12,7 +12,7 @@ from training.dataset import Dataset
 from training.gain import Gain
 from training.report import dates_and_code, render
 from training.told import answers
-from training.truth_log import Rules, read_truth_logs
+from training.truth_log import ReadingRules, read_truth_logs
 
 SURE = Gain(0.6, 0.5, 0.05, 0.15, n=120, days=9, fewer=60.0, rarer=0.5)
 
@@ -84,7 +84,7 @@ def test_nor_does_it_in_a_table_of_the_page(unpriced: Judged) -> None:
         for part in found.told
     ]
     data = Dataset(candidate.samples, 250, {}, 0, 0)
-    log = read_truth_logs([], Rules())
+    log = read_truth_logs([], ReadingRules())
     page = render(candidate, found._replace(told=told), data, log, []).html.decode()
     assert "<small>just above 0 to +15.0</small>" in page
     assert "<small>just below 0 to " in page

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from truth_lines import BORN_S, RULES, born, ended, stamp, told, tracked
 
-from training.truth_log import Reason, Rules, read_truth_logs, words
+from training.truth_log import ReadingRules, Reason, read_truth_logs, words
 
 
 @pytest.fixture
@@ -173,14 +173,14 @@ def test_only_the_terminals_own_outcome_source_counts(
 def test_what_cannot_be_true_is_refused_for_its_reason(
     path: Path, lines: list[dict[str, Any] | str], reason: Reason
 ) -> None:
-    log = told(*lines, path=path, rules=Rules(now_s=BORN_S + 86_400.0))
+    log = told(*lines, path=path, rules=ReadingRules(now_s=BORN_S + 86_400.0))
     assert not log.outcomes
     assert reason in log.refused
 
 
 def test_an_end_a_little_ahead_of_our_clock_is_believed(path: Path) -> None:
-    assert told(ended(), path=path, rules=Rules(now_s=BORN_S + 60.0)).outcomes
-    assert not told(ended(), path=path, rules=Rules(now_s=BORN_S - 60.0)).outcomes
+    assert told(ended(), path=path, rules=ReadingRules(now_s=BORN_S + 60.0)).outcomes
+    assert not told(ended(), path=path, rules=ReadingRules(now_s=BORN_S - 60.0)).outcomes
 
 
 def test_a_runtime_in_whole_minutes_from_a_late_watch_contradicts_nothing(path: Path) -> None:
@@ -338,7 +338,7 @@ def test_a_test_is_an_id_with_test_as_a_token(signal_id: str, test: bool) -> Non
 
 
 def test_naive_stamps_are_read_in_the_configured_zone(path: Path) -> None:
-    athens = Rules(zone=ZoneInfo("Europe/Athens"))
+    athens = ReadingRules(zone=ZoneInfo("Europe/Athens"))
     line = ended(signal_id="A_1", completed_at="2025-08-15T15:00:00")
     (outcome,) = told(line, path=path, rules=athens).outcomes.values()
     assert outcome.completed_s == datetime(2025, 8, 15, 12, tzinfo=UTC).timestamp()

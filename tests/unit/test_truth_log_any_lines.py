@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from truth_lines import RULES, assert_adds_up, born, ended, stamp, told, tracked
 
 from training.truth_check import check
-from training.truth_log import Reason, Rules, read_truth_logs
+from training.truth_log import ReadingRules, Reason, read_truth_logs
 
 OTHERS = "win pair features lifespan action created_at timestamp outcome_source runtime_minutes"
 FIELDS = st.sampled_from([*born(), *ended(), *tracked(), *OTHERS.split(), "realised_r", "quality"])
@@ -105,7 +105,7 @@ def test_real_logs_give_the_counts_of_reading_them_by_hand(shared_data: Path) ->
 def test_watched_signals_of_the_real_log_without_the_limit_on_watching(shared_data: Path) -> None:
     log = read_truth_logs(
         [shared_data / "truth_logs" / "outcomes_20250819.jsonl.gz"],
-        Rules(max_watch_delay_s=float("inf")),
+        ReadingRules(max_watch_delay_s=float("inf")),
     )
     # 839 signals watched for more than a tick; 143 won and lost, 2 cannot have ended so.
     assert len(log.outcomes) == 839 - 143 - 2

@@ -21,7 +21,7 @@ from truth_lines import RULES, assert_adds_up, born, ended, told
 from training import checks
 from training.settings import Settings
 from training.truth_check import check
-from training.truth_log import Reason, Rules, read_truth_logs
+from training.truth_log import ReadingRules, Reason, read_truth_logs
 from training.truth_log import files as log_files
 from training.truth_log.files import MOVED, unread_beside, with_rotated
 
@@ -143,7 +143,7 @@ def test_a_log_that_is_rotated_while_it_is_read_is_a_problem(path: Path) -> None
         path.rename(older)
         path.write_text(json.dumps(ended(signal_id="NEW")) + "\n")
 
-    log = read_truth_logs(with_rotated(path), Rules(zone=Rotating(rotate)))
+    log = read_truth_logs(with_rotated(path), ReadingRules(zone=Rotating(rotate)))
     assert "OLD" not in log.outcomes
     (problem,) = log.problems
     assert problem.startswith(f"{path}: ")
@@ -162,7 +162,7 @@ def test_a_log_that_is_copied_and_emptied_while_an_older_part_is_read_is_a_probl
         shutil.copy(path, older)
         os.truncate(path, 0)
 
-    log = read_truth_logs(with_rotated(path), Rules(zone=Rotating(rotate)))
+    log = read_truth_logs(with_rotated(path), ReadingRules(zone=Rotating(rotate)))
     assert set(log.outcomes) == {"OLDER"}
     assert log.problems == (f"{path}: {MOVED}",)
     again = read_truth_logs(with_rotated(path), RULES)
@@ -172,7 +172,7 @@ def test_a_log_that_is_copied_and_emptied_while_an_older_part_is_read_is_a_probl
 def test_a_log_that_is_emptied_while_it_is_read_is_a_problem(path: Path) -> None:
     with path.open("w") as log:
         log.writelines(json.dumps(ended(signal_id=f"A_{i}")) + "\n" for i in range(9000))
-    emptied = Rules(zone=Rotating(lambda: os.truncate(path, 0)))
+    emptied = ReadingRules(zone=Rotating(lambda: os.truncate(path, 0)))
     assert read_truth_logs([path], emptied).problems == (f"{path}: {MOVED}",)
 
 
@@ -185,7 +185,7 @@ def test_a_log_that_is_packed_before_it_is_read_is_one_problem_and_nothing_to_me
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
 
-    log = read_truth_logs([older, path], Rules(zone=Rotating(rotate)))
+    log = read_truth_logs([older, path], ReadingRules(zone=Rotating(rotate)))
     assert log.problems == (f"{path}: {MOVED}",)
     (finding,) = checks.truth_logs(log.problems)
     assert "mend" not in finding.text
@@ -198,7 +198,7 @@ def test_a_log_that_grows_while_it_is_read_is_no_problem(path: Path) -> None:
         with path.open("a") as log:
             log.write(json.dumps(ended(signal_id="NEW")) + "\n")
 
-    log = read_truth_logs([older, path], Rules(zone=Rotating(write_on)))
+    log = read_truth_logs([older, path], ReadingRules(zone=Rotating(write_on)))
     assert (set(log.outcomes), log.problems) == ({"OLDER", "OLD", "NEW"}, ())
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from made_market import write_lines
 
-from training.truth_log import Reason, Rules, TruthLog, read_truth_logs, words
+from training.truth_log import ReadingRules, Reason, TruthLog, read_truth_logs, words
 
 BORN = "2025.08.11 02:46:00"
 BORN_S = 1_754_880_360.0
@@ -20,7 +20,7 @@ def told(path: Path, **changes: Any) -> TruthLog:
     """One line of a terminal's own writer."""
     line = {"signal_id": "X1", "symbol": "EURUSD", "completed": True, "outcome": "WIN_TP"}
     write_lines(path, [line | {"generated_at": BORN} | changes])
-    return read_truth_logs([path], Rules())
+    return read_truth_logs([path], ReadingRules())
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_without_an_end_to_hold_them_against_a_tickets_digits_are_no_time(
 ) -> None:
     line = {"signal_id": f"ORDER_{ticket}", "completed": True, "outcome": "WIN_TP"} | beside
     write_lines(path, [line])
-    log = read_truth_logs([path], Rules(now_s=BORN_S + 86_400.0))
+    log = read_truth_logs([path], ReadingRules(now_s=BORN_S + 86_400.0))
     assert (log.refused, len(log.outcomes)) == ({}, 1)
 
 
@@ -127,7 +127,7 @@ def test_a_stamp_tells_the_time_whatever_line_names_the_ticket_first(path: Path)
     ]
     for order in (lines, lines[::-1]):
         write_lines(path, order)
-        (outcome,) = read_truth_logs([path], Rules()).outcomes.values()
+        (outcome,) = read_truth_logs([path], ReadingRules()).outcomes.values()
         assert outcome.signal.time_s == BORN_S
 
 
@@ -149,5 +149,5 @@ def test_a_ticket_that_no_end_was_beside_yet_is_no_stamp_for_a_later_line(path: 
         {"signal_id": "ORDER_1234567890", "completed": True, "outcome": "WIN_TP", **ENDED},
     ]
     write_lines(path, lines)
-    log = read_truth_logs([path], Rules())
+    log = read_truth_logs([path], ReadingRules())
     assert (log.refused, len(log.outcomes)) == ({}, 1)

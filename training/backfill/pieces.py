@@ -59,7 +59,7 @@ AFTER_DATA_S = 60.0
 """A signal that comes so soon after the last event is still one of this market."""
 
 
-class Rules(NamedTuple):
+class CutRules(NamedTuple):
     """How signals and market meet: seconds that a position is held and may go unseen; whether
     stamps are whole seconds; whether more symbols than 32 may compete for the correlation."""
 
@@ -187,7 +187,7 @@ class _History:
 class Cutter:
     """One pass over the events."""
 
-    def __init__(self, asked: Sequence[Asked], symbols: Sequence[str], rules: Rules) -> None:
+    def __init__(self, asked: Sequence[Asked], symbols: Sequence[str], rules: CutRules) -> None:
         """`asked` in order of time, `symbols` theirs by the market's names."""
         self._too_early: Counter[str] = Counter()
         self._too_late = 0

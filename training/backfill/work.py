@@ -18,7 +18,7 @@ from service.market_files import Format
 from service.progress import show_progress
 from service.settings import Config
 from training.backfill.broker_clock import BrokerClock, clock_of, first_switch
-from training.backfill.pieces import Cutter, Piece, Rules
+from training.backfill.pieces import CutRules, Cutter, Piece
 from training.backfill.rerun import Backfilled, rerun, settings_of
 from training.backfill.result import Result, refuse_other
 from training.backfill.segments import rerun_recorded, runs_of, with_signals
@@ -204,8 +204,8 @@ class _Segments:
         yield from _counted(Counter({"before_the_market": self.lost}))
 
 
-def _rules(config: Config, market: Market) -> Rules:
-    return Rules(
+def _rules(config: Config, market: Market) -> CutRules:
+    return CutRules(
         config.paper.max_holding_s,
         config.paper.max_gap_s,
         whole_seconds=market.whole_seconds,

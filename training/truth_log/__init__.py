@@ -1,6 +1,6 @@
 """Readers for what the field calls outcomes: many shapes, one meaning, nothing guessed.
 
-    log = read_truth_logs([path], Rules())
+    log = read_truth_logs([path], ReadingRules())
     log.outcomes["ELITE_GUARD_EURUSD_1754876761"].win
 
 Every line ends in exactly one place: a signal, a usable outcome, a counted reason for
@@ -18,14 +18,20 @@ from training.truth_log.lines import (
     other_r,
     undecided,
 )
-from training.truth_log.plausible import AHEAD_S, Rules, born_s, in_future, sign_differs
+from training.truth_log.plausible import (
+    STAMP_AHEAD_S,
+    ReadingRules,
+    born_s,
+    in_future,
+    sign_differs,
+)
 
 __all__ = [
-    "AHEAD_S",
     "SAME_TRADE_S",
+    "STAMP_AHEAD_S",
     "Outcome",
+    "ReadingRules",
     "Reason",
-    "Rules",
     "Signal",
     "Signals",
     "TruthLog",

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from training.truth_log.columns import Outcomes, Signals
 from training.truth_log.files import MOVED, Seen, lines_of
 from training.truth_log.lines import Line, Outcome, Reason, Signal, other_r
-from training.truth_log.plausible import Rules, doubt
+from training.truth_log.plausible import ReadingRules, doubt
 from training.truth_log.shapes import read
 
 
@@ -42,7 +42,7 @@ class TruthLog(msgspec.Struct, frozen=True):
 
 
 def read_truth_logs(
-    paths: Iterable[Path], rules: Rules, only: Container[str] | None = None
+    paths: Iterable[Path], rules: ReadingRules, only: Container[str] | None = None
 ) -> TruthLog:
     """Read plain or gzipped logs of any mixture of shapes, in one pass. Never raises.
 
@@ -58,7 +58,7 @@ def read_truth_logs(
 class _Ledger:
     """Lines in, one account out."""
 
-    def __init__(self, rules: Rules, only: Container[str] | None) -> None:
+    def __init__(self, rules: ReadingRules, only: Container[str] | None) -> None:
         self.rules = rules
         self._only = only
         self.problems: list[str] = []

@@ -31,11 +31,11 @@ _RUNTIME_OFF_S = 900.0
 _TICKET_S = 365 * 86_400.0
 MIN_DELAY_S = 5.0
 """What comes sooner after its signal is a guess, no outcome."""
-AHEAD_S = 900.0
+STAMP_AHEAD_S = 900.0
 """By how much a stamp may lie ahead of the machine's clock: feeds are known to a quarter hour."""
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
+class ReadingRules(msgspec.Struct, frozen=True, kw_only=True):
     """How lines are read: the zone of naive stamps, and how late a tracker may begin to watch.
 
     Nothing can have ended after `now_s` (UTC seconds), the moment of reading.
@@ -46,7 +46,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     now_s: float = math.inf
 
 
-def doubt(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
+def doubt(signal: Signal, outcome: Outcome, rules: ReadingRules) -> Reason | None:
     """The first reason why `outcome` cannot be the end of `signal`; None where it can be."""
     return _doubt_time(signal, outcome, rules) or _doubt_levels(signal, outcome)
 
@@ -136,7 +136,7 @@ def in_future(
     """Whether an end, given or by its runtime, is yet to come at `now_s`; all UTC seconds."""
     if ended_s is None and began_s is not None and runtime_s is not None:
         ended_s = began_s + runtime_s
-    return ended_s is not None and ended_s > now_s + AHEAD_S
+    return ended_s is not None and ended_s > now_s + STAMP_AHEAD_S
 
 
 def too_soon(elapsed_s: float) -> Reason | None:
@@ -146,7 +146,7 @@ def too_soon(elapsed_s: float) -> Reason | None:
     return Reason.AT_SIGNAL_TIME if elapsed_s < MIN_DELAY_S else None
 
 
-def _doubt_time(signal: Signal, outcome: Outcome, rules: Rules) -> Reason | None:
+def _doubt_time(signal: Signal, outcome: Outcome, rules: ReadingRules) -> Reason | None:
     runtime_s = outcome.runtime_s
     if runtime_s is not None and runtime_s < MIN_DELAY_S:
         return Reason.AT_SIGNAL_TIME

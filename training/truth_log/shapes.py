@@ -13,10 +13,10 @@ import msgspec
 
 from training.truth_log import words
 from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal, Told, undecided
-from training.truth_log.plausible import Rules, beside_its_signal, born_s, doubt, too_soon
+from training.truth_log.plausible import ReadingRules, beside_its_signal, born_s, doubt, too_soon
 
 Read = Signal | Outcome | Refused
-Reader = Callable[[Line, str, Rules], Read]
+Reader = Callable[[Line, str, ReadingRules], Read]
 
 
 def shape_of(line: Line) -> str:
@@ -34,7 +34,7 @@ def shape_of(line: Line) -> str:
     return "documented" if line.completed is not None else "unknown"
 
 
-def read(line: Line, rules: Rules) -> tuple[str, Read]:
+def read(line: Line, rules: ReadingRules) -> tuple[str, Read]:
     """The line's shape and what it says. Never raises."""
     shape = shape_of(line)
     if line.signal_id is None or line.signal_id == "":
@@ -48,7 +48,7 @@ def read(line: Line, rules: Rules) -> tuple[str, Read]:
         return shape, Refused(Reason.NO_TIME)
 
 
-def flat(line: Line, signal_id: str, rules: Rules) -> Read:
+def flat(line: Line, signal_id: str, rules: ReadingRules) -> Read:
     """One line a signal with its end; `lifespan` in seconds, `timestamp` when it was written."""
     written_s = words.time_of(line.timestamp, rules.zone)
     completed_s = words.time_of(line.completed_at, rules.zone)
@@ -79,7 +79,7 @@ def flat(line: Line, signal_id: str, rules: Rules) -> Read:
     return said
 
 
-def lifecycle(line: Line, signal_id: str, rules: Rules) -> Read:
+def lifecycle(line: Line, signal_id: str, rules: ReadingRules) -> Read:
     """A signal line, notes on it, and its completion, all under one id."""
     signal = _signal(line, signal_id, rules)
     if line.completed or (line.outcome is not None and line.completed is None):
@@ -89,7 +89,7 @@ def lifecycle(line: Line, signal_id: str, rules: Rules) -> Read:
     return signal
 
 
-def tracker(line: Line, signal_id: str, rules: Rules) -> Read:
+def tracker(line: Line, signal_id: str, rules: ReadingRules) -> Read:
     """The tracker's outcome lines: levels, exit, number of ticks, and since when it watched."""
     signal = _signal(line, signal_id, rules)
     if line.outcome is None:
@@ -99,7 +99,7 @@ def tracker(line: Line, signal_id: str, rules: Rules) -> Read:
     return _completion(line, signal, rules)
 
 
-def optimized(line: Line, signal_id: str, rules: Rules) -> Read:
+def optimized(line: Line, signal_id: str, rules: ReadingRules) -> Read:
     """Lines that name the source of their outcome; only the terminal's own is one."""
     signal = _signal(line, signal_id, rules)
     if not words.is_outcome_source(line.outcome_source):
@@ -107,7 +107,7 @@ def optimized(line: Line, signal_id: str, rules: Rules) -> Read:
     return _completion(line, signal, rules)
 
 
-def ml_training_data(line: Line, signal_id: str, rules: Rules) -> Read:
+def ml_training_data(line: Line, signal_id: str, rules: ReadingRules) -> Read:
     """The in-process scorer's training file: outcome and base score count, features do not.
 
     Its writers call a win what is WIN to the letter, so that a WIN_TP or a time-out is false
@@ -129,7 +129,7 @@ def ml_training_data(line: Line, signal_id: str, rules: Rules) -> Read:
     return _outcome(line, signal, rules, completed_s=completed_s, runtime_s=runtime_s)
 
 
-def unknown(line: Line, signal_id: str, rules: Rules) -> Read:
+def unknown(line: Line, signal_id: str, rules: ReadingRules) -> Read:
     """A line with an id and nothing that tells its shape: a signal if it has a direction."""
     signal = _signal(line, signal_id, rules)
     if line.outcome is not None:
@@ -148,7 +148,7 @@ READERS: dict[str, Reader] = {
 }
 
 
-def _signal(line: Line, signal_id: str, rules: Rules) -> Signal:
+def _signal(line: Line, signal_id: str, rules: ReadingRules) -> Signal:
     symbol = line.symbol or line.pair
     return Signal(
         signal_id,
@@ -162,7 +162,7 @@ def _signal(line: Line, signal_id: str, rules: Rules) -> Signal:
     )
 
 
-def _completion(line: Line, signal: Signal, rules: Rules) -> Read:
+def _completion(line: Line, signal: Signal, rules: ReadingRules) -> Read:
     if line.outcome is None and line.win is None:
         return Refused(Reason.NOTE, signal)
     return _outcome(
@@ -177,7 +177,7 @@ def _completion(line: Line, signal: Signal, rules: Rules) -> Read:
 def _outcome(
     line: Line,
     signal: Signal,
-    rules: Rules,
+    rules: ReadingRules,
     *,
     completed_s: float | None,
     runtime_s: float | None,

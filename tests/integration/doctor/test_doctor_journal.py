@@ -24,9 +24,9 @@ from wire import answering
 from protocol.schema import FEATURE_COUNT
 from service.doctor.finding import Finding
 from service.journal_file import SCHEMA_VERSION, bytes_of, size_of
-from service.journal_summary import amount
 from service.records import EventRow
 from service.spool import Spool, spool_path
+from service.words import amount
 
 
 def test_a_journal_that_is_no_database(setup: Setup) -> None:
