@@ -23,20 +23,30 @@ def backup(config_path: str | None, folder: Path) -> None:
 
     While everything runs. Secret keys are not in it. Killed half way it leaves no DIR.
     """
+    from service import presence
     from service.backup import make
+    from service.backup_manifest import BackupError
     from service.config import config_file, load
     from service.unfinished import undone_on_sigterm
     from service.words import amount
 
     now_s = time.time()
     with undone_on_sigterm():
-        manifest = make(load(config_path), config_file(config_path), folder, now_s=now_s)
+        sourced = load(config_path)
+        config = sourced.config
+        manifest = make(sourced, config_file(config_path), folder, now_s=now_s)
     size = sum(entry.size for entry in manifest.files.values())
     schema = "no journal" if manifest.schema is None else f"journal of schema {manifest.schema}"
     click.echo(f"{folder}: {len(manifest.files)} files, {amount(size)}, {schema}, ", nl=False)
     click.echo(f"model {manifest.model or 'none'}")
     for problem in manifest.problems:
         click.echo(f"note: {problem}")
+    if manifest.schema is None or presence.is_away(config.models_dir):
+        missed = config.journal_path if manifest.schema is None else config.models_dir
+        raise BackupError(
+            f"{folder} is without {missed}, which is not there: have its disk mounted, and keep "
+            "the backups that hold it"
+        )
 
 
 @cli.command(**example("signal-scorer restore /var/backups/signal-scorer/2026-11-25"))
