@@ -29,6 +29,8 @@ from service.errors import ConfigError
 from service.words import span
 
 ENOUGH_TICKS = 50
+LEAST_REFUSED = 3
+"""Fewer may be the first of a seldom symbol: late, or behind a true jump of its price."""
 BEHIND_S = 30.0
 REFUSED = frozenset(
     f"tick_{why}"
@@ -218,10 +220,11 @@ def _unapplied(
     before, after = (Counter(one.stats["feed"]["counts"]) for one in (scene.running, now))
     lost = [(n, fate) for fate, n in (after - before).items() if fate in REFUSED]
     # Counted of all endpoints: few are another's, beside last quotes sent again by this one.
-    if 2 * sum(n for n, _ in lost) < heard.ticks:
+    refused_ticks = sum(n for n, _ in lost)
+    if 2 * refused_ticks < heard.ticks:
         return
     count, fate = max(lost)
-    yield (warn if _rests(scene.now_s) else fail)(
+    yield (warn if _rests(scene.now_s) or refused_ticks < LEAST_REFUSED else fail)(
         address,
         f"{heard.ticks} ticks heard, the service has applied none for "
         f"{span(scene.now_s - since_s)}: {count} {fate} meanwhile",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from background import meanwhile
 from doctored import DAY_S, MONDAY_S, Setup, beside
-from harness import PATIENCE_S, Service, eventually, free_port, running
+from harness import PATIENCE_S, Feed, Service, eventually, free_port, running
 from serving import tick
 from wire import nobodys_address
 
@@ -272,6 +274,26 @@ def test_a_feed_of_which_no_tick_is_applied(
             assert "ScorerTicksRefused" in found.advice
             saturday_s = some_monday_s() + 5 * DAY_S
             setup.fault("feed", "applied none", level="warn", now_s=saturday_s, listen_s=PATIENT_S)
+
+
+def test_a_single_tick_that_is_refused_is_no_fault_yet(tmp_path: Path) -> None:
+    """It may be the first in a while, and late, or behind a true jump of the price."""
+    with closing(Feed()) as feed:
+        values = {"FEED_ENDPOINTS": feed.address, "FEED_STALE_AFTER_S": "0.001"}
+        with running(tmp_path, **values) as service:
+            feed.wait_for_subscriber()
+            feed.send(tick("EURUSD", time.time()))
+            with service.client() as client:
+                eventually(lambda: client.stats()["symbols"], "the tick")
+            setup = beside(service, tmp_path / "unused", **values)
+
+            def refused(_stop: threading.Event) -> None:
+                feed.wait_for_subscriber()
+                feed.send(tick("EURUSD", time.time(), spread=-0.0001))
+
+            with meanwhile(refused):
+                said = "1 ticks heard, the service has applied none"
+                setup.fault("feed", said, level="warn", now_s=some_monday_s(), listen_s=2.0)
 
 
 def test_a_market_that_was_quiet_until_now(tmp_path: Path, publish: Callable[[Any], str]) -> None:
