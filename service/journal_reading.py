@@ -7,6 +7,7 @@ rows at a time, each a statement of its own.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -253,6 +254,11 @@ def _why(path: Path, error: Exception) -> str:
     said = error.strerror if isinstance(error, OSError) else error
     text = f"{path} cannot be read: {said}"
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_CANTOPEN and os.geteuid() == 0:
+        return (
+            f"{text}; root reads it as the owner of {path.parent} does: let that user read it, or "
+            "name the file itself where this is a link"
+        )
     if isinstance(error, PermissionError) or code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return f"{text}; run this as the service's user, as one of its group, or as root"
     return f"{text}; {ASK_DOCTOR}"

@@ -190,6 +190,6 @@ def _refuse_others(links: list[int], folder: int) -> None:
     if os.geteuid() == 0 and not {0, os.fstat(folder).st_uid}.issuperset(links):
         raise OSError(
             errno.ELOOP,
-            "a link leads there that is neither root's nor of the owner of what it leads to "
-            "(chown -h root LINK if it is right)",
+            "a link leads there that is neither root's nor of the owner of what it leads to; "
+            "if it is right: chown -h root LINK",
         )

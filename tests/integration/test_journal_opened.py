@@ -191,3 +191,13 @@ def test_root_reads_a_copy_that_its_owner_cannot_get_to(path: Path, open_it: Ope
         os.chown(file, NOBODY, NOBODY)
     closed.chmod(0o700)
     assert kinds(open_it(closed / "copy" / path.name)) == ["before"]
+
+
+@as_root
+def test_root_is_told_as_whom_it_reads(path: Path) -> None:
+    os.chown(path.parent, 1234, 1234)
+    path.chmod(0o600)
+    with pytest.raises(JournalUnreadable) as caught:
+        open_quietly(path)
+    assert f"; root reads it as the owner of {path.parent} does: let" in str(caught.value)
+    assert "or as root" not in str(caught.value)

@@ -204,6 +204,18 @@ def test_of_a_journal_behind_a_link_both_folders_are_named(
     assert advice.format(state, links) in found.advice
 
 
+@as_root
+def test_of_a_link_that_root_does_not_follow_no_disk_is_suspected(setup: Setup) -> None:
+    setup.write_journal()
+    link = setup.state / "link"
+    link.symlink_to(setup.state)
+    os.chown(link, NOBODY, NOBODY, follow_symlinks=False)
+    setup.values["JOURNAL_PATH"] = str(link / "journal.db")
+    advice = setup.fault("journal", "a link leads there", level="warn").advice
+    assert "chown -h root LINK" in advice
+    assert "disk" not in advice
+
+
 SANDBOXED = """
 import os, sys
 folder, *rest = sys.argv[1:]
