@@ -12,7 +12,7 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from service import presence
@@ -57,8 +57,10 @@ def new_folder(folder: int, name: str, mode: int = 0o777) -> int:
 
 def without_links(path: Path) -> Path:
     """The same path without links, as far as it is there; `opened` follows them. Raises OSError."""
-    # Asked for by its path first, which mounts a disk that is mounted on demand.
     there = next(at for at in (path, *path.parents) if presence.exists(at) or at.is_symlink())
+    # Only a path that goes on behind it mounts a disk that is mounted on demand.
+    with suppress(OSError):
+        os.stat(f"{there}/.")  # noqa: PTH116  Path drops the dot
     with opened(there) as folder:
         return Path(f"/proc/self/fd/{folder}").readlink() / path.relative_to(there)
 

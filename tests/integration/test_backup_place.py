@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -126,3 +128,45 @@ def test_nor_where_a_list_of_access_lets_another_user_write(place: Path) -> None
     assert stat.S_IMODE(shared.stat().st_mode) == 0o775
     with pytest.raises(form.BackupError, match="another user may write"):
         save(place, "shared/today")
+
+
+ON_DEMAND = """
+import ctypes, fcntl, os, struct, subprocess, sys, threading
+place, uid, *command = sys.argv[1:]
+libc = ctypes.CDLL(None)
+
+def mount(system, options):
+    if libc.mount(b"none", place.encode(), system, 0, options.encode()):
+        sys.exit("no such disk can be mounted here")
+
+ours, kernels = os.pipe()
+mount(b"autofs", f"fd={kernels},pgrp={os.getpgrp()},minproto=5,maxproto=5,direct")
+os.close(kernels)
+trigger = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+
+def serve():
+    while asked := os.read(ours, 304):
+        mount(b"tmpfs", f"mode=755,uid={uid}")
+        AUTOFS_IOC_READY = 0x9360
+        fcntl.ioctl(trigger, AUTOFS_IOC_READY, struct.unpack_from("I", asked, 8)[0])
+
+threading.Thread(target=serve, daemon=True).start()
+sys.exit(subprocess.run(command, start_new_session=True).returncode)
+"""
+LOOK = """
+import sys
+from pathlib import Path
+from service.owned_folder import make_unshared, without_links
+print(make_unshared(without_links(Path(sys.argv[1]))))
+"""
+
+
+@as_root
+def test_a_disk_that_is_mounted_on_demand_is_judged_and_not_where_it_goes(tmp_path: Path) -> None:
+    """Or root would write in a folder that is another user's as soon as it is mounted."""
+    on_demand = ["unshare", "--mount", sys.executable, "-c", ON_DEMAND, tmp_path, str(NOBODY)]
+    looking = [*on_demand, sys.executable, "-c", LOOK, tmp_path]
+    done = subprocess.run(looking, capture_output=True, text=True, timeout=60.0)
+    if "unshare failed" in done.stderr or "can be mounted here" in done.stderr:
+        pytest.skip(done.stderr)
+    assert (done.stdout, done.stderr) == (f"{tmp_path}\n", "")
