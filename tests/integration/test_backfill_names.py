@@ -38,11 +38,16 @@ def backfilled(folder: Path, config: Path, *, told: str, quoted: str, gap_s: flo
             }
         ],
     )
-    places = ("--journal", folder / "journal.db", "--output", folder / "out.db")
-    given = ("--config", config, "--truth-log", log, "--symbol", quoted, "--jobs", "1")
-    result = give("backfill", unnamed, *given, *places)
+    given = ("--config", config, "--journal", folder / "journal.db", "--truth-log", log)
+    result = give("backfill", unnamed, *given, "--symbol", quoted, "--jobs", "1")
     assert result.exit_code == 0, result.output
     return result.output
+
+
+def next_of(said: str) -> tuple[list[str], str]:
+    """The command that is named, and what is to be given with it."""
+    ((command, more),) = re.findall(r"^next +signal-scorer-train (.+?)(?:  \((.+)\))?$", said, re.M)
+    return shlex.split(command), more
 
 
 @pytest.mark.parametrize(
@@ -57,15 +62,16 @@ def backfilled(folder: Path, config: Path, *, told: str, quoted: str, gap_s: flo
 def test_a_truth_logs_symbol_is_the_markets_as_it_is_written(
     tmp_path: Path, config: Path, told: str, quoted: str, feed: str
 ) -> None:
-    logs = "[truth_log]\npaths = ['live.jsonl']\n"
-    config.write_text(f"[feed]\n{feed}\n[training]\nmax_missing = 8\n{logs}")
+    config.write_text(f"[feed]\n{feed}\n[training]\nmax_missing = 8\n")
     said = backfilled(tmp_path, config, told=told, quoted=quoted)
     assert "scored           1 of 1" in said
-    (command,) = re.findall(r"^next +signal-scorer-train (.+)$", said, re.M)
-    assert command.count("--truth-log") == 2, "the configured one too"
+    command, more = next_of(said)
+    assert more == "with --config, --journal, --truth-log as here; name configured logs too"
     with closing(Journal(tmp_path / "journal.db")) as journal:
         journal.open()
-    result = give(*shlex.split(command))
+    places = ("--journal", tmp_path / "journal.db", "--models", tmp_path / "models")
+    given = ("--config", config, "--truth-log", tmp_path / "truth.jsonl", *places)
+    result = give(*command, *given)
     assert result.exit_code == 4, result.output
     assert "not enough samples: 0" in result.output
 
@@ -74,7 +80,22 @@ def test_what_was_made_now_comes_before_what_is_configured(tmp_path: Path, confi
     """Of a signal that is in both the first one counts."""
     config.write_text("[training]\nmax_missing = 8\nbackfills = ['older.db']\n")
     said = backfilled(tmp_path, config, told="EURUSD", quoted="EURUSD")
-    assert re.search(r"^next .* --backfill \S+/out\.db --backfill \S*older\.db$", said, re.M)
+    first, second = next_of(said)[0][2::2]
+    assert (first, Path(second).name) == (str(tmp_path / "backfill.db"), "older.db")
+
+
+def test_a_zone_that_was_of_the_signals_is_none_of_what_train_is_told(
+    tmp_path: Path, config: Path
+) -> None:
+    """There it would be taken for that of the configured logs."""
+    config.write_text("[training]\nmax_missing = 8\n")
+    market = made_market(tmp_path)
+    signals = write_lines(tmp_path / "signals.jsonl", signal_lines(quotes_of(market), 1))
+    given = ("--config", config, "--signals", signals, "--timezone", "Europe/Athens")
+    made = tmp_path / "made.db"
+    result = give("backfill", market, *given, "--output", made, "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    assert next_of(result.output) == (["train", "--backfill", str(made)], "with --config as here")
 
 
 def test_of_a_signal_in_a_gap_of_the_market_there_is_nothing_to_train_on(

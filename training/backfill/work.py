@@ -26,7 +26,7 @@ from training.backfill.signals import Asked, Wanted, add_told, read_signals
 from training.backfill.stream import Market, StreamAccount, events, market_of
 from training.journals import open_journals
 from training.options import settings_of as trainer_settings
-from training.settings import Settings, effective
+from training.settings import Settings
 from training.truth_log import read_truth_logs
 from training.wording import behind, day, meaning
 from training.workers import Place, Workers, workers
@@ -48,8 +48,8 @@ class Plan(NamedTuple):
     fmt: Format | None
     symbol: str | None
     place: Place
-    again: tuple[str, ...]
-    """What `train` has to be told too, to train from the same."""
+    more: str
+    """Which of the options `train` needs as well, in words."""
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Plan:
@@ -74,27 +74,22 @@ class Plan(NamedTuple):
             options["fmt"],
             options["symbol"],
             Place(settings.jobs, settings.scheduler),
-            tuple(_again(options)),
+            _more(options),
         )
 
 
-def _again(options: dict[str, Any]) -> Iterator[str]:
-    """As given here, and what is configured where naming others would displace it."""
-    zone = {"truth_log.timezone": options["timezone"]} if options["timezone"] else {}
-    configured = effective(options["config_path"], zone)
-    logs, output = options["truth_logs"], options["output"] or default_output(configured)
-    # Of signals that are in several the first file counts.
-    backfills = {path.absolute(): path for path in (output, *configured.backfills)}
-    for name, values in (
-        ("--config", [options["config_path"]]),
-        ("--journal", options["journals"]),
-        ("--models", [options["models"]]),
-        ("--truth-log", dict.fromkeys((*logs, *configured.truth_logs)) if logs else ()),
-        ("--timezone", [options["timezone"]]),
-        ("--backfill", backfills.values()),
-    ):
-        for value in values:
-            yield from (name, str(value)) if value else ()
+def _more(options: dict[str, Any]) -> str:
+    logs = options["truth_logs"]
+    given = {
+        "--config": options["config_path"],
+        "--journal": options["journals"],
+        "--models": options["models"],
+        "--truth-log": logs,
+        "--timezone": logs and options["timezone"],  # else it was one of the signals
+    }
+    names = ", ".join(name for name, value in given.items() if value)
+    configured = "; name configured logs too" if logs else ""  # a flag takes their place
+    return f"  (with {names} as here{configured})" if names else ""
 
 
 def default_output(settings: Settings) -> Path:
@@ -128,7 +123,7 @@ def run(plan: Plan, progress: IO[str]) -> Iterator[str]:
             step(result.rows + source.lost)
         step(len(asked))
     yield from source.account()
-    yield from _result(result, len(asked), plan.again)
+    yield from _result(result, len(asked), plan)
 
 
 def _source(plan: Plan) -> str:
@@ -240,11 +235,14 @@ def _counted(counts: Counter[str]) -> Iterator[str]:
             yield f"  {reason:<20} {count:>7}  {meaning(reason)}"
 
 
-def _result(result: Result, asked: int, again: Sequence[str]) -> Iterator[str]:
+def _result(result: Result, asked: int, plan: Plan) -> Iterator[str]:
     enough = f"{result.usable} with features enough to train"
     yield f"scored           {result.rows} of {asked}, {enough}"
     ends = ", ".join(f"{count} {word}" for word, count in result.words.most_common())
     yield f"outcomes         {ends or 'none'}"
     yield f"written to       {result.path}"
     if result.usable:
-        yield f"next             {shlex.join(['signal-scorer-train', 'train', *again])}"
+        # Of signals that are in several the first file counts.
+        files = {path.absolute(): path for path in (result.path, *plan.settings.backfills)}
+        named = " ".join(f"--backfill {shlex.quote(str(path))}" for path in files.values())
+        yield f"next             signal-scorer-train train {named}{plan.more}"
