@@ -111,6 +111,17 @@ def test_what_looks_like_a_part_packed_or_renamed_and_is_not_read_is_named(path:
     assert unread_beside(path.parent / "none" / path.name, [path]) == ""
 
 
+def test_what_looks_like_a_part_and_may_not_be_looked_at_is_named(open_folder: Path) -> None:
+    log, closed = open_folder / "log.jsonl", open_folder / "closed"
+    closed.mkdir(mode=0o000)
+    log.with_name("log.jsonl.old").symlink_to(closed / "old.jsonl")
+    log.with_name("log.jsonl.bak").symlink_to(open_folder / "none")
+    with as_no_root():
+        said = unread_beside(log, [log])
+    closed.chmod(0o700)
+    assert said == f"{log}: beside it, not read: log.jsonl.old"
+
+
 class Rotating(tzinfo):
     """UTC, and whoever reads the first stamp rotates the logs by it."""
 

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO, NamedTuple
 
 from service.regular_file import open_regular
@@ -141,9 +142,17 @@ def unread_beside(path: Path, read: Iterable[Path]) -> str:
     except OSError:
         return ""
     found = (other for other in beside if looks.fullmatch(other.name))
-    names = sorted(other.name for other in found if other.is_file())
+    names = sorted(other.name for other in found if _is_file(other))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{path}: beside it, not read: {', '.join(names[:3])}{more}" if names else ""
+
+
+def _is_file(path: Path) -> bool:
+    """Also where it may not be looked at: there is something, and it is not read."""
+    try:
+        return S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        return isinstance(error, PermissionError)
 
 
 def _age(end: str) -> tuple[int, str]:
