@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+from service.printable import printable
+
 QUIET_S = 10.0
 
 
@@ -48,7 +50,7 @@ class Lines(Progress):
     def say(self, text: str) -> None:
         """See Progress."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._now()))
-        print(f"{stamp} {text}", file=self._stream, flush=True)
+        print(f"{stamp} {printable(text)}", file=self._stream, flush=True)
 
     def step(self, name: str, done: int, total: int) -> None:
         """See Progress."""
@@ -76,7 +78,7 @@ class Bar(Progress):
 
     def say(self, text: str) -> None:
         """See Progress."""
-        self._bar.console.print(text, markup=False, highlight=False)
+        self._bar.console.print(printable(text), markup=False, highlight=False)
 
     def step(self, name: str, done: int, total: int) -> None:
         """See Progress."""

@@ -17,6 +17,7 @@ import click
 from service import exit_codes, libraries
 from service.commands.root import print_no_more
 from service.durable import LockHeld, Unflushed
+from service.printable import printable
 from service.within import Within
 from training import settings as trainer_settings
 from training.replacing import NotReplaced
@@ -230,5 +231,5 @@ def _unusable(error: OSError) -> str:
 
 def leave(text: str, code: int) -> NoReturn:
     """End with a sentence on stderr."""
-    click.echo(f"signal-scorer-train: {text}", err=True)
+    click.echo(f"signal-scorer-train: {printable(text)}", err=True)
     sys.exit(code)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 from pathlib import Path
 
 import pytest
+from made_market import made_market, quotes_of, signal_lines, write_lines
 from trained import give
+
+from service.progress import show_progress
 
 ODD = "m\x1b]0;owned\x07\x1b[2Jx.pkl"
 SHOWN = "m?]0;owned??[2Jx.pkl"
@@ -28,6 +32,29 @@ def test_no_name_of_a_file_acts_on_the_terminal(
     told = give(*command, folder / name).output
     assert SHOWN in told
     assert all(line.isprintable() and "root#" not in line[:5] for line in told.split("\n"))
+
+
+def test_none_does_in_what_backfill_tells_of_its_market_and_its_result(folder: Path) -> None:
+    market = made_market(folder)
+    signals = write_lines(folder / "signals.jsonl", signal_lines(quotes_of(market), 1))
+    given = ("--signals", signals, "--output", folder / "m\x1bx.db", "--jobs", 1)
+    unread, made = (give("backfill", file, *given).output for file in (folder / ODD, market))
+    assert f"/{SHOWN}: the first line" in unread
+    assert "m?x.db\n" in made
+    assert all(line.isprintable() for line in (unread + made).split("\n"))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_none_does_in_what_is_told_meanwhile(kind: type[io.StringIO]) -> None:
+    stream = kind()
+    with show_progress(stream) as progress:
+        progress.say(f"beside it, not read: {ODD}")
+    assert SHOWN in stream.getvalue()
 
 
 def test_an_empty_folder_is_named_in_one_line(tmp_path: Path) -> None:

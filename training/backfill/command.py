@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from service.printable import printable
 from training.options import EXAMPLE, store_options, worker_options
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -65,7 +66,7 @@ def backfill(**options: Any) -> None:
 
     signal.signal(signal.SIGTERM, _stop)
     for line in run(Plan.of(options), sys.stderr):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 def _stop(*_signal: object) -> None:
