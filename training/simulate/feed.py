@@ -23,9 +23,10 @@ LONGEST_STEP_S = 0.05
 MOST_UNREAD = 2_000
 """Frames that the subscriber has not taken in yet, of two and a half hours. The queues between
 would hold those of six days, and a score be made of another day than its signal."""
-LOST_AFTER_S = 5.0
-"""Where nothing was sent or taken in for so long, what is missing was lost: to a subscriber that
-began anew, say after the demo was stopped for a while."""
+SAME_ANSWERS = 100
+"""So many that nothing was sent or taken in, and what is missing was lost: to a subscriber that
+began anew, say after the demo was stopped for a while. It is asked every 50 ms. Answers are counted
+and no time, which passes too while nobody can answer."""
 SEND_TIMEOUT_MS = 100
 
 
@@ -33,8 +34,7 @@ class Feed:
     """Publishes on a port of its own. `speed` is market seconds a wall second; 0 stands still.
 
     `event_s` is the market's time (UTC seconds), `quotes` the last sound tick by symbol,
-    `sent` the number of frames. All three are written by the feed's thread alone; `taken`, how many
-    of them the subscriber has taken in, by whoever asks it.
+    `sent` the number of frames. All three are written by the feed's thread alone.
     """
 
     def __init__(self, items: Iterator[Item], start_s: float) -> None:
@@ -42,9 +42,10 @@ class Feed:
         self.event_s = start_s
         self.quotes: dict[str, Tick] = {}
         self.sent = 0
-        self.taken = 0
+        self._taken = 0
         self._lost = 0
-        self._counted = (0, 0, 0.0)
+        self._sent_then = 0
+        self._same_answers = 0
         self.fault: BaseException | None = None
         self._items = items
         self._stop = threading.Event()
@@ -75,6 +76,21 @@ class Feed:
         """Whether a subscriber has come."""
         return self._subscribed.is_set()
 
+    def tell(self, taken: int) -> None:
+        """How many frames the subscriber has taken in, by an answer of its own."""
+        sent = self.sent
+        same = (sent, taken) == (self._sent_then, self._taken)
+        self._same_answers = self._same_answers + 1 if same else 0
+        missing = max(0, sent - taken)
+        # What comes late after all was not lost.
+        self._lost = missing if self._same_answers >= SAME_ANSWERS else min(self._lost, missing)
+        self._sent_then, self._taken = sent, taken
+
+    @property
+    def unread(self) -> int:
+        """Frames that the subscriber has not taken in yet, as far as it has told."""
+        return self.sent - self._lost - self._taken
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set() and not self._subscribed.is_set():
@@ -93,21 +109,10 @@ class Feed:
             now_s = time.monotonic()
             due_s += self.speed * min(now_s - then_s, LONGEST_STEP_S)
             then_s = now_s
-            while item.time_s <= due_s and self._may_send() and self._send(item):
+            while item.time_s <= due_s and self.unread < MOST_UNREAD and self._send(item):
                 item = next(self._items)
             # Where sending was cut short, the market stands where it was.
             due_s = self.event_s = max(self.event_s, min(due_s, item.time_s))
-
-    def _may_send(self) -> bool:
-        unread = self.sent - self._lost - self.taken
-        if unread < MOST_UNREAD:
-            return True
-        now_s = time.monotonic()
-        if self._counted[:2] != (self.sent, self.taken):
-            self._counted = (self.sent, self.taken, now_s)
-        elif now_s - self._counted[2] > LOST_AFTER_S:
-            self._lost += unread
-        return False
 
     def _send(self, item: Item) -> bool:
         while not self._stop.is_set():

@@ -176,7 +176,7 @@ class _Play:
             while not self._ended.wait(FOLLOW_S):
                 # It has no time, or is gone, which others tell.
                 with suppress(ScorerUnavailable, ScorerRefused):
-                    self.feed.taken = client.stats()["feed"]["received"]
+                    self.feed.tell(client.stats()["feed"]["received"])
 
     def _listen(self, service: Child, ready: list[str]) -> bool:
         """Pass on what the service logs; whether it has said where it listens."""
