@@ -264,7 +264,7 @@ runs() {
     setsid -w runuser -u scorer -- "$release/bin/signal-scorer" --version >/dev/null &&
         setsid -w runuser -u scorer-trainer -- "$release/bin/signal-scorer-train" --help >/dev/null &&
         setsid -w runuser -u scorer-trainer -- env MPLCONFIGDIR=/var/cache/signal-scorer \
-            "$release/bin/python" -I -c 'import service.serve, training.report, matplotlib.figure'
+            "$release/bin/python" -I -c 'import service.serve, training.report.page, matplotlib.figure'
 }
 
 fetch() {

@@ -12,10 +12,10 @@ from pathlib import Path
 from time import perf_counter
 
 from protocol.ea_feed import Candles, Tick, encode_tick
-from service.clock_offset import ClockOffset
-from service.intake import Intake
-from service.market_files import MarketAccount, Recorded, detect_format, read_market
-from service.symbol_feed import Endpoint, SymbolLimits
+from service.feed.clock_offset import ClockOffset
+from service.feed.intake import Intake
+from service.feed.symbol_feed import Endpoint, SymbolLimits
+from service.recording.market_files import MarketAccount, Recorded, detect_format, read_market
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LATENCY_S = 0.05

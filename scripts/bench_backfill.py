@@ -27,8 +27,8 @@ from oracles.serial_backfill import SEEN, serial  # noqa: E402
 from processes import trainer  # noqa: E402
 from scored_journal import write_journal  # noqa: E402
 
-from service.exit_codes import OK  # noqa: E402
-from service.settings import PaperSection  # noqa: E402
+from service.config.settings import PaperSection  # noqa: E402
+from service.console.exit_codes import OK  # noqa: E402
 from training.backfill.rerun import settings_of  # noqa: E402
 from training.backfill.stream import Event, StreamAccount, events, market_of  # noqa: E402
 

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 from protocol.ea_feed import Tick
-from service.market_files import MarketAccount, read_market
+from service.recording.market_files import MarketAccount, read_market
 
 MARKET = Path(__file__).resolve().parents[2] / "shared" / "data" / "market"
 

@@ -21,11 +21,11 @@ from bench_data import events, gold, minutes, walk
 from processes import resident_mib
 
 from protocol.ea_feed import Tick
+from service.config.settings import Config
 from service.engine import Engine
 from service.features.state import SymbolState
 from service.features.vector import compute_vector
-from service.settings import Config
-from service.symbol_feed import Endpoint
+from service.feed.symbol_feed import Endpoint
 
 PARTS = ("vectors", "symbols", "growth")
 SYMBOLS = 500

@@ -27,15 +27,15 @@ from protocol import codec
 from protocol.ea_feed import Tick, encode_tick
 from service import replies, scoring
 from service.clock import SystemClock
-from service.config import load as load_config
+from service.config.load import load as load_config
 from service.engine import Engine
 from service.features.vector import compute_vector
-from service.journal import Journal
+from service.feed.symbol_feed import Endpoint
+from service.journal.writer import Journal
 from service.responder import Responder, Waiting
 from service.retries import content_digest
-from service.symbol_feed import Endpoint
 from service.vitals import Vitals
-from training.champion import current_model
+from training.models.champion import current_model
 
 BATCHES = (1, 2, 4, 8, 64)
 CACHES_BYTES = 8 << 20

@@ -29,10 +29,10 @@ from usual_model import ROWS, publish_model
 from protocol.client import ScorerClient
 from protocol.manifest import POINTER_NAME
 from protocol.schema import FEATURE_NAMES
-from service.bundle import decode_pointer, load, read_pointer_bytes
-from service.model import Model
-from service.paper import KNOWN_SIGNALS
-from service.settings import LimitsSection
+from service.config.settings import LimitsSection
+from service.model.bundle import decode_pointer, load, read_pointer_bytes
+from service.model.model import Model
+from service.paper.positions import KNOWN_SIGNALS
 
 SYMBOLS = [f"SYM{i:03d}" for i in range(100)]
 TICKS_PER_S = 2_000

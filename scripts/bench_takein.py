@@ -25,9 +25,9 @@ from bench_data import events, gold
 
 from protocol.ea_feed import Tick, encode_tick, parse
 from service.clock import SystemClock
+from service.config.settings import Config
 from service.engine import Engine
-from service.settings import Config
-from service.sockets import FEED_HWM
+from service.sockets.setup import FEED_HWM
 
 Socket = zmq.Socket[bytes]
 WAYS = ("receive", "receive and parse", "take in live", "take in a replay")

@@ -23,7 +23,7 @@ from processes import cpu_s
 
 from protocol.client import ScorerClient
 from protocol.ea_feed import Tick, parse
-from service.sockets import FEED_HWM
+from service.sockets.setup import FEED_HWM
 
 TICKS = FEED_HWM
 

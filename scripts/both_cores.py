@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from joblib import Parallel, delayed
 
-from service.progress import show_progress
+from service.console.progress import show_progress
 
 T = TypeVar("T")
 

@@ -37,8 +37,8 @@ from serving import Parts
 from usual_model import grown, publish_grown
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
-from service.model import Model
-from service.model_watch import Loaded, ModelWatch, Rejected
+from service.model.model import Model
+from service.model.watch import Loaded, ModelWatch, Rejected
 
 STEP = 4096
 

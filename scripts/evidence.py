@@ -25,11 +25,11 @@ from targets import at_least, at_most, leave, missed
 
 from service.arrays import Floats
 from training.bound import DAY_S
-from training.calibrate import Curve, curve_of, served
+from training.calibration.calibrate import Curve, curve_of, served
 from training.candidate import Candidate, final_calibration, make
+from training.dataset.samples import Samples
 from training.gain import WEEK_S, gain
 from training.measure import best_half, calibration_error
-from training.samples import Samples
 from training.settings import Settings
 from training.simulate import planted
 from training.simulate.truth import best_win_rate, expected_log_loss
@@ -290,7 +290,7 @@ def scale(n: int) -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from scored_journal import outcome_row, score_row
 
-    from service.journal import Journal
+    from service.journal.writer import Journal
 
     samples = planted.samples(n, 150.0, planted.edge(0.7, 0.8), seed=1)
     with tempfile.TemporaryDirectory() as place:

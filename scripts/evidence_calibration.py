@@ -16,12 +16,12 @@ from both_cores import both_cores
 from evidence import FRESH, SETTINGS
 
 from training.bound import blocks, days
-from training.calibrate import Curve, fit_curve, shrink_weight
+from training.calibration.calibrate import Curve, fit_curve, shrink_weight
+from training.calibration.isotonic import Isotonic, binned, fit_isotonic
+from training.calibration.platt import fit_platt
 from training.candidate import grower
-from training.isotonic import Isotonic, binned, fit_isotonic
-from training.joining import Rhythm
+from training.dataset.joining import Rhythm
 from training.measure import calibration_error
-from training.platt import fit_platt
 from training.simulate import planted
 from training.simulate.truth import best_log_loss, expected_log_loss
 from training.walk_forward import walk_forward

@@ -29,7 +29,7 @@ def write(place: Path, scores: int, served: int) -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from builders import model_of, small_model
 
-    from service.journal import Journal
+    from service.journal.writer import Journal
 
     begin_s = time.time() - EVERY_S * (scores + 100)
     small_model(place / "models")

@@ -22,15 +22,15 @@ from joblib import Parallel, delayed
 from targets import at_most, leave
 
 from service.drift import MIN_SIGNALS
-from service.durable import TrainerLock
-from service.model import Model
+from service.files.durable import TrainerLock
+from service.model.model import Model
 from training.candidate import draft
-from training.champion import current_model
-from training.checks import input_drift, win_rate
-from training.cusum import Limit, chart, increments, limit_of, promise_of
-from training.live import Live
-from training.publish import publish
-from training.samples import Samples
+from training.dataset.samples import Samples
+from training.models.champion import current_model
+from training.models.publish import publish
+from training.monitor.checks import input_drift, win_rate
+from training.monitor.cusum import Limit, chart, increments, limit_of, promise_of
+from training.monitor.live import Live
 from training.simulate import planted
 
 LASTING, BEFORE, AFTER = 500, 200, 1300

@@ -21,8 +21,8 @@ from evidence import SETTINGS
 from protocol.schema import FEATURE_NAMES
 from service.arrays import Floats
 from training.candidate import make
-from training.coverage import rating, taken
 from training.logit import logit, sigmoid
+from training.report.coverage import rating, taken
 from training.simulate import planted
 
 N, DAYS = 2_000, 60.0

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 with atheris.instrument_imports(include=["protocol", "service", "msgpack.fallback", "zipfile"]):
     from protocol import codec, ea_feed, manifest, messages
-    from service import bundle, forest, forest_arrays, forest_file
+    from service.model import bundle, forest, forest_arrays, forest_file
 
 import numpy as np
 from fuzz_inputs import feed_messages, requests

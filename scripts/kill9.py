@@ -38,8 +38,8 @@ from serving import published_model, tick
 from protocol.client import ScorerClient
 from protocol.messages import ScoreReply
 from protocol.questions import ScorerRefused, ScorerUnavailable
-from service.records import ScoreRow
-from service.spool import read_spool, spool_path
+from service.journal.records import ScoreRow
+from service.journal.spool import read_spool, spool_path
 
 SYMBOLS = ("EURUSD", "GBPUSD", "XAUUSD")
 READY_LIMIT_S = 2.0

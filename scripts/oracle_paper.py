@@ -17,8 +17,8 @@ from bench_data import MARKET, gold  # noqa: E402
 from oracles.paper_comparison import compare  # noqa: E402
 
 from protocol.ea_feed import Tick  # noqa: E402
-from service.paper import Paper  # noqa: E402
-from service.records import PaperRow  # noqa: E402
+from service.journal.records import PaperRow  # noqa: E402
+from service.paper.positions import Paper  # noqa: E402
 
 MARKETS = {
     "OANDA EURUSD, NZDUSD, XAUUSD": ("lean_fx_tick_*.oanda_*.csv.gz", 7500.0),

@@ -24,10 +24,10 @@ from PIL import Image
 
 from protocol.ea_feed import Tick
 from protocol.schema import FEATURE_NAMES, SCHEMA
-from service.clock_offset import ClockOffset
-from service.intake import Intake
-from service.market_files import MarketAccount, read_market
-from service.symbol_feed import Endpoint, SymbolLimits
+from service.feed.clock_offset import ClockOffset
+from service.feed.intake import Intake
+from service.feed.symbol_feed import Endpoint, SymbolLimits
+from service.recording.market_files import MarketAccount, read_market
 from service.vectors import Vectors
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from service.exit_codes import DEGRADED, NOT_ENOUGH, OK, REJECTED
+from service.console.exit_codes import DEGRADED, NOT_ENOUGH, OK, REJECTED
 
 ROOT = Path(__file__).resolve().parents[1]
 

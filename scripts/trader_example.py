@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from protocol.schema import FEATURE_NAMES
-from service.journal import Journal
-from service.model import Model
+from service.config.settings import ScoreSection
+from service.journal.writer import Journal
+from service.model.model import Model
 from service.scoring import Terms, Weights, blend, expected_r, take
-from service.settings import ScoreSection
-from training.champion import current_model
-from training.samples import Samples
+from training.dataset.samples import Samples
+from training.models.champion import current_model
 from training.settings import Settings
 from training.simulate import planted
 from training.train import Run, train

@@ -14,8 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
 
-    from service.forest import Forest
-    from training.draft import ManifestDraft
+    from service.model.forest import Forest
+    from training.models.draft import ManifestDraft
 
 ROWS = 3000
 
@@ -39,9 +39,9 @@ def market(seed: int = 1, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
 def grown(seed: int, market_seed: int = 1, rows: int = ROWS) -> Grown:
     """A forest and its draft. What scikit-learn takes to import, only who calls this pays."""
     from protocol.manifest import Samples, Verdict
-    from training.calibrate import fit_calibration
-    from training.draft import ManifestDraft, golden_inputs, reference
+    from training.calibration.calibrate import fit_calibration
     from training.fit import fit_forest, importances, min_samples_leaf, pack
+    from training.models.draft import ManifestDraft, golden_inputs, reference
 
     x, y = market(market_seed, rows)
     estimator = fit_forest(x, y, n_effective=float(rows), seed=seed, n_jobs=2)
@@ -72,8 +72,8 @@ def publish_model(models: Path, seed: int = 42, rows: int = ROWS) -> RandomFores
 
 def publish_grown(models: Path, found: Grown, report: bytes = b"<p>benchmark</p>") -> None:
     """Publish it under a version of its own."""
-    from service.durable import TrainerLock
-    from training.publish import publish
+    from service.files.durable import TrainerLock
+    from training.models.publish import publish
 
     with TrainerLock(models):
         publish(models, found.forest, found.draft, report, now_s=time.time(), why="benchmark")

@@ -33,7 +33,7 @@ from watched import Prometheus, Watched
 from protocol import messages
 from protocol.client import ScorerClient
 from protocol.curve import CurveKeys
-from service.journal_file import open_reader
+from service.journal.file import open_reader
 
 DAY_S = 86_400.0
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from service import libraries, streams
+from service.console import libraries, streams
 
 try:
     streams.open_closed()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from service.settings import AlertsSection
+from service.config.settings import AlertsSection
 
 Level = Literal["fine", "unknown", "warning", "alert"]
 Event = Literal["degraded", "changed", "recovered", "test"]

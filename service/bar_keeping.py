@@ -15,13 +15,13 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from service.bars import MINUTE_S, MINUTES_PER_DAY, Bar, Bars, DayRange
-from service.clock_offset import FUTURE_S
 from service.engine import Engine
+from service.features.bars import MINUTE_S, MINUTES_PER_DAY, Bar, Bars, DayRange
 from service.features.state import SymbolSnapshot, SymbolState
-from service.journal import Journal
-from service.records import BarRow, SymbolRow
-from service.symbol_feed import NEVER
+from service.feed.clock_offset import FUTURE_S
+from service.feed.symbol_feed import NEVER
+from service.journal.records import BarRow, SymbolRow
+from service.journal.writer import Journal
 
 log = structlog.get_logger("scorer")
 

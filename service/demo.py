@@ -6,7 +6,7 @@ import os
 import sys
 from importlib.util import find_spec
 
-from service import exit_codes
+from service.console import exit_codes
 from service.errors import CommandError
 
 NEEDED = ("sklearn", "joblib", "matplotlib", "jinja2")

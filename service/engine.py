@@ -17,15 +17,18 @@ from protocol import messages
 from protocol.ea_feed import parse_stamp
 from protocol.schema import FEATURE_NAMES, FINGERPRINT
 from service import scoring
-from service.bars import DAY_S
-from service.clock_offset import ClockOffset
+from service.config.settings import Config
 from service.drift import Drift
+from service.features.bars import DAY_S
 from service.features.state import SymbolSnapshot, SymbolState
 from service.features.vector import Vector, is_warm
-from service.intake import Intake
-from service.model import Model, Probability
-from service.paper import Paper
-from service.records import OutcomeRow, PaperRow, ScoreRow
+from service.feed.clock_offset import ClockOffset
+from service.feed.intake import Intake
+from service.feed.symbol_feed import Endpoint, SymbolFeed, SymbolLimits
+from service.feed.symbol_names import SymbolNames
+from service.journal.records import OutcomeRow, PaperRow, ScoreRow
+from service.model.model import Model, Probability
+from service.paper.positions import Paper
 from service.replies import (
     DIRECTIONS,
     Context,
@@ -35,9 +38,6 @@ from service.replies import (
     score_row,
 )
 from service.retries import Remembered, Retries, content_digest
-from service.settings import Config
-from service.symbol_feed import Endpoint, SymbolFeed, SymbolLimits
-from service.symbol_names import SymbolNames
 from service.vectors import Vectors
 from service.warmth import Warmth
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import errno
 
-from service import exit_codes
+from service.console import exit_codes
 
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
 

@@ -13,19 +13,19 @@ import structlog
 
 from service import systemd
 from service.bar_keeping import BarKeeping
-from service.checkpoints import Checkpoints
 from service.clock import Clock, SystemClock
+from service.config.settings import Config
 from service.engine import Engine
-from service.journal import Journal
+from service.journal.checkpoints import Checkpoints
+from service.journal.records import EventRow
+from service.journal.writer import Journal
 from service.mode_file import Look as ModeLook
 from service.mode_file import ModeWatch
-from service.model_watch import Event as ModelEvent
-from service.model_watch import Loaded, ModelWatch, Rejected, Removed
-from service.paper_keeping import PaperKeeping
-from service.recording import SegmentWriter
-from service.records import EventRow
-from service.settings import Config
-from service.taking_up import TakingUp
+from service.model.watch import Event as ModelEvent
+from service.model.watch import Loaded, ModelWatch, Rejected, Removed
+from service.paper.keeping import PaperKeeping
+from service.recording.segments import SegmentWriter
+from service.warm_start import WarmStart
 from service.vitals import Vitals
 
 log = structlog.get_logger("scorer")
@@ -103,11 +103,11 @@ class Housekeeping:
         self._journal_failed = False
         self._bars = BarKeeping(engine, journal)
         self._paper = PaperKeeping(engine, journal)
-        self._taking_up = TakingUp(engine, journal, self._bars, self._paper)
+        self._warm_start = WarmStart(engine, journal, self._bars, self._paper)
 
     def restore(self) -> None:
         """Bring back bars, recent replies and paper positions from the journal: warm at once."""
-        self._taking_up.begin(self._clock.utc_s())
+        self._warm_start.begin(self._clock.utc_s())
 
     def rest(self, least: int) -> float:
         """Nobody asks just now: take scores to their table where there are so many.
@@ -263,7 +263,7 @@ class Housekeeping:
         self._journal_failed = fault is not None and not self._journal.recover(utc_s)
         if fault and not self._journal_failed:
             log.warning("journal works again", unwritten=self._journal.unwritten)
-            self._taking_up.go_on(utc_s)
+            self._warm_start.go_on(utc_s)
 
     def _look_at_faults(self, utc_s: float) -> None:
         faults = self._engine.intake.faults

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import zmq
 
 from protocol.curve import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyFileError, read_secret
-from service import exit_codes, presence
+from service.console import exit_codes
 from service.errors import CommandError, remedy
+from service.files import presence
 
 SERVER = "server"
 CLIENTS_DIR = "clients"

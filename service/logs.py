@@ -15,7 +15,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 from service import systemd
-from service.settings import LogSection
+from service.config.settings import LogSection
 
 _LEVELS = logging.getLevelNamesMapping()
 

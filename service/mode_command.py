@@ -10,13 +10,13 @@ from typing import Any, cast
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.messages import Mode
 from protocol.questions import ReplyNotUnderstood
-from service import exit_codes
-from service.config import load
-from service.durable import Unflushed
+from service.config.load import load
+from service.config.settings import Config
+from service.console import exit_codes
+from service.console.printable import printable
 from service.errors import CommandError, remedy
+from service.files.durable import Unflushed
 from service.mode_file import FILE_NAME, Command, write
-from service.printable import printable
-from service.settings import Config
 from service.top.answers import health_of, stats_of
 
 FOLLOWED_WITHIN_S = 2.0

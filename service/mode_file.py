@@ -17,10 +17,10 @@ import msgspec
 from msgspec import Meta
 
 from protocol.messages import Mode
-from service.durable import sync_name
 from service.errors import passes
-from service.regular_file import open_regular
-from service.unfinished import beside, remove_dead
+from service.files.durable import sync_name
+from service.files.regular import open_regular
+from service.files.unfinished import beside, remove_dead
 
 FILE_NAME = "mode.json"
 MAX_BYTES = 4096

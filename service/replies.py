@@ -18,9 +18,9 @@ from protocol.messages import LOSSES, WINS
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
 from service import scoring
 from service.features.vector import Vector
-from service.model import Model, Probability
-from service.records import Meant, OutcomeRow, ScoreRow
-from service.symbol_feed import SymbolFeed
+from service.feed.symbol_feed import SymbolFeed
+from service.journal.records import Meant, OutcomeRow, ScoreRow
+from service.model.model import Model, Probability
 
 DIRECTIONS = {None: 0, "BUY": 1, "SELL": -1}
 _BONUS = FEATURE_NAMES.index("session_bonus")

@@ -18,9 +18,9 @@ from protocol.errors import DecodeError
 from protocol.limits import PROTOCOL_VERSION
 from service.clock import Clock
 from service.engine import Answer, Engine
-from service.journal import Journal
-from service.outcome_table import Written
-from service.records import OutcomeRow, ScoreRow
+from service.journal.outcome_table import Written
+from service.journal.records import OutcomeRow, ScoreRow
+from service.journal.writer import Journal
 from service.vitals import Vitals, health, stats
 
 log = structlog.get_logger("scorer")

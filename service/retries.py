@@ -14,7 +14,7 @@ from collections import OrderedDict
 import msgspec
 
 from protocol.messages import ScoreRequest
-from service.records import ScoreRow
+from service.journal.records import ScoreRow
 
 MOST_UNWRITTEN_BYTES = 64 << 20
 """Of requests in rows that no disk takes: some 200,000 usual ones, or 256 of the largest."""

@@ -18,26 +18,28 @@ import msgspec
 import structlog
 
 from protocol.limits import PROTOCOL_VERSION
-from service import config_check, exit_codes, logs, systemd
-from service.bundle import ModelLimits
-from service.checkpoints import Checkpoints
+from service import logs, systemd
 from service.clock import SystemClock
-from service.config import Sourced
+from service.config import check as config_check
+from service.config.load import Sourced
+from service.config.reload import Reload
+from service.config.settings import Config
+from service.console import exit_codes
 from service.engine import Engine
 from service.errors import CommandError
+from service.files.locks import HeldError
 from service.housekeeping import Housekeeping, TooManyFaults
-from service.journal import Journal
-from service.locks import HeldError
-from service.metrics import Metrics
-from service.model_watch import ModelWatch
-from service.recorded_engine import RecordedEngine
-from service.recording import SegmentWriter
-from service.reload import Reload
+from service.journal.checkpoints import Checkpoints
+from service.journal.writer import Journal
+from service.metrics.exporter import Metrics
+from service.model.bundle import ModelLimits
+from service.model.watch import ModelWatch
+from service.recording.recorded_engine import RecordedEngine
+from service.recording.segments import SegmentWriter
 from service.responder import Responder
 from service.server import Server
-from service.settings import Config
+from service.sockets.zap import AllowList
 from service.vitals import Vitals
-from service.zap import AllowList
 
 log = structlog.get_logger("scorer")
 

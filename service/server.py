@@ -17,17 +17,17 @@ import zmq
 from zmq.backend import Socket as PlainSocket
 from zmq.backend import zmq_poll
 
-from service import sockets
 from service.clock import Clock
+from service.config.settings import Config
 from service.engine import Engine
 from service.errors import ConfigError
-from service.held_replies import LARGE_BYTES, HeldReplies
+from service.feed.symbol_feed import Endpoint
 from service.housekeeping import Housekeeping
 from service.responder import Responder, Waiting
-from service.settings import Config
-from service.symbol_feed import Endpoint
+from service.sockets import setup as sockets
+from service.sockets.held_replies import LARGE_BYTES, HeldReplies
+from service.sockets.zap import AllowList, Door
 from service.vitals import Vitals
-from service.zap import AllowList, Door
 
 log = structlog.get_logger("scorer")
 

@@ -13,13 +13,13 @@ from collections.abc import Iterable
 
 import msgspec
 
-from service.bars import MAX_MISSING_MINUTES
-from service.correlation import by_activity, compared, independence
+from service.features.bars import MAX_MISSING_MINUTES
+from service.features.correlation import by_activity, compared, independence
 from service.features.state import MinuteReturns, SymbolState
 from service.features.vector import Vector, compute_vector
-from service.intake import Intake
-from service.model import Model, Probability
-from service.symbol_feed import SymbolFeed
+from service.feed.intake import Intake
+from service.feed.symbol_feed import SymbolFeed
+from service.model.model import Model, Probability
 
 MOST_ANSWERS = 256
 """Base scores that a vector is kept with."""

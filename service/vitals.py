@@ -16,13 +16,13 @@ import protocol
 from protocol.limits import MAX_PATH_CHARS, PROTOCOL_VERSION
 from protocol.manifest import POINTER_NAME
 from protocol.schema import FINGERPRINT
+from service.console.words import span
 from service.engine import Engine
-from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
-from service.intake import FOUND_WITHIN_S, NOW_AHEAD_S
-from service.journal import Journal
-from service.journal_file import size_of
-from service.symbol_feed import Endpoint
-from service.words import span
+from service.feed.intake import FOUND_WITHIN_S, NOW_AHEAD_S
+from service.feed.symbol_feed import Endpoint
+from service.journal.file import size_of
+from service.journal.writer import Journal
+from service.metrics.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
 
 KEPT_LATENCIES = 4096
 TIMED_OPS = ("score", "score_many")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from service.features.vector import compute_vector, is_warm
-from service.intake import Intake
+from service.feed.intake import Intake
 
 SYMBOLS_A_LOOK = 4
 _ANY_SCORE = 50.0

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from protocol.manifest import Calibration, Pointer, Samples, Verdict
 from protocol.schema import FEATURE_COUNT
-from service.bundle import load, read_pointer
-from service.durable import TrainerLock
-from service.forest import Forest
-from service.model import Model
-from training.calibrate import fit_calibration
-from training.draft import ManifestDraft, golden_inputs, reference
+from service.files.durable import TrainerLock
+from service.model.bundle import load, read_pointer
+from service.model.forest import Forest
+from service.model.model import Model
+from training.calibration.calibrate import fit_calibration
 from training.fit import fit_forest, importances, min_samples_leaf, pack
-from training.publish import publish
+from training.models.draft import ManifestDraft, golden_inputs, reference
+from training.models.publish import publish
 
 NOW_S = 1_757_900_000.0
 ROWS = 300

@@ -10,12 +10,12 @@ from typing import Any
 from harness import Service, free_port
 from journals import stored
 
-from service.config import load
+from service.config.load import load
 from service.doctor import clock
 from service.doctor import examine as examining
 from service.doctor.finding import Finding
 from service.doctor.scene import look_around
-from service.records import EventRow, ScoreRow
+from service.journal.records import EventRow, ScoreRow
 
 DAY_S = 86_400.0
 MONDAY_S = 1_757_944_800.0

@@ -11,9 +11,9 @@ from sample_rows import sample_rows
 
 from training.bound import DAY_S
 from training.candidate import Candidate, make
-from training.findings import Findings, find
-from training.joining import Rhythm
-from training.samples import Samples
+from training.dataset.joining import Rhythm
+from training.dataset.samples import Samples
+from training.report.findings import Findings, find
 from training.settings import Settings
 
 N = 1200

@@ -24,7 +24,7 @@ import zmq
 from serving import history, rows
 
 from protocol.client import ScorerClient
-from service.spool import spool_path
+from service.journal.spool import spool_path
 
 T = TypeVar("T")
 PATIENCE_S = 30.0

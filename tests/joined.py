@@ -9,9 +9,9 @@ from typing import Any
 from journals import Journal
 from scored_journal import EVERY_S, START_S
 
-from service.records import OutcomeRow, ScoreRow
-from training.dataset import Dataset, read_dataset
-from training.joining import JoinRules
+from service.journal.records import OutcomeRow, ScoreRow
+from training.dataset.join import Dataset, read_dataset
+from training.dataset.joining import JoinRules
 from training.truth_log import Outcome, Signal
 
 RULES = JoinRules(max_holding_s=600.0)

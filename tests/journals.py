@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from service.journal import Journal as OwnJournal
-from service.records import EventRow, OutcomeRow, ScoreRow
+from service.journal.records import EventRow, OutcomeRow, ScoreRow
+from service.journal.writer import Journal as OwnJournal
 
 _BLOCKS: list[list[Journal]] = []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.messages import ScoreRequest
-from service.market_files import MarketAccount, read_market
+from service.recording.market_files import MarketAccount, read_market
 from training.backfill.signals import Asked
 
 

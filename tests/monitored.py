@@ -10,7 +10,7 @@ from journals import stored
 from scored_journal import outcome_row, score_row
 
 from protocol.schema import FEATURE_COUNT
-from service.model import Model
+from service.model.model import Model
 
 EVERY_S = 3600.0
 FIRST_S = NOW_S + 86_400.0

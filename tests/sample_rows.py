@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from protocol.schema import FEATURE_COUNT
-from training.samples import Samples
+from training.dataset.samples import Samples
 
 
 def sample_rows(

@@ -10,9 +10,9 @@ from command import Done, invoke
 from journals import stored
 from serving import rows
 
-from service.config import Sourced, load
-from service.records import EventRow
-from service.restore import restore
+from service.backup.restore import restore
+from service.config.load import Sourced, load
+from service.journal.records import EventRow
 
 SCHEMAS = Path(__file__).resolve().parent / "schemas"
 NOW_S = 1_757_944_800.0

@@ -9,7 +9,7 @@ import numpy as np
 from journals import stored
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT
-from service.records import OutcomeRow, ScoreRow
+from service.journal.records import OutcomeRow, ScoreRow
 
 START_S = 1_760_000_000.0
 EVERY_S = 3600.0

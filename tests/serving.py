@@ -17,16 +17,16 @@ from journals import Journal
 from protocol import codec
 from protocol.ea_feed import Candle, Tick, encode_candle, encode_tick
 from protocol.limits import MAX_MESSAGE_BYTES
-from service.checkpoints import Checkpoints
-from service.config import load as load_config
+from service.config.load import load as load_config
+from service.config.settings import Config
 from service.engine import Engine
 from service.features.state import SymbolSnapshot, SymbolState
 from service.housekeeping import Housekeeping
-from service.journal_file import open_reader
-from service.model import Model
-from service.model_watch import ModelWatch
+from service.journal.checkpoints import Checkpoints
+from service.journal.file import open_reader
+from service.model.model import Model
+from service.model.watch import ModelWatch
 from service.responder import Responder, Waiting
-from service.settings import Config
 from service.vitals import Vitals
 
 START_S = 1_757_944_800.0  # 2025-09-15 14:00:00 UTC, a Monday

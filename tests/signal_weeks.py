@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sample_rows import sample_rows
 
-from training.answered import Advice
+from training.dataset.answered import Advice
+from training.dataset.samples import Samples
 from training.gain import WEEK_S
 from training.results import describe
-from training.samples import Samples
 
 MONDAY_S = 1_757_894_400.0  # 2025-09-15
 WEEKS = 3

@@ -6,11 +6,11 @@ from collections import Counter
 from itertools import product
 
 from protocol.ea_feed import Candle, Tick
-from service.clock_offset import ClockOffset
+from service.config.settings import LimitsSection
 from service.features.state import SymbolState
-from service.intake import Intake
-from service.settings import LimitsSection
-from service.symbol_feed import Endpoint, SymbolLimits
+from service.feed.clock_offset import ClockOffset
+from service.feed.intake import Intake
+from service.feed.symbol_feed import Endpoint, SymbolLimits
 
 T = 1_757_944_800.0  # a whole minute
 SYMBOLS = LimitsSection().symbols

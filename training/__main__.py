@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service import libraries, streams
+from service.console import libraries, streams
 
 try:
     streams.open_closed()
@@ -17,12 +17,13 @@ try:
 
     import click
 
-    from service import exit_codes
-    from service.printable import printable
-    from service.progress import show_progress
+    from service.console import exit_codes
+    from service.console.printable import printable
+    from service.console.progress import show_progress
+    from service.console.within import Within
     from service.scoring import Weights
-    from service.within import Within
     from training.backfill.command import backfill
+    from training.models.pointing import pin, rollback, unpin
     from training.options import (
         EXAMPLE,
         PATH,
@@ -33,12 +34,11 @@ try:
         store_options,
         worker_options,
     )
-    from training.pointing import pin, rollback, unpin
 except ImportError as missing:
     libraries.leave("signal-scorer-train", "training", missing)
 
 if TYPE_CHECKING:
-    from service.settings import Config
+    from service.config.settings import Config
     from training.settings import Settings
     from training.truth_log import TruthLog
 
@@ -113,8 +113,8 @@ def evaluate(report: Path, pictures: Path | None, **options: Any) -> None:
 @reading_options
 def status(**options: Any) -> None:
     """Show how many outcomes there are, why others do not count, the last run, what serves."""
-    from service.history import read_history
-    from training.champion import serving
+    from service.model.history import read_history
+    from training.models.champion import serving
     from training.status import describe
     from training.train import gather, usable
 
@@ -142,7 +142,7 @@ def status(**options: Any) -> None:
 def results(weeks: int, **options: Any) -> None:
     """Show week by week what all signals made, those the model took and those it rejected."""
     from training.advisers import published_version
-    from training.answered import advice_by_score
+    from training.dataset.answered import advice_by_score
     from training.results import describe
     from training.train import gather
 
@@ -175,8 +175,8 @@ def thresholds(today: float | None, patterns: tuple[str, ...], **options: Any) -
 
     The final score that passes as many signals; without --today for some usual thresholds.
     """
-    from training.champion import current_model
-    from training.registry import NOT_USED, too_old
+    from training.models.champion import current_model
+    from training.models.registry import NOT_USED, too_old
     from training.thresholds import PatternError, asked_signals, describe
 
     settings = settings_of(options)
@@ -204,8 +204,8 @@ def monitor(**options: Any) -> None:
 
     Exit code 5 while there is an alert. Tells [alerts] command of changes.
     """
-    from training import monitor as watching
-    from training.reach import reach_of
+    from training.monitor import run as watching
+    from training.monitor.reach import reach_of
     from training.train import gather
 
     settings = settings_of(options)
@@ -221,7 +221,7 @@ def monitor(**options: Any) -> None:
 @store_options
 def models(**options: Any) -> None:
     """List the published models, newest first; * is served, - is what rollback returns to."""
-    from training.registry import list_models
+    from training.models.registry import list_models
     from training.wording import behind
 
     listed = list_models(settings_of(options).models)

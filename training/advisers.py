@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.arrays import Bools
-from service.bundle import read_pointer
 from service.errors import ModelRejected
-from training.answered import Advice
+from service.model.bundle import read_pointer
 from training.bound import DAY_S
+from training.dataset.answered import Advice
+from training.dataset.samples import Samples
 from training.gain import week_of
-from training.samples import Samples
 from training.wording import day
 
 FEWEST_ALONE = 20

@@ -13,16 +13,16 @@ from sklearn.ensemble import RandomForestClassifier
 from protocol.manifest import Calibration, Verdict
 from protocol.manifest import Samples as Span
 from service.arrays import Floats
-from service.forest import Forest
-from service.model import Model
-from training import champion
+from service.model.forest import Forest
+from service.model.model import Model
 from training.bound import blocks, stretches
-from training.calibrate import fit_calibration, served
-from training.draft import ManifestDraft, golden_inputs, reference
+from training.calibration.calibrate import fit_calibration, served
+from training.dataset.samples import Samples
 from training.fit import fit_forest, importances, pack, parity
 from training.gate import Checks, judge
 from training.logit import moved
-from training.samples import Samples
+from training.models import champion
+from training.models.draft import ManifestDraft, golden_inputs, reference
 from training.settings import Settings
 from training.walk_forward import Fit, WalkForward, walk_forward
 from training.workers import Place, workers

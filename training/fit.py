@@ -12,9 +12,9 @@ from sklearn.ensemble import RandomForestClassifier
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
 from service.arrays import Bools, Floats, Ints
-from service.forest import Forest
-from service.forest_arrays import Arrays
-from service.leaf_masks import MOST_LEAVES
+from service.model.forest import Forest
+from service.model.forest_arrays import Arrays
+from service.model.leaf_masks import MOST_LEAVES
 
 TREES = 150
 MAX_DEPTH = 12

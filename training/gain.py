@@ -12,8 +12,8 @@ import numpy as np
 
 from service.arrays import Bools, Floats
 from training.bound import DAY_S, clustered, stretches, t_quantile
+from training.dataset.samples import Samples
 from training.measure import net_r
-from training.samples import Samples
 
 WEEK_S = 7 * DAY_S
 MONDAY_S = 4 * DAY_S

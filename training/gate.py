@@ -15,10 +15,10 @@ from protocol.manifest import Verdict
 from service.arrays import Bools, Floats
 from training.bound import DAY_S, Mean, clustered, days, stretches
 from training.conditions import MIN_DAYS, conditions, only_the_champion
+from training.dataset.samples import Samples
 from training.known_r import known_r, without_selected_r
 from training.logit import log_loss
 from training.measure import calibration_slope, measure, taken_r
-from training.samples import Samples
 from training.walk_forward import NotEnough, WalkForward
 
 

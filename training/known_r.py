@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from training.dataset.samples import Samples
 from training.measure import net_r
-from training.samples import Samples
 from training.wording import percent
 
 CLEARLY = 3.0

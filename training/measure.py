@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.arrays import Bools, Floats
+from training.dataset.samples import Samples
 from training.logit import fit_logit, log_loss, logit, with_constant
-from training.samples import Samples
 
 ECE_BINS = 10
 

@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 import click
 
-from service import exit_codes, libraries
 from service.commands.root import print_no_more
-from service.durable import LockHeld, Unflushed
-from service.printable import printable
-from service.within import Within
+from service.console import exit_codes, libraries
+from service.console.printable import printable
+from service.console.within import Within
+from service.files.durable import LockHeld, Unflushed
 from training import settings as trainer_settings
 from training.replacing import NotReplaced
 from training.settings import Settings

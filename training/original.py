@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from service import presence
 from service.arrays import Floats
+from service.files import presence
 from training.thresholds import FEWEST, translate
 from training.truth_check import account
 from training.truth_log import Outcome, ReadingRules, Signal, read_truth_logs

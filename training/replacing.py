@@ -13,8 +13,8 @@ import stat
 from glob import escape
 from pathlib import Path
 
-from service.durable import named
-from service.unfinished import beside, remove_dead
+from service.files.durable import named
+from service.files.unfinished import beside, remove_dead
 
 
 class NotReplaced(OSError):  # noqa: N818  a state of things, not a fault

@@ -14,8 +14,9 @@ import numpy as np
 
 from service.arrays import Bools, Floats
 from training.advisers import whose
-from training.answered import Advice
 from training.bound import DAY_S
+from training.dataset.answered import Advice
+from training.dataset.samples import Samples
 from training.gain import (
     FEWEST,
     FEWEST_A_SIDE,
@@ -34,7 +35,6 @@ from training.gain import (
 )
 from training.known_r import known_r, without_r
 from training.measure import net_r
-from training.samples import Samples
 from training.wording import BREAK_EVEN, WIDTH, day, end_of
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from protocol.schema import FEATURE_NAMES
 from service.arrays import Floats
+from training.dataset.samples import Samples
 from training.logit import fit_logit, sigmoid, with_constant
-from training.samples import Samples
 
 Column = Callable[[Samples], Floats]
 

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from service.config import load
+from service.config.load import load
+from service.config.settings import Config
 from service.errors import ConfigError
-from service.settings import Config
-from training.joining import JoinRules, Rhythm
+from training.dataset.joining import JoinRules, Rhythm
 from training.truth_log import ReadingRules
 from training.truth_log.files import unread_beside, with_rotated
 

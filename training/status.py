@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from textwrap import wrap
 
-from service.history import Event, last_trained
+from service.model.history import Event, last_trained
 from training.bound import DAY_S
-from training.dataset import Dataset
+from training.dataset.join import Dataset
 from training.walk_forward import CALIBRATION_SHARE, FIRST_SHARE
 from training.wording import WIDTH, behind, day, meaning, percent
 

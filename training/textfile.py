@@ -11,7 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from service.alerting import CheckResult
-from service.durable import READABLE
+from service.files.durable import READABLE
 from training.replacing import replace
 
 MONITOR, TRAIN = "signal_scorer_monitor_", "signal_scorer_train_"

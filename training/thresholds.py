@@ -15,14 +15,14 @@ import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES, FINGERPRINT
 from service.arrays import Floats
+from service.console.printable import printable
 from service.features.flow_facts import DEALS
 from service.features.vector import Vector, is_warm
-from service.model import Model
-from service.printable import printable
+from service.model.model import Model
 from service.scoring import Weights, blend
-from training.champion import seen_until_s
-from training.journals import Journals, read
-from training.scored import Score, scores_of, vector_of
+from training.dataset.journals import Journals, read
+from training.dataset.scored import Score, scores_of, vector_of
+from training.models.champion import seen_until_s
 from training.truth_log import words
 from training.wording import WIDTH
 

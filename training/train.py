@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from service.durable import TrainerLock, Unflushed
+from service.console.exit_codes import NOT_ENOUGH, OK, REJECTED
+from service.console.progress import SILENT, Progress
 from service.errors import ModelRejected, RejectReason
-from service.exit_codes import NOT_ENOUGH, OK, REJECTED
-from service.history import LAST_RUN_NAME, Event, last_trained, read_history
-from service.progress import SILENT, Progress
-from training.dataset import Dataset, read_dataset
+from service.files.durable import TrainerLock, Unflushed
+from service.model.history import LAST_RUN_NAME, Event, last_trained, read_history
+from training.dataset.join import Dataset, read_dataset
+from training.dataset.journals import open_journals
+from training.dataset.samples import Samples
+from training.dataset.scored import Reach
 from training.interrupt import finished_first
-from training.journals import open_journals
 from training.replacing import may_replace, replace
-from training.samples import Samples
-from training.scored import Reach
 from training.settings import Settings
 from training.truth_log import TruthLog, read_truth_logs
 from training.walk_forward import NotEnough
@@ -33,7 +33,7 @@ from training.walk_forward import NotEnough
 if TYPE_CHECKING:
     from protocol.manifest import Pointer
     from training.candidate import Candidate
-    from training.report import Page
+    from training.report.page import Page
 
 LAST_REPORT = "last-report.html"
 """The page of the last candidate, published or not, unless a kill came in between."""
@@ -76,7 +76,7 @@ def train(
     sqlite3.Error where the journal cannot be read.
     """
     # Loaded late: what only looks at the data starts without scikit-learn and matplotlib.
-    from training.registry import complete_history
+    from training.models.registry import complete_history
 
     open_journals(settings.journals).close()  # without one, nothing is left behind
     settings.models.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def _locked(
     progress: Progress,
     clock: Callable[[], float] | None,
 ) -> Run:
-    from training.publish import current_pointer
+    from training.models.publish import current_pointer
 
     log, data = gather(settings, now_s=now_s, progress=progress)
     history = read_history(settings.models)
@@ -168,9 +168,9 @@ def _judged(
     OSError where the model that serves cannot be read: it is displaced by none unheard.
     """
     from training.candidate import make
-    from training.champion import serving_model
-    from training.findings import find
-    from training.report import render
+    from training.models.champion import serving_model
+    from training.report.findings import find
+    from training.report.page import render
 
     progress.say(f"walking forward through {len(data.samples)} samples")
     current, remark = None, ""
@@ -237,7 +237,7 @@ def _released(models: Path, pointer: Pointer | None, last: Event | None) -> bool
 
     Where they were rejected beside that they would be again, and count as another candidate.
     """
-    from training.champion import current_model
+    from training.models.champion import current_model
 
     if last is None or (last.event == "rejected" and UNCOMPARED in last.why):
         return False
@@ -300,7 +300,7 @@ def _publish(
 ) -> Run:
     """Publish, or record why not; the history gets one line either way."""
     from training.candidate import draft
-    from training.publish import Pinned, publish
+    from training.models.publish import Pinned, publish
 
     verdict = candidate.verdict
     if not verdict.published:
@@ -336,7 +336,7 @@ def _reject(candidate: Candidate, why: str, settings: Settings) -> Run:
 
 def _record(candidate: Candidate, what: str, why: str, settings: Settings) -> None:
     """One line in the history for a candidate that was not published."""
-    from training.publish import append_history
+    from training.models.publish import append_history
 
     event = {"event": what, "at": candidate.made_s, "why": why}
     samples = candidate.samples
@@ -358,14 +358,14 @@ def _recorded(text: str, candidate: Candidate, settings: Settings) -> str:
 
 def _reviewed(text: str, samples: Samples, settings: Settings, now_s: float) -> str:
     """`text` and what the review of the current model found, as sentences."""
-    from training.review import review
+    from training.models.review import review
 
     return f"{text.rstrip('.')}. {review(samples, settings, now_s=now_s)}".strip()
 
 
 def _without_candidate(run: Run, samples: Samples, settings: Settings, now_s: float) -> Run:
     """A review that is due waits for no candidate: a model would expire for want of signals."""
-    from training.review import due
+    from training.models.review import due
 
     if not due(settings, now_s=now_s):
         return run

@@ -23,12 +23,13 @@ from socket import gethostname
 
 import msgspec
 
-from service import alerting, exit_codes
+from service import alerting
 from service.alerting import Alert, CheckResult
-from service.config import load
+from service.config.load import load
+from service.config.settings import AlertsSection, Config
+from service.console import exit_codes
 from service.errors import CommandError, ConfigError
-from service.settings import AlertsSection, Config
-from training import alerts
+from training.monitor import alerts
 
 JOBS = frozenset({"signal-scorer-train", "signal-scorer-monitor"})
 UNIT = "unit"

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from service.arrays import Bools, Floats, Ints
 from training import rules
 from training.bound import blocks, days, stretches
-from training.calibrate import Curve, fit_curve
-from training.joining import Rhythm
+from training.calibration.calibrate import Curve, fit_curve
+from training.dataset.joining import Rhythm
+from training.dataset.samples import Samples
 from training.logit import moved
-from training.samples import Samples
 
 Rows = NDArray[np.intp]
 # Fits on samples and returns raw probabilities (m,) for rows (m, 11).

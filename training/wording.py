@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from textwrap import wrap
 
-from service.printable import printable
+from service.console.printable import printable
 from training.truth_log import Reason
 
 WIDTH = 80

@@ -17,7 +17,7 @@ import numpy as np
 
 import protocol
 from protocol.schema import FINGERPRINT
-from service import exit_codes
+from service.console import exit_codes
 
 Task = TypeVar("Task")
 Done = TypeVar("Done")

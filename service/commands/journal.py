@@ -13,7 +13,7 @@ from typing import get_args
 import click
 
 from service.commands.root import cli, config_option, example
-from service.journal_reading import KINDS, Kind, Row, reading
+from service.journal.reading import KINDS, Kind, Row, reading
 
 LOOK_S = 1.0
 
@@ -56,8 +56,8 @@ def tail(
     follow: bool,
 ) -> None:
     """Print the last scores, outcomes and events, oldest first. Times are UTC."""
-    from service.journal_export import text_line
-    from service.journal_reading import lacking, newest, spooled
+    from service.journal.export import text_line
+    from service.journal.reading import lacking, newest, spooled
 
     wanted = kinds or KINDS
     path = _path(config_path, journal_path)
@@ -93,7 +93,7 @@ def export(
     until: datetime | None,
 ) -> None:
     """Write rows as JSON lines: each with all that the journal has of it, by table."""
-    from service.journal_export import json_line
+    from service.journal.export import json_line
 
     del jsonl  # said for readers of scripts
     for row in _rows(_path(config_path, journal_path), kinds or KINDS, since, until):
@@ -105,8 +105,8 @@ def export(
 @journal_option
 def stats(config_path: str | None, journal_path: Path | None) -> None:
     """Print how much there is, of what, since when, and how fast it grows."""
-    from service.journal_reading import spooled, summary
-    from service.journal_summary import lines
+    from service.journal.reading import spooled, summary
+    from service.journal.summary import lines
 
     path = _path(config_path, journal_path)
     waiting = spooled(path)
@@ -118,8 +118,8 @@ def stats(config_path: str | None, journal_path: Path | None) -> None:
 
 def _follow(path: Path, seen: dict[Kind, int]) -> None:
     """Print what is behind `seen` of each table, once a second, without an end."""
-    from service.journal_export import text_line
-    from service.journal_reading import after
+    from service.journal.export import text_line
+    from service.journal.reading import after
 
     while True:
         time.sleep(LOOK_S)
@@ -133,7 +133,7 @@ def _follow(path: Path, seen: dict[Kind, int]) -> None:
 def _rows(
     path: Path, kinds: tuple[Kind, ...], since: datetime | None, until: datetime | None
 ) -> Iterator[Row]:
-    from service.journal_reading import after, lacking, spooled
+    from service.journal.reading import after, lacking, spooled
 
     bounds = {
         "since_s": float("-inf") if since is None else since.replace(tzinfo=UTC).timestamp(),
@@ -150,6 +150,6 @@ def _rows(
 
 
 def _path(config_path: str | None, journal_path: Path | None) -> Path:
-    from service.config import load
+    from service.config.load import load
 
     return journal_path or load(config_path).config.journal_path

@@ -23,12 +23,12 @@ def backup(config_path: str | None, folder: Path) -> None:
 
     While everything runs. Secret keys are not in it. Killed half way it leaves no DIR.
     """
-    from service import presence
-    from service.backup import make
-    from service.backup_manifest import BackupError
-    from service.config import config_file, load
-    from service.unfinished import undone_on_sigterm
-    from service.words import amount
+    from service.backup.manifest import BackupError
+    from service.backup.save import make
+    from service.config.load import config_file, load
+    from service.console.words import amount
+    from service.files import presence
+    from service.files.unfinished import undone_on_sigterm
 
     now_s = time.time()
     with undone_on_sigterm():
@@ -62,10 +62,10 @@ def restore(config_path: str | None, folder: Path, force: bool, check: bool) -> 
     The configuration in it is left where it is: it says where the rest goes, and is yours to
     put in place first.
     """
-    from service import backup_manifest as form
-    from service.config import load
-    from service.restore import restore as put_back
-    from service.words import stamp
+    from service.backup import manifest as form
+    from service.backup.restore import restore as put_back
+    from service.config.load import load
+    from service.console.words import stamp
 
     if check:
         manifest = form.read(folder)

@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from service import exit_codes
 from service.commands.root import cli, example
+from service.console import exit_codes
+from service.console.within import Within
 from service.errors import CommandError
-from service.within import Within
 
 
 def _offset_s(_context: click.Context, _option: click.Parameter, text: str) -> float:
-    from service.restamp import parse_offset
+    from service.recording.restamp import parse_offset
 
     try:
         return parse_offset(text)
@@ -70,8 +70,8 @@ def replay(
     """Publish recorded FILES as the EA's bridge would, their stamps moved to the present."""
     if engine:
         sys.exit(_replay_engine(files, journal))
-    from service.progress import show_progress
-    from service.replay import replay as run
+    from service.console.progress import show_progress
+    from service.recording.replay import replay as run
 
     if until is not None:
         options["until_s"] = until.replace(tzinfo=UTC).timestamp()
@@ -87,10 +87,10 @@ def replay(
 
 def _replay_engine(segments: tuple[Path, ...], journal: Path | None) -> int:
     """Exit code 0 only where every row is the journal's to the bit."""
-    from service.engine_replay import compare
+    from service.recording.rerun import compare
 
     if journal is None:
-        from service.config import load
+        from service.config.load import load
 
         journal = load().config.journal_path
     account = compare(segments, journal)

@@ -16,10 +16,10 @@ import protocol
 from protocol.client import DEFAULT_ENDPOINT, ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.curve import CurveKeys, KeyFileError
 from protocol.home import MAX_TIMEOUT_MS
-from service import exit_codes
+from service.console import exit_codes
+from service.console.printable import printable
+from service.console.within import Within
 from service.errors import CommandError, remedy
-from service.printable import printable
-from service.within import Within
 
 # Who opens it says what is wrong with it: click would call it wrong usage, and systemd try again.
 _FILE = click.Path(readable=False)
@@ -116,8 +116,8 @@ class Asked(NamedTuple):
         wants none. Raises CommandError or, only where none was named, ConfigError."""
         if self.endpoint:
             return self.endpoint, own_keys()
-        from service.addresses import askable, is_wildcard
-        from service.config import load
+        from service.config.load import load
+        from service.sockets.addresses import askable, is_wildcard
 
         config, keys = load(self.config_path).config, own_keys()
         addresses = askable(config, keys)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service import words
 from service.commands.root import cli, config_option, example
+from service.console import words
 
 if TYPE_CHECKING:
-    from service.config import Sourced
+    from service.config.load import Sourced
 
 
 @cli.command(**example("SIGNAL_SCORER_FEED_ENDPOINTS=tcp://127.0.0.1:5560 signal-scorer serve"))
@@ -24,7 +24,7 @@ def serve(config_path: str | None) -> None:
     from service.allocator import one_arena
 
     one_arena()  # before numpy starts threads
-    from service.config import load
+    from service.config.load import load
     from service.serve import serve as run
 
     sys.exit(run(load(config_path), lambda: load(config_path)))
@@ -38,8 +38,8 @@ def config(config_path: str | None, check: bool) -> None:
 
     Exit code 78 for a configuration that cannot be used.
     """
-    from service.config import config_file, load
-    from service.config_check import check as refuse_unusable
+    from service.config.check import check as refuse_unusable
+    from service.config.load import config_file, load
     from service.shown_logs import shown_logs
 
     sourced = load(config_path)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service import exit_codes
 from service.commands.root import (
     Asked,
     ask,
@@ -22,11 +21,12 @@ from service.commands.root import (
     own_keys,
     timeout_option,
 )
-from service.printable import printable
-from service.within import Within
+from service.console import exit_codes
+from service.console.printable import printable
+from service.console.within import Within
 
 if TYPE_CHECKING:
-    from service.settings import Config
+    from service.config.settings import Config
     from service.top.look import Source
 
 
@@ -82,7 +82,7 @@ def doctor(
     Exit code 0: no fault (warnings may be shown), 1: at least one. Works while the service
     runs and while it does not, best as root or as the service's user.
     """
-    from service.config import config_file, load
+    from service.config.load import config_file, load
     from service.doctor.examine import examine
     from service.doctor.finding import Finding, exit_code
     from service.doctor.report import as_lines, as_object, summary, unloadable
@@ -118,7 +118,7 @@ def doctor(
 
 def _test_alert(config_path: str | None) -> int:
     from service.alerting import tell, trial
-    from service.config import load
+    from service.config.load import load
     from service.doctor.trainer import monitors_user
     from service.errors import ConfigError
 
@@ -193,7 +193,7 @@ def top(asked: Asked, interval_s: float, once: bool) -> None:
 
 def _source(asked: Asked) -> tuple[Config, Source]:
     """The configuration, and where looks at the service come from."""
-    from service.config import load
+    from service.config.load import load
     from service.top.look import Source
 
     config = load(asked.config_path).config

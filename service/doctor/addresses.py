@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
-from service import presence, sockets
-from service.addresses import (
+from service.doctor.finding import Finding, fail, ok, refused, warn
+from service.doctor.scene import Scene
+from service.doctor.system import WRITE, Process, listener, locks, nearest_there, obstacle, through
+from service.errors import ConfigError
+from service.files import presence
+from service.files.locks import lock_of
+from service.sockets import setup as sockets
+from service.sockets.addresses import (
     EVERY_IPV4,
     IPC,
     TCP,
@@ -16,11 +22,6 @@ from service.addresses import (
     is_loopback,
     is_open,
 )
-from service.doctor.finding import Finding, fail, ok, refused, warn
-from service.doctor.scene import Scene
-from service.doctor.system import WRITE, Process, listener, locks, nearest_there, obstacle, through
-from service.errors import ConfigError
-from service.locks import lock_of
 
 TMPFILES = "/etc/tmpfiles.d/signal-scorer.conf"
 """By which install.sh has the socket's folder made, for the clients' group."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from service import presence
 from service.doctor import (
     addresses,
     clock,
@@ -23,6 +22,7 @@ from service.doctor import (
 )
 from service.doctor.finding import Finding, fail, warn
 from service.doctor.scene import Scene, user_name
+from service.files import presence
 
 Check = Callable[[Scene], Iterable[Finding]]
 

@@ -18,15 +18,15 @@ from typing import Any
 import zmq
 
 from protocol.ea_feed import Candle, Candles, Skipped, Tick, parse
-from service import sockets
-from service.addresses import check_endpoint
-from service.clock_offset import MAX_OFFSET_S, QUARTER_S, SLACK_S
+from service.console.words import span
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Running, Scene, ask_again
 from service.doctor.system import listener
 from service.doctor.unread import why_unread
 from service.errors import ConfigError
-from service.words import span
+from service.feed.clock_offset import MAX_OFFSET_S, QUARTER_S, SLACK_S
+from service.sockets import setup as sockets
+from service.sockets.addresses import check_endpoint
 
 ENOUGH_TICKS = 50
 LEAST_REFUSED = 3

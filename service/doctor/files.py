@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
-from service import presence
+from service.console.words import amount
 from service.doctor.finding import Finding, fail, lost_link, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import (
@@ -25,8 +25,8 @@ from service.doctor.system import (
     through,
     unless_linked,
 )
-from service.journal_file import wal_of
-from service.words import amount
+from service.files import presence
+from service.journal.file import wal_of
 
 MIB = 1 << 20
 SCARCE_BYTES, FULL_BYTES = 1024 * MIB, 100 * MIB

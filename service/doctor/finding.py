@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from service.printable import printable
+from service.console.printable import printable
 
 Level = Literal["ok", "warn", "fail"]
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from shlex import quote
 
-from service import presence
+from service.console.words import amount, stamp
 from service.doctor.files import to_be_made
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
@@ -28,7 +28,9 @@ from service.doctor.system import (
     through,
     unless_linked,
 )
-from service.journal_file import (
+from service.files import presence
+from service.files.locks import lock_of
+from service.journal.file import (
     NOT_OURS,
     SCHEMA_VERSION,
     bytes_of,
@@ -37,11 +39,9 @@ from service.journal_file import (
     size_of,
     wal_of,
 )
-from service.journal_reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
-from service.locks import lock_of
-from service.score_table import spooled_scores
-from service.spool import spool_path
-from service.words import amount, stamp
+from service.journal.reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
+from service.journal.score_table import spooled_scores
+from service.journal.spool import spool_path
 
 LARGE_WAL_BYTES = 64 << 20
 CHECK_S = 5.0

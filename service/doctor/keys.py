@@ -7,12 +7,13 @@ from pathlib import Path
 from shlex import quote
 
 from protocol.curve import PUBLIC_SUFFIX, KeyFileError, read_public, read_secret
-from service import presence, sockets
 from service.doctor.finding import Finding, fail, ok, refused, warn
 from service.doctor.scene import Scene
 from service.doctor.system import ENTER, READ, obstacle, others_may_write, through, unless_linked
 from service.errors import ConfigError
-from service.zap import AllowList
+from service.files import presence
+from service.sockets import setup as sockets
+from service.sockets.zap import AllowList
 
 
 def check(scene: Scene) -> Iterator[Finding]:

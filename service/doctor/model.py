@@ -11,15 +11,15 @@ from shlex import quote
 import msgspec
 
 from protocol.manifest import MANIFEST_NAME, POINTER_NAME, Version
-from service import presence
-from service.bars import DAY_S
-from service.bundle import ModelLimits, load, read_pointer
 from service.doctor.finding import Finding, fail, lost_link, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import READ, dangling, obstacle, unless_linked
 from service.errors import ModelRejected, RejectReason
-from service.history import moves, read_history
-from service.model import REVIEW_DUE, Model
+from service.features.bars import DAY_S
+from service.files import presence
+from service.model.bundle import ModelLimits, load, read_pointer
+from service.model.history import moves, read_history
+from service.model.model import REVIEW_DUE, Model
 
 TRAIN = "signal-scorer-train train --force (after signal-scorer-train unpin, where it is pinned)"
 BACK = (

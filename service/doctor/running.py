@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import protocol
-from service import mode_file, presence
-from service.addresses import askable, is_wildcard
+from service import mode_file
+from service.console.words import counted, span, stamp
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Running, Scene, user_name
 from service.doctor.system import Process
-from service.words import counted, span, stamp
+from service.files import presence
+from service.sockets.addresses import askable, is_wildcard
 
 _KEYS_RIGHT = (
     "--server-key is to be this service's, the pair of --key on its list (curve.clients_dir; its "

@@ -9,13 +9,13 @@ from typing import Any
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.curve import CurveKeys
-from service import presence
-from service.addresses import IPC, TCP, askable, ipc_path, is_loopback
-from service.config import Sourced
+from service.config.load import Sourced
+from service.config.settings import Config
 from service.doctor.system import Process, listener, locks, process
-from service.locks import lock_of
-from service.settings import Config
+from service.files import presence
+from service.files.locks import lock_of
 from service.shown_logs import DROP_IN
+from service.sockets.addresses import IPC, TCP, askable, ipc_path, is_loopback
 
 ASK_MS = 2000.0
 

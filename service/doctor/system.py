@@ -14,7 +14,7 @@ from pathlib import Path
 from shlex import quote
 from typing import NamedTuple
 
-from service import presence
+from service.files import presence
 
 PROC = Path("/proc")
 READ, WRITE, ENTER = 4, 2, 1

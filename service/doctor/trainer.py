@@ -10,16 +10,16 @@ from pathlib import Path
 from shlex import quote
 from zoneinfo import ZoneInfo
 
-from service import presence
-from service.bars import DAY_S
+from service.config.settings import Config
+from service.console.words import stamp
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene, user_name
 from service.doctor.system import ENTER, READ, WRITE, allows, nearest_there, obstacle, through
-from service.history import HISTORY_NAME, LAST_RUN_NAME, last_trained, read_history
-from service.journal_reading import JournalUnreadable, reading
-from service.settings import Config
+from service.features.bars import DAY_S
+from service.files import presence
+from service.journal.reading import JournalUnreadable, reading
+from service.model.history import HISTORY_NAME, LAST_RUN_NAME, last_trained, read_history
 from service.shown_logs import INSTALLED, shown_logs
-from service.words import stamp
 
 WEEKLY_S = 8 * DAY_S
 """Cron runs it once a week; a day more is no news."""

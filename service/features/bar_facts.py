@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from service.arrays import Floats
-from service.bars import KEPT_BARS, Bars
+from service.features.bars import KEPT_BARS, Bars
 from service.features.constants import constants
 
 _VOLATILITY = constants("atr_volatility")

@@ -7,7 +7,7 @@ tick costs none of this.
 import msgspec
 
 from service.features.constants import constants
-from service.windows import EventBuckets
+from service.features.windows import EventBuckets
 
 _VOLUME = constants("volume_delta")
 _WHALE = constants("whale_activity")

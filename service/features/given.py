@@ -5,7 +5,7 @@ from service.features.view import View
 
 
 def correlation_check(view: View) -> float | None:
-    """What `service.correlation` found for now's minute, None where it found nothing."""
+    """What `service.features.correlation` found for now's minute, None where it found nothing."""
     return None if view.correlation is None else clip_100(view.correlation)
 
 

@@ -1,6 +1,6 @@
 """`momentum_strength`: the fast mean of closes against the slow one, in ATRs."""
 
-from service.bars import MINUTE_S
+from service.features.bars import MINUTE_S
 from service.features.constants import clip_100, constants
 from service.features.view import View
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from protocol.schema import SCHEMA
 from service.arrays import Floats
-from service.bars import MINUTE_S, Bar, Bars, DayRange
 from service.features.bar_facts import BarFacts, bar_facts, log_returns
+from service.features.bars import MINUTE_S, Bar, Bars, DayRange
 from service.features.constants import constants
 from service.features.flow_facts import (
     DEALS,
@@ -25,7 +25,7 @@ from service.features.flow_facts import (
     FlowFacts,
     flow_facts,
 )
-from service.windows import EventBuckets
+from service.features.windows import EventBuckets
 
 OBSERVATION_GAP_S = SCHEMA.constants["observation_gap_s"]
 VOLUME_SILENCE_S = SCHEMA.constants["volume_silence_s"]

@@ -62,7 +62,7 @@ def compute_vector(
 
     *Now* does not go back from call to call; a `now_s` before the symbol's newest tick is taken
     to be that tick's second, and a tick that comes behind *now* still counts. `correlation`
-    is what `service.correlation.among` gave, None where it gave nothing.
+    is what `service.features.correlation.among` gave, None where it gave nothing.
     """
     now_s = state.settle(now_s)
     seen = View(

@@ -16,7 +16,7 @@ class View(msgspec.Struct, frozen=True, gc=False):
 
     `now_s` is whole UTC seconds, `direction` +1 BUY, -1 SELL, 0 none, `observed_s` the seconds
     of observation without a gap (None in the middle of one). `correlation` is what
-    `service.correlation` found.
+    `service.features.correlation` found.
     """
 
     state: SymbolState

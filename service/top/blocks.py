@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.text import Text
 
-from service import words
-from service.bars import DAY_S
-from service.model import REVIEW_DUE
-from service.settings import Config
+from service.config.settings import Config
+from service.console import words
+from service.features.bars import DAY_S
+from service.model.model import REVIEW_DUE
 from service.top.look import Look
 from service.top.trend import Trend, refusals
 

@@ -6,8 +6,8 @@ from textwrap import wrap
 
 from rich.text import Text
 
-from service.printable import printable
-from service.settings import Config
+from service.config.settings import Config
+from service.console.printable import printable
 from service.top import blocks
 from service.top.look import Look
 from service.top.trend import Trend

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
-from service.bars import DAY_S
-from service.journal_reading import (
+from service.config.settings import Config
+from service.features.bars import DAY_S
+from service.journal.reading import (
     JournalUnreadable,
     lacking,
     newest,
@@ -18,8 +19,7 @@ from service.journal_reading import (
     reading,
     spooled,
 )
-from service.records import PaperRow, ScoreRow
-from service.settings import Config
+from service.journal.records import PaperRow, ScoreRow
 from service.top.answers import health_of, stats_of
 
 MOST_ROWS = 200

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from rich.console import Console
 from rich.live import Live
 
-from service.settings import Config
+from service.config.settings import Config
 from service.top.frame import frame, page
 from service.top.look import Source
 from service.top.trend import Trend

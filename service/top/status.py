@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from service import words
-from service.bundle import read_pointer
+from service.config.settings import Config
+from service.console import words
 from service.errors import ModelRejected, remedy
-from service.history import HISTORY_NAME, last_trained, read_history
-from service.journal_file import size_of
-from service.settings import Config
+from service.journal.file import size_of
+from service.model.bundle import read_pointer
+from service.model.history import HISTORY_NAME, last_trained, read_history
 from service.top import blocks
 from service.top.look import Look
 from service.top.trend import Trend

@@ -96,7 +96,7 @@ class Product:
     def rows(self, query: str) -> str:
         """What the journal holds, read as the trainer's user."""
         code = (
-            "import sys; from pathlib import Path; from service.journal_file import open_reader; "
+            "import sys; from pathlib import Path; from service.journal.file import open_reader; "
             "print(open_reader(Path(sys.argv[1])).execute(sys.argv[2]).fetchall())"
         )
         return self.machine.out(

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from service.durable import Step
+from service.files.durable import Step
 
 
 def killed_at_each(count: int, run: Callable[[int, Step], None]) -> None:

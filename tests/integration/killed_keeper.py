@@ -15,10 +15,10 @@ from pathlib import Path
 
 from killed import killed_at_each
 
-from service.backup import make
-from service.config import Sourced, load
-from service.durable import Step
-from service.restore import restore
+from service.backup.restore import restore
+from service.backup.save import make
+from service.config.load import Sourced, load
+from service.files.durable import Step
 
 NOW_S = 1_757_944_800.0
 

@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from builders import NOW_S, small_draft
 from killed import killed_at_each
 
-from service.durable import Step, TrainerLock, no_step
-from training.publish import publish
-from training.registry import list_models, pin, revalidate, rollback, unpin
+from service.files.durable import Step, TrainerLock, no_step
+from training.models.publish import publish
+from training.models.registry import list_models, pin, revalidate, rollback, unpin
 
 KEEP = 2
 LATER_S = NOW_S + 900

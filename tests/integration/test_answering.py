@@ -14,13 +14,13 @@ from scored_journal import score_row
 from serving import published_model
 
 from protocol.schema import FEATURE_COUNT
-from service.model import Model
-from service.records import ScoreRow
-from training.answering import look
+from service.journal.records import ScoreRow
+from service.model.model import Model
 from training.bound import DAY_S
-from training.publish import publish
-from training.reach import reach_of
-from training.registry import revalidate
+from training.models.publish import publish
+from training.models.registry import revalidate
+from training.monitor.answering import look
+from training.monitor.reach import reach_of
 from training.settings import Settings
 
 HOUR_S = 3600.0

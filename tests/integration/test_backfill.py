@@ -24,19 +24,19 @@ from trained import give
 
 from protocol.ea_feed import Tick, encode_tick
 from protocol.messages import ScoreRequest, SentimentRequest
-from service.market_files import MarketAccount, read_market
-from service.recorded_engine import RecordedEngine
-from service.recording import SegmentWriter
-from service.records import ScoreRow
-from service.settings import Config, FeedSection, PaperSection
+from service.config.settings import Config, FeedSection, PaperSection
+from service.journal.records import ScoreRow
+from service.recording.market_files import MarketAccount, read_market
+from service.recording.recorded_engine import RecordedEngine
+from service.recording.segments import SegmentWriter
 from training.backfill.pieces import CutRules, Cutter
 from training.backfill.rerun import rerun, settings_of
 from training.backfill.segments import rerun_recorded, runs_of, with_signals
 from training.backfill.signals import Asked
 from training.backfill.stream import Event, StreamAccount, events, market_of
 from training.backfill.work import default_output
-from training.dataset import read_dataset
-from training.joining import JoinRules
+from training.dataset.join import read_dataset
+from training.dataset.joining import JoinRules
 from training.settings import Settings
 
 DAY_S = 86_400.0

@@ -14,9 +14,9 @@ from scored_journal import START_S
 from serving import rows, tick
 from trained import give
 
-from service.config import load
+from service.config.load import load
 from service.engine import Engine
-from service.records import ScoreRow
+from service.journal.records import ScoreRow
 
 Frame = tuple[float, bytes]
 """When it was sent (UTC s), and the message."""

@@ -38,12 +38,12 @@ from serving import rows
 
 from protocol.client import ScorerClient
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME
-from service import backup_manifest as form
-from service.backup import make
-from service.config import load
-from service.journal_file import SCHEMA_VERSION
+from service.backup import manifest as form
+from service.backup.save import make
+from service.config.load import load
+from service.journal.file import SCHEMA_VERSION
+from service.journal.spool import spool_path
 from service.keygen import keygen
-from service.spool import spool_path
 
 
 def test_what_is_saved_while_it_serves_is_consistent_and_comes_back(tmp_path: Path) -> None:
@@ -334,9 +334,9 @@ def test_a_backup_that_is_killed_is_no_backup(killed: tuple[Path, dict[str, list
 UNTIL_THE_LAST_STEP = """
 import sys, time
 from pathlib import Path
-from service.backup import make
-from service.config import load
-from service.unfinished import undone_on_sigterm
+from service.backup.save import make
+from service.config.load import load
+from service.files.unfinished import undone_on_sigterm
 
 def wait(name):
     if name == "rename":

@@ -15,8 +15,8 @@ import pytest
 from another_user import NOBODY, as_no_root, as_root
 from saved_state import NOW_S, a_state, sourced
 
-from service import backup_manifest as form
-from service.backup import make
+from service.backup import manifest as form
+from service.backup.save import make
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ sys.exit(subprocess.run(command, start_new_session=True).returncode)
 LOOK = """
 import sys
 from pathlib import Path
-from service.owned_folder import make_unshared, without_links
+from service.files.owned_folder import make_unshared, without_links
 print(make_unshared(without_links(Path(sys.argv[1]))))
 """
 

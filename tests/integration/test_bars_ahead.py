@@ -12,7 +12,7 @@ import pytest
 from serving import START_S, ManualClock, Parts, tick
 
 from service.clock import SystemClock
-from service.records import BarRow, SymbolRow
+from service.journal.records import BarRow, SymbolRow
 
 SYMBOLS = ("EURUSD", "GBPUSD")
 HOURS_S = 7 * 3600.0

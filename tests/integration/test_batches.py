@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import START_S, Parts, body, published_model
 
-from service.model import Model
+from service.model.model import Model
 
 SYMBOLS = ("EURUSD", "GBPUSD", "XAUUSD")
 

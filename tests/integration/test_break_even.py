@@ -13,9 +13,9 @@ from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 from signal_weeks import MONDAY_S, WEEKS, advice_of, weeks_of_signals
 
 from training.gain import WEEK_S
+from training.report.answers import answers
 from training.results import describe
 from training.settings import Settings
-from training.told import answers
 from training.train import gather
 
 X = vectors(4)

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from seals import seal, seal_manifest
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
-from service.bundle import ModelLimits, load, read_pointer
 from service.errors import ModelRejected, RejectReason
-from service.forest_file import DTYPES
+from service.model.bundle import ModelLimits, load, read_pointer
+from service.model.forest_file import DTYPES
 
 FILES = (MANIFEST_NAME, FOREST_NAME, REPORT_NAME)
 

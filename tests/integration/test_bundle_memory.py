@@ -15,8 +15,8 @@ from seals import seal, seal_manifest
 
 from protocol.manifest import MANIFEST_NAME, MIN_GOLDEN_ROWS, GoldenRow, Manifest
 from protocol.schema import FEATURE_COUNT
-from service.bundle import MAX_MANIFEST_BYTES, load
 from service.errors import ModelRejected, RejectReason
+from service.model.bundle import MAX_MANIFEST_BYTES, load
 
 MIB = 1 << 20
 FILE_BYTES = 4 * MIB

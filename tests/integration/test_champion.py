@@ -17,8 +17,9 @@ from scored_journal import write_journal
 from trained import begin_anew, history, run
 
 from protocol.manifest import POINTER_NAME
-from service import bundle
-from training import answering, champion, publish, registry
+from service.model import bundle
+from training.models import champion, publish, registry
+from training.monitor import answering
 from training.settings import Settings
 from training.train import train
 

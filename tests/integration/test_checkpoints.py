@@ -13,10 +13,10 @@ from journals import Journal
 from scored_journal import score_row, vectors
 from serving import Parts
 
-from service import checkpoints as module
-from service.checkpoints import Checkpoints
 from service.housekeeping import CHECKPOINT_S
-from service.journal_file import WAL_BYTES, open_reader, wal_of
+from service.journal import checkpoints as module
+from service.journal.checkpoints import Checkpoints
+from service.journal.file import WAL_BYTES, open_reader, wal_of
 
 X = vectors(1)
 

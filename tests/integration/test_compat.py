@@ -17,8 +17,8 @@ from wire import free_address, nobodys_address
 
 from protocol import compat
 from protocol.compat import CryptoMLScorer, MarketFeatures, get_crypto_ml_scorer
-from training.dataset import read_dataset
-from training.joining import JoinRules
+from training.dataset.join import read_dataset
+from training.dataset.joining import JoinRules
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from serving import body, history
 
 from protocol.client import ScorerClient
 from protocol.curve import CurveKeys, KeyPair
-from service import sockets
-from service.config import load
+from service.config.load import load
 from service.keygen import keygen
-from service.zap import ANSWERS_A_TURN, KEPT_STRANGERS, AllowList, Door
+from service.sockets import setup as sockets
+from service.sockets.zap import ANSWERS_A_TURN, KEPT_STRANGERS, AllowList, Door
 
 IN_VAIN_MS = 400
 

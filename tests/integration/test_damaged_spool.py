@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import spool as spool_file
-from service.spool import MAX_ROW_BYTES, Damaged, Spool, read_spool
+from service.journal import spool as spool_file
+from service.journal.spool import MAX_ROW_BYTES, Damaged, Spool, read_spool
 
 
 @settings(max_examples=60)

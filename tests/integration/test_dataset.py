@@ -16,9 +16,9 @@ from joined import LATER_S, RULES, Read, reader, said
 from journals import stored
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 
-from service.records import OutcomeRow, ScoreRow
-from training.dataset import read_dataset
-from training.joining import JoinRules
+from service.journal.records import OutcomeRow, ScoreRow
+from training.dataset.join import read_dataset
+from training.dataset.joining import JoinRules
 
 X = vectors(64)
 

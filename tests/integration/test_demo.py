@@ -18,7 +18,7 @@ from harness import eventually
 
 from service.demo import demo
 from service.errors import CommandError
-from service.journal_file import open_reader
+from service.journal.file import open_reader
 
 LIMIT_S = 180.0
 

@@ -9,8 +9,8 @@ import pytest
 from harness import eventually, running
 from serving import START_S, ManualClock, Parts, candle, tick
 
-from service.bars import Bar
 from service.clock import SystemClock
+from service.features.bars import Bar
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 HOUR_S = 3600.0

@@ -23,8 +23,8 @@ from protocol.client import ScorerClient
 from protocol.manifest import POINTER_NAME
 from service.housekeeping import TURN_S
 from service.mode_file import Command, Look, ModeWatch, write
-from service.model_watch import Loaded, ModelWatch, Rejected
-from service.zap import AllowList
+from service.model.watch import Loaded, ModelWatch, Rejected
+from service.sockets.zap import AllowList
 
 
 @pytest.mark.parametrize("left", [0, 1])  # none for the pointer, or none for a file of the bundle

@@ -20,7 +20,7 @@ from journals import Journal
 
 from protocol.client import ScorerClient
 from service import mode_file
-from service.records import EventRow
+from service.journal.records import EventRow
 
 
 def mount(*arguments: str) -> bool:

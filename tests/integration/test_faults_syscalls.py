@@ -14,23 +14,24 @@ import pytest
 from builders import NOW_S, small_model
 from scored_journal import write_journal
 
-from service import backup_manifest, mode_file
-from service.durable import TrainerLock
-from service.history import read_history
+from service import mode_file
+from service.backup import manifest as backup_manifest
+from service.files.durable import TrainerLock
 from service.keygen import keygen
-from training.publish import current_pointer, published_versions
-from training.registry import pin
+from service.model.history import read_history
+from training.models.publish import current_pointer, published_versions
+from training.models.registry import pin
 
 LOOK = """
 import pathlib, sys
-from service.zap import AllowList
+from service.sockets.zap import AllowList
 allowed = AllowList(pathlib.Path(sys.argv[1]))
 for _ in range(4):
     print(allowed.look(), len(allowed.names), sep=":")
 """
 WATCH = """
 import pathlib, sys
-from service.model_watch import ModelWatch
+from service.model.watch import ModelWatch
 watch = ModelWatch(pathlib.Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
     event = watch.poll_once()
@@ -46,7 +47,7 @@ with advice():
 BACKFILL = """
 import pathlib, sys
 from training.backfill.result import Result
-from training.joining import JoinRules
+from training.dataset.joining import JoinRules
 from training.options import advice
 with advice(), Result(pathlib.Path(sys.argv[1]), "a market", JoinRules()):
     pass

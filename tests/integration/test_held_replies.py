@@ -13,7 +13,7 @@ from harness import eventually
 from served import Served
 from serving import body, unpacked
 
-from service.held_replies import MOST_BYTES, HeldReplies
+from service.sockets.held_replies import MOST_BYTES, HeldReplies
 
 MIB = 1 << 20
 PATIENCE_MS = 20_000

@@ -10,9 +10,9 @@ from builders import NOW_S, pointer_of, small_draft, small_model
 from test_monitor_command import ALLOWED, monitor, two_models
 from trained import history, run
 
-from service.durable import TrainerLock
-from training.publish import publish
-from training.registry import complete_history, revalidate, rollback, too_old
+from service.files.durable import TrainerLock
+from training.models.publish import publish
+from training.models.registry import complete_history, revalidate, rollback, too_old
 
 DAY_S = 86_400.0
 

@@ -14,7 +14,7 @@ from command import invoke
 from harness import Service, eventually, running
 
 from protocol.client import ScorerClient, ScorerUnavailable
-from service.addresses import BindError, claim
+from service.sockets.addresses import BindError, claim
 
 
 @pytest.fixture

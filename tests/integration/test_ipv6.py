@@ -20,7 +20,7 @@ from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerClient
 from protocol.tick_push import TickPush
 from service.errors import CommandError
-from service.replay import replay
+from service.recording.replay import replay
 
 ROOT = Path(__file__).resolve().parents[2]
 TICK = '{"type":"tick","symbol":"EURUSD","bid":1.1,"ask":1.2,"volume":0,"timestamp":1757964832}\n'

@@ -12,12 +12,12 @@ from journals import Journal
 from scored_journal import outcome_row, score_row, vectors
 from serving import rows
 
-from service.bar_table import KEPT_BARS
-from service.event_table import KEPT_EVENTS, TIDY_EVERY
-from service.journal import FOLLOWED_TOGETHER
-from service.journal_file import open_reader, open_writer
-from service.outcome_table import Written
-from service.records import BarRow, EventRow, ScoreRow, SymbolRow
+from service.journal.bar_table import KEPT_BARS
+from service.journal.event_table import KEPT_EVENTS, TIDY_EVERY
+from service.journal.file import open_reader, open_writer
+from service.journal.outcome_table import Written
+from service.journal.records import BarRow, EventRow, ScoreRow, SymbolRow
+from service.journal.writer import FOLLOWED_TOGETHER
 
 X = vectors(20)
 EVENT = EventRow(at=1.0, kind="tested", detail={"n": 1, "text": "é", "none": None})

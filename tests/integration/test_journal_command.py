@@ -18,7 +18,7 @@ from harness import eventually, running
 from serving import Parts, body
 
 from protocol.schema import FEATURE_NAMES
-from service.journal_reading import (
+from service.journal.reading import (
     KINDS,
     PAGE_ROWS,
     JournalUnreadable,
@@ -27,7 +27,7 @@ from service.journal_reading import (
     open_quietly,
     spooled,
 )
-from service.spool import spool_path
+from service.journal.spool import spool_path
 
 SIGNAL = {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.098, "take_profit": 1.103}
 START = "2025-09-15"

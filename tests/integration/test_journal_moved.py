@@ -14,9 +14,9 @@ from journals import Journal, stored
 from scored_journal import score_row, vectors
 from serving import rows
 
-from service.journal_file import wal_of
-from service.outcome_table import Written
-from service.records import EventRow, ScoreRow
+from service.journal.file import wal_of
+from service.journal.outcome_table import Written
+from service.journal.records import EventRow, ScoreRow
 
 X = vectors(20)
 EVENT = EventRow(at=1.0, kind="tested", detail={"n": 1, "text": "é", "none": None})

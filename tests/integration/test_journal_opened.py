@@ -14,9 +14,9 @@ import pytest
 from another_user import NOBODY, as_nobody, as_root
 from journals import Journal
 
-from service.journal_file import TRIES, open_reader, wal_of
-from service.journal_reading import JournalUnreadable, open_quietly
-from service.records import EventRow
+from service.journal.file import TRIES, open_reader, wal_of
+from service.journal.reading import JournalUnreadable, open_quietly
+from service.journal.records import EventRow
 
 Open = Callable[[Path], sqlite3.Connection]
 either = pytest.mark.parametrize("open_it", [open_reader, open_quietly])

@@ -16,11 +16,11 @@ from journals import Journal
 from saved_state import NOW_S, a_state, kinds, sourced, write_event
 from scored_journal import score_row, vectors
 
-from service.backup import make
-from service.backup_manifest import BackupError
-from service.journal_file import NOT_OURS, open_writer
-from service.locks import lock_of
-from service.spool import spool_path
+from service.backup.manifest import BackupError
+from service.backup.save import make
+from service.files.locks import lock_of
+from service.journal.file import NOT_OURS, open_writer
+from service.journal.spool import spool_path
 
 PATIENCE_S = 20
 COMMANDS = [
@@ -67,7 +67,9 @@ def test_a_pipe_is_said_to_be_none(tmp_path: Path, command: tuple[str, ...], par
     assert "Traceback" not in said
 
 
-OPENING = "import sys; from service.journal import *; j = Journal(Path(sys.argv[1])); j.open();"
+OPENING = (
+    "import sys; from service.journal.writer import *; j = Journal(Path(sys.argv[1])); j.open();"
+)
 
 
 @pytest.mark.parametrize("part", ["", "-journal"])

@@ -13,9 +13,9 @@ from journals import Journal, stored
 from scored_journal import outcome_row, score_row, vectors
 from serving import rows
 
-from service import journal_reading
-from service.journal_reading import after, lacking, open_quietly, spooled, summary
-from service.records import ScoreRow
+from service.journal import reading as journal_reading
+from service.journal.reading import after, lacking, open_quietly, spooled, summary
+from service.journal.records import ScoreRow
 
 ROWS = 2_000
 PIECE = 50

@@ -18,14 +18,15 @@ from scored_journal import START_S, outcome_row, score_row, vectors
 from serving import published_model
 from trained import give
 
-from service import exit_codes, journal_reading
+from service.console import exit_codes
 from service.errors import ConfigError
-from service.records import OutcomeRow, ScoreRow
-from training.answered import advice_by_score, newest_vectors
-from training.dataset import read_dataset
-from training.joining import JoinRules
-from training.journals import MAX_JOURNALS, open_backfill, open_journals, read
-from training.scored import labels_by_id, scores_of
+from service.journal import reading as journal_reading
+from service.journal.records import OutcomeRow, ScoreRow
+from training.dataset.answered import advice_by_score, newest_vectors
+from training.dataset.join import read_dataset
+from training.dataset.joining import JoinRules
+from training.dataset.journals import MAX_JOURNALS, open_backfill, open_journals, read
+from training.dataset.scored import labels_by_id, scores_of
 
 N = 60
 X = vectors(N)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scored_journal import write_journal
 
-from service import exit_codes
+from service.console import exit_codes
 
 # All is loaded by a first run, so that the second lacks room for the data alone.
 LITTLE = """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from protocol.ea_feed import Candle, Tick
-from service.market_files import (
+from service.recording.market_files import (
     MarketAccount,
     MarketFileError,
     Recorded,

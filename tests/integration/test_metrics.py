@@ -18,10 +18,10 @@ from serving import Parts, body, candle, tick, unpacked
 from wire_document import DOCUMENT
 
 from protocol import messages
-from service.engine_replay import compare
-from service.histogram import LATENCY_BOUNDS_S, Histogram
-from service.metrics import VitalsCollector
-from service.symbol_class import CLASSES, symbol_class
+from service.feed.symbol_class import CLASSES, symbol_class
+from service.metrics.exporter import VitalsCollector
+from service.metrics.histogram import LATENCY_BOUNDS_S, Histogram
+from service.recording.rerun import compare
 
 ERRORS = DOCUMENT.section("## Errors")
 

@@ -17,8 +17,8 @@ from harness import Service, eventually, free_port, running
 from serving import Parts
 from wire import answering
 
-from service.engine_replay import compare
 from service.mode_file import FILE_NAME, Command, ModeWatch, read, write
+from service.recording.rerun import compare
 
 HEALTH = {
     "ready": True, "mode": "live", "reasons": [], "notes": [], "uptime_s": 1.0,

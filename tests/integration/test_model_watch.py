@@ -16,11 +16,11 @@ from builders import NOW_S, small_model
 from harness import eventually
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME
-from service.bundle import DEFAULT_LIMITS, ModelLimits
-from service.durable import TrainerLock
 from service.errors import RejectReason
-from service.model_watch import MAX_WAITING, Loaded, ModelWatch, Rejected, Removed
-from training.registry import revalidate, rollback
+from service.files.durable import TrainerLock
+from service.model.bundle import DEFAULT_LIMITS, ModelLimits
+from service.model.watch import MAX_WAITING, Loaded, ModelWatch, Rejected, Removed
+from training.models.registry import revalidate, rollback
 
 _opened: list[list[str]] = []
 

@@ -12,7 +12,7 @@ from monitored import EVERY_S, FIRST_S
 from scored_journal import score_row, vectors
 from test_monitor_command import current, monitor, program, rewrite, told, two_models
 
-from training.registry import rollback
+from training.models.registry import rollback
 
 DEGRADED = {"calibration", "win_rate"}
 

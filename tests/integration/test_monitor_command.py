@@ -19,10 +19,10 @@ from scored_journal import write_journal
 from serving import published_model
 from trained import history, run
 
-from service.durable import TrainerLock
-from training.publish import publish
-from training.registry import pin, unpin
-from training.registry import rollback as point_back
+from service.files.durable import TrainerLock
+from training.models.publish import publish
+from training.models.registry import pin, unpin
+from training.models.registry import rollback as point_back
 
 EXPIRES = "\n[model]\nexpire_after_days = 0\n"
 

@@ -18,15 +18,15 @@ from scored_journal import outcome_row, score_row
 from serving import published_model
 
 from protocol.schema import FEATURE_COUNT
-from service.model import Model
-from service.records import OutcomeRow, ScoreRow
-from training import monitor
+from service.journal.records import OutcomeRow, ScoreRow
+from service.model.model import Model
 from training.bound import DAY_S
-from training.dataset import Dataset
-from training.joining import JoinRules
+from training.dataset.join import Dataset
+from training.dataset.joining import JoinRules
+from training.models.publish import publish
+from training.monitor import run as monitor
+from training.monitor.reach import reach_of
 from training.overlap import uniqueness
-from training.publish import publish
-from training.reach import reach_of
 from training.settings import Settings
 from training.train import gather
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import START_S, Parts, candle, tick
 
-from training.dataset import read_dataset
-from training.joining import JoinRules
-from training.samples import Samples
+from training.dataset.join import read_dataset
+from training.dataset.joining import JoinRules
+from training.dataset.samples import Samples
 
 SYMBOLS = ("EURUSD", "GBPUSD")
 HOLDING_S = 600.0

@@ -13,10 +13,10 @@ from journals import Journal
 from scored_journal import outcome_row, score_row, vectors
 from serving import rows
 
-from service.outcome_table import MOST_CANDIDATES, Written
-from service.records import Meant, OutcomeRow, ScoreRow
-from training.dataset import read_dataset
-from training.joining import JoinRules
+from service.journal.outcome_table import MOST_CANDIDATES, Written
+from service.journal.records import Meant, OutcomeRow, ScoreRow
+from training.dataset.join import read_dataset
+from training.dataset.joining import JoinRules
 
 X = vectors(20)
 

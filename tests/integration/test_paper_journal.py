@@ -10,11 +10,11 @@ import pytest
 from harness import eventually, running
 from serving import START_S, ManualClock, Parts, rows, tick
 
-from service.engine_replay import begin
-from service.paper_result import outcome_row
-from service.recording import read_segments
-from training.dataset import read_dataset
-from training.joining import JoinRules
+from service.paper.result import outcome_row
+from service.recording.rerun import begin
+from service.recording.segments import read_segments
+from training.dataset.join import read_dataset
+from training.dataset.joining import JoinRules
 
 LEVELS = {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.099, "take_profit": 1.102}
 OUTCOMES = "SELECT * FROM outcomes ORDER BY seq"

@@ -18,11 +18,11 @@ from msgspec.structs import replace as with_fields
 from trained import history
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
-from service.bundle import MAX_MANIFEST_BYTES, load
-from service.durable import LockHeld, TrainerLock
 from service.errors import ModelRejected
-from training.publish import Pinned, append_history, publish
-from training.registry import (
+from service.files.durable import LockHeld, TrainerLock
+from service.model.bundle import MAX_MANIFEST_BYTES, load
+from training.models.publish import Pinned, append_history, publish
+from training.models.registry import (
     RegistryError,
     complete_history,
     list_models,
@@ -225,7 +225,7 @@ def test_two_trainers_are_kept_apart(tmp_path):
 
 def test_a_killed_trainer_does_not_hold_the_lock(tmp_path):
     program = (
-        "import os, signal, sys, pathlib; from service.durable import TrainerLock\n"
+        "import os, signal, sys, pathlib; from service.files.durable import TrainerLock\n"
         "TrainerLock(pathlib.Path(sys.argv[1])).__enter__()\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -12,9 +12,9 @@ import pytest
 from another_user import as_no_root
 from builders import NOW_S, pointer_of, small_model
 
-from service.history import HISTORY_NAME
-from service.model_watch import Loaded, ModelWatch
-from training.registry import pin, rollback, unpin
+from service.model.history import HISTORY_NAME
+from service.model.watch import Loaded, ModelWatch
+from training.models.registry import pin, rollback, unpin
 
 WRAPPER = Path(__file__).resolve().parents[2] / "deploy/bin/signal-scorer-train"
 

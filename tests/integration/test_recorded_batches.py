@@ -9,11 +9,11 @@ import msgspec
 from serving import START_S, published_model, tick
 
 from protocol.messages import ScoreRequest
-from service.engine_replay import replay_segments
-from service.recorded_engine import RecordedEngine
-from service.recording import SegmentWriter
-from service.records import OutcomeRow, ScoreRow
-from service.settings import Config, FeedSection, ModelSection
+from service.config.settings import Config, FeedSection, ModelSection
+from service.journal.records import OutcomeRow, ScoreRow
+from service.recording.recorded_engine import RecordedEngine
+from service.recording.rerun import replay_segments
+from service.recording.segments import SegmentWriter
 
 Row = ScoreRow | OutcomeRow
 

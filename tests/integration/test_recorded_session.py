@@ -12,11 +12,11 @@ from builders import small_model
 from harness import Service, eventually, running
 from serving import tick
 
-from service import recording
-from service.engine_replay import begin, compare
-from service.market_files import MarketAccount, read_market
-from service.recording import read_segments
-from service.restamp import restamped, shift_to, survey_of
+from service.recording import segments as recording
+from service.recording.market_files import MarketAccount, read_market
+from service.recording.rerun import begin, compare
+from service.recording.restamp import restamped, shift_to, survey_of
+from service.recording.segments import read_segments
 
 
 def session(service: Service, frames: list[bytes], symbols: list[str], scores: int) -> None:

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from protocol.schema import FINGERPRINT
-from service import recording
-from service.engine_replay import begin
-from service.recording import RecordingError, read_segments
-from service.settings import Config
+from service.config.settings import Config
+from service.recording import segments as recording
+from service.recording.rerun import begin
+from service.recording.segments import RecordingError, read_segments
 
 
 def replayed(folder: Path, config: object) -> Config:

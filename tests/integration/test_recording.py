@@ -24,14 +24,14 @@ from protocol import codec
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME
 from protocol.messages import ScoreRequest
 from protocol.schema import FINGERPRINT
-from service import recording
-from service.engine_replay import compare, replay_segments
+from service.config.settings import Config, FeedSection, ModelSection
 from service.housekeeping import Housekeeping
-from service.paper import KNOWN_SIGNALS
-from service.recorded_engine import MAX_MODEL_BYTES, RecordedEngine
-from service.recording import RecordingError, SegmentWriter, read_segments
-from service.records import ScoreRow
-from service.settings import Config, FeedSection, ModelSection
+from service.journal.records import ScoreRow
+from service.paper.positions import KNOWN_SIGNALS
+from service.recording import segments as recording
+from service.recording.recorded_engine import MAX_MODEL_BYTES, RecordedEngine
+from service.recording.rerun import compare, replay_segments
+from service.recording.segments import RecordingError, SegmentWriter, read_segments
 
 
 def recorded_bytes(folder: Path) -> int:

@@ -12,10 +12,10 @@ import pytest
 import zmq
 
 from protocol.ea_feed import Candle, Tick, parse
+from service.console.progress import Progress
 from service.errors import CommandError
-from service.progress import Progress
-from service.replay import ReplayAccount, replay
-from service.restamp import parse_offset
+from service.recording.replay import ReplayAccount, replay
+from service.recording.restamp import parse_offset
 
 NOW_S = 1_800_000_030.5
 ANYWHERE = "tcp://127.0.0.1:*"

@@ -15,9 +15,9 @@ from harness import Feed, Service, eventually
 from serving import history
 
 from protocol.client import ScorerClient
-from training.answered import advice_by_score
-from training.dataset import Dataset, read_dataset
-from training.joining import JoinRules
+from training.dataset.answered import advice_by_score
+from training.dataset.join import Dataset, read_dataset
+from training.dataset.joining import JoinRules
 
 ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = 20

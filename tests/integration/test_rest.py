@@ -16,7 +16,7 @@ from serving import Parts, body
 
 from service.clock import SystemClock
 from service.housekeeping import SECOND_S, SPOOLED_ROWS
-from service.journal_file import open_reader
+from service.journal.file import open_reader
 from service.server import REST_S, RESTING_ROWS
 
 

@@ -31,13 +31,14 @@ from saved_state import (
 from serving import rows
 
 from protocol.manifest import FOREST_NAME, POINTER_NAME
-from service import backup_manifest as form
-from service import exit_codes, mode_file
-from service.backup import make
-from service.journal_file import SCHEMA_VERSION
-from service.regular_file import open_regular
-from service.restore import restore
-from service.spool import spool_path
+from service import mode_file
+from service.backup import manifest as form
+from service.backup.restore import restore
+from service.backup.save import make
+from service.console import exit_codes
+from service.files.regular import open_regular
+from service.journal.file import SCHEMA_VERSION
+from service.journal.spool import spool_path
 
 Both = tuple[Path, Path]
 
@@ -362,7 +363,7 @@ def test_nothing_is_staged_through_a_link_that_cannot_be_removed(passable: Both)
 
 
 def test_while_the_trainer_works_nothing_is_restored(saved: Path, tmp_path: Path) -> None:
-    from service.durable import TrainerLock
+    from service.files.durable import TrainerLock
 
     with TrainerLock(tmp_path / "state" / "models"), pytest.raises(form.BackupError) as caught:
         put_back(tmp_path / "state", saved)

@@ -27,11 +27,11 @@ from scored_journal import score_row, vectors
 from serving import rows
 
 from protocol.manifest import FOREST_NAME
-from service import backup_manifest as form
 from service import mode_file
-from service.backup import make
-from service.restore import restore
-from service.spool import spool_path
+from service.backup import manifest as form
+from service.backup.restore import restore
+from service.backup.save import make
+from service.journal.spool import spool_path
 
 pytestmark = as_root
 

@@ -15,13 +15,13 @@ from scored_journal import outcome_row, score_row, vectors
 from serving import published_model
 from trained import give
 
-from service.model import Model
+from service.model.model import Model
 from training.bound import DAY_S
-from training.live import Live
 from training.logit import log_loss, logit, sigmoid
-from training.publish import current_pointer
-from training.registry import pin
-from training.retreat import Retreat, carry_out, consider
+from training.models.publish import current_pointer
+from training.models.registry import pin
+from training.monitor.live import Live
+from training.monitor.retreat import Retreat, carry_out, consider
 
 # What all features of all signals are: the older model says 70 %, the newer one 91 %, a constant
 # 51 %; of the lower ones 33 %, 69 % and 51 %.

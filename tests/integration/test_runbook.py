@@ -17,7 +17,7 @@ from saved_state import NOW_S, a_state, sourced, version_of
 
 from protocol.client import ScorerClient
 from protocol.manifest import MANIFEST_NAME
-from service.backup import make
+from service.backup.save import make
 
 STATE = "/var/lib/signal-scorer"
 

@@ -13,7 +13,7 @@ import pytest
 from harness import eventually
 from serving import ManualClock
 
-from service.scrapes import MOST_CONNECTIONS, REQUEST_S, Server
+from service.metrics.scrapes import MOST_CONNECTIONS, REQUEST_S, Server
 
 HALF_A_REQUEST = b"GET /metrics HTTP/1.1\r\nX: "
 REQUEST = HALF_A_REQUEST + b"y\r\n\r\n"

@@ -25,10 +25,10 @@ from harness import Feed, Service, eventually, running
 from serving import body, history, published_model, rows, tick, unpacked
 
 from protocol.client import ScorerClient
-from service import exit_codes
-from service.locks import hold
+from service.config.settings import Config
+from service.console import exit_codes
+from service.files.locks import hold
 from service.serve import PATIENCE_S
-from service.settings import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 5
@@ -140,7 +140,7 @@ def test_sigint_ends_it_as_well(tmp_path: Path) -> None:
 
 FAULTY = """
 from service.__main__ import main
-from service.windows import EventBuckets
+from service.features.windows import EventBuckets
 
 def add(*_):
     raise ZeroDivisionError("as a fault of ours would be")

@@ -17,9 +17,9 @@ from served import PATIENCE_MS, Served
 from serving import body, unpacked
 
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
-from service.addresses import BindError
 from service.errors import ConfigError
 from service.server import split
+from service.sockets.addresses import BindError
 
 SCORE = {"symbol": "EURUSD", "base_score": 61.5}
 

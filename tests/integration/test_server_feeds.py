@@ -14,7 +14,7 @@ from served import PATIENCE_MS, Served
 from serving import START_S, body, history, tick, unpacked
 
 from protocol.ea_feed import Candle
-from service.intake import EARLY_TOGETHER
+from service.feed.intake import EARLY_TOGETHER
 from service.server import TICK_BYTES, TICKS_A_REQUEST
 
 

@@ -14,7 +14,7 @@ from serving import Parts
 from trained import run
 from wire import answering
 
-from service.history import HISTORY_NAME
+from service.model.history import HISTORY_NAME
 
 NOBODY_THERE = "tcp://127.0.0.1:9"
 CLEARS = "\x1b[2J\x1b[1;1Hroot# \x07"

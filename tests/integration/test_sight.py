@@ -12,14 +12,14 @@ import pytest
 from journals import Journal
 from scored_journal import START_S, outcome_row, score_row, vectors
 
-from service.paper import Paper
-from service.paper_result import Ended
-from service.paper_result import outcome_row as paper_row
-from service.records import OutcomeRow, ScoreRow
-from service.settings import PaperSection
-from training.dataset import Dataset, read_dataset
-from training.joining import JoinRules
-from training.journals import BACKFILLED
+from service.config.settings import PaperSection
+from service.journal.records import OutcomeRow, ScoreRow
+from service.paper.positions import Paper
+from service.paper.result import Ended
+from service.paper.result import outcome_row as paper_row
+from training.dataset.join import Dataset, read_dataset
+from training.dataset.joining import JoinRules
+from training.dataset.journals import BACKFILLED
 from training.truth_log import Outcome, Signal
 
 HOLDING_S = 7500.0

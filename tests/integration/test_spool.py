@@ -13,11 +13,11 @@ from journals import Journal
 from scored_journal import score_row, vectors
 from serving import rows
 
-from service.journal import MOST_SPOOLED, MOST_SPOOLED_BYTES
-from service.journal_reading import JournalUnreadable, spooled
-from service.outcome_table import Written
-from service.records import ScoreRow
-from service.spool import Spool, read_spool, spool_path
+from service.journal.outcome_table import Written
+from service.journal.reading import JournalUnreadable, spooled
+from service.journal.records import ScoreRow
+from service.journal.spool import Spool, read_spool, spool_path
+from service.journal.writer import MOST_SPOOLED, MOST_SPOOLED_BYTES
 
 X = vectors(20)
 

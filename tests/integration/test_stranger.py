@@ -17,7 +17,7 @@ import zmq
 from harness import Service, eventually, running
 from wire_document import DOCUMENT, Golden, golden
 
-from training.scored import labels_by_id
+from training.dataset.scored import labels_by_id
 
 PATIENCE_MS = 20_000
 TICK = b'{"type": "Tick", "symbol": "EURUSD", "bid": 1.1, "ask": 1.1001, "timestamp": %.3f}'

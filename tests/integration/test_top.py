@@ -28,10 +28,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from serving import Parts, published_model, settings
 
+from service.console.words import offset, span
 from service.top.frame import frame
 from service.top.look import Look, Source
 from service.top.trend import BLOCKS, Rate, Trend
-from service.words import offset, span
 
 NOBODY_THERE = "tcp://127.0.0.1:9"
 COMMAND = [sys.executable, "-m", "service"]

@@ -21,8 +21,8 @@ from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors, wr
 from trained import begin_anew, give, good_and_not_published, history, run
 
 from protocol.manifest import FOREST_NAME
-from service.durable import TrainerLock
-from training.publish import published_versions, write_pointer
+from service.files.durable import TrainerLock
+from training.models.publish import published_versions, write_pointer
 from training.settings import Settings
 from training.train import train
 

@@ -13,7 +13,7 @@ import pytest
 from builders import model_of
 from scored_journal import write_journal
 
-from service.durable import TrainerLock
+from service.files.durable import TrainerLock
 
 MOMENTS = ("reading", "walk-forward, windows", "drawing", "writing")
 WRITING = MOMENTS[-1]

@@ -12,7 +12,7 @@ from made_market import write_lines
 from msgspec.structs import replace
 from trained import run
 
-from training.publish import write_pointer
+from training.models.publish import write_pointer
 
 
 def test_status_says_that_a_truth_log_is_not_believed_and_who_knows_why(edge: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from builders import NOW_S, pointer_of, small_model
 from trained import run
 
-from service.durable import TrainerLock
+from service.files.durable import TrainerLock
 
 MEANWHILE = "`signal-scorer mode shadow` keeps base scores in force meanwhile"
 

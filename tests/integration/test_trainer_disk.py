@@ -16,7 +16,7 @@ from click.testing import Result
 from scored_journal import write_journal
 from trained import begin_anew, history, run
 
-from training.publish import current_pointer
+from training.models.publish import current_pointer
 
 PAGE_BYTES = 50_000
 """Fewer than a report has, and more than the other files."""

@@ -18,7 +18,7 @@ from scored_journal import write_journal
 from wire import nobodys_address
 
 from protocol.compat import CryptoMLScorer, MLTrainingManager
-from training.publish import append_history
+from training.models.publish import append_history
 
 
 def trainer_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

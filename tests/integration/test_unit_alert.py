@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service.config import load
+from service.config.load import load
 from training import unit_alert
 
 UNIT = Path(__file__).resolve().parents[2] / "deploy/systemd/signal-scorer-alert@.service"

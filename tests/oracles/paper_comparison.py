@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from protocol.ea_feed import Tick
 from protocol.messages import ScoreRequest
+from service.config.settings import Config, FeedSection, PaperSection
 from service.engine import Engine
-from service.paper_result import Ended, outcome_row
-from service.settings import Config, FeedSection, PaperSection
+from service.paper.result import Ended, outcome_row
 
 from .paper_oracle import Answer, Asked, Quote, follow
 

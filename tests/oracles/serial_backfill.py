@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from protocol.ea_feed import Candle, Tick
+from service.config.settings import Config
 from service.engine import Engine
-from service.paper_result import outcome_row
-from service.records import OutcomeRow, ScoreRow
-from service.settings import Config
+from service.journal.records import OutcomeRow, ScoreRow
+from service.paper.result import outcome_row
 from training.backfill.rerun import Backfilled
 from training.backfill.signals import Asked
 from training.backfill.stream import Event

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from signal_weeks import MONDAY_S, WEEKS, advice_of, lines, weeks_of_signals
 
-from training.answered import Advice
 from training.bound import DAY_S
+from training.dataset.answered import Advice
+from training.dataset.samples import Samples
 from training.gain import WEEK_S
 from training.results import describe
-from training.samples import Samples
 
 TOGETHER = "The advice is that of"
 

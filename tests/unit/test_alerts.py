@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from service.alerting import CheckResult
-from service.settings import AlertsSection
-from training.alerts import MAX_TEXT, State, news, read_state, told, write_state
+from service.config.settings import AlertsSection
+from training.monitor.alerts import MAX_TEXT, State, news, read_state, told, write_state
 
 HOUR = AlertsSection(command=("x",), min_interval_s=3600.0)
 FINE = CheckResult("win_rate", "fine", "as promised")

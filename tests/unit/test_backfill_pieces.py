@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from oracles.serial_backfill import differences, serial
 
 from protocol.messages import ScoreRequest
-from service.settings import PaperSection
+from service.config.settings import PaperSection
 from training.backfill.columns import DAY_S, TICK_COLUMNS, unpack
 from training.backfill.pieces import CutRules, Cutter, Piece
 from training.backfill.rerun import Backfilled, rerun, settings_of

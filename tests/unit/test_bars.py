@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bars import KEPT_BARS, Bar, Bars, DayRange
+from service.features.bars import KEPT_BARS, Bar, Bars, DayRange
 
 M = 28_000_000  # a minute; not the first of its UTC day (28_000_000 % 1440 == 640)
 

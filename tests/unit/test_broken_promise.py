@@ -12,12 +12,12 @@ from found_rows import Judged, N, rows_of, truth
 from found_rows import unpriced as unpriced_judged
 
 from training.candidate import make
-from training.coverage import chosen, promise
-from training.findings import find
+from training.dataset.samples import Samples
 from training.gain import week_of
-from training.samples import Samples
+from training.report.answers import answers
+from training.report.coverage import chosen, promise
+from training.report.findings import find
 from training.settings import Settings
-from training.told import answers
 from training.wording import signed
 
 

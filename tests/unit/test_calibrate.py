@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from protocol.manifest import Calibration
-from service.model import calibrate, interpolate, sigmoid
-from training.calibrate import fit_calibration, served, shrink_weight
-from training.platt import fit_platt
+from service.model.model import calibrate, interpolate, sigmoid
+from training.calibration.calibrate import fit_calibration, served, shrink_weight
+from training.calibration.platt import fit_platt
 
 
 def simulated(n, strength, seed=0):

@@ -8,9 +8,9 @@ import pytest
 from taken_in import SYMBOLS, Given, T
 
 from protocol.ea_feed import Candle
-from service.clock_offset import ClockOffset
-from service.intake import EARLY_TOGETHER
-from service.symbol_feed import EARLY_CANDLES, Endpoint
+from service.feed.clock_offset import ClockOffset
+from service.feed.intake import EARLY_TOGETHER
+from service.feed.symbol_feed import EARLY_CANDLES, Endpoint
 
 
 def test_candles_fill_what_ticks_have_not_made() -> None:

@@ -13,13 +13,13 @@ from serving import published_model
 
 from protocol.schema import FEATURE_COUNT
 from service.alerting import Alert
-from service.model import Model
-from service.settings import AlertsSection
-from training.alerts import State, news
-from training.alerts import told as delivered
-from training.answered import Advice
+from service.config.settings import AlertsSection
+from service.model.model import Model
 from training.bound import DAY_S
-from training.checks import (
+from training.dataset.answered import Advice
+from training.monitor.alerts import State, news
+from training.monitor.alerts import told as delivered
+from training.monitor.checks import (
     CheckResult,
     age,
     calibration_and_loss,
@@ -27,8 +27,8 @@ from training.checks import (
     shortfall,
     win_rate,
 )
-from training.cusum import Limit
-from training.live import Live, live_of
+from training.monitor.cusum import Limit
+from training.monitor.live import Live, live_of
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.clock_offset import MOVED_STAMPS, ClockOffset
+from service.feed.clock_offset import MOVED_STAMPS, ClockOffset
 
 START_S = 1_757_900_000.0
 HOUR_S = 3600.0

@@ -8,9 +8,9 @@ import pytest
 from another_user import as_nobody, as_root
 from command import invoke
 
-from service.config import load
+from service.config.load import load
+from service.config.settings import Config
 from service.errors import ConfigError
-from service.settings import Config
 
 
 def written(folder: Path, text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from serving import settings
 
-from service.config_check import check
+from service.config.check import check
 from service.errors import ConfigError
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.settings import Config
+from service.config.settings import Config
 
 PROMISED = {
     "score.base_weight": 0.4,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.correlation import by_activity, compared, independence
+from service.features.correlation import by_activity, compared, independence
 from service.features.state import SymbolState
 
 NOW_M = 19_000 * 1440 + 720

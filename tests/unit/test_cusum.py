@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.cusum import FALSE_ALARMS, HORIZON, Promise, chart, increments, limit_of
+from training.monitor.cusum import FALSE_ALARMS, HORIZON, Promise, chart, increments, limit_of
 
 DECILES = (0.55, 0.6, 0.64, 0.67, 0.7, 0.73, 0.76, 0.8, 0.85)
 KNOWN_WELL = Promise(0.7, DECILES, 1e9)

@@ -16,8 +16,8 @@ from documents import IN_STATS, LANGUAGES, PROGRAM, ROOT, Block, Document, Span
 from elsewhere import ELSEWHERE, NOWHERE, elsewhere, programs_of, targets
 from scene import PROGRAMS
 
-from service import config
-from service.settings import Config
+from service.config import load as config
+from service.config.settings import Config
 
 SECTIONS = {
     field.name: type(field.default).__struct_fields__

@@ -25,8 +25,8 @@ from service.drift import (
     examine,
     psi,
 )
-from service.model import Model
-from training.draft import DECILES
+from service.model.model import Model
+from training.models.draft import DECILES
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 FAMILY = {

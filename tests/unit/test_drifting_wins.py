@@ -11,11 +11,11 @@ from sample_rows import sample_rows
 
 from service.arrays import Floats
 from training.candidate import final_calibration
-from training.coverage import above_terms, rating, taken
+from training.dataset.joining import Rhythm
+from training.dataset.samples import Samples
 from training.gate import Checks, Unseen, judge
-from training.joining import Rhythm
 from training.logit import logit, sigmoid
-from training.samples import Samples
+from training.report.coverage import above_terms, rating, taken
 from training.walk_forward import Fit, WalkForward, walk_forward
 
 N = 1500

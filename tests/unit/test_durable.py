@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.durable import append_line, named, write_file
+from service.files.durable import append_line, named, write_file
 
 PATH = Path("/state/journal.db")
 

@@ -21,8 +21,8 @@ from protocol import messages
 from protocol.schema import FEATURE_NAMES, FINGERPRINT
 from service.engine import Answer, Engine
 from service.features.state import SymbolState
-from service.model import Model
-from service.records import ScoreRow
+from service.journal.records import ScoreRow
+from service.model.model import Model
 
 MINUTE = int(START_S) // 60
 

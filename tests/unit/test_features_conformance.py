@@ -13,7 +13,7 @@ from serving import snapshot
 from taken_in import Given
 
 from protocol.schema import FEATURE_NAMES, FINGERPRINT, SCHEMA
-from service.correlation import compared, independence
+from service.features.correlation import compared, independence
 from service.features.state import Sentiment, SymbolState
 from service.features.vector import FUNCTIONS, Vector, compute_vector
 from service.vectors import Vectors

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from serving import snapshot
 
 from protocol.schema import FEATURE_NAMES
-from service.bars import DayRange
+from service.features.bars import DayRange
 from service.features.state import Sentiment, SymbolSnapshot, SymbolState
 from service.features.vector import compute_vector
 

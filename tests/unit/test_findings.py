@@ -18,20 +18,20 @@ from sample_rows import sample_rows
 from protocol.schema import FEATURE_COUNT
 from training.bound import DAY_S, Mean, clustered
 from training.candidate import Candidate, make
-from training.coverage import above_terms, better_half, deciles, rating, taken
-from training.dataset import Dataset
-from training.figures import figures
-from training.findings import Findings, find
+from training.dataset.join import Dataset
+from training.dataset.joining import JoinRules
+from training.dataset.samples import Samples
 from training.gain import difference, gain
-from training.joining import JoinRules
-from training.learning import learning_curve, sizes
 from training.measure import net_r
-from training.permutation import permutation_importance
-from training.report import render
-from training.samples import Samples
+from training.report.answers import answers
+from training.report.coverage import above_terms, better_half, deciles, rating, taken
+from training.report.figures import figures
+from training.report.findings import Findings, find
+from training.report.learning import learning_curve, sizes
+from training.report.page import render
+from training.report.permutation import permutation_importance
+from training.report.stability import FEWEST, stability
 from training.settings import Settings
-from training.stability import FEWEST, stability
-from training.told import answers
 from training.truth_log import ReadingRules, read_truth_logs
 from training.walk_forward import Fit, walk_forward
 from training.wording import plain

@@ -15,10 +15,10 @@ from sample_rows import sample_rows
 
 from protocol.schema import FEATURE_COUNT
 from service.errors import ModelRejected, RejectReason
-from service.forest import Forest
-from service.forest_arrays import Arrays, check_structure
-from service.forest_file import decode, encode
-from service.leaf_masks import FEW, MOST_LEAVES, NARROW, leaf_masks
+from service.model.forest import Forest
+from service.model.forest_arrays import Arrays, check_structure
+from service.model.forest_file import decode, encode
+from service.model.leaf_masks import FEW, MOST_LEAVES, NARROW, leaf_masks
 from training import fit
 from training.candidate import grow
 from training.fit import fit_forest, importances, min_samples_leaf, pack, parity, probes

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from taken_in import Given, T
 
-from service.clock_offset import ClockOffset
 from service.features.state import SymbolState
-from service.symbol_feed import Endpoint
+from service.feed.clock_offset import ClockOffset
+from service.feed.symbol_feed import Endpoint
 
 THREE_HOURS_S = 10_800.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from service.history import HISTORY_NAME, Event, read_history
+from service.model.history import HISTORY_NAME, Event, read_history
 
 
 def test_of_a_history_that_is_none_or_without_end_nobody_waits(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from serving import candle, json_frame, tick
 from taken_in import LIMITS, Given, T
 
-from service.clock_offset import ClockOffset
-from service.intake import RESTART_AFTER_LATE
-from service.symbol_feed import Endpoint
-from service.symbol_names import SymbolNames
+from service.feed.clock_offset import ClockOffset
+from service.feed.intake import RESTART_AFTER_LATE
+from service.feed.symbol_feed import Endpoint
+from service.feed.symbol_names import SymbolNames
 
 
 def test_a_quote_is_accepted_and_seen() -> None:

@@ -15,13 +15,13 @@ from seals import seal_manifest
 from sklearn.isotonic import IsotonicRegression
 
 from protocol.manifest import Calibration
-from service.durable import TrainerLock
 from service.errors import ModelRejected
-from service.model import calibrate
-from training.calibrate import curve_of, fit_calibration, fit_curve, served
-from training.isotonic import BINS, Isotonic, binned, fit_isotonic
-from training.platt import Platt
-from training.publish import publish
+from service.files.durable import TrainerLock
+from service.model.model import calibrate
+from training.calibration.calibrate import curve_of, fit_calibration, fit_curve, served
+from training.calibration.isotonic import BINS, Isotonic, binned, fit_isotonic
+from training.calibration.platt import Platt
+from training.models.publish import publish
 
 N = 6_000
 

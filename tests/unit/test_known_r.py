@@ -11,15 +11,15 @@ import pytest
 from found_rows import N, rows_of
 from signal_weeks import advice_of, lines, weeks_of_signals
 
-from training.answered import Advice
 from training.candidate import make
-from training.dataset import Dataset
-from training.findings import find
+from training.dataset.answered import Advice
+from training.dataset.join import Dataset
+from training.dataset.samples import Samples
 from training.known_r import known_r
-from training.report import render
-from training.samples import Samples
+from training.report.answers import answers
+from training.report.findings import find
+from training.report.page import render
 from training.settings import Settings
-from training.told import answers
 from training.truth_log import ReadingRules, read_truth_logs
 
 GOLD = np.arange(N) % 3 == 0

@@ -10,7 +10,7 @@ import pytest
 from made_market import made_market, quotes_of, signal_lines, write_lines
 from trained import give
 
-from service.progress import show_progress
+from service.console.progress import show_progress
 
 ODD = "m\x1b]0;owned\x07\x1b[2Jx.pkl"
 SHOWN = "m?]0;owned??[2Jx.pkl"

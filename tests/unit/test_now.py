@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from taken_in import Given, T
 
 from service.features.vector import Vector
-from service.intake import BEHIND_S
+from service.feed.intake import BEHIND_S
 from service.vectors import Vectors
 
 SYMBOLS = ("A", "B")

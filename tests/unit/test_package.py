@@ -18,7 +18,7 @@ from protocol import messages
 from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerClient
 from protocol.compat import CryptoMLScorer, MarketFeatures, MLTrainingManager
-from service import config
+from service.config import load as config
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,10 +13,10 @@ from oracles.paper_comparison import answer_to
 from oracles.paper_oracle import Asked, Quote, follow
 from scored_journal import score_row
 
-from service.paper import KNOWN_SIGNALS, Paper
-from service.paper_result import Ended, outcome_row
-from service.paper_table import can_be_followed
-from service.settings import PaperSection
+from service.config.settings import PaperSection
+from service.journal.paper_table import can_be_followed
+from service.paper.positions import KNOWN_SIGNALS, Paper
+from service.paper.result import Ended, outcome_row
 
 VECTOR = np.full(11, 50.0)
 HOLDING_S, GAP_S = 100.0, 20.0

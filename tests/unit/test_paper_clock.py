@@ -7,7 +7,7 @@ from serving import settings, tick
 
 from service.engine import Engine
 from service.features.state import SymbolSnapshot
-from service.records import PaperRow
+from service.journal.records import PaperRow
 
 T = 1_757_944_830.0
 BROKER_S = 10_800.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from another_user import as_nobody, as_root
 
-from service.presence import exists, is_dir, is_file, is_socket
+from service.files.presence import exists, is_dir, is_file, is_socket
 
 KINDS = (is_dir, is_file, is_socket)
 

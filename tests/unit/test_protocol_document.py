@@ -12,8 +12,11 @@ import pytest
 from wire_document import DOCUMENT, Golden, golden
 
 from protocol import codec, ea_feed, limits, messages
-from service import outcome_table, responder, scoring, server, settings, terminals
-from service import sockets as service_sockets
+from service import responder, scoring, server
+from service.config import settings
+from service.feed import terminals
+from service.journal import outcome_table
+from service.sockets import setup as service_sockets
 from training.truth_log import words
 
 REQUESTS = [one for one in golden() if one.title.startswith("Request")]

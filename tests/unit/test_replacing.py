@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from training import alerts
+from training.monitor import alerts
 from training.replacing import replace
 
 CONTENTS = (b"a" * 5_000, b"b" * 70_000)

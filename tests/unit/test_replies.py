@@ -7,8 +7,8 @@ import pytest
 from protocol import codec
 from protocol.messages import OutcomeRequest
 from service.features.state import SymbolState
+from service.feed.symbol_feed import SymbolFeed
 from service.replies import feed_age_s, outcome_row
-from service.symbol_feed import SymbolFeed
 
 
 @pytest.mark.parametrize(

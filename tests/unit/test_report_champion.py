@@ -12,10 +12,10 @@ import pytest
 from found_rows import N, rows_of
 
 from training.candidate import make
-from training.dataset import Dataset
-from training.findings import find
+from training.dataset.join import Dataset
 from training.gate import Checks, Unseen, judge
-from training.report import render
+from training.report.findings import find
+from training.report.page import render
 from training.settings import Settings
 from training.truth_log import ReadingRules, read_truth_logs
 

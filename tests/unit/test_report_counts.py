@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from found_rows import Judged, unpriced
 
-from training.dataset import Dataset
-from training.report import render
+from training.dataset.join import Dataset
+from training.report.page import render
 from training.truth_log import ReadingRules, read_truth_logs
 
 

@@ -9,9 +9,9 @@ from found_rows import Judged, unpriced
 from msgspec.structs import replace as with_fields
 
 from training.candidate import Candidate
-from training.dataset import Dataset
-from training.heading import verdict_in_words
-from training.report import render
+from training.dataset.join import Dataset
+from training.report.heading import verdict_in_words
+from training.report.page import render
 from training.truth_log import ReadingRules, read_truth_logs
 
 

@@ -7,11 +7,11 @@ import pytest
 from sample_rows import sample_rows
 from signal_weeks import MONDAY_S, WEEKS, advice_of, lines, weeks_of_signals
 
-from training.answered import Advice
 from training.bound import DAY_S, t_quantile
+from training.dataset.answered import Advice
+from training.dataset.samples import Samples
 from training.gain import WEEK_S, Gain, gain, group
 from training.results import describe
-from training.samples import Samples
 
 
 def test_a_line_for_each_week_and_one_for_all() -> None:

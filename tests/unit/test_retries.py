@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scored_journal import score_row, vectors
 
 from protocol.messages import ScoreRequest
-from service.records import ScoreRow
+from service.journal.records import ScoreRow
 from service.retries import Remembered, Retries, content_digest
 
 X = vectors(1)[0]

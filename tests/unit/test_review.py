@@ -13,13 +13,13 @@ from builders import NOW_S
 from sample_rows import sample_rows
 from serving import published_model
 
-from service.durable import TrainerLock
-from service.model import Model
-from training.champion import unseen
-from training.publish import current_pointer
-from training.registry import revalidate, rollback
-from training.review import due, gain_over_constant, review, since_review
-from training.samples import Samples
+from service.files.durable import TrainerLock
+from service.model.model import Model
+from training.dataset.samples import Samples
+from training.models.champion import unseen
+from training.models.publish import current_pointer
+from training.models.registry import revalidate, rollback
+from training.models.review import due, gain_over_constant, review, since_review
 from training.settings import Settings
 
 DAY_S = 86_400.0

@@ -26,14 +26,14 @@ from serving import tick
 from protocol.messages import ScoreReply, ScoreRequest
 from protocol.schema import FEATURE_NAMES
 from service.arrays import Floats
-from service.durable import TrainerLock
+from service.config.settings import Config, FeedSection
 from service.engine import Engine
-from service.model import Model
-from service.settings import Config, FeedSection
-from training.calibrate import fit_calibration
-from training.draft import golden_inputs, reference
+from service.files.durable import TrainerLock
+from service.model.model import Model
+from training.calibration.calibrate import fit_calibration
 from training.fit import fit_forest, importances, min_samples_leaf, pack
-from training.publish import publish
+from training.models.draft import golden_inputs, reference
+from training.models.publish import publish
 from training.simulate import planted
 from training.simulate.truth import Term, line
 

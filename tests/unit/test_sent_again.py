@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from taken_in import Given, T
 
-from service.clock_offset import ClockOffset
-from service.intake import RESTART_AFTER_LATE
-from service.symbol_feed import Endpoint
+from service.feed.clock_offset import ClockOffset
+from service.feed.intake import RESTART_AFTER_LATE
+from service.feed.symbol_feed import Endpoint
 
 MINUTE = int(T) // 60
 

@@ -9,7 +9,7 @@ from taken_in import Given
 
 from protocol.ea_feed import Tick
 from service.features.state import SymbolSnapshot, SymbolState
-from service.spikes import Spikes
+from service.feed.spikes import Spikes
 
 FAR = [(1100.0, 1100.1), (0.0011, 0.0011001), (1.1, 2.5), (0.4, 1.1001), (1.7, 1.7001), (0.7, 0.7)]
 

@@ -7,9 +7,9 @@ import pytest
 from scored_journal import score_row
 from taken_in import LIMITS, Given, Mirrored, T
 
-from service.clock_offset import ClockOffset
-from service.symbol_feed import NEVER, Endpoint
-from service.symbol_names import SymbolNames
+from service.feed.clock_offset import ClockOffset
+from service.feed.symbol_feed import NEVER, Endpoint
+from service.feed.symbol_names import SymbolNames
 
 FX = ("EURUSD", "GBPUSD", "USDJPY")
 

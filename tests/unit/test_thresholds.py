@@ -22,7 +22,7 @@ from serving import published_model
 
 from protocol.schema import SCHEMA
 from service.features.vector import Vector, is_warm
-from service.model import Model
+from service.model.model import Model
 from service.scoring import Weights
 from training.thresholds import PatternError, asked_signals, describe, final_scores, translate
 

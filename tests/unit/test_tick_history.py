@@ -6,8 +6,8 @@ import pytest
 from serving import settings, tick
 
 from protocol.messages import FeaturesRequest, ScoreRequest
-from service.bars import Bar, DayRange
 from service.engine import Engine
+from service.features.bars import Bar, DayRange
 from service.features.state import SymbolSnapshot
 
 T = 1_757_944_830.0 + 8 * 3600  # 22:00:30 UTC, so that it is tomorrow for the broker

@@ -8,10 +8,10 @@ import pytest
 from found_rows import Judged
 from found_rows import unpriced as unpriced_judged
 
-from training.dataset import Dataset
+from training.dataset.join import Dataset
 from training.gain import Gain
-from training.report import dates_and_code, render
-from training.told import answers
+from training.report.answers import answers
+from training.report.page import dates_and_code, render
 from training.truth_log import ReadingRules, read_truth_logs
 
 SURE = Gain(0.6, 0.5, 0.05, 0.15, n=120, days=9, fewer=60.0, rarer=0.5)

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from service.progress import Lines, show_progress, unstamped
+from service.console.progress import Lines, show_progress, unstamped
 from training.interrupt import finished_first
 
 

@@ -18,7 +18,7 @@ import pytest
 from another_user import as_no_root
 from truth_lines import RULES, assert_adds_up, born, ended, told
 
-from training import checks
+from training.monitor import checks
 from training.settings import Settings
 from training.truth_check import check
 from training.truth_log import ReadingRules, Reason, read_truth_logs

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from truth_lines import born, ended, told, tracked
 
-from training.labels import Label, of_truth_log
+from training.dataset.labels import Label, of_truth_log
 
 ENTRY, RISK, REWARD = 1.1, 0.0005, 0.001
 BUY = {"entry_price": ENTRY, "sl": ENTRY - RISK, "tp": ENTRY + REWARD}

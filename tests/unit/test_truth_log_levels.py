@@ -10,7 +10,7 @@ import pytest
 from truth_lines import BORN_S, born, ended, stamp, told, tracked
 
 from training.backfill.signals import Wanted, add_told
-from training.labels import of_truth_log
+from training.dataset.labels import of_truth_log
 from training.truth_log import Reason
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sample_rows import sample_rows
 from truth_lines import born, ended, told
 
-from training.labels import of_truth_log
+from training.dataset.labels import of_truth_log
 from training.measure import net_r
 from training.truth_check import account
 from training.truth_log import TruthLog

@@ -15,10 +15,10 @@ from sample_rows import sample_rows
 
 from protocol.schema import SCHEMA
 from service.arrays import Floats
-from training.calibrate import served
+from training.calibration.calibrate import served
 from training.candidate import draft, final_calibration, make
-from training.joining import Rhythm
-from training.samples import Samples
+from training.dataset.joining import Rhythm
+from training.dataset.samples import Samples
 from training.settings import Settings
 from training.walk_forward import Fit, NotEnough, trainable, walk_forward, windows
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.windows import EventBuckets
+from service.features.windows import EventBuckets
 
 
 @given(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zmq.utils import z85
 
-from service.zap import MAX_CLIENTS, AllowList, verdict
+from service.sockets.zap import MAX_CLIENTS, AllowList, verdict
 
 KEY, _ = zmq.curve_keypair()
 NAMES = {KEY: "elite_guard"}

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from service.restamp import parse_offset
+from service.recording.restamp import parse_offset
 
 QUARTER_S = 900
 HOUR_S = 3_600

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from service.printable import printable
+from service.console.printable import printable
 from training.options import EXAMPLE, store_options, worker_options
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

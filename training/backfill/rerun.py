@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 
 from protocol.ea_feed import Candle, Tick
+from service.config.settings import Config, FeedSection, LimitsSection, PaperSection
 from service.engine import Engine
-from service.paper_result import outcome_row
-from service.records import OutcomeRow, ScoreRow
-from service.settings import Config, FeedSection, LimitsSection, PaperSection
+from service.journal.records import OutcomeRow, ScoreRow
+from service.paper.result import outcome_row
 from training.backfill.columns import CANDLE_COLUMNS, TICK_COLUMNS, thinned, unpack, within
 from training.backfill.pieces import Piece
 from training.backfill.signals import Asked

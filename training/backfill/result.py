@@ -16,14 +16,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from service import exit_codes
-from service.durable import Unflushed, sync_name
+from service.console import exit_codes
 from service.errors import ConfigError
-from service.journal import Journal
-from service.records import OutcomeRow, ScoreRow
+from service.files.durable import Unflushed, sync_name
+from service.journal.records import OutcomeRow, ScoreRow
+from service.journal.writer import Journal
 from training.backfill.rerun import Backfilled
-from training.joining import JoinRules
-from training.journals import BACKFILLED, open_backfill
+from training.dataset.joining import JoinRules
+from training.dataset.journals import BACKFILLED, open_backfill
 
 
 class ResultError(Exception):

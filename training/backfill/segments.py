@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from service import recording
-from service.engine_replay import begin
-from service.recording import RecordingError, by_run, read_segments
-from service.records import ScoreRow
-from service.settings import Config, PaperSection
+from service.config.settings import Config, PaperSection
+from service.journal.records import ScoreRow
+from service.recording import segments as recording
+from service.recording.rerun import begin
+from service.recording.segments import RecordingError, by_run, read_segments
 from training.backfill.rerun import ANY_NUMBER, Backfilled, ask, with_outcomes
 from training.backfill.signals import Asked
 

@@ -18,9 +18,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from protocol.ea_feed import Candle, Candles, Tick
-from service.market_files import Format, MarketAccount, Recorded, detect_format, read_market
-from service.settings import FeedSection
-from service.spikes import Spikes
+from service.config.settings import FeedSection
+from service.feed.spikes import Spikes
+from service.recording.market_files import (
+    Format,
+    MarketAccount,
+    Recorded,
+    detect_format,
+    read_market,
+)
 from training.backfill.broker_clock import IN_UTC, BrokerClock
 
 SORTED_MESSAGES = 200_000

@@ -14,9 +14,9 @@ from typing import IO, Any, NamedTuple
 
 import click
 
-from service.market_files import Format
-from service.progress import show_progress
-from service.settings import Config
+from service.config.settings import Config
+from service.console.progress import show_progress
+from service.recording.market_files import Format
 from training.backfill.broker_clock import BrokerClock, clock_of, first_switch
 from training.backfill.pieces import CutRules, Cutter, Piece
 from training.backfill.rerun import Backfilled, rerun, settings_of
@@ -24,7 +24,7 @@ from training.backfill.result import Result, refuse_other
 from training.backfill.segments import rerun_recorded, runs_of, with_signals
 from training.backfill.signals import Asked, Wanted, add_told, read_signals
 from training.backfill.stream import Market, StreamAccount, events, market_of
-from training.journals import open_journals
+from training.dataset.journals import open_journals
 from training.options import settings_of as trainer_settings
 from training.settings import Settings
 from training.truth_log import read_truth_logs
@@ -210,7 +210,7 @@ def _rules(config: Config, market: Market) -> CutRules:
 
 
 def _canonical(config: Config) -> Any:
-    from service.symbol_names import SymbolNames
+    from service.feed.symbol_names import SymbolNames
 
     return SymbolNames(config.feed.symbol_suffixes, config.feed.symbol_map).canonical
 

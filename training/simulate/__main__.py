@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from service import exit_codes
 from service.commands.root import printing
+from service.console import exit_codes
 from service.errors import CommandError
 
 WIDTH = 120

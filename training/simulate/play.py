@@ -18,7 +18,7 @@ import msgspec
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.manifest import POINTER_NAME
-from service.progress import unstamped
+from service.console.progress import unstamped
 from training.simulate import children, facts
 from training.simulate.account import Account
 from training.simulate.bridge import BROKER_AHEAD_S, frames

@@ -15,7 +15,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO, NamedTuple
 
-from service.regular_file import open_regular
+from service.files.regular import open_regular
 
 MAX_LINE_BYTES = 256 * 1024
 MAX_UNPACKED_BYTES = 4 << 30

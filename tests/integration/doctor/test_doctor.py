@@ -24,7 +24,7 @@ from harness import PATIENCE_S, Service, eventually, free_port, running
 from serving import body, tick
 
 from protocol.curve import CurveKeys, KeyPair
-from service.config import load
+from service.config.load import load
 from service.doctor import examine as examining
 from service.doctor.scene import look_around
 from service.keygen import keygen

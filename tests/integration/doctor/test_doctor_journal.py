@@ -22,11 +22,11 @@ from scored_journal import score_row
 from wire import answering
 
 from protocol.schema import FEATURE_COUNT
+from service.console.words import amount
 from service.doctor.finding import Finding
-from service.journal_file import SCHEMA_VERSION, bytes_of, size_of
-from service.records import EventRow
-from service.spool import Spool, spool_path
-from service.words import amount
+from service.journal.file import SCHEMA_VERSION, bytes_of, size_of
+from service.journal.records import EventRow
+from service.journal.spool import Spool, spool_path
 
 
 def test_a_journal_that_is_no_database(setup: Setup) -> None:

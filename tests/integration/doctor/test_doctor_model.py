@@ -15,7 +15,7 @@ from harness import eventually, running
 from seals import seal_manifest
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
-from training.registry import rollback
+from training.models.registry import rollback
 
 
 def test_no_model_yet(setup: Setup) -> None:

@@ -15,7 +15,7 @@ from doctored import Setup
 from installer import run_steps
 
 from service.commands.running import listing
-from service.config import load
+from service.config.load import load
 from service.doctor import trainer
 from service.doctor.finding import Finding
 from service.doctor.scene import look_around

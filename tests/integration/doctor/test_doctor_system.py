@@ -13,7 +13,7 @@ from doctored import MONDAY_S, Setup, beside
 from harness import running
 
 from service import mode_file
-from service.config import load
+from service.config.load import load
 from service.doctor import clock, files
 from service.doctor.scene import look_around
 from service.keygen import keygen

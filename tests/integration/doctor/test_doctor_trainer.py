@@ -13,8 +13,8 @@ from builders import small_model
 from doctored import DAY_S, Setup, beside
 from harness import Service
 
-from service.durable import TrainerLock
-from service.history import LAST_RUN_NAME
+from service.files.durable import TrainerLock
+from service.model.history import LAST_RUN_NAME
 
 
 def test_a_truth_log_that_is_not_there(setup: Setup) -> None:

@@ -1,0 +1,1 @@
+"""Backups of journal, models and configuration, and their restoration."""

@@ -1,0 +1,1 @@
+"""A published model: read and verified, held as arrays, followed as the pointer moves."""

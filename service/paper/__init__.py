@@ -1,0 +1,1 @@
+"""Paper positions: every scored signal with levels, followed to its end."""

@@ -1,0 +1,1 @@
+"""The sockets: how they are set, where they may be bound, who is let in."""

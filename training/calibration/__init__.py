@@ -1,0 +1,1 @@
+"""From a forest's share of votes to a probability that holds."""

@@ -1,0 +1,1 @@
+"""Scores and outcomes joined to samples, every exclusion counted."""

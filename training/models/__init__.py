@@ -1,0 +1,1 @@
+"""The folder of models: made, published, pointed at, reviewed, pruned."""

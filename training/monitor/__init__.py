@@ -1,0 +1,1 @@
+"""The monitor: the served model held against its promise."""
