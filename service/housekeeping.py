@@ -25,8 +25,8 @@ from service.model.watch import Event as ModelEvent
 from service.model.watch import Loaded, ModelWatch, Rejected, Removed
 from service.paper.keeping import PaperKeeping
 from service.recording.segments import SegmentWriter
-from service.warm_start import WarmStart
 from service.vitals import Vitals
+from service.warm_start import WarmStart
 
 log = structlog.get_logger("scorer")
 
