@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import zmq
-from bench_serve import Publisher, Service, request_body, wait_until_scored
+from bench_load import Publisher, Service, request_body, wait_until_scored
 from usual_model import publish_model
 
 UNIT = Path(__file__).parent.parent / "deploy" / "systemd" / "signal-scorer.service"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import zmq
-from bench_serve import Publisher, Service, one_client, request_body, wait_until_scored
+from bench_load import Publisher, Service, one_client, request_body, wait_until_scored
 from usual_model import publish_model
 
 from protocol.curve import CurveKeys

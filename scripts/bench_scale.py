@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import zmq
 from bench_hosts import TICKS_PER_S, Rows, hosts, percentiles
-from bench_serve import Publisher, Service, one_client, request_body, wait_until_scored
+from bench_load import Publisher, Service, one_client, request_body, wait_until_scored
 from processes import cpu_s, resident_mib
 from usual_model import publish_model
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from bench_serve import SYMBOLS, history, request_body
+from bench_load import SYMBOLS, history, request_body
 from usual_model import publish_model
 
 from protocol import codec

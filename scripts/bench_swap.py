@@ -22,7 +22,7 @@ from typing import NamedTuple
 import msgpack
 import numpy as np
 import zmq
-from bench_serve import Publisher, Service, request_body
+from bench_load import Publisher, Service, request_body
 from processes import resident_mib
 from usual_model import ROWS, publish_model
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import zmq
 from bench_data import events, gold
-from bench_serve import Service
+from bench_load import Service
 from bench_takein import Socket, publisher, subscriber, to_present
 from processes import cpu_s
 

@@ -19,24 +19,11 @@ from service.features.state import MinuteReturns, SymbolState
 from service.features.vector import Vector, compute_vector
 from service.feed.intake import Intake
 from service.feed.symbol_feed import SymbolFeed
+from service.kept import Kept
 from service.model.model import Model, Probability
 
 MOST_ANSWERS = 256
 """Base scores that a vector is kept with."""
-
-
-class Kept(msgspec.Struct):
-    """The last vector of a symbol and direction, and what the model said of it by base score.
-
-    It does not name the model, which it would keep in memory for as long as nobody asks again.
-    `prefetched` was worked out ahead and is not asked for yet, `answers` was.
-    """
-
-    key: tuple[int, int, int]
-    vector: Vector
-    is_new: bool = True
-    answers: dict[float, Probability] = {}
-    prefetched: dict[float, Probability] = {}
 
 
 class KeptCorrelation(msgspec.Struct):

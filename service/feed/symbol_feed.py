@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from protocol.ea_feed import Candle, Tick
 from service.features.bars import Bars, DayRange
 from service.features.state import SymbolState
 from service.feed.clock_offset import ClockOffset, State
 from service.feed.spikes import Refusal, Spikes
-
-if TYPE_CHECKING:
-    from service.vectors import Kept
+from service.kept import Kept
 
 NEVER = float("-inf")
 
