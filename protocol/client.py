@@ -15,7 +15,8 @@ import zmq
 
 from protocol import codec, messages, questions
 from protocol.connection import Connection, no_socket
-from protocol.home import DEFAULT_ENDPOINT, Home, Resident
+from protocol.home import Home, Resident
+from protocol.options import DEFAULT_ENDPOINT
 from protocol.questions import Question, ScorerRefused, ScorerUnavailable
 
 __all__ = [

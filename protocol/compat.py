@@ -18,7 +18,6 @@ from typing import Any
 
 from protocol.client import ScorerClient
 from protocol.curve import CurveKeys
-from protocol.home import DEFAULT_ENDPOINT
 from protocol.market_features import (
     MarketFeatures,
     candles_of,
@@ -31,6 +30,7 @@ from protocol.market_features import (
     unread_of,
 )
 from protocol.messages import ScoreReply
+from protocol.options import DEFAULT_ENDPOINT
 from protocol.reports import Reports
 from protocol.schema import FEATURE_COUNT
 from protocol.tick_push import TickPush, tick_frame

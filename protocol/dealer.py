@@ -15,7 +15,7 @@ from typing import Any
 import zmq
 
 from protocol.connection import CONNECTING_S, Sockets, no_answer
-from protocol.home import Options
+from protocol.options import Options
 from protocol.questions import reply_to
 
 MAX_UNDER_WAY = 128

@@ -11,17 +11,14 @@ import itertools
 import random
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import zmq
 
 from protocol import codec, messages
 from protocol.breaker import Breaker, pause_s
 from protocol.connection import Connection, Sockets, not_asked
+from protocol.options import Options
 from protocol.questions import ScorerUnavailable
-
-if TYPE_CHECKING:
-    from protocol.home import Options
 
 
 class Guard:

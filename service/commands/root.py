@@ -15,7 +15,7 @@ import click
 import protocol
 from protocol.client import DEFAULT_ENDPOINT, ScorerClient, ScorerRefused, ScorerUnavailable
 from protocol.curve import CurveKeys, KeyFileError
-from protocol.home import MAX_TIMEOUT_MS
+from protocol.options import MAX_TIMEOUT_MS
 from service.console import exit_codes
 from service.console.printable import printable
 from service.console.within import Within

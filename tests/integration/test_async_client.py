@@ -21,8 +21,8 @@ from protocol.client import ScorerRefused, ScorerUnavailable
 from protocol.codec import encode_request
 from protocol.connection import Sockets
 from protocol.dealer import MAX_UNDER_WAY, Dealer, _give_up, _Line
-from protocol.home import Options
 from protocol.messages import HealthRequest
+from protocol.options import Options
 
 
 def test_it_asks_all_questions_of_the_real_service(tmp_path) -> None:

@@ -14,8 +14,8 @@ from protocol.aio import AsyncScorerClient
 from protocol.codec import encode_request
 from protocol.connection import Sockets
 from protocol.dealer import MAX_UNDER_WAY, Dealer
-from protocol.home import Options
 from protocol.messages import HealthRequest
+from protocol.options import Options
 
 
 async def bounded(scorer: AsyncScorerClient, base: float, within_s: float = 0.01) -> str | None:
