@@ -20,7 +20,7 @@ from training.calibration.calibrate import Curve, fit_curve, shrink_weight
 from training.calibration.isotonic import Isotonic, binned, fit_isotonic
 from training.calibration.platt import fit_platt
 from training.candidate import grower
-from training.dataset.joining import Rhythm
+from training.dataset.join_rules import Rhythm
 from training.measure import calibration_error
 from training.simulate import planted
 from training.simulate.truth import best_log_loss, expected_log_loss

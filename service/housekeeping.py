@@ -23,7 +23,7 @@ from service.mode_file import Look as ModeLook
 from service.mode_file import ModeWatch
 from service.model.watch import Event as ModelEvent
 from service.model.watch import Loaded, ModelWatch, Rejected, Removed
-from service.paper.keeping import PaperKeeping
+from service.paper_keeping import PaperKeeping
 from service.recording.segments import SegmentWriter
 from service.vitals import Vitals
 from service.warm_start import WarmStart
@@ -57,7 +57,7 @@ ADVICE = {
 
 
 class Clients(Protocol):
-    """Who is let in: see `zap.AllowList`, whose library is no business of this module."""
+    """Who is let in: see `sockets.zap.AllowList`, whose library is no business of this module."""
 
     names: Mapping[bytes, str]
     faults: tuple[str, ...]

@@ -20,10 +20,9 @@ import structlog
 from protocol.limits import PROTOCOL_VERSION
 from service import logs, systemd
 from service.clock import SystemClock
-from service.config import check as config_check
 from service.config.load import Sourced
-from service.config.reload import Reload
 from service.config.settings import Config
+from service.config_check import refuse_unusable
 from service.console import exit_codes
 from service.engine import Engine
 from service.errors import CommandError
@@ -36,6 +35,7 @@ from service.model.bundle import ModelLimits
 from service.model.watch import ModelWatch
 from service.recording.recorded_engine import RecordedEngine
 from service.recording.segments import SegmentWriter
+from service.reload import Reload
 from service.responder import Responder
 from service.server import Server
 from service.sockets.zap import AllowList
@@ -58,7 +58,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     config = sourced.config
     as_json = logs.configure(config.log)
     log.info("configuration", **_shown(sourced, whole=as_json))
-    config_check.check(config)
+    refuse_unusable(config)
     clock = SystemClock()
     journal = Journal(config.journal_path)
     stop = _Signals()

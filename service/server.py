@@ -24,8 +24,15 @@ from service.errors import ConfigError
 from service.feed.symbol_feed import Endpoint
 from service.housekeeping import Housekeeping
 from service.responder import Responder, Waiting
-from service.sockets import setup as sockets
 from service.sockets.held_replies import LARGE_BYTES, HeldReplies
+from service.sockets.setup import (
+    feed_keys,
+    feed_socket,
+    guard,
+    ingest_socket,
+    scoring_socket,
+    zap_socket,
+)
 from service.sockets.zap import AllowList, Door
 from service.vitals import Vitals
 
@@ -130,12 +137,12 @@ class Server:
         self._rested_s = 0.0
         self._answered = 0
         try:
-            self._guard = sockets.guard(config)
-            self._feed_keys = sockets.feed_keys(config)
+            self._guard = guard(config)
+            self._feed_keys = feed_keys(config)
             if allowed is not None:
-                self._door = Door(sockets.zap_socket(self._context), allowed)
+                self._door = Door(zap_socket(self._context), allowed)
                 vitals.handshakes = self._door.counts
-            self._scoring, self.addresses = sockets.scoring_socket(
+            self._scoring, self.addresses = scoring_socket(
                 self._context, config.score.bind, self._guard, self._locks
             )
             self._open_feeds()
@@ -338,12 +345,12 @@ class Server:
             self._feeds.append(Feed(self._feed_socket(address), endpoint))
         if feed.ingest:
             endpoint = self._engine.endpoint("ingest", volume_is_deal=True)
-            socket = sockets.ingest_socket(self._context, feed.ingest, self._guard, self._locks)
+            socket = ingest_socket(self._context, feed.ingest, self._guard, self._locks)
             self._feeds.append(Feed(socket, endpoint))
         self._vitals.endpoints = [feed.endpoint for feed in self._feeds]
 
     def _feed_socket(self, address: str) -> zmq.Socket[bytes]:
-        return sockets.feed_socket(self._context, address, self._feed_keys.get(address))
+        return feed_socket(self._context, address, self._feed_keys.get(address))
 
     def _reconnect(self, name: str) -> None:
         """Rebuild a silent feed's socket: a half-dead connection can look alive for ever."""

@@ -18,8 +18,8 @@ from service.features.correlation import by_activity, compared, independence
 from service.features.state import MinuteReturns, SymbolState
 from service.features.vector import Vector, compute_vector
 from service.feed.intake import Intake
+from service.feed.kept import Kept
 from service.feed.symbol_feed import SymbolFeed
-from service.kept import Kept
 from service.model.model import Model, Probability
 
 MOST_ANSWERS = 256

@@ -11,7 +11,7 @@ from sample_rows import sample_rows
 
 from training.bound import DAY_S
 from training.candidate import Candidate, make
-from training.dataset.joining import Rhythm
+from training.dataset.join_rules import Rhythm
 from training.dataset.samples import Samples
 from training.report.findings import Findings, find
 from training.settings import Settings

@@ -11,7 +11,7 @@ from scored_journal import EVERY_S, START_S
 
 from service.journal.records import OutcomeRow, ScoreRow
 from training.dataset.join import Dataset, read_dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.truth_log import Outcome, Signal
 
 RULES = JoinRules(max_holding_s=600.0)

@@ -204,16 +204,16 @@ def monitor(**options: Any) -> None:
 
     Exit code 5 while there is an alert. Tells [alerts] command of changes.
     """
-    from training.monitor import run as watching
+    from training.monitor.look import act, describe, look
     from training.monitor.reach import reach_of
     from training.train import gather
 
     settings = settings_of(options)
     now_s = time.time()
     log, data = gather(settings, now_s=now_s, reach=reach_of(settings, now_s=now_s))
-    seen = watching.look(data, settings, now_s=now_s, unread=log.problems)
-    _tell(watching.describe(seen))
-    _tell(watching.act(seen, settings, now_s=now_s))
+    seen = look(data, settings, now_s=now_s, unread=log.problems)
+    _tell(describe(seen))
+    _tell(act(seen, settings, now_s=now_s))
     sys.exit(exit_codes.DEGRADED if seen.degraded else exit_codes.OK)
 
 

@@ -16,6 +16,8 @@ from service.arrays import Floats, Ints
 DAY_S = 86_400.0
 BLOCK_S = 14_400.0
 LEVEL = 0.95
+FEWEST_JUDGED, FEWEST_JUDGED_DAYS = 50, 5
+"""Signals, and days of them, below which a served model is not judged."""
 
 
 class Mean(NamedTuple):

@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 import click
 
-from service.commands.root import print_no_more
 from service.console import exit_codes, libraries
 from service.console.printable import printable
+from service.console.streams import print_no_more
 from service.console.within import Within
 from service.files.durable import LockHeld, Unflushed
 from training import settings as trainer_settings

@@ -16,7 +16,7 @@ import msgspec
 from service.config.load import load
 from service.config.settings import Config
 from service.errors import ConfigError
-from training.dataset.joining import JoinRules, Rhythm
+from training.dataset.join_rules import JoinRules, Rhythm
 from training.truth_log import ReadingRules
 from training.truth_log.files import unread_beside, with_rotated
 

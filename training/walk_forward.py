@@ -21,7 +21,7 @@ from service.arrays import Bools, Floats, Ints
 from training import rules
 from training.bound import blocks, days, stretches
 from training.calibration.calibrate import Curve, fit_curve
-from training.dataset.joining import Rhythm
+from training.dataset.join_rules import Rhythm
 from training.dataset.samples import Samples
 from training.logit import moved
 

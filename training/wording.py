@@ -10,6 +10,8 @@ from training.truth_log import Reason
 
 WIDTH = 80
 """Of what is printed: a terminal's own, where nobody made it wider."""
+MEANWHILE = "`signal-scorer mode shadow` keeps base scores in force meanwhile"
+"""Behind a rollback that has to wait."""
 BREAK_EVEN = (
     "ended at break-even, with an R of 0: they have neither won nor lost, and are in no share and "
     "no mean R here, which lies nearer to 0 with them"

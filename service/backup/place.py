@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from service.backup import manifest as form
-from service.backup.manifest import BackupError
+from service.backup import listing
+from service.backup.listing import BackupError
 from service.files.durable import Step, named
 from service.files.owned_folder import below, give, new_folder
 from service.files.regular import open_regular
@@ -62,7 +62,7 @@ class Place:
             else:  # a link that lies there is not followed, and no pipe is opened
                 os.unlink(STAGED, dir_fd=self.folder)
 
-    def stage(self, source: Path, name: str, entry: form.Entry, mode: int) -> None:
+    def stage(self, source: Path, name: str, entry: listing.Entry, mode: int) -> None:
         """Copy one file beside its place, and see that it is the one that was saved."""
         self._step(f"stage {name}")
         above, _, last = name.rpartition("/")
@@ -77,7 +77,7 @@ class Place:
                 staged = stack.enter_context(below(staged, path.parent))
             descriptor = os.open(last, _NEW_FILE, 0o600, dir_fd=staged)
             copy = stack.enter_context(os.fdopen(descriptor, "wb"))
-            found = form.copy(file, copy.write)
+            found = listing.copy(file, copy.write)
             copy.flush()
             give(descriptor, self.folder)
             os.fchmod(descriptor, mode)
@@ -85,7 +85,7 @@ class Place:
         if found != entry:
             raise BackupError(f"{source} is not the file that was saved; take another backup")
 
-    def holds(self, folder: str, files: Mapping[str, form.Entry]) -> bool:
+    def holds(self, folder: str, files: Mapping[str, listing.Entry]) -> bool:
         """Whether these files are all in a folder of the place already, byte for byte."""
         try:
             with below(self.folder, self.root / folder) as there:
@@ -144,7 +144,7 @@ class Place:
             return None
 
 
-def _is(path: Path, folder: int, entry: form.Entry) -> bool:
+def _is(path: Path, folder: int, entry: listing.Entry) -> bool:
     with open_regular(path, folder) as file:
         size = os.fstat(file.fileno()).st_size
-        return size == entry.size and form.copy(file, lambda _chunk: None) == entry
+        return size == entry.size and listing.copy(file, lambda _chunk: None) == entry

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service import mode_file
-from service.backup import manifest as form
-from service.backup.manifest import BackupError, SavedManifest
+from service.backup import listing
+from service.backup.listing import BackupError, SavedManifest
 from service.backup.place import Place
 from service.config.settings import Config
 from service.console import exit_codes
@@ -51,8 +51,8 @@ def restore(
 ) -> Restored:
     """Verify a backup and put it in place. Raises BackupError, before anything was changed
     unless the disk fails half way; then the same with `force` completes it."""
-    manifest = form.read(folder)
-    form.verify(folder, manifest)
+    manifest = listing.read(folder)
+    listing.verify(folder, manifest)
     with ExitStack() as stack:
         with _failing("nothing was restored and nothing replaced"):
             roots = (config.journal_path.parent, config.path("."), config.models_dir)
@@ -145,12 +145,12 @@ def _free_stamp(places: Iterable[Place], now_s: float) -> str:
 
 
 def _refuse_existing(config: Config, manifest: SavedManifest, *, force: bool) -> None:
-    if form.JOURNAL in manifest.files:
+    if listing.JOURNAL in manifest.files:
         _refuse_link(config.journal_path)
     there = []
-    if form.JOURNAL in manifest.files and presence.exists(config.journal_path):
+    if listing.JOURNAL in manifest.files and presence.exists(config.journal_path):
         there.append(config.journal_path)
-    if f"{form.MODELS}/{POINTER_NAME}" in manifest.files:
+    if f"{listing.MODELS}/{POINTER_NAME}" in manifest.files:
         there += [path for path in [config.models_dir / POINTER_NAME] if presence.exists(path)]
     if there and not force:
         raise BackupError(
@@ -181,18 +181,18 @@ def _stage(
     models: Place,
 ) -> None:
     for name, entry in manifest.files.items():
-        if name == form.JOURNAL:
+        if name == listing.JOURNAL:
             journal.stage(folder / name, config.journal_path.name, entry, 0o640)
-        elif name == form.MODE:
+        elif name == listing.MODE:
             # The service obeys no command that others than its user could have written.
             state.stage(folder / name, mode_file.FILE_NAME, entry, 0o644)
-        elif name.startswith(f"{form.MODELS}/"):
+        elif name.startswith(f"{listing.MODELS}/"):
             # The service, which is another user than the trainer, reads them.
-            models.stage(folder / name, name.removeprefix(f"{form.MODELS}/"), entry, 0o644)
+            models.stage(folder / name, name.removeprefix(f"{listing.MODELS}/"), entry, 0o644)
 
 
 def _journal(config: Config, manifest: SavedManifest, place: Place) -> None:
-    if form.JOURNAL not in manifest.files:
+    if listing.JOURNAL not in manifest.files:
         return
     path = config.journal_path
     if presence.exists(path):
@@ -223,7 +223,7 @@ def _complete(path: Path, folder: int) -> None:
 
 
 def _mode(manifest: SavedManifest, place: Place) -> None:
-    if form.MODE in manifest.files:
+    if listing.MODE in manifest.files:
         place.keep(mode_file.FILE_NAME)
         place.put(mode_file.FILE_NAME)
 
@@ -231,9 +231,9 @@ def _mode(manifest: SavedManifest, place: Place) -> None:
 def _models(manifest: SavedManifest, place: Place) -> None:
     """Bundles first, the pointer last; models that are not in the backup stay."""
     models = {
-        name.removeprefix(f"{form.MODELS}/"): entry
+        name.removeprefix(f"{listing.MODELS}/"): entry
         for name, entry in manifest.files.items()
-        if name.startswith(f"{form.MODELS}/")
+        if name.startswith(f"{listing.MODELS}/")
     }
     for version in sorted(
         name.split("/")[0] for name in models if name.endswith(f"/{MANIFEST_NAME}")

@@ -21,8 +21,8 @@ import msgspec
 import protocol
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, FileName
 from service import mode_file
-from service.backup import manifest as form
-from service.backup.manifest import BackupError, Entry, SavedManifest
+from service.backup import listing
+from service.backup.listing import BackupError, Entry, SavedManifest
 from service.config.load import Sourced
 from service.console import exit_codes
 from service.errors import ModelRejected, remedy
@@ -87,8 +87,8 @@ def make(
         work.mkdir(mode=0o700)
         writer = _Writer(work, step)
         manifest = _fill(writer, sourced, config_file, now_s)
-        form.verify(work, manifest)
-        writer.content(form.NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+        listing.verify(work, manifest)
+        writer.content(listing.NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
         for folder in (path for path in work.rglob("*") if path.is_dir()):
             sync_directory(folder, step)
         sync_directory(work, step)
@@ -178,7 +178,7 @@ class _Writer:
 
     def journal(self, source: Path) -> int:
         """A consistent copy of the journal, in one file; returns its schema."""
-        path = self.folder / form.JOURNAL
+        path = self.folder / listing.JOURNAL
         # First: what is taken to its table meanwhile is in the copy of that.
         try:
             waiting, _ = spooled_scores(source)
@@ -191,13 +191,13 @@ class _Writer:
             closing(_private(path)) as writing,
         ):
             _refuse_newer(reading, source)
-            self._step(f"copy {form.JOURNAL}")
+            self._step(f"copy {listing.JOURNAL}")
             reading.backup(writing)
             refuse_foreign(writing)  # as whoever owns the journal had altered it by then
             # In one transaction: thousands may wait, and each commit waits for the disk.
             with writing:
                 insert_scores(writing, waiting)
-            self._step(f"close {form.JOURNAL}")
+            self._step(f"close {listing.JOURNAL}")
             # One file without a WAL beside it: what is copied on is whole.
             (mode,) = writing.execute("PRAGMA journal_mode=DELETE").fetchone()
             if mode != "delete":
@@ -205,14 +205,14 @@ class _Writer:
         path.chmod(0o600)
         self._sync(path)
         try:
-            schema = form.check_journal(path)
+            schema = listing.check_journal(path)
         except BackupError as error:  # the copy, which is as the journal is, goes
             said = " ".join(str(error).removeprefix(f"{path} ").partition(";")[0].split())
             raise BackupError(
                 f"the copy of {source} {said}; `signal-scorer doctor` says whether the journal is"
             ) from None
         with open_regular(path) as file:
-            self.entries[form.JOURNAL] = form.copy(file, lambda _chunk: None)
+            self.entries[listing.JOURNAL] = listing.copy(file, lambda _chunk: None)
         return schema
 
     def _write(self, name: str, source: BinaryIO) -> None:
@@ -220,7 +220,7 @@ class _Writer:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with path.open("wb") as file:
-            self.entries[name] = form.copy(source, file.write)
+            self.entries[name] = listing.copy(source, file.write)
         path.chmod(0o600)
         self._sync(path)
 
@@ -269,11 +269,11 @@ def _fill(
         )
     mode = config.path(mode_file.FILE_NAME)
     if presence.is_file(mode):
-        writer.file(form.MODE, mode)
+        writer.file(listing.MODE, mode)
     if config_file is not None:
         # Which may be a link, as whoever runs this wants it.
-        writer.file(form.CONFIG, config_file.resolve())
-    writer.content(form.EFFECTIVE, msgspec.json.format(msgspec.json.encode(sourced), indent=1))
+        writer.file(listing.CONFIG, config_file.resolve())
+    writer.content(listing.EFFECTIVE, msgspec.json.format(msgspec.json.encode(sourced), indent=1))
     if config.curve.server_secret_file or config.curve.feed_secret_file:
         problems = (*problems, "secret keys are not in a backup: keep them apart from it")
     if schema is None:
@@ -299,14 +299,14 @@ def _models(
         return None, ()
     history = models / HISTORY_NAME
     if presence.is_file(history):
-        writer.file(f"{form.MODELS}/{HISTORY_NAME}", history)
+        writer.file(f"{listing.MODELS}/{HISTORY_NAME}", history)
     for _ in range(TRIES):
         try:
             with machine_faults():
                 content = read_pointer_bytes(models)
                 version = None if content is None else decode_pointer(content).version
                 _bundles(writer, models)
-                saved = f"{form.MODELS}/{version}/{MANIFEST_NAME}" in writer.entries
+                saved = f"{listing.MODELS}/{version}/{MANIFEST_NAME}" in writer.entries
                 if content is None or (saved and read_pointer_bytes(models) == content):
                     break
         except ModelRejected as error:
@@ -316,10 +316,10 @@ def _models(
         return None, (f"the current model {version} is not there: its pointer is not saved",)
     if content is None or version is None:
         return None, ()
-    writer.content(f"{form.MODELS}/{POINTER_NAME}", content)
+    writer.content(f"{listing.MODELS}/{POINTER_NAME}", content)
     try:
         with machine_faults():
-            load(writer.folder / form.MODELS, decode_pointer(content), limits)
+            load(writer.folder / listing.MODELS, decode_pointer(content), limits)
     except ModelRejected as error:
         return version, (f"saved as it is, but the service would refuse {version}: {error}",)
     return version, ()
@@ -331,7 +331,7 @@ def _bundles(writer: _Writer, models: Path) -> None:
     Whoever owns the models may put a link to a folder of root's in the place of one."""
     with opened(models) as folder:
         for version in sorted(path.parent.name for path in models.glob(f"*/{MANIFEST_NAME}")):
-            saved = f"{form.MODELS}/{version}"
+            saved = f"{listing.MODELS}/{version}"
             try:
                 with below(folder, models / version) as bundle:
                     _bundle(writer, saved, models / version, bundle)
@@ -344,7 +344,7 @@ def _bundle(writer: _Writer, saved: str, path: Path, folder: int) -> None:
         found = {name for name in os.listdir(folder) if _is_regular(name, folder)}
         names = found & {MANIFEST_NAME, *_declared(folder, found)}
     sources = {f"{saved}/{name}": path / name for name in sorted(names)}
-    if all(map(form.is_within, sources)) and writer.entries.keys().isdisjoint(sources):
+    if all(map(listing.is_within, sources)) and writer.entries.keys().isdisjoint(sources):
         for name, source in sources.items():
             writer.file(name, source, folder)
 

@@ -26,7 +26,7 @@ from service.errors import CommandError
 @json_option
 def score(asked: Asked, as_json: bool, **signal: Any) -> None:
     """Ask for one score and print it."""
-    from service.console.show import show_score
+    from service.commands.shown import show_score
 
     given = {key: value for key, value in signal.items() if value is not None}
     with asked.client(strict=True) as client:
@@ -65,7 +65,7 @@ def outcome(asked: Asked, **fields: Any) -> None:
 @click.option("--direction", type=click.Choice(["BUY", "SELL"]))
 def features(asked: Asked, symbol: str, direction: Any) -> None:
     """Print the vector of a symbol as a score would see it now."""
-    from service.console.show import show_features
+    from service.commands.shown import show_features
     from service.top.answers import Features, known
 
     with asked.client() as client:

@@ -23,7 +23,7 @@ def backup(config_path: str | None, folder: Path) -> None:
 
     While everything runs. Secret keys are not in it. Killed half way it leaves no DIR.
     """
-    from service.backup.manifest import BackupError
+    from service.backup.listing import BackupError
     from service.backup.save import make
     from service.config.load import config_file, load
     from service.console.words import amount
@@ -62,21 +62,21 @@ def restore(config_path: str | None, folder: Path, force: bool, check: bool) -> 
     The configuration in it is left where it is: it says where the rest goes, and is yours to
     put in place first.
     """
-    from service.backup import manifest as form
+    from service.backup import listing
     from service.backup.restore import restore as put_back
     from service.config.load import load
     from service.console.words import stamp
 
     if check:
-        manifest = form.read(folder)
-        form.verify(folder, manifest)
+        manifest = listing.read(folder)
+        listing.verify(folder, manifest)
         click.echo(f"{folder}: all {len(manifest.files)} files are as they were saved")
         return
     config = load(config_path).config
     done = put_back(config, folder, force=force, now_s=time.time())
     made = stamp(done.manifest.made_at)[: len("2026-11-25 03:30")].rstrip()
     click.echo(f"restored the backup of {made} UTC: ", nl=False)
-    journal = config.journal_path if form.JOURNAL in done.manifest.files else "no journal"
+    journal = config.journal_path if listing.JOURNAL in done.manifest.files else "no journal"
     click.echo(f"{journal}, model {done.manifest.model or 'none'}")
     for path in done.aside:
         click.echo(f"what was there lies in {path}")

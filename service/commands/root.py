@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from protocol.curve import CurveKeys, KeyFileError
 from protocol.options import MAX_TIMEOUT_MS
 from service.console import exit_codes
 from service.console.printable import printable
+from service.console.streams import print_no_more
 from service.console.within import Within
 from service.errors import CommandError, remedy
 
@@ -194,12 +194,6 @@ def printing() -> Iterator[None]:
             f"cannot write to standard output: {error.strerror}; {remedy(error)}",
             exit_codes.CANT_CREATE,
         ) from None
-
-
-def print_no_more() -> None:
-    """Drop what waits for standard output, which would fail again at the interpreter's end."""
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def show(reply: dict[str, Any]) -> None:

@@ -38,8 +38,8 @@ def config(config_path: str | None, check: bool) -> None:
 
     Exit code 78 for a configuration that cannot be used.
     """
-    from service.config.check import check as refuse_unusable
     from service.config.load import config_file, load
+    from service.config_check import refuse_unusable
     from service.shown_logs import shown_logs
 
     sourced = load(config_path)

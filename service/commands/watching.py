@@ -44,7 +44,7 @@ def mode(asked: Asked, wanted: str | None) -> None:
     In shadow and off the base score is served. The command is a file in the state directory:
     it takes the rights of the service's user or root. `configured` takes it back.
     """
-    from service.mode_command import command
+    from service.commands.mode import command
     from service.top.answers import health_of
 
     with asked.client() as client:

@@ -1,1 +1,1 @@
-"""The configuration: its keys and bounds, where they come from, and what a reload changes."""
+"""The configuration: its keys and bounds, and where they come from."""

@@ -1,1 +1,1 @@
-"""What people and scripts see of the commands: words, numbers, progress, exit codes."""
+"""What people and scripts see of the commands: words, numbers, progress, exit codes, streams."""

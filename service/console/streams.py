@@ -21,3 +21,9 @@ def open_closed() -> None:
     # A terminal of another encoding shows a ? for what it has no character for.
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="replace")
+
+
+def print_no_more() -> None:
+    """Drop what waits for standard output, which would fail again at the interpreter's end."""
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -11,7 +11,6 @@ from service.doctor.system import WRITE, Process, listener, locks, nearest_there
 from service.errors import ConfigError
 from service.files import presence
 from service.files.locks import lock_of
-from service.sockets import setup as sockets
 from service.sockets.addresses import (
     EVERY_IPV4,
     IPC,
@@ -22,6 +21,7 @@ from service.sockets.addresses import (
     is_loopback,
     is_open,
 )
+from service.sockets.setup import guard
 
 TMPFILES = "/etc/tmpfiles.d/signal-scorer.conf"
 """By which install.sh has the socket's folder made, for the clients' group."""
@@ -53,7 +53,7 @@ def _protection(scene: Scene, address: str) -> Finding | None:
     """What serve would refuse, and what it would not but an operator should know."""
     score = scene.config.score
     try:
-        guarded = sockets.guard(scene.config)
+        guarded = guard(scene.config)
     except ConfigError:
         return None  # told by the keys' check
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service.config.check import check_distinct
+from service.config_check import check_distinct
 from service.doctor.finding import Finding, ok, refused, warn
 from service.doctor.scene import Scene
 from service.errors import ConfigError

@@ -25,8 +25,8 @@ from service.doctor.system import listener
 from service.doctor.unread import why_unread
 from service.errors import ConfigError
 from service.feed.clock_offset import MAX_OFFSET_S, QUARTER_S, SLACK_S
-from service.sockets import setup as sockets
 from service.sockets.addresses import check_endpoint
+from service.sockets.setup import feed_keys, feed_socket
 
 ENOUGH_TICKS = 50
 LEAST_REFUSED = 3
@@ -83,7 +83,7 @@ def check(scene: Scene) -> Iterator[Finding]:
             "set feed.endpoints to the bridge's PUB, for example tcp://127.0.0.1:5560",
         )
     try:
-        keys = sockets.feed_keys(scene.config)
+        keys = feed_keys(scene.config)
     except ConfigError:
         keys = {}  # told by the keys' check
     for address in feed.endpoints:
@@ -104,7 +104,7 @@ def listen(address: str, seconds: float, keys: Any = None) -> Heard:
     end_s = time.monotonic() + seconds
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        feed = sockets.feed_socket(context, address, keys)
+        feed = feed_socket(context, address, keys)
         while heard.ticks < ENOUGH_TICKS and (left_s := end_s - time.monotonic()) > 0:
             if feed.poll(int(left_s * 1000) + 1):
                 heard.add(feed.recv(), time.time())

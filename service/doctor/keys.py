@@ -12,7 +12,7 @@ from service.doctor.scene import Scene
 from service.doctor.system import ENTER, READ, obstacle, others_may_write, through, unless_linked
 from service.errors import ConfigError
 from service.files import presence
-from service.sockets import setup as sockets
+from service.sockets.setup import feed_keys, guard
 from service.sockets.zap import AllowList
 
 
@@ -24,12 +24,12 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield from _clients(scene, scene.config.path(curve.clients_dir))
     else:
         try:
-            sockets.guard(scene.config)
+            guard(scene.config)
         except ConfigError as error:
             yield refused("curve", error)
     if curve.feed_keys or curve.feed_secret_file:
         try:
-            sockets.feed_keys(scene.config)
+            feed_keys(scene.config)
         except ConfigError as error:
             yield refused("curve.feed_keys", error)
         else:

@@ -13,8 +13,8 @@ from protocol.ea_feed import Candle, Tick
 from service.features.bars import Bars, DayRange
 from service.features.state import SymbolState
 from service.feed.clock_offset import ClockOffset, State
+from service.feed.kept import Kept
 from service.feed.spikes import Refusal, Spikes
-from service.kept import Kept
 
 NEVER = float("-inf")
 

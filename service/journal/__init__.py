@@ -1,1 +1,1 @@
-"""The journal: one SQLite file with its spool, written by the service alone, read by anyone."""
+"""The journal: one SQLite file with its spool, written by one process alone, read by anyone."""

@@ -25,11 +25,11 @@ from service.clock import Clock
 from service.engine import Engine
 from service.errors import RejectReason
 from service.features.bars import DAY_S
-from service.feed.symbol_class import CLASSES, symbol_class
 from service.journal.file import bytes_of, wal_of
 from service.journal.writer import Journal
 from service.metrics.families import counter, gauge, histogram, labelled, total
 from service.metrics.scrapes import Server
+from service.symbol_class import CLASSES, symbol_class
 from service.vitals import Vitals, caches, health, stats
 
 log = structlog.get_logger("scorer")

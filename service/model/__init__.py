@@ -1,1 +1,3 @@
-"""A published model: read and verified, held as arrays, followed as the pointer moves."""
+"""A published model: read and verified, held as arrays, followed as the pointer moves; and the
+history of the folder.
+"""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from service.features.extremes import MaximumSince
 from service.journal.records import PaperRow
+from service.paper.extremes import MaximumSince
 
 if TYPE_CHECKING:
     from service.paper.positions import Paper

@@ -23,7 +23,7 @@ from service.feed.symbol_feed import Endpoint
 from service.files.regular import open_regular
 from service.journal.records import PaperRow, ScoreRow
 from service.model.model import Model
-from service.recording import segments as recording
+from service.recording import kinds
 from service.recording.segments import SegmentWriter
 from service.retries import Remembered
 
@@ -40,8 +40,8 @@ class RecordedEngine(Engine):
         self._endpoints: dict[str, int] = {}
         writer.append(
             (
-                recording.HEADER,
-                recording.FORMAT_VERSION,
+                kinds.HEADER,
+                kinds.FORMAT_VERSION,
                 run_id,
                 protocol.__version__,
                 FINGERPRINT,
@@ -52,17 +52,17 @@ class RecordedEngine(Engine):
     def endpoint(self, name: str, *, volume_is_deal: bool) -> Endpoint:
         """See Engine."""
         self._endpoints[name] = len(self._endpoints)
-        self.writer.append((recording.ENDPOINT, self._endpoints[name], name, volume_is_deal))
+        self.writer.append((kinds.ENDPOINT, self._endpoints[name], name, volume_is_deal))
         return super().endpoint(name, volume_is_deal=volume_is_deal)
 
     def on_frame(self, endpoint: Endpoint, frame: bytes, receive_time_s: float) -> None:
         """See Engine."""
-        self.writer.append((recording.FRAME, self._endpoints[endpoint.name], receive_time_s, frame))
+        self.writer.append((kinds.FRAME, self._endpoints[endpoint.name], receive_time_s, frame))
         super().on_frame(endpoint, frame, receive_time_s)
 
     def advance(self, receive_time_s: float) -> None:
         """See Engine."""
-        self.writer.append((recording.ADVANCE, receive_time_s))
+        self.writer.append((kinds.ADVANCE, receive_time_s))
         super().advance(receive_time_s)
 
     def on_request(
@@ -73,54 +73,54 @@ class RecordedEngine(Engine):
         waited_s: float = 0.0,
     ) -> Answer:
         """See Engine."""
-        self.writer.append((recording.REQUEST, request.op, receive_time_s, waited_s, body))
+        self.writer.append((kinds.REQUEST, request.op, receive_time_s, waited_s, body))
         return super().on_request(request, body, receive_time_s, waited_s)
 
     def install(self, model: Model | None) -> None:
         """See Engine. The model's files go into the segment: it has to stand alone."""
         if model is None:
-            self.writer.append((recording.MODEL, None, None, None))
+            self.writer.append((kinds.MODEL, None, None, None))
         else:
             files = _files(self.config.models_dir / model.version, model)
-            self.writer.append((recording.MODEL, model.version, model.reviewed_at, files))
+            self.writer.append((kinds.MODEL, model.version, model.reviewed_at, files))
         super().install(model)
 
     def restore(self, snapshot: SymbolSnapshot, receive_time_s: float) -> None:
         """See Engine."""
         packed = msgspec.msgpack.encode(snapshot)
-        self.writer.append((recording.RESTORED, receive_time_s, packed))
+        self.writer.append((kinds.RESTORED, receive_time_s, packed))
         super().restore(snapshot, receive_time_s)
 
     def remember(self, signal_id: str, remembered: Remembered) -> None:
         """See Engine."""
         at_s, digest, reply = remembered.at_s, remembered.digest, remembered.reply
-        self.writer.append((recording.REMEMBERED, signal_id, at_s, digest, reply))
+        self.writer.append((kinds.REMEMBERED, signal_id, at_s, digest, reply))
         super().remember(signal_id, remembered)
 
     def resume(self, positions: Sequence[PaperRow], scored: Sequence[str]) -> None:
         """See Engine."""
         packed = msgspec.msgpack.encode(positions)
-        self.writer.append((recording.RESUMED, packed, list(scored)))
+        self.writer.append((kinds.RESUMED, packed, list(scored)))
         super().resume(positions, scored)
 
     def number_above(self, seq: int) -> None:
         """See Engine."""
-        self.writer.append((recording.NUMBERED, seq))
+        self.writer.append((kinds.NUMBERED, seq))
         super().number_above(seq)
 
     def written(self, row: ScoreRow) -> None:
         """See Engine."""
-        self.writer.append((recording.WRITTEN, row.score_id))
+        self.writer.append((kinds.WRITTEN, row.score_id))
         super().written(row)
 
     def clock_stepped(self, step_s: float) -> None:
         """See Engine."""
-        self.writer.append((recording.STEPPED, step_s))
+        self.writer.append((kinds.STEPPED, step_s))
         super().clock_stepped(step_s)
 
     def set_mode(self, mode: messages.Mode) -> None:
         """See Engine."""
-        self.writer.append((recording.MODE, mode))
+        self.writer.append((kinds.MODE, mode))
         super().set_mode(mode)
 
 

@@ -29,8 +29,9 @@ from service.journal.reading import reading, spooled
 from service.journal.records import PaperRow, ScoreRow
 from service.model import bundle
 from service.model.model import Model
-from service.recording import segments as recording
-from service.recording.segments import Files, RecordingError, by_run, read_segments
+from service.recording import kinds
+from service.recording.kinds import Files
+from service.recording.segments import RecordingError, by_run, read_segments
 from service.retries import Remembered
 
 MAX_DIFFERENCES = 10
@@ -84,7 +85,7 @@ def replay_segments(paths: Sequence[Path]) -> Iterator[tuple[int, ScoreRow | Non
             run = begin(records)
         except RecordingError as error:
             raise RecordingError(f"{segments[0]}: {error}") from None
-        yield recording.HEADER, None
+        yield kinds.HEADER, None
         for record in records:
             yield record[0], run.apply(record)
 
@@ -98,10 +99,10 @@ def begin(
     `configured` may change the configuration that was recorded.
     """
     header = next(records, None)
-    if header is None or header[0] != recording.HEADER:
+    if header is None or header[0] != kinds.HEADER:
         raise RecordingError("the first segment of the run is missing: name all of a run or none")
     _, version, run_id, program, fingerprint, config = header
-    if version != recording.FORMAT_VERSION or fingerprint != FINGERPRINT:
+    if version != kinds.FORMAT_VERSION or fingerprint != FINGERPRINT:
         raise RecordingError(
             f"recorded by version {program} with features {fingerprint}; "
             f"this one has {FINGERPRINT}: replay with the version that recorded"
@@ -140,10 +141,10 @@ class Rerun:
         self._endpoints: dict[int, Endpoint] = {}
         self._unwritten: dict[str, ScoreRow] = {}
         self._as_they_are: dict[int, Callable[..., None]] = {
-            recording.ADVANCE: engine.advance,
-            recording.MODE: engine.set_mode,
-            recording.NUMBERED: engine.number_above,
-            recording.STEPPED: self._clock_stepped,
+            kinds.ADVANCE: engine.advance,
+            kinds.MODE: engine.set_mode,
+            kinds.NUMBERED: engine.number_above,
+            kinds.STEPPED: self._clock_stepped,
         }
 
     def _clock_stepped(self, step_s: float) -> None:
@@ -161,27 +162,27 @@ class Rerun:
     def _apply(self, record: tuple[Any, ...]) -> ScoreRow | None:
         kind, *values = record
         engine = self.engine
-        if kind == recording.FRAME:
+        if kind == kinds.FRAME:
             index, receive_time_s, frame = values
             engine.on_frame(self._endpoint(index), frame, receive_time_s)
-        elif kind == recording.REQUEST:
+        elif kind == kinds.REQUEST:
             return self._request(*values)
-        elif kind == recording.WRITTEN:
+        elif kind == kinds.WRITTEN:
             row = self._unwritten.pop(values[0], None)
             if row is not None:
                 engine.written(row)
-        elif kind == recording.ENDPOINT:
+        elif kind == kinds.ENDPOINT:
             index, name, is_deal = values
             self._endpoints[index] = engine.endpoint(name, volume_is_deal=is_deal)
-        elif kind == recording.MODEL:
+        elif kind == kinds.MODEL:
             engine.install(_model(*values, limits=self._limits))
-        elif kind == recording.RESTORED:
+        elif kind == kinds.RESTORED:
             receive_time_s, packed = values
             engine.restore(msgspec.msgpack.decode(packed, type=SymbolSnapshot), receive_time_s)
-        elif kind == recording.REMEMBERED:
+        elif kind == kinds.REMEMBERED:
             signal_id, at_s, digest, reply = values
             engine.remember(signal_id, Remembered(at_s, digest, reply))
-        elif kind == recording.RESUMED:
+        elif kind == kinds.RESUMED:
             packed, scored = values
             engine.resume(msgspec.msgpack.decode(packed, type=list[PaperRow]), scored)
         elif kind in self._as_they_are:
@@ -252,9 +253,9 @@ def compare(paths: Sequence[Path], journal: Path) -> Account:
     with reading(journal) as reader:
         for kind, row in replay_segments(paths):
             account.records += 1
-            account.frames += kind == recording.FRAME
-            account.requests += kind == recording.REQUEST
-            account.models += kind == recording.MODEL
+            account.frames += kind == kinds.FRAME
+            account.requests += kind == kinds.REQUEST
+            account.models += kind == kinds.MODEL
             if row is None:
                 continue
             account.rows += 1

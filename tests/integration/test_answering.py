@@ -19,7 +19,7 @@ from service.model.model import Model
 from training.bound import DAY_S
 from training.models.publish import publish
 from training.models.registry import revalidate
-from training.monitor.answering import look
+from training.monitor.model_in_use import look
 from training.monitor.reach import reach_of
 from training.settings import Settings
 

@@ -36,7 +36,7 @@ from training.backfill.signals import Asked
 from training.backfill.stream import Event, StreamAccount, events, market_of
 from training.backfill.work import default_output
 from training.dataset.join import read_dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.settings import Settings
 
 DAY_S = 86_400.0

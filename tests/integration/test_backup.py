@@ -38,7 +38,7 @@ from serving import rows
 
 from protocol.client import ScorerClient
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME
-from service.backup import manifest as form
+from service.backup import listing
 from service.backup.save import make
 from service.config.load import load
 from service.journal.file import SCHEMA_VERSION
@@ -121,7 +121,7 @@ def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "mine").touch()
-    with pytest.raises(form.BackupError, match="not touched") as caught:
+    with pytest.raises(listing.BackupError, match="not touched") as caught:
         make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert caught.value.exit_code == 73
     assert [path.name for path in (tmp_path / "saved").iterdir()] == ["mine"]
@@ -131,7 +131,10 @@ def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path) -> None:
 def test_a_folder_that_may_not_be_looked_into_is_not_written_into(open_folder: Path) -> None:
     (open_folder / "state").mkdir()
     (open_folder / "saved").mkdir(mode=0o700)
-    with as_nobody(), pytest.raises(form.BackupError, match="saved: Permission denied") as caught:
+    with (
+        as_nobody(),
+        pytest.raises(listing.BackupError, match="saved: Permission denied") as caught,
+    ):
         make(sourced(open_folder / "state"), None, open_folder / "saved", now_s=NOW_S)
     assert caught.value.exit_code in (66, 73)
 
@@ -200,7 +203,7 @@ def test_what_is_no_pointer_keeps_nothing_else_from_being_saved(
         pointer.write_bytes(half)
     manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert "pointer cannot be used" in manifest.problems[0]
-    assert {form.JOURNAL, f"models/{version}/{FOREST_NAME}"} < manifest.files.keys()
+    assert {listing.JOURNAL, f"models/{version}/{FOREST_NAME}"} < manifest.files.keys()
     (tmp_path / "state/journal.db").unlink()
     manifest = make(sourced(tmp_path / "state"), None, tmp_path / "models alone", now_s=NOW_S)
     assert f"models/{version}/{FOREST_NAME}" in manifest.files
@@ -217,7 +220,7 @@ def test_what_may_not_be_read_is_not_taken_for_what_cannot_be_written(open_folde
     open_folder.chmod(0o777)
     a_state(open_folder / "state", "x", 0)
     (open_folder / "state").chmod(0o700)
-    unreadable = pytest.raises(form.BackupError, match=r"cannot read .*journal\.db")
+    unreadable = pytest.raises(listing.BackupError, match=r"cannot read .*journal\.db")
     with as_nobody(), unreadable as caught:
         make(sourced(open_folder / "state"), None, open_folder / "saved", now_s=NOW_S)
     assert "as root" in str(caught.value)
@@ -227,7 +230,7 @@ def test_what_may_not_be_read_is_not_taken_for_what_cannot_be_written(open_folde
 def test_a_damaged_journal_makes_no_backup(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "journal.db").write_bytes(b"no database " * 1000)
-    with pytest.raises(form.BackupError, match="doctor"):
+    with pytest.raises(listing.BackupError, match="doctor"):
         make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
@@ -238,7 +241,7 @@ def test_beside_a_newer_versions_journal_that_version_is_advised(tmp_path: Path)
     with closing(sqlite3.connect(journal)) as connection:
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
     said = f"^{journal} has schema {SCHEMA_VERSION + 1}, .* newer version; install that"
-    with pytest.raises(form.BackupError, match=said) as caught:
+    with pytest.raises(listing.BackupError, match=said) as caught:
         make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert "doctor" not in str(caught.value)
     assert caught.value.exit_code == 66
@@ -251,7 +254,7 @@ def test_of_a_journal_that_is_damaged_within_no_other_backup_is_advised(tmp_path
     content = journal.read_bytes()
     journal.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
     with pytest.raises(
-        form.BackupError, match=f"^the copy of {journal} is damaged: .*doctor"
+        listing.BackupError, match=f"^the copy of {journal} is damaged: .*doctor"
     ) as caught:
         make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert "another backup" not in str(caught.value)
@@ -289,7 +292,7 @@ def test_a_link_in_the_spools_place_makes_no_backup(tmp_path: Path) -> None:
     spool = spool_path(tmp_path / "state" / "journal.db")
     spool.symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").touch()
-    with pytest.raises(form.BackupError, match=f"{spool} cannot be read: is a link"):
+    with pytest.raises(listing.BackupError, match=f"{spool} cannot be read: is a link"):
         make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert not (tmp_path / "saved").exists()
 
@@ -319,7 +322,7 @@ def test_a_backup_that_is_killed_is_no_backup(killed: tuple[Path, dict[str, list
         if target.exists():
             # Renamed is whole: only flushing the name was left to do.
             assert k > steps["backup"].index("rename"), name
-            form.verify(target, form.read(target))
+            listing.verify(target, listing.read(target))
         for path in folder.rglob("backup.json"):
             assert path.parent == target or path.parent.name.startswith(".saved.incoming-"), name
     # The next one removes what was left, whatever its own name is, and succeeds.
@@ -410,7 +413,7 @@ def test_what_lies_on_a_disk_that_is_not_mounted_is_missed(tmp_path: Path, away:
     done = run("backup", str(tmp_path / "saved"), state=state)
     assert done.returncode == 66
     assert f"without {state / away}, which is not there" in done.stderr
-    assert form.read(tmp_path / "saved").files
+    assert listing.read(tmp_path / "saved").files
 
 
 @pytest.mark.parametrize("place", ["JOURNAL_PATH", "MODEL_DIRECTORY"])

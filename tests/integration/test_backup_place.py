@@ -15,7 +15,7 @@ import pytest
 from another_user import NOBODY, as_no_root, as_root
 from saved_state import NOW_S, a_state, sourced
 
-from service.backup import manifest as form
+from service.backup import listing
 from service.backup.save import make
 
 
@@ -45,7 +45,7 @@ def test_behind_a_link_to_a_disk_that_is_not_mounted_nothing_is_made(
     (place / "mnt").mkdir()
     (place / "backups").symlink_to("other")
     (place / "other").symlink_to(place / "mnt/disk/scorer")
-    with pytest.raises(form.BackupError, match="have that disk mounted") as caught:
+    with pytest.raises(listing.BackupError, match="have that disk mounted") as caught:
         save(place, target)
     assert caught.value.exit_code == 73
     assert not any((place / "mnt").iterdir())
@@ -56,7 +56,7 @@ def test_so_it_is_for_who_is_not_root(place: Path) -> None:
     (place / "mnt").mkdir()
     (place / "mnt").chmod(0o777)
     (place / "backups").symlink_to("mnt/scorer")
-    with as_no_root(), pytest.raises(form.BackupError, match="have that disk mounted"):
+    with as_no_root(), pytest.raises(listing.BackupError, match="have that disk mounted"):
         save(place, "backups/today")
     assert not any((place / "mnt").iterdir())
 
@@ -65,7 +65,7 @@ def test_a_backup_is_written_behind_a_link_of_ones_own(place: Path) -> None:
     (place / "disk").mkdir()
     (place / "backups").symlink_to("disk")
     save(place, "backups/a/today")
-    assert (place / "disk/a/today" / form.NAME).exists()
+    assert (place / "disk/a/today" / listing.NAME).exists()
 
 
 @as_root
@@ -76,7 +76,7 @@ def test_no_other_user_chooses_by_a_link_where_root_writes(place: Path, there: b
     link.symlink_to(place / ("roots" if there else "roots/new"))
     for path in (place / "state", link):
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-    with pytest.raises(form.BackupError, match="a link leads") as caught:
+    with pytest.raises(listing.BackupError, match="a link leads") as caught:
         save(place, "state/backups/today")
     assert caught.value.exit_code == 73
     assert not any((place / "roots").iterdir())
@@ -109,7 +109,7 @@ def test_a_backup_is_written_in_no_folder_where_another_user_may_rename_it(
     os.chown(shared, 0, group)
     shared.chmod(mode)
     (place / "link").symlink_to(shared)
-    with pytest.raises(form.BackupError, match=str(shared)) if refused else nullcontext():
+    with pytest.raises(listing.BackupError, match=str(shared)) if refused else nullcontext():
         save(place, "link/backups/today")
     assert (shared / "backups" / "today").exists() is not refused
 
@@ -126,7 +126,7 @@ def test_nor_where_a_list_of_access_lets_another_user_write(place: Path) -> None
     except OSError as error:
         pytest.skip(f"this disk keeps no lists of access: {error}")
     assert stat.S_IMODE(shared.stat().st_mode) == 0o775
-    with pytest.raises(form.BackupError, match="another user may write"):
+    with pytest.raises(listing.BackupError, match="another user may write"):
         save(place, "shared/today")
 
 

@@ -19,7 +19,7 @@ from trained import begin_anew, history, run
 from protocol.manifest import POINTER_NAME
 from service.model import bundle
 from training.models import champion, publish, registry
-from training.monitor import answering
+from training.monitor import model_in_use
 from training.settings import Settings
 from training.train import train
 
@@ -128,12 +128,12 @@ def test_one_that_this_machine_is_too_busy_for_is_sound(
 ) -> None:
     seconds = itertools.count()
     slow = partial(bundle.load, clock=lambda: float(next(seconds)))
-    for module in (answering, champion, registry):
+    for module in (model_in_use, champion, registry):
         monkeypatch.setattr(module, "load", slow)
     models = place / "models"
     assert [listed.problem for listed in registry.list_models(models)] == [""]
     registry.pin(models, pointer_of(models).version, now_s=time.time())
     settings = Settings(journal=place / "journal.db", models=models)
-    assert answering.look(settings, now_s=time.time()).published
+    assert model_in_use.look(settings, now_s=time.time()).published
     assert run(place, "train").exit_code == 3
     assert "champion" in history(models)[-2]["verdict"]["metrics"]  # type: ignore[index]

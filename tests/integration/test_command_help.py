@@ -18,9 +18,9 @@ import pytest
 from command import invoke
 
 from service.__main__ import cli
-from service.config.reload import LIVE
 from service.console import exit_codes
 from service.doctor import examine
+from service.reload import LIVE
 from training.__main__ import main as trainer
 from training.simulate.__main__ import main as demo
 

@@ -18,7 +18,7 @@ from wire import free_address, nobodys_address
 from protocol import compat
 from protocol.compat import CryptoMLScorer, MarketFeatures, get_crypto_ml_scorer
 from training.dataset.join import read_dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from protocol.client import ScorerClient
 from protocol.curve import CurveKeys, KeyPair
 from service.config.load import load
 from service.keygen import keygen
-from service.sockets import setup as sockets
+from service.sockets.setup import guard, scoring_socket
 from service.sockets.zap import ANSWERS_A_TURN, KEPT_STRANGERS, AllowList, Door
 
 IN_VAIN_MS = 400
@@ -157,8 +157,8 @@ def test_without_someone_to_ask_about_keys_nobody_gets_in(keys: Keys):
     ).config
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        guard = sockets.guard(config)
-        _, addresses = sockets.scoring_socket(context, ("tcp://0.0.0.0:*",), guard, [])
+        guarded = guard(config)
+        _, addresses = scoring_socket(context, ("tcp://0.0.0.0:*",), guarded, [])
         peer = context.socket(zmq.DEALER)
         peer.setsockopt(zmq.IMMEDIATE, 1)
         client.apply(peer)

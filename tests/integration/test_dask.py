@@ -63,7 +63,7 @@ import sys
 import numpy as np
 from sample_rows import sample_rows
 from training.walk_forward import walk_forward
-from training.dataset.joining import Rhythm
+from training.dataset.join_rules import Rhythm
 from training.workers import Place, workers
 
 def fit(part):

@@ -18,7 +18,7 @@ from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 
 from service.journal.records import OutcomeRow, ScoreRow
 from training.dataset.join import read_dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 
 X = vectors(64)
 

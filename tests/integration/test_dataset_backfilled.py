@@ -19,7 +19,7 @@ from service.errors import ConfigError
 from training.backfill.rerun import Backfilled
 from training.backfill.result import Result as Output
 from training.dataset.join import read_dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.settings import Settings
 from training.train import gather
 from training.walk_forward import walk_forward

@@ -11,7 +11,7 @@ import pytest
 from joined import LATER_S, Read, reader, said
 from scored_journal import EVERY_S, START_S, outcome_row, score_row, vectors
 
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.measure import net_r
 from training.status import describe
 from training.truth_log import Signal

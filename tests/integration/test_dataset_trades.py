@@ -10,7 +10,7 @@ import pytest
 from joined import DAY_S, RULES, Read, reader, said
 from scored_journal import START_S, outcome_row, score_row, vectors
 
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.truth_log import Signal
 
 X = vectors(64)

@@ -15,7 +15,7 @@ from builders import NOW_S, small_model
 from scored_journal import write_journal
 
 from service import mode_file
-from service.backup import manifest as backup_manifest
+from service.backup import listing
 from service.files.durable import TrainerLock
 from service.keygen import keygen
 from service.model.history import read_history
@@ -47,7 +47,7 @@ with advice():
 BACKFILL = """
 import pathlib, sys
 from training.backfill.result import Result
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.options import advice
 with advice(), Result(pathlib.Path(sys.argv[1]), "a market", JoinRules()):
     pass
@@ -140,7 +140,7 @@ def test_a_backup_onto_a_disk_without_locks_is_made(state: Path, tmp_path: Path)
         timeout=60.0,
     )
     assert done.returncode == 0, done.stderr
-    backup_manifest.verify(tmp_path / "saved", backup_manifest.read(tmp_path / "saved"))
+    listing.verify(tmp_path / "saved", listing.read(tmp_path / "saved"))
 
 
 def to_be_restored(state: Path, tmp_path: Path) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from journals import Journal
 from saved_state import NOW_S, a_state, kinds, sourced, write_event
 from scored_journal import score_row, vectors
 
-from service.backup.manifest import BackupError
+from service.backup.listing import BackupError
 from service.backup.save import make
 from service.files.locks import lock_of
 from service.journal.file import NOT_OURS, open_writer

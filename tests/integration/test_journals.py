@@ -24,7 +24,7 @@ from service.journal import reading as journal_reading
 from service.journal.records import OutcomeRow, ScoreRow
 from training.dataset.answered import advice_by_score, newest_vectors
 from training.dataset.join import read_dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.dataset.journals import MAX_JOURNALS, open_backfill, open_journals, read
 from training.dataset.scored import labels_by_id, scores_of
 

@@ -22,11 +22,12 @@ from service.journal.records import OutcomeRow, ScoreRow
 from service.model.model import Model
 from training.bound import DAY_S
 from training.dataset.join import Dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
+from training.dataset.overlap import uniqueness
 from training.models.publish import publish
-from training.monitor import run as monitor
+from training.monitor.look import Seen
+from training.monitor.look import look as looked
 from training.monitor.reach import reach_of
-from training.overlap import uniqueness
 from training.settings import Settings
 from training.train import gather
 
@@ -129,8 +130,8 @@ def bounded(settings: Settings) -> Dataset:
     return gather(settings, now_s=LATER_S, reach=reach)[1]
 
 
-def look(data: Dataset, settings: Settings) -> monitor.Seen:
-    return monitor.look(data, settings, now_s=LATER_S)
+def look(data: Dataset, settings: Settings) -> Seen:
+    return looked(data, settings, now_s=LATER_S)
 
 
 def test_what_the_model_answered_is_read_as_from_the_whole(place: Settings) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from serving import START_S, Parts, candle, tick
 
 from training.dataset.join import read_dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.dataset.samples import Samples
 
 SYMBOLS = ("EURUSD", "GBPUSD")

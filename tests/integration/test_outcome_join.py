@@ -16,7 +16,7 @@ from serving import rows
 from service.journal.outcome_table import MOST_CANDIDATES, Written
 from service.journal.records import Meant, OutcomeRow, ScoreRow
 from training.dataset.join import read_dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 
 X = vectors(20)
 

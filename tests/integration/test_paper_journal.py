@@ -14,7 +14,7 @@ from service.paper.result import outcome_row
 from service.recording.rerun import begin
 from service.recording.segments import read_segments
 from training.dataset.join import read_dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 
 LEVELS = {"direction": "BUY", "entry_price": 1.1, "stop_loss": 1.099, "take_profit": 1.102}
 OUTCOMES = "SELECT * FROM outcomes ORDER BY seq"

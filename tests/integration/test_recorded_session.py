@@ -12,7 +12,7 @@ from builders import small_model
 from harness import Service, eventually, running
 from serving import tick
 
-from service.recording import segments as recording
+from service.recording import kinds
 from service.recording.market_files import MarketAccount, read_market
 from service.recording.rerun import begin, compare
 from service.recording.restamp import restamped, shift_to, survey_of
@@ -55,8 +55,8 @@ def without_the_swap(segments: list[Path]) -> list[float | None]:
     records, installed, found = read_segments(segments), 0, []
     run = begin(records)
     for record in records:
-        installed += record[0] == recording.MODEL
-        row = None if record[0] == recording.MODEL and installed > 1 else run.apply(record)
+        installed += record[0] == kinds.MODEL
+        row = None if record[0] == kinds.MODEL and installed > 1 else run.apply(record)
         if row is not None:
             found.append(row.win_probability)
     return found

@@ -11,14 +11,14 @@ import pytest
 
 from protocol.schema import FINGERPRINT
 from service.config.settings import Config
-from service.recording import segments as recording
+from service.recording import kinds
 from service.recording.rerun import begin
 from service.recording.segments import RecordingError, read_segments
 
 
 def replayed(folder: Path, config: object) -> Config:
     """What the engine of a replay has for settings, of a run that was recorded with these."""
-    header = [recording.HEADER, recording.FORMAT_VERSION, "run", "0", FINGERPRINT, config]
+    header = [kinds.HEADER, kinds.FORMAT_VERSION, "run", "0", FINGERPRINT, config]
     path = folder / "run-000001.rec.gz"
     path.write_bytes(gzip.compress(msgpack.packb(header)))
     return begin(read_segments([path])).engine.config

@@ -28,7 +28,7 @@ from service.config.settings import Config, FeedSection, ModelSection
 from service.housekeeping import Housekeeping
 from service.journal.records import ScoreRow
 from service.paper.positions import KNOWN_SIGNALS
-from service.recording import segments as recording
+from service.recording import kinds
 from service.recording.recorded_engine import MAX_MODEL_BYTES, RecordedEngine
 from service.recording.rerun import compare, replay_segments
 from service.recording.segments import RecordingError, SegmentWriter, read_segments
@@ -108,7 +108,7 @@ def test_the_runs_before_and_after_a_kill_are_compared_together(tmp_path: Path):
 
 def test_a_run_without_its_beginning_is_named(tmp_path: Path):
     late = tmp_path / "run-000002.rec.gz"
-    late.write_bytes(gzip.compress(msgpack.packb([recording.ADVANCE, 0.0])))
+    late.write_bytes(gzip.compress(msgpack.packb([kinds.ADVANCE, 0.0])))
     with pytest.raises(RecordingError, match=r"run-000002\.rec\.gz: the first segment"):
         list(replay_segments([late]))
 
@@ -141,7 +141,7 @@ def test_a_recording_that_fills_its_room_ends_and_what_it_has_can_be_run_again(t
     assert names(tmp_path / "full")[0] == "run-000001"
     assert recorded_bytes(tmp_path / "full") < 1.5 * keep_bytes
     kinds = [kind for kind, _ in replay_segments(list((tmp_path / "full").iterdir()))]
-    assert 500 <= kinds.count(recording.FRAME) < 2000
+    assert 500 <= kinds.count(kinds.FRAME) < 2000
 
 
 @pytest.mark.parametrize("dated_s", [3e9, 1e9], ids=["by a clock that was set back", "before"])
@@ -161,7 +161,7 @@ def test_earlier_runs_make_room_from_their_end_so_that_each_can_be_run_again(
     assert first == ["z-first-000001", "z-first-000002"]
     assert (len(second), len(third)) == (4, 3)
     kinds = [kind for kind, _ in replay_segments(list(tmp_path.iterdir()))]
-    assert kinds.count(recording.HEADER) == 3
+    assert kinds.count(kinds.HEADER) == 3
 
 
 @pytest.mark.parametrize("step_s", [90.0, -3600.0])
@@ -186,7 +186,7 @@ def test_a_retry_over_a_step_of_the_clock_is_one_in_the_replay_too(tmp_path: Pat
 def replay_of(path: Path, *records: list[object]) -> Path:
     """A segment that begins as a run does and goes on with these records."""
     config = msgspec.to_builtins(Config())
-    header = [recording.HEADER, recording.FORMAT_VERSION, "run", "0", FINGERPRINT, config]
+    header = [kinds.HEADER, kinds.FORMAT_VERSION, "run", "0", FINGERPRINT, config]
     path.write_bytes(gzip.compress(b"".join(map(msgpack.packb, (header, *records)))))
     return path
 
@@ -216,7 +216,7 @@ def test_what_lies_in_the_place_of_an_installed_models_file_is_not_recorded(
     writer.close()
     (segment,) = (tmp_path / "segments").iterdir()
     *_, (kind, version, _, files) = read_segments([segment])
-    assert (kind, version, files[FOREST_NAME]) == (recording.MODEL, model.version, b"")
+    assert (kind, version, files[FOREST_NAME]) == (kinds.MODEL, model.version, b"")
     assert files[MANIFEST_NAME]
     with pytest.raises(RecordingError, match=rf"the recorded model {version} .* {FOREST_NAME}"):
         list(replay_segments([segment]))
@@ -231,7 +231,7 @@ def test_a_recorded_model_is_unpacked_nowhere_but_in_a_folder_of_its_own(
     monkeypatch.setattr(tempfile, "tempdir", str(unpacked))
     version = {"absolute": str(tmp_path / "planted"), "upwards": "../../planted"}[where]
     files = {"manifest.json": b"{}", "forest.npz": b""}
-    model = [recording.MODEL, version, 0.0, files]
+    model = [kinds.MODEL, version, 0.0, files]
     with pytest.raises(RecordingError, match=r"is no recording|recorded model"):
         list(replay_segments([replay_of(tmp_path / "run-000001.rec.gz", model)]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run-000001.rec.gz", "unpacked"]
@@ -255,7 +255,7 @@ VERSION = "20250915T000000Z-3f9c2a"
     ids=["upwards", "nul", "bytes", "number", "no manifest", "date", "no files", "short"],
 )
 def test_a_recorded_model_that_is_none_is_an_error_of_the_recording(tmp_path: Path, values):
-    path = replay_of(tmp_path / "run-000001.rec.gz", [recording.MODEL, *values])
+    path = replay_of(tmp_path / "run-000001.rec.gz", [kinds.MODEL, *values])
     with pytest.raises(RecordingError, match=r"is no recording|recorded model"):
         list(replay_segments([path]))
     assert list(tmp_path.iterdir()) == [path]
@@ -264,12 +264,12 @@ def test_a_recorded_model_that_is_none_is_an_error_of_the_recording(tmp_path: Pa
 @pytest.mark.parametrize(
     ("record", "complaint"),
     [
-        ([recording.FRAME, 7, 0.0, b"{}"], "endpoint 7, which no record before it names"),
-        ([recording.REQUEST, "dance", 0.0, 0.0, b"\x80"], "asks for 'dance'"),
-        ([recording.REQUEST, "score", 0.0, 0.0, b"\xc1"], "kind 4 cannot be used: no msgpack map"),
-        ([recording.REQUEST, "score", 0.0, 0.0, b"\x80"], "kind 4 cannot be used: .*symbol"),
-        ([recording.RESTORED, 0.0, b"\x80"], "kind 6 cannot be used"),
-        ([recording.RESUMED, b"\x80", []], "kind 11 cannot be used"),
+        ([kinds.FRAME, 7, 0.0, b"{}"], "endpoint 7, which no record before it names"),
+        ([kinds.REQUEST, "dance", 0.0, 0.0, b"\x80"], "asks for 'dance'"),
+        ([kinds.REQUEST, "score", 0.0, 0.0, b"\xc1"], "kind 4 cannot be used: no msgpack map"),
+        ([kinds.REQUEST, "score", 0.0, 0.0, b"\x80"], "kind 4 cannot be used: .*symbol"),
+        ([kinds.RESTORED, 0.0, b"\x80"], "kind 6 cannot be used"),
+        ([kinds.RESUMED, b"\x80", []], "kind 11 cannot be used"),
     ],
 )
 def test_a_record_that_does_not_fit_what_was_before_it_is_an_error_of_the_recording(
@@ -322,12 +322,12 @@ def packed(*values: object) -> bytes:
     return bytes([0x91 + len(values)]) + b"".join(map(msgpack.packb, values))
 
 
-HEAD = packed(recording.HEADER, recording.FORMAT_VERSION, "run", "0", FINGERPRINT)
+HEAD = packed(kinds.HEADER, kinds.FORMAT_VERSION, "run", "0", FINGERPRINT)
 UNFOLDING = {
-    "a list for bytes": packed(recording.FRAME, 0, 0.0) + many(b"\x90", 4 << 20),
-    "lists in a list": packed(recording.WRITTEN) + many(many(b"\x90", 1 << 14), 1 << 8),
-    "signals": packed(recording.RESUMED, b"") + many(b"\xa2ab", 1 << 20),
-    "files": packed(recording.MODEL, VERSION, 0.0)
+    "a list for bytes": packed(kinds.FRAME, 0, 0.0) + many(b"\x90", 4 << 20),
+    "lists in a list": packed(kinds.WRITTEN) + many(many(b"\x90", 1 << 14), 1 << 8),
+    "signals": packed(kinds.RESUMED, b"") + many(b"\xa2ab", 1 << 20),
+    "files": packed(kinds.MODEL, VERSION, 0.0)
     + many(b"\xa3a.b\xc4\0", 1 << 20).replace(b"\xdd", b"\xdf", 1),
     "a configuration": HEAD + many(b"\x81\xa1a\x80", 1 << 20),
     "a kind of none": b"\x92\x20" + many(b"\x90", 4 << 20),
@@ -357,10 +357,10 @@ def test_the_longest_records_of_a_run_are_read_back(tmp_path: Path):
     config = msgspec.to_builtins(Config(feed=FeedSection(symbol_map=symbols)))
     files = {MANIFEST_NAME: bytes(1 << 20), FOREST_NAME: bytes(MAX_MODEL_BYTES - (1 << 20))}
     records = [
-        [recording.HEADER, recording.FORMAT_VERSION, "run", "0", FINGERPRINT, config],
-        *9 * [[recording.RESUMED, b"", scored]],
-        [recording.MODEL, VERSION, 0.0, files],
-        *9 * [[recording.RESUMED, b"", scored]],
+        [kinds.HEADER, kinds.FORMAT_VERSION, "run", "0", FINGERPRINT, config],
+        *9 * [[kinds.RESUMED, b"", scored]],
+        [kinds.MODEL, VERSION, 0.0, files],
+        *9 * [[kinds.RESUMED, b"", scored]],
     ]
     for record in records:
         writer.append(record)

@@ -13,8 +13,8 @@ from serving import settings
 
 from protocol.client import ScorerClient
 from service import mode_file
-from service.config.reload import LIVE, TRAINERS, compare, with_live
 from service.config.settings import Config
+from service.reload import LIVE, TRAINERS, compare, with_live
 
 Configured = tuple[Service, Callable[[str], None]]
 

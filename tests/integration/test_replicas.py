@@ -17,7 +17,7 @@ from serving import history
 from protocol.client import ScorerClient
 from training.dataset.answered import advice_by_score
 from training.dataset.join import Dataset, read_dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 
 ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = 20

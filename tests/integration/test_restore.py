@@ -32,7 +32,7 @@ from serving import rows
 
 from protocol.manifest import FOREST_NAME, POINTER_NAME
 from service import mode_file
-from service.backup import manifest as form
+from service.backup import listing
 from service.backup.restore import restore
 from service.backup.save import make
 from service.console import exit_codes
@@ -61,7 +61,9 @@ def test_nothing_is_made_where_a_link_leads_to_nothing(
     link = {"state": state, "models": state / "models", "above": state.parent}[lost]
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(disk / "lost")
-    with pytest.raises(form.BackupError, match=rf"^nothing was restored.*mounted.*: '{tmp_path}"):
+    with pytest.raises(
+        listing.BackupError, match=rf"^nothing was restored.*mounted.*: '{tmp_path}"
+    ):
         put_back(state, saved)
     assert not any(disk.iterdir())
 
@@ -95,7 +97,7 @@ def test_what_root_left_staged_is_said_to_want_root(open_folder: Path) -> None:
     (state / ".restore-incoming" / "journal.db").touch()
     for path in (state, open_folder / "saved", *(open_folder / "saved").rglob("*")):
         os.chown(path, NOBODY, NOBODY)
-    with as_nobody(), pytest.raises(form.BackupError, match=r"\.restore-incoming.*as root"):
+    with as_nobody(), pytest.raises(listing.BackupError, match=r"\.restore-incoming.*as root"):
         put_back(state, open_folder / "saved")
 
 
@@ -109,7 +111,7 @@ def test_a_backup_that_is_not_what_was_saved_changes_nothing(
         (saved / name).write_text('{"v": 1')
     else:
         turned(saved / name)
-    with pytest.raises(form.BackupError) as caught:
+    with pytest.raises(listing.BackupError) as caught:
         put_back(tmp_path / "new", saved)
     assert "backup" in str(caught.value)
     assert not (tmp_path / "new").exists()
@@ -118,7 +120,7 @@ def test_a_backup_that_is_not_what_was_saved_changes_nothing(
 def test_a_turned_bit_in_a_name_that_a_backup_holds_is_damage(saved: Path, tmp_path: Path) -> None:
     text = (saved / "backup.json").read_bytes()
     (saved / "backup.json").write_bytes(text.replace(b"journal.db", b"journ\xe1l.db", 1))
-    with pytest.raises(form.BackupError, match=r"is damaged: .*take another backup"):
+    with pytest.raises(listing.BackupError, match=r"is damaged: .*take another backup"):
         put_back(tmp_path / "new", saved)
 
 
@@ -130,7 +132,7 @@ def test_a_manifest_cannot_write_elsewhere(saved: Path, tmp_path: Path) -> None:
         forged = tmp_path / "forged"
         shutil.copytree(saved, forged)
         (forged / "backup.json").write_text(json.dumps(content))
-        with pytest.raises(form.BackupError, match="lies elsewhere"):
+        with pytest.raises(listing.BackupError, match="lies elsewhere"):
             put_back(tmp_path / "new", forged)
         shutil.rmtree(forged)
 
@@ -138,7 +140,7 @@ def test_a_manifest_cannot_write_elsewhere(saved: Path, tmp_path: Path) -> None:
 def test_a_link_in_a_backup_is_not_followed(saved: Path, tmp_path: Path) -> None:
     (saved / "mode.json").rename(tmp_path / "elsewhere")
     (saved / "mode.json").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(form.BackupError):
+    with pytest.raises(listing.BackupError):
         put_back(tmp_path / "new", saved)
 
 
@@ -197,7 +199,7 @@ def test_a_folder_of_two_names_is_one_place(saved: Path, tmp_path: Path) -> None
 def test_a_file_with_holes_fills_no_disk(tmp_path: Path) -> None:
     version = a_state(tmp_path / "state", "saved", 0)
     os.truncate(tmp_path / "state/models" / version / FOREST_NAME, 1 << 40)
-    with pytest.raises(form.BackupError, match="move it away"):
+    with pytest.raises(listing.BackupError, match="move it away"):
         make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert not list(tmp_path.glob("*saved*"))
 
@@ -217,7 +219,7 @@ def test_what_is_there_is_replaced_only_by_force_and_kept(saved: Path, tmp_path:
     state = tmp_path / "state"
     newer = a_state(state, "there", 1)
     mode_file.write(state, mode_file.Command("off", "bert", NOW_S))
-    with pytest.raises(form.BackupError, match="--force") as caught:
+    with pytest.raises(listing.BackupError, match="--force") as caught:
         put_back(state, saved)
     assert caught.value.exit_code == 73
     assert kinds(state / "journal.db") == ["there"]
@@ -287,7 +289,7 @@ def test_a_journal_that_is_a_link_is_not_replaced_by_a_file(
         write_event(disk, "there")
     (state / "journal.db").symlink_to(disk / "journal.db")
     for force in (True, False):
-        with pytest.raises(form.BackupError, match=r"is a link.*journal\.path") as caught:
+        with pytest.raises(listing.BackupError, match=r"is a link.*journal\.path") as caught:
             put_back(state, saved, force=force)
         assert caught.value.exit_code == 73
     assert (state / "journal.db").is_symlink()
@@ -299,7 +301,7 @@ def test_over_a_running_service_nothing_is_restored(saved: Path, tmp_path: Path)
     small_model(tmp_path / "state" / "models", 1, now_s=NOW_S)
     with running(tmp_path / "state") as service:
         for force in (True, False):
-            with pytest.raises(form.BackupError, match="stop it first") as caught:
+            with pytest.raises(listing.BackupError, match="stop it first") as caught:
                 put_back(tmp_path / "state", saved, force=force)
             assert "--force" not in str(caught.value)
             assert caught.value.exit_code == 75
@@ -310,7 +312,7 @@ def test_over_a_running_service_nothing_is_restored(saved: Path, tmp_path: Path)
 def test_what_is_refused_has_made_no_folder(saved: Path, tmp_path: Path) -> None:
     write_event(tmp_path / "state", "there")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(form.BackupError, match="--force") as caught:
+    with pytest.raises(listing.BackupError, match="--force") as caught:
         put_back(tmp_path / "state", saved)
     assert caught.value.exit_code == 73
     assert sorted(tmp_path.rglob("*")) == before
@@ -321,7 +323,7 @@ def test_a_link_in_the_locks_place_restores_nothing(saved: Path, tmp_path: Path)
     write_event(tmp_path / "state", "there")
     lock.unlink(missing_ok=True)
     lock.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(form.BackupError, match=f"cannot lock {lock}: .*doctor") as caught:
+    with pytest.raises(listing.BackupError, match=f"cannot lock {lock}: .*doctor") as caught:
         put_back(tmp_path / "state", saved, force=True)
     assert caught.value.exit_code == 73
     assert not (tmp_path / "elsewhere").exists()
@@ -353,7 +355,7 @@ def test_nothing_is_staged_through_a_link_that_cannot_be_removed(passable: Both)
     (state / "models" / ".restore-incoming").symlink_to(elsewhere)
     to_nobody(state, elsewhere, saved)
     os.chown(state / "models" / ".lock", NOBODY, NOBODY)
-    with as_nobody(), pytest.raises(form.BackupError) as caught:
+    with as_nobody(), pytest.raises(listing.BackupError) as caught:
         put_back(state, saved, force=True)
     assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
     assert ".restore-incoming" in str(caught.value)
@@ -365,7 +367,7 @@ def test_nothing_is_staged_through_a_link_that_cannot_be_removed(passable: Both)
 def test_while_the_trainer_works_nothing_is_restored(saved: Path, tmp_path: Path) -> None:
     from service.files.durable import TrainerLock
 
-    with TrainerLock(tmp_path / "state" / "models"), pytest.raises(form.BackupError) as caught:
+    with TrainerLock(tmp_path / "state" / "models"), pytest.raises(listing.BackupError) as caught:
         put_back(tmp_path / "state", saved)
     assert caught.value.exit_code == 75
 
@@ -389,7 +391,7 @@ def test_a_backup_that_may_not_be_read_is_not_called_a_bad_one(passable: Both) -
 def test_who_may_not_write_to_the_models_is_told_that_nothing_was_restored(passable: Both) -> None:
     state, saved = passable
     to_nobody(state, saved)
-    with as_nobody(), pytest.raises(form.BackupError) as caught:
+    with as_nobody(), pytest.raises(listing.BackupError) as caught:
         put_back(state, saved, force=True)
     assert caught.value.exit_code == 73
     assert str(caught.value).startswith("nothing was restored and nothing replaced: ")
@@ -441,10 +443,10 @@ def test_a_backup_of_a_newer_program_is_refused(saved: Path, tmp_path: Path) -> 
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
     content = json.loads((saved / "backup.json").read_bytes())
     with open_regular(saved / "journal.db") as file:
-        entry = form.copy(file, lambda _chunk: None)
+        entry = listing.copy(file, lambda _chunk: None)
     content["files"]["journal.db"] = {"sha256": entry.sha256, "size": entry.size}
     (saved / "backup.json").write_text(json.dumps(content))
-    with pytest.raises(form.BackupError, match="install the version"):
+    with pytest.raises(listing.BackupError, match="install the version"):
         put_back(tmp_path / "new", saved)
 
 

@@ -28,7 +28,7 @@ from serving import rows
 
 from protocol.manifest import FOREST_NAME
 from service import mode_file
-from service.backup import manifest as form
+from service.backup import listing
 from service.backup.restore import restore
 from service.backup.save import make
 from service.journal.spool import spool_path
@@ -84,7 +84,7 @@ def test_what_was_there_is_moved_into_no_folder_that_a_link_names(theirs: Theirs
         (theirs.models / theirs.version).rename(theirs.models / "mine")
         (theirs.models / theirs.version).write_text("#!/bin/sh\n")
 
-    with pytest.raises(form.BackupError, match="before-restore-20250915T140000Z"):
+    with pytest.raises(listing.BackupError, match="before-restore-20250915T140000Z"):
         theirs.restore_with(f"move aside {theirs.version}", plant)
     assert not any(theirs.roots.iterdir())
 
@@ -95,7 +95,7 @@ def test_nothing_is_staged_in_a_folder_that_was_there(theirs: Theirs) -> None:
     def plant() -> None:
         (theirs.staged / theirs.version).mkdir(parents=True)
 
-    with pytest.raises(form.BackupError, match=r"^nothing was restored.*\.restore-incoming"):
+    with pytest.raises(listing.BackupError, match=r"^nothing was restored.*\.restore-incoming"):
         theirs.restore_with("stage history.jsonl", plant)
     assert not list(theirs.state.rglob("before-restore-*"))
 
@@ -105,7 +105,7 @@ def test_no_file_is_made_where_a_link_in_the_staged_folder_leads(theirs: Theirs)
         theirs.staged.mkdir()
         (theirs.staged / theirs.version).symlink_to(theirs.roots)
 
-    with pytest.raises(form.BackupError, match=r"^nothing was restored.*\.restore-incoming"):
+    with pytest.raises(listing.BackupError, match=r"^nothing was restored.*\.restore-incoming"):
         theirs.restore_with("stage history.jsonl", plant)
     assert not any(theirs.roots.iterdir())
 
@@ -127,10 +127,10 @@ def test_a_place_that_a_link_of_another_user_leads_to_is_refused(theirs: Theirs)
     with as_nobody():
         theirs.models.rename(theirs.state / "mine")
         theirs.models.symlink_to(theirs.roots)
-    with pytest.raises(form.BackupError, match=f"chown -h root.*{theirs.models}"):
+    with pytest.raises(listing.BackupError, match=f"chown -h root.*{theirs.models}"):
         put_back(theirs.state, theirs.saved, force=True)
     assert not any(theirs.roots.iterdir())
-    with pytest.raises(form.BackupError, match=f"{theirs.models}.*chown -h root"):
+    with pytest.raises(listing.BackupError, match=f"{theirs.models}.*chown -h root"):
         make(sourced(theirs.state), None, theirs.saved.with_name("again"), now_s=NOW_S)
 
 
@@ -138,7 +138,7 @@ def test_no_folder_is_made_where_a_link_of_another_user_leads(theirs: Theirs) ->
     with as_nobody():
         theirs.models.rename(theirs.state / "mine")
         theirs.models.symlink_to(theirs.roots / "models")
-    with pytest.raises(form.BackupError, match=f"^nothing was restored.*{theirs.models}"):
+    with pytest.raises(listing.BackupError, match=f"^nothing was restored.*{theirs.models}"):
         put_back(theirs.state, theirs.saved, force=True)
     assert not any(theirs.roots.iterdir())
 
@@ -282,7 +282,7 @@ def test_a_backup_is_written_below_no_folder_of_another_user(theirs: Theirs) -> 
                 (theirs.state / "mine").rename(theirs.state / "backups")
 
     target = theirs.state / "backups" / "today"
-    with pytest.raises(form.BackupError) as caught:
+    with pytest.raises(listing.BackupError) as caught:
         make(sourced(theirs.state), None, target, now_s=NOW_S, step=step)
     assert not any(theirs.roots.iterdir())
     assert f"another user may write in {theirs.state} " in str(caught.value)
@@ -294,4 +294,4 @@ def test_a_backup_is_written_below_no_folder_of_another_user(theirs: Theirs) -> 
 def test_who_is_not_root_saves_into_folders_of_his_own(theirs: Theirs) -> None:
     with as_nobody():
         make(sourced(theirs.state), None, theirs.state / "backups/today", now_s=NOW_S)
-    form.verify(theirs.state / "backups/today", form.read(theirs.state / "backups/today"))
+    listing.verify(theirs.state / "backups/today", listing.read(theirs.state / "backups/today"))

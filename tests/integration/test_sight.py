@@ -18,7 +18,7 @@ from service.paper.positions import Paper
 from service.paper.result import Ended
 from service.paper.result import outcome_row as paper_row
 from training.dataset.join import Dataset, read_dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.dataset.journals import BACKFILLED
 from training.truth_log import Outcome, Signal
 

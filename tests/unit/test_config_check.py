@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from serving import settings
 
-from service.config.check import check
+from service.config_check import refuse_unusable
 from service.errors import ConfigError
 
 
@@ -39,7 +39,7 @@ from service.errors import ConfigError
 )
 def test_an_address_that_is_none_is_refused_with_its_key(key: str, address: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        check(settings(**{key: address}))
+        refuse_unusable(settings(**{key: address}))
     said = str(caught.value)
     assert said.startswith(key.lower().replace("_", ".") + ": ")
     assert "; " in said, "no advice"
@@ -65,21 +65,21 @@ def test_an_address_that_is_none_is_refused_with_its_key(key: str, address: str)
     ],
 )
 def test_what_can_be_used_is_not_refused(key: str, address: str) -> None:
-    check(settings(**{key: address}))
+    refuse_unusable(settings(**{key: address}))
 
 
 @pytest.mark.parametrize("key", ["SCORE_BIND", "FEED_INGEST", "FEED_ENDPOINTS"])
 def test_an_address_is_no_word_for_a_shell(key: str) -> None:
     with pytest.raises(ConfigError, match=r"ipc://~/x\.sock: ~ stands for no folder"):
-        check(settings(**{key: "ipc://~/x.sock"}))
+        refuse_unusable(settings(**{key: "ipc://~/x.sock"}))
 
 
 def test_one_address_is_bound_once() -> None:
     twice = "tcp://127.0.0.1:5561"
     with pytest.raises(ConfigError, match=r"score\.bind: .*:5561 is named twice"):
-        check(settings(SCORE_BIND=f"{twice},{twice}"))
+        refuse_unusable(settings(SCORE_BIND=f"{twice},{twice}"))
     with pytest.raises(ConfigError, match=r"score\.bind and feed\.ingest: .* is named twice"):
-        check(settings(FEED_INGEST=twice))
+        refuse_unusable(settings(FEED_INGEST=twice))
 
 
 @pytest.mark.parametrize(
@@ -96,22 +96,22 @@ def test_one_address_is_bound_once() -> None:
 )
 def test_one_place_is_bound_once_however_it_is_written(bound: str, others: str) -> None:
     with pytest.raises(ConfigError, match=r"score\.bind and feed\.ingest: .* are one address; "):
-        check(settings(SCORE_BIND=bound, FEED_INGEST=others, SCORE_ALLOW_INSECURE="true"))
+        refuse_unusable(settings(SCORE_BIND=bound, FEED_INGEST=others, SCORE_ALLOW_INSECURE="true"))
 
 
 @pytest.mark.parametrize("metrics", ["127.0.0.1:5561", "localhost:5561", "0.0.0.0:5561", ":5561"])
 def test_metrics_have_an_address_of_their_own(metrics: str) -> None:
     with pytest.raises(ConfigError, match=r"score\.bind and metrics\.bind: "):
-        check(settings(SCORE_BIND="tcp://127.0.0.1:5561", METRICS_BIND=metrics))
+        refuse_unusable(settings(SCORE_BIND="tcp://127.0.0.1:5561", METRICS_BIND=metrics))
 
 
 def test_a_service_does_not_listen_to_itself() -> None:
     """5560 and 5561 changed round: the bridge could not bind its own address any more."""
     feed = "tcp://127.0.0.1:5560"
     with pytest.raises(ConfigError, match=r"score\.bind and feed\.endpoints: .*:5560 is named"):
-        check(settings(SCORE_BIND=feed, FEED_ENDPOINTS=feed))
+        refuse_unusable(settings(SCORE_BIND=feed, FEED_ENDPOINTS=feed))
     with pytest.raises(ConfigError, match=r"^feed\.endpoints: .*:5560 is named twice"):
-        check(settings(FEED_ENDPOINTS=f"{feed},{feed}"))
+        refuse_unusable(settings(FEED_ENDPOINTS=f"{feed},{feed}"))
 
 
 def test_there_is_an_address_to_bind() -> None:

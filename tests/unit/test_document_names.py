@@ -167,11 +167,18 @@ def test_every_option_of_an_installation_is_explained() -> None:
 def test_the_map_names_modules_that_are_there() -> None:
     told = documents.document("ARCHITECTURE.md").section("## Code map")
     packages = [ROOT / name for name in ("protocol", "service", "training")]
-    there = {path.stem for package in packages for path in package.rglob("*.py")}
-    there |= {path.parent.name for package in packages for path in package.rglob("__init__.py")}
+    paths = [path for package in packages for path in package.rglob("*.py")]
+    there = {
+        path.relative_to(package.parent).with_suffix("").as_posix()
+        for package in packages
+        for path in paths
+        if path.is_relative_to(package)
+    }
+    there |= {name.removesuffix("/__init__") for name in there}
     for name in re.findall(r"`([a-z_]+(?:/[a-z_]*)?)`", told):
         if name not in ("deploy/", "tests/deploy/"):
-            assert name.rstrip("/").rpartition("/")[2] in there, f"there is no {name}"
+            end = "/" + name.rstrip("/")
+            assert any(f"/{one}".endswith(end) for one in there), f"there is no {name}"
 
 
 @named

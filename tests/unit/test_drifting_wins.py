@@ -11,7 +11,7 @@ from sample_rows import sample_rows
 
 from service.arrays import Floats
 from training.candidate import final_calibration
-from training.dataset.joining import Rhythm
+from training.dataset.join_rules import Rhythm
 from training.dataset.samples import Samples
 from training.gate import Checks, Unseen, judge
 from training.logit import logit, sigmoid

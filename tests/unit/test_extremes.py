@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.features.extremes import MaximumSince
+from service.paper.extremes import MaximumSince
 
 # (value, begins, ends): what a step adds, whether a moment begins, which old one ends.
 STEPS = st.lists(

@@ -19,7 +19,7 @@ from protocol.schema import FEATURE_COUNT
 from training.bound import DAY_S, Mean, clustered
 from training.candidate import Candidate, make
 from training.dataset.join import Dataset
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.dataset.samples import Samples
 from training.gain import difference, gain
 from training.measure import net_r

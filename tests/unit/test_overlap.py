@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.overlap import POOLED, families, uniqueness
+from training.dataset.overlap import POOLED, families, uniqueness
 
 SYMBOLS = ("EURUSD", "GBPUSD", "EURJPY", "BTCUSD", "ETHUSD", "US30")
 LONGEST = 20

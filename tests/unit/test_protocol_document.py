@@ -16,7 +16,7 @@ from service import responder, scoring, server
 from service.config import settings
 from service.feed import terminals
 from service.journal import outcome_table
-from service.sockets import setup as service_sockets
+from service.sockets import setup
 from training.truth_log import words
 
 REQUESTS = [one for one in golden() if one.title.startswith("Request")]
@@ -156,7 +156,7 @@ def test_the_bounds_and_kinds_of_the_feed_are_the_codes() -> None:
 def test_every_code_that_the_service_can_send_is_in_the_table() -> None:
     _, codes = DOCUMENT.tables("## Errors")
     documented = {row[0] for row in codes}
-    sources = "".join(map(inspect.getsource, (codec, responder, server, service_sockets)))
+    sources = "".join(map(inspect.getsource, (codec, responder, server, setup)))
     for code in documented:
         assert f'"{code}"' in sources, code
     sent = set(re.findall(r'(?:DecodeError|error_reply)\(\s*"(\w+)"', sources))

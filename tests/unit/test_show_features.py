@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from protocol.schema import FEATURE_NAMES
-from service.console.show import show_features
+from service.commands.shown import show_features
 
 
 def shown(capsys: pytest.CaptureFixture[str], *missing: str, warm: bool) -> list[str]:

@@ -17,7 +17,7 @@ from protocol.schema import SCHEMA
 from service.arrays import Floats
 from training.calibration.calibrate import served
 from training.candidate import draft, final_calibration, make
-from training.dataset.joining import Rhythm
+from training.dataset.join_rules import Rhythm
 from training.dataset.samples import Samples
 from training.settings import Settings
 from training.walk_forward import Fit, NotEnough, trainable, walk_forward, windows

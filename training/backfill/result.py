@@ -22,7 +22,7 @@ from service.files.durable import Unflushed, sync_name
 from service.journal.records import OutcomeRow, ScoreRow
 from service.journal.writer import Journal
 from training.backfill.rerun import Backfilled
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.dataset.journals import BACKFILLED, open_backfill
 
 

@@ -20,16 +20,16 @@ from msgspec.structs import replace
 
 from service.config.settings import Config, PaperSection
 from service.journal.records import ScoreRow
-from service.recording import segments as recording
+from service.recording import kinds
 from service.recording.rerun import begin
 from service.recording.segments import RecordingError, by_run, read_segments
 from training.backfill.rerun import ANY_NUMBER, Backfilled, ask, with_outcomes
 from training.backfill.signals import Asked
 
-_RECEIVED_AT = {recording.FRAME: 2, recording.ADVANCE: 1, recording.REQUEST: 2}
+_RECEIVED_AT = {kinds.FRAME: 2, kinds.ADVANCE: 1, kinds.REQUEST: 2}
 """Where a record of this kind has its receive time."""
 
-_PASSED_OVER = (recording.MODEL, recording.REMEMBERED)
+_PASSED_OVER = (kinds.MODEL, kinds.REMEMBERED)
 """A model answers nothing here, and its files may be gone; answers of earlier runs have no row."""
 
 

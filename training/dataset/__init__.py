@@ -1,1 +1,3 @@
-"""Scores and outcomes joined to samples, every exclusion counted."""
+"""Scores and outcomes joined to samples, every exclusion counted; several journals as one, and what
+models answered live.
+"""

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FINGERPRINT
-from training.dataset.joining import JoinRules
+from training.dataset.join_rules import JoinRules
 from training.dataset.journals import Journals, named, open_backfill, open_journals
 from training.dataset.labels import (
     LONGEST_TRADE_S,
@@ -31,11 +31,11 @@ from training.dataset.labels import (
     of_truth_log,
     over_s,
 )
+from training.dataset.overlap import uniqueness
 from training.dataset.pips import in_r
 from training.dataset.samples import Samples
 from training.dataset.scored import Reach, Score, labels_by_id, scores_of, vector_of
 from training.dataset.sight import Sight, sight_of
-from training.overlap import uniqueness
 from training.truth_log import SAME_TRADE_S, STAMP_AHEAD_S, Outcome, Reason, other_market, words
 
 

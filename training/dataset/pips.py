@@ -6,8 +6,8 @@ so of metals, coins and indices nothing is said.
 
 from __future__ import annotations
 
-from service.feed.symbol_class import FOREX, bare, symbol_class
 from service.scoring import MAX_TERM_R
+from service.symbol_class import FOREX, bare, symbol_class
 
 _PIP = dict.fromkeys(("AUD", "CAD", "CHF", "EUR", "GBP", "NZD", "USD"), 1e-4) | {"JPY": 1e-2}
 """By the quote currency."""

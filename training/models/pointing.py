@@ -19,8 +19,7 @@ from service.files import presence
 from service.files.durable import LockHeld, TrainerLock
 from training.interrupt import finished_first
 from training.options import EXAMPLE, leave, settings_of, store_options
-
-MEANWHILE = "`signal-scorer mode shadow` keeps base scores in force meanwhile"
+from training.wording import MEANWHILE
 
 
 @click.command(epilog=EXAMPLE + "signal-scorer-train rollback 20261122T020000Z-3f9c2a")

@@ -2,7 +2,8 @@
 
 The rule: a version is pointed at only after the service's own reader has accepted it.
 Every function that writes is called with the TrainerLock held, and `step` is told of each of
-its actions (see `durable`): the pointer moves first, by one rename, the history follows.
+its actions (see `service.files.durable`): the pointer moves first, by one rename, the history
+follows.
 """
 
 from __future__ import annotations

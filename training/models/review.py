@@ -13,14 +13,13 @@ import numpy as np
 from service.arrays import Floats
 from service.errors import ModelRejected
 from service.model.model import REVIEW_DUE, Model
-from training.bound import DAY_S, days
+from training.bound import DAY_S, FEWEST_JUDGED, days
 from training.conditions import MIN_DAYS
 from training.dataset.samples import Samples
 from training.gate import improvement
 from training.interrupt import finished_first
 from training.models.champion import published_model, unseen
 from training.models.registry import revalidate
-from training.monitor.checks import FEWEST
 from training.settings import Settings
 from training.wording import day
 
@@ -76,7 +75,9 @@ def since_review(rows: Samples, reviewed_at: float) -> Samples:
     """
     begin = int(np.searchsorted(rows.time_s, reviewed_at, side="right"))
     _, mornings = np.unique(days(rows.time_s), return_index=True)
-    return rows.take(slice(min(begin, max(len(rows) - FEWEST, 0), int(mornings[-MIN_DAYS])), None))
+    return rows.take(
+        slice(min(begin, max(len(rows) - FEWEST_JUDGED, 0), int(mornings[-MIN_DAYS])), None)
+    )
 
 
 def gain_over_constant(model: Model, rows: Samples, known: Samples) -> float:

@@ -16,7 +16,7 @@ from service.alerting import CheckResult, Level
 from service.arrays import Floats
 from service.drift import MIN_SIGNALS
 from service.model.model import REVIEW_DUE, Model
-from training.bound import DAY_S, clustered, days, t_quantile
+from training.bound import DAY_S, FEWEST_JUDGED, FEWEST_JUDGED_DAYS, clustered, days, t_quantile
 from training.logit import log_loss
 from training.monitor.cusum import Limit, chart, increments
 from training.monitor.input_drift import examine
@@ -24,7 +24,6 @@ from training.monitor.live import Live
 from training.truth_log.files import MOVED
 from training.wording import percent
 
-FEWEST, FEWEST_DAYS = 50, 5
 INTERVAL = 0.998
 """Of the win rate: it is looked at after every outcome, so an exclusion must not be chance."""
 MOST_NAMED = 4
@@ -110,10 +109,10 @@ def win_rate(live: Live, *, window_days: float, warn_points: float) -> CheckResu
     """Won against promised over the last days, the interval by days or longer stretches."""
     rows = live.last_days(window_days)
     n, day_count = len(rows), len(np.unique(days(rows.time_s)))
-    if n < FEWEST or day_count < FEWEST_DAYS:
+    if n < FEWEST_JUDGED or day_count < FEWEST_JUDGED_DAYS:
         text = (
             f"{n} outcomes of {day_count} days within {window_days:.0f} days; "
-            f"{FEWEST} of {FEWEST_DAYS} are needed"
+            f"{FEWEST_JUDGED} of {FEWEST_JUDGED_DAYS} are needed"
         )
         return CheckResult("win_rate", "unknown", text, {"outcomes": float(n)})
     short, margin = shortfall(rows)

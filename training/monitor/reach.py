@@ -17,7 +17,7 @@ from training.dataset.answered import first_answer_s
 from training.dataset.journals import named, open_backfill, read
 from training.dataset.labels import LONGEST_TRADE_S
 from training.dataset.scored import Reach, ids_since
-from training.monitor.answering import answers_since
+from training.monitor.model_in_use import answers_since
 from training.settings import Settings
 
 

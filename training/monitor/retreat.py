@@ -19,12 +19,11 @@ from service.arrays import Floats
 from service.files.durable import TrainerLock, Unflushed
 from service.model.history import moves, read_history
 from service.model.model import Model
-from training.bound import clustered, days, t_quantile
+from training.bound import FEWEST_JUDGED, FEWEST_JUDGED_DAYS, clustered, days, t_quantile
 from training.logit import log_loss
 from training.models.champion import seen_until_s
 from training.models.publish import current_pointer
 from training.models.registry import RegistryError, complete_history, pointer_to, rollback, too_old
-from training.monitor.checks import FEWEST, FEWEST_DAYS
 from training.monitor.live import Live
 
 CONFIDENCE = 0.99
@@ -66,7 +65,7 @@ def consider(
     if old := too_old(previous.reviewed_at, expire_after_days, now_s=now_s):
         return Retreat(False, f"the previous model would not be used: {old}")
     rows = live.take(live.time_s > seen_until_s(previous))
-    if len(rows) < FEWEST or len(np.unique(days(rows.time_s))) < FEWEST_DAYS:
+    if len(rows) < FEWEST_JUDGED or len(np.unique(days(rows.time_s))) < FEWEST_JUDGED_DAYS:
         return Retreat(False, f"{len(rows)} outcomes are too few to choose by")
     return _compared(model, previous, rows)
 

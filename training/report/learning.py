@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from training.bound import stretches
-from training.dataset.joining import Rhythm
+from training.dataset.join_rules import Rhythm
 from training.dataset.samples import Samples
 from training.gain import Gain, gain
 from training.measure import best_half

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from protocol.schema import FEATURE_NAMES
 from service.arrays import Bools, Floats
+from training.dataset.overlap import uniqueness
 from training.dataset.samples import Samples
-from training.overlap import uniqueness
 from training.simulate.truth import Term, best_win_rate, line
 
 TERMS = (

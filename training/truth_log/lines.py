@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from service.feed.symbol_class import bare
+from service.symbol_class import bare
 
 SAME_TRADE_S = 86_400.0
 """So far from its scoring a trade may have begun, after it also as far as `max_holding_s`: orders

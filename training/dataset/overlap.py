@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.arrays import Floats
-from service.feed.symbol_class import CRYPTO, METAL, bare, legs, symbol_class
+from service.symbol_class import CRYPTO, METAL, bare, legs, symbol_class
 
 POOLED = 30
 """A symbol's mean life counts so many signals of all besides its own: no single one tells."""

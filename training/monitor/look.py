@@ -18,12 +18,11 @@ from service.model.model import Model
 from training.bound import DAY_S
 from training.dataset.answered import advice_by_score, newest_vectors
 from training.dataset.join import Dataset
-from training.models.pointing import MEANWHILE
-from training.monitor import alerts, answering, checks, retreat
+from training.monitor import alerts, checks, model_in_use, retreat
 from training.monitor.cusum import limit_of, promise_of
 from training.monitor.live import Live, live_of
 from training.settings import Settings
-from training.wording import behind
+from training.wording import MEANWHILE, behind
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -57,7 +56,7 @@ def look(
 
 
 def _held(data: Dataset, settings: Settings, now_s: float) -> Seen:
-    at = answering.look(settings, now_s=now_s)
+    at = model_in_use.look(settings, now_s=now_s)
     model = at.model
     if model is None:
         return Seen(None, at.findings)

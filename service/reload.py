@@ -14,9 +14,9 @@ import msgspec
 import structlog
 
 from service import logs
-from service.config import check as config_check
 from service.config.load import Sourced
 from service.config.settings import Config
+from service.config_check import refuse_unusable
 from service.errors import ConfigError
 from service.sockets.zap import AllowList
 from service.vitals import Vitals
@@ -83,7 +83,7 @@ class Reload:
             self._allowed.stale = True
         try:
             wanted = self._reread().config
-            config_check.check(wanted)
+            refuse_unusable(wanted)
         except ConfigError as error:
             log.error("configuration not reloaded; what was loaded before holds", error=str(error))
             return

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 from service.config.settings import Config
 from service.errors import ConfigError
-from service.sockets import setup as sockets
 from service.sockets.addresses import (
     TCP,
     check_address,
@@ -21,12 +20,13 @@ from service.sockets.addresses import (
     is_wildcard,
     overlap,
 )
+from service.sockets.setup import feed_keys, guard
 
 
-def check(config: Config) -> None:
+def refuse_unusable(config: Config) -> None:
     """Raises ConfigError naming the key and what to do."""
-    guarded = sockets.guard(config)
-    sockets.feed_keys(config)
+    guarded = guard(config)
+    feed_keys(config)
     for key, address in _bound(config):
         with _named(key):
             check_address(address, protected=guarded.insecure or guarded.encrypts(address))
