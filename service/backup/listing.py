@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -111,14 +111,9 @@ def _closed(path: Path, error: OSError) -> BackupError:
 
 def check_journal(path: Path) -> int:
     """The schema of a journal that nobody uses. Raises BackupError where it is not sound."""
-    try:
-        with closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-        ) as connection:
-            (schema,) = connection.execute("PRAGMA user_version").fetchone()
-            (whole,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.Error as error:
-        raise BackupError(f"{path} is damaged: {error}; take another backup") from None
+    with _reading(path) as connection:
+        (schema,) = connection.execute("PRAGMA user_version").fetchone()
+        (whole,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if whole != "ok":
         raise BackupError(f"{path} is damaged: {whole}; take another backup")
     if schema > SCHEMA_VERSION:
@@ -127,6 +122,30 @@ def check_journal(path: Path) -> int:
             "that made it"
         )
     return int(schema)
+
+
+def lacks_models(folder: Path, manifest: SavedManifest) -> bool:
+    """Whether there are none in it though its journal tells of one that was served.
+
+    Where they lie tells nothing: a mount point without its disk is a folder like any other.
+    Raises BackupError.
+    """
+    if any(name.startswith(f"{MODELS}/") for name in manifest.files):
+        return False
+    with _reading(folder / JOURNAL) as connection:
+        served = connection.execute("SELECT 1 FROM events WHERE kind = 'model_installed' LIMIT 1")
+        return served.fetchone() is not None
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A journal that nobody uses. Raises BackupError."""
+    uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise BackupError(f"{path} is damaged: {error}; take another backup") from None
 
 
 def copy(file: BinaryIO, write: Callable[[bytes], object]) -> Entry:

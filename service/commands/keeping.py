@@ -23,11 +23,10 @@ def backup(config_path: str | None, folder: Path) -> None:
 
     While everything runs. Secret keys are not in it. Killed half way it leaves no DIR.
     """
-    from service.backup.listing import BackupError
+    from service.backup.listing import BackupError, lacks_models
     from service.backup.save import make
     from service.config.load import config_file, load
     from service.console.words import amount
-    from service.files import presence
     from service.files.unfinished import undone_on_sigterm
 
     now_s = time.time()
@@ -41,11 +40,14 @@ def backup(config_path: str | None, folder: Path) -> None:
     click.echo(f"model {manifest.model or 'none'}")
     for problem in manifest.problems:
         click.echo(f"note: {problem}")
-    if manifest.schema is None or presence.is_away(config.models_dir):
-        missed = config.journal_path if manifest.schema is None else config.models_dir
+    missed = None
+    if manifest.schema is None:
+        missed = f"a journal: there is none at {config.journal_path}"
+    elif lacks_models(folder, manifest):
+        missed = f"models: there are none in {config.models_dir}, though one was served"
+    if missed:
         raise BackupError(
-            f"{folder} is without {missed}, which is not there: have its disk mounted, and keep "
-            "the backups that hold it"
+            f"{folder} is without {missed}; have the disk mounted, and keep the backups before it"
         )
 
 

@@ -8,7 +8,6 @@ that was never made, and a backup go without it.
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from pathlib import Path
 
@@ -33,12 +32,6 @@ def is_dir(path: Path) -> bool:
 def is_socket(path: Path) -> bool:
     """Whether a socket is there, behind links. Raises OSError as `exists` does."""
     return stat.S_ISSOCK(_mode(path) or 0)
-
-
-def is_away(path: Path) -> bool:
-    """Whether nothing is there as where a disk is not mounted: a link leads to nothing, or there is
-    no folder around it. Raises OSError as `exists` does."""
-    return not exists(path) and (os.path.lexists(path) or not exists(path.parent))
 
 
 def _mode(path: Path) -> int | None:

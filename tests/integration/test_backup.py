@@ -18,7 +18,6 @@ import pytest
 from another_user import as_nobody, as_root
 from background import meanwhile
 from builders import small_model
-from command import invoke
 from harness import running
 from journals import Journal
 from saved_state import (
@@ -399,45 +398,6 @@ def test_a_backup_without_a_journal_is_not_said_to_have_brought_one(tmp_path: Pa
     done = run("restore", str(tmp_path / "saved"), state=tmp_path / "new")
     assert done.returncode == 0
     assert f"UTC: no journal, model {version}" in done.stdout
-
-
-@pytest.mark.parametrize("away", ["journal.db", "models"])
-def test_what_lies_on_a_disk_that_is_not_mounted_is_missed(tmp_path: Path, away: str) -> None:
-    """The rest is saved, and the nightly line removes none of the backups that hold it."""
-    state, disk = tmp_path / "state", tmp_path / "disk"
-    a_state(state, "x", 0)
-    (state / away).rename(disk)
-    (state / away).symlink_to(disk)
-    assert run("backup", str(tmp_path / "before"), state=state).returncode == 0
-    disk.rename(tmp_path / "unmounted")
-    done = run("backup", str(tmp_path / "saved"), state=state)
-    assert done.returncode == 66
-    assert f"without {state / away}, which is not there" in done.stderr
-    assert listing.read(tmp_path / "saved").files
-
-
-@pytest.mark.parametrize("place", ["JOURNAL_PATH", "MODEL_DIRECTORY"])
-def test_so_it_is_without_the_folder_around_it(tmp_path: Path, place: str) -> None:
-    state, away = tmp_path / "state", tmp_path / "mnt/scorer/here"
-    a_state(state, "x", 0)
-    done = invoke("backup", str(tmp_path / "saved"), STATE_DIR=str(state), **{place: str(away)})
-    assert done.returncode == 66
-    assert f"without {away}, which is not there" in done.stderr
-
-
-def test_where_nothing_was_ever_published_no_models_are_missed(tmp_path: Path) -> None:
-    write_event(tmp_path / "state", "x")
-    done = run("backup", str(tmp_path / "saved"), state=tmp_path / "state")
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_backup_of_nothing_is_none(tmp_path: Path) -> None:
-    """A week of them would displace the last that hold something."""
-    (tmp_path / "state").mkdir()
-    done = run("backup", str(tmp_path / "saved"), state=tmp_path / "state")
-    assert done.returncode == 66
-    assert "nothing to save" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
 def test_a_time_that_no_calendar_has_is_told_by_no_fault(tmp_path: Path) -> None:

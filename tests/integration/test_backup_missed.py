@@ -1,0 +1,67 @@
+"""Backups without what the service had, as while a disk is not mounted: they end with 66."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command import Done, invoke
+from saved_state import a_state, run, write_event
+
+from service.backup import listing
+
+
+def saved_from(state: Path, place: str, path: Path) -> Done:
+    saved = str(state.with_name("saved"))
+    return invoke("backup", saved, STATE_DIR=str(state), **{place: str(path)})
+
+
+@pytest.mark.parametrize("away", ["journal.db", "models"])
+def test_what_lies_on_a_disk_that_is_not_mounted_is_missed(tmp_path: Path, away: str) -> None:
+    """The rest is saved, and the nightly line removes none of the backups that hold it."""
+    state, disk = tmp_path / "state", tmp_path / "disk"
+    a_state(state, "model_installed", 0)
+    (state / away).rename(disk)
+    (state / away).symlink_to(disk)
+    assert run("backup", str(tmp_path / "before"), state=state).returncode == 0
+    disk.rename(tmp_path / "unmounted")
+    done = run("backup", str(tmp_path / "saved"), state=state)
+    assert done.returncode == 66
+    assert f" {state / away}" in done.stderr
+    assert listing.read(tmp_path / "saved").files
+
+
+@pytest.mark.parametrize("place", ["JOURNAL_PATH", "MODEL_DIRECTORY"])
+@pytest.mark.parametrize("away", ["empty/here", "not/there/here"])
+def test_so_it_is_where_its_path_tells_nothing(tmp_path: Path, place: str, away: str) -> None:
+    state = tmp_path / "state"
+    a_state(state, "model_installed", 0)
+    (tmp_path / "empty").mkdir()
+    done = saved_from(state, place, tmp_path / away)
+    assert done.returncode == 66
+    assert f" {tmp_path / away}" in done.stderr
+
+
+def test_so_are_models_whose_folder_is_the_mount_point(tmp_path: Path) -> None:
+    write_event(tmp_path / "state", "model_installed")
+    (tmp_path / "empty").mkdir()
+    done = saved_from(tmp_path / "state", "MODEL_DIRECTORY", tmp_path / "empty")
+    assert done.returncode == 66
+    assert f" {tmp_path / 'empty'}" in done.stderr
+
+
+@pytest.mark.parametrize("models", ["state/models", "not/there/models"])
+def test_where_nothing_was_ever_published_no_models_are_missed(tmp_path: Path, models: str) -> None:
+    write_event(tmp_path / "state", "x")
+    done = saved_from(tmp_path / "state", "MODEL_DIRECTORY", tmp_path / models)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_backup_of_nothing_is_none(tmp_path: Path) -> None:
+    """A week of them would displace the last that hold something."""
+    (tmp_path / "state").mkdir()
+    done = run("backup", str(tmp_path / "saved"), state=tmp_path / "state")
+    assert done.returncode == 66
+    assert f"neither a journal at {tmp_path / 'state/journal.db'} nor a model in " in done.stderr
+    assert f" {tmp_path / 'state/models'}: nothing to save" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
