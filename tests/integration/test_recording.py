@@ -140,8 +140,8 @@ def test_a_recording_that_fills_its_room_ends_and_what_it_has_can_be_run_again(t
     assert fault == (f"record.keep_bytes ({keep_bytes:,}) is full of this run; the recording ended")
     assert names(tmp_path / "full")[0] == "run-000001"
     assert recorded_bytes(tmp_path / "full") < 1.5 * keep_bytes
-    kinds = [kind for kind, _ in replay_segments(list((tmp_path / "full").iterdir()))]
-    assert 500 <= kinds.count(kinds.FRAME) < 2000
+    replayed = [kind for kind, _ in replay_segments(list((tmp_path / "full").iterdir()))]
+    assert 500 <= replayed.count(kinds.FRAME) < 2000
 
 
 @pytest.mark.parametrize("dated_s", [3e9, 1e9], ids=["by a clock that was set back", "before"])
@@ -160,8 +160,8 @@ def test_earlier_runs_make_room_from_their_end_so_that_each_can_be_run_again(
     )
     assert first == ["z-first-000001", "z-first-000002"]
     assert (len(second), len(third)) == (4, 3)
-    kinds = [kind for kind, _ in replay_segments(list(tmp_path.iterdir()))]
-    assert kinds.count(kinds.HEADER) == 3
+    replayed = [kind for kind, _ in replay_segments(list(tmp_path.iterdir()))]
+    assert replayed.count(kinds.HEADER) == 3
 
 
 @pytest.mark.parametrize("step_s", [90.0, -3600.0])
