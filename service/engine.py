@@ -26,7 +26,7 @@ from service.feed.clock_offset import ClockOffset
 from service.feed.intake import Intake
 from service.feed.symbol_feed import Endpoint, SymbolFeed, SymbolLimits
 from service.feed.symbol_names import SymbolNames
-from service.journal.records import OutcomeRow, PaperRow, ScoreRow
+from service.journal.records import OutcomeRow, PaperRow, Remembered, ScoreRow
 from service.model.model import Model, Probability
 from service.paper.positions import Paper
 from service.replies import (
@@ -37,7 +37,7 @@ from service.replies import (
     score_reply,
     score_row,
 )
-from service.retries import Remembered, Retries, content_digest
+from service.retries import Retries, content_digest
 from service.vectors import Vectors
 from service.warmth import Warmth
 

@@ -14,27 +14,10 @@ from collections import OrderedDict
 import msgspec
 
 from protocol.messages import ScoreRequest
-from service.journal.records import ScoreRow
+from service.journal.records import Remembered, ScoreRow
 
 MOST_UNWRITTEN_BYTES = 64 << 20
 """Of requests in rows that no disk takes: some 200,000 usual ones, or 256 of the largest."""
-
-
-class Remembered(msgspec.Struct):
-    """An answer of the time `at_s` (UTC s) to the content of this `digest`, packed.
-
-    `row` is there while it is not known to be written.
-    """
-
-    at_s: float
-    digest: bytes
-    reply: bytes
-    row: ScoreRow | None = None
-
-    @property
-    def unwritten_bytes(self) -> int:
-        """What its row holds of a request."""
-        return 0 if self.row is None else len(self.row.request)
 
 
 class Retries:

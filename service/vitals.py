@@ -20,9 +20,9 @@ from service.console.words import span
 from service.engine import Engine
 from service.feed.intake import FOUND_WITHIN_S, NOW_AHEAD_S
 from service.feed.symbol_feed import Endpoint
+from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
 from service.journal.file import size_of
 from service.journal.writer import Journal
-from service.metrics.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
 
 KEPT_LATENCIES = 4096
 TIMED_OPS = ("score", "score_many")

@@ -16,9 +16,9 @@ import structlog
 from service.bar_keeping import BarKeeping
 from service.engine import Engine
 from service.journal.file import FileId
+from service.journal.records import Remembered
 from service.journal.writer import Journal
 from service.paper_keeping import PaperKeeping
-from service.retries import Remembered
 
 log = structlog.get_logger("scorer")
 

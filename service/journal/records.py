@@ -1,6 +1,6 @@
-"""What the engine hands to the journal: immutable rows, one struct a table.
+"""What engine and journal share: immutable rows, one struct a table, and answers for retries.
 
-The engine knows no SQL and the journal knows no market: this is all they share.
+The engine knows no SQL and the journal knows no market.
 """
 
 from __future__ import annotations
@@ -48,6 +48,23 @@ class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
     take: bool | None
     request: bytes
     reply: bytes
+
+
+class Remembered(msgspec.Struct):
+    """An answer of the time `at_s` (UTC s) to the content of this `digest`, packed.
+
+    `row` is there while it is not known to be written.
+    """
+
+    at_s: float
+    digest: bytes
+    reply: bytes
+    row: ScoreRow | None = None
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """What its row holds of a request."""
+        return 0 if self.row is None else len(self.row.request)
 
 
 class Meant(msgspec.Struct, frozen=True):

@@ -29,7 +29,15 @@ from service.journal.paper_table import (
     can_be_followed,
     insert_paper,
 )
-from service.journal.records import BarRow, EventRow, OutcomeRow, PaperRow, ScoreRow, SymbolRow
+from service.journal.records import (
+    BarRow,
+    EventRow,
+    OutcomeRow,
+    PaperRow,
+    Remembered,
+    ScoreRow,
+    SymbolRow,
+)
 from service.journal.score_table import (
     INSERT_SCORE,
     insert_scores,
@@ -37,7 +45,6 @@ from service.journal.score_table import (
     spooled_scores,
 )
 from service.journal.spool import Spool, spool_path
-from service.retries import Remembered
 
 T = TypeVar("T")
 

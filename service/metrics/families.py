@@ -10,7 +10,7 @@ from prometheus_client.core import (
     HistogramMetricFamily,
 )
 
-from service.metrics.histogram import Histogram
+from service.histogram import Histogram
 
 PREFIX = "signal_scorer_"
 

@@ -21,11 +21,10 @@ from service.engine import Answer, Engine
 from service.features.state import SymbolSnapshot
 from service.feed.symbol_feed import Endpoint
 from service.files.regular import open_regular
-from service.journal.records import PaperRow, ScoreRow
+from service.journal.records import PaperRow, Remembered, ScoreRow
 from service.model.model import Model
 from service.recording import kinds
 from service.recording.segments import SegmentWriter
-from service.retries import Remembered
 
 MAX_MODEL_BYTES = 64 << 20
 """Of all files of a recorded model together: they are held three times over while packed."""

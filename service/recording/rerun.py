@@ -26,13 +26,12 @@ from service.errors import ModelRejected
 from service.features.state import SymbolSnapshot
 from service.feed.symbol_feed import Endpoint
 from service.journal.reading import reading, spooled
-from service.journal.records import PaperRow, ScoreRow
+from service.journal.records import PaperRow, Remembered, ScoreRow
 from service.model import bundle
 from service.model.model import Model
 from service.recording import kinds
 from service.recording.kinds import Files
 from service.recording.segments import RecordingError, by_run, read_segments
-from service.retries import Remembered
 
 MAX_DIFFERENCES = 10
 

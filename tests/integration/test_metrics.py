@@ -18,8 +18,8 @@ from serving import Parts, body, candle, tick, unpacked
 from wire_document import DOCUMENT
 
 from protocol import messages
+from service.histogram import LATENCY_BOUNDS_S, Histogram
 from service.metrics.exporter import VitalsCollector
-from service.metrics.histogram import LATENCY_BOUNDS_S, Histogram
 from service.recording.rerun import compare
 from service.symbol_class import CLASSES, symbol_class
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scored_journal import score_row, vectors
 
 from protocol.messages import ScoreRequest
-from service.journal.records import ScoreRow
-from service.retries import Remembered, Retries, content_digest
+from service.journal.records import Remembered, ScoreRow
+from service.retries import Retries, content_digest
 
 X = vectors(1)[0]
 
