@@ -9,15 +9,12 @@ but for those that it ends.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
 from service.journal.records import PaperRow
 from service.paper.extremes import MaximumSince
-
-if TYPE_CHECKING:
-    from service.paper.positions import Paper
 
 End = Literal["target", "stop", "deadline", "gap", "missed", "reset"]
 """Why a position ended: the last three are no outcome. `gap`: the path was not seen for too
@@ -103,12 +100,24 @@ def _remove(levels: Levels, item: tuple[float, int]) -> None:
     del levels[bisect_left(levels, item)]
 
 
+class Listener(Protocol):
+    """Who is told what became of a position."""
+
+    def entered(self, number: int) -> None:
+        """It was filled."""
+
+    def ended_at(
+        self, number: int, position: PaperRow, end: End, at_s: float, price: float
+    ) -> None:
+        """It left at `price`, its row as of that moment. Without a fill: no price."""
+
+
 class Book:
     """The positions of one symbol. `last_s` is the event time of the last tick."""
 
     __slots__ = ("_listener", "_max_gap_s", "buys", "last_s", "sells", "waiting")
 
-    def __init__(self, listener: Paper, max_gap_s: float) -> None:
+    def __init__(self, listener: Listener, max_gap_s: float) -> None:
         self._listener = listener
         self._max_gap_s = max_gap_s
         self.buys = Side(1)
