@@ -136,7 +136,7 @@ class Bench:
         digest = timed("digest, for retries", content_digest, request)
         feed = engine.intake.feeds[request.symbol]
         direction = replies.DIRECTIONS[request.direction]
-        now = engine.intake.now(self.clock.utc_s())
+        now = engine.intake.time.now(self.clock.utc_s())
         vector = timed(
             "features", compute_vector, feed.state, int(now), direction, request.base_score, 50.0
         )

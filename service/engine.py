@@ -24,7 +24,7 @@ from service.features.state import SymbolSnapshot, SymbolState
 from service.features.vector import Vector, is_warm
 from service.feed.clock_offset import ClockOffset
 from service.feed.intake import Intake
-from service.feed.symbol_feed import Endpoint, SymbolFeed, SymbolLimits
+from service.feed.symbol_feed import NEVER, Endpoint, SymbolFeed, SymbolLimits
 from service.feed.symbol_names import SymbolNames
 from service.journal.records import OutcomeRow, PaperRow, Remembered, ScoreRow
 from service.model.model import Model, Probability
@@ -98,11 +98,12 @@ class Engine:
 
         A little of the looking after drift and warmth is done too.
         """
-        now = self._roll(self.intake.now(receive_time_s))
+        time = self.intake.time
+        now = self._roll(time.now(receive_time_s))
         # Without a stamp `now` is the machine's time, and the feed's may lag behind it: what it
         # shows is how long no tick has come.
-        silent_s = receive_time_s - self.intake.event_receive_s
-        shown = self.intake.event_s is not None or silent_s > self.paper.rules.max_gap_s
+        silent_s = receive_time_s - time.came_s
+        shown = time.event_s > NEVER or silent_s > self.paper.rules.max_gap_s
         misplaced = self._is_misplaced(receive_time_s)
         if shown and not misplaced:
             self.paper.sweep(now)
@@ -154,7 +155,7 @@ class Engine:
         model = self.model
         if model is None or self.mode == "off" or len(signals) < LEAST_TOGETHER:
             return
-        now = self._roll(self.intake.now(receive_time_s))
+        now = self._roll(self.intake.time.now(receive_time_s))
         feeds = [self.intake.feeds.get(self.intake.names.canonical(s.symbol)) for s in signals]
         asked = [
             (feed, DIRECTIONS[signal.direction], signal.base_score)
@@ -181,7 +182,7 @@ class Engine:
             case messages.OutcomeRequest():
                 return Answer({}, outcome_row(request, receive_time_s))
             case messages.SentimentRequest():
-                now = self.intake.now(receive_time_s)
+                now = self.intake.time.now(receive_time_s)
                 self.intake.set_sentiment(request.symbol, request.score, request.half_life_s, now)
                 return Answer({"accepted": True})
             case messages.FeaturesRequest():
@@ -197,7 +198,7 @@ class Engine:
         waited_s: float,
     ) -> Answer:
         # A retry too: `prefetch` may have asked for it, of which a recording knows nothing.
-        now = self._roll(self.intake.now(receive_time_s))
+        now = self._roll(self.intake.time.now(receive_time_s))
         digest = content_digest(request)
         known = self._retries.find(request.signal_id, digest, receive_time_s)
         if known:
@@ -284,7 +285,7 @@ class Engine:
     ) -> dict[str, Any]:
         symbol = self.intake.names.canonical(request.symbol)
         feed = self.intake.feeds.get(symbol)
-        now = self._roll(self.intake.now(receive_time_s))
+        now = self._roll(self.intake.time.now(receive_time_s))
         direction = DIRECTIONS[request.direction]
         vector = self.vectors.vector(feed, symbol, now, direction, request.base_score)
         return {
@@ -328,7 +329,7 @@ class Engine:
 
     def _is_misplaced(self, receive_time_s: float) -> bool:
         """Whether *now* is a tick's of the future, which ends with the search for the clock."""
-        return self.config.feed.clock_offset == "auto" and self.intake.is_ahead(receive_time_s)
+        return self.config.feed.clock_offset == "auto" and self.intake.time.is_ahead(receive_time_s)
 
     def _is_stale(self, feed: SymbolFeed, receive_time_s: float) -> bool:
         return receive_time_s - feed.seen_s > self.config.feed.stale_after_s

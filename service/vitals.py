@@ -18,8 +18,8 @@ from protocol.manifest import POINTER_NAME
 from protocol.schema import FINGERPRINT
 from service.console.words import span
 from service.engine import Engine
-from service.feed.intake import FOUND_WITHIN_S, NOW_AHEAD_S
-from service.feed.symbol_feed import Endpoint
+from service.feed.feed_time import FOUND_WITHIN_S, NOW_AHEAD_S
+from service.feed.symbol_feed import NEVER, Endpoint
 from service.histogram import LATENCY_BOUNDS_S, TURN_BOUNDS_S, Histogram
 from service.journal.file import size_of
 from service.journal.writer import Journal
@@ -138,7 +138,7 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
             "counts": dict(engine.intake.counts),
             "skipped": dict(engine.intake.skipped),
             "changes": dict(engine.intake.changes),
-            "event_time_s": engine.intake.event_s,
+            "event_time_s": event_time_s(engine),
             "lag_s": feed_lag_s(engine),
             "endpoints": [_endpoint(endpoint, utc_s) for endpoint in vitals.endpoints],
         },
@@ -169,10 +169,16 @@ def caches(engine: Engine) -> list[tuple[str, int, int]]:
     return [(name, counts.get(f"{name}_hit", 0), counts.get(f"{name}_miss", 0)) for name in names]
 
 
+def event_time_s(engine: Engine) -> float | None:
+    """When the newest event was (UTC s); None before the first."""
+    event_s = engine.intake.time.event_s
+    return event_s if event_s > NEVER else None
+
+
 def feed_lag_s(engine: Engine) -> float | None:
     """How old the newest event was when it was received; None before the first."""
-    event_s = engine.intake.event_s
-    return None if event_s is None else engine.intake.event_receive_s - event_s
+    event_s = event_time_s(engine)
+    return None if event_s is None else engine.intake.time.came_s - event_s
 
 
 def feeds_ahead_s(engine: Engine) -> dict[str, float]:

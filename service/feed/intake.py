@@ -15,6 +15,7 @@ from protocol.ea_feed import Candle, Candles, SentimentUpdate, Skipped, Tick, pa
 from service.features.bars import Bar, Bars, candle_refusal, is_possible
 from service.features.state import OBSERVATION_GAP_S, Sentiment, SymbolState
 from service.feed.clock_offset import FUTURE_S
+from service.feed.feed_time import FeedTime
 from service.feed.spikes import FACTOR, LOW
 from service.feed.symbol_feed import NEVER, UNHEARD, Endpoint, Fault, SymbolFeed, SymbolLimits
 from service.feed.symbol_names import SymbolNames
@@ -40,16 +41,6 @@ request waits for all of them."""
 SENTIMENT_HALF_LIFE_S = 3600.0
 """Where the sender of a sentiment names none."""
 
-BEHIND_S = 60.0
-"""Stamps that lag behind *now* by no more than this are waited for: the EA's are whole seconds, and
-a feed that stood still catches up. One that is further behind stays there."""
-
-NOW_AHEAD_S = 60.0
-"""More than a clock that is kept right leads by, or than a stamp in whole seconds. Where *now*
-leads by more, an offset that is to be learnt is not found yet."""
-FOUND_WITHIN_S = 300.0
-"""So long *now* may lead the wall by more than NOW_AHEAD_S while a feed's clock is being found."""
-
 _KEPT_FAULTS = 100
 
 
@@ -60,9 +51,8 @@ class Intake:
     `received` counts ticks, candles (each one of a batch), sentiments and all other frames;
     `counts` their fates, `skipped` the frames of other kinds, `changes` what happened to
     symbols. `revision` moves with whatever changes a bar of a minute before `rolled_s`, up to
-    which all bars are closed, or the ticks that were counted there. `event_s` is the newest stamp,
-    None before there is one, `event_receive_s` when it came or, before the first, when somebody
-    first asked for it. `judges_spikes` is off where somebody has before.
+    which all bars are closed, or the ticks that were counted there. `judges_spikes` is off where
+    somebody has before.
     """
 
     limits: SymbolLimits
@@ -77,43 +67,16 @@ class Intake:
     faults: deque[Fault] = field(default_factory=lambda: deque(maxlen=_KEPT_FAULTS))
     revision: int = 0
     rolled_s: float = NEVER
-    event_s: float | None = None
-    event_receive_s: float = NEVER
+    time: FeedTime = field(default_factory=FeedTime)
     sentiments: OrderedDict[str, Sentiment] = field(default_factory=OrderedDict)
     judges_spikes: bool = True
     terminals: Terminals = field(init=False)
-    _told_s: float = NEVER
-    _ahead_since_s: float = NEVER
     _full_until_s: float = NEVER
     _plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.terminals = Terminals(self.limits.silence_s, self.limits.symbols)
         self._plain = self.names.plain
-
-    def now(self, receive_time_s: float) -> float:
-        """Event time now: the newest stamp plus what has passed since it was received.
-
-        Where that is less than what was told before, which may have closed bars, it stays there
-        until the stamps have caught up.
-        """
-        if self.event_s is None:
-            if self.event_receive_s == NEVER:
-                self.event_receive_s = receive_time_s
-            return receive_time_s
-        now_s = self.event_s + max(0.0, receive_time_s - self.event_receive_s)
-        if not 0.0 < self._told_s - now_s <= BEHIND_S:
-            self._told_s = now_s
-        return self._told_s
-
-    def is_ahead(self, receive_time_s: float) -> bool:
-        """Whether *now* has come to lead what the wall says, but not for long.
-
-        A clock that is being found does so for a minute or two; a recording that is played faster
-        than it was made does for good, and is meant.
-        """
-        ahead_s = self.now(receive_time_s) - receive_time_s
-        return ahead_s > NOW_AHEAD_S and receive_time_s - self._ahead_since_s <= FOUND_WITHIN_S
 
     def on_frame(self, endpoint: Endpoint, frame: bytes, receive_time_s: float) -> None:
         """Parse one frame and apply what is in it. Never raises for what a sender sent."""
@@ -129,7 +92,8 @@ class Intake:
             self.received += 1
             self.counts["sentiment"] += 1
             half_life_s = message.half_life_s or SENTIMENT_HALF_LIFE_S
-            self.set_sentiment(message.symbol, message.score, half_life_s, self.now(receive_time_s))
+            now = self.time.now(receive_time_s)
+            self.set_sentiment(message.symbol, message.score, half_life_s, now)
         elif isinstance(message, Skipped):
             self.received += 1
             self.skipped[message.kind] += 1
@@ -201,8 +165,7 @@ class Intake:
         Those of the symbols only where it was set back: else nobody knows how old they are.
         So which of them rest is not judged by what lies before the step.
         """
-        self.event_receive_s += step_s
-        self._ahead_since_s += step_s
+        self.time.clock_stepped(step_s)
         self._full_until_s = NEVER
         self.terminals.clock_stepped(step_s)
         if step_s < 0.0:
@@ -291,13 +254,8 @@ class Intake:
         book = self.paper.books.get(state.symbol)
         if book is not None:
             book.on_tick(event_s, bid, ask)
-        if self.event_s is None or event_s > self.event_s:
-            self.event_s = event_s
-            self.event_receive_s = receive_time_s
-            if event_s <= receive_time_s + NOW_AHEAD_S:
-                self._ahead_since_s = NEVER
-            elif self._ahead_since_s == NEVER:
-                self._ahead_since_s = receive_time_s
+        if event_s > self.time.event_s:
+            self.time.move(event_s, receive_time_s)
         return "tick_accepted"
 
     def _on_candles(self, endpoint: Endpoint, batch: Candles, receive_time_s: float) -> None:
@@ -321,7 +279,7 @@ class Intake:
             endpoint.early.append((candle, receive_time_s))
             return "early"
         opened_s = candle.stamp_s - endpoint.clock.offset_s
-        now = min(self.now(receive_time_s), came_s)
+        now = min(self.time.now(receive_time_s), came_s)
         if refused := candle_refusal(opened_s, now):
             return refused  # before it makes a symbol known, which may cost another its place
         symbol = self.names.canonical(candle.symbol)
@@ -370,7 +328,7 @@ class Intake:
             feed.forget_stamps()
             self._forget_lost(receive_time_s)
             self.paper.void(feed.state.symbol)
-            feed.state.reset_short_windows(self.now(receive_time_s))
+            feed.state.reset_short_windows(self.time.now(receive_time_s))
             self.revision += 1
             self.changes["source_takeover"] += 1
         if len(feed.state.bars) and not feed.was_read_by(source[0]):
@@ -398,7 +356,7 @@ class Intake:
             self._forget(feed)
         else:
             return False
-        self._forget_now()
+        self.time.forget()
         self.changes["symbol_restarted"] += 1
         return True
 
@@ -410,7 +368,7 @@ class Intake:
                 # What another run or endpoint left was read by its own clock: it stays.
                 self._forget(feed, feed.inherited_bars(receive_time_s + FUTURE_S))
                 feed.event_s = NEVER
-        self._forget_now()
+        self.time.forget()
         self.changes["offset_reset"] += 1
 
     def _forget_future(self, endpoint: Endpoint, receive_time_s: float) -> None:
@@ -422,21 +380,18 @@ class Intake:
                 past = not len(bars) or 60.0 * bars.minutes[-1] <= newest_s
                 self._forget(feed, bars if past else None)
                 feed.forget_stamps()
-                self._forget_now()
+                self.time.forget()
                 self.changes["future_forgotten"] += 1
 
         self._forget_lost(receive_time_s)
 
     def _forget_lost(self, receive_time_s: float) -> None:
         """A time of the future that no symbol bears any more held up all the others."""
-        if self.event_s is None or self.event_s <= receive_time_s + FUTURE_S:
+        newest_s = self.time.event_s
+        if newest_s <= receive_time_s + FUTURE_S:
             return
-        if all(feed.event_s < self.event_s for feed in self.feeds.values()):
-            self._forget_now()
-
-    def _forget_now(self) -> None:
-        self.event_s = None
-        self._told_s = self._ahead_since_s = NEVER
+        if all(feed.event_s < newest_s for feed in self.feeds.values()):
+            self.time.forget()
 
     def _forget(self, feed: SymbolFeed, kept: Bars | None = None) -> None:
         self.paper.void(feed.state.symbol)

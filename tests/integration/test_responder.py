@@ -110,6 +110,11 @@ def test_every_operation_is_answered(parts: Parts) -> None:
     assert replies[6]["requests"] == dict.fromkeys(messages.REQUESTS, 1)
 
 
+def test_before_the_first_tick_there_is_no_event_time_to_show(parts: Parts) -> None:
+    feed = parts.ask("stats")["feed"]
+    assert (feed["event_time_s"], feed["lag_s"]) == (None, None)
+
+
 def test_a_symbol_known_from_candles_alone_has_no_quote_in_its_row(parts: Parts) -> None:
     parts.feed(candle("EURUSD", int(START_S) // 60 - 1, 1.1))
     parts.score()

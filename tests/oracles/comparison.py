@@ -65,7 +65,7 @@ class Stream:
 
     def vector(self, symbol: str, receive_s: float, direction: int) -> tuple[int, dict, tuple]:
         """Second of now, values by name, names of the missing."""
-        now_s = self.intake.now(receive_s)
+        now_s = self.intake.time.now(receive_s)
         self.vectors.roll(now_s)
         feed = self.intake.feeds.get(symbol)
         vector = self.vectors.vector(feed, symbol, now_s, direction, BASE_SCORE)
@@ -94,7 +94,7 @@ def compare(paths: Sequence[Path], moments: int, seed: int, ticks: int | None = 
         if row - 1 not in asked:
             continue
         if rng.random() < 0.3:
-            opinion = Opinion(float(rng.uniform(0, 100)), stream.intake.now(receive_s))
+            opinion = Opinion(float(rng.uniform(0, 100)), stream.intake.time.now(receive_s))
             stream.intake.set_sentiment("*", opinion.score, HALF_LIFE_S, opinion.given_s)
         # Now never goes back, though messages may well come that are behind it.
         asked_s = max(asked_s, receive_s + float(rng.choice(AHEAD_S)))

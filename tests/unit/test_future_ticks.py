@@ -33,7 +33,7 @@ class Unknown(Given):
                 self.tick("B")
             if second == 3 and ahead_s:
                 assert self.tick("B", ahead_s) == "accepted"
-                assert self.intake.now(self.now_s) == self.now_s + ahead_s
+                assert self.intake.time.now(self.now_s) == self.now_s + ahead_s
 
 
 @pytest.mark.parametrize("ahead_s", [120.0, 7200.0, 72_000.0])
@@ -45,7 +45,7 @@ def test_what_a_tick_of_the_future_did_ends_when_the_clock_is_confirmed(ahead_s:
         given_.intake.restore(state, T)
     given_.pass_by(40, ahead_s=ahead_s)
     assert (given_.feed.clock.state, given_.feed.clock.offset_s) == ("live", THREE_HOURS_S)
-    assert given_.intake.now(given_.now_s) == given_.now_s
+    assert given_.intake.time.now(given_.now_s) == given_.now_s
     assert given_.intake.changes == {"offset_reset": 1, "future_forgotten": 1}
     given_.pass_by(300)
     assert given_.intake.feeds["B"].event_s == T + 301
@@ -63,7 +63,7 @@ def test_bars_that_only_a_future_could_close_go_with_it() -> None:
     assert len(given_.state("B").bars) == 1
     given_.pass_by(30)
     assert given_.feed.clock.state == "live"
-    assert given_.intake.now(given_.now_s) == given_.now_s
+    assert given_.intake.time.now(given_.now_s) == given_.now_s
     assert len(given_.state("B").bars) == 0
 
 
@@ -82,7 +82,7 @@ def test_a_future_of_another_endpoint_stays_where_its_clock_was_given() -> None:
     given_.quote("C", stamp_s=given_.now_s + 7200, endpoint=given_.endpoint("configured"))
     given_.pass_by(37)
     assert given_.feed.clock.state == "live"
-    assert given_.intake.now(given_.now_s) == T + 7240
+    assert given_.intake.time.now(given_.now_s) == T + 7240
 
 
 def test_a_future_whose_sender_breaks_off_ends_when_another_takes_over() -> None:
@@ -103,7 +103,7 @@ def test_a_future_whose_sender_breaks_off_ends_when_another_takes_over() -> None
         tick(other, "X")
         tick(other, "Z")
     assert (other.clock.state, given_.intake.feeds["X"].source[0]) == ("live", "b")
-    assert given_.intake.now(given_.now_s) == given_.now_s
+    assert given_.intake.time.now(given_.now_s) == given_.now_s
 
 
 def test_a_symbol_that_began_in_the_future_begins_when_its_next_tick_comes() -> None:

@@ -186,7 +186,7 @@ def test_a_recording_that_begins_again_begins_its_symbol_anew() -> None:
     assert fates[:RESTART_AFTER_LATE] == ["late"] * RESTART_AFTER_LATE
     assert set(fates[RESTART_AFTER_LATE:]) == {"accepted"}
     assert given_.intake.changes["symbol_restarted"] == 1
-    assert given_.intake.now(given_.now_s) < T
+    assert given_.intake.time.now(given_.now_s) < T
 
 
 def test_stray_late_ticks_never_restart_a_symbol_that_also_gets_good_ones() -> None:
@@ -218,7 +218,7 @@ def test_a_quote_sent_again_over_a_clock_change_does_not_restart_its_symbol() ->
             btc_s = given_.now_s + given_.feed.clock.offset_s
             given_.quote("BTCUSD", stamp_s=btc_s, bid=1.0 + second, ask=1000.0)
     assert not given_.intake.changes
-    assert given_.intake.now(given_.now_s) == given_.now_s
+    assert given_.intake.time.now(given_.now_s) == given_.now_s
 
 
 @settings(max_examples=20)
@@ -280,10 +280,10 @@ def test_a_fault_costs_one_symbol_its_history() -> None:
 
 def test_now_goes_on_between_ticks() -> None:
     given_ = Given()
-    assert given_.intake.now(T) == T
+    assert given_.intake.time.now(T) == T
     given_.quote(stamp_s=T - 7)
-    assert given_.intake.now(T) == T - 7
-    assert given_.intake.now(T + 5) == T - 2
+    assert given_.intake.time.now(T) == T - 7
+    assert given_.intake.time.now(T + 5) == T - 2
 
 
 def test_a_clock_that_was_set_back_ages_nothing() -> None:
@@ -291,7 +291,7 @@ def test_a_clock_that_was_set_back_ages_nothing() -> None:
     given_.quote()
     given_.intake.clock_stepped(-3600.0)
     given_.now_s -= 3600.0
-    assert given_.intake.now(given_.now_s) == T
+    assert given_.intake.time.now(given_.now_s) == T
     given_.now_s += 31
     assert given_.quote(node="two", stamp_s=T + 1) == "accepted"
 

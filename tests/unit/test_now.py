@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from taken_in import Given, T
 
 from service.features.vector import Vector
-from service.feed.intake import BEHIND_S
+from service.feed.feed_time import BEHIND_S
 from service.vectors import Vectors
 
 SYMBOLS = ("A", "B")
@@ -32,35 +32,35 @@ def test_now_waits_for_stamps_that_lag_behind_what_it_was() -> None:
     given_ = Given()
     given_.quote(stamp_s=T - 2)
     given_.now_s += 2.03
-    assert given_.intake.now(given_.now_s) == T + 0.03 - 2 + 2
+    assert given_.intake.time.now(given_.now_s) == T + 0.03 - 2 + 2
     given_.quote(stamp_s=T - 1, bid=1.0999)
-    assert given_.intake.now(given_.now_s + 0.5) == T + 0.03
+    assert given_.intake.time.now(given_.now_s + 0.5) == T + 0.03
     given_.quote(stamp_s=T + 1)
-    assert given_.intake.now(given_.now_s) == T + 1
-    assert given_.intake.now(given_.now_s + 0.5) == T + 1.5
+    assert given_.intake.time.now(given_.now_s) == T + 1
+    assert given_.intake.time.now(given_.now_s + 0.5) == T + 1.5
 
 
 def test_a_feed_that_stays_behind_takes_now_back() -> None:
     given_ = Given()
     given_.quote(stamp_s=T)
     given_.now_s += BEHIND_S + 10  # a recording that was stopped, and goes on where it was
-    held_s = given_.intake.now(given_.now_s)
+    held_s = given_.intake.time.now(given_.now_s)
     given_.quote(stamp_s=T + 11)
-    assert given_.intake.now(given_.now_s) == held_s
+    assert given_.intake.time.now(given_.now_s) == held_s
     given_.now_s += BEHIND_S + 2
-    given_.intake.now(given_.now_s)
+    given_.intake.time.now(given_.now_s)
     given_.quote(stamp_s=T + 12)
-    assert given_.intake.now(given_.now_s) == T + 12
+    assert given_.intake.time.now(given_.now_s) == T + 12
 
 
 def test_a_feed_that_begins_anew_takes_now_with_it() -> None:
     given_ = Given()
     given_.quote(stamp_s=T)
-    assert given_.intake.now(given_.now_s + 20) == T + 20
+    assert given_.intake.time.now(given_.now_s + 20) == T + 20
     given_.feed.clock.offset_s += 30.0
     given_.feed.clock.epoch += 1
     given_.quote(stamp_s=T + 1)
-    assert given_.intake.now(given_.now_s) == T + 1 - 30
+    assert given_.intake.time.now(given_.now_s) == T + 1 - 30
 
 
 moments = st.tuples(
@@ -94,11 +94,11 @@ def test_a_vector_does_not_depend_on_who_asked_before(
         market_s += passed_s
         came_s = max(came_s, market_s + on_its_way_s)
         if asks:
-            busy.vector(asks, busy.intake.now(came_s))
+            busy.vector(asks, busy.intake.time.now(came_s))
         stamp_s = market_s // 1 if whole_seconds else market_s
         for given_ in (busy, quiet):
             given_.now_s = came_s
             given_.quote(symbol, 1.1 + step * 1e-3, 1.2, stamp_s=stamp_s, volume=1.0 + step % 3)
-    now_s = busy.intake.now(came_s + 0.01)
+    now_s = busy.intake.time.now(came_s + 0.01)
     for symbol in SYMBOLS:
         assert busy.vector(symbol, now_s) == quiet.vector(symbol, now_s)

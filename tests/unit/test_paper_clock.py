@@ -54,7 +54,7 @@ def test_a_tick_of_the_future_ends_no_position_but_those_of_its_symbol(
             send(symbol, now_s, now_s)
         if second == 3:
             send("THIN", now_s + ahead_s, now_s)
-            assert engine.intake.now(now_s + 0.02) == now_s + ahead_s
+            assert engine.intake.time.now(now_s + 0.02) == now_s + ahead_s
         elif second % 60 == 1:
             send("THIN", now_s, now_s)
         engine.advance(now_s + 0.1)

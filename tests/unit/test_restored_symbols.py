@@ -39,7 +39,7 @@ def test_closed_markets_cost_no_symbol_what_was_restored(
             sent_s = given_.now_s if name == "BTC" else T - closed_for_s
             given_.quote(name, stamp_s=sent_s + 10_800)
     assert (given_.feed.clock.state, given_.feed.clock.offset_s) == ("live", 10_800)
-    assert given_.intake.now(given_.now_s) == given_.now_s
+    assert given_.intake.time.now(given_.now_s) == given_.now_s
     for name in names:
         assert list(given_.state(name).bars.minutes) == [int(T) // 60 - 1]
 
@@ -93,7 +93,7 @@ def test_an_offset_that_changes_without_comparison_begins_the_endpoint_anew() ->
     given_.feed.clock.offset_s = 3600.0
     given_.feed.clock.epoch += 1
     assert given_.quote(stamp_s=T + 1, bid=1.0999) == "accepted"
-    assert given_.intake.now(given_.now_s) == T + 1 - 3600.0
+    assert given_.intake.time.now(given_.now_s) == T + 1 - 3600.0
     assert list(given_.state().bars.minutes) == []
     assert given_.intake.feeds["GBPUSD"].state.mid is not None
     assert given_.intake.changes["offset_reset"] == 1

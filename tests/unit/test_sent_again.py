@@ -103,7 +103,7 @@ def test_nothing_is_kept_that_had_not_closed_by_what_is_sent_again() -> None:
     for ago in range(60, 8, -1):
         given_.tick_of(newest_s - 60.0 * ago)
     assert given_.intake.changes == {"symbol_restarted": 1}
-    now_s = given_.intake.now(given_.now_s)
+    now_s = given_.intake.time.now(given_.now_s)
     assert now_s == newest_s - 9 * 60.0
     assert given_.minutes()[-1] < int(now_s) // 60
 

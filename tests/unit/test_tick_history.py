@@ -75,7 +75,7 @@ def test_no_model_is_asked_while_now_is_ahead_of_this_machines_time(minutes: int
     for second in range(90):
         at_s = T + second
         publisher.send(at_s, at_s + 0.02)
-        ahead_s = engine.intake.now(at_s) - at_s
+        ahead_s = engine.intake.time.now(at_s) - at_s
         row = engine.on_request(SIGNAL, b"", at_s).row
         statuses.add((ahead_s > 60.0, row.status))  # type: ignore[union-attr]
     assert statuses == {(True, "warming_up"), (False, "warming_up"), (False, "no_model")}

@@ -61,7 +61,7 @@ def test_a_kept_vector_is_never_stale(tmp_path_factory, moves):
             case ("sentiment", symbol, score):
                 engine.intake.set_sentiment(symbol, score, 600.0, parts.clock.utc_s())
             case ("ask", symbol, direction):
-                now_s = engine.intake.now(parts.clock.utc_s())
+                now_s = engine.intake.time.now(parts.clock.utc_s())
                 engine.vectors.roll(now_s)
                 ask = (engine.intake.feeds[symbol], symbol, now_s, direction, 70.0)
                 kept = engine.vectors.vector(*ask)
@@ -135,7 +135,7 @@ def test_a_tick_that_amends_a_closed_bar_of_another_symbol_is_seen(tmp_path):
     parts.feed(tick("GBPUSD", parts.clock.utc_s() - 2.0, 1.2))
     after = parts.ask("features", symbol="EURUSD")["features"]["correlation_check"]
     assert after != before
-    now_s = parts.engine.intake.now(parts.clock.utc_s())
+    now_s = parts.engine.intake.time.now(parts.clock.utc_s())
     assert after in anew(parts, "EURUSD", now_s, 0).values
 
 
@@ -152,7 +152,7 @@ def test_a_correlation_is_worked_out_again_only_for_bars_and_symbols_in_it(tmp_p
         """The value, and how often one was worked out for it."""
         before = parts.engine.counts["correlation_miss"]
         value = parts.ask("features", symbol="S00")["features"]["correlation_check"]
-        now_s = parts.engine.intake.now(parts.clock.utc_s())
+        now_s = parts.engine.intake.time.now(parts.clock.utc_s())
         assert value in anew(parts, "S00", now_s, 0).values
         return value, parts.engine.counts["correlation_miss"] - before
 
