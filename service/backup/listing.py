@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from protocol.manifest import MANIFEST_NAME
 from service.console import exit_codes
 from service.errors import remedy
 from service.files.regular import open_regular
@@ -127,10 +128,11 @@ def check_journal(path: Path) -> int:
 def lacks_models(folder: Path, manifest: SavedManifest) -> bool:
     """Whether there are none in it though its journal tells of one that was served.
 
-    Where they lie tells nothing: a mount point without its disk is a folder like any other.
+    Where they lie tells nothing: a mount point without its disk is a folder like any other, into
+    which the trainer may have written its history.
     Raises BackupError.
     """
-    if any(name.startswith(f"{MODELS}/") for name in manifest.files):
+    if any(PurePosixPath(name).match(f"{MODELS}/*/{MANIFEST_NAME}") for name in manifest.files):
         return False
     with _reading(folder / JOURNAL) as connection:
         served = connection.execute("SELECT 1 FROM events WHERE kind = 'model_installed' LIMIT 1")

@@ -9,6 +9,7 @@ from command import Done, invoke
 from saved_state import a_state, run, write_event
 
 from service.backup import listing
+from service.model.history import HISTORY_NAME
 
 
 def saved_from(state: Path, place: str, path: Path) -> Done:
@@ -48,6 +49,17 @@ def test_so_are_models_whose_folder_is_the_mount_point(tmp_path: Path) -> None:
     done = saved_from(tmp_path / "state", "MODEL_DIRECTORY", tmp_path / "empty")
     assert done.returncode == 66
     assert f" {tmp_path / 'empty'}" in done.stderr
+
+
+def test_neither_a_history_nor_a_pointer_is_a_model(tmp_path: Path) -> None:
+    """A rejected candidate leaves a line in the mount point of a disk that is away."""
+    version = a_state(tmp_path / "state", "model_installed", 0)
+    models = tmp_path / "state/models"
+    (models / HISTORY_NAME).write_text('{"event": "rejected"}\n')
+    (models / version).rename(tmp_path / "unmounted")
+    done = run("backup", str(tmp_path / "saved"), state=tmp_path / "state")
+    assert done.returncode == 66
+    assert f" {models}" in done.stderr
 
 
 @pytest.mark.parametrize("models", ["state/models", "not/there/models"])
