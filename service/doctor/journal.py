@@ -322,6 +322,7 @@ def _unreadable(path: Path, text: str) -> Finding:
         return fail(path, what, f"{do}; sqlite3's .schema shows them")
     if advice == ASK_DOCTOR:
         return fail(path, what, "run doctor again; if it stays, look at the disk (smartctl, dmesg)")
+    advice = advice.removesuffix(f"; {ASK_DOCTOR}")  # which this is
     return warn(path, what, advice or "run doctor as the service's user, or as root")
 
 
