@@ -13,6 +13,7 @@ try:
     from service import systemd
     from service.commands import asking, journal, keeping, replaying, running, watching
     from service.commands.root import cli
+    from service.console.printable import printable
 except ImportError as missing:
     libraries.leave("signal-scorer", "service", missing)
 
@@ -29,7 +30,8 @@ def main() -> None:
         code = getattr(error, "exit_code", None)
         if code is None:
             raise
-        click.echo(f"{systemd.priority('error')}signal-scorer: {error}", err=True)
+        text = printable(str(error))  # paths in it may be named by others
+        click.echo(f"{systemd.priority('error')}signal-scorer: {text}", err=True)
         sys.exit(code)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from service.commands.root import cli, config_option, example
+from service.console.printable import printable
 
 # Whether it may be read is the command's own to say: it is no wrong usage.
 folder_argument = click.argument(
@@ -36,10 +37,10 @@ def backup(config_path: str | None, folder: Path) -> None:
         manifest = make(sourced, config_file(config_path), folder, now_s=now_s)
     size = sum(entry.size for entry in manifest.files.values())
     schema = "no journal" if manifest.schema is None else f"journal of schema {manifest.schema}"
-    click.echo(f"{folder}: {len(manifest.files)} files, {amount(size)}, {schema}, ", nl=False)
-    click.echo(f"model {manifest.model or 'none'}")
+    saved = f"{len(manifest.files)} files, {amount(size)}, {schema}"
+    _tell(f"{folder}: {saved}, model {manifest.model or 'none'}")
     for problem in manifest.problems:
-        click.echo(f"note: {problem}")
+        _tell(f"note: {problem}")
     missed = None
     if manifest.schema is None:
         missed = f"a journal: there is none at {config.journal_path}"
@@ -72,17 +73,22 @@ def restore(config_path: str | None, folder: Path, force: bool, check: bool) -> 
     if check:
         manifest = listing.read(folder)
         listing.verify(folder, manifest)
-        click.echo(f"{folder}: all {len(manifest.files)} files are as they were saved")
+        _tell(f"{folder}: all {len(manifest.files)} files are as they were saved")
         return
     config = load(config_path).config
     done = put_back(config, folder, force=force, now_s=time.time())
     made = stamp(done.manifest.made_at)[: len("2026-11-25 03:30")].rstrip()
-    click.echo(f"restored the backup of {made} UTC: ", nl=False)
     journal = config.journal_path if listing.JOURNAL in done.manifest.files else "no journal"
-    click.echo(f"{journal}, model {done.manifest.model or 'none'}")
+    model = done.manifest.model or "none"
+    _tell(f"restored the backup of {made} UTC: {journal}, model {model}")
     for path in done.aside:
-        click.echo(f"what was there lies in {path}")
+        _tell(f"what was there lies in {path}")
     for path in done.made:
         others = ": chown it if another user trains" if path == config.models_dir else ""
-        click.echo(f"made {path}, for the owner of {path.parent}{others}")
-    click.echo("next: start the service, then signal-scorer doctor")
+        _tell(f"made {path}, for the owner of {path.parent}{others}")
+    _tell("next: start the service, then signal-scorer doctor")
+
+
+def _tell(text: str) -> None:
+    """A line; the names in it may be others'."""
+    click.echo(printable(text))

@@ -7,9 +7,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+from builders import small_model
+from command import invoke
 from made_market import made_market, quotes_of, signal_lines, write_lines
 from trained import give
 
+from service.__main__ import main
 from service.console.progress import show_progress
 
 ODD = "m\x1b]0;owned\x07\x1b[2Jx.pkl"
@@ -55,6 +58,26 @@ def test_none_does_in_what_is_told_meanwhile(kind: type[io.StringIO]) -> None:
     with show_progress(stream) as progress:
         progress.say(f"beside it, not read: {ODD}")
     assert SHOWN in stream.getvalue()
+
+
+def test_none_does_in_what_backup_and_restore_tell(tmp_path: Path) -> None:
+    state, saved = tmp_path / ODD, str(tmp_path / "saved")
+    small_model(state / "models")
+    told = invoke("backup", saved, STATE_DIR=str(state)).stdout
+    told += invoke("restore", saved, STATE_DIR=str(state / "new")).stdout
+    assert told.count(SHOWN) > 1
+    assert all(line.isprintable() for line in told.split("\n"))
+
+
+def test_none_does_in_the_line_a_command_ends_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["signal-scorer", "restore", "--check", str(tmp_path / ODD)])
+    with pytest.raises(SystemExit, match="66"):
+        main()
+    told = capsys.readouterr().err
+    assert f"/{SHOWN} is no backup" in told
+    assert told.removesuffix("\n").isprintable()
 
 
 def test_an_empty_folder_is_named_in_one_line(tmp_path: Path) -> None:
