@@ -22,9 +22,10 @@ folder_argument = click.argument(
 def backup(config_path: str | None, folder: Path) -> None:
     """Save journal, models, mode and configuration in the new folder DIR.
 
-    While everything runs. Secret keys are not in it. Killed half way it leaves no DIR.
+    While everything runs. Secret keys are not in it. Killed half way it leaves no DIR. Where
+    there is no journal, or no model though one was served, it leaves the rest as incomplete-DIR.
     """
-    from service.backup.listing import BackupError, lacks_models
+    from service.backup.listing import BackupError, set_apart, what_is_missed
     from service.backup.save import make
     from service.config.load import config_file, load
     from service.console.words import amount
@@ -33,19 +34,16 @@ def backup(config_path: str | None, folder: Path) -> None:
     now_s = time.time()
     with undone_on_sigterm():
         sourced = load(config_path)
-        config = sourced.config
         manifest = make(sourced, config_file(config_path), folder, now_s=now_s)
+        missed = what_is_missed(folder, manifest, sourced.config)
+        if missed:
+            folder = set_apart(folder)
     size = sum(entry.size for entry in manifest.files.values())
     schema = "no journal" if manifest.schema is None else f"journal of schema {manifest.schema}"
     saved = f"{len(manifest.files)} files, {amount(size)}, {schema}"
     _tell(f"{folder}: {saved}, model {manifest.model or 'none'}")
     for problem in manifest.problems:
         _tell(f"note: {problem}")
-    missed = None
-    if manifest.schema is None:
-        missed = f"a journal: there is none at {config.journal_path}"
-    elif lacks_models(folder, manifest):
-        missed = f"models: there are none in {config.models_dir}, though one was served"
     if missed:
         raise BackupError(
             f"{folder} is without {missed}; have the disk mounted, and keep the backups before it"

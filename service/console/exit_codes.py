@@ -23,7 +23,8 @@ SCORER: Mapping[int, str] = {
     OK: "done; ready; nothing is wrong",
     NOT_SO: "not ready; doctor found a fault; a replay that does not add up; a mode not followed",
     USAGE: "wrong usage, or a request that the service refuses",
-    NO_INPUT: "a file that cannot be read, or is not what it should be",
+    NO_INPUT: "a file that cannot be read, or is not what it should be; a backup that lacks the "
+    "journal or the models",
     UNAVAILABLE: "no service answers, its address cannot be had, or libraries are missing",
     SOFTWARE: "too many faults in a minute: the supervisor should start it again",
     CANT_CREATE: "a file that cannot be made, or that is there already",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from builders import small_model
 from command import Done, invoke
 from saved_state import a_state, run, write_event
 
@@ -29,7 +30,30 @@ def test_what_lies_on_a_disk_that_is_not_mounted_is_missed(tmp_path: Path, away:
     done = run("backup", str(tmp_path / "saved"), state=state)
     assert done.returncode == 66
     assert f" {state / away}" in done.stderr
-    assert listing.read(tmp_path / "saved").files
+    assert listing.read(tmp_path / "incomplete-saved").files
+
+
+def test_none_of_them_has_the_name_of_one_that_lacks_nothing(tmp_path: Path) -> None:
+    """Nights of them displace no good one, and with the disk mounted the same line succeeds."""
+    state, saved = tmp_path / "state", tmp_path / "saved"
+    write_event(state, "model_installed")
+    told = [run("backup", str(saved), state=state) for _ in range(3)]
+    small_model(state / "models")
+    assert run("backup", str(saved), state=state).returncode == 0
+    names = ["incomplete-saved", "incomplete-saved-2", "incomplete-saved-3"]
+    assert sorted(path.name for path in tmp_path.glob("*saved*")) == [*names, "saved"]
+    for name, done in zip(names, told, strict=True):
+        folder = tmp_path / name
+        listing.verify(folder, listing.read(folder))
+        assert done.returncode == 66
+        assert done.stdout.startswith(f"{folder}: ")
+        assert f"signal-scorer: {folder} is without models" in done.stderr
+        assert "removed on purpose: docs/operations.md, Backup and restore" in done.stderr
+
+
+def test_where_it_cannot_have_another_name_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(listing.BackupError, match="gone cannot be renamed to incomplete-gone: No "):
+        listing.set_apart(tmp_path / "gone")
 
 
 @pytest.mark.parametrize("place", ["JOURNAL_PATH", "MODEL_DIRECTORY"])

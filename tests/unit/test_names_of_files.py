@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from builders import small_model
 from command import invoke
 from made_market import made_market, quotes_of, signal_lines, write_lines
+from saved_state import a_state
 from trained import give
 
 from service.__main__ import main
@@ -61,8 +61,8 @@ def test_none_does_in_what_is_told_meanwhile(kind: type[io.StringIO]) -> None:
 
 
 def test_none_does_in_what_backup_and_restore_tell(tmp_path: Path) -> None:
-    state, saved = tmp_path / ODD, str(tmp_path / "saved")
-    small_model(state / "models")
+    state, saved = tmp_path / ODD, str(tmp_path / ODD / "saved")
+    a_state(state, "x", 0)
     told = invoke("backup", saved, STATE_DIR=str(state)).stdout
     told += invoke("restore", saved, STATE_DIR=str(state / "new")).stdout
     assert told.count(SHOWN) > 1
