@@ -44,6 +44,11 @@ with advice():
     builders.small_model(pathlib.Path(sys.argv[1]), seed=1, now_s=builders.NOW_S + 900.0)
 """
 
+BESIDE = """
+import pathlib, sys
+from training.truth_log.files import unread_beside
+print(unread_beside(pathlib.Path(sys.argv[1]), []))
+"""
 BACKFILL = """
 import pathlib, sys
 from training.backfill.result import Result
@@ -329,3 +334,11 @@ def test_a_configuration_that_the_machine_does_not_let_be_read_is_tried_again(
         done = fault("openat", error, tmp_path / name, *serve)
         assert done.returncode == code, done.stderr
         assert f"{tmp_path / name}: " in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("error", ["EIO", "ESTALE"])
+def test_what_lies_beside_a_log_on_a_disk_that_fails_is_named(tmp_path: Path, error: str) -> None:
+    log, part = tmp_path / "log.jsonl", tmp_path / "log.jsonl.bak"
+    part.touch()
+    done = fault("newfstatat", error, part, "-c", BESIDE, str(log))
+    assert (done.stdout, done.stderr) == (f"{log}: beside it, not read: {part.name}\n", "")

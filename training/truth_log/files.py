@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from stat import S_ISREG
 from typing import BinaryIO, NamedTuple
 
+from service.files import presence
 from service.files.regular import open_regular
 
 MAX_LINE_BYTES = 256 * 1024
@@ -150,9 +150,9 @@ def unread_beside(path: Path, read: Iterable[Path]) -> str:
 def _is_file(path: Path) -> bool:
     """Also where it may not be looked at: there is something, and it is not read."""
     try:
-        return S_ISREG(path.stat().st_mode)
-    except OSError as error:
-        return isinstance(error, PermissionError)
+        return presence.is_file(path)
+    except OSError:
+        return True
 
 
 def _age(end: str) -> tuple[int, str]:
