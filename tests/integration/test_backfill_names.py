@@ -18,8 +18,17 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "config.toml"
 
 
-def backfilled(folder: Path, config: Path, *, told: str, quoted: str, gap_s: float = 0.0) -> str:
-    """What is said of one signal; `gap_s` before it the market stops, and for as long behind."""
+def backfilled(
+    folder: Path,
+    config: Path,
+    *options: str,
+    told: str = "EURUSD",
+    quoted: str = "EURUSD",
+    gap_s: float = 0.0,
+) -> str:
+    """What is said of one signal; `gap_s` before it the market stops, and for as long behind.
+
+    Its log is named unless other `options` are given."""
     market = made_market(folder)
     first = signal_lines(quotes_of(market), 1)[0]
     head, *ticks = market.read_text().splitlines()
@@ -38,15 +47,16 @@ def backfilled(folder: Path, config: Path, *, told: str, quoted: str, gap_s: flo
             }
         ],
     )
-    given = ("--config", config, "--journal", folder / "journal.db", "--truth-log", log)
+    places = ("--config", config, "--journal", folder / "journal.db")
+    given = (*places, *(options or ("--truth-log", log)))
     result = give("backfill", unnamed, *given, "--symbol", quoted, "--jobs", "1")
     assert result.exit_code == 0, result.output
     return result.output
 
 
 def next_of(said: str) -> tuple[list[str], str]:
-    """The command that is named, and what is to be given with it."""
-    ((command, more),) = re.findall(r"^next +signal-scorer-train (.+?)(?:  \((.+)\))?$", said, re.M)
+    """The command that is named, alone on its line, and what is to be given with it."""
+    ((command, more),) = re.findall(r"^next +signal-scorer-train (.+)(?:\n +(.+))?$", said, re.M)
     return shlex.split(command), more
 
 
@@ -66,7 +76,7 @@ def test_a_truth_logs_symbol_is_the_markets_as_it_is_written(
     said = backfilled(tmp_path, config, told=told, quoted=quoted)
     assert "scored           1 of 1" in said
     command, more = next_of(said)
-    assert more == "with --config, --journal, --truth-log as here; name configured logs too"
+    assert more == "with --config, --journal, --truth-log as here"
     with closing(Journal(tmp_path / "journal.db")) as journal:
         journal.open()
     places = ("--journal", tmp_path / "journal.db", "--models", tmp_path / "models")
@@ -82,6 +92,22 @@ def test_what_was_made_now_comes_before_what_is_configured(tmp_path: Path, confi
     said = backfilled(tmp_path, config, told="EURUSD", quoted="EURUSD")
     first, second = next_of(said)[0][2::2]
     assert (first, Path(second).name) == (str(tmp_path / "backfill.db"), "older.db")
+
+
+@pytest.mark.parametrize(
+    ("logs", "options", "more"),
+    [
+        ("'live.jsonl', 'truth.jsonl'", (), "--truth-log as here; name configured logs too"),
+        ("'truth.jsonl'", (), "--truth-log as here"),
+    ],
+)
+def test_of_configured_logs_it_is_said_what_train_needs(
+    tmp_path: Path, config: Path, logs: str, options: tuple[str, ...], more: str
+) -> None:
+    """A flag takes their place."""
+    places = f"state_dir = '{tmp_path}'\n[truth_log]\npaths = [{logs}]\n"
+    config.write_text(f"{places}[training]\nmax_missing = 8\n")
+    assert next_of(backfilled(tmp_path, config, *options))[1] == f"with --config, --journal, {more}"
 
 
 def test_a_zone_that_was_of_the_signals_is_none_of_what_train_is_told(

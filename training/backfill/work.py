@@ -74,11 +74,11 @@ class Plan(NamedTuple):
             options["fmt"],
             options["symbol"],
             Place(settings.jobs, settings.scheduler),
-            _more(options),
+            _more(options, settings),
         )
 
 
-def _more(options: dict[str, Any]) -> str:
+def _more(options: dict[str, Any], settings: Settings) -> str:
     logs = options["truth_logs"]
     given = {
         "--config": options["config_path"],
@@ -88,8 +88,10 @@ def _more(options: dict[str, Any]) -> str:
         "--timezone": logs and options["timezone"],  # else it was one of the signals
     }
     names = ", ".join(name for name, value in given.items() if value)
-    configured = "; name configured logs too" if logs else ""  # a flag takes their place
-    return f"  (with {names} as here{configured})" if names else ""
+    # A flag takes the place of those that are configured.
+    configured = set(trainer_settings({**options, "truth_logs": ()}).truth_logs)
+    too = "; name configured logs too" if configured - set(settings.truth_logs) else ""
+    return f"with {names} as here{too}" if names else ""
 
 
 def default_output(settings: Settings) -> Path:
@@ -245,4 +247,6 @@ def _result(result: Result, asked: int, plan: Plan) -> Iterator[str]:
         # Of signals that are in several the first file counts.
         files = {path.absolute(): path for path in (result.path, *plan.settings.backfills)}
         named = " ".join(f"--backfill {shlex.quote(str(path))}" for path in files.values())
-        yield f"next             signal-scorer-train train {named}{plan.more}"
+        yield f"next             signal-scorer-train train {named}"
+        if plan.more:
+            yield f"                 {plan.more}"
