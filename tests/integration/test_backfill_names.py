@@ -99,12 +99,13 @@ def test_what_was_made_now_comes_before_what_is_configured(tmp_path: Path, confi
     [
         ("'live.jsonl', 'truth.jsonl'", (), "--truth-log as here; name configured logs too"),
         ("'truth.jsonl'", (), "--truth-log as here"),
+        ("'truth.jsonl'", ("--timezone", "Europe/Athens"), "--timezone as here"),
     ],
 )
 def test_of_configured_logs_it_is_said_what_train_needs(
     tmp_path: Path, config: Path, logs: str, options: tuple[str, ...], more: str
 ) -> None:
-    """A flag takes their place."""
+    """A flag takes their place, and only here their zone was given."""
     places = f"state_dir = '{tmp_path}'\n[truth_log]\npaths = [{logs}]\n"
     config.write_text(f"{places}[training]\nmax_missing = 8\n")
     assert next_of(backfilled(tmp_path, config, *options))[1] == f"with --config, --journal, {more}"
