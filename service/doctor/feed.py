@@ -30,7 +30,9 @@ from service.sockets.setup import feed_keys, feed_socket
 
 ENOUGH_TICKS = 50
 LEAST_REFUSED = 3
-"""Fewer may be the first of a seldom symbol: late, or behind a true jump of its price."""
+PASSING = frozenset({"tick_late", "tick_spike"})
+"""Fates of the first tick of a seldom symbol: late, or behind a true jump of its price. Further
+ones end them."""
 BEHIND_S = 30.0
 REFUSED = frozenset(
     f"tick_{why}"
@@ -223,8 +225,10 @@ def _unapplied(
     refused_ticks = sum(n for n, _ in lost)
     if 2 * refused_ticks < heard.ticks:
         return
+    few = min(heard.ticks, refused_ticks) < LEAST_REFUSED
+    passing = few and any(fate in PASSING for _, fate in lost)
     count, fate = max(lost)
-    yield (warn if _rests(scene.now_s) or refused_ticks < LEAST_REFUSED else fail)(
+    yield (warn if _rests(scene.now_s) or passing else fail)(
         address,
         f"{heard.ticks} ticks heard, the service has applied none for "
         f"{span(scene.now_s - since_s)}: {count} {fate} meanwhile",

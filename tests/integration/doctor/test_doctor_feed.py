@@ -276,24 +276,38 @@ def test_a_feed_of_which_no_tick_is_applied(
             setup.fault("feed", "applied none", level="warn", now_s=saturday_s, listen_s=PATIENT_S)
 
 
-def test_a_single_tick_that_is_refused_is_no_fault_yet(tmp_path: Path) -> None:
-    """It may be the first in a while, and late, or behind a true jump of the price."""
+@pytest.mark.parametrize(
+    ("others", "late_s", "spread", "level"),
+    [(False, 5.0, 0.0001, "warn"), (True, 5.0, 0.0001, "warn"), (False, 0.0, -0.0001, "fail")],
+)
+def test_a_single_late_tick_is_no_fault_yet(
+    tmp_path: Path,
+    publish: Callable[[Any], str],
+    others: bool,
+    late_s: float,
+    spread: float,
+    level: str,
+) -> None:
+    """It may be the first in a while, however many of another feed are refused."""
+    crossed = [publish(lambda: tick("USDJPY", time.time(), spread=-0.0001))] if others else []
     with closing(Feed()) as feed:
-        values = {"FEED_ENDPOINTS": feed.address, "FEED_STALE_AFTER_S": "0.001"}
+        endpoints = ",".join([feed.address, *crossed])
+        values = {"FEED_ENDPOINTS": endpoints, "FEED_STALE_AFTER_S": "0.001"}
         with running(tmp_path, **values) as service:
             feed.wait_for_subscriber()
-            feed.send(tick("EURUSD", time.time()))
+            first_s = time.time()
+            feed.send(tick("EURUSD", first_s))
             with service.client() as client:
                 eventually(lambda: client.stats()["symbols"], "the tick")
             setup = beside(service, tmp_path / "unused", **values)
 
             def refused(_stop: threading.Event) -> None:
                 feed.wait_for_subscriber()
-                feed.send(tick("EURUSD", time.time(), spread=-0.0001))
+                feed.send(tick("EURUSD", first_s - late_s, spread=spread))
 
             with meanwhile(refused):
-                said = "1 ticks heard, the service has applied none"
-                setup.fault("feed", said, level="warn", now_s=some_monday_s(), listen_s=2.0)
+                said = f"{feed.address} 1 ticks heard, the service has applied none"
+                setup.fault("feed", said, level=level, now_s=some_monday_s(), listen_s=2.0)
 
 
 def test_a_market_that_was_quiet_until_now(tmp_path: Path, publish: Callable[[Any], str]) -> None:
