@@ -13,6 +13,7 @@ from oracles.serial_backfill import differences, serial
 
 from protocol.messages import ScoreRequest
 from service.config.settings import PaperSection
+from service.features.windows import EventBuckets
 from training.backfill.columns import DAY_S, TICK_COLUMNS, unpack
 from training.backfill.pieces import CutRules, Cutter, Piece
 from training.backfill.rerun import Backfilled, rerun, settings_of
@@ -260,3 +261,16 @@ def test_an_empty_market_places_nothing(whole: bool) -> None:
     cutter = Cutter(asked, ["EURUSD"], CutRules(600.0, 60.0, whole_seconds=whole))
     assert list(cutter.pieces([])) == []
     assert cutter.unplaced.total() == 1
+
+
+def test_a_tick_that_cannot_be_applied_ends_the_backfill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live it costs the symbol's history and is logged: here vectors would be neutral unsaid."""
+    events = walk("EURUSD", random.Random(5), [(9.0, 12.0)])
+    asked = signals(events, 3, random.Random(6), ["EURUSD"])
+
+    def add(*_: object) -> None:
+        raise ZeroDivisionError("as a fault of ours would be")
+
+    monkeypatch.setattr(EventBuckets, "add", add)
+    with pytest.raises(RuntimeError, match=r"EURUSD was not applied: .*as a fault of ours"):
+        by_pieces(events, asked, CutRules(PAPER.max_holding_s, PAPER.max_gap_s), deals=True)

@@ -40,7 +40,11 @@ def settings_of(paper: PaperSection, *, deals: bool) -> Config:
 
 
 def rerun(piece: Piece, config: Config) -> list[Backfilled]:
-    """Feed the piece, ask its signals in between, and follow them to `until_s`."""
+    """Feed the piece, ask its signals in between, and follow them to `until_s`.
+
+    Raises RuntimeError for a tick or candle that the engine could not apply: live that costs the
+    symbol's history and is logged, here nobody would know which vectors it cost.
+    """
     engine = Engine(config, "backfill")
     engine.intake.judges_spikes = False  # `stream` has, before ticks were thinned
     endpoint = engine.endpoint("market", volume_is_deal=config.feed.volume == "deal")
@@ -64,6 +68,8 @@ def rerun(piece: Piece, config: Config) -> list[Backfilled]:
         act(rare)
         rare = next(waiting)
     engine.advance(piece.until_s)
+    for fault in engine.intake.faults:
+        raise RuntimeError(f"a tick or candle of {fault.symbol} was not applied: {fault.error}")
     return with_outcomes(engine, rows)
 
 
