@@ -64,8 +64,10 @@ def blocks(time_s: Floats, holding_s: float = 0.0) -> Ints:
 def clustered(values: Floats, weight: Floats, groups: Ints) -> Mean:
     """The weighted mean of `values` (n,) and its error, rows of one group being dependent.
 
-    The sandwich for a weighted mean, sum over g of (sum over i in g of w (v - mean))^2 over
-    (sum w)^2, times G / (G - 1): Liang and Zeger 1986; Bell and McCaffrey 2002 on few clusters.
+    Each group is left out in turn (the jackknife): with s_g the sum over g of w (v - mean) and
+    h_g its share of all weight, (G - 1) / G times the sum of (s_g / (1 - h_g))^2, over
+    (sum w)^2. Bell and McCaffrey 2002: without 1 - h_g, a group that outweighs the others pulls
+    the mean to itself and seems to agree with it. Groups of equal weight give the same either way.
     """
     total = float(weight.sum())
     value = float(np.sum(weight * values) / total)
@@ -74,7 +76,8 @@ def clustered(values: Floats, weight: Floats, groups: Ints) -> Mean:
     count = len(sums)
     if count < 2:
         return Mean(value, float("inf"), count)
-    error = float(np.sqrt(np.sum(sums**2) * count / (count - 1)) / total)
+    others = 1.0 - np.bincount(member, weights=weight) / total
+    error = float(np.sqrt(np.sum((sums / others) ** 2) * (count - 1) / count) / total)
     return Mean(value, error, count)
 
 

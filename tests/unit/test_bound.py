@@ -49,6 +49,28 @@ def test_shared_luck_passes_no_more_often_than_promised(count: int) -> None:
     assert passed <= 20 + 13
 
 
+@pytest.mark.parametrize("sizes", [[250, 12, 12, 12, 12], [300, *[10] * 29]])
+def test_a_day_that_outweighs_the_others_does_not_vouch_for_itself(sizes: list[int]) -> None:
+    rng = np.random.default_rng(len(sizes))
+    day, passed = np.repeat(np.arange(len(sizes)), sizes), 0
+    for _ in range(1000):
+        values = np.sqrt(0.02) * rng.normal(size=len(sizes))[day] + rng.normal(size=len(day))
+        passed += clustered(values, np.ones(len(day)), day).low > 0
+    # 5 % would be 50; some 80 are left, where days of equal weight were assumed 270 and 150.
+    assert passed <= 110
+
+
+def test_the_error_is_that_of_leaving_out_each_group_in_turn() -> None:
+    rng = np.random.default_rng(3)
+    values, weight = rng.normal(size=60), rng.uniform(0.1, 2.0, size=60)
+    groups = rng.integers(7, size=60) ** 2
+    kept = [groups != group for group in np.unique(groups)]
+    without = [np.average(values[rows], weights=weight[rows]) for rows in kept]
+    mean = np.average(values, weights=weight)
+    error = np.sqrt(6 / 7 * np.sum((np.array(without) - mean) ** 2))
+    assert clustered(values, weight, groups).error == pytest.approx(error)
+
+
 def test_luck_shared_by_signals_that_run_for_two_days_passes_no_more_often() -> None:
     rng = np.random.default_rng(1)
     holding_s, span_days, passed = 2 * DAY_S, 60, 0
