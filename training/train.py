@@ -314,7 +314,6 @@ def _publish(
             now_s=candidate.made_s,
             why=verdict.reason,
             keep=settings.keep,
-            details={"gain": candidate.gain},
             clock=clock,
         )
     except Pinned as pinned:

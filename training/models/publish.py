@@ -16,7 +16,14 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
+from protocol.manifest import (
+    FOREST_NAME,
+    MANIFEST_NAME,
+    POINTER_NAME,
+    REPORT_NAME,
+    Manifest,
+    Pointer,
+)
 from service.errors import ModelRejected
 from service.files import presence
 from service.files.durable import (
@@ -52,7 +59,6 @@ def publish(
     now_s: float,
     why: str,
     keep: int = 5,
-    details: Mapping[str, object] | None = None,
     clock: Callable[[], float] | None = None,
     step: Step = no_step,
 ) -> str:
@@ -60,8 +66,8 @@ def publish(
 
     `now_s` is what the model knows up to, its making and its first review; `clock` says when the
     pointer moves (both UTC s), minutes later after a long run. Without one that is `now_s` too.
-    `details` go into the line of `history.jsonl`. Kept are the newest `keep` versions, this
-    one among them, and what the pointer named before; the others go first, which makes room.
+    Kept are the newest `keep` versions, this one among them, and what the pointer named before;
+    the others go first, which makes room.
     Raises Pinned, or ModelRejected where the service would refuse the bundle: then the
     pointer has not moved. OSError as it comes (a full disk): whole is what is there.
     """
@@ -88,13 +94,25 @@ def publish(
     )
     pointer_file(pointer)
     _write_bundle(models_dir, pointer, {**files, MANIFEST_NAME: content}, step)
-    event = {"event": "published", "at": now_s, "version": version, "why": why}
-    event |= {"reviewed_at": now_s, "n": draft.samples.n, "verdict": draft.verdict}
-    event["newest_s"] = draft.samples.last_s
     if clock is not None:
         pointer = replace(pointer, published_at=clock())
-    move_pointer(models_dir, pointer, {**event, **(details or {})}, step)
+    move_pointer(models_dir, pointer, publication(pointer, promised), step)
     return version
+
+
+def publication(pointer: Pointer, told: Manifest) -> dict[str, object]:
+    """A published model's line of `history.jsonl`, from what its own files tell."""
+    return {
+        "event": "published",
+        "at": told.created_at,
+        "version": pointer.version,
+        "why": pointer.why,
+        "reviewed_at": pointer.reviewed_at,
+        "n": told.samples.n,
+        "verdict": told.verdict,
+        "newest_s": told.samples.last_s,
+        "gain": told.verdict.metrics.get("constant", {}).get("improvement"),
+    }
 
 
 def current_pointer(models_dir: Path) -> Pointer | None:

@@ -29,6 +29,7 @@ from training.models.publish import (
     current_pointer,
     move_pointer,
     pointer_file,
+    publication,
     published_versions,
 )
 
@@ -164,21 +165,12 @@ def complete_history(models_dir: Path) -> str | None:
     except _UNREADABLE:
         return None
     if not any(event.version == pointer.version for event in read_history(models_dir)):
-        append_history(models_dir, _publication(pointer, told))
+        append_history(models_dir, publication(pointer, told))
     elif pointer.reviewed_at > _last_review(models_dir, pointer.version, told.created_at):
         append_history(models_dir, _review(pointer))
     else:
         return None
     return pointer.version
-
-
-def _publication(pointer: Pointer, told: Manifest) -> dict[str, object]:
-    event: dict[str, object] = {"event": "published", "at": told.created_at, "why": pointer.why}
-    event |= {"version": pointer.version, "n": told.samples.n, "verdict": told.verdict}
-    event["newest_s"] = told.samples.last_s
-    constant = told.verdict.metrics.get("constant", {})
-    event |= {"gain": constant.get("improvement"), "reviewed_at": pointer.reviewed_at}
-    return event
 
 
 def _review(pointer: Pointer) -> dict[str, object]:
