@@ -98,7 +98,7 @@ def sample(view: View) -> Samples:
         if recorded.stamp_s > due_s:
             feed = intake.feeds.get(view.symbol)
             if feed is not None and due_s - feed.state.last_seen_s < LONG_GAP_S:
-                vectors.roll(due_s)
+                intake.roll(due_s)
                 vector = vectors.vector(feed, view.symbol, due_s, BUY, 70.0)
                 samples.times.append(due_s)
                 samples.mids.append(feed.state.mid or math.nan)

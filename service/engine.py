@@ -99,7 +99,7 @@ class Engine:
         A little of the looking after drift and warmth is done too.
         """
         time = self.intake.time
-        now = self._roll(time.now(receive_time_s))
+        now = self.intake.rolled(receive_time_s)
         # Without a stamp `now` is the machine's time, and the feed's may lag behind it: what it
         # shows is how long no tick has come.
         silent_s = receive_time_s - time.came_s
@@ -155,7 +155,7 @@ class Engine:
         model = self.model
         if model is None or self.mode == "off" or len(signals) < LEAST_TOGETHER:
             return
-        now = self._roll(self.intake.time.now(receive_time_s))
+        now = self.intake.rolled(receive_time_s)
         feeds = [self.intake.feeds.get(self.intake.names.canonical(s.symbol)) for s in signals]
         asked = [
             (feed, DIRECTIONS[signal.direction], signal.base_score)
@@ -198,7 +198,7 @@ class Engine:
         waited_s: float,
     ) -> Answer:
         # A retry too: `prefetch` may have asked for it, of which a recording knows nothing.
-        now = self._roll(self.intake.time.now(receive_time_s))
+        now = self.intake.rolled(receive_time_s)
         digest = content_digest(request)
         known = self._retries.find(request.signal_id, digest, receive_time_s)
         if known:
@@ -285,7 +285,7 @@ class Engine:
     ) -> dict[str, Any]:
         symbol = self.intake.names.canonical(request.symbol)
         feed = self.intake.feeds.get(symbol)
-        now = self._roll(self.intake.time.now(receive_time_s))
+        now = self.intake.rolled(receive_time_s)
         direction = DIRECTIONS[request.direction]
         vector = self.vectors.vector(feed, symbol, now, direction, request.base_score)
         return {
@@ -300,10 +300,6 @@ class Engine:
             "feed_age_s": feed_age_s(feed, receive_time_s),
             "source": None if feed is None else feed.source,
         }
-
-    def _roll(self, now: float) -> float:
-        self.vectors.roll(now)
-        return now
 
     def _apply_candles(
         self, data: messages.TimeframeData, feed: SymbolFeed | None, now: float

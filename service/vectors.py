@@ -40,19 +40,9 @@ class Vectors:
     def __init__(self, intake: Intake, counts: Counter[str]) -> None:
         self._intake = intake
         self._counts = counts
-        self._minute = 0
         self._correlations: dict[str, KeptCorrelation] = {}
         self._correlation_key = (0, 0)
         self._live: list[SymbolState] = []
-
-    def roll(self, now_s: float) -> None:
-        """Close all bars whose minute has ended, once a minute."""
-        minute = int(now_s) // 60
-        if minute != self._minute:
-            self._minute = minute
-            self._intake.rolled_s = minute * 60.0
-            for feed in self._intake.feeds.values():
-                feed.state.roll(now_s)
 
     def vector(
         self,

@@ -118,6 +118,19 @@ class Intake:
             fate = "fault"
         self.counts[f"candle_{fate}"] += 1
 
+    def roll(self, now_s: float) -> None:
+        """Close all bars whose minute has ended by `now_s` (event time, UTC s), once a minute."""
+        if not self.rolled_s <= now_s < self.rolled_s + 60.0:
+            self.rolled_s = now_s // 60.0 * 60.0
+            for feed in self.feeds.values():
+                feed.state.roll(now_s)
+
+    def rolled(self, receive_time_s: float) -> float:
+        """*Now* (event time, UTC s), with all bars closed whose minute has ended."""
+        now = self.time.now(receive_time_s)
+        self.roll(now)
+        return now
+
     def add_bar(
         self, feed: SymbolFeed, opened_s: float, ohlc: tuple[float, float, float, float], now: float
     ) -> str:

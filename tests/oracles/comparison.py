@@ -66,7 +66,7 @@ class Stream:
     def vector(self, symbol: str, receive_s: float, direction: int) -> tuple[int, dict, tuple]:
         """Second of now, values by name, names of the missing."""
         now_s = self.intake.time.now(receive_s)
-        self.vectors.roll(now_s)
+        self.intake.roll(now_s)
         feed = self.intake.feeds.get(symbol)
         vector = self.vectors.vector(feed, symbol, now_s, direction, BASE_SCORE)
         values = dict(zip(FEATURE_NAMES, vector.values, strict=True))

@@ -202,7 +202,7 @@ def taken_in_together(markets: dict[str, Market]) -> Vector:
     for name, market in markets.items():
         given.intake.set_sentiment(name, market.sentiment, 600.0, given.now_s)
     vectors = Vectors(given.intake, Counter())
-    vectors.roll(given.now_s)
+    given.intake.roll(given.now_s)
     found = {
         name: vectors.vector(given.intake.feeds[name], name, given.now_s, 1, market.base_score)
         for name, market in markets.items()

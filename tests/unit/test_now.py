@@ -24,7 +24,7 @@ class Asked(Given):
         self.vectors = Vectors(self.intake, Counter())
 
     def vector(self, symbol: str, now_s: float) -> Vector:
-        self.vectors.roll(now_s)
+        self.intake.roll(now_s)
         return self.vectors.vector(self.intake.feeds.get(symbol), symbol, now_s, 1, 70.0)
 
 

@@ -62,7 +62,7 @@ def test_a_kept_vector_is_never_stale(tmp_path_factory, moves):
                 engine.intake.set_sentiment(symbol, score, 600.0, parts.clock.utc_s())
             case ("ask", symbol, direction):
                 now_s = engine.intake.time.now(parts.clock.utc_s())
-                engine.vectors.roll(now_s)
+                engine.intake.roll(now_s)
                 ask = (engine.intake.feeds[symbol], symbol, now_s, direction, 70.0)
                 kept = engine.vectors.vector(*ask)
                 assert engine.vectors.vector(*ask) == kept
