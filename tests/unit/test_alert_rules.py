@@ -1,4 +1,7 @@
-"""The alerts as files: each is explained, each is tested, and promtool agrees."""
+"""The alerts as files: each is explained, each has a case, and promtool reads them.
+
+Whether the cases come out as they say is `make test-alerts`: promtool takes most of a minute.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,7 @@ from service.errors import RejectReason
 ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULES = (PROMETHEUS / "alerts.yml").read_text()
-TEST_FILES = sorted(path.name for path in PROMETHEUS.glob("*_test.yml"))
-TESTS = "".join((PROMETHEUS / name).read_text() for name in TEST_FILES)
+TESTS = "".join(path.read_text() for path in PROMETHEUS.glob("*_test.yml"))
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 ALERTS = re.findall(r"^ +- alert: (\w+)$", RULES, re.M)
 REASONS = {
@@ -73,9 +75,7 @@ def test_every_metric_that_is_asked_for_is_documented() -> None:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_promtool_finds_them_right() -> None:
-    for arguments in (["check", "config", "prometheus.yml"], ["test", "rules", *TEST_FILES]):
-        done = subprocess.run(
-            ["promtool", *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+def test_promtool_can_read_them() -> None:
+    check = ["promtool", "check", "config", "prometheus.yml"]
+    done = subprocess.run(check, cwd=PROMETHEUS, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
