@@ -31,7 +31,6 @@ from service.housekeeping import Housekeeping, TooManyFaults
 from service.journal.checkpoints import Checkpoints
 from service.journal.writer import Journal
 from service.metrics.exporter import Metrics
-from service.model.bundle import ModelLimits
 from service.model.watch import ModelWatch
 from service.recording.recorded_engine import RecordedEngine
 from service.recording.segments import SegmentWriter
@@ -66,11 +65,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
         return exit_codes.OK
     vitals = Vitals(clock.utc_s())
     engine, recorder = _engine(config, clock)
-    watch = ModelWatch(
-        config.models_dir,
-        interval_s=config.model.poll_s,
-        limits=ModelLimits(config.model.max_file_bytes, config.model.max_nodes),
-    )
+    watch = ModelWatch(config.models_dir, interval_s=config.model.poll_s)
     allowed = _allowed(config)
     checkpoints = Checkpoints(config.journal_path)
     housekeeping = Housekeeping(

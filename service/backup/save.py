@@ -37,7 +37,6 @@ from service.journal.score_table import insert_scores, spooled_scores
 from service.journal.spool import spool_path
 from service.model.bundle import (
     MAX_MANIFEST_BYTES,
-    ModelLimits,
     decode_pointer,
     load,
     machine_faults,
@@ -46,8 +45,7 @@ from service.model.bundle import (
 from service.model.history import HISTORY_NAME
 
 MOST_BYTES = 1 << 30
-"""Of a file beside the journal: as many as `model.max_file_bytes` may allow. One with holes would
-fill the disk."""
+"""Of a file beside the journal, far above any of ours: one with holes would fill the disk."""
 
 TRIES = 3
 """A publication may displace the current model while it is being copied."""
@@ -260,8 +258,7 @@ def _fill(
             schema = writer.journal(config.journal_path)
         except JournalUnreadable as error:
             raise BackupError(str(error)) from None
-    limits = ModelLimits(config.model.max_file_bytes, config.model.max_nodes)
-    model, problems = _models(writer, config.models_dir, limits)
+    model, problems = _models(writer, config.models_dir)
     if not writer.entries:
         raise BackupError(
             f"there is neither a journal at {config.journal_path} nor a model in "
@@ -291,9 +288,7 @@ def _fill(
     )
 
 
-def _models(
-    writer: _Writer, models: Path, limits: ModelLimits
-) -> tuple[str | None, tuple[str, ...]]:
+def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]:
     """All published models and the pointer; which one it names, and what is wrong with it."""
     if not presence.is_dir(models):
         return None, ()
@@ -319,7 +314,7 @@ def _models(
     writer.content(f"{listing.MODELS}/{POINTER_NAME}", content)
     try:
         with machine_faults():
-            load(writer.folder / listing.MODELS, decode_pointer(content), limits)
+            load(writer.folder / listing.MODELS, decode_pointer(content))
     except ModelRejected as error:
         return version, (f"saved as it is, but the service would refuse {version}: {error}",)
     return version, ()

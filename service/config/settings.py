@@ -79,8 +79,6 @@ class ModelSection(Section, frozen=True, kw_only=True):
     directory: str = "models"
     poll_s: Seconds = 1.0
     expire_after_days: Annotated[float, Meta(ge=0, le=3650)] = 35.0
-    max_file_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 64 * 1024 * 1024
-    max_nodes: Count = 2_000_000
 
 
 class JournalSection(Section, frozen=True, kw_only=True):

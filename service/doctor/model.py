@@ -17,7 +17,7 @@ from service.doctor.system import READ, dangling, obstacle, unless_linked
 from service.errors import ModelRejected, RejectReason
 from service.features.bars import DAY_S
 from service.files import presence
-from service.model.bundle import ModelLimits, load, read_pointer
+from service.model.bundle import load, read_pointer
 from service.model.history import moves, read_history
 from service.model.model import REVIEW_DUE, Model
 
@@ -36,8 +36,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         if found is None:
             yield _none(scene, models)
             return
-        limits = ModelLimits(scene.config.model.max_file_bytes, scene.config.model.max_nodes)
-        model = load(models, found, limits)
+        model = load(models, found)
     except ModelRejected as error:
         if isinstance(error.__cause__, PermissionError) and os.geteuid() != scene.owner:
             raise error.__cause__ from None  # hidden from who asks, which says nothing of it
@@ -90,7 +89,6 @@ def _rejected(models: Path, error: ModelRejected) -> Finding:
         RejectReason.FINGERPRINT: f"train anew with this version: {TRAIN}",
         RejectReason.UNREADABLE: "if it is there, let the service's user read it: "
         f"{unless_linked(models, f'chmod -R g+rX {quote(str(models))}')}; if not, {BACK}",
-        RejectReason.TOO_LARGE: "raise model.max_file_bytes if that is the limit, or " + BACK,
         RejectReason.LATENCY: "run doctor again on a quieter machine; if it stays, " + BACK,
     }.get(error.reason, BACK)
     return fail(models, f"the published model is not usable: {error}", advice)

@@ -56,6 +56,7 @@ class ModelLimits(msgspec.Struct, frozen=True):
 
 
 DEFAULT_LIMITS = ModelLimits()
+"""The service's, and the trainer's before it publishes: what that publishes is not refused."""
 
 
 def read_pointer(models_dir: Path) -> Pointer | None:

@@ -134,9 +134,6 @@ class Rerun:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._limits = bundle.ModelLimits(
-            engine.config.model.max_file_bytes, engine.config.model.max_nodes
-        )
         self._endpoints: dict[int, Endpoint] = {}
         self._unwritten: dict[str, ScoreRow] = {}
         self._as_they_are: dict[int, Callable[..., None]] = {
@@ -174,7 +171,7 @@ class Rerun:
             index, name, is_deal = values
             self._endpoints[index] = engine.endpoint(name, volume_is_deal=is_deal)
         elif kind == kinds.MODEL:
-            engine.install(_model(*values, limits=self._limits))
+            engine.install(_model(*values))
         elif kind == kinds.RESTORED:
             receive_time_s, packed = values
             engine.restore(msgspec.msgpack.decode(packed, type=SymbolSnapshot), receive_time_s)
@@ -206,23 +203,17 @@ class Rerun:
         return answer.row
 
 
-def _model(
-    version: str | None,
-    reviewed_at: float | None,
-    files: Files | None,
-    *,
-    limits: bundle.ModelLimits,
-) -> Model | None:
+def _model(version: str | None, reviewed_at: float | None, files: Files | None) -> Model | None:
     """Load a recorded model by the same checks as a published one."""
     if version is None:
         return None
     try:
-        return _unpacked(version, reviewed_at or 0.0, files or {}, limits)
+        return _unpacked(version, reviewed_at or 0.0, files or {})
     except OSError as error:
         raise RecordingError(f"a recorded model cannot be unpacked: {error}") from error
 
 
-def _unpacked(version: str, reviewed_at: float, files: Files, limits: bundle.ModelLimits) -> Model:
+def _unpacked(version: str, reviewed_at: float, files: Files) -> Model:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
         folder.mkdir()
@@ -238,7 +229,7 @@ def _unpacked(version: str, reviewed_at: float, files: Files, limits: bundle.Mod
             reviewed_at=reviewed_at,
         )
         try:
-            return bundle.load(Path(name), pointer, limits, folder_name=folder.name)
+            return bundle.load(Path(name), pointer, folder_name=folder.name)
         except ModelRejected as error:
             raise RecordingError(f"the recorded model {version} is refused: {error}") from None
 

@@ -30,7 +30,7 @@ def replayed(folder: Path, config: object) -> Config:
         {"limits": {"faults_per_minute": 10_000_000, "symbols": 3}},
         {"score": {"bind": [], "spin_us": "long", "base_weight": 0.25}},
         {"feed": {"endpoints": 7, "added_later": {"a": [1]}, "stale_after_s": 5.0}},
-        {"model": {"poll_s": 0, "max_nodes": 9}},
+        {"model": {"poll_s": 0, "max_nodes": 0, "expire_after_days": 9.0}},
         {"monitor": {"warn_points": -1}},
         {"removed_since": {"a": 1}},
     ],
@@ -46,7 +46,7 @@ def test_those_that_the_engine_does_not_read_may_be_of_any_version(
         ("limits", "symbols"),
         ("score", "base_weight"),
         ("feed", "stale_after_s"),
-        ("model", "max_nodes"),
+        ("model", "expire_after_days"),
     ):
         assert read[section][key] == recorded[section][key]
 

@@ -24,13 +24,13 @@ from protocol import codec
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME
 from protocol.messages import ScoreRequest
 from protocol.schema import FINGERPRINT
-from service.config.settings import Config, FeedSection, ModelSection
+from service.config.settings import Config, FeedSection
 from service.housekeeping import Housekeeping
 from service.journal.records import ScoreRow
 from service.paper.positions import KNOWN_SIGNALS
 from service.recording import kinds
 from service.recording.recorded_engine import MAX_MODEL_BYTES, RecordedEngine
-from service.recording.rerun import compare, replay_segments
+from service.recording.rerun import begin, compare, replay_segments
 from service.recording.segments import RecordingError, SegmentWriter, read_segments
 
 
@@ -280,14 +280,19 @@ def test_a_record_that_does_not_fit_what_was_before_it_is_an_error_of_the_record
         list(replay_segments([path]))
 
 
-def test_a_recorded_model_is_held_to_the_limits_that_the_service_had(tmp_path: Path):
+def test_a_model_is_replayed_of_a_run_whose_configuration_had_keys_for_its_limits(tmp_path: Path):
     model = published_model(tmp_path / "models", time.time())
     writer = SegmentWriter(tmp_path / "segments", "run", segment_bytes=1 << 28, keep_bytes=1 << 28)
-    config = Config(state_dir=str(tmp_path), model=ModelSection(max_nodes=1))
-    RecordedEngine(config, "run", writer).install(model)
+    RecordedEngine(Config(state_dir=str(tmp_path)), "run", writer).install(model)
     writer.close()
-    with pytest.raises(RecordingError, match="nodes, at most 1 allowed"):
-        list(replay_segments(list((tmp_path / "segments").iterdir())))
+    (path,) = (tmp_path / "segments").iterdir()
+    (*header, config), *records = read_segments([path])
+    had = msgspec.msgpack.decode(config)
+    had["model"] |= {"max_file_bytes": 1 << 30, "max_nodes": 10_000_000}
+    replay = begin(iter([(*header, msgspec.msgpack.encode(had)), *records]))
+    for record in records:
+        replay.apply(record)
+    assert replay.engine.model.version == model.version
 
 
 def test_damage_is_an_error_and_a_cut_end_is_not(tmp_path: Path):

@@ -18,6 +18,7 @@ from scene import PROGRAMS
 
 from service.config import load as config
 from service.config.settings import Config
+from service.model.bundle import DEFAULT_LIMITS, MAX_MANIFEST_BYTES
 
 SECTIONS = {
     field.name: type(field.default).__struct_fields__
@@ -209,9 +210,13 @@ def test_the_limits_that_are_told_are_the_ones_that_hold() -> None:
         if key:
             number, unit = re.findall(r"^([\d,]+) ?([KMG]iB|)", default)[0]
             told[key[1], key[2]] = int(number.replace(",", "")) * units[unit]
-    assert len(told) == 7
+    assert len(told) == 5
     for (section, name), limit in told.items():
         assert getattr(getattr(Config(), section), name) == limit, name
+    fixed = {bound: default for bound, default, _ in table}
+    largest = f"{DEFAULT_LIMITS.file_bytes >> 20} MiB; a manifest {MAX_MANIFEST_BYTES >> 20} MiB"
+    assert fixed["a model's file"] == largest
+    assert fixed["the nodes of all its trees"] == f"{DEFAULT_LIMITS.nodes:,}"
 
 
 def test_a_default_that_a_sentence_gives_behind_its_key_is_the_one_that_holds() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -147,9 +148,13 @@ def test_a_model_that_the_service_may_not_read(served_by_nobody: Setup) -> None:
 
 
 def test_a_published_model_that_the_service_refused(tmp_path: Path) -> None:
-    with running(tmp_path, MODEL_MAX_NODES="1") as service:
-        setup = Setup(tmp_path / "unused", STATE_DIR=str(tmp_path), SCORE_BIND=service.address)
-        small_model(tmp_path / "models", now_s=time.time())
+    damaged, mended = tmp_path / "models", tmp_path / "mended"
+    version = small_model(damaged, now_s=time.time())
+    shutil.copytree(damaged, mended)
+    os.truncate(damaged / version / FOREST_NAME, 2000)
+    with running(tmp_path) as service:
+        values = {"STATE_DIR": str(tmp_path), "MODEL_DIRECTORY": str(mended)}
+        setup = Setup(tmp_path / "unused", SCORE_BIND=service.address, **values)
         with service.client() as client:
             eventually(lambda: client.stats()["rejections"], "a refusal")
         assert "restart" in setup.fault("model", "serves base scores").advice
