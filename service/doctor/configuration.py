@@ -36,6 +36,15 @@ def check(scene: Scene) -> Iterator[Finding]:
             "0: a model that nobody reviews is served for ever",
             "35 days are five missed trainings",
         )
+    paper_s, ripens_s = config.paper.max_holding_s, config.training.max_holding_s
+    if config.paper.enabled and ripens_s < paper_s:
+        found += 1
+        yield warn(
+            "training.max_holding_s",
+            f"{ripens_s:g} s is less than paper.max_holding_s ({paper_s:g} s): what was scored "
+            "together trains before all of it has ended, the quick stop-outs first",
+            "let it be no shorter than paper.max_holding_s",
+        )
     try:
         check_distinct(config)
     except ConfigError as error:

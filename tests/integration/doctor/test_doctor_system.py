@@ -342,6 +342,7 @@ def test_a_clock_of_another_decade(setup: Setup) -> None:
         ({"SCORE_BASE_WEIGHT": "0.6"}, "scale"),
         ({"FEED_STALE_AFTER_S": "10"}, "silence"),
         ({"MODEL_EXPIRE_AFTER_DAYS": "0"}, "for ever"),
+        ({"PAPER_MAX_HOLDING_S": "20000"}, "before all of it has ended"),
     ],
 )
 def test_values_that_say_what_nobody_means(setup: Setup, values: dict[str, str], said: str) -> None:
