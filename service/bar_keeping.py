@@ -20,6 +20,7 @@ from service.features.bars import MINUTE_S, MINUTES_PER_DAY, Bar, Bars, DayRange
 from service.features.state import SymbolSnapshot, SymbolState
 from service.feed.clock_offset import FUTURE_S
 from service.feed.symbol_feed import NEVER
+from service.journal.read_back import load_bars, load_bars_of
 from service.journal.records import BarRow, SymbolRow
 from service.journal.writer import Journal
 
@@ -71,7 +72,7 @@ class BarKeeping:
         ticked before the journal could be read goes on with what it has made.
         """
         self._held = None
-        bars, symbols = self._journal.load_bars()
+        bars, symbols = load_bars(self._journal)
         if self._journal.fault is not None:
             return  # what was not read is not to be dropped
         intake = self._engine.intake
@@ -93,7 +94,7 @@ class BarKeeping:
         """Give back what lies in the future no more, of symbols that have made nothing new."""
         ahead = self._ahead()
         if ahead:
-            self._give_back(*self._journal.load_bars_of(ahead), utc_s)
+            self._give_back(*load_bars_of(self._journal, ahead), utc_s)
 
     def leave(self) -> None:
         """This file's rows of bars cannot be read: writing beside them would fail each minute, and

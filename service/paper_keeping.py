@@ -17,6 +17,7 @@ import structlog
 from msgspec.structs import replace
 
 from service.engine import Engine
+from service.journal.read_back import load_paper, load_signals, load_unfollowed
 from service.journal.writer import Journal
 from service.paper.positions import KNOWN_SIGNALS
 from service.paper.result import outcome_row
@@ -42,9 +43,9 @@ class PaperKeeping:
         rules = self._engine.config.paper
         if not rules.enabled:
             return
-        rows = self._journal.load_paper()
-        lost = self._journal.load_unfollowed(
-            utc_s - rules.max_gap_s, rules.max_holding_s, rules.max_positions
+        rows = load_paper(self._journal)
+        lost = load_unfollowed(
+            self._journal, utc_s - rules.max_gap_s, rules.max_holding_s, rules.max_positions
         )
         intake = self._engine.intake
         # Scores have the caller's names; of positions one may have been mapped since.
@@ -57,7 +58,7 @@ class PaperKeeping:
         known = {row.score_id for number in paper.numbers() if (row := paper.row(number))}
         known |= {end.position.score_id for end in paper.ended.values()}
         rows = [row for row in rows if row.score_id not in known]
-        self._engine.resume(rows, self._journal.load_signals(KNOWN_SIGNALS))
+        self._engine.resume(rows, load_signals(self._journal, KNOWN_SIGNALS))
         if rows:
             log.info("paper positions restored", open=len(rows), of_scores=len(lost))
 

@@ -16,6 +16,7 @@ import structlog
 from service.bar_keeping import BarKeeping
 from service.engine import Engine
 from service.journal.file import FileId
+from service.journal.read_back import last_seq, load_replies
 from service.journal.records import Remembered
 from service.journal.writer import Journal
 from service.paper_keeping import PaperKeeping
@@ -94,11 +95,11 @@ class WarmStart:
 
     def _restore_replies(self, utc_s: float) -> None:
         self._journal.catch_up()
-        self._engine.number_above(self._journal.last_seq())
+        self._engine.number_above(last_seq(self._journal))
         config = self._engine.config
         since_s = utc_s - config.score.retry_window_s
         limit = config.limits.remembered_replies
-        for signal_id, known in self._journal.load_replies(since_s, utc_s, limit):
+        for signal_id, known in load_replies(self._journal, since_s, utc_s, limit):
             self._remember(signal_id, known)
 
     def _remember(self, signal_id: str, known: Remembered) -> None:

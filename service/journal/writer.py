@@ -22,19 +22,12 @@ from service.journal.bar_table import drop_others, drop_symbols, insert_bars
 from service.journal.event_table import drop_old_events, insert_events
 from service.journal.file import FileId, Files, clear_of, file_at, files_of, open_writer, wal_of
 from service.journal.outcome_table import WRITTEN, Written, catch_up, follow, insert_outcome, late
-from service.journal.paper_table import (
-    LOAD_PAPER,
-    PAPER_COLUMNS,
-    UNFOLLOWED,
-    can_be_followed,
-    insert_paper,
-)
+from service.journal.paper_table import insert_paper
 from service.journal.records import (
     BarRow,
     EventRow,
     OutcomeRow,
     PaperRow,
-    Remembered,
     ScoreRow,
     SymbolRow,
 )
@@ -48,15 +41,10 @@ from service.journal.spool import Spool, spool_path
 
 T = TypeVar("T")
 
-LAST_SEQ = 1 << 62
-"""A number beyond is a damaged one: a microsecond of the year 148,000."""
-
 # What writing can meet: a file or disk at fault, or a value that no column takes.
 _FAULTS = (sqlite3.Error, OSError, OverflowError, UnicodeError)
 MOST_SPOOLED, MOST_SPOOLED_BYTES = 4096, 16 << 20
 """Scores that may wait for their table before the next answer has to."""
-MOST_SEARCHED = 1 << 18
-"""Scores that are looked through for ids of signals, some 20 ms: callers need not name any."""
 FOLLOWED_TOGETHER = 1024
 """Scores that `lookup` follows at once where nothing else is written: they share its pages, and
 few answers wait for it."""
@@ -141,11 +129,11 @@ class Journal:
             return
         if found.main != self._files.main:
             # It is ours still, wherever it lies: what its WAL holds belongs in it.
-            self._run("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
             self._failed(FileNotFoundError(f"{self.path} was moved or replaced"))
         elif found.wal != self._files.wal:
             # What it holds is still ours to move; the next process would look in vain.
-            self._run("PRAGMA wal_checkpoint(FULL)")
+            self.rows("PRAGMA wal_checkpoint(FULL)")
             self._failed(FileNotFoundError(f"{wal_of(self.path)} was removed or replaced"))
         elif not self._spool.is_in_place:
             self._failed(FileNotFoundError(f"{self._spool.path} was moved or replaced"))
@@ -199,48 +187,12 @@ class Journal:
 
     def drop_symbols(self, kept: Container[str]) -> None:
         """Drop the bars and facts of all other symbols."""
-        gone = [row for row in self._run("SELECT symbol FROM symbols") if row[0] not in kept]
+        gone = [row for row in self.rows("SELECT symbol FROM symbols") if row[0] not in kept]
         self._transacted(lambda c: drop_symbols(c, gone))
 
     def drop_rows(self, kept: Iterable[str]) -> None:
         """The same, and of damaged names, by a look at every row: for a start, not for between."""
         self._transacted(lambda c: drop_others(c, kept))
-
-    def load_bars(self) -> tuple[list[BarRow], list[SymbolRow]]:
-        """All kept bars, by symbol and rising minute, and each symbol's facts."""
-        bars = self._named("SELECT * FROM bars ORDER BY symbol, minute")
-        symbols = self._named("SELECT * FROM symbols")
-        return [BarRow(*row) for row in bars], [SymbolRow(*row) for row in symbols]
-
-    def load_bars_of(self, names: Iterable[str]) -> tuple[list[BarRow], list[SymbolRow]]:
-        """The same of these symbols; others' rows, of which there may be 100,000, are not read."""
-        bars: list[BarRow] = []
-        symbols: list[SymbolRow] = []
-        for name in sorted(names):
-            found = self._named("SELECT * FROM bars WHERE symbol = ? ORDER BY minute", (name,))
-            facts = self._named("SELECT * FROM symbols WHERE symbol = ?", (name,))
-            bars += [BarRow(*row) for row in found]
-            symbols += [SymbolRow(*row) for row in facts]
-        return bars, symbols
-
-    def load_replies(self, since: float, until: float, limit: int) -> list[tuple[str, Remembered]]:
-        """The newest answers between two times (UTC s) by signal, oldest first, for their retries.
-
-        Later ones are of a clock that was ahead: an hour on they would be taken for new.
-        """
-        self.settle()
-        rows = self._run(
-            # A score's number is not below its microsecond: older ones are not read.
-            "SELECT signal_id, scored_at, digest, reply FROM scores"
-            " WHERE seq >= ? AND signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?",
-            (int(since * 1e6), limit),
-        )
-        replies = self._sound(tuple[str, float, bytes, bytes], list(reversed(rows)))
-        return [
-            (signal_id, Remembered(at_s, digest, reply))
-            for signal_id, at_s, digest, reply in replies
-            if since <= at_s <= until
-        ]
 
     def save_paper(self, rows: Sequence[PaperRow], ended: Sequence[OutcomeRow]) -> bool:
         """Keep open positions as they are now and ends, whose positions go, in one transaction."""
@@ -252,16 +204,6 @@ class Journal:
 
         return self._transacted(work)
 
-    def last_seq(self) -> int:
-        """The highest number of a score; 0 where there is none that could be added to."""
-        self.settle()
-        rows = self._run("SELECT seq FROM scores ORDER BY seq DESC LIMIT 1")
-        return rows[0][0] if rows and rows[0][0] < LAST_SEQ else 0
-
-    def load_paper(self) -> list[PaperRow]:
-        """All open positions."""
-        return self._sound_paper(self._run(LOAD_PAPER))
-
     def catch_up(self) -> None:
         """Have all scores found by their signals, those too that a kill left behind.
 
@@ -270,23 +212,20 @@ class Journal:
         self._transacted(catch_up)
         self._transacted(drop_old_events)
 
-    def load_unfollowed(self, since: float, holding_s: float, limit: int) -> list[PaperRow]:
-        """Positions of signals first scored since a time (UTC s) without one or an end of one."""
-        values = {"since": since, "holding_s": holding_s, "limit": limit}
-        return self._sound_paper(self._run(UNFOLLOWED, values))
-
-    def load_signals(self, limit: int) -> list[str]:
-        """The ids of the signals that were scored last, oldest first."""
-        newest = (
-            "SELECT signal_id FROM (SELECT seq, signal_id FROM lookup ORDER BY seq DESC LIMIT ?)"
-            " WHERE signal_id IS NOT NULL ORDER BY seq DESC LIMIT ?"
-        )
-        found = self._run(newest, (MOST_SEARCHED, limit))
-        return self._sound(str, [row[0] for row in reversed(found)])
+    def rows(self, statement: str, values: tuple[Any, ...] | dict[str, Any] = ()) -> list[Any]:
+        """The rows that a statement gives; none where there is a `fault`, before or by it."""
+        if self.fault is not None or not self.open():
+            return []
+        assert self._connection is not None
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except _FAULTS as error:
+            self._failed(error)
+            return []
 
     def set_setting(self, key: str, value: str) -> None:
         """Keep a value."""
-        self._run("INSERT OR REPLACE INTO settings VALUES(?,?)", (key, value))
+        self.rows("INSERT OR REPLACE INTO settings VALUES(?,?)", (key, value))
 
     def checkpoint(self) -> None:
         """Move the WAL into the file, without waiting for readers; the caller waits for the disk.
@@ -294,7 +233,7 @@ class Journal:
         While the service serves, `checkpoints` does it elsewhere.
         """
         self.in_wal = 0
-        self._run("PRAGMA wal_checkpoint(PASSIVE)")
+        self.rows("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         """Settle, checkpoint and close; the file is then complete without its WAL."""
@@ -391,41 +330,6 @@ class Journal:
             self._failed(error)
             return None
         return done
-
-    def _named(self, statement: str, values: tuple[str, ...] = ()) -> list[Any]:
-        """Rows that begin with a symbol's name; one whose name is damaged is left out."""
-        rows = self._run(statement, values)
-        named = [row for row in rows if isinstance(row[0], str)]
-        self.errors += len(rows) - len(named)
-        return named
-
-    def _sound_paper(self, rows: list[Any]) -> list[PaperRow]:
-        """Positions of rows that begin with their columns."""
-        named = [dict(zip(PAPER_COLUMNS, row, strict=False)) for row in rows]
-        return [row for row in self._sound(PaperRow, named) if can_be_followed(row)]
-
-    def _sound(self, kind: type[T], rows: list[Any]) -> list[T]:
-        """Rows as what they are; one that nobody of ours wrote is left out and an error.
-
-        SQLite finds no turned bit within a row, and keeps any type in any column.
-        """
-        found = []
-        for row in rows:
-            try:
-                found.append(msgspec.convert(row, kind))
-            except (msgspec.MsgspecError, ValueError):
-                self.errors += 1
-        return found
-
-    def _run(self, statement: str, values: tuple[Any, ...] | dict[str, Any] = ()) -> list[Any]:
-        if self.fault is not None or not self.open():
-            return []
-        assert self._connection is not None
-        try:
-            return self._connection.execute(statement, values).fetchall()
-        except _FAULTS as error:
-            self._failed(error)
-            return []
 
     def _failed(self, error: Exception) -> None:
         self.errors += 1

@@ -12,6 +12,7 @@ import pytest
 from serving import START_S, ManualClock, Parts, tick
 
 from service.clock import SystemClock
+from service.journal.read_back import load_bars
 from service.journal.records import BarRow, SymbolRow
 
 SYMBOLS = ("EURUSD", "GBPUSD")
@@ -52,7 +53,7 @@ def rows_of(parts: Parts) -> list[int]:
 def test_rows_of_the_future_do_not_displace_what_is_made(tmp_path: Path, is_held: bool) -> None:
     before = kept(tmp_path)
     assert before.journal.open()
-    facts = before.journal.load_bars()[1][0].facts
+    facts = load_bars(before.journal)[1][0].facts
     tomorrow = int(START_S) // 60 + 1440
     rows = [BarRow("EURUSD", tomorrow + n, 1.1, 1.2, 1.0, 1.1) for n in range(240)]
     before.journal.save_bars(rows, [SymbolRow("EURUSD", facts)])

@@ -16,6 +16,7 @@ from service.journal.bar_table import KEPT_BARS
 from service.journal.event_table import KEPT_EVENTS, TIDY_EVERY
 from service.journal.file import open_reader, open_writer
 from service.journal.outcome_table import Written
+from service.journal.read_back import load_bars, load_bars_of, load_replies
 from service.journal.records import BarRow, EventRow, ScoreRow, SymbolRow
 from service.journal.writer import FOLLOWED_TOGETHER
 
@@ -215,7 +216,7 @@ def test_the_newest_bars_of_each_symbol_are_kept(journal: Journal) -> None:
         bars("A", 0, 300) + bars("B", 0, 10), [SymbolRow("A", b"a"), SymbolRow("B", b"b")]
     )
     journal.save_bars(bars("A", 300, 5), [SymbolRow("A", b"a2")])
-    kept, symbols = journal.load_bars()
+    kept, symbols = load_bars(journal)
     assert [bar.minute for bar in kept if bar.symbol == "A"] == list(range(305 - KEPT_BARS, 305))
     assert [bar.minute for bar in kept if bar.symbol == "B"] == list(range(10))
     assert {row.symbol: row.facts for row in symbols} == {"A": b"a2", "B": b"b"}
@@ -224,17 +225,17 @@ def test_the_newest_bars_of_each_symbol_are_kept(journal: Journal) -> None:
 def test_bars_of_some_symbols_are_read_without_the_others(journal: Journal) -> None:
     facts = [SymbolRow(name, name.encode()) for name in ("A", "B", "C")]
     journal.save_bars(bars("A", 5, 3) + bars("B", 0, 3) + bars("C", 0, 2), facts)
-    assert journal.load_bars_of({"C", "A", "D"}) == (
+    assert load_bars_of(journal, {"C", "A", "D"}) == (
         bars("A", 5, 3) + bars("C", 0, 2),
         [facts[0], facts[2]],
     )
-    assert journal.load_bars_of(()) == ([], [])
+    assert load_bars_of(journal, ()) == ([], [])
 
 
 def test_a_bar_that_changed_replaces_itself(journal: Journal) -> None:
     journal.save_bars(bars("A", 0, 2), [SymbolRow("A", b"")])
     journal.save_bars([BarRow("A", 1, 1.0, 9.0, 0.5, 1.5)], [SymbolRow("A", b"")])
-    assert [bar.high for bar in journal.load_bars()[0]] == [2.0, 9.0]
+    assert [bar.high for bar in load_bars(journal)[0]] == [2.0, 9.0]
 
 
 def test_text_that_is_no_utf_8_costs_its_row_alone(journal: Journal) -> None:
@@ -249,12 +250,12 @@ def test_text_that_is_no_utf_8_costs_its_row_alone(journal: Journal) -> None:
             connection.execute(f"UPDATE {table} SET {turned} WHERE {column} = {first}")
     again = Journal(journal.path)
     assert again.open()
-    assert again.load_bars() == (kept[2:], [SymbolRow("GBPUSD", b"y")])
-    assert [signal_id for signal_id, _ in again.load_replies(0.0, 1e10, 10)] == ["SIG_1"]
+    assert load_bars(again) == (kept[2:], [SymbolRow("GBPUSD", b"y")])
+    assert [signal_id for signal_id, _ in load_replies(again, 0.0, 1e10, 10)] == ["SIG_1"]
     assert again.fault is None
     assert again.errors == 4
     again.drop_rows(["GBPUSD"])
-    assert again.load_bars() == (kept[2:], [SymbolRow("GBPUSD", b"y")])
+    assert load_bars(again) == (kept[2:], [SymbolRow("GBPUSD", b"y")])
     assert again.errors == 4
     again.close()
     found = [row["signal_id"] for row in rows(journal.path, "SELECT signal_id FROM scores")]
@@ -264,7 +265,7 @@ def test_text_that_is_no_utf_8_costs_its_row_alone(journal: Journal) -> None:
 def test_symbols_that_are_gone_leave_nothing(journal: Journal) -> None:
     journal.save_bars(bars("A", 0, 3) + bars("B", 0, 3), [SymbolRow("A", b""), SymbolRow("B", b"")])
     journal.drop_symbols(["B", "C"])
-    kept, symbols = journal.load_bars()
+    kept, symbols = load_bars(journal)
     assert {bar.symbol for bar in kept} == {row.symbol for row in symbols} == {"B"}
 
 
@@ -273,7 +274,7 @@ def test_the_newest_replies_come_back_oldest_first(journal: Journal) -> None:
         at = 1000.0 + i
         journal.write([score(i, seq=int(at * 1e6), scored_at=at, reply=bytes([i]))])
     journal.write([score(11, seq=2_000_000_000, scored_at=2000.0, signal_id=None)])
-    found = journal.load_replies(1003.0, 1e10, 4)
+    found = load_replies(journal, 1003.0, 1e10, 4)
     assert [known.reply for _, known in found] == [b"\6", b"\7", b"\x08", b"\x09"]
 
 
@@ -316,7 +317,7 @@ def test_a_path_that_cannot_be_used_is_said_and_tried_again_until_it_is_mended(
     assert journal.write([score(0), EVENT]) == [Written(False)] * 2
     assert journal.unwritten == 1
     assert journal.save_bars(bars("A", 0, 1), [SymbolRow("A", b"")]) is False
-    assert journal.load_bars() == ([], [])
+    assert load_bars(journal) == ([], [])
     assert journal.recover(5.0) is False
     removed(path)
     assert journal.recover(6.0) is True

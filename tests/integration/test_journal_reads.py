@@ -14,6 +14,7 @@ from scored_journal import outcome_row, score_row, vectors
 from serving import rows
 
 from service.journal import reading as journal_reading
+from service.journal.read_back import load_signals
 from service.journal.reading import after, lacking, open_quietly, spooled, summary
 from service.journal.records import ScoreRow
 
@@ -119,7 +120,7 @@ def test_a_search_for_known_signals_has_an_end(tmp_path: Path) -> None:
     """Where nobody names one, as in the original client, it would be of all there ever was."""
     journal = Journal(tmp_path / "journal.db")
     journal.write([score(0), outcome_row(0, True)])
-    assert journal.load_signals(10) == ["SIG_0"]
+    assert load_signals(journal, 10) == ["SIG_0"]
     connection = journal._connection
     assert connection is not None
     connection.execute(
@@ -127,8 +128,8 @@ def test_a_search_for_known_signals_has_an_end(tmp_path: Path) -> None:
         " INSERT INTO lookup SELECT ? + i, NULL, 0.0 FROM n",
         (score(0).seq,),
     )
-    assert journal.load_signals(10) == []
+    assert load_signals(journal, 10) == []
     (last,) = rows(journal.path, "SELECT max(seq) AS seq FROM lookup")
     newer = msgspec.structs.replace(score(1), seq=last["seq"] + 1)
     journal.write([newer, outcome_row(1, True)])
-    assert journal.load_signals(10) == ["SIG_1"]
+    assert load_signals(journal, 10) == ["SIG_1"]
