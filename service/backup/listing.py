@@ -6,11 +6,9 @@ The rule: a folder without it, or with a file that is not the one that was saved
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -20,7 +18,6 @@ from protocol.manifest import MANIFEST_NAME
 from service.config.settings import Config
 from service.console import exit_codes
 from service.errors import remedy
-from service.files.durable import sync_directory
 from service.files.regular import open_regular
 from service.journal.file import SCHEMA_VERSION
 
@@ -136,11 +133,11 @@ def what_is_missed(folder: Path, manifest: SavedManifest, config: Config) -> str
     """
     if manifest.schema is None:
         return f"a journal: there is none at {config.journal_path}"
+    purpose = "(removed on purpose: docs/operations.md, Backup and restore)"
     if _lacks_models(folder, manifest):
-        return (
-            f"models: there are none in {config.models_dir}, though one was served (removed on "
-            "purpose: docs/operations.md, Backup and restore)"
-        )
+        return f"models: there are none in {config.models_dir}, though one was served {purpose}"
+    if manifest.model and manifest_of(manifest.model) not in manifest.files:
+        return f"the current model: {manifest.model} is not in {config.models_dir} {purpose}"
     return None
 
 
@@ -150,29 +147,16 @@ def _lacks_models(folder: Path, manifest: SavedManifest) -> bool:
     Where they lie tells nothing: a mount point without its disk is a folder like any other, into
     which the trainer may have written its history.
     """
-    if any(PurePosixPath(name).match(f"{MODELS}/*/{MANIFEST_NAME}") for name in manifest.files):
+    if any(PurePosixPath(name).match(manifest_of("*")) for name in manifest.files):
         return False
     with _reading(folder / JOURNAL) as connection:
         served = connection.execute("SELECT 1 FROM events WHERE kind = 'model_installed' LIMIT 1")
         return served.fetchone() is not None
 
 
-def set_apart(folder: Path) -> Path:
-    """Give a backup that lacks something a name that no other has, and that nobody counts who
-    removes the oldest: good ones may be among those. Returns it. Raises BackupError."""
-    folder = folder.absolute()
-    name = f"incomplete-{folder.name}"
-    names = chain([name], (f"{name}-{number}" for number in count(2)))
-    apart = next(path for path in map(folder.with_name, names) if not os.path.lexists(path))
-    try:
-        folder.rename(apart)
-        sync_directory(apart.parent)
-    except OSError as error:
-        raise BackupError(
-            f"{folder} cannot be renamed to {apart.name}: {error.strerror}; {remedy(error)}",
-            exit_codes.CANT_CREATE,
-        ) from None
-    return apart
+def manifest_of(version: str) -> str:
+    """What a model's manifest is called in a backup."""
+    return f"{MODELS}/{version}/{MANIFEST_NAME}"
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """`backup`: a folder with journal, models and configuration, while everything runs.
 
 The rule: it is written under a name that nobody takes for a backup, flushed, verified and only
-then renamed; killed at any moment it leaves a backup or none. The journal is copied by SQLite
-within one read transaction, which keeps no writer waiting.
+then renamed, once; killed at any moment it leaves a backup or none, and one that lacks something
+never has the name of a whole one. The journal is copied by SQLite within one read transaction,
+which keeps no writer waiting.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import shutil
 import sqlite3
 import stat
 from contextlib import closing, suppress
+from itertools import chain, count
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -48,7 +50,7 @@ MOST_BYTES = 1 << 30
 """Of a file beside the journal, far above any of ours: one with holes would fill the disk."""
 
 TRIES = 3
-"""A publication may displace the current model while it is being copied."""
+"""A model may be published while others are being copied: the next time only it is."""
 
 _OF_THE_COPY = frozenset(
     {
@@ -62,6 +64,14 @@ _OF_THE_COPY = frozenset(
 """SQLite's codes for what only the copy can fail with: the journal itself is merely read."""
 
 
+class Made(NamedTuple):
+    """Where the backup lies, what is in it, and what it lacks though the service had it."""
+
+    folder: Path
+    manifest: SavedManifest
+    missed: str | None
+
+
 def make(
     sourced: Sourced,
     config_file: Path | None,
@@ -69,8 +79,12 @@ def make(
     *,
     now_s: float,
     step: Step = no_step,
-) -> SavedManifest:
-    """Make `target`, which must not be there yet or be empty. Raises BackupError."""
+) -> Made:
+    """Make `target`, which must not be there yet or be empty. Raises BackupError.
+
+    One that lacks something is given a name that nobody counts who removes the oldest: good ones
+    may be among those.
+    """
     target = _placed(target.absolute())
     work = beside(target)
     try:
@@ -86,6 +100,9 @@ def make(
         writer = _Writer(work, step)
         manifest = _fill(writer, sourced, config_file, now_s)
         listing.verify(work, manifest)
+        missed = listing.what_is_missed(work, manifest, sourced.config)
+        if missed:
+            target = _apart(target)
         writer.content(listing.NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
         for folder in (path for path in work.rglob("*") if path.is_dir()):
             sync_directory(folder, step)
@@ -114,7 +131,7 @@ def make(
         ) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return manifest
+    return Made(target, manifest, missed)
 
 
 def _placed(target: Path) -> Path:
@@ -134,6 +151,12 @@ def _placed(target: Path) -> Path:
             exit_codes.CANT_CREATE,
         )
     return folder / target.name
+
+
+def _apart(target: Path) -> Path:
+    name = f"incomplete-{target.name}"
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(path for path in map(target.with_name, names) if not os.path.lexists(path))
 
 
 def _no_room(target: Path, error: sqlite3.Error) -> str:
@@ -296,25 +319,23 @@ def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]
     if presence.is_file(history):
         writer.file(f"{listing.MODELS}/{HISTORY_NAME}", history)
     for _ in range(TRIES):
+        _bundles(writer, models)
         try:
             with machine_faults():
-                content = read_pointer_bytes(models)
-                version = None if content is None else decode_pointer(content).version
-                _bundles(writer, models)
-                saved = f"{listing.MODELS}/{version}/{MANIFEST_NAME}" in writer.entries
-                if content is None or (saved and read_pointer_bytes(models) == content):
-                    break
+                # Behind the bundles: what it names is among them, or was published meanwhile.
+                found = read_pointer_bytes(models)
+                if found is None:
+                    return None, ()
+                content, pointer = found, decode_pointer(found)
         except ModelRejected as error:
-            _bundles(writer, models)
             return None, (f"the models' pointer cannot be used and is not saved: {error}",)
-    else:
-        return None, (f"the current model {version} is not there: its pointer is not saved",)
-    if content is None or version is None:
-        return None, ()
+        if listing.manifest_of(pointer.version) in writer.entries:
+            break
     writer.content(f"{listing.MODELS}/{POINTER_NAME}", content)
+    version = pointer.version
     try:
         with machine_faults():
-            load(writer.folder / listing.MODELS, decode_pointer(content))
+            load(writer.folder / listing.MODELS, pointer)
     except ModelRejected as error:
         return version, (f"saved as it is, but the service would refuse {version}: {error}",)
     return version, ()

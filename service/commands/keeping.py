@@ -23,9 +23,10 @@ def backup(config_path: str | None, folder: Path) -> None:
     """Save journal, models, mode and configuration in the new folder DIR.
 
     While everything runs. Secret keys are not in it. Killed half way it leaves no DIR. Where
-    there is no journal, or no model though one was served, it leaves the rest as incomplete-DIR.
+    there is no journal, no model though one was served, or not the current one, it leaves the
+    rest as incomplete-DIR.
     """
-    from service.backup.listing import BackupError, set_apart, what_is_missed
+    from service.backup.listing import BackupError
     from service.backup.save import make
     from service.config.load import config_file, load
     from service.console.words import amount
@@ -34,10 +35,8 @@ def backup(config_path: str | None, folder: Path) -> None:
     now_s = time.time()
     with undone_on_sigterm():
         sourced = load(config_path)
-        manifest = make(sourced, config_file(config_path), folder, now_s=now_s)
-        missed = what_is_missed(folder, manifest, sourced.config)
-        if missed:
-            folder = set_apart(folder)
+        made = make(sourced, config_file(config_path), folder, now_s=now_s)
+    folder, manifest, missed = made
     size = sum(entry.size for entry in manifest.files.values())
     schema = "no journal" if manifest.schema is None else f"journal of schema {manifest.schema}"
     saved = f"{len(manifest.files)} files, {amount(size)}, {schema}"

@@ -59,8 +59,8 @@ def test_what_is_saved_while_it_serves_is_consistent_and_comes_back(tmp_path: Pa
             while len(scored) < 50:
                 time.sleep(0.01)
             known = list(scored)
-            manifest = make(sourced(tmp_path / "a"), None, tmp_path / "saved", now_s=time.time())
-    assert manifest.model == first
+            made = make(sourced(tmp_path / "a"), None, tmp_path / "saved", now_s=time.time())
+    assert made.manifest.model == first
     assert not list(tmp_path.glob(".saved*"))
     put_back(tmp_path / "b", tmp_path / "saved")
     kept = [row["score_id"] for row in rows(tmp_path / "b" / "journal.db", "SELECT * FROM scores")]
@@ -81,20 +81,20 @@ def test_a_backup_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_the_configuration_is_in_it_and_secret_keys_are_not(tmp_path: Path) -> None:
     small_model(tmp_path / "state" / "models")
-    made = keygen(tmp_path / "state", "elite_guard")
+    keys = keygen(tmp_path / "state", "elite_guard")
     config = tmp_path / "config.toml"
-    config.write_text(f'[curve]\nserver_secret_file = "{made.server_secret}"\n')
-    manifest = make(
+    config.write_text(f'[curve]\nserver_secret_file = "{keys.server_secret}"\n')
+    made = make(
         load(str(config), environ={"SIGNAL_SCORER_STATE_DIR": str(tmp_path / "state")}),
         config,
         tmp_path / "saved",
         now_s=NOW_S,
     )
-    assert (tmp_path / "saved" / "config.toml").read_text() == config.read_text()
-    secret = made.server_secret.read_text().splitlines()[-1]
-    for path in (tmp_path / "saved").rglob("*"):
+    assert (made.folder / "config.toml").read_text() == config.read_text()
+    secret = keys.server_secret.read_text().splitlines()[-1]
+    for path in made.folder.rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes()
-    assert "secret keys" in manifest.problems[0]
+    assert "secret keys" in made.manifest.problems[0]
 
 
 def test_what_else_the_trainer_reads_is_said_not_to_be_saved(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_what_else_the_trainer_reads_is_said_not_to_be_saved(tmp_path: Path) -> 
     config = tmp_path / "config.toml"
     config.write_text('[training]\nbackfills = ["models/b.db"]\njournals = ["/b/j.db"]\n')
     where = load(str(config), environ={"SIGNAL_SCORER_STATE_DIR": str(tmp_path / "state")})
-    said = make(where, config, tmp_path / "saved", now_s=NOW_S).problems[-1]
+    said = make(where, config, tmp_path / "saved", now_s=NOW_S).manifest.problems[-1]
     assert "models/b.db" in said
     assert "/b/j.db" in said
 
@@ -112,8 +112,8 @@ def test_a_configuration_behind_a_link_is_saved(tmp_path: Path) -> None:
     (tmp_path / "real.toml").write_text("[score]\n")
     config = tmp_path / "config.toml"
     config.symlink_to("real.toml")
-    make(sourced(tmp_path / "state"), config, tmp_path / "saved", now_s=NOW_S)
-    assert (tmp_path / "saved" / "config.toml").read_text() == "[score]\n"
+    made = make(sourced(tmp_path / "state"), config, tmp_path / "saved", now_s=NOW_S)
+    assert (made.folder / "config.toml").read_text() == "[score]\n"
 
 
 def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path) -> None:
@@ -141,13 +141,13 @@ def test_a_folder_that_may_not_be_looked_into_is_not_written_into(open_folder: P
 def test_a_model_that_is_damaged_is_saved_and_said(tmp_path: Path) -> None:
     version = a_state(tmp_path / "state", "x", 0)
     (tmp_path / "state" / "models" / version / FOREST_NAME).write_bytes(b"no forest")
-    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S).manifest
     assert "would refuse" in manifest.problems[0]
     (tmp_path / "state" / "models" / version / FOREST_NAME).unlink()
-    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "again", now_s=NOW_S)
+    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "again", now_s=NOW_S).manifest
     assert "would refuse" in manifest.problems[0]
     (tmp_path / "state" / "models" / version / FOREST_NAME).mkdir()
-    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "third", now_s=NOW_S)
+    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "third", now_s=NOW_S).manifest
     assert "would refuse" in manifest.problems[0]
 
 
@@ -183,9 +183,9 @@ def test_models_that_are_removed_meanwhile_keep_nothing_from_being_saved(tmp_pat
             while leaving:
                 shutil.rmtree(leaving.pop())
 
-    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S, step=step)
-    assert manifest.model == versions[2]
-    assert {path.name for path in (tmp_path / "saved/models").glob("*Z-*")} == {versions[2]}
+    made = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S, step=step)
+    assert made.manifest.model == versions[2]
+    assert {path.name for path in (made.folder / "models").glob("*Z-*")} == {versions[2]}
 
 
 @pytest.mark.parametrize("instead", ["a folder", "half of it"])
@@ -200,17 +200,19 @@ def test_what_is_no_pointer_keeps_nothing_else_from_being_saved(
         pointer.mkdir()
     else:
         pointer.write_bytes(half)
-    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S).manifest
     assert "pointer cannot be used" in manifest.problems[0]
     assert {listing.JOURNAL, f"models/{version}/{FOREST_NAME}"} < manifest.files.keys()
     (tmp_path / "state/journal.db").unlink()
-    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "models alone", now_s=NOW_S)
+    manifest = make(
+        sourced(tmp_path / "state"), None, tmp_path / "models alone", now_s=NOW_S
+    ).manifest
     assert f"models/{version}/{FOREST_NAME}" in manifest.files
 
 
 def test_a_backup_without_a_journal_says_so(tmp_path: Path) -> None:
     small_model(tmp_path / "state" / "models")
-    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    manifest = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S).manifest
     assert manifest.problems == (f"there is no journal at {tmp_path / 'state' / 'journal.db'}",)
 
 
@@ -394,16 +396,15 @@ def test_a_restore_that_is_killed_loses_nothing_and_can_be_repeated(
 
 def test_a_backup_without_a_journal_is_not_said_to_have_brought_one(tmp_path: Path) -> None:
     version = small_model(tmp_path / "state" / "models")
-    make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
-    done = run("restore", str(tmp_path / "saved"), state=tmp_path / "new")
+    saved = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S).folder
+    done = run("restore", str(saved), state=tmp_path / "new")
     assert done.returncode == 0
     assert f"UTC: no journal, model {version}" in done.stdout
 
 
 def test_a_time_that_no_calendar_has_is_told_by_no_fault(tmp_path: Path) -> None:
-    saved = tmp_path / "saved"
     small_model(tmp_path / "state" / "models")
-    make(sourced(tmp_path / "state"), None, saved, now_s=1e18)
+    saved = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=1e18).folder
     done = run("restore", str(saved), state=tmp_path / "new")
     assert (done.returncode, done.stderr) == (0, "")
     assert "restored the backup of ? UTC: " in done.stdout

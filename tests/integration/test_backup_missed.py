@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from builders import small_model
 from command import Done, invoke
-from saved_state import a_state, run, write_event
+from saved_state import NOW_S, a_state, run, sourced, version_of, write_event
 
+from protocol.manifest import MANIFEST_NAME
 from service.backup import listing
+from service.backup.save import make
 from service.model.history import HISTORY_NAME
+from training.models.registry import rollback
 
 
 def saved_from(state: Path, place: str, path: Path) -> Done:
@@ -51,9 +55,18 @@ def test_none_of_them_has_the_name_of_one_that_lacks_nothing(tmp_path: Path) -> 
         assert "removed on purpose: docs/operations.md, Backup and restore" in done.stderr
 
 
-def test_where_it_cannot_have_another_name_that_is_said(tmp_path: Path) -> None:
-    with pytest.raises(listing.BackupError, match="gone cannot be renamed to incomplete-gone: No "):
-        listing.set_apart(tmp_path / "gone")
+def test_none_of_them_ever_has_it(tmp_path: Path) -> None:
+    """Killed in between it would keep it."""
+    state, saved = tmp_path / "state", tmp_path / "saved"
+    write_event(state, "model_installed")
+    seen: list[bool] = []
+
+    def step(_name: str) -> None:
+        seen.append(saved.exists())
+
+    make(sourced(state), None, saved, now_s=NOW_S, step=step)
+    assert len(seen) > 5
+    assert not any(seen)
 
 
 @pytest.mark.parametrize("place", ["JOURNAL_PATH", "MODEL_DIRECTORY"])
@@ -84,6 +97,39 @@ def test_neither_a_history_nor_a_pointer_is_a_model(tmp_path: Path) -> None:
     done = run("backup", str(tmp_path / "saved"), state=tmp_path / "state")
     assert done.returncode == 66
     assert f" {models}" in done.stderr
+
+
+def test_so_is_the_current_model_where_others_are_there(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    write_event(state, "model_installed")
+    other, current = (small_model(state / "models", seed, now_s=NOW_S + seed) for seed in range(2))
+    (state / "models" / current).rename(tmp_path / "unmounted")
+    done = run("backup", str(tmp_path / "saved"), state=state)
+    assert done.returncode == 66
+    assert f"without the current model: {current} is not in {state / 'models'}" in done.stderr
+    assert f"models/{other}/{MANIFEST_NAME}" in listing.read(tmp_path / "incomplete-saved").files
+
+
+@pytest.mark.parametrize("how", ["published", "gone back to"])
+def test_beside_a_trainer_no_model_is_missed(tmp_path: Path, how: str) -> None:
+    """The pointer moves while each model is copied, and what it named before may be removed."""
+    state, models = tmp_path / "state", tmp_path / "state/models"
+    write_event(state, "model_installed")
+    versions = [small_model(models, seed, now_s=NOW_S + seed) for seed in range(3)]
+
+    def step(name: str) -> None:
+        if not name.endswith(MANIFEST_NAME) or len(versions) == 6:
+            return
+        if how == "published":
+            versions.append(small_model(models, len(versions), now_s=NOW_S + len(versions)))
+            shutil.rmtree(models / versions[-2])
+        else:
+            versions.append(rollback(models, now_s=NOW_S, why="x"))
+
+    made = make(sourced(state), None, tmp_path / "saved", now_s=NOW_S, step=step)
+    assert made == (tmp_path / "saved", listing.read(tmp_path / "saved"), None)
+    assert made.manifest.model == version_of(models) == versions[-1]
+    assert version_of(tmp_path / "saved/models") == versions[-1]
 
 
 @pytest.mark.parametrize("models", ["state/models", "not/there/models"])

@@ -420,7 +420,7 @@ def test_a_backup_of_any_schema_comes_back_and_is_brought_forward(
     tmp_path: Path, version: int
 ) -> None:
     of_schema(SCHEMAS / f"journal_{version}.sql", tmp_path / "old" / "journal.db")
-    manifest = make(sourced(tmp_path / "old"), None, tmp_path / "saved", now_s=NOW_S)
+    manifest = make(sourced(tmp_path / "old"), None, tmp_path / "saved", now_s=NOW_S).manifest
     assert manifest.schema == version
     state = tmp_path / "new"
     put_back(state, tmp_path / "saved")

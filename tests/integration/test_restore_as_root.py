@@ -200,8 +200,8 @@ def test_a_backup_takes_nothing_of_a_folder_that_a_link_names(theirs: Theirs) ->
                 swapped.rename(theirs.state / "mine")
                 swapped.symlink_to(theirs.roots)
 
-    saved = theirs.saved.with_name("again")
-    make(sourced(theirs.state), None, saved, now_s=NOW_S, step=step)
+    again = theirs.saved.with_name("again")
+    saved = make(sourced(theirs.state), None, again, now_s=NOW_S, step=step).folder
     assert (theirs.models / second).is_symlink()
     assert not list(saved.rglob("shadow"))
     assert (saved / "models" / first).is_dir()
