@@ -197,12 +197,15 @@ class _Writer:
             del self.entries[name]
         shutil.rmtree(self.folder / folder, ignore_errors=True)
 
-    def journal(self, source: Path) -> int:
-        """A consistent copy of the journal, in one file; returns its schema."""
+    def journal(self, source: Path) -> tuple[int, int]:
+        """A consistent copy of the journal, in one file.
+
+        Returns its schema, and how many of the scores that wait beside it are not in it.
+        """
         path = self.folder / listing.JOURNAL
         # First: what is taken to its table meanwhile is in the copy of that.
         try:
-            waiting, _ = spooled_scores(source)
+            waiting, left_out = spooled_scores(source)
         except OSError as error:
             raise BackupError(
                 f"{spool_path(source)} cannot be read: {error.strerror}; {ASK_DOCTOR}"
@@ -217,7 +220,7 @@ class _Writer:
             refuse_foreign(writing)  # as whoever owns the journal had altered it by then
             # In one transaction: thousands may wait, and each commit waits for the disk.
             with writing:
-                insert_scores(writing, waiting)
+                left_out += insert_scores(writing, waiting)
             self._step(f"close {listing.JOURNAL}")
             # One file without a WAL beside it: what is copied on is whole.
             (mode,) = writing.execute("PRAGMA journal_mode=DELETE").fetchone()
@@ -234,7 +237,7 @@ class _Writer:
             ) from None
         with open_regular(path) as file:
             self.entries[listing.JOURNAL] = listing.copy(file, lambda _chunk: None)
-        return schema
+        return schema, left_out
 
     def _write(self, name: str, source: BinaryIO) -> None:
         self._step(f"write {name}")
@@ -275,10 +278,10 @@ def _fill(
     writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: float
 ) -> SavedManifest:
     config = sourced.config
-    schema = None
+    schema, left_out = None, 0
     if presence.exists(config.journal_path):
         try:
-            schema = writer.journal(config.journal_path)
+            schema, left_out = writer.journal(config.journal_path)
         except JournalUnreadable as error:
             raise BackupError(str(error)) from None
     model, problems = _models(writer, config.models_dir)
@@ -296,6 +299,10 @@ def _fill(
     writer.content(listing.EFFECTIVE, msgspec.json.format(msgspec.json.encode(sourced), indent=1))
     if config.curve.server_secret_file or config.curve.feed_secret_file:
         problems = (*problems, "secret keys are not in a backup: keep them apart from it")
+    if left_out:
+        spool = spool_path(config.journal_path)
+        why = "are damaged or another version's and not in it: copy that file away"
+        problems = (*problems, f"scores in {spool} {why}")
     if schema is None:
         problems = (*problems, f"there is no journal at {config.journal_path}")
     others = (*config.training.journals, *config.training.backfills)

@@ -14,6 +14,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from another_user import as_nobody, as_root
 from background import meanwhile
@@ -41,7 +42,7 @@ from service.backup import listing
 from service.backup.save import make
 from service.config.load import load
 from service.journal.file import SCHEMA_VERSION
-from service.journal.spool import spool_path
+from service.journal.spool import Spool, spool_path
 from service.keygen import keygen
 
 
@@ -296,6 +297,25 @@ def test_a_link_in_the_spools_place_makes_no_backup(tmp_path: Path) -> None:
     with pytest.raises(listing.BackupError, match=f"{spool} cannot be read: is a link"):
         make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
     assert not (tmp_path / "saved").exists()
+
+
+@pytest.mark.parametrize("why", ["damaged", "another version's"])
+def test_scores_that_wait_and_cannot_be_read_are_named(tmp_path: Path, why: str) -> None:
+    write_event(tmp_path / "state", "there")
+    spool = Spool(spool_path(tmp_path / "state" / "journal.db"))
+    spool.open()
+    x = vectors(2)
+    spool.append([msgspec.structs.astuple(score_row(i, x[i])) for i in range(2)])
+    if why == "damaged":
+        turned(spool.path)
+    else:
+        spool.append([["of", "other", "columns"]])
+    spool.close()
+    made = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    (said,) = made.manifest.problems
+    assert said.startswith(f"scores in {spool.path} are damaged or another version's and not in")
+    saved = rows(tmp_path / "saved/journal.db", "SELECT * FROM scores")
+    assert len(saved) == (1 if why == "damaged" else 2)
 
 
 @pytest.fixture(scope="module")
