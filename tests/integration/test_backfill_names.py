@@ -111,18 +111,22 @@ def test_of_configured_logs_it_is_said_what_train_needs(
     assert next_of(backfilled(tmp_path, config, *options))[1] == f"with --config, --journal, {more}"
 
 
-def test_a_zone_that_was_of_the_signals_is_none_of_what_train_is_told(
-    tmp_path: Path, config: Path
+@pytest.mark.parametrize(
+    ("logs", "more"),
+    [("", "with --config as here"), ("'t.jsonl'", "with --config, --timezone as here")],
+)
+def test_a_zone_that_was_of_the_signals_alone_is_none_of_what_train_is_told(
+    tmp_path: Path, config: Path, logs: str, more: str
 ) -> None:
-    """There it would be taken for that of the configured logs."""
-    config.write_text("[training]\nmax_missing = 8\n")
+    """Configured logs were read with it too, and their signals have the times that it gave."""
+    config.write_text(f"[truth_log]\npaths = [{logs}]\n[training]\nmax_missing = 8\n")
     market = made_market(tmp_path)
     signals = write_lines(tmp_path / "signals.jsonl", signal_lines(quotes_of(market), 1))
     given = ("--config", config, "--signals", signals, "--timezone", "Europe/Athens")
     made = tmp_path / "made.db"
     result = give("backfill", market, *given, "--output", made, "--jobs", "1")
     assert result.exit_code == 0, result.output
-    assert next_of(result.output) == (["train", "--backfill", str(made)], "with --config as here")
+    assert next_of(result.output) == (["train", "--backfill", str(made)], more)
 
 
 def test_of_a_signal_in_a_gap_of_the_market_there_is_nothing_to_train_on(

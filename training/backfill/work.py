@@ -85,8 +85,8 @@ def _more(options: dict[str, Any], settings: Settings) -> str:
         "--journal": options["journals"],
         "--models": options["models"],
         "--truth-log": logs,
-        # With signals and no log named it was theirs.
-        "--timezone": (logs or not options["signals"]) and options["timezone"],
+        # Without a log it was the signals' alone.
+        "--timezone": settings.truth_logs and options["timezone"],
     }
     names = ", ".join(name for name, value in given.items() if value)
     # A flag takes the place of those that are configured.
