@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -79,6 +80,35 @@ def answering(
     """An `Answering` for the block."""
     with closing(Answering(answer, address)) as server:
         yield server
+
+
+@contextmanager
+def held_up(address: str, holds_s: Iterable[float]) -> Iterator[str]:
+    """The address of a relay that lets its connections wait, each in turn so long, for a byte."""
+    host, port = address.removeprefix("tcp://").split(":")
+    over = threading.Event()
+
+    def relay(near: socket.socket, hold_s: float) -> None:
+        over.wait(hold_s)
+        with suppress(OSError), near, socket.create_connection((host, int(port))) as far:
+            while True:
+                for line in select.select([near, far], [], [])[0]:
+                    told = line.recv(65_536)
+                    if not told:
+                        return
+                    (far if line is near else near).sendall(told)
+
+    def accept() -> None:
+        with suppress(OSError):  # the test is over
+            for hold_s in holds_s:
+                near, _ = listener.accept()
+                threading.Thread(target=relay, args=(near, hold_s), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def free_address() -> str:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import select
-import socket
-import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from itertools import repeat
 from typing import Any
 
 from harness import PATIENCE_S, eventually
-from wire import answering, base_score
+from wire import answering, base_score, held_up
 
 from protocol.aio import AsyncScorerClient
 from protocol.client import ScorerClient
@@ -76,32 +71,3 @@ def test_one_that_stands_too_late_for_its_call_serves_the_next() -> None:
 def after_80_ms(request: dict[str, Any]) -> dict[str, Any]:
     time.sleep(0.08)
     return base_score(request)
-
-
-@contextmanager
-def held_up(address: str, holds_s: Iterable[float]) -> Iterator[str]:
-    """The address of a relay that lets its connections wait, each in turn so long, for a byte."""
-    host, port = address.removeprefix("tcp://").split(":")
-    over = threading.Event()
-
-    def relay(near: socket.socket, hold_s: float) -> None:
-        over.wait(hold_s)
-        with suppress(OSError), near, socket.create_connection((host, int(port))) as far:
-            while True:
-                for line in select.select([near, far], [], [])[0]:
-                    told = line.recv(65_536)
-                    if not told:
-                        return
-                    (far if line is near else near).sendall(told)
-
-    def accept() -> None:
-        with suppress(OSError):  # the test is over
-            for hold_s in holds_s:
-                near, _ = listener.accept()
-                threading.Thread(target=relay, args=(near, hold_s), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-        over.set()
-        listener.shutdown(socket.SHUT_RDWR)

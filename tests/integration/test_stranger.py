@@ -6,6 +6,7 @@ Nothing of `protocol` is used to talk: only the document, its bytes and its own 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ import msgpack
 import pytest
 import zmq
 from harness import Service, eventually, running
+from wire import held_up
 from wire_document import DOCUMENT, Golden, golden
 
 from training.dataset.scored import labels_by_id
@@ -86,6 +88,24 @@ def test_the_documents_client_gives_up_in_time_and_recovers(documented: dict[str
     assert len(set(sent)) == 1, "the same bytes again"
     client.context.destroy(linger=0)
     context.destroy(linger=0)
+
+
+def test_the_documents_client_waits_for_a_slow_handshake_over_several_calls(
+    service: Service, documented: dict[str, Any]
+) -> None:
+    slow = threading.Event()
+
+    def one_connection() -> Iterator[float]:
+        slow.wait()
+        yield 0.0
+
+    with held_up(service.address, one_connection()) as address:
+        client = documented["Client"](address, budget_s=0.02)
+        assert client.ask("health") is None
+        slow.set()
+        client.budget_s = PATIENCE_MS / 1000
+        assert client.ask("health")["ready"] is True
+        client.context.destroy(linger=0)
 
 
 @pytest.mark.parametrize("one", [g for g in golden() if "op" in g.content], ids=lambda g: g.title)
