@@ -66,6 +66,9 @@ RESTING_ROWS = 4
 REST_S = 0.002
 """So long a silence that who asks next will hardly meet what is done meanwhile."""
 
+ENDING_S, PAUSE_MS = 0.05, 10
+"""At the end all who come are refused for so long, or until nobody has come for such a pause."""
+
 TICKS_A_REQUEST = 8
 """So many ticks may be applied for each answer before a waiting request goes first."""
 
@@ -368,11 +371,16 @@ class Server:
                 self._feeds[index] = Feed(socket, feed.endpoint)
 
     def _drain_and_close(self) -> None:
-        """Answer what was accepted, tell whoever comes later, and close."""
+        """Answer what was accepted, tell whoever comes later, and close.
+
+        Who has just read his reply is about to ask again.
+        """
         self._accept()
         while self._arrived:
             self._answer()
-        self._accept(("shutting_down", "the service ends; go on with the base score"))
+        until_s = self._clock.monotonic_s() + ENDING_S
+        while self._clock.monotonic_s() < until_s and self._scoring.poll(PAUSE_MS):
+            self._accept(("shutting_down", "the service ends; go on with the base score"))
         for feed in self._feeds:
             feed.socket.close(linger=0)
         self._scoring.close()

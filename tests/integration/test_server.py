@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from harness import Feed, eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served import PATIENCE_MS, Served
-from serving import body, unpacked
+from serving import ManualClock, body, unpacked
 
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 from service.errors import ConfigError
@@ -268,6 +269,34 @@ def test_at_the_end_what_was_accepted_is_answered_and_who_comes_later_is_told(
     assert {reply["error"]["code"] for reply in refused} == {"overloaded", "shutting_down"}
     assert {reply["fallback"] for reply in refused} == {61.5}
     assert len(served.rows()) == len(answered) > 1
+
+
+class Watched(ManualClock):
+    """A clock that does something at each look."""
+
+    at_a_look: Callable[[], None] = staticmethod(lambda: None)
+
+    def monotonic_s(self) -> float:
+        self.at_a_look()
+        return super().monotonic_s()
+
+
+def test_at_the_end_who_goes_on_asking_is_told_so_for_50_ms(tmp_path: Path, peers: Any) -> None:
+    clock, ids = Watched(), itertools.count()
+    served = Served(tmp_path, clock)
+    client = served.connected(peers(zmq.DEALER, served.address))
+
+    def one_more() -> None:
+        clock.advance(0.02)
+        client.send(body("score", id=next(ids), **SCORE))
+        assert served.server._scoring.poll(PATIENCE_MS)
+
+    clock.at_a_look = one_more
+    served.close()
+    replies = [unpacked(received(client)[-1]) for _ in range(3)]
+    assert [reply["id"] for reply in replies] == [0, 1, 2]
+    assert {reply["error"]["code"] for reply in replies} == {"shutting_down"}
+    assert next(ids) == 4, "but for the one that came when the time was over"
 
 
 def test_an_ipc_address_serves_and_its_folder_is_made(tmp_path: Path, peers: Any) -> None:
