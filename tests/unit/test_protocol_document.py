@@ -14,7 +14,8 @@ from wire_document import DOCUMENT, Golden, golden
 from protocol import codec, ea_feed, limits, messages
 from service import responder, scoring, server
 from service.config import settings
-from service.feed import terminals
+from service.features import bars
+from service.feed import intake, terminals
 from service.journal import outcome_table
 from service.sockets import setup
 from training.truth_log import words
@@ -151,6 +152,14 @@ def test_the_bounds_and_kinds_of_the_feed_are_the_codes() -> None:
     skipped = told.partition("under `feed.skipped`")[2].partition(". ")[0]
     kinds = set(re.findall(r"`(\w+)`", skipped))
     assert kinds == {"garbage", "too_large", "other", "heartbeat"} <= ea_feed.SKIPPED_KINDS
+
+
+def test_the_fates_of_the_feeds_candles_are_the_codes() -> None:
+    makers = (bars.candle_refusal, intake.Intake.add_bar, intake.Intake._candle)
+    sources = "".join(map(inspect.getsource, makers))
+    fates = {f"candle_{fate}" for fate in re.findall(r'return "(\w+)"', sources)}
+    told = DOCUMENT.section("## The feed, and ticks by push").partition("`stats` counts")[2]
+    assert set(re.findall(r"`(candle_\w+)`", told)) == {*fates, "candle_none"}
 
 
 def test_every_code_that_the_service_can_send_is_in_the_table() -> None:
