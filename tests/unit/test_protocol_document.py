@@ -148,6 +148,7 @@ def test_the_bounds_and_kinds_of_the_feed_are_the_codes() -> None:
     assert f"of more than {ea_feed.MAX_CANDLES_PER_TIMEFRAME} the last count" in told
     assert f"`too_large` (above {limits.MAX_BODY_BYTES} bytes)" in told
     assert f"`feed.silence_s` ({settings.FeedSection().silence_s:g} s)" in told
+    assert f"begins anew there, after {intake.RESTART_AFTER_LATE} ticks" in told
     assert f"none of this one for {terminals.DROPPED_AFTER_S:g} s" in told
     skipped = told.partition("under `feed.skipped`")[2].partition(". ")[0]
     kinds = set(re.findall(r"`(\w+)`", skipped))
