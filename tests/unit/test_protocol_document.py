@@ -130,8 +130,9 @@ def test_the_limits_are_the_codes() -> None:
 
 def test_the_words_of_an_outcome_are_those_that_the_trainer_knows() -> None:
     meaning = next(row[3] for row in DOCUMENT.tables("### `outcome`")[0] if row[0] == "outcome")
-    wins, losses, ends = [True] * 2, [False] * 2, [None] * 4
+    wins, losses, ends = [True] * 3, [False] * 3, [None] * 4
     said = [word.replace("…", "BY_HAND") for word in re.findall(r"\b[A-Z_]{3,}…?", meaning)]
+    assert set(said[:6]) == messages.WINS | messages.LOSSES
     assert [words.result(word.lower()) for word in said] == wins + losses + ends
     assert [words.result(word, None, -3.0) for word in said] == wins + losses + [False] * 4
 
