@@ -205,6 +205,15 @@ def test_a_batch_has_a_fate_for_each(socket: zmq.Socket[bytes]) -> None:
     )
 
 
+def test_the_golden_reply_to_a_batch_is_of_the_services_shape(socket: zmq.Socket[bytes]) -> None:
+    (told,) = [one.content for one in golden() if "scores" in one.content]
+    signals = [{"symbol": "EURUSD", "base_score": 72.5}, {"base_score": 61.0}]
+    reply = ask(socket, pack(op="score_many", id=told["id"], signals=signals))
+    assert list(reply) == list(told)
+    assert told["scores"][0].keys() <= reply["scores"][0].keys()
+    assert reply["scores"][1] == told["scores"][1]
+
+
 def test_unknown_keys_are_named_and_a_retry_gets_the_first_reply(
     service: Service, socket: zmq.Socket[bytes]
 ) -> None:
