@@ -30,6 +30,7 @@ _NOT_OURS = (bytes, bytearray, memoryview, datetime, date, time, timedelta, UUID
 _CONTAINERS = frozenset((dict, list))
 _ENVELOPE = frozenset(("v", "id", "op"))
 _FIELDS = {op: frozenset(kind.__struct_fields__) | _ENVELOPE for op, kind in REQUESTS.items()}
+_SIGNAL = frozenset(Signal.__struct_fields__)
 _TIMEFRAMES = frozenset(TimeframeData.__struct_fields__)
 _PATH = re.compile(r"`\$\.?([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
@@ -246,12 +247,13 @@ def _where(request: Request) -> str:
     return ""
 
 
-def unknown_keys(content: dict[str, Any], op: str) -> tuple[str, ...]:
-    """Keys of a request that this version does not know, cut to a bounded list.
+def unknown_keys(content: dict[str, Any], op: str | None = None) -> tuple[str, ...]:
+    """Keys of a request, or of a batch's signal, that this version does not know; a bounded list.
 
-    A timeframe that nobody knows is one: its candles would be lost without a word.
+    A signal has no envelope: who gives it an `id` gets none back, and is told.
+    A timeframe that nobody knows is such a key: its candles would be lost without a word.
     """
-    known = _FIELDS[op]
+    known = _FIELDS[op] if op else _SIGNAL
     unknown = [] if known.issuperset(content) else [key for key in content if key not in known]
     frames = content.get("timeframe_data") if "timeframe_data" in known else None
     unknown += [f"timeframe_data.{key}" for key in frames or () if key not in _TIMEFRAMES]

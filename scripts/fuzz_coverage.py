@@ -65,7 +65,7 @@ def codec_target(data: bytes) -> None:
                 codec.decode_signal(content)
             except DecodeError as error:
                 assert error.code == "invalid_field"
-            codec.unknown_keys(content, "score")
+            codec.unknown_keys(content)
             codec.pack(content)
         return
     try:

@@ -169,7 +169,7 @@ class Responder:
         except Exception as fault:  # as for a single one
             self._vitals.answered[signal.op, "internal"] += 1
             return _bare(self._internal(fault, signal.op, signal.base_score, None))
-        return _Part(answer, codec.unknown_keys(content, "score"))
+        return _Part(answer, codec.unknown_keys(content))
 
     def _write(self, parts: list[_Part]) -> None:
         """Journal the rows of all parts at once."""

@@ -204,7 +204,8 @@ def test_timeframes_that_nobody_knows_are_named_behind_the_unknown_keys() -> Non
     content = SCORE | {"timeframe_data": frames, "base_scroe": 1}
     named = ("base_scroe", "timeframe_data.m1", "timeframe_data.H1")
     assert codec.decode_request(msgpack.packb(content)).ignored == named
-    assert codec.unknown_keys(content, "score") == named
+    # One of a batch has no envelope of its own.
+    assert codec.unknown_keys(content) == ("v", "op", "id", *named)
     many = {"timeframe_data": {"k" * 200 + str(i): i for i in range(100)}}
     ignored = codec.decode_request(msgpack.packb(SCORE | many)).ignored
     assert len(ignored) == limits.MAX_IGNORED_KEYS
