@@ -51,6 +51,7 @@ def end_of(word: str, stop: float | None, way: str, r: float) -> dict[str, Any]:
         "pips": {"pips_result": r * RISK / PIP},
         "r": {"realised_r": r},
         "exit": {"exit_price": ENTRY + r * RISK},
+        "r and exit": {"realised_r": r, "exit_price": ENTRY + r * RISK},
     }
     levels = {} if stop is None else {"entry_price": ENTRY, "sl": stop, "tp": ENTRY + RISK}
     return {"outcome": word, **levels, **ways[way]}
@@ -60,7 +61,7 @@ R = st.sampled_from([-900.0, -2.5, -1.1, -0.95, -0.5, -0.01])
 ENDS = st.tuples(
     st.sampled_from(sorted(MIRRORED)),
     st.sampled_from([None, ENTRY - RISK, *BEYOND]),
-    st.sampled_from(["word", "pips", "r", "exit"]),
+    st.sampled_from(["word", "pips", "r", "exit", "r and exit"]),
     st.one_of(R, R.map(lambda r: -r), st.just(0.0)),
 )
 

@@ -109,8 +109,12 @@ class Signals(Mapping[str, Signal]):
             self._table[first : first + _SIGNAL.size] = self._packed(together)
         return row
 
+    def judge_again(self, row: int) -> None:
+        """Have the outcome in this row judged in the end, be it that no other line speaks of it."""
+        self._told_again[row] = 1
+
     def is_told_once(self, row: int) -> bool:
-        """Whether one line alone spoke of the signal in this row."""
+        """Whether one line alone spoke of the signal in this row, and its reader judged it."""
         return not self._told_again[row]
 
     def has_own_levels(self, row: int) -> bool:

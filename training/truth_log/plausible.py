@@ -21,7 +21,8 @@ from training.truth_log.lines import Outcome, Reason, Signal
 _MIN_DISTANCE = 1e-5
 # A level counts as reached from 90 % of the way on: writers round prices to the point.
 _REACHED = 0.9
-# An exit further than the level's own distance beyond the level was not caused by it.
+# An exit further than the level's own distance beyond the level was not caused by it, unless the
+# line's own R says the same: prices do run over levels, and mostly over stops.
 _BEYOND = 2.0
 # Real logs agree to 1.1 s; a tracker may begin to watch a minute late and round to minutes.
 # The least that two time zones differ by is twice as much.
@@ -48,7 +49,16 @@ class ReadingRules(msgspec.Struct, frozen=True, kw_only=True):
 
 def doubt(signal: Signal, outcome: Outcome, rules: ReadingRules) -> Reason | None:
     """The first reason why `outcome` cannot be the end of `signal`; None where it can be."""
-    return _doubt_time(signal, outcome, rules) or _doubt_levels(signal, outcome)
+    most = math.inf if _is_told_alike(signal, outcome) else _BEYOND
+    return _doubt_time(signal, outcome, rules) or _doubt_levels(signal, outcome, most)
+
+
+def is_only_far(outcome: Outcome) -> bool:
+    """Whether an end that contradicts its own line's levels does so by having run too far alone.
+
+    Beside the signal's own line it may be true: the levels of this one may have moved.
+    """
+    return _doubt_levels(outcome.signal, outcome, math.inf) is None
 
 
 def beside_its_signal(outcome: Outcome) -> tuple[Outcome, Reason | None]:
@@ -59,11 +69,12 @@ def beside_its_signal(outcome: Outcome) -> tuple[Outcome, Reason | None]:
     """
     signal = msgspec.structs.replace(outcome.signal, stop=None)
     moved = msgspec.structs.replace(outcome, beyond=True)
-    if outcome.stop is None or (reason := _doubt_levels(signal, moved)) is Reason.IMPOSSIBLE_LEVELS:
+    reason = _doubt_levels(signal, moved, math.inf)
+    if outcome.stop is None or reason is Reason.IMPOSSIBLE_LEVELS:
         return outcome, Reason.IMPOSSIBLE_LEVELS
     if reason is None:
         return moved, None
-    won = _doubt_levels(signal, msgspec.structs.replace(moved, win=True)) is None
+    won = _doubt_levels(signal, msgspec.structs.replace(moved, win=True), math.inf) is None
     return outcome, Reason.GAINED_AT_STOP if won else Reason.IMPOSSIBLE_LEVELS
 
 
@@ -169,7 +180,8 @@ def _doubt_time(signal: Signal, outcome: Outcome, rules: ReadingRules) -> Reason
     return None
 
 
-def _doubt_levels(signal: Signal, outcome: Outcome) -> Reason | None:
+def _doubt_levels(signal: Signal, outcome: Outcome, most: float) -> Reason | None:
+    """`most` is how often as far as its level, from the entry, it may have ended."""
     entry = signal.entry
     differs = sign_differs(outcome.win, outcome.realised_r, outcome.pips)
     if _made_too_much(signal, outcome):
@@ -184,7 +196,7 @@ def _doubt_levels(signal: Signal, outcome: Outcome) -> Reason | None:
             continue
         if abs(level - entry) <= _MIN_DISTANCE * entry or (level - entry) * expected < 0:
             return Reason.IMPOSSIBLE_LEVELS
-    if differs or _exit_differs(signal, outcome, side):
+    if differs or _exit_differs(signal, outcome, side, most):
         return Reason.CONTRADICTS_LEVELS
     return None
 
@@ -206,7 +218,15 @@ def sign_differs(win: bool, realised_r: float | None, pips: float | None) -> boo
     return bool(pips and (pips > 0) != win) or bool(realised_r and (realised_r > 0) != win)
 
 
-def _exit_differs(signal: Signal, outcome: Outcome, side: int) -> bool:
+def _is_told_alike(signal: Signal, outcome: Outcome) -> bool:
+    """Whether the R that is told is what its exit price says."""
+    if outcome.realised_r is None or outcome.exit is None or signal.stop is None:
+        return False
+    made = -_way(signal, filled_at(signal, outcome), signal.stop, outcome.exit)
+    return made != 0.0 and _is_same(outcome.realised_r / made)
+
+
+def _exit_differs(signal: Signal, outcome: Outcome, side: int, most: float) -> bool:
     """Whether the exit price lies where this result cannot have ended."""
     began = filled_at(signal, outcome)
     if outcome.exit is None or began is None or side == 0:
@@ -217,9 +237,9 @@ def _exit_differs(signal: Signal, outcome: Outcome, side: int) -> bool:
     level, last = levels(signal, outcome, outcome.win)
     if level is None or words.is_open_ended(outcome.word):  # no level is said to have ended it
         return False
-    if _REACHED <= _way(signal, signal.entry, level, outcome.exit) <= _BEYOND:
+    if _REACHED <= _way(signal, signal.entry, level, outcome.exit) <= most:
         return False
     way = _way(signal, began, level, outcome.exit)
     if not levels_moved(signal, outcome):
-        return not _REACHED <= way <= _BEYOND
-    return way > _BEYOND * max(1.0, _way(signal, began, level, last))
+        return not _REACHED <= way <= most
+    return way > most * max(1.0, _way(signal, began, level, last))

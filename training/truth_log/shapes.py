@@ -13,7 +13,14 @@ import msgspec
 
 from training.truth_log import words
 from training.truth_log.lines import Line, Outcome, Reason, Refused, Signal, Told, undecided
-from training.truth_log.plausible import ReadingRules, beside_its_signal, born_s, doubt, too_soon
+from training.truth_log.plausible import (
+    ReadingRules,
+    beside_its_signal,
+    born_s,
+    doubt,
+    is_only_far,
+    too_soon,
+)
 
 Read = Signal | Outcome | Refused
 Reader = Callable[[Line, str, ReadingRules], Read]
@@ -213,4 +220,6 @@ def _outcome(
     reason = doubt(signal, outcome, rules)
     if reason is Reason.IMPOSSIBLE_LEVELS:
         outcome, reason = beside_its_signal(outcome)
+    elif reason is Reason.CONTRADICTS_LEVELS and is_only_far(outcome):
+        outcome, reason = msgspec.structs.replace(outcome, far=True), None
     return outcome if reason is None else Refused(reason, signal)
