@@ -97,7 +97,8 @@ def final_scores(model: Model, scores: Sequence[Score], weights: Weights) -> Flo
 def translate(base: Floats, final: Floats, threshold: float) -> Translated:
     """The threshold on `final` (n,) that passes as many as `threshold` does on `base` (n,).
 
-    Scores at the threshold pass. Rounded to 0.1; of equal fits the higher.
+    Scores at the threshold pass. Rounded to 0.1; of equal fits the higher. One that nothing reaches
+    is none: final scores are cut at 100, where many may lie.
     """
     n, wanted = len(base), int(np.count_nonzero(base >= threshold))
     if n < FEWEST or not wanted:
@@ -106,7 +107,7 @@ def translate(base: Floats, final: Floats, threshold: float) -> Translated:
     middle = float(ordered[wanted - 1])
     tried = np.floor(10.0 * middle) / 10.0 + np.array([0.1, 0.0])
     passed = np.array([int(np.count_nonzero(final >= at)) for at in tried])
-    best = int(np.argmin(np.abs(passed - wanted)))
+    best = int(np.argmin(np.where(passed > 0, np.abs(passed - wanted), n)))
     return Translated(float(tried[best]), int(passed[best]), wanted, n)
 
 
@@ -173,8 +174,8 @@ def _table(parts: Sequence[Part], base: Floats, final: Floats) -> Iterator[str]:
         cells = "".join(f"{_score(t):>6}{_share(t):>6}" for t in found)
         yield f"{_name(name)}{found[0].n:>{COUNT}}{cells}"
     yield ""
-    yield "The final score that passes as many, and what share that is. --today 72 shows"
-    yield "your own."
+    yield "The final score that passes as many, or nearest to it, and what share it passes."
+    yield "--today 72 shows your own, and how many either passes."
 
 
 def _name(pattern: str) -> str:
@@ -195,4 +196,4 @@ def _score(found: Translated) -> str:
 
 
 def _share(found: Translated) -> str:
-    return "" if found.score is None else f"({100 * found.wanted / found.n:.0f}%)"
+    return "" if found.score is None else f"({100 * found.passed / found.n:.0f}%)"

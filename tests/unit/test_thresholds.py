@@ -40,8 +40,26 @@ def test_it_passes_as_many_as_can_be_to_a_tenth(seed: int, n: int, threshold: fl
         assert not found.wanted
         return
     assert found.passed == np.count_nonzero(final >= found.score)
-    best = min(abs(np.count_nonzero(final >= at / 10) - found.wanted) for at in range(1002))
+    passed = [int(np.count_nonzero(final >= at / 10)) for at in range(1001)]
+    best = min(abs(count - found.wanted) for count in passed if count)
     assert abs(found.passed - found.wanted) == best
+
+
+@pytest.mark.parametrize(
+    ("final", "score", "passed"),
+    [
+        (np.array([100.0] * 80 + [60.0] * 20), 100.0, 80),  # cut at 100, and none lies above
+        (np.array([90.0] * 80 + [60.0] * 20), 90.0, 80),
+        (np.linspace(0.0, 100.0, 100), 90.9, 10),
+    ],
+)
+def test_no_score_is_named_that_nothing_reaches(
+    final: np.ndarray, score: float, passed: int
+) -> None:
+    """Whoever adopted it would trade nothing."""
+    base = np.array([80.0] * 10 + [60.0] * 90)
+    found = translate(base, final, 70.0)
+    assert (found.wanted, found.score, found.passed) == (10, pytest.approx(score), passed)
 
 
 def test_a_scale_that_only_stretches_keeps_the_threshold() -> None:
@@ -121,6 +139,14 @@ def test_without_a_threshold_of_today_usual_ones_are_shown(model: Model, tmp_pat
     scores = asked_signals(tmp_path / "journal.db")
     shown = list(describe(model, scores, WEIGHTS, today=None, by_pattern={}))
     assert shown[1].split() == ["base", "threshold", "signals", "65", "70", "75", "80"]
+    base = np.array([np.frombuffer(score.features)[10] for score in scores])
+    final = final_scores(model, scores, WEIGHTS)
+    cells = re.findall(r"([0-9.]+) +\(([0-9]+)%\)", shown[-4])
+    assert [float(score) for score, _ in cells] == [
+        pytest.approx(translate(base, final, at).score) for at in (65.0, 70.0, 75.0, 80.0)
+    ]
+    for score, share in cells:  # the share is what the score in the same cell passes
+        assert float(share) == pytest.approx(100 * np.mean(final >= float(score)), abs=0.5)
 
 
 def test_a_false_end_in_the_training_does_not_make_every_signal_a_trained_one(
