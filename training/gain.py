@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from service.arrays import Bools, Floats
-from training.bound import DAY_S, clustered, stretches, t_quantile
+from training.bound import DAY_S, Mean, clustered, stretches, t_quantile
 from training.dataset.samples import Samples
 from training.measure import net_r
 
@@ -185,6 +185,14 @@ def difference(
         ),
         min(above, 1.0 - above),
     )
+
+
+def mean_made(rows: Samples, holding_s: float) -> Mean:
+    """The mean R after costs of `rows`, which is known of all, with an error as in `difference`."""
+    made = net_r(rows)
+    mean = clustered(made, rows.weight, stretches(rows.time_s, holding_s))
+    scatter = float(np.average((made - mean.value) ** 2, weights=rows.weight))
+    return mean._replace(error=max(mean.error, float(np.sqrt(scatter / rows.n_effective))))
 
 
 def _alike(weight: Floats, lean: Floats) -> float:

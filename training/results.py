@@ -31,11 +31,12 @@ from training.gain import (
     gain,
     group,
     made_good,
+    mean_made,
     week_of,
 )
 from training.known_r import known_r, without_r
 from training.measure import net_r
-from training.wording import BREAK_EVEN, WIDTH, day, end_of
+from training.wording import BREAK_EVEN, WIDTH, day, end_of, signed
 
 
 def describe(
@@ -131,7 +132,7 @@ def advised(rows: Samples, advice: Mapping[str, Advice]) -> tuple[Bools, Bools]:
 
 
 def verdict(rows: Samples, taken: Bools, rejected: Bools, holding_s: float = 0.0) -> Iterator[str]:
-    """One sentence on the win rate, one on R, and what they do not cover."""
+    """One sentence on the win rate, one on R, whether it paid, and what they do not cover."""
     both = rows.take(taken | rejected)
     chosen = taken[taken | rejected]
     by_wins = _held(both.win.astype(np.float64), both, chosen, holding_s)
@@ -152,6 +153,7 @@ def verdict(rows: Samples, taken: Bools, rejected: Bools, holding_s: float = 0.0
                 f"{alone:,} more lie in weeks of which it took all or nothing, so there is nothing "
                 "to hold them against."
             )
+    yield from _paid(both.take(chosen), holding_s)
     if without := len(rows) - len(both):
         yield (
             f"{without} of {len(rows)} signals carry no advice (no model, or no reward and risk) "
@@ -167,6 +169,32 @@ def _held(
     at[at] = compared(chosen[at], rows.time_s[at])
     made = gain(values[at], rows.weight[at], chosen[at], rows.time_s[at], holding_s)
     return None if made is None else (made, int(chosen[at].sum()))
+
+
+def _paid(taken: Samples, holding_s: float) -> Iterator[str]:
+    """Whether what was taken made more than nothing, be it better than all or not."""
+    at = np.isfinite(net_r(taken))
+    if not at.any():
+        return
+    rows = taken.take(at)
+    made = mean_made(rows, holding_s)
+    above = float(np.average(net_r(rows) > 0.0, weights=rows.weight))
+    enough = (
+        made.clusters >= FEWEST_DAYS
+        and rows.n_effective >= FEWEST_A_SIDE
+        and rows.n_effective * min(above, 1.0 - above) >= FEWEST_EXPECTED
+    )
+    whose = "" if at.all() else " whose R is known"
+    low, high = (end_of(end, "+.2f") for end in (made.low, made.high))
+    sure = f"90 % interval {low} to {high}" if made.clusters > 1 else "one day has no interval"
+    found = f"the {len(rows):,} taken{whose} made {signed(made.value)} R a signal ({sure})"
+    if enough and made.high < 0.0:
+        yield f"What it took lost money: {found}."
+    elif enough and made.low > 0.0:
+        yield f"What it took paid: {found}."
+    else:
+        so_far = "" if enough else "so far "
+        yield f"Whether what it took paid is not established: {so_far}{found}."
 
 
 def _by_reward(wins: Gain, made: Gain, reward: Gain) -> Iterator[str]:

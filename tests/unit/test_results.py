@@ -57,7 +57,7 @@ def test_the_first_day_has_no_interval() -> None:
     first = sample_rows(20, every_s=600.0, reward_risk=np.full(20, 1.5), cost_r=np.zeros(20))
     said = " ".join(" ".join(lines(first, advice_of(first))).split())
     assert said.count("20 signals of 1 day, and 100 of 5") == 2
-    assert said.count("(one day has no interval)") == 2
+    assert said.count("(one day has no interval)") == 3
 
 
 def test_what_rounds_to_no_difference_has_no_sign() -> None:
