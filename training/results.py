@@ -85,9 +85,7 @@ def describe(
             "days count as one below"
         )
     yield ""
-    silent, even = (
-        sum(begin_s <= time_s <= newest_s for time_s in times) for times in (silent_s, even_s)
-    )
+    silent, even = (_more(times_s, begin_s, newest_s) for times_s in (silent_s, even_s))
     sentences = [
         *verdict(rows, taken, rejected, holding_s),
         *whose(rows, taken | rejected, advice, published),
@@ -106,15 +104,23 @@ def _age(newest_s: float, now_s: float, holding_s: float) -> str:
     )
 
 
-def _doubts(rows: Samples, of_r: str, silent: int, even: int, holding_s: float) -> Iterator[str]:
+def _more(times_s: Sequence[float], begin_s: float, newest_s: float) -> str:
+    """How many further signals there are since `begin_s`, and after the newest that counts."""
+    count = sum(time_s >= begin_s for time_s in times_s)
+    late = sum(time_s > newest_s for time_s in times_s)
+    since = f" and since, {late:,} of them newer than all that count," if late else ""
+    return f"{count:,} more signals of these weeks{since}" if count else ""
+
+
+def _doubts(rows: Samples, of_r: str, silent: str, even: str, holding_s: float) -> Iterator[str]:
     if of_r:
         yield f"{of_r}."
     if even:
-        yield f"{even:,} more signals of these weeks {BREAK_EVEN}."
+        yield f"{even} {BREAK_EVEN}."
     if silent:
         yield (
-            f"{silent:,} more signals of these weeks have no outcome that is believed; `status` "
-            "says why. If which have one depends on how they went, nothing above holds."
+            f"{silent} have no outcome that is believed; `status` says why. If which have one "
+            "depends on how they went, nothing above holds."
         )
     if holding_s and (longer := rows.outlasting(holding_s)):
         yield f"{longer}."

@@ -216,6 +216,21 @@ def test_signals_without_an_outcome_are_said_under_what_the_others_made() -> Non
     assert not any("no outcome" in line for line in told)
 
 
+@pytest.mark.parametrize("later_s", [0.0, 5 * WEEK_S])
+def test_signals_without_an_outcome_after_all_that_have_one_are_said_too(later_s: float) -> None:
+    """Reports that stop when it goes badly are the newest ones."""
+    samples = weeks_of_signals(600, edge=0.2)
+    newest_s = float(samples.time_s[-1])
+    silent_s = [MONDAY_S, *(newest_s + 1.0 + later_s + 60.0 * np.arange(70))]
+    now_s = newest_s + later_s + 2 * DAY_S
+    for times in ({"silent_s": silent_s}, {"even_s": silent_s}):
+        shown = describe(samples, advice_of(samples), weeks=3, now_s=now_s, **times)
+        said = " ".join(" ".join(shown).split())
+        more = "71 more signals of these weeks and since, 70 of them newer than all that count,"
+        end = "have no outcome that is believed" if "silent_s" in times else "ended at break-even"
+        assert f"{more} {end}" in said
+
+
 @pytest.mark.parametrize(("late", "said"), [(6, False), (7, True)])
 def test_signals_that_run_for_longer_than_configured_are_said(late: int, said: bool) -> None:
     samples = weeks_of_signals(600, edge=0.0)
