@@ -305,7 +305,10 @@ def _cell(found: Group) -> str:
         return f"{'-':>6}{'':17}"
     # A lower end that rounds to 100 would run into the share.
     interval = f"{min(100 * found.low, 99.0):z.0f}-{100 * found.high:.0f}"
-    r = f"{found.r:+.2f}" if np.isfinite(found.r) else "-"
+    r = "-"
+    if np.isfinite(found.r):  # with as many digits as leave a space before them
+        texts = (f"{found.r:+.{digits}f}" for digits in (2, 1, 0))
+        r = next(text for text in texts if len(text) <= 5)
     return f"{found.n:>6}{100 * found.won:>4.0f}{interval:>7}{r:>6}"
 
 

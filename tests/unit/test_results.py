@@ -367,6 +367,17 @@ def test_the_interval_of_wins_alone_stays_in_its_column(won: bool, said: str) ->
     assert not any("-0-" in line for line in shown)
 
 
+@pytest.mark.parametrize(
+    ("r", "said"), [(9.99, " +9.99"), (34.69, " +34.7"), (-134.69, "  -135"), (999.9, " +1000")]
+)
+def test_a_large_r_does_not_run_into_the_interval(r: float, said: str) -> None:
+    rows = weeks_of_signals(900, edge=0.0, realised_r=np.full(900, r), win=np.full(900, r > 0))
+    shown = lines(rows, advice_of(rows))
+    (total,) = (line for line in shown if line.startswith("together"))
+    assert all(total[10 + 23 * cell : 33 + 23 * cell].endswith(said) for cell in range(3))
+    assert max(map(len, shown)) <= 80
+
+
 def test_weeks_that_were_taken_nearly_all_or_not_count_for_what_they_tell() -> None:
     week = np.arange(100) // 50
     taken = np.where(week, np.arange(100) % 50 < 2, np.arange(100) % 50 >= 2)

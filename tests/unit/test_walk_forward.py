@@ -55,7 +55,7 @@ def test_what_trains_had_ended_before_the_embargo_and_was_of_a_ripe_cohort(
         assert may[i] == (clear and rows.time_s[i] + embargo_s + holding_s < start_s)
 
 
-def test_the_trainers_embargo_is_as_long_as_the_longest_window_of_a_feature() -> None:
+def test_the_trainers_embargo_is_as_long_as_the_bars_that_features_are_made_of() -> None:
     rhythm = Settings(journal=Path(), models=Path()).rhythm
     assert rhythm.embargo_s == 60.0 * SCHEMA.constants["kept_bars"]
 

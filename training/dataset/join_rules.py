@@ -32,8 +32,9 @@ class JoinRules(msgspec.Struct, frozen=True, kw_only=True):
 class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     """`step` samples a window, as often as is retrained. Seconds before a window's start.
 
-    `embargo_s` as long as the longest feature window (240 bars of a minute);
-    `holding_s` for a cohort to ripen: younger rows do not train, though they ended early.
+    `embargo_s` as long as the bars that features are made of (240 of a minute). The last day's
+    extremes reach further back, which tells nothing: what trains had ended before. `holding_s` for
+    a cohort to ripen: younger rows do not train, though they ended early.
     """
 
     step: int = 100
