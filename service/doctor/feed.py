@@ -20,6 +20,7 @@ import zmq
 from protocol.ea_feed import Candle, Candles, Skipped, Tick, parse
 from service.console.words import span
 from service.doctor.finding import Finding, fail, ok, refused, warn
+from service.doctor.running import base_scores
 from service.doctor.scene import Running, Scene, ask_again
 from service.doctor.system import listener
 from service.doctor.unread import why_unread
@@ -30,6 +31,7 @@ from service.sockets.setup import feed_keys, feed_socket
 
 ENOUGH_TICKS = 50
 LEAST_REFUSED = 3
+NAMED = 8
 PASSING = frozenset({"tick_late", "tick_spike"})
 """Fates of the first tick of a seldom symbol: late, or behind a true jump of its price. Further
 ones end them."""
@@ -57,6 +59,11 @@ class Heard:
     moves: bool = False
     sample: str = ""
     _first_s: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    @property
+    def symbols(self) -> set[str]:
+        """Those that ticked, as the feed spells them."""
+        return {symbol for symbol, _ in self._first_s}
 
     def add(self, frame: bytes, now_s: float) -> None:
         """Count one message."""
@@ -88,6 +95,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         keys = feed_keys(scene.config)
     except ConfigError:
         keys = {}  # told by the keys' check
+    symbols: set[str] = set()
     for address in feed.endpoints:
         try:
             check_endpoint(address)
@@ -95,9 +103,24 @@ def check(scene: Scene) -> Iterator[Finding]:
         except ConfigError as error:
             yield refused(address, error)
             continue
+        symbols |= heard.symbols
         yield from _endpoint(scene, address, heard)
+    yield from _misnamed(scene.running, sorted(symbols))
     if scene.running is not None and "feed ingest is silent" in scene.running.health["reasons"]:
         yield _ingest_is_silent(scene)
+
+
+def _misnamed(running: Running | None, symbols: list[str]) -> Iterator[Finding]:
+    """Signals for symbols that the feed does not have, or spells otherwise."""
+    said = running and dict(base_scores(running)).get("unknown_symbol")
+    if running and said:
+        names = ", ".join(symbols[:NAMED]) + ", ..." * (len(symbols) > NAMED)
+        yield warn(
+            running.address,
+            f"{said}; the feed sends {names}" if symbols else said,
+            "where clients spell them otherwise, set feed.symbol_suffixes (or feed.symbol_map), "
+            "then restart",
+        )
 
 
 def listen(address: str, seconds: float, keys: Any = None) -> Heard:

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import zmq
 from another_user import NOBODY, as_root
 from background import meanwhile
@@ -26,7 +27,8 @@ from serving import body, tick
 from protocol.curve import CurveKeys, KeyPair
 from service.config.load import load
 from service.doctor import examine as examining
-from service.doctor.scene import look_around
+from service.doctor.running import base_scores
+from service.doctor.scene import Running, look_around
 from service.keygen import keygen
 
 # Healthy
@@ -147,6 +149,39 @@ def test_requests_that_were_not_understood(tmp_path: Path) -> None:
         said = "3 requests not understood since its start: 2 malformed, 1 unknown_op"
         found = setup.fault("service", service.address, said, level="warn")
     assert "ScorerRequestsRefused" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("answers", "uptime_s", "said"),
+    [
+        ({"deadline": 6}, 60.0, ["deadline"]),
+        ({"deadline": 5}, 60.0, []),
+        ({"deadline": 20, "success": 80}, 60.0, []),
+        ({"deadline": 21, "success": 80}, 60.0, ["deadline"]),
+        ({"no_direction": 50, "unknown_symbol": 50}, 60.0, ["no_direction", "unknown_symbol"]),
+        ({"off": 50, "shadow": 50, "no_model": 50, "expired_model": 50}, 9e9, []),
+        ({"warming_up": 50}, 2 * 3600.0, []),
+        ({"warming_up": 50}, 3 * 3600.0, ["warming_up"]),
+    ],
+)
+def test_base_scores_are_told_of_where_they_are_many_and_nobody_chose_them(
+    answers: dict[str, int], uptime_s: float, said: list[str]
+) -> None:
+    scores = {f"status_{status}": count for status, count in answers.items()} | {"retry": 900}
+    answering = Running("here", {"uptime_s": uptime_s}, {"scores": scores}, None)
+    assert [status for status, _ in base_scores(answering)] == said
+
+
+def test_a_stale_feed_that_most_answers_met(tmp_path: Path) -> None:
+    with running(tmp_path, with_feed=True, FEED_STALE_AFTER_S="0.001") as service:
+        service.feed.send(tick("EURUSD", time.time()))
+        with service.client() as client:
+            eventually(lambda: client.stats()["symbols"], "the tick")
+            for _ in range(6):
+                client.score("EURUSD", 70.0)
+        setup = beside(service, tmp_path / "beside")
+        found = setup.fault("service", "6 of 6 answers", "stale_feed", level="warn")
+    assert "ScorerBaseScores" in found.advice
 
 
 # The command

@@ -331,5 +331,20 @@ def test_an_ingest_to_which_nothing_is_pushed(tmp_path: Path) -> None:
         assert "update_market_data" in found.advice
 
 
+def test_symbols_that_clients_name_otherwise_than_the_feed(
+    tmp_path: Path, publish: Callable[[Any], str]
+) -> None:
+    names = cycle(["GBPUSD.pro", "EURUSD.pro"])
+    values = {"FEED_ENDPOINTS": publish(lambda: tick(next(names), time.time()))}
+    with running(tmp_path, **values) as service:
+        with service.client() as client:
+            for _ in range(6):
+                client.score("EURUSD", 70.0)
+        setup = beside(service, tmp_path / "unused", **values)
+        said = "6 of 6 answers", "unknown_symbol", "the feed sends EURUSD.pro, GBPUSD.pro"
+        found = setup.fault("feed", *said, level="warn", listen_s=PATIENT_S)
+        assert "feed.symbol_suffixes" in found.advice
+
+
 def test_no_feed_at_all(setup: Setup) -> None:
     assert "feed.endpoints" in setup.fault("feed", "names no feed", level="warn").advice
