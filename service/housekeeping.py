@@ -33,6 +33,9 @@ log = structlog.get_logger("scorer")
 TURN_S = 0.1
 SECOND_S = 1.0
 CHECKPOINT_S = 10.0
+STEADY_S = 5.0
+"""A journal that failed is called working after so long without a fault: on a full disk a little
+fits whenever it is opened anew."""
 CHECKPOINT_ROWS = 2048
 """After so many rows a checkpoint comes early: what is left in the WAL is read at each start."""
 SPOOLED_ROWS = 256
@@ -100,7 +103,7 @@ class Housekeeping:
         self._checkpoint_due_s = clock.monotonic_s() + CHECKPOINT_S
         self._reconnected_s: dict[str, float] = {}
         self._faults_logged = 0
-        self._journal_failed = False
+        self._journal_failed_s = 0.0
         self._bars = BarKeeping(engine, journal)
         self._paper = PaperKeeping(engine, journal)
         self._warm_start = WarmStart(engine, journal, self._bars, self._paper)
@@ -146,7 +149,7 @@ class Housekeeping:
         self._second_due_s = now_s + SECOND_S
         systemd.notify("WATCHDOG=1")
         self._look_at_faults(utc_s)
-        self._look_at_journal(utc_s)
+        self._look_at_journal(now_s, utc_s)
         self._journal.settle()
         self._follow_wall_clock()
         self._look_at_clients()
@@ -254,16 +257,20 @@ class Housekeeping:
                 rebuild.append(endpoint.name)
         return rebuild
 
-    def _look_at_journal(self, utc_s: float) -> None:
+    def _look_at_journal(self, now_s: float, utc_s: float) -> None:
         """Say once that the journal failed, and once that it works again."""
         self._journal.look()
-        fault = self._journal.fault
-        if fault and not self._journal_failed:
-            log.error("journal failed; answers are not kept", fault=fault)
-        self._journal_failed = fault is not None and not self._journal.recover(utc_s)
-        if fault and not self._journal_failed:
+        fault, told = self._journal.fault, self._vitals.journal_fault
+        if fault:
+            if not told:
+                log.error("journal failed; answers are not kept", fault=fault)
+            self._vitals.journal_fault = fault
+            self._journal_failed_s = now_s
+            if self._journal.recover(utc_s):
+                self._warm_start.go_on(utc_s)
+        elif told and now_s - self._journal_failed_s >= STEADY_S:
+            self._vitals.journal_fault = None
             log.warning("journal works again", unwritten=self._journal.unwritten)
-            self._warm_start.go_on(utc_s)
 
     def _look_at_faults(self, utc_s: float) -> None:
         faults = self._engine.intake.faults

@@ -53,6 +53,7 @@ class Vitals:
     clock_steps: int = 0
     handshakes: Counter[str] = field(default_factory=Counter)
     client_key_faults: tuple[str, ...] = ()
+    journal_fault: str | None = None
     recording_fault: str | None = None
     mode_note: str | None = None
     restart_for: tuple[str, ...] = ()
@@ -70,9 +71,8 @@ class Vitals:
 
 def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dict[str, Any]:
     """Whether the service does all that it is for, and if not, why."""
-    reasons = []
-    if journal.fault:
-        reasons.append(f"journal: {journal.fault}")
+    fault = _journal_fault(vitals, journal)
+    reasons = [f"journal: {fault}"] if fault else []
     reasons += [f"feed {name} is silent" for name in sorted(vitals.silent_feeds)]
     notes = _on_the_model(vitals, engine)
     if vitals.mode_note:
@@ -110,6 +110,11 @@ def health(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> di
             "python": platform.python_version(),
         },
     }
+
+
+def _journal_fault(vitals: Vitals, journal: Journal) -> str | None:
+    """The fault there is, or the last one until it has not come again for a while."""
+    return journal.fault or vitals.journal_fault
 
 
 def _on_the_model(vitals: Vitals, engine: Engine) -> list[str]:
@@ -154,7 +159,7 @@ def stats(vitals: Vitals, engine: Engine, journal: Journal, utc_s: float) -> dic
             "size_bytes": size_of(journal.path),
             "errors": journal.errors,
             "unwritten": journal.unwritten,
-            "fault": journal.fault,
+            "fault": _journal_fault(vitals, journal),
         },
         "longest_turn_ms": vitals.longest_turn_ms,
         "clock_steps": vitals.clock_steps,

@@ -35,6 +35,27 @@ def test_a_journal_that_was_moved_away_gets_the_bars_again(
     assert "journal works again" in said
 
 
+def test_a_journal_that_fails_again_at_once_is_not_called_working(
+    parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a full disk, where a little fits whenever the journal is opened anew."""
+    path = parts.config.journal_path
+    parts.journal.open()
+    for n in range(4):
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            (path.parent / name).rename(path.parent / f"moved-{n}-{name}")
+        parts.let_pass(4)
+        assert parts.score()["journalled"]
+        assert "was moved or replaced" in parts.ask("health")["reasons"][0]
+        assert "was moved or replaced" in parts.ask("stats")["journal"]["fault"]
+    said = "".join(capsys.readouterr())
+    assert [said.count(of) for of in ("journal failed", "works again")] == [1, 0]
+    parts.let_pass(2)
+    assert parts.ask("health")["reasons"] == []
+    assert parts.ask("stats")["journal"]["fault"] is None
+    assert "".join(capsys.readouterr()).count("journal works again") == 1
+
+
 def test_who_has_nothing_to_write_leaves_the_journals_lock_alone(parts: Parts) -> None:
     parts.warm()
     parts.let_pass(3)

@@ -298,7 +298,7 @@ def test_a_journal_that_fails_stops_no_answer_and_is_made_up_for_by_a_retry(
     parts.let_pass(2)
     assert parts.ask("health")["ready"] is False
     parts.config.journal_path.rmdir()
-    parts.let_pass(2)
+    parts.let_pass(6)
     said = "".join(capsys.readouterr())
     # Once each, and nothing of its rows, none of which was damaged.
     assert [said.count(of) for of in ("journal failed", "works again", "damaged")] == [1, 1, 0]

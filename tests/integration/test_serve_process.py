@@ -274,7 +274,7 @@ def test_a_journal_locked_by_another_stops_no_answer(tmp_path: Path) -> None:
         other.execute("ROLLBACK")
         other.close()
         eventually(lambda: client.score("EURUSD", 77.0).journalled, "recovery")
-        assert ready_is(client, True)
+        eventually(lambda: ready_is(client, True), "ready")
 
 
 @pytest.mark.parametrize("replaced", [False, True])
