@@ -122,6 +122,26 @@ def test_what_looks_like_a_part_and_may_not_be_looked_at_is_named(open_folder: P
     assert said == f"{log}: beside it, not read: log.jsonl.old"
 
 
+def test_parts_in_a_folder_that_may_be_entered_and_not_listed_are_said_to_be_unread(
+    open_folder: Path,
+) -> None:
+    """The log itself reads well there, and tells nothing of them."""
+    folder = open_folder / "logs"
+    folder.mkdir()
+    log = folder / "log.jsonl"
+    for name in ("log.jsonl", "log.jsonl.1"):
+        (folder / name).write_text(json.dumps(born()) + "\n")
+    folder.chmod(0o311)
+    with as_no_root():
+        assert not read_truth_logs(with_rotated(log), RULES).problems
+        said = unread_beside(log, [log])
+    folder.chmod(0o700)
+    assert (
+        said
+        == f"{log}: its folder cannot be listed (Permission denied): rotated parts are not found"
+    )
+
+
 class Rotating(tzinfo):
     """UTC, and whoever reads the first stamp rotates the logs by it."""
 

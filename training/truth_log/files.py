@@ -121,7 +121,7 @@ def with_rotated(path: Path) -> list[Path]:
     """
     try:
         beside = list(path.parent.iterdir())
-    except OSError:  # none, or closed to us: reading the log itself will tell
+    except OSError:  # none, or closed to us, which `unread_beside` tells
         return [path]
     is_part = path.suffix == ".gz" or path.name[-1:].isdecimal()
     name, stem, suffix = map(re.escape, (path.name, path.stem, path.suffix))
@@ -133,14 +133,21 @@ def with_rotated(path: Path) -> list[Path]:
 
 
 def unread_beside(path: Path, read: Iterable[Path]) -> str:
-    """Which parts of a log, packed otherwise or renamed, are none of those `read`; else nothing."""
+    """Which parts of a log, packed otherwise or renamed, are none of those `read`; else nothing.
+
+    Or why that cannot be told.
+    """
     name, stem, suffix = map(re.escape, (path.name, path.stem, path.suffix))
     packed = rf"(?:{name}(?:[.-]\d[\d-]*)?|{stem}(?:{_INNER}){suffix})\.(?:xz|zst|bz2)"
     looks = re.compile(rf"{packed}|{name}{_KEPT}|{stem}{_KEPT}{suffix}")
     try:
         beside = set(path.parent.iterdir()).difference(read)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
+    except OSError as error:
+        return (
+            f"{path}: its folder cannot be listed ({error.strerror}): rotated parts are not found"
+        )
     found = (other for other in beside if looks.fullmatch(other.name))
     names = sorted(other.name for other in found if _is_file(other))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
