@@ -25,6 +25,7 @@ from trained import give
 from protocol.ea_feed import Tick, encode_tick
 from protocol.messages import ScoreRequest, SentimentRequest
 from service.config.settings import Config, FeedSection, PaperSection
+from service.features.windows import EventBuckets
 from service.journal.records import ScoreRow
 from service.recording.market_files import MarketAccount, read_market
 from service.recording.recorded_engine import RecordedEngine
@@ -206,6 +207,27 @@ def test_a_signal_that_its_own_run_scored_comes_out_once_and_with_its_end(
     assert score.scored_at == min(told.time_s, row.scored_at)
     assert outcome is not None
     assert outcome.outcome == "WIN_TP"
+
+
+def test_a_recorded_tick_that_cannot_be_applied_ends_the_backfill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = SegmentWriter(tmp_path, "run1", segment_bytes=1 << 20, keep_bytes=1 << 30)
+    engine = RecordedEngine(Config(), "run1", writer)
+    endpoint = engine.endpoint("feed", volume_is_deal=False)
+    for second in range(300):
+        now_s = START_S + second
+        engine.on_frame(endpoint, tick("EURUSD", now_s + 10_800, 1.1 + second * 1e-5), now_s)
+    writer.close()
+    asked = Asked(START_S + 200, ScoreRequest(symbol="EURUSD", base_score=70.0, signal_id="S"))
+    (run_,), _ = with_signals(runs_of(tmp_path.glob("*.rec.gz")), [asked])
+
+    def add(*_: object) -> None:
+        raise ZeroDivisionError("as a fault of ours would be")
+
+    monkeypatch.setattr(EventBuckets, "add", add)
+    with pytest.raises(RuntimeError, match=r"EURUSD was not applied: .*as a fault of ours"):
+        rerun_recorded(run_, PaperSection())
 
 
 def test_processes_give_what_one_process_gives_and_training_takes_it_marked(

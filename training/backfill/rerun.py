@@ -42,8 +42,7 @@ def settings_of(paper: PaperSection, *, deals: bool) -> Config:
 def rerun(piece: Piece, config: Config) -> list[Backfilled]:
     """Feed the piece, ask its signals in between, and follow them to `until_s`.
 
-    Raises RuntimeError for a tick or candle that the engine could not apply: live that costs the
-    symbol's history and is logged, here nobody would know which vectors it cost.
+    Raises what `with_outcomes` raises.
     """
     engine = Engine(config, "backfill")
     engine.intake.judges_spikes = False  # `stream` has, before ticks were thinned
@@ -68,8 +67,6 @@ def rerun(piece: Piece, config: Config) -> list[Backfilled]:
         act(rare)
         rare = next(waiting)
     engine.advance(piece.until_s)
-    for fault in engine.intake.faults:
-        raise RuntimeError(f"a tick or candle of {fault.symbol} was not applied: {fault.error}")
     return with_outcomes(engine, rows)
 
 
@@ -82,7 +79,13 @@ def ask(engine: Engine, asked: Asked) -> ScoreRow:
 
 
 def with_outcomes(engine: Engine, rows: list[ScoreRow]) -> list[Backfilled]:
-    """The rows with what the engine's paper made of them."""
+    """The rows with what the engine's paper made of them.
+
+    Raises RuntimeError for a tick or candle that the engine could not apply: live that costs the
+    symbol's history and is logged, here nobody would know which vectors it cost.
+    """
+    for fault in engine.intake.faults:
+        raise RuntimeError(f"a tick or candle of {fault.symbol} was not applied: {fault.error}")
     ends = {end.position.score_id: end for end in engine.paper.ended.values()}
     found = [(row, ends.get(row.score_id)) for row in rows]
     return [Backfilled(row, end and outcome_row(end, end.at_s)) for row, end in found]

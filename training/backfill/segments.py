@@ -59,7 +59,10 @@ def with_signals(runs: Sequence[Run], asked: Sequence[Asked]) -> tuple[list[Run]
 
 
 def rerun_recorded(run: Run, paper: PaperSection) -> list[Backfilled]:
-    """Replay a run and ask its signals; those after its end get no row. Raises RecordingError."""
+    """Replay a run and ask its signals; those after its end get no row.
+
+    Raises RecordingError, and what `with_outcomes` raises.
+    """
     records = read_segments(run.segments)
     rerun = begin(records, lambda config: _roomy(config, paper))
     engine = rerun.engine
