@@ -42,6 +42,8 @@ def show_score(reply: ScoreReply, *, as_json: bool) -> None:
         console.print(f"error: {reply.error}")
     console.print(_features_table(reply.features, reply.missing, reply))
     console.print(f"score_id {reply.score_id}, {reply.prediction_time_ms or 0:.3f} ms")
+    if not reply.journalled:
+        console.print("not kept: signal-scorer health says why")
 
 
 def show_features(reply: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from serving import (
 from protocol import messages
 from protocol.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 from protocol.schema import FEATURE_NAMES
+from service.commands.shown import show_score
 from service.responder import Waiting
 
 
@@ -308,6 +310,22 @@ def test_a_journal_that_fails_stops_no_answer_and_is_made_up_for_by_a_retry(
     (row,) = parts.rows()
     assert row["score_id"] == first["score_id"]
     assert len(parts.rows("SELECT * FROM events WHERE kind = 'journal_recovered'")) == 1
+
+
+def test_a_score_that_is_not_kept_is_shown_as_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = Parts(tmp_path)
+    for kept in (True, False):
+        if not kept:
+            parts.config.journal_path.rename(tmp_path / "moved")
+            parts.config.journal_path.mkdir()
+            parts.journal.look()
+        reply = parts.score()
+        reply = {key: value for key, value in reply.items() if key not in ("v", "id", "ok")}
+        show_score(msgspec.convert(reply, messages.ScoreReply), as_json=False)
+        said = capsys.readouterr().out
+        assert ("not kept: signal-scorer health says why" in said) is not kept
 
 
 def test_a_retry_while_the_journal_fails_does_not_claim_to_be_kept(tmp_path: Path) -> None:
