@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import protocol
 from service import mode_file
@@ -24,6 +25,8 @@ FEW, SHARE = 5, 0.2
 """What the alert ScorerBaseScores passes over."""
 START_S = 25 * 60.0 / SHARE
 """Until then a start may have answered more than that share while its symbols warmed up."""
+STALLED_MS = 250.0
+"""As the alert ScorerLoopStalled has it."""
 NOT_UNDERSTOOD = ("malformed", "too_large", "unsupported_version", "unknown_op", "invalid_field")
 
 
@@ -143,8 +146,8 @@ def _unanswered(scene: Scene, holder: Process) -> Finding:
     return fail(
         who,
         f"holds the journal and does not answer at {', '.join(address for address, _ in asked)}: "
-        f"it hangs, {'does not know this key, ' * shown}is stopped, listens elsewhere, or is a "
-        "restore",
+        f"it hangs, {'does not know this key, ' * shown}is stopped, waits for its disk, "
+        "listens elsewhere, or is a restore",
         f"{_KEYS_RIGHT if shown else ''}look at ps -fp {holder.pid}: let a restore end; else "
         "systemctl restart signal-scorer; its log and `signal-scorer journal tail` say more",
     )
@@ -215,8 +218,8 @@ def _losses(running: Running) -> Iterator[Finding]:
         ),
         (
             "reply_dropped",
-            "replies were dropped since their client read none",
-            "look for a client that asks and does not wait",
+            "replies were dropped since their client read none" + _stall(stats),
+            "they come too late for it, or it does not wait: docs/runbook.md, ScorerRepliesDropped",
         ),
         (
             "refused_internal",
@@ -226,6 +229,12 @@ def _losses(running: Running) -> Iterator[Finding]:
     ):
         if requests.get(key):
             yield warn(running.address, f"{requests[key]} {what}", advice)
+
+
+def _stall(stats: dict[str, Any]) -> str:
+    """Of a loop that kept a client waiting for longer than any does, as a slow disk makes it."""
+    longest_ms = stats["longest_turn_ms"]
+    return f"; once the loop was busy for {longest_ms:.0f} ms" if longest_ms > STALLED_MS else ""
 
 
 def _not_understood(running: Running) -> Iterator[Finding]:

@@ -88,15 +88,13 @@ def scoring(look: Look, trend: Trend) -> Iterator[Text]:
         return
     stats = look.stats
     line = named("scores").append(f"{words.rate(trend.scores.now):>10} ")
-    yield line.append(trend.scores.line(SPARK), GOOD).append(
-        f"  longest stall {stats['longest_turn_ms']:.0f} ms", DIM
-    )
+    yield line.append(trend.scores.line(SPARK), GOOD)
     latency = stats["latency_ms"]
     line = named("latency")
     for name in ("p50", "p95", "p99"):
         value = f"{latency[name]:.2f}" if name in latency else "-"
         line.append(f" {name} ", DIM).append(value)
-    yield line.append(" ms")
+    yield line.append(" ms").append(f"  longest stall {stats['longest_turn_ms']:.0f} ms", DIM)
     statuses = {name[7:]: n for name, n in stats["scores"].items() if name.startswith("status_")}
     line = named("answers")
     for name, n in sorted(statuses.items(), key=lambda item: -item[1]):

@@ -108,6 +108,7 @@ def test_at_80_by_24_everything_is_there(looks: tuple[Look, Look]) -> None:
     text = "\n".join(text_of(looks[1], trend, 80, 24))
     for word in ("READY", "live", "feed", "UTC", "ticks", "symbols", "latency", "p99", "model"):
         assert word in text
+    assert re.search(r"latency .* ms  longest stall \d+ ms\n", text)
     assert "5.0/s" in text  # ten scores within two seconds
     assert "300 samples" in text
     assert "drift     130 signals  1 drift: volume_delta" in text

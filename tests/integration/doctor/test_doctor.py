@@ -22,13 +22,14 @@ from builders import small_model
 from command import invoke
 from doctored import MONDAY_S, Setup, beside, kept_right, snapshot
 from harness import PATIENCE_S, Service, eventually, free_port, running
-from serving import body, tick
+from serving import Parts, body, tick
 
 from protocol.curve import CurveKeys, KeyPair
 from service.config.load import load
 from service.doctor import examine as examining
 from service.doctor.running import base_scores
-from service.doctor.scene import Running, look_around
+from service.doctor.running import check as service_check
+from service.doctor.scene import Running, Scene, look_around
 from service.keygen import keygen
 
 # Healthy
@@ -182,6 +183,22 @@ def test_a_stale_feed_that_most_answers_met(tmp_path: Path) -> None:
         setup = beside(service, tmp_path / "beside")
         found = setup.fault("service", "6 of 6 answers", "stale_feed", level="warn")
     assert "ScorerBaseScores" in found.advice
+
+
+def test_replies_that_nobody_read_are_laid_to_a_loop_that_stood_still(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    parts.vitals.requests["reply_dropped"] = 46
+
+    def told() -> str:
+        answering = Running("here", parts.ask("health"), parts.ask("stats"), None)
+        scene = Scene(parts.config, parts.clock.utc_s(), running=answering)
+        (found,) = (one for one in service_check(scene) if "dropped" in one.text)
+        assert "ScorerRepliesDropped" in found.advice
+        return found.text
+
+    assert "the loop" not in told()
+    parts.vitals.turned(0.55)
+    assert told().endswith("; once the loop was busy for 550 ms")
 
 
 # The command
