@@ -118,7 +118,7 @@ class Connection:
         self,
         sockets: Sockets,
         endpoint: str,
-        curve: CurveKeys | None = None,
+        curve: CurveKeys | None,
     ) -> None:
         """Raises zmq.ZMQError, for example where no descriptor is left."""
         self._sockets = sockets

@@ -127,7 +127,7 @@ def by_week(
     taken: Floats,
     instead: Floats,
     time_s: Floats,
-    holding_s: float = 0.0,
+    holding_s: float,
 ) -> Gain | None:
     """As `difference`, each week counting as much in the one choice as in the other.
 

@@ -69,8 +69,8 @@ def effective(
     config_path: str | None,
     flags: Mapping[str, Any],
     *,
-    jobs: int = -1,
-    scheduler: str | None = None,
+    jobs: int,
+    scheduler: str | None,
 ) -> Settings:
     """Settings from file, environment and `flags` (dotted keys). Raises ConfigError."""
     config = load(config_path, flags=flags).config

@@ -119,7 +119,7 @@ def rename(source: Path, target: Path, step: Step = no_step) -> None:
     sync_directory(target.parent, step)
 
 
-def append_line(path: Path, line: bytes, step: Step = no_step) -> None:
+def append_line(path: Path, line: bytes, step: Step) -> None:
     """Append one line and flush it; a line that an earlier crash cut short stays alone."""
     step(f"append {path.name}")
     with named(path), path.open("ab+") as file:

@@ -135,7 +135,7 @@ def scoring_socket(
     return socket, [resolved[address] for address in addresses]
 
 
-def feed_socket(context: Context, address: str, keys: CurveKeys | None = None) -> Socket:
+def feed_socket(context: Context, address: str, keys: CurveKeys | None) -> Socket:
     """A SUB connected to one endpoint, for all messages. Raises ConfigError for no address.
 
     Never CONFLATE: it keeps one message for all symbols together. The empty prefix is

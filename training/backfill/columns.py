@@ -77,7 +77,7 @@ def within(times: Floats, spans: list[Span]) -> Bools:
     return inside
 
 
-def block_of(ticks: Floats, before_s: float, full: list[Span], source: int = 0) -> Block:
+def block_of(ticks: Floats, before_s: float, full: list[Span], source: int) -> Block:
     """Pack ticks (n, 5) of one day, thinned outside of `full`; `before_s` is the tick before."""
     times = ticks[:, 1]
     seconds = np.concatenate([[before_s], times])

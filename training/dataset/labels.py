@@ -119,7 +119,7 @@ def of_journal(
     runtime_s: float | None,
     received_s: float,
     began_s: float | None,
-    opened_s: float | None = None,
+    opened_s: float | None,
 ) -> Label:
     """A row of the journal's outcomes as a label; its word is judged as a truth log's is.
 

@@ -128,7 +128,7 @@ def current_pointer(models_dir: Path) -> Pointer | None:
 
 
 def move_pointer(
-    models_dir: Path, pointer: Pointer, event: Mapping[str, object], step: Step = no_step
+    models_dir: Path, pointer: Pointer, event: Mapping[str, object], step: Step
 ) -> None:
     """Replace `CURRENT.json`, then tell the history, also of a move that was not flushed.
 
