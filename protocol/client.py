@@ -32,7 +32,7 @@ T = TypeVar("T")
 class ScorerClient(Resident):
     """Asks the service; usable from many threads and after a fork.
 
-    `timeout_ms` is the budget of a whole call, retries included; see `home.Options`. Only
+    `timeout_ms` is the budget of a whole call, retries included; see `options.Options`. Only
     scores (`score`, `score_many`) have something to fall back on, unless `strict`: every other
     call raises ScorerUnavailable where the service is away and ScorerRefused where it refuses.
 
