@@ -222,16 +222,23 @@ def test_the_limits_that_are_told_are_the_ones_that_hold() -> None:
 def test_a_default_that_a_sentence_gives_behind_its_key_is_the_one_that_holds() -> None:
     told = set()
     for one in documents.documents():
-        for section, name, text in re.findall(
-            r"`([a-z_]+)\.([a-z_0-9]+)`\s\((\d[\d,.]*)(?: s)?(?:\)|,\s|\sby default)", one.text
+        for section, name, text, unit in re.findall(
+            r"`([a-z_]+)\.([a-z_0-9]+)`\s\((\d[\d,.]*)(?: (s|us|MiB))?(?:\)|,\s|\sby default)",
+            one.text,
         ):
             default = getattr(getattr(Config(), section), name)
-            given = text if isinstance(default, str) else float(text.replace(",", ""))
+            scale = 1 << 20 if unit == "MiB" else 1
+            given = text if isinstance(default, str) else float(text.replace(",", "")) * scale
             assert given == default, f"{one.name}: {section}.{name} ({text})"
             told.add(f"{section}.{name}")
     assert {"limits.symbol_idle_s", "feed.silence_s", "limits.symbols", "score.ipc_mode"} <= told
     assert {"training.min_samples", "training.min_new", "training.keep_models"} <= told
-    assert {"monitor.warn_points", "limits.waiting_requests"} <= told
+    assert {"monitor.warn_points", "limits.waiting_requests", "record.segment_bytes"} <= told
+    assert {"score.base_weight", "score.model_weight", "score.session_bonus_weight"} <= told
+    assert {"score.take_margin_r", "score.spin_us", "feed.stale_after_s"} <= told
+    assert {"paper.max_holding_s", "paper.max_gap_s", "training.max_holding_s"} <= told
+    assert {"model.expire_after_days", "limits.faults_per_minute"} <= told
+    assert {"monitor.win_rate_days", "alerts.min_interval_s", "alerts.timeout_s"} <= told
 
 
 def test_what_is_given_elsewhere_is_in_a_document_and_is_given_there() -> None:

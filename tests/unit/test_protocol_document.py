@@ -144,6 +144,11 @@ def test_the_reach_of_an_outcome_without_an_id_is_the_codes() -> None:
     assert f"no more than {outcome_table.MOST_CANDIDATES:,} scores lie in that time" in told
 
 
+def test_the_retry_window_is_the_one_that_holds() -> None:
+    window_s = settings.ScoreSection().retry_window_s
+    assert f"retry window ({window_s:g} s by default)" in DOCUMENT.text
+
+
 def test_the_bounds_and_kinds_of_the_feed_are_the_codes() -> None:
     told = " ".join(DOCUMENT.section("## The feed, and ticks by push").split())
     assert f"of more than {ea_feed.MAX_CANDLES_PER_TIMEFRAME} the last count" in told
