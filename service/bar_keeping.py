@@ -54,13 +54,13 @@ class Saved(NamedTuple):
 
 
 class BarKeeping:
-    """Writes each symbol's new bars once a minute, some symbols a turn."""
+    """Writes each symbol's new bars as soon as a minute has ended, some symbols a turn."""
 
     def __init__(self, engine: Engine, journal: Journal) -> None:
         self._engine = engine
         self._journal = journal
         self._unsaved: deque[str] = deque()
-        self._minute = 0
+        self._rolled_s = NEVER
         self._held: list[str] | None = None
         self._saved: dict[str, Saved] = {}
         self._damaged = False
@@ -102,10 +102,14 @@ class BarKeeping:
         self._damaged = True
 
     def turn(self, utc_s: float) -> None:
-        """Write a bounded part of what waits since the minute began."""
-        minute = _minute_of(utc_s)
-        if minute != self._minute:
-            self._minute = minute
+        """Write a bounded part of what waits since bars were closed.
+
+        That is when the feed's minute has ended, by stamps that come later than this machine's
+        minute does. Where minutes pass faster than they are written, each round goes to its end.
+        """
+        rolled_s = self._engine.intake.rolled_s
+        if not self._unsaved and rolled_s != self._rolled_s:
+            self._rolled_s = rolled_s
             self._unsaved = deque(() if self._damaged else self._engine.intake.feeds)
         if self._unsaved:
             self._save_batch(utc_s)

@@ -209,3 +209,26 @@ def test_however_many_bars_a_symbol_has_few_are_written_in_a_turn(tmp_path: Path
     assert written[-1] == 60 * 40
     most = max(after - before for before, after in pairwise(written))
     assert 0 < most < 1_000 + SCHEMA.constants["kept_bars"]
+
+
+def test_a_bar_is_written_as_soon_as_its_minute_has_ended_for_the_feed(tmp_path: Path) -> None:
+    """Stamps are whole seconds and travel: the feed's minute ends after the machine's."""
+    parts = Parts(tmp_path, ManualClock(START_S - 0.05))
+    assert parts.journal.open()
+    while parts.clock.utc_s() < START_S + 183.0:
+        parts.feed(tick("EURUSD", int(parts.clock.utc_s() - 0.3)))
+        parts.clock.advance(0.1)
+        parts.housekeeping.turn()
+    assert len(parts.engine.intake.feeds["EURUSD"].state.bars) == 3
+    assert names(parts, "bars") == {b"EURUSD": 3}
+
+
+def test_minutes_that_pass_faster_than_they_are_written_leave_no_symbol_out(tmp_path: Path) -> None:
+    """As where a recording is played."""
+    symbols = tuple(f"S{number:02}USD" for number in range(60))
+    parts = Parts(tmp_path)
+    assert parts.journal.open()
+    for minute in range(6):
+        parts.feed(*(tick(name, START_S + 60.0 * minute) for name in symbols))
+        parts.let_pass()
+    assert set(names(parts, "bars")) == {name.encode() for name in symbols}
