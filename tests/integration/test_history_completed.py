@@ -43,14 +43,18 @@ def told(models: Path) -> list[tuple[object, object]]:
     return [(event["event"], event["version"]) for event in history(models)]
 
 
-@pytest.mark.parametrize("command", ["rollback", "unpin"])
+@pytest.mark.parametrize("command", ["rollback", "pin"])
 def test_a_publication_is_told_before_what_an_operator_does_then(
     tmp_path: Path, untold: tuple[str, str], command: str
 ) -> None:
     older, newer = untold
-    assert run(tmp_path, command, journal=False).exit_code == 0
-    then = {"rollback": ("rolled back", older), "unpin": ("unpinned", newer)}[command]
-    assert told(tmp_path / "models") == [("published", older), ("published", newer), then]
+    version, event = {"rollback": (older, "rolled back"), "pin": (newer, "pinned")}[command]
+    assert run(tmp_path, command, version, journal=False).exit_code == 0
+    assert told(tmp_path / "models") == [
+        ("published", older),
+        ("published", newer),
+        (event, version),
+    ]
 
 
 def test_a_review_is_told_before_the_monitor_takes_its_model_back(tmp_path: Path) -> None:

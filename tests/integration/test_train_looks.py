@@ -10,7 +10,7 @@ import pytest
 from builders import NOW_S, pointer_of, small_model
 from made_market import write_lines
 from msgspec.structs import replace
-from trained import run
+from trained import history, run
 
 from training.models.publish import write_pointer
 
@@ -54,6 +54,20 @@ def test_models_are_listed_and_rolled_back(edge: Path) -> None:
     assert f"* {older}" in run(edge, "models", journal=False).output
     assert newest in run(edge, "rollback", newest, journal=False).output
     assert run(edge, "rollback", "20200101T000000Z-000000", journal=False).exit_code == 1
+
+
+@pytest.mark.parametrize("age_days", [0, 60])
+def test_what_pin_and_unpin_did_is_told_of_the_version(edge: Path, age_days: int) -> None:
+    """And what is not pinned is not unpinned again in the history."""
+    models = edge / "models"
+    version = small_model(models, now_s=time.time() - age_days * 86_400)
+    for command, how in ((("pin", version), "pinned"), (("unpin",), "not pinned")) * 2:
+        said = run(edge, *command, journal=False).output
+        old = f"{version} is current, {how}; it was last reviewed 60 days ago and expired after "
+        assert said.startswith(old if age_days else f"serving {version}, {how}\n")
+    told = len(history(models))
+    assert run(edge, "unpin", journal=False).exit_code == 0
+    assert len(history(models)) == told
 
 
 @pytest.mark.parametrize("command", [("rollback",), ("pin", "x"), ("unpin",)])

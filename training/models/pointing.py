@@ -48,11 +48,12 @@ def pin(version: str, **options: Any) -> None:
     """Serve VERSION and keep later candidates from displacing it."""
     from training.models.registry import pin as pin_version
 
-    def point(models_dir: Path, now_s: float) -> str:
-        pin_version(models_dir, version, now_s=now_s)
-        return f"{version}, pinned"
-
-    _change(options, point, then=f"pin {version}")
+    _change(
+        options,
+        lambda models_dir, now_s: pin_version(models_dir, version, now_s=now_s),
+        ", pinned",
+        then=f"pin {version}",
+    )
 
 
 @click.command(epilog=EXAMPLE + "signal-scorer-train unpin")
@@ -61,15 +62,18 @@ def unpin(**options: Any) -> None:
     """Let later candidates displace the current model again."""
     from training.models.registry import unpin as release
 
-    def point(models_dir: Path, now_s: float) -> str:
-        release(models_dir, now_s=now_s)
-        return "the same model, no longer pinned"
-
-    _change(options, point)
+    _change(options, lambda models_dir, now_s: release(models_dir, now_s=now_s), ", not pinned")
 
 
-def _change(options: dict[str, Any], point: Callable[[Path, float], str], then: str = "") -> None:
-    """Move the pointer by `point`. `then` is the command for when another trainer is done."""
+def _change(
+    options: dict[str, Any],
+    point: Callable[[Path, float], object],
+    how: str = "",
+    *,
+    then: str = "",
+) -> None:
+    """Move the pointer by `point`. `how` is said behind the version that is current by then;
+    `then` is the command for when another trainer is done."""
     from training.models.publish import current_pointer
     from training.models.registry import NOT_USED, RegistryError, complete_history, too_old
 
@@ -80,10 +84,15 @@ def _change(options: dict[str, Any], point: Callable[[Path, float], str], then: 
         with TrainerLock(settings.models), finished_first():
             with suppress(OSError):  # a full disk is no reason to keep a bad model
                 complete_history(settings.models)
-            done = point(settings.models, now_s)
+            point(settings.models, now_s)
             pointer = current_pointer(settings.models)
-            old = pointer and too_old(pointer.reviewed_at, settings.expire_after_days, now_s=now_s)
-            click.echo(f"{done} is current, {old}{NOT_USED}" if old else f"serving {done}")
+            assert pointer is not None
+            version = pointer.version
+            old = too_old(pointer.reviewed_at, settings.expire_after_days, now_s=now_s)
+            said = (
+                f"{version} is current{how}; {old}{NOT_USED}" if old else f"serving {version}{how}"
+            )
+            click.echo(said)
     except LockHeld as held:
         if not then:
             raise

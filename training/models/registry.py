@@ -201,8 +201,9 @@ def pin(models_dir: Path, version: str, *, now_s: float, step: Step = no_step) -
 def unpin(models_dir: Path, *, now_s: float, step: Step = no_step) -> None:
     """Let publications displace the current model again. Raises RegistryError."""
     pointer = _current(models_dir)
-    event = {"event": "unpinned", "at": now_s, "version": pointer.version}
-    move_pointer(models_dir, replace(pointer, pinned=False), event, step)
+    if pointer.pinned:
+        event = {"event": "unpinned", "at": now_s, "version": pointer.version}
+        move_pointer(models_dir, replace(pointer, pinned=False), event, step)
 
 
 def _current(models_dir: Path) -> Pointer:
