@@ -122,7 +122,7 @@ def status(**options: Any) -> None:
     now_s = time.time()
     log, data = gather(settings, now_s=now_s)
     _tell_unread(settings, log)
-    if log.lines:
+    if settings.truth_logs:
         click.echo(f"truth logs       {usable(log)}")
     shown = describe(
         data,

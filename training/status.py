@@ -9,6 +9,7 @@ from textwrap import wrap
 from service.model.history import Event, last_trained
 from training.bound import DAY_S
 from training.dataset.join import Dataset
+from training.train import fewer
 from training.walk_forward import CALIBRATION_SHARE, FIRST_SHARE
 from training.wording import WIDTH, behind, day, meaning, percent
 
@@ -68,6 +69,7 @@ def describe(
     else:
         text = f"{day(last.at)}: {last.event} on {last.n} samples. {last.why}"
         yield from behind("last run         ", text)
+        yield from wrap(fewer(data, last), WIDTH)
     yield from behind("model            ", serves)
 
 

@@ -106,8 +106,8 @@ def _locked(
     early = _too_early(settings, data, last, force=force, released=released)
     if early is not None:
         return _without_candidate(early, data.samples, settings, now_s)
-    if fewer := _fewer(data, last):
-        progress.say(fewer)
+    if said := fewer(data, last):
+        progress.say(said)
     try:
         candidate, draw = _judged(settings, log, data, history, now_s, progress)
         page = draw(publishes=publishes)
@@ -209,7 +209,7 @@ def gather(
     log = read_truth_logs(files, settings.reading_at(now_s), only)
     for problem in log.problems:
         progress.say(f"not read to the end: {problem}")
-    if log.lines:
+    if files:
         progress.say(f"truth logs: {usable(log)}")
     return log, read_dataset(
         settings.journals,
@@ -225,7 +225,11 @@ def gather(
 def usable(log: TruthLog) -> str:
     """How much of the truth logs can be believed."""
     found = f"{len(log.outcomes)} usable outcomes in {log.lines} lines"
-    return found if log.outcomes else f"{found}; `truth check` says why none can be believed"
+    return (
+        found
+        if log.outcomes or not log.lines
+        else f"{found}; `truth check` says why none can be believed"
+    )
 
 
 def _named(journals: tuple[Path, ...]) -> str:
@@ -249,24 +253,21 @@ def _too_early(
 ) -> Run | None:
     """Why there is nothing to try; `released`: the same samples may be tried again."""
     n = len(data.samples)
+    code, said = NOT_ENOUGH, ""
     if n < settings.min_samples and not force:
-        return Run(
-            NOT_ENOUGH,
+        said = (
             f"not enough samples: {n} of {settings.min_samples} ({data.scored} signals scored; "
-            "`status` shows why the others do not count)",
+            "`status` shows why the others do not count)"
         )
-    if not data.samples.both_classes:
-        return Run(NOT_ENOUGH, f"not enough samples: {n}, without both a win and a loss")
-    if last is None or force or released:
-        return None
-    if (new := _new(data, last)) < settings.min_new:
-        fewer = _fewer(data, last)
-        return Run(
-            OK,
+    elif not data.samples.both_classes:
+        said = f"not enough samples: {n}, without both a win and a loss"
+    elif last and not force and not released and (new := _new(data, last)) < settings.min_new:
+        code = OK
+        said = (
             f"nothing to do: {new} new samples since the last run, {settings.min_new} wanted "
-            "(--min-new, or --force)" + (f"; {fewer}" if fewer else ""),
+            "(--min-new, or --force)"
         )
-    return None
+    return Run(code, "; ".join(filter(None, (said, fewer(data, last))))) if said else None
 
 
 def _new(data: Dataset, last: Event) -> int:
@@ -281,7 +282,7 @@ def _new(data: Dataset, last: Event) -> int:
     return max(n - before, later)
 
 
-def _fewer(data: Dataset, last: Event | None) -> str:
+def fewer(data: Dataset, last: Event | None) -> str:
     """What is to be said where many samples have gone since the last run; else nothing.
 
     A few go again and again: a later outcome contradicts an earlier one.
@@ -291,7 +292,7 @@ def _fewer(data: Dataset, last: Event | None) -> str:
         return ""
     return (
         f"{n} samples are fewer than the {before} of the last run: is a journal or truth log no "
-        "longer where it was, or were they scored with other features? `status` counts them"
+        "longer where it was, or were they scored with other features?"
     )
 
 

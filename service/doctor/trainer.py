@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 from shlex import quote
 from zoneinfo import ZoneInfo
@@ -153,12 +154,12 @@ def _configured_log(path: Path, trainer: int) -> Finding:
             "put the log in its place, or correct truth_log.paths. A container makes a folder "
             "of a file to be mounted that was not there",
         )
-    return ok(path, f"readable, changed {stamp(path.stat().st_mtime)} UTC")
+    return _whole(path, "readable")
 
 
 def _shown_log(log: Path, bound: Path, trainer: int) -> Finding:
     try:
-        changed_s = log.stat().st_mtime
+        log.stat()
     except (FileNotFoundError, NotADirectoryError):
         return fail(
             log,
@@ -181,7 +182,20 @@ def _shown_log(log: Path, bound: Path, trainer: int) -> Finding:
             "is no file: no reported outcome is learnt from",
             "put the log in its place; if it lies elsewhere: deploy/install.sh --truth-log PATH",
         )
-    return ok(log, f"shown to the trainer's units, changed {stamp(changed_s)} UTC")
+    return _whole(log, "shown to the trainer's units")
+
+
+def _whole(log: Path, said: str) -> Finding:
+    """Of one that is read: empty, without a rotated part beside it, it may have been emptied."""
+    found = log.stat()
+    if not found.st_size and not any(log.parent.glob(f"{escape(log.stem)}[.-]*[0-9]*")):
+        return warn(
+            log,
+            "is empty: no reported outcome is learnt from",
+            "all is well if Elite Guard has recorded nothing yet; else put back what was in it, or "
+            "leave its rotated parts beside it",
+        )
+    return ok(log, f"{said}, changed {stamp(found.st_mtime)} UTC")
 
 
 def _own_files(scene: Scene) -> Iterator[Finding]:

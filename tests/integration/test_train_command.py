@@ -114,6 +114,16 @@ def test_fewer_samples_than_before_are_said_and_the_later_ones_counted(trained: 
     assert newest_s == [START_S + EVERY_S * 399, START_S + EVERY_S * 619]
 
 
+def test_that_all_samples_are_gone_is_said_by_train_and_status(trained: Path) -> None:
+    begin_anew(trained, 0)
+    lost = "0 samples are fewer than the 400 of the last run"
+    result = run(trained, "train")
+    assert result.exit_code == 4
+    assert "not enough samples: 0 of " in result.output
+    assert lost in result.output
+    assert lost in " ".join(run(trained, "status").output.split())
+
+
 def test_a_champion_that_has_seen_everything_cannot_be_displaced(trained: Path) -> None:
     before = (trained / "models" / "CURRENT.json").read_bytes()
     result = run(trained, "train", "--min-new", "0")

@@ -24,6 +24,13 @@ def test_status_says_that_a_truth_log_is_not_believed_and_who_knows_why(edge: Pa
     assert "truth logs" not in run(edge, "status").stdout
 
 
+def test_status_shows_a_truth_log_without_a_line(edge: Path) -> None:
+    log = edge / "truth_log.jsonl"
+    log.touch()
+    shown = run(edge, "status", "--truth-log", str(log)).stdout
+    assert "truth logs       0 usable outcomes in 0 lines\n" in shown
+
+
 @pytest.mark.parametrize("command", ["status", "results"])
 def test_who_only_looks_is_told_of_it_too(edge: Path, command: str) -> None:
     result = run(edge, command, "--truth-log", str(edge / "none.jsonl"), "--truth-log", str(edge))

@@ -44,7 +44,8 @@ def logs(open_folder: Path) -> tuple[Path, Path]:
     made = (closed / "elite_guard/truth_log.jsonl", closed / "private/signals.jsonl")
     for log in made:
         log.parent.mkdir(parents=True)
-        log.touch(mode=0o644)
+        log.write_text("{}\n")
+        log.chmod(0o644)
     closed.chmod(0o700)
     made[1].parent.chmod(0o700)
     return made
@@ -92,6 +93,8 @@ def test_a_log_that_is_closed_or_gone_is_named_where_it_lies(
         subprocess.run(["sh", "-ec", one.advice.partition(";")[0]], check=True)
     assert [one.level for one in found(served_by_nobody, drop_in)] == ["ok", "ok"]
     assert logs[0].parent.parent.stat().st_mode & 0o777 == 0o700
+    logs[1].write_text("")
+    assert "is empty" in found(served_by_nobody, drop_in)[1].text
     logs[1].unlink()
     assert "not there" in found(served_by_nobody, drop_in)[1].text
     logs[1].mkdir()

@@ -24,6 +24,15 @@ def test_a_truth_log_that_is_not_there(setup: Setup) -> None:
     assert "truth_log.paths" in setup.fault("trainer", "truth_log.jsonl", "not there").advice
 
 
+def test_a_truth_log_that_is_empty(setup: Setup) -> None:
+    log = setup.state / "truth_log.jsonl"
+    log.touch()
+    setup.values["TRUTH_LOG_PATHS"] = str(log)
+    assert "rotated" in setup.fault("trainer", str(log), "is empty", level="warn").advice
+    (setup.state / "truth_log.jsonl.1.gz").touch()
+    assert {found.level for found in setup.findings("trainer")} == {"ok"}
+
+
 def test_a_folder_where_a_truth_log_belongs(setup: Setup) -> None:
     log = setup.state / "truth_log.jsonl"
     log.mkdir()
