@@ -141,7 +141,11 @@ def _unanswered(scene: Scene, holder: Process) -> Finding:
     if not asked and all(map(is_wildcard, scene.config.score.bind)):
         return ok(who, "runs; its port is left to the system: the line `ready` of its log names it")
     if not asked:
-        return ok(who, "runs; all its addresses want keys: give --server-key and --key to ask it")
+        return warn(
+            who,
+            "runs and was not asked how it is: all its addresses want keys",
+            "give --server-key and --key",
+        )
     shown = any(keys is not None for _, keys in asked)
     return fail(
         who,
