@@ -291,8 +291,8 @@ def _clock(
             yield warn(
                 address,
                 "its stamps lie beyond any time zone: a recording is being played, or the clock "
-                "that stamps it has a wrong date",
-                "of a live feed compare the terminal's server time with the true one",
+                "that stamps it, or this machine's (`date -u`), has a wrong date",
+                "of a live feed compare both with the true time before you do what else is advised",
             )
         else:
             yield warn(

@@ -121,7 +121,11 @@ def _age(scene: Scene, model: Model) -> Finding:
         )
         return warn(model.version, said, clock)
     if limit and passed >= limit:
-        return fail(model.version, f"{said}: no longer used, base scores are served", train)
+        return fail(
+            model.version,
+            f"{said}: no longer used, base scores are served",
+            f"where `date -u` is right, {train}",
+        )
     if limit and passed >= REVIEW_DUE * limit:
         return warn(model.version, said, train)
     return ok(model.version, f"verified, {model.manifest.samples.n} samples, {said}")

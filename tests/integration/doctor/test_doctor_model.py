@@ -113,7 +113,9 @@ def test_a_closed_folder_among_the_models_hides_none(served_by_nobody: Setup) ->
 )
 def test_a_model_that_is_stale_or_expired(setup: Setup, days: int, level: str, said: str) -> None:
     small_model(setup.models, now_s=time.time() - days * DAY_S)
-    assert "train" in setup.fault("model", said, level=level).advice
+    advice = setup.fault("model", said, level=level).advice
+    assert "train" in advice
+    assert ("date -u" in advice) == (level == "fail")
 
 
 def test_a_review_that_lies_ahead_of_the_clock(setup: Setup) -> None:
