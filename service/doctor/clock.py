@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from service.console.words import counted
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import clock_is_synchronised
@@ -32,7 +33,7 @@ def check(
     if steps:
         yield warn(
             "the machine's clock",
-            f"was set {steps} times since the service started, by more than a second",
+            f"was set {counted(steps, 'time')} since the service started, by more than a second",
             "let NTP slew it rather than step it; journal events clock_stepped say when",
         )
     if kept is not False and not steps:

@@ -11,6 +11,7 @@ from shlex import quote
 import msgspec
 
 from protocol.manifest import MANIFEST_NAME, POINTER_NAME, Version
+from service.console.words import span
 from service.doctor.finding import Finding, fail, lost_link, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import READ, dangling, obstacle, unless_linked
@@ -113,8 +114,8 @@ def _age(scene: Scene, model: Model) -> Finding:
     said = f"reviewed {passed:.0f} days ago" + (f", expires after {limit:.0f}" if limit else "")
     train = "run signal-scorer-train train, and see that cron does (doctor's trainer check)"
     if limit and model.reviewed_ahead(scene.now_s):
-        days = (model.reviewed_at - scene.now_s) / DAY_S
-        said = f"reviewed {days:.0f} days from now: until then its age is not known"
+        ahead = span(model.reviewed_at - scene.now_s)
+        said = f"reviewed {ahead} from now: until then its age is not known"
         clock = (
             "this clock is behind, or one was ahead then: compare `date -u` with the true time. "
             "Where the review's date is false: signal-scorer-train train --force"

@@ -118,9 +118,12 @@ def test_a_model_that_is_stale_or_expired(setup: Setup, days: int, level: str, s
     assert ("date -u" in advice) == (level == "fail")
 
 
-def test_a_review_that_lies_ahead_of_the_clock(setup: Setup) -> None:
-    small_model(setup.models, now_s=time.time() + 30.5 * DAY_S)
-    assert "date -u" in setup.fault("model", "reviewed 30 days from now", level="warn").advice
+@pytest.mark.parametrize(("ahead_s", "said"), [(30.5 * DAY_S, "30 d"), (2730.0, "45 min")])
+def test_a_review_that_lies_ahead_of_the_clock(setup: Setup, ahead_s: float, said: str) -> None:
+    now_s = time.time()
+    small_model(setup.models, now_s=now_s + ahead_s)
+    found = setup.fault("model", f"reviewed {said} from now", level="warn", now_s=now_s)
+    assert "date -u" in found.advice
 
 
 def test_a_model_made_for_other_features(setup: Setup) -> None:
