@@ -91,3 +91,16 @@ def test_a_moved_stop_may_slip_as_the_signals_own(path: Path, word: str) -> None
     end = ended(**moved, outcome=word, exit_price=ENTRY - 0.3 * RISK, pips_result=-6.0)
     (outcome,) = told(born(**LEVELS), end, path=path).outcomes.values()
     assert of_truth_log(outcome).realised_r == pytest.approx(-0.3)
+
+
+@pytest.mark.parametrize(
+    ("stop", "word", "exit_r", "r"),
+    [(-0.1, "LOSS", -1.9, -1.0), (-0.1, "WIN", 2.9, 1.5), (0.1, "WIN", 2.9, 1.5)],
+)
+def test_nor_is_a_moved_level_an_excuse_for_another_r(
+    path: Path, stop: float, word: str, exit_r: float, r: float
+) -> None:
+    """Near enough to the signal's own level, and too far for that of its line."""
+    moved = LEVELS | {"sl": ENTRY + stop * RISK, "tp": ENTRY + 0.5 * RISK}
+    log = told(born(**LEVELS), far(word, exit_r, r) | moved, path=path)
+    assert log.refused == {Reason.CONTRADICTS_LEVELS: 1}

@@ -18,10 +18,10 @@ _SIGNAL = Struct("<ib5d")
 """Symbol, direction, time, entry, stop, target, base score."""
 
 _OUTCOME = Struct("<ibb9d")
-"""Word, win, whether its stop is beyond the entry, times of end and watch, runtime, exit, pips,
-R, stop, target, entry."""
+"""Word, win, whether its stop is beyond the entry (1) and it ran too far (2), times of end and
+watch, runtime, exit, pips, R, stop, target, entry."""
 
-_WIN_AT, _BEYOND_AT = calcsize("<i"), calcsize("<ib")
+_WIN_AT, _AGAIN_AT = calcsize("<i"), calcsize("<ib")
 NONE = -1
 
 
@@ -109,12 +109,8 @@ class Signals(Mapping[str, Signal]):
             self._table[first : first + _SIGNAL.size] = self._packed(together)
         return row
 
-    def judge_again(self, row: int) -> None:
-        """Have the outcome in this row judged in the end, be it that no other line speaks of it."""
-        self._told_again[row] = 1
-
     def is_told_once(self, row: int) -> bool:
-        """Whether one line alone spoke of the signal in this row, and its reader judged it."""
+        """Whether one line alone spoke of the signal in this row."""
         return not self._told_again[row]
 
     def has_own_levels(self, row: int) -> bool:
@@ -206,7 +202,7 @@ class Outcomes(Mapping[str, Outcome]):
         return _OUTCOME.pack(
             self._words.number(outcome.word),
             outcome.win,
-            outcome.beyond,
+            outcome.beyond | outcome.far << 1,
             nan if completed_s is None else completed_s,
             nan if watched_s is None else watched_s,
             nan if runtime_s is None else runtime_s,
@@ -221,11 +217,12 @@ class Outcomes(Mapping[str, Outcome]):
     def told(self) -> Iterator[tuple[int, Signal, list[Outcome]]]:
         """Signals with their row and all their outcomes, in the order of the lines.
 
-        Without those of which a single line spoke: its reader has judged that, but for its stop.
+        Without those of which a single line spoke: its reader has judged that, but for
+        its stop and for how far it ran.
         """
         for name, row in self._signals.rows():
             number = self._newest(row)
-            if number == NONE or (self._signals.is_told_once(row) and not self._is_beyond(number)):
+            if number == NONE or (self._signals.is_told_once(row) and not self._is_open(number)):
                 continue
             signal = self._signals.at(name, row)
             yield row, signal, [self._at(one, signal) for one in self._numbers(number)]
@@ -251,8 +248,8 @@ class Outcomes(Mapping[str, Outcome]):
             numbers.append(before[numbers[-1]])
         return numbers[::-1]
 
-    def _is_beyond(self, number: int) -> bool:
-        return bool(self._table[number * _OUTCOME.size + _BEYOND_AT])
+    def _is_open(self, number: int) -> bool:
+        return bool(self._table[number * _OUTCOME.size + _AGAIN_AT])
 
     def _row(self, number: int) -> bytearray:
         first = number * _OUTCOME.size
@@ -262,7 +259,7 @@ class Outcomes(Mapping[str, Outcome]):
         return self._of_signal[row] if row < len(self._of_signal) else NONE
 
     def _at(self, number: int, signal: Signal) -> Outcome:
-        word, win, beyond, *numbers = _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
+        word, win, again, *numbers = _OUTCOME.unpack_from(self._table, number * _OUTCOME.size)
         end_s, watched_s, runtime_s, leave, pips, r, stop, target, entry = _known(numbers)
         return Outcome(
             signal,
@@ -277,7 +274,8 @@ class Outcomes(Mapping[str, Outcome]):
             stop,
             target,
             entry,
-            bool(beyond),
+            bool(again & 1),
+            bool(again & 2),
         )
 
 

@@ -105,8 +105,6 @@ class _Ledger:
             # A stop that can be none of the signal's is not taken for it, whoever else tells of it.
             signal = said.signal if not said.beyond else replace(said.signal, stop=None)
             row = self._signals.know(signal, by_its_end=True)
-            if said.far:
-                self._signals.judge_again(row)
             if not self._outcomes.add(row, said):
                 self._refused[Reason.REPEATED] += 1
         else:

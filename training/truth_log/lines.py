@@ -133,8 +133,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     `completed_s` and `watched_from_s` are UTC seconds; `pips` and `realised_r` signed. `stop`,
     `target` and `entry` are those that its line names: the levels may have moved since, and the
     trade was filled at that entry. `beyond` where that stop stands at the entry or in profit, so
-    that the end can be true only beside the signal's own line; `far`, which is not kept, where it
-    ran too far by this line's levels alone.
+    that the end can be true only beside the signal's own line; `far` where it ran too far by this
+    line's levels alone.
     """
 
     signal: Signal

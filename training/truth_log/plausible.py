@@ -49,7 +49,12 @@ class ReadingRules(msgspec.Struct, frozen=True, kw_only=True):
 
 def doubt(signal: Signal, outcome: Outcome, rules: ReadingRules) -> Reason | None:
     """The first reason why `outcome` cannot be the end of `signal`; None where it can be."""
-    most = math.inf if _is_told_alike(signal, outcome) else _BEYOND
+    most = _BEYOND
+    if outcome.realised_r is not None:
+        if _is_told_alike(signal, outcome):
+            most = math.inf
+        elif outcome.far:
+            return Reason.CONTRADICTS_LEVELS
     return _doubt_time(signal, outcome, rules) or _doubt_levels(signal, outcome, most)
 
 
@@ -73,7 +78,8 @@ def beside_its_signal(outcome: Outcome) -> tuple[Outcome, Reason | None]:
     if outcome.stop is None or reason is Reason.IMPOSSIBLE_LEVELS:
         return outcome, Reason.IMPOSSIBLE_LEVELS
     if reason is None:
-        return moved, None
+        far = _doubt_levels(signal, moved, _BEYOND) is not None
+        return msgspec.structs.replace(moved, far=far), None
     won = _doubt_levels(signal, msgspec.structs.replace(moved, win=True), math.inf) is None
     return outcome, Reason.GAINED_AT_STOP if won else Reason.IMPOSSIBLE_LEVELS
 
