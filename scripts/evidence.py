@@ -29,7 +29,7 @@ from training.calibration.calibrate import Curve, curve_of, served
 from training.candidate import Candidate, final_calibration, make
 from training.dataset.samples import Samples
 from training.gain import WEEK_S, gain
-from training.measure import best_half, calibration_error
+from training.measure import best_first, best_half, calibration_error
 from training.settings import Settings
 from training.simulate import planted
 from training.simulate.truth import best_win_rate, expected_log_loss
@@ -58,10 +58,13 @@ def achieved(score: Floats, p: Floats) -> float:
     return float((p[best_half(score)].mean() - p.mean()) / best)
 
 
-def answers(found: Candidate, x: Floats) -> tuple[Floats, Curve]:
-    """The served probabilities of a candidate as it would be published."""
+def answers(found: Candidate, x: Floats) -> tuple[Floats, Floats, Floats, Curve]:
+    """What a candidate, as it would be published, serves: p, the interval's ends, and its curve."""
     calibration = final_calibration(found.walk, found.samples)
-    return served(calibration, found.forest.predict_many(x)), curve_of(calibration)
+    raw = found.forest.predict_many(x)
+    low, high = (np.interp(raw, calibration.at, end) for end in (calibration.low, calibration.high))
+    p = served(calibration, raw)
+    return p, np.minimum(low, p), np.maximum(high, p), curve_of(calibration)
 
 
 # The demo's weights, under which the rule on the base score knows more.
@@ -82,7 +85,9 @@ def edge_seed(seed: int, heavier: bool) -> dict[str, float]:
     assert found is not None
     x = planted.fresh(FRESH, seed=seed)
     p = truth.probability(x)
-    said, curve = answers(found, x)
+    said, low, high, curve = answers(found, x)
+    tenths = np.array_split(best_first(said)[::-1], 10)
+    true, least, most = ([values[part].mean() for part in tenths] for values in (p, low, high))
     original = RandomForestClassifier(**ORIGINAL, random_state=42, n_jobs=1)
     original.fit(samples.x, samples.win)
     scale = StandardScaler().fit(samples.x)
@@ -97,6 +102,9 @@ def edge_seed(seed: int, heavier: bool) -> dict[str, float]:
         "original": achieved(original.predict_proba(x)[:, 1], p),
         "line": achieved(line.decision_function(scale.transform(x)), p),
         "ece": calibration_error(said, p, np.ones(len(p))),
+        "inside": float(np.mean(np.less_equal(least, true) & np.less_equal(true, most))),
+        "below": float(true[0] < least[0]),
+        "above": float(true[-1] > most[-1]),
         "published": float(found.verdict.published),
         "slope": metrics["challenger"].get("calibration_slope", 0.0),
         "bound": metrics["constant"]["improvement_low"],
@@ -127,6 +135,11 @@ def edge(seeds: int, heavier: bool) -> None:
     within = np.mean(column["ece"] <= 0.03)
     target = f"{at_most(middle['ece'], 0.03)}  ({within:.0%} of seeds within)"
     print(f"  expected calibration error        {middle['ece']:.4f}   {target}")
+    inside, below, above = (column[name].mean() for name in ("inside", "below", "above"))
+    print(
+        f"  tenths within their interval      {inside:.1%}   "
+        f"(mean; the worst below it in {below:.0%} of seeds, the best above in {above:.0%})"
+    )
     passed = 100 * column["published"].mean()
     print(f"  gate publishes                    {passed:.1f}%   {at_least(passed, 95, ' %')}")
     print(f"  calibration slope                 {middle['slope']:.2f}")
@@ -252,7 +265,7 @@ def small_seed(n: int, days: float, half: float, seed: int) -> tuple[bool, float
         return False, float("nan"), float("nan")
     x = planted.fresh(FRESH, seed=seed + 5000)
     p = truth.probability(x)
-    said, curve = answers(found, x)
+    said, _, _, curve = answers(found, x)
     constant = np.full(len(p), samples.base_rate)
     harm = expected_log_loss(p, said) - expected_log_loss(p, constant)
     return found.verdict.published, harm, curve.shrink_weight
