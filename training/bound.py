@@ -16,6 +16,8 @@ from service.arrays import Floats, Ints
 DAY_S = 86_400.0
 BLOCK_S = 14_400.0
 LEVEL = 0.95
+ROUNDING = 1e-9
+"""Of all weight: less is left only by rounding."""
 FEWEST_JUDGED, FEWEST_JUDGED_DAYS = 50, 5
 """Signals, and days of them, below which a served model is not judged."""
 
@@ -62,23 +64,39 @@ def blocks(time_s: Floats, holding_s: float = 0.0) -> Ints:
 
 
 def clustered(values: Floats, weight: Floats, groups: Ints) -> Mean:
-    """The weighted mean of `values` (n,) and its error, rows of one group being dependent.
+    """The weighted mean of `values` (n,) and its error, rows of one group being dependent."""
+    value = float(np.sum(weight * values) / weight.sum())
+    falls = without_each(values, weight, groups)
+    return Mean(value, jackknifed(falls), len(falls))
 
-    Each group is left out in turn (the jackknife): with s_g the sum over g of w (v - mean) and
-    h_g its share of all weight, (G - 1) / G times the sum of (s_g / (1 - h_g))^2, over
-    (sum w)^2. Bell and McCaffrey 2002: without 1 - h_g, a group that outweighs the others pulls
-    the mean to itself and seems to agree with it. Groups of equal weight give the same either way.
+
+def without_each(values: Floats, weight: Floats, groups: Ints) -> Floats:
+    """By how much the weighted mean falls where each group is left out in turn (G,).
+
+    NaN for a group that has all weight: nothing is left without it.
     """
     total = float(weight.sum())
     value = float(np.sum(weight * values) / total)
     _, member = np.unique(groups, return_inverse=True)
+    others = total - np.bincount(member, weights=weight)
     sums = np.bincount(member, weights=weight * (values - value))
-    count = len(sums)
-    if count < 2:
-        return Mean(value, float("inf"), count)
-    others = 1.0 - np.bincount(member, weights=weight) / total
-    error = float(np.sqrt(np.sum((sums / others) ** 2) * (count - 1) / count) / total)
-    return Mean(value, error, count)
+    falls: Floats = np.divide(
+        sums, others, out=np.full(len(sums), np.nan), where=others > ROUNDING * total
+    )
+    return falls
+
+
+def jackknifed(falls: Floats) -> float:
+    """The error of a number that falls by these (G,) without each group in turn.
+
+    The root of (G - 1) / G times the sum of their squares: Bell and McCaffrey 2002. It counts how
+    much a group that outweighs the others pulls the mean to itself; with groups of equal weight it
+    is the sandwich of Liang and Zeger 1986, times G / (G - 1).
+    """
+    count = len(falls)
+    if count < 2 or not np.isfinite(falls).all():
+        return float("inf")
+    return float(np.sqrt(np.sum(falls**2) * (count - 1) / count))
 
 
 def t_quantile(degrees: int, level: float = LEVEL) -> float:

@@ -11,7 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from service.arrays import Bools, Floats
-from training.bound import DAY_S, Mean, clustered, stretches, t_quantile
+from training.bound import (
+    DAY_S,
+    Mean,
+    clustered,
+    jackknifed,
+    stretches,
+    t_quantile,
+    without_each,
+)
 from training.dataset.samples import Samples
 from training.measure import net_r
 
@@ -153,8 +161,8 @@ def difference(
 ) -> Gain:
     """The mean of `values` (n,) over one choice less that over another, its error by days.
 
-    A choice (n,) holds what part of each signal is taken, from 0 up, not all 0. Linearised as a
-    difference of two ratios, so that what both share counts once. `all` is the other's mean.
+    A choice (n,) holds what part of each signal is taken, from 0 up, not all 0. `all` is the
+    other's mean. Each day is left out of both at once, so that what both share counts once.
     The error is the larger of that by days and that of signals which all scatter alike, overlapping
     ones by their weight: few that happened to end alike would promise too much. Days are longer
     stretches where signals may run for longer (`holding_s`).
@@ -163,15 +171,14 @@ def difference(
     parts = [choice / float(np.sum(weight * choice)) for choice in (taken, instead)]
     means = [float(np.sum(weight * part * values)) for part in parts]
     lean = parts[0] - parts[1]
-    influence = total * (parts[0] * (values - means[0]) - parts[1] * (values - means[1]))
-    spread = clustered(influence, weight, stretches(time_s, holding_s))
+    groups = stretches(time_s, holding_s)
+    falls = [without_each(values, weight * part, groups) for part in parts]
+    by_days = jackknifed(falls[0] - falls[1])
     pooled = weight * ((taken > 0.0) | (instead > 0.0))
     scatter = float(np.average((values - np.average(values, weights=pooled)) ** 2, weights=pooled))
     alone = float(np.sqrt(scatter * np.sum(weight * lean**2)))
-    value = means[0] - means[1]
-    margin = np.inf
-    if spread.clusters > 1:
-        margin = t_quantile(spread.clusters - 1) * max(spread.error, alone)
+    value, days = means[0] - means[1], len(falls[0])
+    margin = t_quantile(days - 1) * max(by_days, alone) if days > 1 else np.inf
     above = float(np.average(values > 0.0, weights=pooled))
     return Gain(
         means[0],
@@ -179,7 +186,7 @@ def difference(
         value - margin,
         value + margin,
         len(values),
-        spread.clusters,
+        days,
         min(
             _alike(weight[at], lean[at]) for at in (lean > NOTHING / total, lean < -NOTHING / total)
         ),

@@ -252,7 +252,7 @@ def _sentence(made: Gain, taken: int, unit: _Unit, whose: str = "") -> str:
     form = f"+{unit.form.lstrip('+')}"
     more = f"{unit.scale * (made.taken - made.all):{form}}"
     low, high = (end_of(unit.scale * end, form) for end in (made.low, made.high))
-    sure = f"90 % interval {low} to {high}" if made.days > 1 else "one day has no interval"
+    sure = f"90 % interval {low} to {high}" if np.isfinite(made.low) else "one day has no interval"
     found = (
         f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {made.n:,} advised on{whose}, "
         f"weighted to the same weeks, {whole}{unit.short}: "

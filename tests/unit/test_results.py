@@ -169,6 +169,39 @@ def test_what_was_taken_by_lot_is_seldom_called_better(n: int, share: float, won
     assert sum(better) <= 15 + 8
 
 
+def a_day_rules(taken: tuple[int, ...], seed: int) -> Gain:
+    """100 signals a day without an edge; a tenth of their luck is the day's."""
+    rng = np.random.default_rng(seed)
+    day = np.repeat(np.arange(len(taken)), 100)
+    luck = np.sqrt(0.1) * rng.normal(size=len(taken))[day] + np.sqrt(0.9) * rng.normal(
+        size=len(day)
+    )
+    at = np.concatenate([np.arange(100) < count for count in taken])
+    found = gain((luck > 0).astype(float), np.ones(len(day)), at, (4.0 + day) * DAY_S)
+    assert found is not None
+    return found
+
+
+def test_a_day_of_which_most_was_taken_does_not_vouch_for_itself() -> None:
+    better = sum(a_day_rules((100, 5, 5, 5, 5), seed).better for seed in range(400))
+    # 5 % of 400 and three standard deviations of that; by each day's share of all some 60.
+    assert better <= 20 + 13
+
+
+def test_where_all_that_was_taken_is_of_one_day_there_is_no_interval() -> None:
+    found = a_day_rules((60, 0, 0, 0, 0), 0)
+    assert (found.low, found.high) == (-np.inf, np.inf)
+    samples = weeks_of_signals(600, edge=0.0)
+    first = samples.time_s // DAY_S == samples.time_s[0] // DAY_S
+    advice = {
+        score_id: Advice("m", bool(taken))
+        for score_id, taken in zip(samples.score_id.tolist(), first, strict=True)
+    }
+    said = " ".join(" ".join(lines(samples, advice)).split())
+    assert "(one day has no interval)" in said
+    assert "inf" not in said
+
+
 def test_few_taken_that_all_won_have_an_error() -> None:
     few = [by_lot(seed, 100, 0.05, 0.85) for seed in range(100)]
     lucky = [(won, taken, found) for won, taken, found in few if won[taken].all()]
