@@ -60,7 +60,7 @@ class BarKeeping:
         self._engine = engine
         self._journal = journal
         self._unsaved: deque[str] = deque()
-        self._rolled_s = NEVER
+        self._rolled_s = self._again_s = NEVER
         self._held: list[str] | None = None
         self._saved: dict[str, Saved] = {}
         self._damaged = False
@@ -125,14 +125,23 @@ class BarKeeping:
 
         What it gave back is not: it was read.
         """
+        self._begin_again()
         for name, one in self._saved.items():
             if one.ahead is None:
                 self._saved[name] = Saved(one.bars, -1, frozenset(), -1, ahead=None)
 
     def forget(self) -> None:
         """The journal is another file."""
+        self._begin_again()
         self._saved.clear()
         self._damaged = False
+
+    def _begin_again(self) -> None:
+        """Let this minute's bars have another round, once: where it is the bars that cannot be
+        written, each round faults anew and keeps answers from the journal."""
+        rolled_s = self._engine.intake.rolled_s
+        if self._again_s != rolled_s:
+            self._again_s, self._rolled_s = rolled_s, NEVER
 
     def _give_back(
         self, bars: list[BarRow], symbols: list[SymbolRow], utc_s: float

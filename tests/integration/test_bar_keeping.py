@@ -232,3 +232,45 @@ def test_minutes_that_pass_faster_than_they_are_written_leave_no_symbol_out(tmp_
         parts.feed(*(tick(name, START_S + 60.0 * minute) for name in symbols))
         parts.let_pass()
     assert set(names(parts, "bars")) == {name.encode() for name in symbols}
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["held", "moved away"])
+def test_a_fault_while_bars_are_written_delays_none_to_the_next_minute(
+    tmp_path: Path, moved: bool
+) -> None:
+    symbols = tuple(f"S{number:02}USD" for number in range(60))
+    parts = Parts(tmp_path)
+    parts.warm(*symbols)
+    parts.let_pass()
+    path = parts.config.journal_path
+    assert 0 < len(names(parts, "bars")) < len(symbols)
+    if moved:
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            (path.parent / name).rename(path.parent / f"moved-{name}")
+        parts.let_pass(3)
+    else:
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            parts.let_pass(3)
+            assert parts.journal.fault is not None
+    parts.let_pass(10)
+    assert parts.journal.fault is None
+    assert names(parts, "bars") == {name.encode(): 40 for name in symbols}
+
+
+def test_bars_that_cannot_be_written_cost_few_answers(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    assert parts.journal.open()
+    parts.warm("EURUSD")
+    parts.let_pass()
+    with closing(sqlite3.connect(parts.config.journal_path)) as other, other:
+        refuse = "SELECT RAISE(ABORT, 'damaged')"
+        other.execute(f"CREATE TRIGGER damaged BEFORE INSERT ON bars BEGIN {refuse}; END")
+    lost = 0
+    for number in range(1_300):
+        parts.feed(tick("EURUSD", int(parts.clock.utc_s())))
+        parts.clock.advance(0.1)
+        parts.housekeeping.turn()
+        lost += not parts.score(signal_id=f"S{number}")["journalled"]
+    assert parts.journal.errors
+    assert lost <= 2 * 2 * 10  # of two minutes, each with two rounds and a second until it is open
