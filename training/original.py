@@ -15,10 +15,10 @@ import numpy as np
 
 from service.arrays import Floats
 from service.files import presence
+from service.files.rotated import with_rotated
 from training.thresholds import FEWEST, translate
 from training.truth_check import account
 from training.truth_log import Outcome, ReadingRules, Signal, read_truth_logs
-from training.truth_log.files import with_rotated
 
 TRAINING_DATA = "ml_training_data.jsonl"
 TRUTH_LOGS = ("truth_log.jsonl", "optimized_tracking.jsonl")

@@ -16,9 +16,10 @@ import msgspec
 from service.config.load import load
 from service.config.settings import Config
 from service.errors import ConfigError
+from service.files.rotated import with_rotated
 from training.dataset.join_rules import JoinRules, Rhythm
 from training.truth_log import ReadingRules
-from training.truth_log.files import unread_beside, with_rotated
+from training.truth_log.files import unread_beside
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

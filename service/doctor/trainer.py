@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 from collections.abc import Iterator
-from glob import escape
 from pathlib import Path
 from shlex import quote
 from zoneinfo import ZoneInfo
@@ -18,6 +17,7 @@ from service.doctor.scene import Scene, user_name
 from service.doctor.system import ENTER, READ, WRITE, allows, nearest_there, obstacle, through
 from service.features.bars import DAY_S
 from service.files import presence
+from service.files.rotated import with_rotated
 from service.journal.reading import JournalUnreadable, reading
 from service.model.history import HISTORY_NAME, LAST_RUN_NAME, last_trained, read_history
 from service.shown_logs import INSTALLED, shown_logs
@@ -186,16 +186,23 @@ def _shown_log(log: Path, bound: Path, trainer: int) -> Finding:
 
 
 def _whole(log: Path, said: str) -> Finding:
-    """Of one that is read: empty, without a rotated part beside it, it may have been emptied."""
-    found = log.stat()
-    if not found.st_size and not any(log.parent.glob(f"{escape(log.stem)}[.-]*[0-9]*")):
+    """Of one that is read: empty, as are its rotated parts, it may have been emptied."""
+    if not any(map(_has_content, with_rotated(log))):
         return warn(
             log,
             "is empty: no reported outcome is learnt from",
             "all is well if Elite Guard has recorded nothing yet; else put back what was in it, or "
             "leave its rotated parts beside it",
         )
-    return ok(log, f"{said}, changed {stamp(found.st_mtime)} UTC")
+    return ok(log, f"{said}, changed {stamp(log.stat().st_mtime)} UTC")
+
+
+def _has_content(part: Path) -> bool:
+    """Also where it may not be looked at: then it is not known to be empty."""
+    try:
+        return presence.is_file(part) and part.stat().st_size > 0
+    except OSError:
+        return True
 
 
 def _own_files(scene: Scene) -> Iterator[Finding]:

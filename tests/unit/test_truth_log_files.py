@@ -18,12 +18,13 @@ import pytest
 from another_user import as_no_root
 from truth_lines import RULES, assert_adds_up, born, ended, told
 
+from service.files.rotated import with_rotated
 from training.monitor import checks
 from training.settings import Settings
 from training.truth_check import check
 from training.truth_log import ReadingRules, Reason, read_truth_logs
 from training.truth_log import files as log_files
-from training.truth_log.files import MOVED, unread_beside, with_rotated
+from training.truth_log.files import MOVED, unread_beside
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import errno
 import gzip
 import os
 import re
-import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 from service.files import presence
 from service.files.regular import open_regular
+from service.files.rotated import INNER
 
 MAX_LINE_BYTES = 256 * 1024
 MAX_UNPACKED_BYTES = 4 << 30
@@ -23,11 +23,6 @@ MAX_UNPACKED_BYTES = 4 << 30
 SHORT_LINE_BYTES = 128
 """As so many a shorter line counts there: each takes its time, and hardly one of a trade is."""
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_LONGEST_NUMBER = 3
-"""Digits: what has more, as a year has, or strokes in between, is a date."""
-_MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
-_INNER = rf"\.\d{{1,{_LONGEST_NUMBER}}}|-20\d\d(?:{_MONTH}{_DAY}|-{_MONTH}-{_DAY})"
-"""What a rotator puts before the ending of a name; an account's number there is another log's."""
 _KEPT = "[._](?:old|bak|orig)"
 MOVED = (
     "gone, cut or replaced since reading began, as after a rotation: what was there may not have "
@@ -112,33 +107,13 @@ class Seen(NamedTuple):
         return now is not None and now.file == self.file and now.size < self.size
 
 
-def with_rotated(path: Path) -> list[Path]:
-    """`path` and what a log rotator made of it, oldest first.
-
-    That is `log.jsonl.1`, `log.jsonl-20251101`, and as logrotate's `extension` has them
-    `log.1.jsonl`, `log-20251101.jsonl`; each plain or `.gz`. What is named like a part itself has
-    none of the latter: they would be others' parts.
-    """
-    try:
-        beside = list(path.parent.iterdir())
-    except OSError:  # none, or closed to us, which `unread_beside` tells
-        return [path]
-    is_part = path.suffix == ".gz" or path.name[-1:].isdecimal()
-    name, stem, suffix = map(re.escape, (path.name, path.stem, path.suffix))
-    inner = "(?!)" if is_part else _INNER
-    part = re.compile(rf"(?:{name}([.-]-*\d[\d-]*)|{stem}({inner}){suffix})(?:\.gz)?")
-    rotated = [(found, other) for other in beside if (found := part.fullmatch(other.name))]
-    rotated.sort(key=lambda each: (_age(each[0][1] or each[0][2]), each[1]))
-    return [*(other for _, other in rotated), path]
-
-
 def unread_beside(path: Path, read: Iterable[Path]) -> str:
     """Which parts of a log, packed otherwise or renamed, are none of those `read`; else nothing.
 
     Or why that cannot be told.
     """
     name, stem, suffix = map(re.escape, (path.name, path.stem, path.suffix))
-    packed = rf"(?:{name}(?:[.-]\d[\d-]*)?|{stem}(?:{_INNER}){suffix})\.(?:xz|zst|bz2)"
+    packed = rf"(?:{name}(?:[.-]\d[\d-]*)?|{stem}(?:{INNER}){suffix})\.(?:xz|zst|bz2)"
     looks = re.compile(rf"{packed}|{name}{_KEPT}|{stem}{_KEPT}{suffix}")
     try:
         beside = set(path.parent.iterdir()).difference(read)
@@ -160,13 +135,6 @@ def _is_file(path: Path) -> bool:
         return presence.is_file(path)
     except OSError:
         return True
-
-
-def _age(end: str) -> tuple[int, str]:
-    """What sorts the ends of names: by date, then the numbers, of which the highest is oldest."""
-    number = end[1:]
-    is_date = len(number) > _LONGEST_NUMBER or not number.isdecimal()
-    return -sys.maxsize if is_date else -int(number), end
 
 
 def _regular(path: Path) -> BinaryIO:

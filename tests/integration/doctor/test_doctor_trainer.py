@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import time
@@ -28,8 +29,12 @@ def test_a_truth_log_that_is_empty(setup: Setup) -> None:
     log = setup.state / "truth_log.jsonl"
     log.touch()
     setup.values["TRUTH_LOG_PATHS"] = str(log)
+    part = setup.state / "truth_log.jsonl.1.gz"
+    part.touch()
+    for unread in "truth_log-v2.jsonl", "truth_log.jsonl.1.xz", "truth_log.old.2025":
+        (setup.state / unread).write_text("{}\n")
     assert "rotated" in setup.fault("trainer", str(log), "is empty", level="warn").advice
-    (setup.state / "truth_log.jsonl.1.gz").touch()
+    part.write_bytes(gzip.compress(b"{}\n"))
     assert {found.level for found in setup.findings("trainer")} == {"ok"}
 
 
