@@ -211,8 +211,10 @@ def test_a_review_that_lies_ahead_is_an_alert(model: Model) -> None:
     now_s = model.reviewed_at - 365 * DAY_S
     (found,) = age(model, expire_after_days=35.0, now_s=now_s)
     assert found.level == "alert"
-    assert "reviewed 365 days from now: this clock is behind, or one was ahead then" in found.text
+    assert "reviewed 365 d from now: this clock is behind, or one was ahead then" in found.text
     assert "compare `date -u` with the true time" in found.text
+    (found,) = age(model, expire_after_days=35.0, now_s=model.reviewed_at - 2 * 3600.0)
+    assert "reviewed 2 h 00 from now" in found.text
     for now_s in (model.reviewed_at - 600.0, model.reviewed_at):  # of another machine's clock
         assert age(model, expire_after_days=35.0, now_s=now_s)[0].level == "fine"
     assert age(model, expire_after_days=0.0, now_s=0.0)[0].level == "fine"
@@ -230,6 +232,8 @@ def test_that_a_model_has_expired_is_told_though_its_age_was(model: Model) -> No
     expired = told(delivered(due, State()), 35.0)
     assert expired is not None
     assert [finding.name for finding in expired.findings] == ["age", "expired"]
+    # A clock that is ahead would have a good model replaced.
+    assert "where `date -u` is right, run train" in expired.text
     assert "no longer used" in expired.text
     assert told(delivered(expired, State()), 40.0) is None
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from service.alerting import CheckResult, Level
 from service.arrays import Floats
+from service.console.words import span
 from service.drift import MIN_SIGNALS
 from service.model.model import REVIEW_DUE, Model
 from training.bound import DAY_S, FEWEST_JUDGED, FEWEST_JUDGED_DAYS, clustered, days, t_quantile
@@ -167,16 +168,16 @@ def age(
         return (CheckResult("age", "fine", text, facts),)
     if model.reviewed_ahead(now_s):
         text = (
-            f"reviewed {(model.reviewed_at - now_s) / DAY_S:.0f} days from now: this clock is "
-            "behind, or one was ahead then; compare `date -u` with the true time. Where the "
-            "review's date is false, `train --force` publishes another model or renews the review, "
-            "if it finds one to be good"
+            f"reviewed {span(model.reviewed_at - now_s)} from now: this clock is behind, or one "
+            "was ahead then; compare `date -u` with the true time. Where the review's date is "
+            "false, `train --force` publishes another model or renews the review, if it finds one "
+            "to be good"
         )
         return (CheckResult("age", "alert", text, facts),)
     text = f"reviewed {passed:.0f} days ago, expires after {expire_after_days:.0f}"
     if passed < REVIEW_DUE * expire_after_days:
         return (CheckResult("age", "fine", text, facts),)
-    text += ": run train, which reviews it"
+    text += ": where `date -u` is right, run train, which reviews it"
     if pinned:
         text += "; it is pinned, which withholds any other: unpin"
     due = CheckResult("age", "alert", text, facts)
