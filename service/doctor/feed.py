@@ -95,42 +95,49 @@ def check(scene: Scene) -> Iterator[Finding]:
         keys = feed_keys(scene.config)
     except ConfigError:
         keys = {}  # told by the keys' check
+    running = scene.running
+    unknown = dict(base_scores(running)).get("unknown_symbol") if running else None
+    # A symbol that ticks seldom may be the one that is spelled otherwise.
+    enough = math.inf if unknown else ENOUGH_TICKS
     symbols: set[str] = set()
     for address in feed.endpoints:
         try:
             check_endpoint(address)
-            heard = listen(address, scene.listen_s, keys.get(address))
+            heard = listen(address, scene.listen_s, keys.get(address), enough)
         except ConfigError as error:
             yield refused(address, error)
             continue
         symbols |= heard.symbols
         yield from _endpoint(scene, address, heard)
-    yield from _misnamed(scene.running, sorted(symbols))
-    if scene.running is not None and "feed ingest is silent" in scene.running.health["reasons"]:
+    if running and unknown:
+        yield warn(running.address, *_misnamed(scene, unknown, sorted(symbols)))
+    if running is not None and "feed ingest is silent" in running.health["reasons"]:
         yield _ingest_is_silent(scene)
 
 
-def _misnamed(running: Running | None, symbols: list[str]) -> Iterator[Finding]:
-    """Signals for symbols that the feed does not have, or spells otherwise."""
-    said = running and dict(base_scores(running)).get("unknown_symbol")
-    if running and said:
+def _misnamed(scene: Scene, said: str, symbols: list[str]) -> tuple[str, str]:
+    """Of signals for symbols that the feed does not have, or spells otherwise: text and advice."""
+    advice = (
+        "where clients spell them otherwise, set feed.symbol_suffixes (or feed.symbol_map), "
+        "then restart"
+    )
+    if symbols:
         names = ", ".join(symbols[:NAMED]) + ", ..." * (len(symbols) > NAMED)
-        yield warn(
-            running.address,
-            f"{said}; the feed sends {names}" if symbols else said,
-            "where clients spell them otherwise, set feed.symbol_suffixes (or feed.symbol_map), "
-            "then restart",
-        )
+        return f"{said}; among what was heard in {scene.listen_s:g} s: {names}", advice
+    if scene.config.feed.ingest:  # what is pushed nobody else can listen to
+        return said, advice
+    advice = "the feed's other finding comes first: what never came is unknown in any spelling"
+    return f"{said}; no tick was heard", advice
 
 
-def listen(address: str, seconds: float, keys: Any = None) -> Heard:
-    """Subscribe until enough has come or the time is over. Raises ConfigError for no address."""
+def listen(address: str, seconds: float, keys: Any = None, enough: float = ENOUGH_TICKS) -> Heard:
+    """Subscribe until so many ticks came or the time is over. Raises ConfigError for no address."""
     heard = Heard()
     end_s = time.monotonic() + seconds
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         feed = feed_socket(context, address, keys)
-        while heard.ticks < ENOUGH_TICKS and (left_s := end_s - time.monotonic()) > 0:
+        while heard.ticks < enough and (left_s := end_s - time.monotonic()) > 0:
             if feed.poll(int(left_s * 1000) + 1):
                 heard.add(feed.recv(), time.time())
         return heard

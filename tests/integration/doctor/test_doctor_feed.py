@@ -18,6 +18,7 @@ from harness import PATIENCE_S, Feed, Service, eventually, free_port, running
 from serving import tick
 from wire import nobodys_address
 
+from service.doctor.feed import ENOUGH_TICKS
 from service.doctor.finding import Finding
 from service.doctor.unread import why_unread
 
@@ -335,19 +336,40 @@ def test_an_ingest_to_which_nothing_is_pushed(tmp_path: Path) -> None:
         assert "update_market_data" in found.advice
 
 
-def test_symbols_that_clients_name_otherwise_than_the_feed(
-    tmp_path: Path, publish: Callable[[Any], str]
-) -> None:
-    names = cycle(["GBPUSD.pro", "EURUSD.pro"])
-    values = {"FEED_ENDPOINTS": publish(lambda: tick(next(names), time.time()))}
+def test_symbols_that_clients_name_otherwise_than_the_feed(tmp_path: Path) -> None:
+    """Also those of which few ticks come beside a lively one's."""
+    names = ["BTCUSD"] * ENOUGH_TICKS + ["GBPUSD.pro", "EURUSD.pro"]
+    with closing(Feed()) as feed:
+
+        def burst(stop: threading.Event) -> None:
+            while not stop.wait(0.1):
+                feed.send(*(tick(name, time.time()) for name in names))
+
+        values = {"FEED_ENDPOINTS": feed.address}
+        with meanwhile(burst), running(tmp_path, **values) as service:
+            ask_for_strangers(service)
+            setup = beside(service, tmp_path / "unused", **values)
+            among = "among what was heard in 1 s: BTCUSD, EURUSD.pro, GBPUSD.pro"
+            said = "6 of 6 answers", "unknown_symbol", among
+            found = heard(setup, *said, level="warn", listen_s=1.0)
+            assert "feed.symbol_suffixes" in found.advice
+
+
+def test_symbols_that_are_unknown_since_no_feed_speaks(tmp_path: Path) -> None:
+    values = {"FEED_ENDPOINTS": nobodys_address()}
     with running(tmp_path, **values) as service:
-        with service.client() as client:
-            for _ in range(6):
-                client.score("EURUSD", 70.0)
+        ask_for_strangers(service)
         setup = beside(service, tmp_path / "unused", **values)
-        said = "6 of 6 answers", "unknown_symbol", "the feed sends EURUSD.pro, GBPUSD.pro"
-        found = setup.fault("feed", *said, level="warn", listen_s=PATIENT_S)
-        assert "feed.symbol_suffixes" in found.advice
+        said = "6 of 6 answers", "unknown_symbol", "no tick was heard"
+        found = setup.fault("feed", *said, level="warn", listen_s=0.1)
+        assert "feed.symbol_suffixes" not in found.advice
+
+
+def ask_for_strangers(service: Service) -> None:
+    """Six signals for a symbol that no feed has under this name."""
+    with service.client() as client:
+        for _ in range(6):
+            client.score("EURUSD", 70.0)
 
 
 def test_no_feed_at_all(setup: Setup) -> None:
