@@ -104,6 +104,7 @@ class Housekeeping:
         self._reconnected_s: dict[str, float] = {}
         self._faults_logged = 0
         self._journal_failed_s = 0.0
+        self._journal_logged = "", 0.0
         self._bars = BarKeeping(engine, journal)
         self._paper = PaperKeeping(engine, journal)
         self._warm_start = WarmStart(engine, journal, self._bars, self._paper)
@@ -258,12 +259,15 @@ class Housekeeping:
         return rebuild
 
     def _look_at_journal(self, now_s: float, utc_s: float) -> None:
-        """Say once that the journal failed, and once that it works again."""
+        """Say that the journal failed, again where the fault changes, and once that it works."""
         self._journal.look()
         fault, told = self._journal.fault, self._vitals.journal_fault
         if fault:
-            if not told:
+            logged, logged_s = self._journal_logged
+            # It may fail otherwise each second.
+            if not told or (fault != logged and now_s - logged_s >= STEADY_S):
                 log.error("journal failed; answers are not kept", fault=fault)
+                self._journal_logged = fault, now_s
             self._vitals.journal_fault = fault
             self._journal_failed_s = now_s
             if self._journal.recover(utc_s):

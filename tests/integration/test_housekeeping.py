@@ -56,6 +56,24 @@ def test_a_journal_that_fails_again_at_once_is_not_called_working(
     assert "".join(capsys.readouterr()).count("journal works again") == 1
 
 
+def test_a_fault_that_follows_another_at_once_is_logged_too(
+    parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the log names the one that has passed for as long as the other lasts."""
+    path = parts.config.journal_path
+    parts.journal.open()
+    path.rename(path.with_name("moved"))
+    parts.let_pass(2)
+    assert parts.journal.fault is None
+    path.rename(path.with_name("moved again"))
+    path.mkdir()
+    parts.let_pass(60)
+    assert "is no regular file" in parts.ask("health")["reasons"][0]
+    said = "".join(capsys.readouterr())
+    told = [said.count(of) for of in ("journal failed", "moved or replaced", "no regular file")]
+    assert told == [2, 1, 1]
+
+
 def test_who_has_nothing_to_write_leaves_the_journals_lock_alone(parts: Parts) -> None:
     parts.warm()
     parts.let_pass(3)
