@@ -22,7 +22,7 @@ _KEYS_RIGHT = (
 AS_IT_SHOULD_BE = frozenset({"success", "shadow", "off", "no_model", "expired_model"})
 """Statuses that are chosen or normal, or that the model's check tells of."""
 FEW, SHARE = 5, 0.2
-"""What the alert ScorerBaseScores passes over."""
+"""What the alert ScorerBaseScores passes over, there of a day's answers."""
 START_S = 25 * 60.0 / SHARE
 """Until then a start may have answered more than that share while its symbols warmed up."""
 STALLED_MS = 250.0
