@@ -83,6 +83,6 @@ def test_the_report_says_how_many_ended_at_break_even() -> None:
     candidate, found = unpriced()
     even_s = float(candidate.samples.time_s[0]) + 60.0 * np.arange(40)
     said = answers(candidate, found, [], even_s=even_s.tolist())[4].text
-    assert any(text.startswith("40 more signals of the time it learned from") for text in said)
+    assert any(text.startswith("40 more signals since the first it learned from") for text in said)
     assert "break-even" in " ".join(said)
     assert "break-even" not in " ".join(answers(candidate, found, [])[4].text)

@@ -348,7 +348,7 @@ def test_signals_without_an_outcome_are_said_to_be_missing(unpriced: Judged) -> 
     candidate, found = unpriced
     first_s = float(candidate.samples.time_s[0])
     silent_s = [first_s - 1.0, *(first_s + 60.0 * np.arange(70))]
-    more = "70 more signals of the time it learned from, which have no outcome that is believed"
+    more = "70 more signals since the first it learned from, which have no outcome that is believed"
     said = answers(candidate, found, [], silent_s)[4].text
     assert any(text.startswith(more) for text in said)
     assert not any("no outcome" in text for text in answers(candidate, found, [])[4].text)

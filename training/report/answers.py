@@ -280,14 +280,14 @@ def _not_shown(
     short = f"; {days} days are one kind of market" if days < FEW_DAYS else ""
     yield f"That tomorrow is like these days{short}."
     yield from _labels(walk)
-    silent, even = within(samples, silent_s), within(samples, even_s)
+    silent, even = since(samples, silent_s), since(samples, even_s)
     if silent:
         yield (
-            f"{silent:,} more signals of the time it learned from, which have no outcome that is "
-            "believed: if which have one depends on how they went, nothing above holds."
+            f"{silent:,} more signals since the first it learned from, which have no outcome that "
+            "is believed: if which have one depends on how they went, nothing above holds."
         )
     if even:
-        yield (f"{even:,} more signals of the time it learned from, which {BREAK_EVEN}.")
+        yield (f"{even:,} more signals since the first it learned from, which {BREAK_EVEN}.")
     if found.known.said and not found.known.selected:
         yield f"What all made: {found.known.said}."
     if longer := samples.outlasting(walk.holding_s):
@@ -298,9 +298,9 @@ def _not_shown(
         yield f"That it helps everywhere: its better half won less than all did {worse}."
 
 
-def within(samples: Samples, times_s: Sequence[float]) -> int:
-    """How many times (UTC s) lie from the first sample to the last."""
-    return sum(bool(samples.time_s[0] <= at_s <= samples.time_s[-1]) for at_s in times_s)
+def since(samples: Samples, times_s: Sequence[float]) -> int:
+    """How many times (UTC s) do not lie before the first sample."""
+    return sum(at_s >= samples.time_s[0] for at_s in times_s)
 
 
 def _labels(walk: WalkForward) -> Iterator[str]:

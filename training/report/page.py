@@ -22,7 +22,7 @@ from training.candidate import Candidate
 from training.conditions import conditions
 from training.dataset.join import Dataset
 from training.report import stability
-from training.report.answers import answers, scored_live, within
+from training.report.answers import answers, scored_live, since
 from training.report.figures import figures
 from training.report.findings import Findings
 from training.report.heading import headline, verdict_in_words, whose_numbers
@@ -109,7 +109,7 @@ def render(
         answers=answers(candidate, found, history, data.silent_s, data.even_s),
         conditions=conditions(verdict.metrics),
         data=data,
-        silent=within(candidate.samples, data.silent_s),
+        silent=since(candidate.samples, data.silent_s),
         log=log,
         rows=_rows(verdict.metrics),
         predictors=[_predictor(name, of, serves) for name, of in verdict.metrics.items()],
