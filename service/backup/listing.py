@@ -126,29 +126,32 @@ def check_journal(path: Path) -> int:
     return int(schema)
 
 
-def what_is_missed(folder: Path, manifest: SavedManifest, config: Config) -> str | None:
+def what_is_missed(
+    folder: Path, manifest: SavedManifest, config: Config, *, damaged: bool
+) -> str | None:
     """What a backup lacks though the service had it, and where that was looked for.
 
-    Raises BackupError.
+    `damaged` says that the current model is, or the pointer to it. Raises BackupError.
     """
     if manifest.schema is None:
         return f"a journal: there is none at {config.journal_path}"
     purpose = "(removed on purpose: docs/operations.md, Backup and restore)"
-    if _lacks_models(folder, manifest):
+    models = any(PurePosixPath(name).match(manifest_of("*")) for name in manifest.files)
+    if not models and _was_served(folder):
         return f"models: there are none in {config.models_dir}, though one was served {purpose}"
     if manifest.model and manifest_of(manifest.model) not in manifest.files:
         return f"the current model: {manifest.model} is not in {config.models_dir} {purpose}"
+    if damaged or (manifest.model is None and _was_served(folder)):
+        return f"a sound current model: that in {config.models_dir} is damaged, or its pointer"
     return None
 
 
-def _lacks_models(folder: Path, manifest: SavedManifest) -> bool:
-    """Whether there are none in it though its journal tells of one that was served.
+def _was_served(folder: Path) -> bool:
+    """Whether its journal tells of a model that was served.
 
-    Where they lie tells nothing: a mount point without its disk is a folder like any other, into
-    which the trainer may have written its history.
+    Where the models lie tells nothing: a mount point without its disk is a folder like any other,
+    into which the trainer may have written its history.
     """
-    if any(PurePosixPath(name).match(manifest_of("*")) for name in manifest.files):
-        return False
     with _reading(folder / JOURNAL) as connection:
         served = connection.execute("SELECT 1 FROM events WHERE kind = 'model_installed' LIMIT 1")
         return served.fetchone() is not None

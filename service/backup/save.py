@@ -27,7 +27,7 @@ from service.backup import listing
 from service.backup.listing import BackupError, Entry, SavedManifest
 from service.config.load import Sourced
 from service.console import exit_codes
-from service.errors import ModelRejected, remedy
+from service.errors import ModelRejected, RejectReason, remedy
 from service.files import presence
 from service.files.durable import Step, named, no_step, sync_directory
 from service.files.owned_folder import below, make_unshared, opened, without_links
@@ -98,9 +98,9 @@ def make(
         remove_dead(target.parent)
         work.mkdir(mode=0o700)
         writer = _Writer(work, step)
-        manifest = _fill(writer, sourced, config_file, now_s)
+        manifest, damaged = _fill(writer, sourced, config_file, now_s)
         listing.verify(work, manifest)
-        missed = listing.what_is_missed(work, manifest, sourced.config)
+        missed = listing.what_is_missed(work, manifest, sourced.config, damaged=damaged)
         if missed:
             target = _apart(target)
         writer.content(listing.NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
@@ -276,7 +276,7 @@ def _private(path: Path) -> sqlite3.Connection:
 
 def _fill(
     writer: _Writer, sourced: Sourced, config_file: Path | None, now_s: float
-) -> SavedManifest:
+) -> tuple[SavedManifest, bool]:
     config = sourced.config
     schema, left_out = None, 0
     if presence.exists(config.journal_path):
@@ -284,7 +284,7 @@ def _fill(
             schema, left_out = writer.journal(config.journal_path)
         except JournalUnreadable as error:
             raise BackupError(str(error)) from None
-    model, problems = _models(writer, config.models_dir)
+    model, problems, damaged = _models(writer, config.models_dir)
     if not writer.entries:
         raise BackupError(
             f"there is neither a journal at {config.journal_path} nor a model in "
@@ -308,7 +308,7 @@ def _fill(
     others = (*config.training.journals, *config.training.backfills)
     if others:
         problems = (*problems, f"what else the trainer reads is not in it: {', '.join(others)}")
-    return SavedManifest(
+    manifest = SavedManifest(
         made_at=now_s,
         program=protocol.__version__,
         schema=schema,
@@ -316,12 +316,14 @@ def _fill(
         files=dict(writer.entries),
         problems=problems,
     )
+    return manifest, damaged
 
 
-def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]:
-    """All published models and the pointer; which one it names, and what is wrong with it."""
+def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...], bool]:
+    """All published models and the pointer; which one it names, what is wrong with it, and whether
+    that is damage."""
     if not presence.is_dir(models):
-        return None, ()
+        return None, (), False
     history = models / HISTORY_NAME
     if presence.is_file(history):
         writer.file(f"{listing.MODELS}/{HISTORY_NAME}", history)
@@ -332,10 +334,10 @@ def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]
                 # Behind the bundles: what it names is among them, or was published meanwhile.
                 found = read_pointer_bytes(models)
                 if found is None:
-                    return None, ()
+                    return None, (), False
                 content, pointer = found, decode_pointer(found)
         except ModelRejected as error:
-            return None, (f"the models' pointer cannot be used and is not saved: {error}",)
+            return None, (f"the models' pointer cannot be used and is not saved: {error}",), True
         if listing.manifest_of(pointer.version) in writer.entries:
             break
     writer.content(f"{listing.MODELS}/{POINTER_NAME}", content)
@@ -344,8 +346,10 @@ def _models(writer: _Writer, models: Path) -> tuple[str | None, tuple[str, ...]]
         with machine_faults():
             load(writer.folder / listing.MODELS, pointer)
     except ModelRejected as error:
-        return version, (f"saved as it is, but the service would refuse {version}: {error}",)
-    return version, ()
+        said = f"saved as it is, but the service would refuse {version}: {error}"
+        # For the rest it is another version's, or takes long here, and is what was published.
+        return version, (said,), error.reason in (RejectReason.UNREADABLE, RejectReason.DIGEST)
+    return version, (), False
 
 
 def _bundles(writer: _Writer, models: Path) -> None:

@@ -23,7 +23,7 @@ def backup(config_path: str | None, folder: Path) -> None:
     """Save journal, models, mode and configuration in the new folder DIR.
 
     While everything runs. Secret keys are not in it. Killed half way it leaves no DIR. Where
-    there is no journal, no model though one was served, or not the current one, it leaves the
+    there is no journal, no model though one was served, or no sound current one, it leaves the
     rest as incomplete-DIR.
     """
     from service.backup.listing import BackupError
@@ -45,7 +45,8 @@ def backup(config_path: str | None, folder: Path) -> None:
         _tell(f"note: {problem}")
     if missed:
         raise BackupError(
-            f"{folder} is without {missed}; have the disk mounted, and keep the backups before it"
+            f"{folder} is without {missed}; have the disk mounted, or ask `signal-scorer doctor`, "
+            "and keep the backups before it"
         )
 
 

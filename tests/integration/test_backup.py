@@ -169,8 +169,8 @@ def test_of_a_manifest_that_cannot_be_read_all_of_a_models_names_are_saved(
     version = a_state(tmp_path / "state", "x", 0)
     bundle = tmp_path / "state/models" / version
     (bundle / MANIFEST_NAME).write_bytes(content)
-    make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
-    saved = {path.name for path in (tmp_path / "saved/models" / version).iterdir()}
+    made = make(sourced(tmp_path / "state"), None, tmp_path / "saved", now_s=NOW_S)
+    saved = {path.name for path in (made.folder / "models" / version).iterdir()}
     assert saved == {MANIFEST_NAME, FOREST_NAME, REPORT_NAME}
 
 

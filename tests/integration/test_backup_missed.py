@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from builders import small_model
 from command import Done, invoke
 from saved_state import NOW_S, a_state, run, sourced, version_of, write_event
+from seals import seal_manifest
 
-from protocol.manifest import MANIFEST_NAME
+from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME
 from service.backup import listing
 from service.backup.save import make
 from service.model.history import HISTORY_NAME
@@ -108,6 +110,35 @@ def test_so_is_the_current_model_where_others_are_there(tmp_path: Path) -> None:
     assert done.returncode == 66
     assert f"without the current model: {current} is not in {state / 'models'}" in done.stderr
     assert f"models/{other}/{MANIFEST_NAME}" in listing.read(tmp_path / "incomplete-saved").files
+
+
+@pytest.mark.parametrize(
+    "damaged", [FOREST_NAME, MANIFEST_NAME, POINTER_NAME, f"no {FOREST_NAME}", f"no {POINTER_NAME}"]
+)
+def test_so_is_a_current_model_that_is_damaged(tmp_path: Path, damaged: str) -> None:
+    """It is saved as it is: of the backups that hold it sound none may go for that."""
+    state, models = tmp_path / "state", tmp_path / "state/models"
+    version = a_state(state, "model_installed", 0)
+    gone, name = damaged.startswith("no "), damaged.removeprefix("no ")
+    path = models / name if name == POINTER_NAME else models / version / name
+    path.unlink() if gone else path.write_bytes(b"{")
+    done = run("backup", str(tmp_path / "saved"), state=state)
+    assert done.returncode == 66
+    assert f"incomplete-saved is without a sound current model: that in {models}" in done.stderr
+    listing.verify(tmp_path / "incomplete-saved", listing.read(tmp_path / "incomplete-saved"))
+
+
+@pytest.mark.parametrize("changed", [{"fingerprint": "0" * 16}, {"of_a_later_version": 1}, {}])
+def test_a_current_model_that_is_whole_is_not_missed(
+    tmp_path: Path, changed: dict[str, object]
+) -> None:
+    """Also where the service does not use it: the backups before it hold no other."""
+    state, models = tmp_path / "state", tmp_path / "state/models"
+    version = a_state(state, "model_installed", 0)
+    manifest = json.loads((models / version / MANIFEST_NAME).read_bytes())
+    seal_manifest(models, json.dumps(manifest | changed).encode())
+    done = run("backup", str(tmp_path / "saved"), state=state)
+    assert (done.returncode, "would refuse" in done.stdout) == (0, bool(changed))
 
 
 @pytest.mark.parametrize("how", ["published", "gone back to"])

@@ -293,5 +293,6 @@ def test_a_backup_is_written_below_no_folder_of_another_user(theirs: Theirs) -> 
 
 def test_who_is_not_root_saves_into_folders_of_his_own(theirs: Theirs) -> None:
     with as_nobody():
-        make(sourced(theirs.state), None, theirs.state / "backups/today", now_s=NOW_S)
-    listing.verify(theirs.state / "backups/today", listing.read(theirs.state / "backups/today"))
+        made = make(sourced(theirs.state), None, theirs.state / "backups/today", now_s=NOW_S)
+    assert made.folder.parent == theirs.state / "backups"
+    listing.verify(made.folder, listing.read(made.folder))
