@@ -102,6 +102,8 @@ def make(
         listing.verify(work, manifest)
         missed = listing.what_is_missed(work, manifest, sourced.config, damaged=damaged)
         if missed:
+            with suppress(OSError):  # where it was there, and empty: it would count for a backup
+                target.rmdir()
             target = _apart(target)
         writer.content(listing.NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
         for folder in (path for path in work.rglob("*") if path.is_dir()):

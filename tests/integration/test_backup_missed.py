@@ -57,6 +57,14 @@ def test_none_of_them_has_the_name_of_one_that_lacks_nothing(tmp_path: Path) -> 
         assert "removed on purpose: docs/operations.md, Backup and restore" in done.stderr
 
 
+def test_an_empty_folder_that_was_to_be_one_is_not_left_beside_it(tmp_path: Path) -> None:
+    """Else the nightly line would count it for a backup."""
+    write_event(tmp_path / "state", "model_installed")
+    (tmp_path / "saved").mkdir()
+    assert run("backup", str(tmp_path / "saved"), state=tmp_path / "state").returncode == 66
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["incomplete-saved", "state"]
+
+
 def test_none_of_them_ever_has_it(tmp_path: Path) -> None:
     """Killed in between it would keep it."""
     state, saved = tmp_path / "state", tmp_path / "saved"
