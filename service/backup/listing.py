@@ -135,7 +135,9 @@ def what_is_missed(
     """
     if manifest.schema is None:
         return f"a journal: there is none at {config.journal_path}"
-    purpose = "(removed on purpose: docs/operations.md, Backup and restore)"
+    purpose = (
+        "(a link to one is not saved; removed on purpose: docs/operations.md, Backup and restore)"
+    )
     models = any(PurePosixPath(name).match(manifest_of("*")) for name in manifest.files)
     if not models and _was_served(folder):
         return f"models: there are none in {config.models_dir}, though one was served {purpose}"

@@ -120,6 +120,21 @@ def test_so_is_the_current_model_where_others_are_there(tmp_path: Path) -> None:
     assert f"models/{other}/{MANIFEST_NAME}" in listing.read(tmp_path / "incomplete-saved").files
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_of_a_model_that_is_a_link_it_is_said_that_it_is_not_saved(
+    tmp_path: Path, others: int
+) -> None:
+    state, models = tmp_path / "state", tmp_path / "state/models"
+    for seed in range(others):
+        small_model(models, seed + 1, now_s=NOW_S)
+    version = a_state(state, "model_installed", others)
+    (models / version).rename(tmp_path / "elsewhere")
+    (models / version).symlink_to(tmp_path / "elsewhere")
+    done = run("backup", str(tmp_path / "saved"), state=state)
+    assert done.returncode == 66
+    assert " (a link to one is not saved; " in done.stderr
+
+
 @pytest.mark.parametrize(
     "damaged", [FOREST_NAME, MANIFEST_NAME, POINTER_NAME, f"no {FOREST_NAME}", f"no {POINTER_NAME}"]
 )
