@@ -89,10 +89,7 @@ def _change(
             assert pointer is not None
             version = pointer.version
             old = too_old(pointer.reviewed_at, settings.expire_after_days, now_s=now_s)
-            said = (
-                f"{version} is current{how}; {old}{NOT_USED}" if old else f"serving {version}{how}"
-            )
-            click.echo(said)
+            click.echo(f"{version} is current{how}" + (f"; {old}{NOT_USED}" if old else ""))
     except LockHeld as held:
         if not then:
             raise

@@ -194,8 +194,9 @@ def pin(models_dir: Path, version: str, *, now_s: float, step: Step = no_step) -
         moved = replace(pointer, pinned=True)
     else:
         moved, _ = pointer_to(models_dir, version, pointer, now_s=now_s, why="pinned", pinned=True)
-    event = {"event": "pinned", "at": now_s, "version": version}
-    move_pointer(models_dir, moved, event, step)
+    if moved != pointer:
+        event = {"event": "pinned", "at": now_s, "version": version}
+        move_pointer(models_dir, moved, event, step)
 
 
 def unpin(models_dir: Path, *, now_s: float, step: Step = no_step) -> None:
