@@ -86,6 +86,16 @@ def test_a_truth_logs_symbol_is_the_markets_as_it_is_written(
     assert "not enough samples: 0" in result.output
 
 
+def test_a_part_of_a_truth_log_that_is_not_read_is_told_of(tmp_path: Path, config: Path) -> None:
+    """As `train` does, and so of a folder that cannot be listed: its signals are not counted."""
+    config.write_text("[training]\nmax_missing = 8\n")
+    (tmp_path / "truth.jsonl.1.xz").touch()
+    said = " ".join(backfilled(tmp_path, config).split())
+    log = tmp_path / "truth.jsonl"
+    assert f" truth log {log}: beside it, not read: truth.jsonl.1.xz " in said
+    assert "to the end" not in said
+
+
 def test_what_was_made_now_comes_before_what_is_configured(tmp_path: Path, config: Path) -> None:
     """Of a signal that is in both the first one counts."""
     config.write_text("[training]\nmax_missing = 8\nbackfills = ['older.db']\n")

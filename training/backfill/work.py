@@ -111,6 +111,8 @@ def run(plan: Plan, progress: IO[str]) -> Iterator[str]:
     yield from _counted(wanted.refused)
     for problem in wanted.problems:
         yield from behind("  not read to the end: ", problem)
+    for said in plan.settings.truth_logs_beside():
+        yield from behind("  truth log ", said)
     if not asked:
         return
     from_segments = plan.files[0].name.endswith(SEGMENT)
