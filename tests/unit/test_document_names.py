@@ -241,6 +241,19 @@ def test_a_default_that_a_sentence_gives_behind_its_key_is_the_one_that_holds() 
     assert {"monitor.win_rate_days", "alerts.min_interval_s", "alerts.timeout_s"} <= told
 
 
+def test_a_default_at_the_end_of_an_options_help_is_the_one_that_holds() -> None:
+    told = set()
+    for option in (o for c in commands_below(PROGRAMS["signal-scorer-train"]) for o in c.params):
+        given = re.search(r"\(([^ )]+)(?: s)?\)\.$", getattr(option, "help", None) or "")
+        for section in (Config().training, Config().truth_log):
+            if given and option.name in section.__struct_fields__:
+                default = getattr(section, option.name)
+                assert type(default)(given[1]) == default, option.name
+                told.add(option.name)
+    keys = {"min_new", "min_samples", "max_holding_s", "max_watch_delay_s", "labels", "timezone"}
+    assert told == keys
+
+
 def test_what_is_given_elsewhere_is_in_a_document_and_is_given_there() -> None:
     texts = [command.text for one in documents.documents() for command in one.commands()]
     texts += [span.text for one in documents.documents() for span in one.spans]
