@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain, repeat
 from typing import Any
 
 import msgpack
@@ -63,7 +64,7 @@ def pack(**content: Any) -> bytes:
 def test_the_documents_client_and_its_example_work(
     service: Service, documented: dict[str, Any]
 ) -> None:
-    documented["Client"].__init__.__defaults__ = (service.address, PATIENCE_MS / 1000, 2)
+    documented["Client"].__init__.__defaults__ = (service.address, PATIENCE_MS / 1000, 2, 0.5)
     names = dict(documented)
     exec(DOCUMENT.python()[1], names)
     assert names["score"] == 72.5
@@ -100,11 +101,21 @@ def test_the_documents_client_waits_for_a_slow_handshake_over_several_calls(
         yield 0.0
 
     with held_up(service.address, one_connection()) as address:
-        client = documented["Client"](address, budget_s=0.02)
+        client = documented["Client"](address, budget_s=0.02, connecting_s=PATIENCE_MS / 1000)
         assert client.ask("health") is None
         slow.set()
         client.budget_s = PATIENCE_MS / 1000
         assert client.ask("health")["ready"] is True
+        client.context.destroy(linger=0)
+
+
+def test_the_documents_client_does_not_wait_for_a_connection_that_hangs(
+    service: Service, documented: dict[str, Any]
+) -> None:
+    with held_up(service.address, chain([3600.0], repeat(0.0))) as address:
+        client = documented["Client"](address, budget_s=0.2)
+        # Before libzmq itself gives it up, after 30 s.
+        eventually(lambda: client.ask("health"), "an answer", PATIENCE_MS / 1000)
         client.context.destroy(linger=0)
 
 
