@@ -371,11 +371,11 @@ class Server:
                 self._feeds[index] = Feed(socket, feed.endpoint)
 
     def _drain_and_close(self) -> None:
-        """Answer what was accepted, tell whoever comes later, and close.
+        """Answer what was accepted, tell whoever waits behind it or comes later, and close.
 
-        Who has just read his reply is about to ask again.
+        Who has just read his reply is about to ask again. To read more that is answered would
+        take as long as the longest turn once more, and systemd waits for 5 s.
         """
-        self._accept()
         while self._arrived:
             self._answer()
         until_s = self._clock.monotonic_s() + ENDING_S

@@ -271,6 +271,16 @@ def test_at_the_end_what_was_accepted_is_answered_and_who_comes_later_is_told(
     assert len(served.rows()) == len(answered) > 1
 
 
+def test_at_the_end_what_has_not_been_read_yet_is_refused(tmp_path: Path, peers: Any) -> None:
+    served = Served(tmp_path)
+    client = served.connected(peers(zmq.DEALER, served.address))
+    client.send(body("score", **SCORE))
+    assert served.server._scoring.poll(PATIENCE_MS)
+    served.close()
+    refusal = unpacked(received(client)[-1])
+    assert (refusal["error"]["code"], refusal["fallback"]) == ("shutting_down", 61.5)
+
+
 class Watched(ManualClock):
     """A clock that does something at each look."""
 
