@@ -57,6 +57,9 @@ LINE_BYTES = 512 * 1024
 """Of bodies that stand in line or are refused at once. What is beyond waits in the queues of
 libzmq, which lets peers take turns: whoever sends large bodies waits behind himself."""
 
+FRAME_BYTES = 64
+"""So much a frame counts besides its content: reading it takes time, also where it is empty."""
+
 MOST_LOOKS = 1000
 """While spinning, also where the clock stands still."""
 
@@ -233,26 +236,28 @@ class Server:
             if 0 < count < FEW_MESSAGES and not _waits(self._scoring):
                 return
             try:
-                frames = self._receive()
+                frames, size = self._receive()
             except zmq.Again:
                 return
             self._take(frames, refusal)
-            room -= sum(map(len, frames))
+            room -= size
 
-    def _receive(self) -> list[bytes]:
-        """A message; of one with too many frames the first. Raises zmq.Again where none waits.
+    def _receive(self) -> tuple[list[bytes], int]:
+        """A message, of one with too many frames the first, and as how many bytes all count.
 
-        No option of libzmq bounds their number, which one peer can make millions.
+        No option of libzmq bounds their number, which one peer can make millions. Raises zmq.Again
+        where no message waits.
         """
         receive = self._scoring.recv
         # A frame knows whether another one follows, which is cheaper than asking the socket.
         frame = receive(NOBLOCK, False)
-        frames = [frame.bytes]
+        frames, size = [frame.bytes], FRAME_BYTES + len(frame)
         while frame.more:
             frame = receive(0, False)
+            size += FRAME_BYTES + len(frame)
             if len(frames) <= MAX_FRAMES:
                 frames.append(frame.bytes)
-        return frames
+        return frames, size
 
     def _take(self, frames: list[bytes], refusal: tuple[str, str] | None) -> None:
         """Put a message in line, or say at once why it is not answered."""

@@ -17,7 +17,7 @@ from serving import body
 from protocol import codec
 from service.housekeeping import CHECKPOINT_ROWS, TURN_S
 from service.responder import Responder, Waiting
-from service.server import LINE_BYTES, TICKS_A_REQUEST
+from service.server import FRAME_BYTES, LINE_BYTES, TICKS_A_REQUEST
 
 
 @pytest.fixture
@@ -185,3 +185,18 @@ def test_large_bodies_that_stand_in_line_are_few(tmp_path: Path) -> None:
             answered += server.turn()
             bodies = [arrived.body for arrived in server._arrived]
             assert sum(map(len, bodies)) < LINE_BYTES + len(large)
+
+
+def test_frames_count_towards_what_is_taken_at_once(tmp_path: Path) -> None:
+    with closing(Flooded(tmp_path)) as flooded:
+        server, refused = flooded.served.server, flooded.served.vitals.requests
+        for _ in range(12):
+            flooded.client.send_multipart([b"x"] * (LINE_BYTES // FRAME_BYTES))
+
+        def all_refused() -> bool:
+            before = refused["refused_malformed"]
+            server._accept()
+            assert refused["refused_malformed"] <= before + 1
+            return refused["refused_malformed"] == 12
+
+        eventually(all_refused, "every refusal")
