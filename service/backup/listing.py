@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from protocol.manifest import MANIFEST_NAME
+from protocol.manifest import MANIFEST_NAME, POINTER_NAME
 from service.config.settings import Config
 from service.console import exit_codes
 from service.errors import remedy
@@ -144,7 +144,8 @@ def what_is_missed(
     if manifest.model and manifest_of(manifest.model) not in manifest.files:
         return f"the current model: {manifest.model} is not in {config.models_dir} {purpose}"
     if damaged or (manifest.model is None and _was_served(folder)):
-        return f"a sound current model: that in {config.models_dir} is damaged, or its pointer"
+        damage = f"a file of it, or {POINTER_NAME}, is damaged or missing"
+        return f"a sound current model: in {config.models_dir} {damage}"
     return None
 
 

@@ -147,7 +147,8 @@ def test_so_is_a_current_model_that_is_damaged(tmp_path: Path, damaged: str) -> 
     path.unlink() if gone else path.write_bytes(b"{")
     done = run("backup", str(tmp_path / "saved"), state=state)
     assert done.returncode == 66
-    assert f"incomplete-saved is without a sound current model: that in {models}" in done.stderr
+    told = f"in {models} a file of it, or {POINTER_NAME}, is damaged or missing; "
+    assert f"incomplete-saved is without a sound current model: {told}" in done.stderr
     listing.verify(tmp_path / "incomplete-saved", listing.read(tmp_path / "incomplete-saved"))
 
 
