@@ -267,8 +267,7 @@ class Intake:
         book = self.paper.books.get(state.symbol)
         if book is not None:
             book.on_tick(event_s, bid, ask)
-        # First stamps alone may be of a market that closed many hours ago.
-        if event_s > self.time.event_s and endpoint.clock.is_known:
+        if event_s > self.time.event_s:
             self.time.move(event_s, receive_time_s)
         return "tick_accepted"
 

@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from taken_in import Given, T
 
 from service.features.vector import Vector
-from service.feed.clock_offset import ClockOffset
 from service.feed.feed_time import BEHIND_S
-from service.feed.symbol_feed import Endpoint
 from service.vectors import Vectors
 
 SYMBOLS = ("A", "B")
@@ -53,17 +51,6 @@ def test_a_feed_that_stays_behind_takes_now_back() -> None:
     given_.intake.time.now(given_.now_s)
     given_.quote(stamp_s=T + 12)
     assert given_.intake.time.now(given_.now_s) == T + 12
-
-
-def test_the_last_quotes_of_a_closed_market_are_not_what_time_it_is() -> None:
-    given_ = Given()
-    given_.feed = Endpoint("feed", False, ClockOffset("auto"))
-    for name in SYMBOLS:
-        given_.quote(name, stamp_s=T - 20 * 3600)
-    given_.now_s += 60
-    assert given_.intake.time.now(given_.now_s) == T + 60
-    given_.quote("A", stamp_s=T + 59)  # the market opens
-    assert given_.intake.time.now(given_.now_s) == T + 59
 
 
 def test_a_feed_that_begins_anew_takes_now_with_it() -> None:
