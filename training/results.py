@@ -252,7 +252,8 @@ def _sentence(made: Gain, taken: int, unit: _Unit, whose: str = "") -> str:
     form = f"+{unit.form.lstrip('+')}"
     more = f"{unit.scale * (made.taken - made.all):{form}}"
     low, high = (end_of(unit.scale * end, form) for end in (made.low, made.high))
-    sure = f"90 % interval {low} to {high}" if np.isfinite(made.low) else "one day has no interval"
+    bounded = np.isfinite(made.low)
+    sure = f"90 % interval {low} to {high}" if bounded else "one day has no interval"
     found = (
         f"the {taken:,} taken {unit.verb} {value}{unit.name}, all {made.n:,} advised on{whose}, "
         f"weighted to the same weeks, {whole}{unit.short}: "
@@ -275,7 +276,8 @@ def _sentence(made: Gain, taken: int, unit: _Unit, whose: str = "") -> str:
         return f"Established: {found}."
     if made.worse:
         return f"Worse: {found}."
-    return f"Not established: {found}, and that interval holds 0."
+    why = "and that interval holds 0" if bounded else "and all that was taken is of one day"
+    return f"Not established: {found}, {why}."
 
 
 def _table(rows: Samples, taken: Bools, rejected: Bools) -> Iterator[str]:

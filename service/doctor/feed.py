@@ -31,7 +31,7 @@ from service.sockets.setup import feed_keys, feed_socket
 
 ENOUGH_TICKS = 50
 LEAST_REFUSED = 3
-NAMED = 8
+NAMED = 60
 PASSING = frozenset({"tick_late", "tick_spike"})
 """Fates of the first tick of a seldom symbol: late, or behind a true jump of its price. Further
 ones end them."""
@@ -126,8 +126,8 @@ def _misnamed(scene: Scene, said: str, symbols: list[str]) -> tuple[str, str]:
         return f"{said}; among what was heard in {scene.listen_s:g} s: {names}", advice
     if scene.config.feed.ingest:  # what is pushed nobody else can listen to
         return said, advice
-    advice = "the feed's other finding comes first: what never came is unknown in any spelling"
-    return f"{said}; no tick was heard", advice
+    advice = "what the feed's other finding says comes first; if that is fine, --listen-s 60"
+    return f"{said}; no tick was heard in {scene.listen_s:g} s", advice
 
 
 def listen(address: str, seconds: float, keys: Any = None, enough: float = ENOUGH_TICKS) -> Heard:

@@ -192,7 +192,7 @@ def _whole(log: Path, said: str) -> Finding:
             log,
             "is empty: no reported outcome is learnt from",
             "all is well if Elite Guard has recorded nothing yet; else put back what was in it, or "
-            "leave its rotated parts beside it",
+            "leave its rotated parts, plain or .gz, beside it",
         )
     return ok(log, f"{said}, changed {stamp(log.stat().st_mtime)} UTC")
 

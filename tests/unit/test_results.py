@@ -200,6 +200,7 @@ def test_where_all_that_was_taken_is_of_one_day_there_is_no_interval() -> None:
     said = " ".join(" ".join(lines(samples, advice)).split())
     assert "(one day has no interval)" in said
     assert "inf" not in said
+    assert "interval holds 0" not in said
 
 
 def test_few_taken_that_all_won_have_an_error() -> None:

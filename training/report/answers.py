@@ -112,6 +112,8 @@ def _judged(made: Gain, text: str) -> str:
         return f"It harms: {text}."
     if not made.enough:
         return f"Nothing established: {text}, {_too_few(made)} are the least."
+    if not np.isfinite(made.low):
+        return f"Nothing established: {text}, and all of it is of one day."
     return f"Nothing established: {text}, and that interval holds 0."
 
 
