@@ -31,7 +31,9 @@ from training import textfile
 ROUTINE = {"signal-scorer-train train": {0, 3, 4}, "signal-scorer-train monitor": {0, 5}}
 """Exit codes other than 0 that the trainer's help calls routine."""
 
-SKIPPED_PYTHON = {"docs/protocol.md": "test_stranger.py runs it, with nothing of ours imported"}
+SKIPPED_PYTHON = {
+    "docs/protocol.md": "test_documented_client.py runs it, with nothing of ours imported"
+}
 
 
 @pytest.fixture(scope="module")
