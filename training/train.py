@@ -33,7 +33,7 @@ from training.walk_forward import NotEnough
 if TYPE_CHECKING:
     from protocol.manifest import Pointer
     from training.candidate import Candidate
-    from training.report.page import Page
+    from training.report.plots import Picture
 
 LAST_REPORT = "last-report.html"
 """The page of the last candidate, published or not, unless a kill came in between."""
@@ -109,17 +109,18 @@ def _locked(
     if said := fewer(data, last):
         progress.say(said)
     try:
-        candidate, draw = _judged(settings, log, data, history, now_s, progress)
-        page = draw(publishes=publishes)
+        candidate, _, written = _judged(settings, log, data, history, now_s, progress)
+        page = written(publishes=publishes).encode()
     except NotEnough as lack:
         run = Run(NOT_ENOUGH, f"not enough samples: {lack}; what served before goes on serving")
         return _without_candidate(run, data.samples, settings, now_s)
     with finished_first():
         progress.say("writing the report and what became of the candidate")
-        run = _publish(candidate, page.html, settings, clock)
+        run = _publish(candidate, page, settings, clock)
         if publishes and candidate.verdict.published and run.version is None:
-            page = draw(publishes=False)  # good enough, and the service would refuse it
-        return _leaving(run, settings.models / LAST_REPORT, page.html, "Its report is missing")
+            # Good enough, and the service would refuse it.
+            page = written(publishes=False).encode()
+        return _leaving(run, settings.models / LAST_REPORT, page, "Its report is missing")
 
 
 def evaluate(
@@ -140,16 +141,16 @@ def evaluate(
         return early
     history = read_history(settings.models)
     try:
-        candidate, draw = _judged(settings, log, data, history, now_s, progress)
-        page = draw(publishes=False)
+        candidate, drawn, written = _judged(settings, log, data, history, now_s, progress)
+        page = written(publishes=False).encode()
     except NotEnough as lack:
         return Run(NOT_ENOUGH, f"not enough samples: {lack}")
     with finished_first():
         report.parent.mkdir(parents=True, exist_ok=True)
-        replace(report, page.html)
+        replace(report, page)
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
-            for name, picture in page.pictures.items():
+            for name, picture in drawn.items():
                 replace(pictures / f"{name}.svg", picture.light)
     would = "would be published" if candidate.verdict.published else "would be rejected"
     return Run(OK, f"{would}: {candidate.verdict.reason} The report is {report}.")
@@ -162,13 +163,14 @@ def _judged(
     history: list[Event],
     now_s: float,
     progress: Progress,
-) -> tuple[Candidate, Callable[..., Page]]:
-    """The candidate, and what draws its report. Raises NotEnough.
+) -> tuple[Candidate, dict[str, Picture], Callable[..., str]]:
+    """The candidate, its pictures, and what writes its report. Raises NotEnough.
 
     OSError where the model that serves cannot be read: it is displaced by none unheard.
     """
     from training.candidate import make
     from training.models.champion import serving_model
+    from training.report.figures import figures
     from training.report.findings import find
     from training.report.page import render
 
@@ -186,9 +188,17 @@ def _judged(
         data.samples, settings, now_s=now_s, current=current, remark=remark, progress=window
     )
     findings = find(candidate, settings, progress.step)
+    drawings = figures(findings)
+    pictures = {}
+    for done, (name, draw) in enumerate(drawings.items()):
+        progress.step("drawing the report", done, len(drawings))
+        pictures[name] = draw()
+    progress.step("drawing the report", len(drawings), len(drawings))
     serving = None if current is None else current.version
-    return candidate, partial(
-        render, candidate, findings, data, log, history, progress.step, serving=serving
+    return (
+        candidate,
+        pictures,
+        partial(render, candidate, findings, data, log, history, pictures, serving=serving),
     )
 
 

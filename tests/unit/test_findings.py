@@ -227,7 +227,7 @@ def test_where_signals_run_for_days_every_interval_is_by_what_the_gate_counts() 
     made = clustered(net_r(walk.test), walk.test.weight, walk.clusters)
     assert (found.all.low, found.all.high) == (pytest.approx(made.low), pytest.approx(made.high))
     data = Dataset(candidate.samples, N, {}, 0, 0)
-    page = render(candidate, found, data, read_truth_logs([], ReadingRules()), []).html.decode()
+    page = render(candidate, found, data, read_truth_logs([], ReadingRules()), [], {})
     assert "signals may run for\n36 hours, so 3.0 days count as one" in page
 
 
@@ -241,14 +241,14 @@ def test_the_report_speaks_of_wins_only_without_reward_and_reads_no_name_as_mark
 ) -> None:
     candidate, found = unpriced
     data = Dataset(candidate.samples, 250, {}, 0, 0)
-    page = render(candidate, found, data, read_truth_logs([], ReadingRules()), [])
-    text = page.html.decode()
+    drawn = {name: draw() for name, draw in figures(found).items()}
+    text = render(candidate, found, data, read_truth_logs([], ReadingRules()), [], drawn)
     assert "Reward and risk are not known" in text
     assert "unknown</td>" in text
-    assert {"reward", "coverage"}.isdisjoint(page.pictures)
+    assert {"reward", "coverage"}.isdisjoint(drawn)
     assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().replace("finance", "")
     assert "<script" not in text
-    assert not any(b"<script" in one.light for one in page.pictures.values())
+    assert not any(b"<script" in one.light for one in drawn.values())
 
 
 def test_a_share_of_wins_beside_backfilled_signals_is_followed_by_that_of_the_live(
@@ -261,8 +261,8 @@ def test_a_share_of_wins_beside_backfilled_signals_is_followed_by_that_of_the_li
     log = read_truth_logs([], ReadingRules())
 
     def pages(of: Candidate) -> tuple[str, str]:
-        page = render(of, found, Dataset(of.samples, 250, {}, 0, 0), log, [])
-        return page.html.decode(), answers(of, found, [])[3].text[0]
+        page = render(of, found, Dataset(of.samples, 250, {}, 0, 0), log, [], {})
+        return page, answers(of, found, [])[3].text[0]
 
     whole, since = pages(replace(candidate, samples=samples))
     assert f"effective n 250{said}</td>" in whole
@@ -274,7 +274,7 @@ def test_the_numbers_below_what_it_looks_at_leave_each_other_room(unpriced: Judg
     _, found = unpriced
     for nats in (2e-2, 1e-5, 3e-6):
         alike = dict.fromkeys(found.importance, Mean(-nats / 4.0, nats / 2.0, 50))
-        drawn = figures(found._replace(importance=alike))["importance"].light
+        drawn = figures(found._replace(importance=alike))["importance"]().light
         assert 3 <= drawn.count(b'id="xtick_') <= 6
 
 
@@ -296,7 +296,7 @@ def test_an_axis_names_its_ticks_as_they_lie(priced: Findings, span_r: float) ->
         for tenth, r in zip(priced.deciles, np.linspace(-0.4, 0.6, 10) * span_r, strict=True)
     ]
     with matplotlib.rc_context({"svg.fonttype": "none"}):  # letters, not their outlines
-        drawn = figures(priced._replace(deciles=tenths))["reward"].light.decode()
+        drawn = figures(priced._replace(deciles=tenths))["reward"]().light.decode()
     ticks = [float(label) for label in re.findall(r">([-+0-9.]+) R</text>", drawn)]
     assert len(ticks) > 3
     assert np.ptp(np.diff(ticks)) == pytest.approx(0.0, abs=1e-9)
@@ -307,7 +307,7 @@ def test_a_symbol_is_written_as_it_is_and_a_long_name_leaves_room(priced: Findin
     patterns = [symbol._replace(name=f"{'LIQUIDITY_' * 6}{at}") for at in (1, 2)]
     parts = priced.parts | {"symbol": [symbol], "pattern": patterns}
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        drawn = figures(priced._replace(parts=parts))["parts"].light.decode()
+        drawn = figures(priced._replace(parts=parts))["parts"]().light.decode()
     names = re.findall(r">([^<>]+), [0-9,]+</text>", drawn)
     assert names[-1] == "US_TECH100.cash"
     assert max(map(len, names)) <= 30

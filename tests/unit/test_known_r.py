@@ -17,6 +17,7 @@ from training.dataset.join import Dataset
 from training.dataset.samples import Samples
 from training.known_r import known_r
 from training.report.answers import answers
+from training.report.figures import figures
 from training.report.findings import find
 from training.report.page import render
 from training.settings import Settings
@@ -128,8 +129,8 @@ def test_the_report_concludes_nothing_from_r_that_is_known_of_one_kind_of_end(en
     found = find(candidate, settings)
     said = [" ".join(answer.text) for answer in answers(candidate, found, [])]
     data = Dataset(candidate.samples, N, {}, 0, 0)
-    page = render(candidate, found, data, read_truth_logs([], ReadingRules()), [])
-    text = " ".join(re.sub(r"<[^>]+>", " ", page.html.decode()).split())
+    page = render(candidate, found, data, read_truth_logs([], ReadingRules()), [], {})
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     of = f"known of {candidate.walk.test.at_level.sum():,} of {len(candidate.walk.test):,} signals"
     assert of in text
     hidden = ends != "any"
@@ -139,7 +140,7 @@ def test_the_report_concludes_nothing_from_r_that_is_known_of_one_kind_of_end(en
     assert ("R a signal" in said[0]) == (not hidden)
     assert ("take_margin_r" in " ".join(said)) is False
     assert ("unknown" in text) == hidden
-    assert ({"reward", "coverage"} <= set(page.pictures)) == (not hidden)
+    assert ({"reward", "coverage"} <= set(figures(found))) == (not hidden)
 
 
 def test_of_those_that_pay_their_costs_r_is_said_to_be_that_of_the_known() -> None:

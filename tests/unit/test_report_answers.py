@@ -85,7 +85,7 @@ def test_nor_does_it_in_a_table_of_the_page(unpriced: Judged) -> None:
     ]
     data = Dataset(candidate.samples, 250, {}, 0, 0)
     log = read_truth_logs([], ReadingRules())
-    page = render(candidate, found._replace(told=told), data, log, []).html.decode()
+    page = render(candidate, found._replace(told=told), data, log, [], {})
     assert "<small>just above 0 to +15.0</small>" in page
     assert "<small>just below 0 to " in page
 

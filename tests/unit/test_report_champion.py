@@ -30,7 +30,7 @@ def column() -> dict[str, str]:
     odd = Unseen("20260101T000000Z-000000", at, 0.5 + 0.4 * (walk.p[at] - 0.5))
     judged = replace(candidate, verdict=judge(walk, Checks(0.0, 1e-5), odd))
     data, log = Dataset(candidate.samples, N, {}, 0, 0), read_truth_logs([], ReadingRules())
-    page = unescape(render(judged, find(candidate, place), data, log, []).html.decode())
+    page = unescape(render(judged, find(candidate, place), data, log, [], {}))
     table = page.split('<table class="metrics">')[1].split("</table>")[0]
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("</tr>")]
     return {row[0]: row[-1] for row in rows if row} | {"n": str(np.count_nonzero(at))}

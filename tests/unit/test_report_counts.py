@@ -18,7 +18,7 @@ def judged() -> Judged:
 def page_of(judged: Judged, silent_s: tuple[float, ...], no_outcome: int) -> str:
     candidate, found = judged
     read = Dataset(candidate.samples, 250, {"no_outcome": no_outcome}, 0, 0, silent_s=silent_s)
-    return render(candidate, found, read, read_truth_logs([], ReadingRules()), []).html.decode()
+    return render(candidate, found, read, read_truth_logs([], ReadingRules()), [], {})
 
 
 def test_what_was_read_says_how_many_of_it_are_counted_at_the_top(judged: Judged) -> None:

@@ -56,9 +56,9 @@ def test_numbers_of_a_candidate_that_does_not_serve_are_called_its_own(
     verdict = with_fields(candidate.verdict, published=passed)
     data, log = Dataset(candidate.samples, 250, {}, 0, 0), read_truth_logs([], ReadingRules())
     page = render(
-        replace(candidate, verdict=verdict), found, data, log, [],
+        replace(candidate, verdict=verdict), found, data, log, [], {},
         publishes=publishes, serving=serving,
-    ).html.decode()  # fmt: skip
+    )  # fmt: skip
     box = page.split('<div class="verdict')[1].split("</div>")[0]
     assert said in box
     assert ("All numbers on this page are those of this candidate" in box) == bool(said)

@@ -72,10 +72,12 @@ def increments(p: Floats, win: Bools, base_rate: float) -> dict[str, Floats]:
     """By chart, what each outcome adds to it, in nats and of the shape of `p`."""
     p = np.clip(p, MIN_P, 1.0 - MIN_P)
     base = min(max(base_rate, MIN_P), 1.0 - MIN_P)
-    served = _likelihood(p, win)
     return {
-        "vanished": _likelihood(np.full_like(p, base), win) - served,
-        "lower": _likelihood(sigmoid(logit(p) - LOWER), win) - served,
+        "vanished": np.where(win, math.log(base), math.log1p(-base))
+        - np.log(np.where(win, p, 1.0 - p)),
+        # Of odds times exp(-LOWER): q / p = exp(-LOWER) / d and (1 - q) / (1 - p) = 1 / d,
+        # where d = 1 - p + p * exp(-LOWER).
+        "lower": -np.log1p(math.expm1(-LOWER) * p) - LOWER * win,
     }
 
 
@@ -109,9 +111,11 @@ def limit_of(promise: Promise) -> Limit:
     spread = float(np.mean(information * (odds - middle) ** 2))
     slope = rng.normal(1.0, min(1.0, 1.0 / math.sqrt(max(n * spread, 1e-9))), (RUNS, 1))
     level = rng.normal(0.0, 1.0 / math.sqrt(max(n * information.mean(), 1e-9)), (RUNS, 1))
-    said = _drawn(rng, promise, (RUNS, HORIZON))
-    true = sigmoid(middle + np.maximum(slope, 0.0) * (logit(said) - middle) + level)
-    won = rng.random(said.shape) < true
+    drawn = _drawn(rng, promise, (RUNS, HORIZON))
+    said = sigmoid(drawn)
+    won = rng.random(said.shape) < sigmoid(
+        middle + np.maximum(slope, 0.0) * (drawn - middle) + level
+    )
     paths = [_paths(steps) for steps in increments(said, won, promise.base_rate).values()]
     highest = np.maximum(*(values.max(axis=1) for values in paths))
     nats = float(np.quantile(highest, 1.0 - FALSE_ALARMS))
@@ -119,7 +123,7 @@ def limit_of(promise: Promise) -> Limit:
 
 
 def _noticed_after(rng: np.random.Generator, promise: Promise, nats: float) -> float:
-    said = _drawn(rng, promise, (NOTICED_RUNS, NOTICED_HORIZON))
+    said = sigmoid(_drawn(rng, promise, (NOTICED_RUNS, NOTICED_HORIZON)))
     won = rng.random(said.shape) < promise.base_rate
     paths = [_paths(steps) for steps in increments(said, won, promise.base_rate).values()]
     over = np.maximum(*paths) >= nats
@@ -128,7 +132,7 @@ def _noticed_after(rng: np.random.Generator, promise: Promise, nats: float) -> f
 
 
 def _drawn(rng: np.random.Generator, promise: Promise, shape: tuple[int, int]) -> Floats:
-    """Probabilities as they are served, out of the deciles.
+    """Log odds of probabilities as they are served, out of the deciles.
 
     The tails are as long as twice the outermost steps between deciles, in log odds: then their
     mean is that of a normal distribution's tails.
@@ -136,7 +140,8 @@ def _drawn(rng: np.random.Generator, promise: Promise, shape: tuple[int, int]) -
     odds = logit(np.clip(np.array(promise.deciles), MIN_P, 1.0 - MIN_P))
     ends = (3.0 * odds[0] - 2.0 * odds[1], 3.0 * odds[-1] - 2.0 * odds[-2])
     at = np.interp(rng.random(shape), np.linspace(0.0, 1.0, 11), [ends[0], *odds, ends[1]])
-    result: Floats = np.clip(sigmoid(at), MIN_P, 1.0 - MIN_P)
+    most = math.log((1.0 - MIN_P) / MIN_P)
+    result: Floats = np.clip(at, -most, most)
     return result
 
 
@@ -144,9 +149,4 @@ def _paths(steps: Floats) -> Floats:
     """The chart without a ceiling, along each row of `steps` (runs, outcomes)."""
     total = np.cumsum(steps, axis=1)
     result: Floats = total - np.minimum(np.minimum.accumulate(total, axis=1), 0.0)
-    return result
-
-
-def _likelihood(p: Floats, win: Bools) -> Floats:
-    result: Floats = np.where(win, np.log(p), np.log1p(-p))
     return result

@@ -5,7 +5,8 @@ The rule: a picture shows its intervals, and what all signals did beside what th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,26 +25,26 @@ from training.wording import fitting, name_of
 LONGEST_NAME = 30
 
 
-def figures(found: Findings) -> dict[str, Picture]:
-    """By name; absent are those that there is nothing to draw for."""
-    return dict(_drawn(found))
+def figures(found: Findings) -> dict[str, Callable[[], Picture]]:
+    """What draws each, by its name; absent are those that there is nothing to draw for."""
+    return dict(_figures(found))
 
 
-def _drawn(found: Findings) -> Iterator[tuple[str, Picture]]:
-    yield "wins", _wins(found.deciles, found.all.group.won)
+def _figures(found: Findings) -> Iterator[tuple[str, Callable[[], Picture]]]:
+    yield "wins", partial(_wins, found.deciles, found.all.group.won)
     if np.isfinite([tenth.taken.group.r for tenth in found.deciles]).all():
-        yield "reward", _reward(found.deciles, found.all.group.r)
-    yield "reliability", _reliability(found.deciles)
+        yield "reward", partial(_reward, found.deciles, found.all.group.r)
+    yield "reliability", partial(_reliability, found.deciles)
     if np.isfinite([point.group.r for point in found.curve]).all():
-        yield "coverage", _coverage(found.curve)
+        yield "coverage", partial(_coverage, found.curve)
     if found.importance:
-        yield "importance", _importance(found.importance)
+        yield "importance", partial(_importance, found.importance)
     if len(found.learning) > 1:
-        yield "learning", _learning(found.learning)
+        yield "learning", partial(_learning, found.learning)
     if sum(part.bounded is not None for part in found.parts["week"]) > 1:
-        yield "weeks", _weeks(found.parts["week"])
+        yield "weeks", partial(_weeks, found.parts["week"])
     sections = {name: parts for name, parts in found.parts.items() if name != "week"}
-    yield "parts", _parts(sections)
+    yield "parts", partial(_parts, sections)
 
 
 def _wins(tenths: Sequence[Decile], everything: float) -> Picture:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -23,7 +22,6 @@ from training.conditions import conditions
 from training.dataset.join import Dataset
 from training.report import stability
 from training.report.answers import answers, scored_live, since
-from training.report.figures import figures
 from training.report.findings import Findings
 from training.report.heading import headline, verdict_in_words, whose_numbers
 from training.report.plots import Picture
@@ -59,31 +57,23 @@ _PREDICTORS = {
 }
 
 
-class Page(NamedTuple):
-    """The page as UTF-8, and its pictures by name."""
-
-    html: bytes
-    pictures: dict[str, Picture]
-
-
 def render(
     candidate: Candidate,
     found: Findings,
     data: Dataset,
     log: TruthLog,
     history: list[Event],
-    step: Callable[[str, int, int], None] = lambda _name, _done, _all: None,
+    pictures: Mapping[str, Picture],
     *,
     publishes: bool = True,
     serving: str | None = None,
-) -> Page:
-    """Draw and write it. `history` holds the candidates before this one; `step` hears of stages.
+) -> str:
+    """Write it. `history` holds the candidates before this one; of `pictures`, which are by the
+    names that `figures` gives them, it shows those that there are.
 
     `publishes` says whether what passes the gate is published, `serving` is the version that
     serves when it is judged.
     """
-    step("drawing the report", 0, 1)
-    pictures = figures(found)
     environment = Environment(
         loader=PackageLoader("training"), autoescape=True, undefined=StrictUndefined
     )
@@ -95,7 +85,7 @@ def render(
     walk, verdict = candidate.walk, candidate.verdict
     tried = [event for event in history if event.n is not None]
     serves = verdict.published and publishes
-    page = environment.get_template("report.html").render(
+    return environment.get_template("report.html").render(
         made_s=candidate.made_s,
         verdict=verdict,
         headline=headline(verdict, publishes),
@@ -118,8 +108,6 @@ def render(
         tried=tried[: -MOST_TRIED - 1 : -1],
         older=max(0, len(tried) - MOST_TRIED),
     )
-    step("drawing the report", 1, 1)
-    return Page(page.encode(), pictures)
 
 
 def _predictor(name: str, found: Mapping[str, float], serves: bool) -> str:

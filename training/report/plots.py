@@ -105,18 +105,18 @@ def signed(axes: Any, which: str, unit: str = "") -> None:
 
 def _label(axes: Any, which: str, unit: str, *, times: float = 1.0, sign: str = "") -> None:
     """As many decimals as the ticks need: at quarters, one decimal would make +0.25 a +0.2."""
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import Formatter
 
-    axis = axes.xaxis if which == "x" else axes.yaxis
+    class Labels(Formatter):
+        # All at once: asked for each label alone, the axis looks for its ticks each time.
+        def format_ticks(self, values: Any) -> list[str]:
+            ticks = times * np.asarray(values)
+            places = next((n for n in range(3) if np.allclose(ticks, ticks.round(n), atol=1e-6)), 3)
+            # What is nothing may be -1e-17.
+            shown = np.where(abs(ticks) <= times * 1e-9, 0.0, ticks).tolist()
+            return [f"{tick:{sign if tick else ''}.{places}f}{unit}" for tick in shown]
 
-    def text(value: float, _at: int) -> str:
-        ticks = times * axis.get_majorticklocs()
-        places = next((n for n in range(3) if np.allclose(ticks, ticks.round(n), atol=1e-6)), 3)
-        if abs(value) <= 1e-9:  # which may be -1e-17
-            return f"{0.0:.{places}f}{unit}"
-        return f"{times * value:{sign}.{places}f}{unit}"
-
-    axis.set_major_formatter(FuncFormatter(text))
+    (axes.xaxis if which == "x" else axes.yaxis).set_major_formatter(Labels())
 
 
 def intervals(
