@@ -19,6 +19,7 @@ from service.files.rotated import with_rotated
 from training.thresholds import FEWEST, translate
 from training.truth_check import account
 from training.truth_log import Outcome, ReadingRules, Signal, read_truth_logs
+from training.truth_log.files import unread_beside
 
 TRAINING_DATA = "ml_training_data.jsonl"
 TRUTH_LOGS = ("truth_log.jsonl", "optimized_tracking.jsonl")
@@ -59,13 +60,17 @@ def find(folder: Path) -> Left:
 def describe(folder: Path, rules: ReadingRules, threshold: float | None) -> Iterator[str]:
     """Lines for the terminal; with `threshold` on the original's score, what it becomes."""
     left = find(folder)
-    if not any(left):
+    places = [folder / name for name in (TRAINING_DATA, *TRUTH_LOGS)]
+    left_out = [said for path in places if (said := unread_beside(path, left.reading_order))]
+    if not any(left) and not left_out:
         yield f"nothing of the original lies in {folder}: no {TRAINING_DATA}, no {TRUTH_LOGS[0]}"
         return
     logs = [(path, read_truth_logs([path], rules)) for path in left.reading_order]
     for path, log in logs:
         yield from account(path.name, log)
         yield ""
+    for said in left_out:
+        yield f"{'left out':<12}{said}"
     both = read_truth_logs(left.reading_order, rules)
     told = read_truth_logs(left.training_data, rules).signals
     yield f"{'base score':<12}{_base_scores(told, both.outcomes)}"
@@ -78,6 +83,8 @@ def describe(folder: Path, rules: ReadingRules, threshold: float | None) -> Iter
         shown = read_truth_logs(left.truth_logs, rules).signals
         yield f"{'threshold':<12}{translated(told, shown, threshold)}"
     named = " ".join(f"--truth-log {quote(str(path.absolute()))}" for path in _current(left))
+    if not named:
+        return
     yield ""
     yield f"for each run of the trainer:  sh deploy/install.sh {named}"
     yield f"for one:                      signal-scorer-train train {named}"

@@ -90,6 +90,23 @@ def test_a_folder_without_anything_of_the_original_says_so(tmp_path: Path) -> No
     assert "nothing of the original lies in" in original(tmp_path)
 
 
+def test_parts_that_are_packed_in_a_way_nobody_reads_are_named(tmp_path: Path) -> None:
+    original_setup(tmp_path, now_s=NOW_S)
+    assert "left out" not in original(tmp_path)
+    (tmp_path / "truth_log.jsonl.2.xz").write_bytes(b"\xfd7zXZ")
+    (line,) = [line for line in original(tmp_path).splitlines() if line.startswith("left out")]
+    assert line.endswith("truth_log.jsonl: beside it, not read: truth_log.jsonl.2.xz")
+
+
+def test_where_such_parts_are_all_that_there_is_no_next_command_is_made_of_them(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "truth_log.jsonl.2.xz").write_bytes(b"\xfd7zXZ")
+    told = original(tmp_path)
+    assert "left out" in told
+    assert "signal-scorer-train train" not in told
+
+
 def test_the_next_command_names_the_training_data_first(tmp_path: Path) -> None:
     original_setup(tmp_path, now_s=NOW_S)
     (tmp_path / "truth_log.jsonl.1").write_text("")
