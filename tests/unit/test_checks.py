@@ -124,14 +124,14 @@ def test_outcomes_that_no_longer_follow_what_is_said_raise_the_alarm() -> None:
     time_s = NOW_S + 3600.0 * np.arange(400)
     even = np.arange(400) // 2 % 2 == 0  # half of either kind win
     live = Live(np.zeros((400, FEATURE_COUNT)), said, even, np.ones(400), time_s)
-    found = calibration_and_loss(live, 0.5, Limit(5.0, 80.0))
+    found = calibration_and_loss(live, 0.5, Limit(5.0, 80.0), answered=900)
     assert found.level == "alert"
     assert "no longer tells winners from losers" in found.text
     assert found.facts["log_loss"] > found.facts["log_loss_constant"]
 
 
 def test_fewer_wins_across_the_board_raise_the_other_alarm() -> None:
-    found = calibration_and_loss(outcomes(300, p=0.7, won=0.5), 0.7, Limit(5.0, 80.0))
+    found = calibration_and_loss(outcomes(300, p=0.7, won=0.5), 0.7, Limit(5.0, 80.0), answered=900)
     assert found.level == "alert"
     assert "fewer win than it says" in found.text
     assert "winners from losers" not in found.text
@@ -147,7 +147,7 @@ def test_an_alarm_says_since_when() -> None:
         np.ones(600),
         np.concatenate([before.time_s - 30 * DAY_S, live.time_s]),
     )
-    found = calibration_and_loss(both, 0.7, Limit(5.0, 80.0))
+    found = calibration_and_loss(both, 0.7, Limit(5.0, 80.0), answered=900)
     # The good ones lie from 16 August to 4 September, the others from 15 September on.
     assert "since 2025-09-19" in found.text
 
@@ -156,20 +156,29 @@ def test_an_alarm_that_is_on_again_says_since_when_it_is() -> None:
     won = [outcomes(200, p=0.7, won=share).win for share in (0.5, 0.95, 0.5)]
     live = replace(outcomes(600, p=0.7, won=0.7), win=np.concatenate(won))
     on = [
-        calibration_and_loss(live.take(slice(0, n + 1)), 0.7, Limit(3.0, 80.0)).level == "alert"
+        calibration_and_loss(live.take(slice(0, n + 1)), 0.7, Limit(3.0, 80.0), answered=900).level
+        == "alert"
         for n in range(600)
     ]
     came = [n for n in range(1, 600) if on[n] and not on[n - 1]]
     assert on[-1]
     assert len(came) == 2
-    found = calibration_and_loss(live, 0.7, Limit(3.0, 80.0))
+    found = calibration_and_loss(live, 0.7, Limit(3.0, 80.0), answered=900)
     began = datetime.fromtimestamp(live.time_s[came[1]], UTC)
     assert f"since {began:%Y-%m-%d %H:%M} UTC" in found.text
 
 
-def test_without_outcomes_nothing_is_said_of_the_loss() -> None:
+@pytest.mark.parametrize(
+    ("answered", "said"),
+    [
+        (0, "it has answered no signal yet"),
+        (1900, "none of 1,900 signals that it answered has an outcome that counts; `status` shows"),
+    ],
+)
+def test_without_outcomes_nothing_is_said_of_the_loss(answered: int, said: str) -> None:
     none = outcomes(10, p=0.7, won=0.5).take(np.zeros(10, dtype=bool))
-    assert calibration_and_loss(none, 0.7, Limit(5.0, 80.0)).level == "unknown"
+    found = calibration_and_loss(none, 0.7, Limit(5.0, 80.0), answered=answered)
+    assert (found.level, found.text.startswith(said)) == ("unknown", True)
 
 
 def vectors(n: int, shift: float = 0.0) -> list[tuple[float, np.ndarray]]:

@@ -62,11 +62,22 @@ def truth_logs(problems: Sequence[str]) -> tuple[CheckResult, ...]:
     return (CheckResult("truth_log", "warning", text, {"problems": float(len(problems))}),)
 
 
-def calibration_and_loss(live: Live, base_rate: float, limit: Limit) -> CheckResult:
-    """The promise held against every outcome since the model was published."""
+def calibration_and_loss(
+    live: Live, base_rate: float, limit: Limit, *, answered: int
+) -> CheckResult:
+    """The promise held against every outcome since the model was published.
+
+    `answered` are the signals that it answered, with an outcome or without.
+    """
     n = len(live)
     if not n:
-        return CheckResult("calibration", "unknown", "no outcome of what it answered yet")
+        text = (
+            f"none of {answered:,} signals that it answered has an outcome that counts; `status` "
+            "shows why"
+            if answered
+            else "it has answered no signal yet"
+        )
+        return CheckResult("calibration", "unknown", text)
     steps = increments(live.p, live.win, base_rate)
     charts = {name: chart(live.weight * step, limit.nats) for name, step in steps.items()}
     ours = float(np.average(log_loss(live.p, live.win), weights=live.weight))

@@ -67,7 +67,9 @@ def _held(data: Dataset, settings: Settings, now_s: float) -> Seen:
     findings = (
         *at.findings,
         checks.input_drift(model, answered),
-        checks.calibration_and_loss(live, model.manifest.calibration.base_rate, limit),
+        checks.calibration_and_loss(
+            live, model.manifest.calibration.base_rate, limit, answered=len(advice)
+        ),
         checks.win_rate(
             live,
             window_days=settings.config.monitor.win_rate_days,
