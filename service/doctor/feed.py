@@ -19,8 +19,8 @@ import zmq
 
 from protocol.ea_feed import Candle, Candles, Skipped, Tick, parse
 from service.console.words import span
+from service.doctor.answers import base_scores
 from service.doctor.finding import Finding, fail, ok, refused, warn
-from service.doctor.running import base_scores
 from service.doctor.scene import Running, Scene, ask_again
 from service.doctor.system import listener
 from service.doctor.unread import why_unread
@@ -96,7 +96,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     except ConfigError:
         keys = {}  # told by the keys' check
     running = scene.running
-    unknown = dict(base_scores(running)).get("unknown_symbol") if running else None
+    unknown = dict(base_scores(scene)).get("unknown_symbol")
     # A symbol that ticks seldom may be the one that is spelled otherwise.
     enough = math.inf if unknown else ENOUGH_TICKS
     symbols: set[str] = set()

@@ -8,6 +8,7 @@ from typing import Any
 import protocol
 from service import mode_file
 from service.console.words import counted, span, stamp
+from service.doctor.answers import base_scores
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Running, Scene, user_name
 from service.doctor.system import Process
@@ -19,12 +20,6 @@ _KEYS_RIGHT = (
     "log names keys that it refused); if they are, "
 )
 
-AS_IT_SHOULD_BE = frozenset({"success", "shadow", "off", "no_model", "expired_model"})
-"""Statuses that are chosen or normal, or that the model's check tells of."""
-FEW, SHARE = 5, 0.2
-"""What the alert ScorerBaseScores passes over, there of a day's answers."""
-START_S = 25 * 60.0 / SHARE
-"""Until then a start may have answered more than that share while its symbols warmed up."""
 STALLED_MS = 250.0
 """As the alert ScorerLoopStalled has it."""
 NOT_UNDERSTOOD = ("malformed", "too_large", "unsupported_version", "unknown_op", "invalid_field")
@@ -40,7 +35,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from _whose(scene, running)
     yield from _version(running)
     yield from _losses(running)
-    for status, said in base_scores(running):
+    for status, said in base_scores(scene):
         if status != "unknown_symbol":  # of which the feed's check knows more
             yield warn(running.address, said, "docs/runbook.md, ScorerBaseScores, says what to do")
     yield from _not_understood(running)
@@ -64,22 +59,6 @@ def check(scene: Scene) -> Iterator[Finding]:
             f"inputs are unlike those that the model was trained on: {', '.join(drift)}",
             "signal-scorer-train monitor judges it; docs/monitoring.md says what to make of it",
         )
-
-
-def base_scores(running: Running) -> Iterator[tuple[str, str]]:
-    """Each status that tells of something wrong and of which there are many, and how to say so."""
-    counts = {
-        name.removeprefix("status_"): count
-        for name, count in running.stats["scores"].items()
-        if name.startswith("status_")
-    }
-    normal = AS_IT_SHOULD_BE
-    if running.health["uptime_s"] < START_S:
-        normal |= {"warming_up"}
-    total = sum(counts.values())
-    for status, count in sorted(counts.items()):
-        if status not in normal and count > max(FEW, SHARE * total):
-            yield status, f"{count} of {total} answers since its start are base scores: {status}"
 
 
 def mode(scene: Scene) -> Iterator[Finding]:

@@ -14,20 +14,25 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zmq
 from another_user import NOBODY, as_root
 from background import meanwhile
 from builders import small_model
 from command import invoke
-from doctored import MONDAY_S, Setup, beside, kept_right, snapshot
+from doctored import DAY_S, MONDAY_S, Setup, beside, kept_right, snapshot
 from harness import PATIENCE_S, Service, eventually, free_port, running
+from journals import stored
+from scored_journal import EVERY_S, START_S, score_row
 from serving import Parts, body, tick
 
 from protocol.curve import CurveKeys, KeyPair
+from protocol.schema import FEATURE_COUNT
 from service.config.load import load
+from service.config.settings import Config
 from service.doctor import examine as examining
-from service.doctor.running import base_scores
+from service.doctor.answers import base_scores
 from service.doctor.running import check as service_check
 from service.doctor.scene import Running, Scene, look_around
 from service.keygen import keygen
@@ -166,11 +171,31 @@ def test_requests_that_were_not_understood(tmp_path: Path) -> None:
     ],
 )
 def test_base_scores_are_told_of_where_they_are_many_and_nobody_chose_them(
-    answers: dict[str, int], uptime_s: float, said: list[str]
+    tmp_path: Path, answers: dict[str, int], uptime_s: float, said: list[str]
 ) -> None:
     scores = {f"status_{status}": count for status, count in answers.items()} | {"retry": 900}
     answering = Running("here", {"uptime_s": uptime_s}, {"scores": scores}, None)
-    assert [status for status, _ in base_scores(answering)] == said
+    scene = Scene(Config(state_dir=str(tmp_path)), 0.0, running=answering)
+    assert [status for status, _ in base_scores(scene)] == said
+
+
+def test_base_scores_of_the_last_day_show_among_those_of_weeks(tmp_path: Path) -> None:
+    scores = {"status_success": 90_000, "status_stale_feed": 7}
+    weeks = Running("here", {"uptime_s": 30 * DAY_S}, {"scores": scores}, None)
+    now_s = START_S + EVERY_S * 100
+    config = Config(state_dir=str(tmp_path))
+
+    def found(answering: Running = weeks) -> list[tuple[str, str]]:
+        return list(base_scores(Scene(config, now_s, running=answering)))
+
+    assert found() == []  # no journal
+    status = {i: "stale_feed" if 93 < i < 100 else "success" for i in range(100)}
+    rows = [score_row(i, np.zeros(FEATURE_COUNT), status=status[i]) for i in range(100)]
+    stored(config.journal_path, rows)
+    said = "6 of 23 answers of the last day are base scores: stale_feed"
+    assert found() == [("stale_feed", said)]
+    # Of a shorter life the service's own counts have all, those that were not kept too.
+    assert found(Running("here", {"uptime_s": 0.9 * DAY_S}, weeks.stats, None)) == []
 
 
 def test_a_stale_feed_that_most_answers_met(tmp_path: Path) -> None:
