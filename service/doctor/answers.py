@@ -52,7 +52,7 @@ def _since_the_start(scores: dict[str, int]) -> dict[str, int]:
 
 
 def _of_the_day(scene: Scene) -> dict[str, int] | None:
-    """None where it has not run for a day, or the journal cannot be read, which its check tells."""
+    """None where it has not run for a day, or the journal has none: it may keep none now."""
     if scene.running is None or scene.running.health["uptime_s"] < DAY_S:
         return None
     path = scene.config.journal_path
@@ -63,4 +63,4 @@ def _of_the_day(scene: Scene) -> dict[str, int] | None:
             found = connection.execute(_STATUSES, (scene.now_s - DAY_S,)).fetchall()
     except (JournalUnreadable, OSError):
         return None
-    return {str(status): count for status, count in found}
+    return {str(status): count for status, count in found} or None

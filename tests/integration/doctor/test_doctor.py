@@ -180,22 +180,23 @@ def test_base_scores_are_told_of_where_they_are_many_and_nobody_chose_them(
 
 
 def test_base_scores_of_the_last_day_show_among_those_of_weeks(tmp_path: Path) -> None:
-    scores = {"status_success": 90_000, "status_stale_feed": 7}
-    weeks = Running("here", {"uptime_s": 30 * DAY_S}, {"scores": scores}, None)
-    now_s = START_S + EVERY_S * 100
-    config = Config(state_dir=str(tmp_path))
+    config, now_s = Config(state_dir=str(tmp_path)), START_S + EVERY_S * 100
 
-    def found(answering: Running = weeks) -> list[tuple[str, str]]:
-        return list(base_scores(Scene(config, now_s, running=answering)))
+    def found(stale: int = 7, *, uptime_s: float = 30 * DAY_S, at_s: float = now_s) -> list[str]:
+        scores = {"status_success": 90_000, "status_stale_feed": stale}
+        answering = Running("here", {"uptime_s": uptime_s}, {"scores": scores}, None)
+        return [said for _, said in base_scores(Scene(config, at_s, running=answering))]
 
     assert found() == []  # no journal
     status = {i: "stale_feed" if 93 < i < 100 else "success" for i in range(100)}
     rows = [score_row(i, np.zeros(FEATURE_COUNT), status=status[i]) for i in range(100)]
     stored(config.journal_path, rows)
-    said = "6 of 23 answers of the last day are base scores: stale_feed"
-    assert found() == [("stale_feed", said)]
-    # Of a shorter life the service's own counts have all, those that were not kept too.
-    assert found(Running("here", {"uptime_s": 0.9 * DAY_S}, weeks.stats, None)) == []
+    assert found() == ["6 of 23 answers of the last day are base scores: stale_feed"]
+    # The service's own counts have those too that were not kept, as today's may not be.
+    assert found(uptime_s=0.9 * DAY_S) == []
+    assert found(at_s=now_s + 2 * DAY_S) == []
+    (said,) = found(90_000, at_s=now_s + 2 * DAY_S)
+    assert said == "90000 of 180000 answers since its start are base scores: stale_feed"
 
 
 def test_a_stale_feed_that_most_answers_met(tmp_path: Path) -> None:
