@@ -136,9 +136,10 @@ def _base_scores(told: Mapping[str, Signal], outcomes: Mapping[str, Outcome]) ->
 
 
 def _current(left: Left) -> list[Path]:
-    """The logs without their rotated parts, which are found again by the name."""
+    """The logs by the names that their rotated parts are found by again."""
     names = (TRAINING_DATA, *TRUTH_LOGS)
-    return [path for path in left.reading_order if path.name in names]
+    places = dict.fromkeys(path.parent / name for name in names for path in left.reading_order)
+    return [path for path in places if not set(with_rotated(path)).isdisjoint(left.reading_order)]
 
 
 def _there(path: Path) -> list[Path]:

@@ -172,7 +172,7 @@ def test_an_alarm_that_is_on_again_says_since_when_it_is() -> None:
     ("answered", "said"),
     [
         (0, "it has answered no signal yet"),
-        (1900, "none of 1,900 signals that it answered has an outcome that counts; `status` shows"),
+        (1900, "none of 1,900 scores that it gave has an outcome that counts; `status` shows"),
     ],
 )
 def test_without_outcomes_nothing_is_said_of_the_loss(answered: int, said: str) -> None:

@@ -107,6 +107,18 @@ def test_where_such_parts_are_all_that_there_is_no_next_command_is_made_of_them(
     assert "signal-scorer-train train" not in told
 
 
+def test_a_log_of_which_rotated_parts_alone_are_left_is_named_by_its_own_name(
+    tmp_path: Path,
+) -> None:
+    original_setup(tmp_path, now_s=NOW_S)
+    log = tmp_path / "truth_log.jsonl"
+    log.rename(tmp_path / "truth_log.jsonl.1")
+    command = original(tmp_path).splitlines()[-1]
+    assert command.endswith(
+        f"train --truth-log {tmp_path}/ml_training_data.jsonl --truth-log {log}"
+    )
+
+
 def test_the_next_command_names_the_training_data_first(tmp_path: Path) -> None:
     original_setup(tmp_path, now_s=NOW_S)
     (tmp_path / "truth_log.jsonl.1").write_text("")

@@ -67,12 +67,12 @@ def calibration_and_loss(
 ) -> CheckResult:
     """The promise held against every outcome since the model was published.
 
-    `answered` are the signals that it answered, with an outcome or without.
+    `answered` are its scores, with an outcome or without.
     """
     n = len(live)
     if not n:
         text = (
-            f"none of {answered:,} signals that it answered has an outcome that counts; `status` "
+            f"none of {answered:,} scores that it gave has an outcome that counts; `status` "
             "shows why"
             if answered
             else "it has answered no signal yet"

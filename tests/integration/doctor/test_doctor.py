@@ -174,7 +174,8 @@ def test_base_scores_are_told_of_where_they_are_many_and_nobody_chose_them(
     tmp_path: Path, answers: dict[str, int], uptime_s: float, said: list[str]
 ) -> None:
     scores = {f"status_{status}": count for status, count in answers.items()} | {"retry": 900}
-    answering = Running("here", {"uptime_s": uptime_s}, {"scores": scores}, None)
+    stats = {"scores": scores, "journal": {"fault": None}}
+    answering = Running("here", {"uptime_s": uptime_s}, stats, None)
     scene = Scene(Config(state_dir=str(tmp_path)), 0.0, running=answering)
     assert [status for status, _ in base_scores(scene)] == said
 
@@ -182,21 +183,34 @@ def test_base_scores_are_told_of_where_they_are_many_and_nobody_chose_them(
 def test_base_scores_of_the_last_day_show_among_those_of_weeks(tmp_path: Path) -> None:
     config, now_s = Config(state_dir=str(tmp_path)), START_S + EVERY_S * 100
 
-    def found(stale: int = 7, *, uptime_s: float = 30 * DAY_S, at_s: float = now_s) -> list[str]:
+    def found(
+        stale: int = 7,
+        *,
+        uptime_s: float = 30 * DAY_S,
+        at_s: float = now_s,
+        fault: str | None = None,
+    ) -> list[str]:
         scores = {"status_success": 90_000, "status_stale_feed": stale}
-        answering = Running("here", {"uptime_s": uptime_s}, {"scores": scores}, None)
+        stats = {"scores": scores, "journal": {"fault": fault}}
+        answering = Running("here", {"uptime_s": uptime_s}, stats, None)
         return [said for _, said in base_scores(Scene(config, at_s, running=answering))]
 
     assert found() == []  # no journal
     status = {i: "stale_feed" if 93 < i < 100 else "success" for i in range(100)}
     rows = [score_row(i, np.zeros(FEATURE_COUNT), status=status[i]) for i in range(100)]
     stored(config.journal_path, rows)
-    assert found() == ["6 of 23 answers of the last day are base scores: stale_feed"]
+    assert found() == ["6 of the last 23 answers are base scores: stale_feed"]
     # The service's own counts have those too that were not kept, as today's may not be.
-    assert found(uptime_s=0.9 * DAY_S) == []
-    assert found(at_s=now_s + 2 * DAY_S) == []
-    (said,) = found(90_000, at_s=now_s + 2 * DAY_S)
-    assert said == "90000 of 180000 answers since its start are base scores: stale_feed"
+    lacking: tuple[dict[str, Any], ...] = (
+        {"uptime_s": 0.9 * DAY_S},
+        {"fault": "disk full"},
+        {"at_s": now_s + 2 * DAY_S},
+        {"at_s": now_s - 200 * EVERY_S},  # of a clock that was ahead
+    )
+    for case in lacking:
+        assert found(**case) == []
+        (said,) = found(90_000, **case)
+        assert said == "90000 of 180000 answers since its start are base scores: stale_feed"
 
 
 def test_a_stale_feed_that_most_answers_met(tmp_path: Path) -> None:
