@@ -82,9 +82,11 @@ def describe(folder: Path, rules: ReadingRules, threshold: float | None) -> Iter
     if threshold is not None:
         shown = read_truth_logs(left.truth_logs, rules).signals
         yield f"{'threshold':<12}{translated(told, shown, threshold)}"
-    named = " ".join(f"--truth-log {quote(str(path.absolute()))}" for path in _current(left))
-    if not named:
+    # By its own name a log is found with its rotated parts, also where those alone are left.
+    logged = [path for path in places if _there(path)]
+    if not logged:
         return
+    named = " ".join(f"--truth-log {quote(str(path.absolute()))}" for path in logged)
     yield ""
     yield f"for each run of the trainer:  sh deploy/install.sh {named}"
     yield f"for one:                      signal-scorer-train train {named}"
@@ -133,13 +135,6 @@ def _base_scores(told: Mapping[str, Signal], outcomes: Mapping[str, Outcome]) ->
     quarters = np.array_split(np.array(known, dtype=np.float64), 4)
     shares = ", ".join(f"{100 * part[:, 1].mean():.0f} % to {part[-1, 0]:.1f}" for part in quarters)
     return f"won by quarter, lowest first: {shares} ({len(known)} outcomes)"
-
-
-def _current(left: Left) -> list[Path]:
-    """The logs by the names that their rotated parts are found by again."""
-    names = (TRAINING_DATA, *TRUTH_LOGS)
-    places = dict.fromkeys(path.parent / name for name in names for path in left.reading_order)
-    return [path for path in places if not set(with_rotated(path)).isdisjoint(left.reading_order)]
 
 
 def _there(path: Path) -> list[Path]:

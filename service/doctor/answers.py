@@ -54,7 +54,7 @@ def _since_the_start(scores: dict[str, int]) -> dict[str, int]:
 
 
 def _of_the_day(scene: Scene, running: Running) -> dict[str, int]:
-    """Empty where it has not run for a day, or the journal has none or not all of them."""
+    """Empty where it has not run for a day, or the journal has none or cannot be written to."""
     if running.health["uptime_s"] < DAY_S or running.stats["journal"]["fault"]:
         return {}
     path = scene.config.journal_path
