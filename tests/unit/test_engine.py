@@ -1,4 +1,4 @@
-"""What is answered when: each status, retries, sentiment, candles, and the sums of a reply."""
+"""What is answered when: each status, retries, sentiment, and the sums of a reply."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from serving import START_S, candle, history, published_model, settings, snapshot, tick
+from played import Played
+from serving import START_S, candle, history, published_model, snapshot, tick
 
 from protocol import messages
 from protocol.schema import FEATURE_NAMES, FINGERPRINT
-from service.engine import Answer, Engine
-from service.features.state import SymbolState
 from service.journal.records import ScoreRow
 from service.model.model import Model
 
@@ -35,41 +34,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture(scope="module")
 def directed_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return published_model(tmp_path_factory.mktemp("models"), START_S, directed=True)
-
-
-class Played:
-    """An engine with one feed, on a clock that is a number."""
-
-    def __init__(self, model: Model | None = None, *, warm: bool = True, **values: str) -> None:
-        self.engine = Engine(settings(**values), "run")
-        self.endpoint = self.engine.endpoint("feed", volume_is_deal=False)
-        self.now_s = START_S
-        self.engine.install(model)
-        if warm:
-            self.feed(*history(("EURUSD", "GBPUSD"), START_S))
-
-    def feed(self, *frames: bytes) -> None:
-        for frame in frames:
-            self.engine.on_frame(self.endpoint, frame, self.now_s)
-
-    def ask(self, request: messages.Request, waited_s: float = 0.0, **envelope: Any) -> Answer:
-        content = msgspec.to_builtins(request) | {"v": 1, "op": request.op} | envelope
-        answer = self.engine.on_request(request, msgpack.packb(content), self.now_s, waited_s)
-        if isinstance(answer.reply, bytes):
-            assert answer.row is None or answer.row.reply == answer.reply
-            return msgspec.structs.replace(answer, reply=msgpack.unpackb(answer.reply))
-        return answer
-
-    def score(self, waited_s: float = 0.0, **signal: Any) -> dict[str, Any]:
-        content = {"symbol": "EURUSD", "base_score": 75.0, "direction": "BUY"} | signal
-        request = msgspec.convert(content, messages.ScoreRequest)
-        return self.ask(request, waited_s).reply
-
-    def features(self, symbol: str = "EURUSD", **fields: Any) -> dict[str, Any]:
-        return self.ask(messages.FeaturesRequest(symbol=symbol, **fields)).reply
-
-    def sentiment(self, symbol: str, score: float, half_life_s: float = 3600.0) -> None:
-        self.ask(messages.SentimentRequest(symbol=symbol, score=score, half_life_s=half_life_s))
 
 
 def opinion(**more: float) -> bytes:
@@ -322,80 +286,6 @@ def test_half_of_a_sentiment_is_gone_after_its_half_life(
     assert played.features()["features"]["sentiment_score"] == pytest.approx(70.0)
 
 
-def bars(first: int, count: int, **change: Any) -> list[dict[str, Any]]:
-    return [
-        {
-            "open": 1.1,
-            "high": 1.101 + 0.0001 * (minute % 5),
-            "low": 1.099,
-            "close": 1.1 + 0.0001 * (minute % 7),
-            "time": minute * 60,
-            **change,
-        }
-        for minute in range(first, first + count)
-    ]
-
-
-def test_minute_candles_of_the_request_enter_and_others_do_not(model: Model) -> None:
-    played = Played(model, warm=False)
-    played.feed(*[tick("EURUSD", START_S - 4 + at, 1.1 + at * 1e-5) for at in range(5)])
-    data = {
-        "M1": bars(MINUTE - 30, 30),
-        "M5": bars(MINUTE - 30, 6),
-        "M15": bars(MINUTE - 30, 2),
-    }
-    reply = played.score(timeframe_data=data)
-    assert "atr_volatility" not in reply["missing"]
-    assert len(played.engine.intake.feeds["EURUSD"].state.bars) == 30
-    assert played.engine.counts["candle_accepted"] == 30
-    assert played.engine.counts["candle_other_timeframe"] == 8
-    assert played.engine.counts["candle_duplicate"] == 0
-    played.score(timeframe_data=data)
-    assert played.engine.counts["candle_duplicate"] == 30
-
-
-@pytest.mark.parametrize(
-    ("change", "fate"),
-    [
-        ({"time": MINUTE * 60}, "not_ended"),
-        ({"time": MINUTE * 60 - 90}, "unaligned"),
-        ({"time": 0}, "no_stamp"),
-        ({"time": None}, "no_stamp"),
-        ({"time": None, "timestamp": (MINUTE - 1) * 60}, "accepted"),
-        ({"time": "2025.09.15 13:59:00"}, "accepted"),
-        ({"time": "soon"}, "no_stamp"),
-        ({"time": (MINUTE - 100_000) * 60}, "too_old"),
-        ({"low": 1.2}, "malformed"),
-        ({"high": 1.0}, "malformed"),
-    ],
-)
-def test_each_candle_of_a_request_has_its_fate(change: dict[str, Any], fate: str) -> None:
-    played = Played(warm=False)
-    played.feed(tick("EURUSD", START_S))
-    played.score(timeframe_data={"M1": bars(MINUTE - 1, 1, **change)})
-    assert played.engine.counts[f"candle_{fate}"] == 1
-
-
-def test_candles_of_a_request_are_read_by_the_feeds_clock() -> None:
-    played = Played(warm=False, FEED_CLOCK_OFFSET="10800")
-    played.feed(tick("EURUSD", START_S + 10_800))
-    played.score(timeframe_data={"M1": bars(MINUTE + 180 - 5, 5)})
-    minutes = played.engine.intake.feeds["EURUSD"].state.bars.minutes
-    assert list(minutes) == list(range(MINUTE - 5, MINUTE))
-
-
-def test_candles_of_a_request_wait_for_the_first_tick_after_a_restart() -> None:
-    played = Played(warm=False, FEED_CLOCK_OFFSET="-18000")
-    played.engine.restore(snapshot(SymbolState("EURUSD")), START_S)
-    data = {"M1": bars(MINUTE - 300 - 5, 5)}
-    played.score(timeframe_data=data)
-    assert played.engine.counts["candle_no_clock"] == 5
-    played.feed(tick("EURUSD", START_S - 18_000))
-    played.score(timeframe_data=data)
-    minutes = played.engine.intake.feeds["EURUSD"].state.bars.minutes
-    assert list(minutes) == list(range(MINUTE - 5, MINUTE))
-
-
 @pytest.mark.parametrize(("symbols", "warm"), [(("EURUSD", "GBPUSD"), True), (("EURUSD",), False)])
 def test_after_a_restart_a_symbol_that_is_not_alone_is_warm_with_its_fifth_tick(
     symbols: tuple[str, ...], warm: bool
@@ -409,13 +299,6 @@ def test_after_a_restart_a_symbol_that_is_not_alone_is_warm_with_its_fifth_tick(
         after.feed(*[tick(symbol, after.now_s, 1.1 + at * 1e-5) for symbol in symbols])
         seen.append(after.features()["warm"])
     assert seen == [False] * 4 + [warm]
-
-
-def test_candles_for_a_symbol_that_was_never_seen_make_no_symbol() -> None:
-    played = Played()
-    played.score(symbol="NEVER", timeframe_data={"M1": bars(MINUTE - 30, 30)})
-    assert "NEVER" not in played.engine.intake.feeds
-    assert played.engine.counts["candle_unknown_symbol"] == 30
 
 
 def test_the_correlation_follows_candles_within_the_minute() -> None:
