@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from sample_rows import sample_rows
 
@@ -17,6 +18,8 @@ from training.report.findings import Findings, find
 from training.settings import Settings
 
 N = 1200
+FEW_TREES = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300, trees=30)
+"""As many as make a plain edge plain: what is found of a forest does not depend on its size."""
 QUICK = Rhythm(step=100, embargo_s=0.0, holding_s=0.0)
 MOMENTUM = 8
 Judged = tuple[Candidate, Findings]
@@ -35,7 +38,7 @@ def truth(rows: Samples, edge: float) -> np.ndarray:
 @cache
 def unpriced() -> Judged:
     """250 signals of unknown reward and cost, of a pattern that is formula and markup."""
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1)
+    settings = msgspec.structs.replace(FEW_TREES, min_new=100)
     samples = sample_rows(250, edge=0.3)
     odd = np.full(len(samples), r"$x^$ <script>&\frac{")
     candidate = make(replace(samples, pattern=odd), settings, now_s=0.0)

@@ -107,6 +107,7 @@ def grow(samples: Samples, settings: Settings) -> RandomForestClassifier:
         samples.win,
         samples.weight,
         n_effective=samples.n_effective,
+        trees=settings.trees,
         seed=settings.seed,
         n_jobs=settings.jobs,
     )

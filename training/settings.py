@@ -18,6 +18,7 @@ from service.config.settings import Config
 from service.errors import ConfigError
 from service.files.rotated import with_rotated
 from training.dataset.join_rules import JoinRules, Rhythm
+from training.fit import TREES
 from training.truth_log import ReadingRules
 from training.truth_log.files import unread_beside
 
@@ -39,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int = -1
     scheduler: str | None = None
     seed: int = 42
+    trees: int = TREES
     config: Config = Config()
 
     @property

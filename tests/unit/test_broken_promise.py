@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from found_rows import Judged, N, rows_of, truth
+from found_rows import FEW_TREES, Judged, N, rows_of, truth
 from found_rows import unpriced as unpriced_judged
 
 from training.candidate import make
@@ -17,7 +16,6 @@ from training.gain import week_of
 from training.report.answers import answers
 from training.report.coverage import chosen, promise
 from training.report.findings import find
-from training.settings import Settings
 from training.wording import signed
 
 
@@ -40,9 +38,8 @@ def ending(expiring: float, seed: int = 1) -> Samples:
 def test_where_ends_before_the_target_pay_less_take_is_said_to_be_too_kind(
     expiring: float, broken: bool
 ) -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
-    candidate = make(ending(expiring), settings, now_s=0.0)
-    first = answers(candidate, find(candidate, settings), [])[1].text[0]
+    candidate = make(ending(expiring), FEW_TREES, now_s=0.0)
+    first = answers(candidate, find(candidate, FEW_TREES), [])[1].text[0]
     assert first.startswith("Expected R promised too much of all signals: ") == broken
     if broken:
         assert "what ends at neither level pays less" in first
@@ -154,12 +151,13 @@ def test_of_few_signals_or_unknown_results_no_promise_is_called_broken() -> None
 
 def judged_by_reward(made_r: float, far_r: float) -> Judged:
     """A candidate that takes 3 R before 1 R, which make `far_r` and `made_r`, beside an edge."""
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     reward = np.where(FAR, 3.0, 1.0)
     rows = rows_of(0.0, reward_risk=reward, cost_r=np.zeros(N))
     p = (1.0 + np.where(FAR, far_r, made_r)) / (1.0 + reward) + 0.5 * (truth(rows, 0.1) - 0.5)
-    candidate = make(replace(rows, win=np.random.default_rng(3).random(N) < p), settings, now_s=0.0)
-    return candidate, find(candidate, settings)
+    candidate = make(
+        replace(rows, win=np.random.default_rng(3).random(N) < p), FEW_TREES, now_s=0.0
+    )
+    return candidate, find(candidate, FEW_TREES)
 
 
 GOOD = "Fewer wins, but not less R, as higher rewards bring with them: the half that"

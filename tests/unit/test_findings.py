@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import matplotlib
+import msgspec
 import numpy as np
 import pytest
-from found_rows import MOMENTUM, QUICK, Judged, N, rows_of, truth
+from found_rows import FEW_TREES, MOMENTUM, QUICK, Judged, N, rows_of, truth
 from found_rows import unpriced as unpriced_judged
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,7 +31,6 @@ from training.report.learning import learning_curve, sizes
 from training.report.page import render
 from training.report.permutation import permutation_importance
 from training.report.stability import FEWEST, stability
-from training.settings import Settings
 from training.truth_log import ReadingRules, read_truth_logs
 from training.walk_forward import Fit, walk_forward
 from training.wording import plain
@@ -206,12 +205,7 @@ def test_a_part_of_two_days_has_no_interval_to_speak_of() -> None:
 
 
 def test_where_signals_run_for_days_every_interval_is_by_what_the_gate_counts() -> None:
-    settings = Settings(
-        journal=Path("none"),
-        models=Path("none"),
-        jobs=1,
-        joining=JoinRules(max_holding_s=1.5 * DAY_S),
-    )
+    settings = msgspec.structs.replace(FEW_TREES, joining=JoinRules(max_holding_s=1.5 * DAY_S))
     candidate = make(rows_of(0.3, every_s=50 * DAY_S / N), settings, now_s=0.0)
     found, walk = find(candidate, settings), candidate.walk
     stretches = len(np.unique(walk.clusters))
@@ -281,8 +275,7 @@ def test_the_numbers_below_what_it_looks_at_leave_each_other_room(unpriced: Judg
 @pytest.fixture(scope="module")
 def priced() -> Findings:
     """What is found of signals whose reward and cost are known."""
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
-    return find(make(rows_of(0.3), settings, now_s=0.0), settings)
+    return find(make(rows_of(0.3), FEW_TREES, now_s=0.0), FEW_TREES)
 
 
 @pytest.mark.parametrize("span_r", [0.04, 0.1, 0.9, 2.0, 3.5, 9.0])
@@ -324,19 +317,17 @@ def test_a_symbol_is_written_as_it_is_and_a_long_name_leaves_room(priced: Findin
 def test_few_signals_or_none_that_would_pay_are_said_to_be_so(
     cost_r: float | np.ndarray, said: str
 ) -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     rows = rows_of(0.0, cost_r=np.full(N, cost_r), win=np.arange(N) % 3 > 0)
-    candidate = make(rows, settings, now_s=0.0)
-    coverage = answers(candidate, find(candidate, settings), [])[1]
+    candidate = make(rows, FEW_TREES, now_s=0.0)
+    coverage = answers(candidate, find(candidate, FEW_TREES), [])[1]
     assert said in coverage.text[0]
 
 
 @pytest.mark.parametrize("unknown", [0, 4])
 def test_a_half_of_the_signals_whose_r_is_known_is_not_called_that_half(unknown: int) -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     known = np.arange(N) % 4 > 0 if unknown else np.ones(N, dtype=np.bool_)
-    candidate = make(rows_of(0.2, reward_risk=np.where(known, 1.5, np.nan)), settings, now_s=0.0)
-    found = find(candidate, settings)
+    candidate = make(rows_of(0.2, reward_risk=np.where(known, 1.5, np.nan)), FEW_TREES, now_s=0.0)
+    found = find(candidate, FEW_TREES)
     _, by_r = answers(candidate, found, [])[0].text
     n = np.count_nonzero(np.isfinite(candidate.walk.test.reward_risk))
     whole = "after costs that half made"
@@ -384,9 +375,8 @@ def test_a_gain_within_a_single_stretch_has_no_interval_to_be_told(unpriced: Jud
 
 
 def test_of_five_tested_signals_there_is_a_better_half_too() -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
-    candidate = make(sample_rows(57, every_s=DAY_S), settings, now_s=0.0)
-    found = find(candidate, settings)
+    candidate = make(sample_rows(57, every_s=DAY_S), FEW_TREES, now_s=0.0)
+    found = find(candidate, FEW_TREES)
     assert (found.half.group.n, found.all.group.n) == (2, 5)
     assert len(answers(candidate, found, [])) == 5
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from found_rows import N, rows_of
+from found_rows import FEW_TREES, N, rows_of
 from signal_weeks import advice_of, lines, weeks_of_signals
 
 from training.candidate import make
@@ -20,7 +19,6 @@ from training.report.answers import answers
 from training.report.figures import figures
 from training.report.findings import find
 from training.report.page import render
-from training.settings import Settings
 from training.truth_log import ReadingRules, read_truth_logs
 
 GOLD = np.arange(N) % 3 == 0
@@ -124,9 +122,8 @@ def test_a_few_that_are_missing_move_no_mean() -> None:
 
 @pytest.mark.parametrize("ends", ["won", "lost", "any"])
 def test_the_report_concludes_nothing_from_r_that_is_known_of_one_kind_of_end(ends: str) -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
-    candidate = make(by_hand(rows_of(0.3), ends), settings, now_s=0.0)
-    found = find(candidate, settings)
+    candidate = make(by_hand(rows_of(0.3), ends), FEW_TREES, now_s=0.0)
+    found = find(candidate, FEW_TREES)
     said = [" ".join(answer.text) for answer in answers(candidate, found, [])]
     data = Dataset(candidate.samples, N, {}, 0, 0)
     page = render(candidate, found, data, read_truth_logs([], ReadingRules()), [], {})
@@ -144,16 +141,14 @@ def test_the_report_concludes_nothing_from_r_that_is_known_of_one_kind_of_end(en
 
 
 def test_of_those_that_pay_their_costs_r_is_said_to_be_that_of_the_known() -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
-    candidate = make(by_hand(rows_of(0.3), "any"), settings, now_s=0.0)
-    said = answers(candidate, find(candidate, settings), [])[1].text[-1]
+    candidate = make(by_hand(rows_of(0.3), "any"), FEW_TREES, now_s=0.0)
+    said = answers(candidate, find(candidate, FEW_TREES), [])[1].text[-1]
     assert re.search(r"those of them whose R is known made \S+ R each", said)
 
 
 def test_where_no_signal_would_pay_and_r_is_of_one_kind_of_end_that_is_said() -> None:
-    settings = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
     rows = by_hand(rows_of(0.3, cost_r=np.full(N, 9.0)), "won")
-    candidate = make(rows, settings, now_s=0.0)
-    said = answers(candidate, find(candidate, settings), [])[1].text
+    candidate = make(rows, FEW_TREES, now_s=0.0)
+    said = answers(candidate, find(candidate, FEW_TREES), [])[1].text
     assert said[-1].startswith(HIDDEN)
     assert "shares made" not in " ".join(said)

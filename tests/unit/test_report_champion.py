@@ -5,32 +5,29 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html import unescape
-from pathlib import Path
 
 import numpy as np
 import pytest
-from found_rows import N, rows_of
+from found_rows import FEW_TREES, N, rows_of
 
 from training.candidate import make
 from training.dataset.join import Dataset
 from training.gate import Checks, Unseen, judge
 from training.report.findings import find
 from training.report.page import render
-from training.settings import Settings
 from training.truth_log import ReadingRules, read_truth_logs
 
 
 @pytest.fixture(scope="module")
 def column() -> dict[str, str]:
     """Cells by the row's label, of a champion that had seen all but the last third."""
-    place = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300)
-    candidate = make(rows_of(0.3), place, now_s=0.0)
+    candidate = make(rows_of(0.3), FEW_TREES, now_s=0.0)
     walk = candidate.walk
     at = np.arange(len(walk.test)) >= 2 * len(walk.test) // 3
     odd = Unseen("20260101T000000Z-000000", at, 0.5 + 0.4 * (walk.p[at] - 0.5))
     judged = replace(candidate, verdict=judge(walk, Checks(0.0, 1e-5), odd))
     data, log = Dataset(candidate.samples, N, {}, 0, 0), read_truth_logs([], ReadingRules())
-    page = unescape(render(judged, find(candidate, place), data, log, [], {}))
+    page = unescape(render(judged, find(candidate, FEW_TREES), data, log, [], {}))
     table = page.split('<table class="metrics">')[1].split("</table>")[0]
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("</tr>")]
     return {row[0]: row[-1] for row in rows if row} | {"n": str(np.count_nonzero(at))}

@@ -36,7 +36,7 @@ TIMEOUT_MS = 5000.0
 """Long: what is late beside a market and a trainer that take the machine is not lost."""
 WORKERS = 4
 STEP_S = 0.002
-BURST_EVERY_S = 0.02
+BURST_EVERY_S = 0.05
 """Candidates come as many at once as there are workers, so that they meet in the service."""
 LOST = ("unreachable", "error")
 

@@ -39,6 +39,8 @@ WARM_UP_S = 5_400.0
 DAY_S = 86_400.0
 HOURS_A_SECOND = 24.0
 """The market's pace."""
+WHILE_TRAINING = 6.0
+"""The same while the trainer works: at full pace they would take the processors from each other."""
 
 BASE_RATE = 0.45
 MIN_OUTCOMES, MIN_DAYS = 250, 11.0
@@ -164,7 +166,7 @@ class _Play:
         )
         truth = Truth(BASE_RATE, self.options.strength)
         guard = self.guard = EliteGuard(settings, self.feed, truth, self.account)
-        self.feed.speed = 3600.0 * HOURS_A_SECOND
+        self._pace(HOURS_A_SECOND)
         guard.start()
         warm_s = MARKET_START_S + WARM_UP_S
         self._until(lambda: self.feed.event_s >= warm_s, START_LIMIT_S, "the market to begin")
@@ -200,6 +202,7 @@ class _Play:
             "has further candidates scored, in bursts"
         )
         guard.candidates = True
+        self._pace(WHILE_TRAINING)
         number = len(self.trainings) + 1
         child = children.trainer(self.options.directory, self.truth_log, number)
         self.children.append(child)
@@ -227,6 +230,10 @@ class _Play:
                 f"published; requests in flight then {first.in_flight}, lost {self.account.lost}"
             )
         guard.candidates = False
+        self._pace(HOURS_A_SECOND)
+
+    def _pace(self, hours_a_second: float) -> None:
+        self.feed.speed = 3600.0 * hours_a_second
 
     def _pointed_at(self) -> str | None:
         try:
