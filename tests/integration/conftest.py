@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 import zmq
 from click.testing import Result
+from grown import grown_once
 from scored_journal import write_journal
 from trained import run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forests() -> Iterator[None]:
+    """Most trainings here are of the same few journals."""
+    with grown_once():
+        yield
 
 
 @pytest.fixture
