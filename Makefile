@@ -42,11 +42,11 @@ STAMP := .venv/.current
 
 setup: $(STAMP)
 
+# Compiled is what is imported, then: most of it never is.
 $(STAMP): pyproject.toml requirements/dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed: apt-get install python3-venv, or name one with make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	-$(BIN)/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
@@ -60,7 +60,8 @@ lint: setup
 	$(BIN)/lint-imports
 
 # A file's tests stay together, in one of two processes more than there are cores: many of them wait.
-# Each process reads all test modules, which are compiled once, beside the checks, and not in each.
+# Each process reads all test modules, which are compiled once, with all that they import, beside the
+# checks, and not in each.
 test: setup
 	@$(BIN)/pytest --collect-only >/dev/null 2>&1 & $(MAKE) --no-print-directory lint && wait
 	$(BIN)/pytest --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 2)) --dist=loadscope --no-loadscope-reorder
