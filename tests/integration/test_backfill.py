@@ -57,7 +57,7 @@ def backfill(folder: Path, market: Path, *more: str | Path) -> Result:
 @pytest.mark.parametrize(
     ("pattern", "limit", "holding_s"),
     [
-        ("lean_fx_tick_*.oanda_*.csv.gz", 100_000, 3600.0),
+        ("lean_fx_tick_*.oanda_*.csv.gz", 50_000, 3600.0),
         ("hft_binance_*.csv.gz", 40_000, 30.0),
         ("lean_coinbase_*.csv.gz", 14_000, 7200.0),
     ],

@@ -78,7 +78,7 @@ def compare(paths: Sequence[Path], moments: int, seed: int, ticks: int | None = 
 
     `ticks`: only the first so many rows.
     """
-    quotes = list(islice(quotes_of(paths), ticks))
+    quotes = quotes_of(paths, ticks)
     rows = by_symbol(quotes)
     del quotes
     oracles = {name: FeatureOracle(of_symbol.recording) for name, of_symbol in rows.items()}

@@ -10,6 +10,7 @@ import csv
 import gzip
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,11 @@ class SymbolRows:
         return int(np.searchsorted(self.tick_rows, row))
 
 
-def quotes_of(paths: Iterable[Path]) -> list[Quote]:
-    """All quotes of the files in order of time; rows without a whole quote are left out."""
-    quotes = [quote for path in paths for quote in _read(path)]
-    return sorted(quotes, key=lambda quote: quote[0])
+def quotes_of(paths: Iterable[Path], limit: int | None = None) -> list[Quote]:
+    """The first quotes of the files in order of time; rows without a whole quote are left out."""
+    # Each file is in that order: what is among the first of all is among the first of its own.
+    quotes = [quote for path in paths for quote in islice(_read(path), limit)]
+    return sorted(quotes, key=lambda quote: quote[0])[:limit]
 
 
 def by_symbol(quotes: list[Quote]) -> dict[str, SymbolRows]:
@@ -63,28 +65,35 @@ def _symbol_rows(rows: npt.NDArray[np.int64], numbers: npt.NDArray[np.float64]) 
 
 def _read(path: Path) -> Iterator[Quote]:
     with gzip.open(path, "rt", encoding="ascii") as lines:
-        table = csv.DictReader(lines)
-        if "kind" in (table.fieldnames or ()):
-            yield from _events(table)
-        elif "volume" in (table.fieldnames or ()):
+        table = csv.reader(lines)
+        names = next(table)
+        column = names.index
+        bid_at, ask_at = column("bid"), column("ask")
+        if "kind" in names:
+            yield from _events(names, table)
+        elif "volume" in names:
+            at, symbol_at, volume_at = column("ts_ms"), column("symbol"), column("volume")
             for row in table:
-                if row["bid"] and row["ask"]:
-                    end_s = int(row["ts_ms"]) / 1000 + 60
-                    bid, ask, volume = float(row["bid"]), float(row["ask"]), row["volume"] or 0
-                    yield end_s, row["symbol"], bid, ask, float(volume)
+                if row[bid_at] and row[ask_at]:
+                    end_s = int(row[at]) / 1000 + 60
+                    bid, ask, volume = float(row[bid_at]), float(row[ask_at]), row[volume_at] or 0
+                    yield end_s, row[symbol_at], bid, ask, float(volume)
         else:
             symbol = next(part for part in path.name.split("_") if "." in part).split(".")[0]
+            at = column("ts_ms")
             for row in table:
-                yield int(row["ts_ms"]) / 1000, symbol, float(row["bid"]), float(row["ask"]), 0.0
+                yield int(row[at]) / 1000, symbol, float(row[bid_at]), float(row[ask_at]), 0.0
 
 
-def _events(table: Iterable[dict[str, str]]) -> Iterator[Quote]:
+def _events(names: list[str], table: Iterable[list[str]]) -> Iterator[Quote]:
     """Best quotes, and trades at the last of them."""
+    wanted = ("recv_ms", "symbol", "kind", "bid", "ask", "qty")
+    at, symbol_at, kind_at, bid_at, ask_at, qty_at = map(names.index, wanted)
     last: dict[str, tuple[float, float]] = {}
     for row in table:
-        time_s, symbol = int(row["recv_ms"]) / 1000, row["symbol"]
-        if row["kind"] == "Q":
-            last[symbol] = float(row["bid"]), float(row["ask"])
+        time_s, symbol = int(row[at]) / 1000, row[symbol_at]
+        if row[kind_at] == "Q":
+            last[symbol] = float(row[bid_at]), float(row[ask_at])
             yield time_s, symbol, *last[symbol], 0.0
         elif symbol in last:
-            yield time_s, symbol, *last[symbol], float(row["qty"])
+            yield time_s, symbol, *last[symbol], float(row[qty_at])
