@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def small_draft(seed: int = 0) -> tuple[Forest, ManifestDraft]:
         golden=golden_inputs(x, forest),
         break_even="none",
     )
+
+
+def write_draft(path: Path, seed: int) -> Path:
+    """The same for another program, which reads it with `pickle`: scikit-learn takes two seconds
+    to import."""
+    path.write_bytes(pickle.dumps(small_draft(seed)))
+    return path
 
 
 def biased(calibration: Calibration, by: float) -> Calibration:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import NOW_S, small_model
+from builders import NOW_S, small_model, write_draft
 from saved_state import version_of
 from scored_journal import write_journal
 
@@ -39,10 +39,13 @@ for _ in range(int(sys.argv[2])):
     print(type(event).__name__.replace("NoneType", "None"), getattr(event, "reason", ""), sep=":")
 """
 PUBLISH = """
-import builders, pathlib, sys
+import pathlib, pickle, sys
+from service.files.durable import TrainerLock
+from training.models.publish import publish
 from training.options import advice
-with advice():
-    builders.small_model(pathlib.Path(sys.argv[1]), seed=1, now_s=builders.NOW_S + 900.0)
+models, draft = map(pathlib.Path, sys.argv[1:3])
+with advice(), TrainerLock(models):
+    publish(models, *pickle.loads(draft.read_bytes()), b"", now_s=float(sys.argv[3]), why="test")
 """
 
 BESIDE = """
@@ -81,10 +84,10 @@ def traced(call: str, path: Path, *given: str) -> subprocess.CompletedProcess[st
     return subprocess.run(["strace", *options, *given], capture_output=True, text=True, env=environ)
 
 
-@pytest.fixture(autouse=True)
-def _strace(tmp_path: Path) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _strace() -> None:
     try:
-        done = fault("fsync", "EIO", tmp_path, "-c", "print('works')")
+        done = fault("fsync", "EIO", Path("/"), "-c", "print('works')")
     except FileNotFoundError:
         pytest.skip("strace is not there to make system calls fail")
     if done.stdout != "works\n":
@@ -197,7 +200,8 @@ def test_a_pin_that_cannot_be_read_still_keeps_the_model(state: Path) -> None:
     first, _ = published_versions(models)[::-1]
     with TrainerLock(models):
         pin(models, first, now_s=NOW_S)
-    done = fault("read", "EIO", models / "CURRENT.json", "-c", PUBLISH, str(models))
+    given = (str(models), str(write_draft(state / "draft", 1)), str(NOW_S + 900.0))
+    done = fault("read", "EIO", models / "CURRENT.json", "-c", PUBLISH, *given)
     assert done.returncode == 73, done.stderr
     assert f"{models / 'CURRENT.json'}: Input/output error" in done.stderr
     pointer = current_pointer(models)

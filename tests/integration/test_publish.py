@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from another_user import NOBODY, as_no_root
 from background import meanwhile
-from builders import NOW_S, model_of, pointer_of, small_draft, small_model
+from builders import NOW_S, model_of, pointer_of, small_draft, small_model, write_draft
 from msgspec.structs import replace as with_fields
 from trained import history
 
@@ -43,8 +43,9 @@ def killed(tmp_path_factory):
     versions = [small_model(original, now_s=NOW_S + day) for day in (0, 1, 2)]
     work = original.parent
     script = Path(__file__).with_name("killed_publisher.py")
-    acts = ("publish", *POINTING)
-    subprocess.run([sys.executable, script, original, work, *acts], check=True, timeout=120)
+    draft = write_draft(work / "draft", 1)
+    command = [sys.executable, script, draft, original, work, "publish", *POINTING]
+    subprocess.run(command, check=True, timeout=120)
     return work / "publish", versions, steps_of(work / "publish")
 
 
