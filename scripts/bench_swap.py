@@ -30,8 +30,9 @@ from protocol.client import ScorerClient
 from protocol.manifest import POINTER_NAME
 from protocol.schema import FEATURE_NAMES
 from service.config.settings import LimitsSection
-from service.model.bundle import decode_pointer, load, read_pointer_bytes
+from service.model.bundle import load
 from service.model.model import Model
+from service.model.pointer import decode_pointer, read_pointer_bytes
 from service.paper.positions import KNOWN_SIGNALS
 
 SYMBOLS = [f"SYM{i:03d}" for i in range(100)]

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 with atheris.instrument_imports(include=["protocol", "service", "msgpack.fallback", "zipfile"]):
     from protocol import codec, ea_feed, manifest, messages
-    from service.model import bundle, forest, forest_arrays, forest_file
+    from service.model import bundle, forest, forest_arrays, forest_file, pointer
 
 import numpy as np
 from fuzz_inputs import feed_messages, requests
@@ -112,7 +112,7 @@ def bundle_target(data: bytes) -> None:
     kind, content = data[0] % 4, data[1:]
     try:
         if kind == 0:
-            bundle.decode_pointer(content)
+            pointer.decode_pointer(content)
         elif kind == 1:
             bundle._manifest(content, POINTER)
         elif kind == 2:
@@ -163,7 +163,7 @@ def a_bundle() -> tuple[bytes, bytes, bytes]:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
         version = builders.small_model(Path(place))
         names = (manifest.POINTER_NAME, f"{version}/{manifest.MANIFEST_NAME}")
-        pointer, said = ((Path(place) / name).read_bytes() for name in names)
+        current, said = ((Path(place) / name).read_bytes() for name in names)
     stump = forest_arrays.Arrays(
         feature=np.zeros(5, np.int16),
         threshold=np.array([0.5, 0.7, np.inf, np.inf, np.inf]),
@@ -171,7 +171,7 @@ def a_bundle() -> tuple[bytes, bytes, bytes]:
         probability=np.full(5, 0.5),
         roots=np.zeros(1, np.int32),
     )
-    return pointer, said, forest_file.encode(stump)
+    return current, said, forest_file.encode(stump)
 
 
 def fill(corpus: Path, target: str) -> None:
@@ -196,7 +196,7 @@ if __name__ == "__main__":
         raise SystemExit(__doc__)
     if sys.argv[1] == "bundle":
         BUNDLE = a_bundle()
-        POINTER = bundle.decode_pointer(BUNDLE[0])
+        POINTER = pointer.decode_pointer(BUNDLE[0])
     fill(Path(sys.argv[2]), sys.argv[1])
     atheris.Setup([sys.argv[0], *sys.argv[2:]], TARGETS[sys.argv[1]])
     atheris.Fuzz()

@@ -22,8 +22,8 @@ import numpy as np
 
 from protocol.schema import FEATURE_COUNT, FEATURE_NAMES
 from service.arrays import Floats
-from service.features.bars import DAY_S
 from service.model.model import Model
+from service.spans import DAY_S
 
 WINDOW = 1000
 MIN_SIGNALS = 100

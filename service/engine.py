@@ -19,7 +19,6 @@ from protocol.schema import FEATURE_NAMES, FINGERPRINT
 from service import scoring
 from service.config.settings import Config
 from service.drift import Drift
-from service.features.bars import DAY_S
 from service.features.state import SymbolSnapshot, SymbolState
 from service.features.vector import Vector, is_warm
 from service.feed.clock_offset import ClockOffset
@@ -38,6 +37,7 @@ from service.replies import (
     score_row,
 )
 from service.retries import Retries, content_digest
+from service.spans import DAY_S
 from service.vectors import Vectors
 from service.warmth import Warmth
 

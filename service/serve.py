@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -30,7 +31,6 @@ from service.files.locks import HeldError
 from service.housekeeping import Housekeeping, TooManyFaults
 from service.journal.checkpoints import Checkpoints
 from service.journal.writer import Journal
-from service.metrics.exporter import Metrics
 from service.model.watch import ModelWatch
 from service.recording.recorded_engine import RecordedEngine
 from service.recording.segments import SegmentWriter
@@ -39,6 +39,9 @@ from service.responder import Responder
 from service.server import Server
 from service.sockets.zap import AllowList
 from service.vitals import Vitals
+
+if TYPE_CHECKING:
+    from service.metrics.exporter import Metrics
 
 log = structlog.get_logger("scorer")
 
@@ -86,9 +89,9 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     housekeeping.turn()
     watch.start()
     checkpoints.start()
-    metrics = Metrics(config.metrics.bind, vitals, engine, journal, clock)
+    metrics = None
     try:
-        metrics.start()
+        metrics = _metrics(config, vitals, engine, journal, clock)
         _favour_the_loop()
         _announce(config, server, engine, refused=vitals.last_rejection is not None)
         housekeeping.event("started", pid=os.getpid(), protocol=PROTOCOL_VERSION)
@@ -102,7 +105,8 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
         systemd.notify("STOPPING=1")
         watch.stop(timeout_s=1.0)
         checkpoints.stop(timeout_s=1.0)
-        metrics.stop()
+        if metrics is not None:
+            metrics.stop()
         housekeeping.save_all()
         housekeeping.event("stopped")
         journal.close()
@@ -162,6 +166,19 @@ def _engine(config: Config, clock: SystemClock) -> tuple[Engine, SegmentWriter |
         keep_bytes=record.keep_bytes,
     )
     return RecordedEngine(config, run_id, writer), writer
+
+
+def _metrics(
+    config: Config, vitals: Vitals, engine: Engine, journal: Journal, clock: SystemClock
+) -> Metrics | None:
+    """The view for Prometheus, started; where none is wanted, its library is not loaded either."""
+    if not config.metrics.bind:
+        return None
+    from service.metrics.exporter import Metrics
+
+    metrics = Metrics(config.metrics.bind, vitals, engine, journal, clock)
+    metrics.start()
+    return metrics
 
 
 def _allowed(config: Config) -> AllowList | None:

@@ -24,6 +24,7 @@ from service.errors import ConfigError
 from service.feed.symbol_feed import Endpoint
 from service.housekeeping import Housekeeping
 from service.responder import Responder, Waiting
+from service.sockets.door import Door
 from service.sockets.held_replies import LARGE_BYTES, HeldReplies
 from service.sockets.setup import (
     feed_keys,
@@ -33,7 +34,7 @@ from service.sockets.setup import (
     scoring_socket,
     zap_socket,
 )
-from service.sockets.zap import AllowList, Door
+from service.sockets.zap import AllowList
 from service.vitals import Vitals
 
 log = structlog.get_logger("scorer")

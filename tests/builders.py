@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from protocol.manifest import Calibration, Pointer, Samples, Verdict
 from protocol.schema import FEATURE_COUNT
 from service.files.durable import TrainerLock
-from service.model.bundle import load, read_pointer
+from service.model.bundle import load
 from service.model.forest import Forest
 from service.model.model import Model
+from service.model.pointer import read_pointer
 from training.calibration.calibrate import fit_calibration
 from training.fit import fit_forest, importances, min_samples_leaf, pack
 from training.models.draft import ManifestDraft, golden_inputs, reference

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.arrays import Bools
 from service.errors import ModelRejected
-from service.model.bundle import read_pointer
+from service.model.pointer import read_pointer
 from training.bound import DAY_S
 from training.dataset.answered import Advice
 from training.dataset.samples import Samples

@@ -37,14 +37,9 @@ from service.journal.file import SCHEMA_VERSION, refuse_foreign
 from service.journal.reading import ASK_DOCTOR, JournalUnreadable, open_quietly, schema_of
 from service.journal.score_table import insert_scores, spooled_scores
 from service.journal.spool import spool_path
-from service.model.bundle import (
-    MAX_MANIFEST_BYTES,
-    decode_pointer,
-    load,
-    machine_faults,
-    read_pointer_bytes,
-)
+from service.model.bundle import MAX_MANIFEST_BYTES, load, machine_faults
 from service.model.history import HISTORY_NAME
+from service.model.pointer import decode_pointer, read_pointer_bytes
 
 MOST_BYTES = 1 << 30
 """Of a file beside the journal, far above any of ours: one with holes would fill the disk."""

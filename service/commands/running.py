@@ -25,9 +25,12 @@ def serve(config_path: str | None) -> None:
 
     one_arena()  # before numpy starts threads
     from service.config.load import load
+
+    sourced = load(config_path)
+    # What it takes seconds of a slow machine to import is no use to a configuration that is wrong.
     from service.serve import serve as run
 
-    sys.exit(run(load(config_path), lambda: load(config_path)))
+    sys.exit(run(sourced, lambda: load(config_path)))
 
 
 @cli.command(**example("signal-scorer config --config /etc/signal-scorer/config.toml"))

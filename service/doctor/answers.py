@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from service.doctor.scene import Running, Scene
 from service.journal.file import irregular
 from service.journal.reading import JournalUnreadable, reading
+from service.spans import DAY_S
 
 AS_IT_SHOULD_BE = frozenset({"success", "shadow", "off", "no_model", "expired_model"})
 """Statuses that are chosen or normal, or that the model's check tells of."""
@@ -18,7 +19,6 @@ FEW, SHARE = 5, 0.2
 """What the alert ScorerBaseScores passes over of a day's answers."""
 START_S = 25 * 60.0 / SHARE
 """Until then a start may have answered more than that share while its symbols warmed up."""
-DAY_S = 86_400.0
 # Of the day's answers the newest, in some 25 ms. A turned bit may have made anything of a value.
 _STATUSES = """
     SELECT status, count(*)

@@ -16,11 +16,12 @@ from service.doctor.finding import Finding, fail, lost_link, ok, warn
 from service.doctor.scene import Scene
 from service.doctor.system import READ, dangling, obstacle, unless_linked
 from service.errors import ModelRejected, RejectReason
-from service.features.bars import DAY_S
 from service.files import presence
-from service.model.bundle import load, read_pointer
+from service.model.bundle import load
 from service.model.history import moves, read_history
-from service.model.model import REVIEW_DUE, Model
+from service.model.model import Model
+from service.model.pointer import REVIEW_DUE, read_pointer
+from service.spans import DAY_S
 
 TRAIN = "signal-scorer-train train --force (after signal-scorer-train unpin, where it is pinned)"
 BACK = (

@@ -15,12 +15,12 @@ from service.console.words import stamp
 from service.doctor.finding import Finding, fail, ok, warn
 from service.doctor.scene import Scene, user_name
 from service.doctor.system import ENTER, READ, WRITE, allows, nearest_there, obstacle, through
-from service.features.bars import DAY_S
 from service.files import presence
 from service.files.rotated import with_rotated
 from service.journal.reading import JournalUnreadable, reading
 from service.model.history import HISTORY_NAME, LAST_RUN_NAME, last_trained, read_history
 from service.shown_logs import INSTALLED, shown_logs
+from service.spans import DAY_S
 
 WEEKLY_S = 8 * DAY_S
 """Cron runs it once a week; a day more is no news."""

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from protocol.schema import SCHEMA
+from service.spans import DAY_S
 
 MINUTE_S = 60
-DAY_S = 86_400.0
 MINUTES_PER_DAY = 1440
 KEPT_BARS = SCHEMA.constants["kept_bars"]
 MAX_MISSING_MINUTES = SCHEMA.constants["max_missing_bars"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from service.console import words
 from service.console.printable import printable
-from service.features.bars import DAY_S
 from service.journal.file import bytes_of, wal_of
 from service.journal.reading import Summary
+from service.spans import DAY_S
 
 
 def lines(path: Path, found: Summary) -> Iterator[str]:

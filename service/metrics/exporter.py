@@ -24,11 +24,11 @@ from protocol import messages
 from service.clock import Clock
 from service.engine import Engine
 from service.errors import RejectReason
-from service.features.bars import DAY_S
 from service.journal.file import bytes_of, wal_of
 from service.journal.writer import Journal
 from service.metrics.families import counter, gauge, histogram, labelled, total
 from service.metrics.scrapes import Server
+from service.spans import DAY_S
 from service.symbol_class import CLASSES, symbol_class
 from service.vitals import Vitals, caches, health, stats
 
@@ -262,9 +262,7 @@ class Metrics:
         self._server: tuple[Server, threading.Thread] | None = None
 
     def start(self) -> None:
-        """Listen, unless the address is empty."""
-        if not self._bind:
-            return
+        """Listen."""
         host, _, port = self._bind.rpartition(":")
         try:
             server = Server(host.strip("[]"), int(port), self._clock)

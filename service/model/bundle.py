@@ -23,21 +23,18 @@ from protocol.manifest import (
     FOREST_NAME,
     GOLDEN_TOLERANCE,
     MANIFEST_NAME,
-    POINTER_NAME,
     FileEntry,
     Manifest,
     Pointer,
 )
 from protocol.schema import SCHEMA
 from service.errors import ModelRejected, RejectReason
-from service.files.durable import named
-from service.files.regular import open_regular
 from service.model.forest import Forest
 from service.model.forest_arrays import check_structure
 from service.model.forest_file import decode
 from service.model.model import Model
+from service.model.pointer import read_whole, unreadable
 
-MAX_POINTER_BYTES = 64 << 10
 MAX_MANIFEST_BYTES = 1 << 20
 """Thirty times one of ours, and twice one with all the golden rows that are allowed. Decoded it may
 take 25 times as much memory before it is known to be none."""
@@ -59,40 +56,12 @@ DEFAULT_LIMITS = ModelLimits()
 """The service's, and the trainer's before it publishes: what that publishes is not refused."""
 
 
-def read_pointer(models_dir: Path) -> Pointer | None:
-    """Return `CURRENT.json`; None where there is none.
-
-    Raises ModelRejected where it cannot be read or is ill-formed.
-    """
-    content = read_pointer_bytes(models_dir)
-    return None if content is None else decode_pointer(content)
-
-
-def read_pointer_bytes(models_dir: Path) -> bytes | None:
-    """Return the bytes of `CURRENT.json`, None where there is none. Raises ModelRejected."""
-    try:
-        with named(models_dir / POINTER_NAME):
-            return _read(models_dir / POINTER_NAME, None, MAX_POINTER_BYTES)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _unreadable(POINTER_NAME, error) from error
-
-
-def decode_pointer(content: bytes) -> Pointer:
-    """Decode `CURRENT.json`. Raises ModelRejected."""
-    try:
-        return msgspec.json.decode(content, type=Pointer)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ModelRejected(RejectReason.POINTER, f"{POINTER_NAME}: {error}") from error
-
-
 def read_manifest_bytes(models_dir: Path, version: str) -> bytes:
     """Return the bytes of a version's `manifest.json`, unverified.
 
     Raises OSError, also where that is no regular file, or ModelRejected where it is too large.
     """
-    return _read(models_dir / version / MANIFEST_NAME, None, MAX_MANIFEST_BYTES)
+    return read_whole(models_dir / version / MANIFEST_NAME, None, MAX_MANIFEST_BYTES)
 
 
 def load(
@@ -113,7 +82,7 @@ def load(
     try:
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
-        raise _unreadable(directory.name, error) from error
+        raise unreadable(directory.name, error) from error
     try:
         entry = FileEntry(pointer.manifest_sha256, pointer.manifest_size)
         most = min(MAX_MANIFEST_BYTES, limits.file_bytes)
@@ -145,28 +114,15 @@ def load(
 def _verified(folder: int, name: str, entry: FileEntry, limit: int) -> bytes:
     """Read a file of the bundle; it must be the one that was published."""
     try:
-        content = _read(Path(name), folder, limit)
+        content = read_whole(Path(name), folder, limit)
     except OSError as error:
-        raise _unreadable(name, error) from error
+        raise unreadable(name, error) from error
     if len(content) != entry.size:
         detail = f"{name} has {len(content)} bytes, {entry.size} were published"
         raise ModelRejected(RejectReason.DIGEST, detail)
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise ModelRejected(RejectReason.DIGEST, f"{name} is not the file that was published")
     return content
-
-
-def _read(path: Path, folder: int | None, limit: int) -> bytes:
-    """Read a regular file. Raises OSError, or ModelRejected for more than `limit` bytes."""
-    with open_regular(path, folder) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > limit:
-            detail = f"{path.name} has {size} bytes, at most {limit} allowed"
-            if path.name in (POINTER_NAME, MANIFEST_NAME):
-                detail += ": no trainer of ours writes such a one, publish again or roll back"
-            raise ModelRejected(RejectReason.TOO_LARGE, detail)
-        # One byte more than it says, so that a file which grows meanwhile does not match.
-        return file.read(size + 1)
 
 
 def _manifest(content: bytes, pointer: Pointer) -> Manifest:
@@ -242,7 +198,3 @@ def machine_faults() -> Iterator[None]:
         if isinstance(cause, OSError) and cause.errno not in _OF_WHAT_LIES_THERE:
             raise cause from None
         raise
-
-
-def _unreadable(name: str, error: OSError) -> ModelRejected:
-    return ModelRejected(RejectReason.UNREADABLE, f"{name}: {error.strerror or error}")

@@ -18,9 +18,6 @@ from protocol.schema import FEATURE_NAMES
 from service.arrays import Floats
 from service.model.forest import Forest
 
-REVIEW_DUE = 0.8
-"""Of the days after which a model that was not reviewed is no longer used: then it is time."""
-
 CLOCK_AHEAD_S = 900.0
 """By so much another machine's clock may be ahead of ours; of more than that one is wrong."""
 

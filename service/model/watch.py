@@ -20,14 +20,9 @@ from pathlib import Path
 
 from protocol.manifest import POINTER_NAME
 from service.errors import ModelRejected, RejectReason, passes
-from service.model.bundle import (
-    DEFAULT_LIMITS,
-    ModelLimits,
-    decode_pointer,
-    load,
-    read_pointer_bytes,
-)
+from service.model.bundle import DEFAULT_LIMITS, ModelLimits, load
 from service.model.model import Model
+from service.model.pointer import decode_pointer, read_pointer_bytes
 
 MAX_WAITING = 8
 MOST_FILES = 32

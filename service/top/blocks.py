@@ -9,8 +9,8 @@ from rich.text import Text
 
 from service.config.settings import Config
 from service.console import words
-from service.features.bars import DAY_S
-from service.model.model import REVIEW_DUE
+from service.model.pointer import REVIEW_DUE
+from service.spans import DAY_S
 from service.top.look import Look
 from service.top.trend import Trend, refusals
 

@@ -10,7 +10,6 @@ import msgspec
 
 from protocol.client import ScorerClient, ScorerRefused, ScorerUnavailable
 from service.config.settings import Config
-from service.features.bars import DAY_S
 from service.journal.reading import (
     JournalUnreadable,
     lacking,
@@ -20,6 +19,7 @@ from service.journal.reading import (
     spooled,
 )
 from service.journal.records import PaperRow, ScoreRow
+from service.spans import DAY_S
 from service.top.answers import health_of, stats_of
 
 MOST_ROWS = 200

@@ -10,8 +10,8 @@ from service.config.settings import Config
 from service.console import words
 from service.errors import ModelRejected, remedy
 from service.journal.file import size_of
-from service.model.bundle import read_pointer
 from service.model.history import HISTORY_NAME, last_trained, read_history
+from service.model.pointer import read_pointer
 from service.top import blocks
 from service.top.look import Look
 from service.top.trend import Trend

@@ -18,8 +18,9 @@ from seals import seal, seal_manifest
 
 from protocol.manifest import FOREST_NAME, MANIFEST_NAME, POINTER_NAME, REPORT_NAME, Pointer
 from service.errors import ModelRejected, RejectReason
-from service.model.bundle import ModelLimits, load, read_pointer
+from service.model.bundle import ModelLimits, load
 from service.model.forest_file import DTYPES
+from service.model.pointer import read_pointer
 
 FILES = (MANIFEST_NAME, FOREST_NAME, REPORT_NAME)
 

@@ -20,8 +20,9 @@ from protocol.client import ScorerClient
 from protocol.curve import CurveKeys, KeyPair
 from service.config.load import load
 from service.keygen import keygen
+from service.sockets.door import ANSWERS_A_TURN, KEPT_STRANGERS, Door
 from service.sockets.setup import guard, scoring_socket
-from service.sockets.zap import ANSWERS_A_TURN, KEPT_STRANGERS, AllowList, Door
+from service.sockets.zap import AllowList
 
 IN_VAIN_MS = 400
 

@@ -10,7 +10,7 @@ from builders import pointer_of
 from scored_journal import START_S, write_journal
 from trained import good_and_not_published, history, run
 
-from service.model.bundle import read_pointer
+from service.model.pointer import read_pointer
 from training.models.publish import append_history
 from training.settings import Settings
 from training.train import train

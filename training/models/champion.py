@@ -14,8 +14,9 @@ import numpy as np
 from service.arrays import Bools
 from service.errors import ModelRejected
 from service.files.durable import named
-from service.model.bundle import load, machine_faults, read_pointer
+from service.model.bundle import load, machine_faults
 from service.model.model import Model
+from service.model.pointer import read_pointer
 from training.dataset.samples import Samples
 from training.gate import Unseen
 from training.models.registry import UNTIMED, too_old

@@ -36,10 +36,11 @@ from service.files.durable import (
     sync_name,
     write_file,
 )
-from service.model.bundle import decode_pointer, load, machine_faults, read_pointer
+from service.model.bundle import load, machine_faults
 from service.model.forest import Forest
 from service.model.forest_file import encode
 from service.model.history import HISTORY_NAME
+from service.model.pointer import decode_pointer, read_pointer
 from training.models.draft import ManifestDraft, manifest, versions
 
 INCOMING = ".incoming-"

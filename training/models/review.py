@@ -12,7 +12,8 @@ import numpy as np
 
 from service.arrays import Floats
 from service.errors import ModelRejected
-from service.model.model import REVIEW_DUE, Model
+from service.model.model import Model
+from service.model.pointer import REVIEW_DUE
 from training.bound import DAY_S, FEWEST_JUDGED, days
 from training.conditions import MIN_DAYS
 from training.dataset.samples import Samples

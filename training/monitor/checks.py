@@ -16,7 +16,8 @@ from service.alerting import CheckResult, Level
 from service.arrays import Floats
 from service.console.words import span
 from service.drift import MIN_SIGNALS
-from service.model.model import REVIEW_DUE, Model
+from service.model.model import Model
+from service.model.pointer import REVIEW_DUE
 from training.bound import DAY_S, FEWEST_JUDGED, FEWEST_JUDGED_DAYS, clustered, days, t_quantile
 from training.logit import log_loss
 from training.monitor.cusum import Limit, chart, increments

@@ -16,8 +16,9 @@ from protocol.manifest import POINTER_NAME, Pointer
 from service.alerting import CheckResult
 from service.errors import ModelRejected
 from service.files import presence
-from service.model.bundle import load, read_pointer
+from service.model.bundle import load
 from service.model.model import CLOCK_AHEAD_S, Model
+from service.model.pointer import read_pointer
 from training.bound import DAY_S
 from training.dataset.answered import LastAnswer, last_answers
 from training.models.publish import published_versions

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from service.errors import ModelRejected
-from service.model.bundle import read_pointer
+from service.model.pointer import read_pointer
 from training.dataset.answered import first_answer_s
 from training.dataset.journals import named, open_backfill, read
 from training.dataset.labels import LONGEST_TRADE_S
