@@ -11,9 +11,9 @@ from oracles.paper_comparison import compare
 @pytest.mark.parametrize(
     ("pattern", "rows", "holding_s", "words"),
     [
-        ("lean_fx_tick_*.oanda_*.csv.gz", 80_000, 3600.0, {"WIN_TP", "LOSS_SL", "EXPIRED"}),
-        ("lean_fx_tick_EURUSD.fxcm_*.csv.gz", 30_000, 600.0, {"WIN_TP", "LOSS_SL", "EXPIRED"}),
-        ("hft_binance_*.csv.gz", 60_000, 30.0, {"WIN_TP", "LOSS_SL", "EXPIRED"}),
+        ("lean_fx_tick_*.oanda_*.csv.gz", 40_000, 3600.0, {"WIN_TP", "LOSS_SL", "EXPIRED"}),
+        ("lean_fx_tick_EURUSD.fxcm_*.csv.gz", 15_000, 600.0, {"WIN_TP", "LOSS_SL", "EXPIRED"}),
+        ("hft_binance_*.csv.gz", 30_000, 30.0, {"WIN_TP", "LOSS_SL", "EXPIRED"}),
     ],
 )
 def test_each_outcome_equals_the_oracles_to_the_bit(
