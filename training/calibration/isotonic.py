@@ -54,7 +54,7 @@ def fit_isotonic(bins: Bins, y: Bools, weight: Floats) -> Isotonic | None:
     function would put signals on a level that the forest tells apart. A bin's rate is drawn
     to the base rate by the weight of one signal, so that none promises 0 or 1.
     """
-    from sklearn.isotonic import isotonic_regression
+    from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
 
     size = np.bincount(bins.member, weights=weight, minlength=bins.number)
     used = size > 0.0
@@ -62,7 +62,7 @@ def fit_isotonic(bins: Bins, y: Bools, weight: Floats) -> Isotonic | None:
     wins = np.bincount(bins.member, weights=weight * y, minlength=bins.number)[used]
     at = np.bincount(bins.member, weights=weight * bins.raw, minlength=bins.number)[used]
     size = size[used]
-    rate = isotonic_regression((wins + base) / (size + 1.0), sample_weight=size)
+    rate = isotonic_regression((wins + base) / (size + 1.0), weights=size).x
     pool = np.concatenate([[0], np.cumsum(np.diff(rate) > 0.0)])
     mass = np.bincount(pool, weights=size)
     values = np.bincount(pool, weights=size * rate) / mass

@@ -53,9 +53,7 @@ class Edge:
 
     def probability(self, x: Floats) -> Floats:
         """The true probability of a win (n,) of vectors `x` (n, 11)."""
-        odds = self.intercept + self.strength * score(x)
-        result: Floats = 1.0 / (1.0 + np.exp(-odds))
-        return result
+        return _sigmoid(self.intercept + self.strength * score(x))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +98,16 @@ def score(x: Floats) -> Floats:
 @functools.cache
 def edge(base_rate: float = 0.7, best_half: float = 0.8) -> Edge:
     """The edge by which `base_rate` of all signals win, and `best_half` of the best half."""
+    from scipy.optimize import brentq  # type: ignore[import-untyped]
+
     g = score(_reference())
-    low, high = 0.0, 20.0
-    for _ in range(50):
-        strength = (low + high) / 2
-        intercept = _intercept(strength * g, base_rate)
-        p = 1.0 / (1.0 + np.exp(-(intercept + strength * g)))
-        low, high = (strength, high) if best_win_rate(p, 0.5) < best_half else (low, strength)
-    return Edge(intercept, strength, best_win_rate(p, 0.5))
+
+    def with_strength(strength: float) -> Edge:
+        odds = strength * g
+        intercept = brentq(lambda by: float(np.mean(_sigmoid(by + odds))) - base_rate, -30.0, 30.0)
+        return Edge(intercept, strength, best_win_rate(_sigmoid(intercept + odds), 0.5))
+
+    return with_strength(brentq(lambda by: with_strength(by).best_half - best_half, 0.0, 20.0))
 
 
 def samples(
@@ -247,13 +247,9 @@ def _scales() -> tuple[float, float, float]:
     return float(straight.std()), float(bent.mean()), float(bent.std())
 
 
-def _intercept(odds: Floats, base_rate: float) -> float:
-    low, high = -30.0, 30.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        above = float(np.mean(1.0 / (1.0 + np.exp(-(middle + odds))))) > base_rate
-        low, high = (low, middle) if above else (middle, high)
-    return middle
+def _sigmoid(odds: Floats) -> Floats:
+    result: Floats = 1.0 / (1.0 + np.exp(-odds))
+    return result
 
 
 def _uniform(normal: Floats) -> Floats:
