@@ -15,8 +15,8 @@ from service.arrays import Bools, Floats, Ints
 from service.model.forest import Forest
 from service.model.forest_arrays import Arrays
 from service.model.leaf_masks import MOST_LEAVES
+from training.settings import TREES
 
-TREES = 150
 MAX_DEPTH = 12
 # Each tree draws half of the effective sample: overlapping rows are seldom drawn together,
 # so a leaf's rows are its own, and trees that differ more rank a faint edge better.

@@ -18,9 +18,10 @@ from service.config.settings import Config
 from service.errors import ConfigError
 from service.files.rotated import with_rotated
 from training.dataset.join_rules import JoinRules, Rhythm
-from training.fit import TREES
 from training.truth_log import ReadingRules
 from training.truth_log.files import unread_beside
+
+TREES = 150
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
