@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -208,11 +205,10 @@ def test_the_feed_may_be_encrypted_too(tmp_path: Path):
 def test_the_command_line_shows_its_keys(tmp_path: Path, keys: Keys):
     keys.made("me")
     with running(tmp_path / "s", SCORE_BIND="tcp://0.0.0.0:*", **keys.settings) as service:
-        command = [sys.executable, "-m", "service"]
-        command += ["--server-key", str(keys.folder / "server.pub")]
+        command = ["--server-key", str(keys.folder / "server.pub")]
         command += ["--key", str(keys.folder / "me.key")]
         command += ["stats", "--timeout-ms", "10000", "--endpoint", near(service.address)]
-        done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+        done = invoke(*command)
         assert done.returncode == 0, done.stderr
         assert '"admitted": 1' in done.stdout
 

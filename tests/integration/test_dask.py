@@ -12,6 +12,7 @@ import pytest
 from dask_cluster import cluster
 from made_market import made_market, quotes_of, signal_lines, write_lines
 from serving import rows
+from trained import give
 
 pytest.importorskip("distributed", reason="dask is not installed")
 
@@ -27,13 +28,22 @@ def market(tmp_path: Path) -> Path:
     return made_market(tmp_path)
 
 
-def backfilled(folder: Path, market: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def arguments(folder: Path, market: Path) -> list[str]:
     path = write_lines(folder / "signals.jsonl", signal_lines(quotes_of(market), 60))
-    command = [
-        sys.executable, "-m", "training", "backfill", str(market), "--signals", str(path),
-        "--journal", str(folder / "journal.db"), "--output", str(folder / "out.db"), *more,
+    return [
+        "backfill", str(market), "--signals", str(path),
+        "--journal", str(folder / "journal.db"), "--output", str(folder / "out.db"),
     ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def on_dask(command: list[str], scheduler: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "training", *command, "--backend", "dask", "--scheduler", scheduler],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def made(folder: Path) -> list[list[dict[str, Any]]]:
@@ -46,11 +56,12 @@ def made(folder: Path) -> list[list[dict[str, Any]]]:
 def test_a_cluster_gives_the_bits_of_one_process(
     tmp_path: Path, market: Path, scheduler: str
 ) -> None:
-    there = backfilled(tmp_path, market, "--backend", "dask", "--scheduler", scheduler)
+    command = arguments(tmp_path, market)
+    there = on_dask(command, scheduler)
     assert there.returncode == 0, there.stderr
     assert "2 threads of Dask workers" in there.stderr
     on_cluster = made(tmp_path)
-    assert backfilled(tmp_path, market, "--jobs", "1").returncode == 0
+    assert give(*command, "--jobs", "1").exit_code == 0
     assert len(on_cluster[0]) == 60
     # Row by row: the first one that differs is shown whole.
     for there_rows, here_rows in zip(on_cluster, made(tmp_path), strict=True):
@@ -70,31 +81,30 @@ def fit(part):
     level = float(np.mean(part.x[:, 8]))
     return lambda x: np.clip(0.5 + (x[:, 8] - level) / 200, 0.01, 0.99)
 
-place = Place(1, sys.argv[1] if sys.argv[1:] else None)
-with workers(place) as pool:
-    walk = walk_forward(sample_rows(400, edge=0.3), fit, Rhythm(), spread=pool.map)
-    print(walk.p.tobytes().hex())
+for place in (Place(1, None), Place(1, sys.argv[1])):
+    with workers(place) as pool:
+        walk = walk_forward(sample_rows(400, edge=0.3), fit, Rhythm(), spread=pool.map)
+        print(pool.where.split()[0], walk.p.tobytes().hex())
 """
 
 
 def test_a_walk_forward_on_a_cluster_gives_the_same_bits(scheduler: str) -> None:
-    here, there = (
-        subprocess.run(
-            [sys.executable, "-c", WALK, *more],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-            cwd=Path(__file__).parents[1],
-        ).stdout
-        for more in ([], [scheduler])
+    done = subprocess.run(
+        [sys.executable, "-c", WALK, scheduler],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        cwd=Path(__file__).parents[1],
     )
+    (alone, here), (spread, there) = map(str.split, done.stdout.splitlines())
+    assert (alone, spread) == ("this", "2")
     assert len(here) > 1000
     assert here == there
 
 
 def test_a_scheduler_that_is_not_there_is_a_sentence(tmp_path: Path, market: Path) -> None:
-    result = backfilled(tmp_path, market, "--backend", "dask", "--scheduler", "tcp://127.0.0.1:1")
+    result = on_dask(arguments(tmp_path, market), "tcp://127.0.0.1:1")
     assert result.returncode == 69
     assert "no Dask scheduler answers at tcp://127.0.0.1:1" in result.stderr
     assert "Traceback" not in result.stderr

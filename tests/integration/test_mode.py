@@ -12,7 +12,7 @@ from pathlib import Path
 import builders
 import msgspec
 import pytest
-from command import invoke
+from command import Done, invoke
 from harness import Service, eventually, free_port, running
 from serving import Parts
 from wire import answering
@@ -26,18 +26,9 @@ HEALTH = {
 }  # fmt: skip
 
 
-def signal_scorer(service: Service, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environ = os.environ | {
-        "SIGNAL_SCORER_STATE_DIR": str(service.folder),
-        "SIGNAL_SCORER_ENDPOINT": service.address,
-        "SUDO_USER": "trader",
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "service", *arguments, "--timeout-ms", "5000"],
-        capture_output=True,
-        text=True,
-        env=environ,
-    )
+def signal_scorer(service: Service, *arguments: str) -> Done:
+    named = {"STATE_DIR": str(service.folder), "ENDPOINT": service.address}
+    return invoke(*arguments, "--timeout-ms", "5000", **named)
 
 
 def test_nothing_is_withdrawn_where_there_is_no_folder(tmp_path: Path):
@@ -45,7 +36,10 @@ def test_nothing_is_withdrawn_where_there_is_no_folder(tmp_path: Path):
         write(tmp_path / "absent", None)
 
 
-def test_a_command_is_followed_journalled_and_outlives_a_kill(tmp_path: Path):
+def test_a_command_is_followed_journalled_and_outlives_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SUDO_USER", "trader")
     builders.small_model(tmp_path / "models")
     with running(tmp_path, with_feed=True, MODEL_EXPIRE_AFTER_DAYS="0") as service:
         service.warm()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -164,29 +165,34 @@ def test_ten_ticks_in_a_minute_that_it_fails_on_end_it_as_a_fault(tmp_path: Path
         assert len(service.events("tick_fault")) == 10
 
 
-def test_a_port_that_is_taken_ends_it_with_advice(tmp_path: Path) -> None:
-    with running(tmp_path / "first") as first:
-        second = Service(tmp_path / "second", SCORE_BIND=first.address)
-        second.launch()
-        assert second.wait() == 69
-        said = eventually(lambda: next((s for s in second.log if "text" in s), None), "advice")
-        assert first.address in said["text"]
-        assert "score.bind" in said["text"]
-        with first.client() as client:
-            assert client.health()["ready"] is True
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One that runs, beside which a second is started in vain."""
+    with running(tmp_path_factory.mktemp("first")) as service:
+        yield service
 
 
-def test_a_journal_has_one_writer(tmp_path: Path) -> None:
-    with running(tmp_path) as first:
-        second = Service(tmp_path)
-        second.launch()
-        assert second.wait() == 75
-        assert eventually(
-            lambda: next((line for line in second.log if "is in use by" in str(line)), None),
-            "advice",
-        )
-        with first.client() as client:
-            assert client.score("EURUSD", 70.0).journalled
+def test_a_port_that_is_taken_ends_it_with_advice(tmp_path: Path, first: Service) -> None:
+    second = Service(tmp_path, SCORE_BIND=first.address)
+    second.launch()
+    assert second.wait() == 69
+    said = eventually(lambda: next((s for s in second.log if "text" in s), None), "advice")
+    assert first.address in said["text"]
+    assert "score.bind" in said["text"]
+    with first.client() as client:
+        assert client.health()["ready"] is True
+
+
+def test_a_journal_has_one_writer(first: Service) -> None:
+    second = Service(first.folder)
+    second.launch()
+    assert second.wait() == 75
+    assert eventually(
+        lambda: next((line for line in second.log if "is in use by" in str(line)), None),
+        "advice",
+    )
+    with first.client() as client:
+        assert client.score("EURUSD", 70.0).journalled
 
 
 def test_it_waits_for_a_restore_that_holds_the_journal(tmp_path: Path) -> None:
@@ -282,9 +288,11 @@ def test_a_journal_that_was_moved_alone_keeps_what_was_answered(
     tmp_path: Path, replaced: bool
 ) -> None:
     moved, other = tmp_path / "moved.db", tmp_path / "other" / "journal.db"
-    with running(other.parent) as service, service.client() as client:
-        before = client.score("EURUSD", 1.0).score_id
-        service.terminate()
+    before = []
+    if replaced:
+        with running(other.parent) as service, service.client() as client:
+            before = [client.score("EURUSD", 1.0).score_id]
+            service.terminate()
     with running(tmp_path) as service, service.client() as client:
         for n in range(100):
             assert client.score("EURUSD", n % 100, signal_id=f"S{n}").journalled
@@ -302,7 +310,7 @@ def test_a_journal_that_was_moved_alone_keeps_what_was_answered(
         service.start()
         assert service.terminate()[0] == 0
         kept = [row["score_id"] for row in service.scores()]
-    assert kept == [*([before] if replaced else []), after.score_id]
+    assert kept == [*before, after.score_id]
     assert rows(tmp_path / "journal.db", "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
     assert len(rows(moved, "SELECT * FROM outcomes")) == 100
     assert len(rows(moved, "SELECT * FROM scores")) == 100
