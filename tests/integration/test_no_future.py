@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import START_S, Parts, candle, tick
@@ -80,11 +81,19 @@ def samples(folder: Path, events: list[tuple[str, str, Any]]) -> Samples:
     return data.samples.take(early)
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    """Those that nothing followed."""
+    return samples(tmp_path_factory.mktemp("alone"), [])
+
+
 @settings(max_examples=25)
-@given(st.lists(LATER, max_size=12))
-def test_whatever_follows_the_samples_are_the_same(events: list[tuple[str, str, Any]]) -> None:
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        alone, followed = samples(Path(one), []), samples(Path(other), events)
+@given(events=st.lists(LATER, max_size=12))
+def test_whatever_follows_the_samples_are_the_same(
+    alone: Samples, events: list[tuple[str, str, Any]]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        followed = samples(Path(folder), events)
     assert len(alone) == 4
     for column in ("x", "win", "time_s", "end_s", "direction", "symbol"):
         assert np.array_equal(getattr(alone, column), getattr(followed, column)), column
