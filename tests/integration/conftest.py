@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 from click.testing import Result
+from forked import Forks, forking
 from grown import grown_once
 from scored_journal import write_journal
 from trained import run
@@ -40,6 +41,13 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 def trained(first_run: tuple[Path, Result], tmp_path: Path) -> Path:
     """A copy of what the first run on a planted edge left: one published model."""
     return shutil.copytree(first_run[0], tmp_path / "place")
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Runs commands in processes that need not import."""
+    with forking() as ready:
+        yield ready
 
 
 @pytest.fixture

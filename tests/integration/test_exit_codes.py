@@ -13,6 +13,7 @@ from pathlib import Path
 import msgpack
 import pytest
 from command import Done, invoke
+from forked import Forks
 from harness import eventually, running
 from scored_journal import write_journal
 
@@ -176,42 +177,53 @@ def test_a_closed_standard_stream_is_no_fault(tmp_path: Path, command: str, code
 
 
 @pytest.mark.parametrize(
-    ("command", "unbuffered"),
+    "command",
     [
-        ("service journal tail", "1"),
-        ("service journal export", "1"),
-        ("service journal tail", ""),
-        ("service journal export", ""),
-        ("service journal stats", ""),
-        ("service config", ""),
-        ("service doctor", ""),
-        ("service backup {}/saved", ""),
-        ("service --help", ""),
-        ("service --version", ""),
-        ("service serve --help", ""),
-        ("service demo --help", ""),
-        ("training models", "1"),
-        ("training models", ""),
-        ("training status", ""),
-        ("training --help", ""),
-        ("training truth check --help", ""),
+        "service journal tail",
+        "service journal export",
+        "service journal stats",
+        "service config",
+        "service doctor",
+        "service backup {}/saved",
+        "service --help",
+        "service --version",
+        "service serve --help",
+        "service demo --help",
+        "training models",
+        "training status",
+        "training --help",
+        "training truth check --help",
     ],
 )
 def test_what_is_printed_onto_a_full_disk_is_said(
-    tmp_path: Path, command: str, unbuffered: str
+    forks: Forks, tmp_path: Path, command: str
 ) -> None:
     write_journal(tmp_path / "journal.db", 1, edge=0.0)
-    environ = {"SIGNAL_SCORER_STATE_DIR": str(tmp_path), "PYTHONUNBUFFERED": unbuffered}
+    given = command.format(tmp_path).split()
+    done = forks.run(*given, stdout="/dev/full", SIGNAL_SCORER_STATE_DIR=str(tmp_path))
+    found_full(done.returncode, done.stderr, command)
+
+
+@pytest.mark.parametrize(
+    "command", ["service journal tail", "service journal export", "training models"]
+)
+def test_what_is_printed_at_once_onto_a_full_disk_is_said(tmp_path: Path, command: str) -> None:
+    write_journal(tmp_path / "journal.db", 1, edge=0.0)
+    environ = {"SIGNAL_SCORER_STATE_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", *command.format(tmp_path).split()],
+            [sys.executable, "-m", *command.split()],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | environ,
         )
-    assert done.returncode == 73
-    (line,) = done.stderr.splitlines()
+    found_full(done.returncode, done.stderr, command)
+
+
+def found_full(code: int, said: str, command: str) -> None:
+    assert code == 73
+    (line,) = said.splitlines()
     program = "signal-scorer" if command.startswith("service") else "signal-scorer-train"
     assert line.startswith(f"{program}: ")
     assert "No space left" in line

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from forked import PATIENCE_S, Forks
 from journals import Journal
 from saved_state import NOW_S, a_state, kinds, sourced, write_event
 from scored_journal import score_row, vectors
@@ -22,7 +23,6 @@ from service.files.locks import lock_of
 from service.journal.file import NOT_OURS, open_writer
 from service.journal.spool import spool_path
 
-PATIENCE_S = 20
 COMMANDS = [
     ("service", "backup", "saved"),
     ("service", "doctor", "--listen-s", "0"),
@@ -32,27 +32,22 @@ COMMANDS = [
 ]
 
 
-def ended(folder: Path, command: tuple[str, ...]) -> str:
-    """What a command said by the time that it ended."""
-    environ = os.environ | {
+def ended(forks: Forks, folder: Path, command: tuple[str, ...]) -> str:
+    """What a command said by the time that it ended, which it did by itself."""
+    environ = {
         "SIGNAL_SCORER_STATE_DIR": str(folder),
         "SIGNAL_SCORER_SCORE_BIND": "tcp://127.0.0.1:9",
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
     }
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
+    done = forks.run(*command, cwd=folder, **environ)
+    assert done.returncode >= 0, done
     return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: "-".join(command[:2]))
 @pytest.mark.parametrize("part", ["", "-wal", "-shm", "-journal"])
-def test_a_pipe_is_said_to_be_none(tmp_path: Path, command: tuple[str, ...], part: str) -> None:
+def test_a_pipe_is_said_to_be_none(
+    forks: Forks, tmp_path: Path, command: tuple[str, ...], part: str
+) -> None:
     journal = Journal(tmp_path / "journal.db")
     if part:
         assert journal.open()
@@ -62,7 +57,7 @@ def test_a_pipe_is_said_to_be_none(tmp_path: Path, command: tuple[str, ...], par
         (tmp_path / "journal.db-shm").touch()
         (tmp_path / f"journal.db{part}").unlink(missing_ok=True)
     os.mkfifo(tmp_path / f"journal.db{part}")
-    said = ended(tmp_path, command)
+    said = ended(forks, tmp_path, command)
     assert re.search(rf"journal\.db{part}:? is no (regular )?file", " ".join(said.split()))
     assert "Traceback" not in said
 
@@ -116,10 +111,10 @@ def altered(state: Path, statements: str) -> None:
     "statements", [TRIGGER, VIEW, VIRTUAL], ids=["trigger", "view", "virtual table"]
 )
 def test_a_schema_that_runs_something_is_refused(
-    tmp_path: Path, command: tuple[str, ...], statements: str
+    forks: Forks, tmp_path: Path, command: tuple[str, ...], statements: str
 ) -> None:
     altered(tmp_path, statements)
-    said = " ".join(ended(tmp_path, command).split())
+    said = " ".join(ended(forks, tmp_path, command).split())
     assert NOT_OURS in said
     assert "Traceback" not in said
     assert not list(tmp_path.glob("*saved*"))
@@ -139,26 +134,30 @@ def test_a_trigger_that_comes_while_it_is_copied_makes_no_backup(tmp_path: Path)
             make(sourced(state), None, tmp_path / "saved", now_s=NOW_S, step=step)
 
 
-def test_a_restore_waits_for_no_trigger_of_what_it_replaces(tmp_path: Path) -> None:
+def test_a_restore_waits_for_no_trigger_of_what_it_replaces(forks: Forks, tmp_path: Path) -> None:
     state, saved = tmp_path / "state", tmp_path / "saved"
     a_state(state, "saved", 0)
     make(sourced(state), None, saved, now_s=NOW_S)
     altered(state, TRIGGER)
-    assert "restored the backup" in ended(state, ("service", "restore", "--force", str(saved)))
+    assert "restored the backup" in ended(
+        forks, state, ("service", "restore", "--force", str(saved))
+    )
     assert kinds(state / "journal.db") == ["saved"]
 
 
-def test_a_restore_waits_for_no_pipe_beside_the_journal(tmp_path: Path) -> None:
+def test_a_restore_waits_for_no_pipe_beside_the_journal(forks: Forks, tmp_path: Path) -> None:
     state, saved = tmp_path / "state", tmp_path / "saved"
     a_state(state, "saved", 0)
     make(sourced(state), None, saved, now_s=NOW_S)
     with closing(sqlite3.connect(state / "journal.db")) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
     os.mkfifo(state / "journal.db-journal")
-    assert "restored the backup" in ended(state, ("service", "restore", "--force", str(saved)))
+    assert "restored the backup" in ended(
+        forks, state, ("service", "restore", "--force", str(saved))
+    )
 
 
-def test_a_restore_waits_for_no_pipe_in_the_locks_place(tmp_path: Path) -> None:
+def test_a_restore_waits_for_no_pipe_in_the_locks_place(forks: Forks, tmp_path: Path) -> None:
     state, saved = tmp_path / "state", tmp_path / "saved"
     a_state(state, "saved", 0)
     make(sourced(state), None, saved, now_s=NOW_S)
@@ -167,16 +166,16 @@ def test_a_restore_waits_for_no_pipe_in_the_locks_place(tmp_path: Path) -> None:
     os.mkfifo(lock)
     with lock.open("r+b", buffering=0) as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        said = ended(state, ("service", "restore", "--force", str(saved)))
+        said = ended(forks, state, ("service", "restore", "--force", str(saved)))
     assert f"cannot lock {lock}: is no regular file" in " ".join(said.split())
 
 
-def test_a_pipe_beside_what_a_link_leads_to_is_found(tmp_path: Path) -> None:
+def test_a_pipe_beside_what_a_link_leads_to_is_found(forks: Forks, tmp_path: Path) -> None:
     real = tmp_path / "real"
     assert Journal(real / "journal.db").open()
     (tmp_path / "journal.db").symlink_to(real / "journal.db")
     os.mkfifo(real / "journal.db-journal")
-    said = " ".join(ended(tmp_path, ("service", "journal", "stats")).split())
+    said = " ".join(ended(forks, tmp_path, ("service", "journal", "stats")).split())
     assert f"{real}/journal.db-journal is no regular file" in said
 
 
