@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from builders import NOW_S, small_model, write_draft
+from command import invoke
 from saved_state import version_of
 from scored_journal import write_journal
 
@@ -155,13 +156,13 @@ def test_a_backup_onto_a_disk_without_locks_is_made(state: Path, tmp_path: Path)
 
 
 def to_be_restored(state: Path, tmp_path: Path) -> tuple[str, ...]:
-    """What restores the mode `off` over `shadow`, as arguments of the interpreter."""
+    """What restores the mode `off` over `shadow`, as arguments of the interpreter: `-m service`
+    and the command."""
     config = tmp_path / "config.toml"
     config.write_text(f'state_dir = "{state}"\n')
     saved, option = str(tmp_path / "saved"), ("--config", str(config))
     mode_file.write(state, mode_file.Command("off"))
-    save = [sys.executable, "-m", "service", "backup", *option, saved]
-    subprocess.run(save, check=True, capture_output=True)
+    assert invoke("backup", *option, saved).returncode == 0
     mode_file.write(state, mode_file.Command("shadow"))
     return ("-m", "service", "restore", *option, "--force", saved)
 
@@ -187,7 +188,7 @@ def test_a_restore_whose_names_may_not_be_on_the_disk_can_be_completed(
     (line,) = done.stderr.splitlines()
     assert "nothing is lost, and --force completes it" in line
     assert str(state) in line
-    subprocess.run([sys.executable, *again], check=True, capture_output=True)
+    assert invoke(*again[2:]).returncode == 0
     standing = mode_file.read(state)
     assert standing
     assert standing.mode == "off"

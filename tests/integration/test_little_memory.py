@@ -29,11 +29,21 @@ sys.exit(run(sys.argv[3]))
 """
 
 
+@pytest.fixture(scope="module")
+def journals(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A small one and a large one, which are only read."""
+    folder = tmp_path_factory.mktemp("journals")
+    paths = [folder / "small.db", folder / "large.db"]
+    for path, n in zip(paths, (20, 15_000), strict=True):
+        write_journal(path, n, edge=0.2)
+    return [str(path) for path in paths]
+
+
 @pytest.mark.parametrize("command", ["status", "results"])
-def test_too_little_memory_is_said_with_what_to_do(tmp_path: Path, command: str) -> None:
-    for name, n in (("small", 20), ("large", 15_000)):
-        write_journal(tmp_path / f"{name}.db", n, edge=0.2)
-    places = [str(tmp_path / name) for name in ("small.db", "large.db", "models")]
+def test_too_little_memory_is_said_with_what_to_do(
+    tmp_path: Path, journals: list[str], command: str
+) -> None:
+    places = [*journals, str(tmp_path / "models")]
     done = subprocess.run(
         [sys.executable, "-c", LITTLE, command, *places],
         capture_output=True,

@@ -117,12 +117,19 @@ def history(model: Model, before: Model) -> Told:
     return told
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Settings:
-    before = published_model(tmp_path / "models", NOW_S - 60 * DAY_S)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Journals and a truth log of all time, which are only read."""
+    folder = tmp_path_factory.mktemp("place")
+    before = published_model(folder / "models", NOW_S - 60 * DAY_S)
     forest, draft = small_draft(1)
-    publish(tmp_path / "models", forest, draft, b"", now_s=NOW_S, why="better", keep=5)
-    return history(model_of(tmp_path / "models"), before).write(tmp_path)
+    publish(folder / "models", forest, draft, b"", now_s=NOW_S, why="better", keep=5)
+    return history(model_of(folder / "models"), before).write(folder)
+
+
+@pytest.fixture(scope="module")
+def whole(place: Settings) -> Dataset:
+    return gather(place, now_s=LATER_S)[1]
 
 
 def bounded(settings: Settings) -> Dataset:
@@ -134,22 +141,22 @@ def look(data: Dataset, settings: Settings) -> Seen:
     return looked(data, settings, now_s=LATER_S)
 
 
-def test_what_the_model_answered_is_read_as_from_the_whole(place: Settings) -> None:
-    whole, read = gather(place, now_s=LATER_S)[1].samples, bounded(place).samples
-    ours, theirs = (one.take(one.time_s >= FIRST_S) for one in (read, whole))
+def test_what_the_model_answered_is_read_as_from_the_whole(place: Settings, whole: Dataset) -> None:
+    read = bounded(place).samples
+    ours, theirs = (one.take(one.time_s >= FIRST_S) for one in (read, whole.samples))
     assert len(ours) > SERVED // 2
     for field in fields(ours):
         if field.name != "weight":
             a, b = getattr(ours, field.name), getattr(theirs, field.name)
             assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), field.name
     assert ours.weight.mean() < 0.9  # they overlap
-    assert len(read) < 0.7 * len(whole)
+    assert len(read) < 0.7 * len(whole.samples)
 
 
 def test_the_findings_are_those_of_the_whole_with_the_lives_of_what_is_read(
-    place: Settings,
+    place: Settings, whole: Dataset
 ) -> None:
-    whole, read = gather(place, now_s=LATER_S)[1], bounded(place)
+    read = bounded(place)
     of_read = np.isin(whole.samples.score_id, read.samples.score_id)
     cut = whole.samples.take(of_read)
     assert len(cut) == len(read.samples)
@@ -159,12 +166,13 @@ def test_the_findings_are_those_of_the_whole_with_the_lives_of_what_is_read(
     assert look(read, place) == look(alike, place)
 
 
-def test_the_findings_are_near_those_with_the_lives_of_all_time(place: Settings) -> None:
-    found = look(bounded(place), place)
-    whole = look(gather(place, now_s=LATER_S)[1], place)
-    assert found.live == whole.live > SERVED // 2
+def test_the_findings_are_near_those_with_the_lives_of_all_time(
+    place: Settings, whole: Dataset
+) -> None:
+    found, of_all = look(bounded(place), place), look(whole, place)
+    assert found.live == of_all.live > SERVED // 2
     assert {"calibration", "win_rate"} <= {f.name for f in found.findings if f.level == "alert"}
-    for ours, theirs in zip(found.findings, whole.findings, strict=True):
+    for ours, theirs in zip(found.findings, of_all.findings, strict=True):
         assert (ours.name, ours.level) == (theirs.name, theirs.level)
         assert ours.facts == pytest.approx(theirs.facts, rel=0.03, abs=0.03)
 
