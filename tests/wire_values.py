@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 scalars = (
@@ -12,10 +14,20 @@ scalars = (
     | st.text(max_size=20)
     | st.binary(max_size=8)
 )
-values = st.recursive(
-    scalars,
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | scalars, inner)
-    ),
-    max_leaves=12,
-)
+
+
+def holding(
+    inner: st.SearchStrategy[Any], keys: st.SearchStrategy[Any]
+) -> st.SearchStrategy[list[Any] | dict[Any, Any]]:
+    """Lists and maps of a few values."""
+    return st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4)
+
+
+def nested(leaves: st.SearchStrategy[Any], keys: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Leaves, and lists and maps of up to three levels; `st.recursive` is slow to draw them."""
+    few = holding(leaves, keys)
+    more = holding(leaves | few, keys)
+    return leaves | few | more | holding(more, keys)
+
+
+values = nested(scalars, st.text(max_size=8) | scalars)

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from protocol.manifest import Calibration
 from service.model.model import calibrate, interpolate, sigmoid
-from training.calibration.calibrate import fit_calibration, served, shrink_weight
+from training.calibration.calibrate import fit_calibration, fit_curve, served, shrink_weight
 from training.calibration.platt import fit_platt
 
 
@@ -113,7 +113,7 @@ def test_what_happened_on_two_days_is_hardly_trusted():
 
 def test_what_is_served_is_calibrated():
     raw, y = simulated(20_000, 0.5)
-    p = served(fit_calibration(raw[:10_000], y[:10_000], n_effective=10_000), raw[10_000:])
+    p = fit_curve(raw[:10_000], y[:10_000], n_effective=10_000).served(raw[10_000:])
     later = y[10_000:]
     for part in np.array_split(np.argsort(p), 5):
         assert p[part].mean() == pytest.approx(later[part].mean(), abs=0.04)
@@ -122,8 +122,8 @@ def test_what_is_served_is_calibrated():
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     held = []
     for seed in range(24):
-        raw, y = simulated(1_000, 0.8, seed)
-        answer = calibrate(fit_calibration(raw, y, n_effective=1_000, seed=seed), 0.6)
+        raw, y = simulated(400, 0.8, seed)
+        answer = calibrate(fit_calibration(raw, y, n_effective=400, seed=seed), 0.6)
         truth = sigmoid(0.8 * math.log(0.6 / 0.4))
         held.append(answer.low <= truth <= answer.high)
     # 90 % nominal; 24 draws of that fall below 17 in about 1 of 600.
@@ -157,10 +157,10 @@ def test_rows_of_one_group_are_drawn_together():
     alone = calibrate(fit_calibration(raw, y, n_effective=600), 0.5)
     copies = calibrate(
         fit_calibration(
-            np.repeat(raw, 10),
-            np.repeat(y, 10),
+            np.repeat(raw, 5),
+            np.repeat(y, 5),
             n_effective=600,
-            groups=np.repeat(np.arange(600), 10),
+            groups=np.repeat(np.arange(600), 5),
         ),
         0.5,
     )

@@ -15,6 +15,7 @@ import original_setup
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wire_values import nested
 
 from protocol import codec, messages
 from protocol.ea_feed import Tick, parse
@@ -237,11 +238,8 @@ def test_symbol_base_score_and_time_stand_in_for_a_missing_score_id() -> None:
         outcome_request(None, None, True, None)
 
 
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=5,
-)
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary()
+anything = nested(leaves, st.text(max_size=5))
 
 
 @settings(max_examples=200)

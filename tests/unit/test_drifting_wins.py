@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ def knows(edge: float) -> Fit:
     return fit
 
 
+@cache
 def walked(kind: str, seed: int, edge: float = 0.0) -> WalkForward:
     rows = sample_rows(N, seed=seed, reward_risk=np.ones(N), cost_r=np.full(N, 0.05))
     odds = logit(MOVING[kind](np.linspace(0.0, 1.0, N))) + edge * np.sign(rows.x[:, 8] - 50.0)
