@@ -141,8 +141,8 @@ def test_pieces_give_the_bits_of_one_engine(
     later = [*opened[1:], (1e9, 0.0)]
     apart = [span for span, after in zip(opened, later, strict=True) if span[1] < after[0]]
     events = merged(
-        walk("EURUSD", rng, apart, every_s=rng.choice((25, 90)), volume=2.0 * deals),
-        walk("GBPUSD", rng, [(0, 96)], every_s=60),
+        walk("EURUSD", rng, apart, every_s=rng.choice((30, 90)), volume=2.0 * deals),
+        walk("GBPUSD", rng, [(0, 96)], every_s=150),
         walk("XAUUSD", rng, [(rng.uniform(0, 60), 80)], every_s=120, volume=1.0),
     )
     events = handed_on(events, rng) if handed else events
@@ -194,7 +194,7 @@ def test_bars_from_candles_are_the_same_bars() -> None:
 def test_of_more_than_32_symbols_the_most_active_are_the_same() -> None:
     rng = random.Random(3)
     names = [f"SYM{n:02d}" for n in range(36)]
-    crowd = [walk(name, rng, [(22, 26)], every_s=rng.uniform(20, 50)) for name in names]
+    crowd = [walk(name, rng, [(22, 24.5)], every_s=rng.uniform(20, 50)) for name in names]
     events = merged(*crowd)
     asked = signals(events, 15, rng, names[:6])
     assert_same(events, asked, deals=False)

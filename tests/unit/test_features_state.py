@@ -153,7 +153,7 @@ def test_the_previous_days_levels_survive_a_restart() -> None:
             st.sampled_from(["", "", "ask", "roll"]),
         ),
         min_size=40,
-        max_size=200,
+        max_size=100,
     )
 )
 def test_asking_and_rolling_in_between_change_nothing(

@@ -318,7 +318,7 @@ def test_a_line_that_is_written_again_and_again_takes_no_memory(path: Path) -> N
         assert (found.lines, found.won) == (lines, 1)
         return left
 
-    assert growth(20_000) - growth(2_000) < 18_000
+    assert growth(6_000) - growth(1_000) < 5_000
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,12 @@ VALUES = st.one_of(
     st.lists(st.integers(), max_size=2),
     st.dictionaries(st.text(max_size=4), st.integers(), max_size=2),
 )
-OBJECTS = st.dictionaries(FIELDS, VALUES, max_size=12).map(json.dumps).map(str.encode)
-LINES = st.lists(st.one_of(OBJECTS, st.binary(max_size=40)), max_size=12)
+OBJECTS = st.builds(
+    lambda line, changes: json.dumps(line | changes).encode(),
+    st.sampled_from([{}, born(), ended(), tracked()]),
+    st.dictionaries(FIELDS, VALUES, max_size=5),
+)
+LINES = st.lists(st.one_of(OBJECTS, st.binary(max_size=40)), max_size=8)
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -42,7 +42,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.lists(steps, max_size=60))
 def test_a_kept_vector_is_never_stale(tmp_path_factory, moves):
     parts = Parts(tmp_path_factory.getbasetemp() / "unused")

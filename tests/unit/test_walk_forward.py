@@ -16,9 +16,11 @@ from sample_rows import sample_rows
 from protocol.schema import SCHEMA
 from service.arrays import Floats
 from training.calibration.calibrate import served
-from training.candidate import draft, final_calibration, make
+from training.candidate import Candidate, draft, final_calibration, grow
 from training.dataset.join_rules import Rhythm
 from training.dataset.samples import Samples
+from training.fit import importances, pack
+from training.gate import Checks, judge
 from training.settings import Settings
 from training.walk_forward import Fit, NotEnough, trainable, walk_forward, windows
 
@@ -61,7 +63,7 @@ def test_the_trainers_embargo_is_as_long_as_the_bars_that_features_are_made_of()
 
 
 @settings(max_examples=100)
-@given(st.lists(st.integers(0, 400), min_size=31, max_size=200), st.integers(1, 100))
+@given(st.lists(st.integers(0, 400), min_size=31, max_size=100), st.integers(1, 100))
 def test_windows_hold_each_later_row_once_and_divide_no_moment(
     starts: list[int], step: int
 ) -> None:
@@ -74,7 +76,7 @@ def test_windows_hold_each_later_row_once_and_divide_no_moment(
 
 @settings(max_examples=40)
 @given(
-    st.lists(st.integers(0, 3000), min_size=80, max_size=160),
+    st.lists(st.integers(0, 3000), min_size=80, max_size=110),
     st.integers(1, 400),
     st.integers(0, 200),
 )
@@ -184,7 +186,10 @@ def test_a_share_of_wins_of_backfilled_rows_is_promised_to_nobody() -> None:
 def test_a_share_of_wins_counts_as_known_from_the_live_rows_it_is_that_of(tmp_path: Path) -> None:
     rows = sample_rows(700, edge=0.2, backfilled=np.arange(700) < 400, weight=np.full(700, 0.5))
     place = Settings(journal=tmp_path, models=tmp_path, jobs=1)
-    promised = draft(make(rows, place, now_s=0.0)).samples
+    walk, forest = walk_forward(rows, knows_the_edge(0.2), QUICK), grow(rows, place)
+    verdict = judge(walk, Checks(parity=0.0, row_s=4e-5))
+    made = Candidate(0.0, rows, walk, verdict, forest, pack(forest), importances(forest), 0)
+    promised = draft(made).samples
     assert (promised.n, promised.n_effective) == (700, 150.0)
     assert promised.base_rate == rows.take(~rows.backfilled).base_rate
 
