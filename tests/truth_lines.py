@@ -70,6 +70,7 @@ def tracked(**changes: Any) -> dict[str, Any]:
 
 def told(*lines: dict[str, Any] | str, path: Path, rules: ReadingRules = RULES) -> TruthLog:
     text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.unlink(missing_ok=True)  # some file systems take long to empty a file
     path.write_text("".join(f"{line}\n" for line in text))
     log = read_truth_logs([path], rules)
     assert_adds_up(log)

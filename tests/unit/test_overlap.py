@@ -37,7 +37,7 @@ def slow(rows: list[tuple[str, int, int]]) -> list[float]:
 
 
 @settings(max_examples=200)
-@given(st.lists(SIGNALS, min_size=1, max_size=25))
+@given(st.lists(SIGNALS, min_size=1, max_size=15))
 def test_it_is_the_mean_share_over_a_signals_life(rows: list[tuple[str, int, int]]) -> None:
     symbol = np.array([row[0] for row in rows])
     start, length = (np.array([row[i] for row in rows], float) for i in (1, 2))

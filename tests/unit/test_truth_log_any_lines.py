@@ -39,6 +39,7 @@ def test_no_bytes_raise_and_every_line_is_accounted_for(
     tmp_path: Path, lines: list[bytes], whole: bool
 ) -> None:
     path = tmp_path / "fuzz.jsonl"
+    path.unlink(missing_ok=True)  # as in `told`
     path.write_bytes(b"\n".join(lines) + (b"\n" if whole else b""))
     log = read_truth_logs([path], RULES)
     assert_adds_up(log)
