@@ -12,6 +12,7 @@ promise and its own uncertainty allow; so a model has one limit, however its out
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -96,6 +97,7 @@ def chart(steps: Floats, limit: float) -> Chart:
     return Chart(values, alarm)
 
 
+@lru_cache(maxsize=8)  # it is most of what a look takes, and as pure as its seed is fixed
 def limit_of(promise: Promise) -> Limit:
     """The limit that 2 % of runs of 500 outcomes reach while the promise holds.
 
