@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ TRAIN, MONITOR, SERVICE = "signal-scorer-train", "signal-scorer-monitor", "signa
 
 
 class Operator:
-    """A configuration whose alert command writes what it gets; the command runs as systemd does."""
+    """A configuration whose alert command writes what it gets."""
 
     def __init__(self, folder: Path, needs: Path = Path("/")) -> None:
         self._heard = folder / "heard.jsonl"
@@ -34,16 +36,20 @@ class Operator:
         (folder / "models").mkdir()
 
     def unit_ended(self, unit: str, result: str | None, status: str = "") -> str:
-        told = {"MONITOR_SERVICE_RESULT": result, "MONITOR_EXIT_STATUS": status}
-        environ = {} if result is None else {k: str(v) for k, v in told.items()}
-        done = subprocess.run(
-            [sys.executable, "-m", "training.unit_alert", unit],
-            env=os.environ | environ | {"SIGNAL_SCORER_CONFIG": str(self._config)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout
+        """Give the command, in this process; what it says."""
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+            for name, value in self.told(result, status).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["unit_alert", unit])
+            unit_alert.main()
+        return said.getvalue()
+
+    def told(self, result: str | None, status: str = "") -> dict[str, str]:
+        """What systemd has the command find in its environment."""
+        found = {"SIGNAL_SCORER_CONFIG": str(self._config)}
+        if result is not None:
+            found |= {"MONITOR_SERVICE_RESULT": result, "MONITOR_EXIT_STATUS": status}
+        return found
 
     def heard(self) -> list[dict[str, object]]:
         if not self._heard.exists():
@@ -111,9 +117,11 @@ def test_of_a_link_to_nothing_it_is_told_again_and_of_one_to_a_file_once(tmp_pat
 
 
 def test_each_end_of_the_service_is_told(tmp_path: Path) -> None:
+    """By the command as systemd runs it."""
     operator = Operator(tmp_path)
+    command = [sys.executable, "-m", "training.unit_alert", SERVICE]
     for _ in range(2):
-        operator.unit_ended(SERVICE, "watchdog")
+        subprocess.run(command, env=os.environ | operator.told("watchdog"), check=True)
     assert [alert["event"] for alert in operator.heard()] == ["degraded", "degraded"]
 
 
