@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import product
 
 from protocol.ea_feed import Candle, Tick
@@ -41,19 +40,22 @@ class Given:
     ) -> str:
         """Apply a tick stamped now and return its fate."""
         stamp_s = self.now_s if stamp_s is None else stamp_s
-        before = Counter(self.intake.counts)
+        before = dict(self.intake.counts)
         message = Tick(symbol, bid, ask, volume, stamp_s, node)
         self.intake.on_tick(endpoint or self.feed, message, self.now_s)
-        (fate,) = self.intake.counts - before
-        return fate.removeprefix("tick_")
+        return self._fate(before).removeprefix("tick_")
 
     def bar(self, minute: int, symbol: str = "EURUSD", timeframe: str = "M1") -> str:
         """Apply a candle of the UTC minute and return its fate."""
-        before = Counter(self.intake.counts)
+        before = dict(self.intake.counts)
         message = Candle(symbol, timeframe, minute * 60.0, 1.1, 1.2, 1.0, 1.1)
         self.intake.on_candle(self.feed, message, self.now_s)
-        (fate,) = self.intake.counts - before
-        return fate.removeprefix("candle_")
+        return self._fate(before).removeprefix("candle_")
+
+    def _fate(self, before: dict[str, int]) -> str:
+        """The one thing that was counted since."""
+        (fate,) = (name for name, n in self.intake.counts.items() if n != before.get(name))
+        return fate
 
     def volume(self) -> float:
         """Dealt within the last minute, as the features see it."""

@@ -62,7 +62,7 @@ def random_recording(rng: np.random.Generator, interval_s: float, gaps: float) -
     return Recording(times, mid - half, mid + half, deals)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
     interval_s=st.sampled_from([0.5, 3.0, 15.0, 60.0]),

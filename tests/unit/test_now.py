@@ -83,7 +83,7 @@ def filled() -> Asked:
     return given_
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.lists(moments, min_size=1, max_size=12), st.booleans())
 def test_a_vector_does_not_depend_on_who_asked_before(
     feed: list[tuple[float, str, int, float, str]], whole_seconds: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -50,12 +50,17 @@ def test_a_link_that_waits_in_the_folder_leads_it_nowhere(tmp_path: Path) -> Non
     assert page.stat().st_mode & 0o777 == 0o644
 
 
+@pytest.fixture(scope="module")
+def two() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        yield pool
+
+
 @both
 def test_two_who_write_the_same_file_are_not_in_each_others_way(
-    tmp_path: Path, write: Writer
+    tmp_path: Path, two: ProcessPoolExecutor, write: Writer
 ) -> None:
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        list(pool.map(many, [write] * 2, [tmp_path / "file"] * 2, range(2)))
+    list(two.map(many, [write] * 2, [tmp_path / "file"] * 2, range(2)))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
