@@ -153,7 +153,8 @@ def programs_of(runs_in: str) -> str:
     if runs_in not in targets():
         return (ROOT / runs_in).read_text("utf-8")
     told = subprocess.run(
-        ["make", "--dry-run", "--always-make", runs_in],
+        # With an interpreter given, make does not try all there are.
+        ["make", "--dry-run", "--always-make", "PYTHON=python3", runs_in],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -255,7 +255,7 @@ known = st.sampled_from(
 @given(
     op=st.sampled_from(sorted(messages.REQUESTS)) | values,
     version=st.just(1) | values,
-    fields=st.dictionaries(known | st.text(max_size=8), values, max_size=6),
+    fields=st.dictionaries(known | st.text(max_size=8), values, max_size=4),
 )
 def test_any_content_gives_a_request_or_a_refusal(
     op: Any, version: Any, fields: dict[str, Any]
