@@ -122,8 +122,8 @@ def test_what_is_served_is_calibrated():
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     held = []
     for seed in range(24):
-        raw, y = simulated(400, 0.8, seed)
-        answer = calibrate(fit_calibration(raw, y, n_effective=400, seed=seed), 0.6)
+        raw, y = simulated(1_000, 0.8, seed)
+        answer = calibrate(fit_calibration(raw, y, n_effective=1_000, seed=seed), 0.6)
         truth = sigmoid(0.8 * math.log(0.6 / 0.4))
         held.append(answer.low <= truth <= answer.high)
     # 90 % nominal; 24 draws of that fall below 17 in about 1 of 600.
