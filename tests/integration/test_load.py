@@ -164,8 +164,8 @@ def burst(flooded: Flooded, count: int) -> None:
 def test_under_load_the_journal_is_checkpointed_early(flooded: Flooded) -> None:
     journal, sizes = flooded.served.journal, []
     wal = journal.path.with_name(journal.path.name + "-wal")
-    for _ in range(3):
-        burst(flooded, 3 * CHECKPOINT_ROWS // 2)
+    for _ in range(4):
+        burst(flooded, 2 * CHECKPOINT_ROWS)
         # Far less than a checkpoint's usual interval passes between the bursts.
         flooded.served.clock.advance(TURN_S)
         flooded.served.server.turn()

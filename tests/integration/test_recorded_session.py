@@ -83,12 +83,6 @@ def test_live_and_replay_agree_to_the_bit(tmp_path: Path):
     assert account.models == 2
     assert account.frames > 200
     assert account.identical >= 50
-    told = [row["win_probability"] for row in service.scores()]
-    alone = without_the_swap(service.segments())
-    # What came after the last flush is in the journal alone.
-    unlike = [a != b for a, b in zip(told, alone, strict=False)]
-    assert len(alone) == account.rows
-    assert sum(unlike) >= 10
 
 
 def recorded_bytes(service: Service) -> int:
@@ -116,3 +110,6 @@ def test_real_ticks_with_a_swap_and_a_sentiment_replay_to_identical_bits(
     assert account.frames >= 50_000
     assert account.requests >= 520
     assert account.models == 2
+    told = [row["win_probability"] for row in service.scores()]
+    unlike = [a != b for a, b in zip(told, without_the_swap(service.segments()), strict=True)]
+    assert sum(unlike) >= 100
