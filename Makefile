@@ -42,7 +42,7 @@ STAMP := .venv/.current
 
 setup: $(STAMP)
 
-# Compiled is what is imported, then: most of it never is.
+# Nothing is compiled here: Python compiles what is imported, and most of it never is.
 $(STAMP): pyproject.toml requirements/dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed: apt-get install python3-venv, or name one with make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv --clear .venv

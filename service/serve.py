@@ -61,6 +61,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     as_json = logs.configure(config.log)
     log.info("configuration", **_shown(sourced, whole=as_json))
     refuse_unusable(config)
+    view = _metrics_view(config)
     clock = SystemClock()
     journal = Journal(config.journal_path)
     stop = _Signals()
@@ -76,12 +77,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     )
     responder = Responder(engine, journal, vitals, clock)
     stop.reload = Reload(config, reread, allowed, housekeeping.reconfigure, vitals)
-    if not journal.open():
-        log.error(
-            f"journal cannot be opened: {UNKEPT}", path=str(journal.path), error=journal.fault
-        )
-    # One that is killed within ten seconds each time would add to its WAL for ever.
-    journal.checkpoint()
+    _open(journal)
     housekeeping.restore()
     server = Server(config, clock, engine, responder, housekeeping, vitals, allowed)
     # The first look at the models is ours, before READY; later ones are the thread's.
@@ -89,9 +85,10 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     housekeeping.turn()
     watch.start()
     checkpoints.start()
-    metrics = None
+    metrics = view(config.metrics.bind, vitals, engine, journal, clock) if view else None
     try:
-        metrics = _metrics(config, vitals, engine, journal, clock)
+        if metrics is not None:
+            metrics.start()
         _favour_the_loop()
         _announce(config, server, engine, refused=vitals.last_rejection is not None)
         housekeeping.event("started", pid=os.getpid(), protocol=PROTOCOL_VERSION)
@@ -153,6 +150,15 @@ def _holder(journal: Journal) -> str | None:
     return None
 
 
+def _open(journal: Journal) -> None:
+    if not journal.open():
+        log.error(
+            f"journal cannot be opened: {UNKEPT}", path=str(journal.path), error=journal.fault
+        )
+    # One that is killed within ten seconds each time would add to its WAL for ever.
+    journal.checkpoint()
+
+
 def _engine(config: Config, clock: SystemClock) -> tuple[Engine, SegmentWriter | None]:
     """The engine and, where inputs are recorded, what writes them."""
     run_id = f"{int(clock.utc_s() * 1000):x}{os.urandom(2).hex()}"
@@ -168,17 +174,13 @@ def _engine(config: Config, clock: SystemClock) -> tuple[Engine, SegmentWriter |
     return RecordedEngine(config, run_id, writer), writer
 
 
-def _metrics(
-    config: Config, vitals: Vitals, engine: Engine, journal: Journal, clock: SystemClock
-) -> Metrics | None:
-    """The view for Prometheus, started; where none is wanted, its library is not loaded either."""
+def _metrics_view(config: Config) -> type[Metrics] | None:
+    """What shows it to Prometheus; where that is not wanted, its library is not loaded either."""
     if not config.metrics.bind:
         return None
     from service.metrics.exporter import Metrics
 
-    metrics = Metrics(config.metrics.bind, vitals, engine, journal, clock)
-    metrics.start()
-    return metrics
+    return Metrics
 
 
 def _allowed(config: Config) -> AllowList | None:

@@ -74,7 +74,8 @@ class Forks:
 def forking() -> Iterator[Forks]:
     """What forks, for as long as the block lasts."""
     command = [sys.executable, __file__]
-    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    # What an interpreter reads as it starts is no command's to choose.
+    environ = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(

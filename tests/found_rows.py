@@ -19,7 +19,8 @@ from training.settings import Settings
 
 N = 1200
 FEW_TREES = Settings(journal=Path("none"), models=Path("none"), jobs=1, min_new=300, trees=30)
-"""As many as make a plain edge plain: what is found of a forest does not depend on its size."""
+"""As many as make a plain edge plain, in a few windows of 300: what is found of a forest depends
+on neither."""
 QUICK = Rhythm(step=100, embargo_s=0.0, holding_s=0.0)
 MOMENTUM = 8
 Judged = tuple[Candidate, Findings]

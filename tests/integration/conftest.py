@@ -15,9 +15,10 @@ from scored_journal import write_journal
 from trained import run
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _forests() -> Iterator[None]:
-    """Most trainings here are of the same few journals."""
+    """Most trainings here are of the same few journals. Not so in other folders' modules, which
+    the same process may run in between: there each forest is grown."""
     with grown_once():
         yield
 

@@ -1,9 +1,9 @@
 """Does something to models once for every step, in a process that is killed just before that step.
 
-Run as `python killed_publisher.py DRAFT ORIGINAL WORK ACTION...`: each `WORK/<action>/<k>` is a
-copy of ORIGINAL in which the action was killed at step k, `WORK/<action>/whole` one in which it was
-not; `WORK/<action>/steps` names the steps. DRAFT is the pickled model to publish: to fit it here
-would take longer than all the rest.
+Run as `python killed_publisher.py DRAFT LATER_S ORIGINAL WORK ACTION...`: each `WORK/<action>/<k>`
+is a copy of ORIGINAL in which the action was killed at step k, `WORK/<action>/whole` one in which
+it was not; `WORK/<action>/steps` names the steps. DRAFT is the pickled model to publish at LATER_S
+(UTC seconds): to fit it here would take longer than all the rest.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from training.models.publish import publish
 from training.models.registry import list_models, pin, revalidate, rollback, unpin
 
 KEEP = 2
-LATER_S = 1_757_900_900.0
-"""A quarter of an hour after `builders.NOW_S`."""
+LATER_S = float(sys.argv[2])
 
 
 def publish_another(models: Path, step: Step) -> None:
@@ -80,4 +79,4 @@ def main(original: Path, work: Path, *actions: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])
+    main(Path(sys.argv[3]), Path(sys.argv[4]), *sys.argv[5:])

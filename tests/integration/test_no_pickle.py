@@ -80,7 +80,11 @@ def test_a_serving_process_never_unpickles_whatever_it_is_given(tmp_path: Path, 
     folder = tmp_path / "state"
     version = builders.small_model(folder / "models")
     with running(
-        folder, with_feed=True, MODEL_EXPIRE_AFTER_DAYS="0", RECORD_ENABLED="true"
+        folder,
+        with_feed=True,
+        MODEL_EXPIRE_AFTER_DAYS="0",
+        RECORD_ENABLED="true",
+        METRICS_BIND="127.0.0.1:0",
     ) as service:
         service.warm()
         assert service.process is not None
@@ -102,7 +106,7 @@ def test_a_serving_process_never_unpickles_whatever_it_is_given(tmp_path: Path, 
     assert testimony["events"] == []
     assert not bomb.path.exists()
     loaded = {name.split(".")[0] for name in testimony["modules"]}
-    assert {"service", "numpy", "zmq"} <= loaded
+    assert {"service", "numpy", "zmq", "prometheus_client"} <= loaded
     assert not loaded & {
         *("sklearn", "joblib", "pandas", "scipy", "skops", "dill", "cloudpickle", "shelve"),
         *("yaml", "training", "multiprocessing"),

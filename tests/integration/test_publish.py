@@ -44,7 +44,8 @@ def killed(tmp_path_factory):
     work = original.parent
     script = Path(__file__).with_name("killed_publisher.py")
     draft = write_draft(work / "draft", 1)
-    command = [sys.executable, script, draft, original, work, "publish", *POINTING]
+    command = [sys.executable, script, draft, str(NOW_S + 900.0)]
+    command += [original, work, "publish", *POINTING]
     subprocess.run(command, check=True, timeout=120)
     return work / "publish", versions, steps_of(work / "publish")
 

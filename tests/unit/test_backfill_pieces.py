@@ -194,7 +194,7 @@ def test_bars_from_candles_are_the_same_bars() -> None:
 def test_of_more_than_32_symbols_the_most_active_are_the_same() -> None:
     rng = random.Random(3)
     names = [f"SYM{n:02d}" for n in range(36)]
-    crowd = [walk(name, rng, [(22, 24.5)], every_s=rng.uniform(20, 50)) for name in names]
+    crowd = [walk(name, rng, [(22, 24.5)], every_s=rng.uniform(4, 15)) for name in names]
     events = merged(*crowd)
     asked = signals(events, 15, rng, names[:6])
     assert_same(events, asked, deals=False)

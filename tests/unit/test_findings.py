@@ -205,7 +205,8 @@ def test_a_part_of_two_days_has_no_interval_to_speak_of() -> None:
 
 
 def test_where_signals_run_for_days_every_interval_is_by_what_the_gate_counts() -> None:
-    settings = msgspec.structs.replace(FEW_TREES, joining=JoinRules(max_holding_s=1.5 * DAY_S))
+    joining = JoinRules(max_holding_s=1.5 * DAY_S)
+    settings = msgspec.structs.replace(FEW_TREES, min_new=100, joining=joining)
     candidate = make(rows_of(0.3, every_s=50 * DAY_S / N), settings, now_s=0.0)
     found, walk = find(candidate, settings), candidate.walk
     stretches = len(np.unique(walk.clusters))

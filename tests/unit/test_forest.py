@@ -313,7 +313,8 @@ def test_a_forest_has_150_trees_of_depth_12_at_most_however_deep_they_would_grow
     # Stairs of one value, which every feature is: each split cuts off a step or two.
     value = np.random.default_rng(0).uniform(0.0, 100.0, 4_000)
     x = np.repeat(value[:, None], FEATURE_COUNT, axis=1)
-    forest = pack(fit_forest(x, value % 10.0 < 5.0, n_effective=len(x), n_jobs=1))
+    rows = replace(sample_rows(4_000, win=value % 10.0 < 5.0), x=x)
+    forest = pack(grow(rows, Settings(journal=Path(), models=Path(), jobs=1)))
     assert (len(forest.arrays.roots), forest.depth) == (150, 12)
 
 

@@ -39,6 +39,10 @@ def test_the_client_pulls_in_three_libraries_only():
     assert not ours & third_party
 
 
+def test_a_service_without_metrics_loads_no_library_for_them():
+    assert "prometheus_client" not in modules_after("import service.serve")
+
+
 def test_who_checks_types_is_told_of_a_misspelt_or_mistyped_keyword(tmp_path: Path):
     program = tmp_path / "engine.py"
     program.write_text(

@@ -97,7 +97,8 @@ def chart(steps: Floats, limit: float) -> Chart:
     return Chart(values, alarm)
 
 
-@lru_cache(maxsize=8)  # it is most of what a look takes, and as pure as its seed is fixed
+# A process that looks again and again, as those of the tests, works it out once a model.
+@lru_cache(maxsize=8)
 def limit_of(promise: Promise) -> Limit:
     """The limit that 2 % of runs of 500 outcomes reach while the promise holds.
 

@@ -97,7 +97,10 @@ def score(x: Floats) -> Floats:
 
 @functools.cache
 def edge(base_rate: float = 0.7, best_half: float = 0.8) -> Edge:
-    """The edge by which `base_rate` of all signals win, and `best_half` of the best half."""
+    """The edge by which `base_rate` of all signals win, and `best_half` of the best half.
+
+    Raises ValueError where none does, as where the best half is to win no more often than all.
+    """
     from scipy.optimize import brentq  # type: ignore[import-untyped]
 
     g = score(_reference())
