@@ -79,7 +79,6 @@ def test_trainer_publishes_and_the_service_swaps(
     assert facts["swaps"]
     for swap in facts["swaps"]:
         assert facts["models"][swap["version"]] > 0
-        assert swap["in_flight"] > 1  # itself, and others
     published = [run for run in facts["trainings"] if run["said"].startswith("published")]
     assert len(published) == len(facts["swaps"])
     assert {run["code"] for run in facts["trainings"]} <= {0, 3}
