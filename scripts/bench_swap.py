@@ -58,9 +58,11 @@ class Asked(NamedTuple):
 def main() -> None:
     """Run and print."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--swaps", type=int, default=1000)
+    options.add_argument("--swaps", type=int, default=1000, help=f"in blocks of {SWAPS_A_BLOCK}")
     options.add_argument("--rows", type=int, default=ROWS, help="that the models have learnt from")
     given = options.parse_args()
+    if given.swaps < SWAPS_A_BLOCK or given.swaps % SWAPS_A_BLOCK:
+        options.error(f"--swaps {given.swaps}: give a multiple of {SWAPS_A_BLOCK}")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         pointers = publish_two(folder / "models", given.rows)
