@@ -77,8 +77,7 @@ def serve(sourced: Sourced, reread: Callable[[], Sourced]) -> int:
     )
     responder = Responder(engine, journal, vitals, clock)
     stop.reload = Reload(config, reread, allowed, housekeeping.reconfigure, vitals)
-    _open(journal)
-    housekeeping.restore()
+    _take_up(journal, housekeeping)
     server = Server(config, clock, engine, responder, housekeeping, vitals, allowed)
     # The first look at the models is ours, before READY; later ones are the thread's.
     watch.poll_once()
@@ -150,13 +149,16 @@ def _holder(journal: Journal) -> str | None:
     return None
 
 
-def _open(journal: Journal) -> None:
+def _take_up(journal: Journal, housekeeping: Housekeeping) -> None:
+    # What is read now stays: a collector would go over all of it again and again.
+    gc.disable()
     if not journal.open():
         log.error(
             f"journal cannot be opened: {UNKEPT}", path=str(journal.path), error=journal.fault
         )
     # One that is killed within ten seconds each time would add to its WAL for ever.
     journal.checkpoint()
+    housekeeping.restore()
 
 
 def _engine(config: Config, clock: SystemClock) -> tuple[Engine, SegmentWriter | None]:
@@ -239,10 +241,10 @@ def _shown(sourced: Sourced, *, whole: bool) -> dict[str, object]:
 
 def _favour_the_loop() -> None:
     # What was allocated so far lives as long as the process: keep the collector off it.
-    gc.collect()
     gc.freeze()
     # What is made for a request is freed by counting; cycles are rare and can wait.
     gc.set_threshold(50_000, 20, 50)
+    gc.enable()
     # A helper thread that computes gives the interpreter back this soon.
     sys.setswitchinterval(0.0005)
 

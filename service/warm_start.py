@@ -23,6 +23,8 @@ from service.paper_keeping import PaperKeeping
 
 log = structlog.get_logger("scorer")
 
+_as_reply = msgspec.msgpack.Decoder(dict[str, object]).decode
+
 LOOKS = 2
 """A fault may have passed while the journal was opened again; what faults twice stays so."""
 
@@ -104,7 +106,7 @@ class WarmStart:
 
     def _remember(self, signal_id: str, known: Remembered) -> None:
         try:
-            msgspec.msgpack.decode(known.reply, type=dict[str, object])
+            _as_reply(known.reply)
         # Text that is none and nesting without end are no MsgspecError.
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             log.warning("reply not restored", signal_id=signal_id, error=str(error))

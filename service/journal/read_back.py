@@ -111,6 +111,10 @@ def _sound(journal: Journal, kind: type[T], rows: list[Any]) -> list[T]:
 
     SQLite finds no turned bit within a row, and keeps any type in any column.
     """
+    try:
+        return msgspec.convert(rows, list[kind])  # type: ignore[valid-type]
+    except (msgspec.MsgspecError, ValueError):
+        pass  # One row at least is not sound.
     found = []
     for row in rows:
         try:
