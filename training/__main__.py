@@ -212,6 +212,7 @@ def monitor(**options: Any) -> None:
     now_s = time.time()
     log, data = gather(settings, now_s=now_s, reach=reach_of(settings, now_s=now_s))
     seen = look(data, settings, now_s=now_s, unread=log.problems)
+    _tell_beside(settings)
     _tell(describe(seen))
     _tell(act(seen, settings, now_s=now_s))
     sys.exit(exit_codes.DEGRADED if seen.degraded else exit_codes.OK)
@@ -292,6 +293,10 @@ def _tell(lines: Iterable[str]) -> None:
 
 def _tell_unread(settings: Settings, log: TruthLog) -> None:
     _tell(f"truth log not read to the end: {problem}" for problem in log.problems)
+    _tell_beside(settings)
+
+
+def _tell_beside(settings: Settings) -> None:
     _tell(f"truth log {said}" for said in settings.truth_logs_beside())
 
 

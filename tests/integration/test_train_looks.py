@@ -40,7 +40,7 @@ def test_who_only_looks_is_told_of_it_too(edge: Path, command: str) -> None:
     assert f"{edge}: is no regular file" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["status", "results", "train --min-samples 9999"])
+@pytest.mark.parametrize("command", ["status", "results", "monitor", "train --min-samples 9999"])
 def test_who_looks_or_trains_is_told_of_a_part_that_is_not_read(edge: Path, command: str) -> None:
     log = edge / "truth_log.jsonl"
     log.touch()
