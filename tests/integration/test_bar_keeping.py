@@ -77,6 +77,21 @@ def test_a_name_that_is_no_text_goes_and_its_namesake_stays(
     assert names(before, "bars") == {name.encode(): 40 for name in SYMBOLS}
 
 
+def test_since_when_a_symbol_ticks_and_when_it_last_had_volume_outlive_a_restart(
+    tmp_path: Path,
+) -> None:
+    parts = Parts(tmp_path)
+    assert parts.journal.open()
+    parts.warm("EURUSD")
+    parts.feed(tick("EURUSD", parts.clock.utc_s(), volume=2.0))
+    parts.housekeeping.save_all()
+    parts.journal.close()
+    old, new = (each.engine.intake.feeds["EURUSD"].state for each in (parts, started(parts)))
+    assert old.first_tick_s is not None
+    assert old.last_volume_s is not None
+    assert (new.first_tick_s, new.last_volume_s) == (old.first_tick_s, old.last_volume_s)
+
+
 def test_bars_of_a_name_that_was_mapped_go_and_those_beyond_the_limit_stay(tmp_path: Path) -> None:
     before = kept(tmp_path)
     mapped = {"FEED_SYMBOL_MAP": '{"EURUSD": "EURO"}', "LIMITS_SYMBOLS": "2"}
