@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -135,7 +136,8 @@ def serving(service: Service) -> bool:
 def test_the_keywords_gain_the_rest(tmp_path: Path) -> None:
     with running(tmp_path, with_feed=True) as service:
         service.warm()
-        builders.small_model(service.models_dir, directed=True, now_s=time.time())
+        trained_s = time.time() - 3600.0
+        builders.small_model(service.models_dir, directed=True, now_s=trained_s)
         eventually(lambda: serving(service), "the model")
         scorer = CryptoMLScorer(service.address, timeout_ms=10_000)
         assert scorer.enhance_signal_score("EURUSD", 72.5)[1]["status"] == "no_direction"
@@ -160,6 +162,8 @@ def test_the_keywords_gain_the_rest(tmp_path: Path) -> None:
         assert stats["model_version"] == metadata["model_version"]
         assert (stats["model_available"], stats["sample_count"]) == (True, builders.ROWS)
         assert stats["feature_importance"] == metadata["feature_importance"]
+        trained = datetime.fromisoformat(stats["trained_at"])
+        assert trained.timestamp() == pytest.approx(trained_s, abs=2)
         assert stats["avg_prediction_time_ms"] > 0
         assert stats["cache_size"] == 2
         scorer.close()

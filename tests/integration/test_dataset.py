@@ -36,6 +36,16 @@ def test_a_sample_carries_the_recorded_vector_bit_by_bit(read: Read) -> None:
     assert data.excluded == {"no_outcome": 1}
 
 
+def test_how_far_off_a_stop_lies_is_told_in_spreads_of_its_quote(read: Read) -> None:
+    quotes = {"bid": 1.1, "ask": 1.1002, "entry_price": 1.1002, "stop_loss": 1.0992}
+    rows = (quotes, quotes | {"ask": 1.1}, quotes | {"stop_loss": None})
+    data = read(
+        *(score_row(i, X[i], **row) for i, row in enumerate(rows)),
+        *(outcome_row(i, True) for i in range(3)),
+    )
+    assert data.samples.stop_spreads == pytest.approx([5.0, np.nan, np.nan], nan_ok=True)
+
+
 def test_truth_log_and_score_id_join_too(read: Read) -> None:
     by_score = outcome_row(1, False, signal_id=None, score_id="score-1")
     data = read(

@@ -15,7 +15,7 @@ from protocol.schema import FEATURE_COUNT
 from service.alerting import Alert
 from service.config.settings import AlertsSection
 from service.model.model import Model
-from training.bound import DAY_S
+from training.bound import DAY_S, t_quantile
 from training.dataset.answered import Advice
 from training.monitor.alerts import State, news
 from training.monitor.alerts import told as delivered
@@ -110,6 +110,13 @@ def test_a_shortfall_is_the_promise_less_the_wins_by_weight() -> None:
     short, margin = shortfall(weighted)
     assert short == pytest.approx(0.7 - 50 / 200)
     assert margin > 0.0
+
+
+def test_days_that_agree_leave_the_error_of_as_many_signals_on_their_own() -> None:
+    # Of the ten signals of each day five won: by days there would be no error at all.
+    _, margin = shortfall(outcomes(100, p=0.6, won=0.5, days=10))
+    alone = np.sqrt(100 * 0.6 * 0.4) / 100
+    assert margin == pytest.approx(t_quantile(9, 0.999) * alone)
 
 
 def test_signals_told_twice_at_half_their_weight_are_no_surer() -> None:
