@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from protocol.messages import ScoreReply
 from protocol.schema import FEATURE_NAMES
+from service.console.printable import printable
 
 
 def show_score(reply: ScoreReply, *, as_json: bool) -> None:
@@ -18,15 +20,16 @@ def show_score(reply: ScoreReply, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(msgspec.to_builtins(reply), indent=2))
         return
-    console = Console(highlight=False)
+    console = _console()
     served = "base score" if reply.used_base_score else f"model {reply.model_version}"
     console.print(
-        f"{reply.symbol} {reply.direction or ''}  base {reply.original_base_score:g} -> "
-        f"final [bold]{reply.final_score:.1f}[/bold]  ({reply.status}, {served})"
+        f"{reply.symbol} {reply.direction or ''}  base {reply.original_base_score:g} -> final",
+        Text(f"{reply.final_score:.1f}", "bold"),
+        f" ({reply.status}, {served})",
     )
     said = reply.shadow or reply
     if reply.shadow is not None:
-        console.print(f"in shadow the model says [bold]{reply.shadow.final_score:.1f}[/bold]:")
+        console.print("in shadow the model says", Text(f"{reply.shadow.final_score:.1f}:", "bold"))
     if said.win_probability is not None:
         console.print(
             f"win probability {said.win_probability:.3f} "
@@ -39,7 +42,7 @@ def show_score(reply: ScoreReply, *, as_json: bool) -> None:
             f"take: {'yes' if said.take else 'no'}"
         )
     if reply.error:
-        console.print(f"error: {reply.error}")
+        console.print(f"error: {printable(reply.error)}")
     console.print(_features_table(reply.features, reply.missing, reply))
     console.print(f"score_id {reply.score_id}, {reply.prediction_time_ms or 0:.3f} ms")
     if not reply.journalled:
@@ -48,7 +51,7 @@ def show_score(reply: ScoreReply, *, as_json: bool) -> None:
 
 def show_features(reply: dict[str, Any]) -> None:
     """A vector and how old it is."""
-    console = Console(highlight=False)
+    console = _console()
     age = reply["feed_age_s"]
     console.print(
         f"{reply['symbol']}  {_warmth(reply)}, "
@@ -56,6 +59,11 @@ def show_features(reply: dict[str, Any]) -> None:
         f"volume from {reply['volume_source']}"
     )
     console.print(_features_table(reply["features"], reply["missing"], None))
+
+
+def _console() -> Console:
+    # What a service says is shown as it is: brackets in it are no markup.
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def _warmth(reply: dict[str, Any]) -> str:

@@ -25,6 +25,10 @@ def test_numbers_of_an_outcome_may_be_text() -> None:
     assert (request.runtime_seconds, request.closed_at) == (2700.0, 1_757_944_800.0)
 
 
+def test_of_a_runtime_in_seconds_and_in_minutes_the_seconds_count() -> None:
+    assert report({"runtime_seconds": 900.0, "runtime_minutes": 14}).runtime_seconds == 900.0
+
+
 @pytest.mark.parametrize(
     ("stamp", "is_read"),
     [

@@ -282,4 +282,6 @@ def test_r_is_expected_by_terms_and_taken_where_it_is_realised() -> None:
         cost_r=np.array([0.1, 0.1, 0.1]),
     )
     assert expected_r(np.full(3, 0.5), rows) == pytest.approx([0.15] * 3)
+    unknown = replace(rows, reward_risk=np.full(3, nan), cost_r=np.full(3, nan))
+    assert expected_r(np.full(3, 0.6), unknown) == pytest.approx([0.2] * 3)
     assert taken_r(np.array([0.9, 0.1, 0.8]), rows) == pytest.approx((1.05, 1.0 / 3))

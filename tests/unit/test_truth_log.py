@@ -144,6 +144,7 @@ def test_only_the_terminals_own_outcome_source_counts(
         ),
         ([tracked(ticks_processed=1)], Reason.FIRST_TICK),
         ([tracked(monitoring_started=stamp(3600), completed_at=stamp(7200))], Reason.WATCHED_LATE),
+        ([tracked(monitoring_started=stamp(3600), completed_at=None)], Reason.WATCHED_LATE),
         ([tracked(sl=1.1005)], Reason.IMPOSSIBLE_LEVELS),
         ([tracked(tp=1.0995)], Reason.IMPOSSIBLE_LEVELS),
         ([tracked(sl=1.0999999)], Reason.IMPOSSIBLE_LEVELS),
