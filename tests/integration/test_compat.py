@@ -166,6 +166,16 @@ def test_the_keywords_gain_the_rest(tmp_path: Path) -> None:
         assert trained.timestamp() == pytest.approx(trained_s, abs=2)
         assert stats["avg_prediction_time_ms"] > 0
         assert stats["cache_size"] == 2
+        assert metadata["model_stats"]["sample_count"] is None, "nothing was said of it yet"
+        newer = builders.small_model(service.models_dir, seed=1, directed=True, now_s=time.time())
+
+        def answered() -> dict[str, Any]:
+            return scorer.enhance_signal_score("EURUSD", 72.5, direction="buy")[1]["model_stats"]
+
+        eventually(lambda: answered()["model_version"] == newer, "the next model")
+        assert answered()["sample_count"] is None, "what is known is of the one before"
+        scorer.get_model_stats()
+        assert answered()["sample_count"] == builders.ROWS
         scorer.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 import urllib.request
 from contextlib import closing
@@ -51,6 +52,7 @@ class Served(NamedTuple):
     scrape: Scrape
     version: str
     stats: dict[str, Any]
+    disk_free: int
 
 
 def asked(address: str, request: bytes) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
         eventually(
             lambda: Scrape(service.metrics()).value("symbols_warm") == 4, "four warm symbols"
         )
-        return Served(Scrape(service.metrics()), version, stats)
+        return Served(Scrape(service.metrics()), version, stats, shutil.disk_usage(folder).free)
 
 
 def test_answers_are_counted_by_op_and_code(served: Served):
@@ -164,6 +166,7 @@ def test_what_fills_up_is_shown_beside_its_limit(served: Served):
     assert served.scrape.value("paper_positions") < served.scrape.value("paper_positions_limit")
     free = served.scrape.value("journal_disk_free_bytes")
     assert 0 < free < served.scrape.value("journal_disk_size_bytes")
+    assert free == pytest.approx(served.disk_free, rel=0.2)
     assert 0 < served.scrape.value("journal_wal_bytes") < served.scrape.value("journal_size_bytes")
     # Models of any age are served here: then there is no limit to hold an age against.
     assert "signal_scorer_model_expire_after_seconds" not in served.scrape.families

@@ -237,6 +237,15 @@ def test_a_batch_keeps_its_good_candles_and_counts_the_others() -> None:
     assert parsed.skipped == 3
 
 
+@pytest.mark.parametrize("name", ["n" * 65, 5, {}, ["N1"], None])
+def test_of_a_batch_whose_terminal_cannot_be_read_the_candles_are(name: object) -> None:
+    entry = {key: CANDLE[key] for key in ("time", "open", "high", "low", "close")}
+    batch = {"type": "candle_batch", "symbol": "EURUSD", "node_id": name, "M1": [entry]}
+    parsed = parse(frame(batch))
+    assert isinstance(parsed, Candles)
+    assert [candle.node_id for candle in parsed.candles] == [""]
+
+
 def test_a_batch_is_bounded_to_the_newest() -> None:
     entries = [
         {"time": 1757938680 + 60 * i, "open": 1, "high": 1, "low": 1, "close": 1}
