@@ -126,6 +126,19 @@ def test_signals_told_twice_at_half_their_weight_are_no_surer() -> None:
     assert shortfall(twice) == pytest.approx(shortfall(once))
 
 
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [(80.0, "would show after about 80 outcomes"), (np.inf, "It promises too little for a lost")],
+)
+def test_where_the_promise_holds_it_says_when_a_lost_edge_would_show(
+    after: float, words: str
+) -> None:
+    live = outcomes(300, p=0.7, won=0.7)
+    found = calibration_and_loss(live, 0.5, Limit(50.0, after), answered=900)
+    assert found.level == "fine"
+    assert words in found.text
+
+
 def test_outcomes_that_no_longer_follow_what_is_said_raise_the_alarm() -> None:
     said = np.tile([0.9, 0.1], 200)
     time_s = NOW_S + 3600.0 * np.arange(400)
