@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 from serving import Parts, published_model, settings
 
 from service.console.words import offset, span
+from service.top import blocks
 from service.top.frame import frame
 from service.top.look import Look, Source
 from service.top.trend import BLOCKS, Rate, Trend
@@ -142,6 +143,18 @@ def test_a_long_note_is_said_to_its_end_where_there_is_room(looks: tuple[Look, L
     assert f"- {note} - short feed" in beginning([note, "short"])
     assert beginning([note] * 3).count(" a…") == 3
     assert f"- {note} - {note} - {note} feed" in beginning([note] * 3, 120, 50)
+
+
+@pytest.mark.parametrize(
+    ("take", "said"), [(True, "  take  "), (False, "  leave "), (None, "  -     ")]
+)
+def test_of_a_score_it_shows_whether_to_take_it(take: bool | None, said: str) -> None:
+    signal = {"symbol": "EURUSD", "direction": 1, "base_score": 75.0, "pattern": "SWEEP"}
+    answer = {"final_score": 80.0, "win_probability": 0.61, "take": take, "status": "success"}
+    one = signal | answer | {"scored_at": 0.0}
+    _, line = blocks.scores(Look(0.0, scores=(one,)), 5)
+    assert f"EURUSD    BUY   75.0 ->  80.0  p 0.61{said}success" in line.plain
+    assert line.plain.endswith(" SWEEP")
 
 
 def test_a_counter_that_falls_began_anew() -> None:
