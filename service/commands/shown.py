@@ -22,10 +22,11 @@ def show_score(reply: ScoreReply, *, as_json: bool) -> None:
         return
     console = _console()
     served = "base score" if reply.used_base_score else f"model {reply.model_version}"
+    symbol = printable(reply.symbol)
     console.print(
-        f"{reply.symbol} {reply.direction or ''}  base {reply.original_base_score:g} -> final",
+        f"{symbol} {reply.direction or ''}  base {reply.original_base_score:g} -> final",
         Text(f"{reply.final_score:.1f}", "bold"),
-        f" ({reply.status}, {served})",
+        f" ({reply.status}, {printable(served)})",
     )
     said = reply.shadow or reply
     if reply.shadow is not None:
@@ -44,7 +45,7 @@ def show_score(reply: ScoreReply, *, as_json: bool) -> None:
     if reply.error:
         console.print(f"error: {printable(reply.error)}")
     console.print(_features_table(reply.features, reply.missing, reply))
-    console.print(f"score_id {reply.score_id}, {reply.prediction_time_ms or 0:.3f} ms")
+    console.print(f"score_id {printable(reply.score_id)}, {reply.prediction_time_ms or 0:.3f} ms")
     if not reply.journalled:
         console.print("not kept: signal-scorer health says why")
 
@@ -54,7 +55,7 @@ def show_features(reply: dict[str, Any]) -> None:
     console = _console()
     age = reply["feed_age_s"]
     console.print(
-        f"{reply['symbol']}  {_warmth(reply)}, "
+        f"{printable(reply['symbol'])}  {_warmth(reply)}, "
         f"feed {'never heard of' if age is None else f'{age:.1f} s old'}, "
         f"volume from {reply['volume_source']}"
     )
@@ -62,7 +63,7 @@ def show_features(reply: dict[str, Any]) -> None:
 
 
 def _console() -> Console:
-    # What a service says is shown as it is: brackets in it are no markup.
+    # Brackets in what a service says are no markup.
     return Console(highlight=False, markup=False, emoji=False)
 
 

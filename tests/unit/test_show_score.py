@@ -53,7 +53,9 @@ def test_in_shadow_the_base_score_comes_first_and_then_what_the_model_says(
     assert f"expected {reply['shadow']['expected_r']:+.3f} R" in said
 
 
-def test_what_a_service_says_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    reply = Played(None).score()
-    said = shown(capsys, reply | {"error": "[/b] [red] :warning: \x1b[2J"})
-    assert "error: [/b] [red] :warning: ?[2J" in said
+@pytest.mark.parametrize("name", ["symbol", "score_id", "model_version", "error"])
+def test_what_a_service_says_is_neither_markup_nor_control_codes(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reply = Played(None).score() | {"used_base_score": name != "model_version"}
+    assert "[/b] [red] :x: ?[2J" in shown(capsys, reply | {name: "[/b] [red] :x: \x1b[2J"})
